@@ -1,0 +1,85 @@
+// Package inventory holds what repositories were found to hold: digests and the
+// tags that point at them.
+//
+// An inventory is three-valued. What a registry named is present, what it denied
+// is absent, and what nobody asked about is unknown: unknown is never taken for
+// absent. Reading registries is package registry's work, comparing an inventory
+// with what is wanted is package plan's.
+package inventory
+
+import "cip/pkg/image"
+
+// State is what is known of one thing in a registry.
+type State uint8
+
+// The states; the zero value is what nothing is known of.
+const (
+	Unknown State = iota
+	Present
+	Absent
+)
+
+// String returns the state's name.
+func (s State) String() string {
+	switch s {
+	case Present:
+		return "present"
+	case Absent:
+		return "absent"
+	}
+	return "unknown"
+}
+
+// Repository is what is known of one repository. The zero value knows nothing.
+// It is filled by one goroutine and then only read.
+type Repository struct {
+	tags       map[string]image.Digest
+	digests    map[image.Digest]State
+	tagsKnown  bool // every tag that exists is in tags
+	everything bool // every digest that exists is in digests
+}
+
+// SetTag records that tag points to d, and so that d is present.
+func (r *Repository) SetTag(tag string, d image.Digest) {
+	if r.tags == nil {
+		r.tags = map[string]image.Digest{}
+	}
+	r.tags[tag] = d
+	r.SetDigest(d, Present)
+}
+
+// SetDigest records the state of a digest.
+func (r *Repository) SetDigest(d image.Digest, s State) {
+	if r.digests == nil {
+		r.digests = map[image.Digest]State{}
+	}
+	r.digests[d] = s
+}
+
+// CloseTags records that the repository has no tags but those set.
+func (r *Repository) CloseTags() { r.tagsKnown = true }
+
+// Close records that the repository has neither tags nor digests but those set.
+func (r *Repository) Close() { r.tagsKnown, r.everything = true, true }
+
+// Tag returns the digest that tag points to, and whether that is known.
+func (r *Repository) Tag(tag string) (image.Digest, State) {
+	if d, ok := r.tags[tag]; ok {
+		return d, Present
+	}
+	if r.tagsKnown {
+		return "", Absent
+	}
+	return "", Unknown
+}
+
+// Digest returns whether the repository holds d.
+func (r *Repository) Digest(d image.Digest) State {
+	if s, ok := r.digests[d]; ok {
+		return s
+	}
+	if r.everything {
+		return Absent
+	}
+	return Unknown
+}
