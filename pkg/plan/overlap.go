@@ -1,0 +1,80 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+
+	"cip/pkg/image"
+)
+
+// overlaps finds the tags that edges want for different digests in one
+// repository, and reports each place that takes part. It returns the reason for
+// refusing each such tag. Unpinned retag entries of different source tags
+// overlap whatever these point to, so that a check without network says the same.
+func (w *wisher) overlaps(repo image.Repository, edges []wishEdge) map[string]string {
+	byTag := make(map[string]int, len(edges)) // tag → the first edge that wants it
+	var rivals map[string][]int               // tag → edges, where two disagree
+	for i := range edges {
+		tag := edges[i].Tag
+		if tag == "" {
+			continue
+		}
+		first, ok := byTag[tag]
+		switch {
+		case !ok:
+			byTag[tag] = i
+		case rivals[tag] != nil:
+			rivals[tag] = append(rivals[tag], i)
+		case edges[first].Edge != edges[i].Edge || edges[first].from != edges[i].from:
+			if rivals == nil {
+				rivals = map[string][]int{}
+			}
+			rivals[tag] = []int{first, i}
+		}
+	}
+	clash := map[string]string{}
+	for tag, at := range rivals {
+		if !disagree(edges, at) {
+			continue
+		}
+		var places []string
+		for _, i := range at {
+			places = append(places, fmt.Sprintf("%s (%s)", edges[i].what(), edges[i].pos))
+		}
+		clash[tag] = fmt.Sprintf("overlap: tag %q of %s is wanted for %s", tag, repo, strings.Join(places, " and "))
+		for _, i := range at {
+			w.fault(edges[i].pos, clash[tag])
+		}
+	}
+	return clash
+}
+
+// disagree reports whether the edges at want one tag to be different things.
+func disagree(edges []wishEdge, at []int) bool {
+	var digest image.Digest
+	var from SourceTag
+	for _, i := range at {
+		e := &edges[i]
+		if e.Digest != "" {
+			if digest != "" && digest != e.Digest {
+				return true
+			}
+			digest = e.Digest
+		}
+		if e.from != (SourceTag{}) && !e.pinned {
+			if from != (SourceTag{}) && from != e.from {
+				return true
+			}
+			from = e.from
+		}
+	}
+	return false
+}
+
+// what names the thing an edge wants its tag to be.
+func (e *wishEdge) what() string {
+	if e.from != (SourceTag{}) && !e.pinned {
+		return e.from.Repository.Tag(e.from.Tag)
+	}
+	return string(e.Digest)
+}

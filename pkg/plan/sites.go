@@ -1,0 +1,84 @@
+package plan
+
+import (
+	"fmt"
+	"hash/fnv"
+	"slices"
+
+	"cip/pkg/image"
+	"cip/pkg/manifest"
+)
+
+// Sites says how each repository of the manifests is to be spoken to.
+type Sites struct {
+	accounts map[image.Repository]string
+	absent   map[image.Repository][]int
+	Warnings []string // accounts that differ for one repository
+}
+
+// SitesOf collects the accounts and absent statuses of the registry entries.
+func SitesOf(set *manifest.Set) *Sites {
+	s := &Sites{accounts: map[image.Repository]string{}, absent: map[image.Repository][]int{}}
+	for _, m := range set.Manifests {
+		if m.Native {
+			continue
+		}
+		for i := range m.Images {
+			name := m.Images[i].Name
+			s.account(m.Source, m.Source.Name, name)
+			for _, mirror := range m.Source.Mirrors {
+				s.account(m.Source, mirror, name)
+			}
+			for _, d := range m.Destinations {
+				s.account(d, d.Name, name)
+			}
+		}
+	}
+	return s
+}
+
+func (s *Sites) account(entry *manifest.Registry, reg image.Registry, name string) {
+	if entry.ServiceAccount == "" && entry.AbsentStatus == nil {
+		return
+	}
+	repo, err := reg.Repository(name)
+	if err != nil {
+		return
+	}
+	if entry.AbsentStatus != nil {
+		s.absent[repo] = entry.AbsentStatus
+	}
+	if entry.ServiceAccount == "" || reg.Host != entry.Name.Host { // an account is of its own host
+		return
+	}
+	first, ok := s.accounts[repo]
+	if !ok {
+		s.accounts[repo] = entry.ServiceAccount
+		return
+	}
+	if first != entry.ServiceAccount {
+		w := fmt.Sprintf("%s: account %s of %s is not used: an earlier entry uses %s for the same repositories", entry.Pos, entry.ServiceAccount, reg, first)
+		if !slices.Contains(s.Warnings, w) {
+			s.Warnings = append(s.Warnings, w)
+		}
+	}
+}
+
+// Account returns the service account a repository is spoken to with, or "".
+func (s *Sites) Account(repo image.Repository) string { return s.accounts[repo] }
+
+// AbsentStatus returns the HTTP statuses that count as absent in a repository, besides 404.
+func (s *Sites) AbsentStatus(repo image.Repository) []int { return s.absent[repo] }
+
+// Shard keeps the index-th of count disjoint parts of what is wanted, told apart
+// by destination repository. Wishes for impossible repositories belong to part 0.
+func (w *Wanted) Shard(index, count int) {
+	w.Targets = slices.DeleteFunc(w.Targets, func(t *Target) bool {
+		h := fnv.New64a()
+		h.Write([]byte(t.Repository.String()))
+		return h.Sum64()%uint64(count) != uint64(index)
+	})
+	if index != 0 {
+		w.Invalid = nil
+	}
+}

@@ -1,0 +1,169 @@
+// Package plan says what to do: it turns manifests into what every destination
+// repository should hold (Desired), compares that with what it does hold
+// (Lacking, Compute), and describes the result as values that sort, print and
+// marshal (Plan, Report).
+//
+//	manifests ─ Desired ─▶ Wanted, one Target per destination repository
+//	Target, inventory ─ Lacking ─▶ Lack: what the source has to be asked about
+//	Target, inventory, what was found ─ Compute ─▶ Items of a Plan
+//
+// Memory follows the manifests, not the edges: the destinations of one image
+// share its Want, and an edge that is up to date is only counted. Nothing here
+// reads or writes a registry, a file or a clock.
+package plan
+
+import (
+	"iter"
+	"slices"
+	"strings"
+
+	"cip/pkg/image"
+	"cip/pkg/inventory"
+	"cip/pkg/manifest"
+)
+
+// Wanted is what all manifests together want.
+type Wanted struct {
+	Targets  []*Target        // by repository
+	Invalid  []Item           // wishes that name no possible repository, refused
+	Faults   []manifest.Fault // overlaps, each at every place that takes part
+	Warnings []string
+}
+
+// Target is one destination repository and what is wanted there.
+type Target struct {
+	Repository image.Repository
+	Want       *Want   // shared between the destinations of an image
+	claims     []claim // who wants it; several where manifests meet in one repository
+}
+
+// Want is what is wanted of a repository: the union of one or more manifests' wishes.
+type Want struct {
+	Entries []Entry            // by digest
+	Pins    map[Edge]SourceTag // the edges of pinned retag entries
+	Refused []Refusal          // wishes that are not granted, whatever the registries hold
+}
+
+// Edge is one wish: a digest under a tag, or under none.
+type Edge struct {
+	Digest image.Digest
+	Tag    string
+}
+
+// Entry is one wanted digest and its tags, in order. No tags: it is wanted by digest alone.
+type Entry struct {
+	Digest  image.Digest
+	Tags    []string
+	Sources []*Source // where it may be read, in the order of the manifests
+}
+
+// Source is a source repository and its mirrors.
+type Source struct {
+	Repository image.Repository
+	Mirrors    []image.Repository
+}
+
+// SourceTag is a tag in a source repository.
+type SourceTag struct {
+	Repository image.Repository
+	Tag        string
+}
+
+// Resolution is what a source tag was found to be.
+type Resolution struct {
+	Digest image.Digest // when State is Present
+	State  inventory.State
+	Err    error // why State is Unknown
+}
+
+// Refusal is a wish that is refused for a reason known before a destination is read.
+type Refusal struct {
+	Action Action // Invalid, Missing or Unreadable
+	Digest image.Digest
+	Tags   []string
+	Source string // the source reference, where there is one
+	Reason string
+}
+
+// Wishes returns the wanted digests, each with its tags.
+func (w *Want) Wishes() iter.Seq2[image.Digest, []string] {
+	return func(yield func(image.Digest, []string) bool) {
+		for i := range w.Entries {
+			if !yield(w.Entries[i].Digest, w.Entries[i].Tags) {
+				return
+			}
+		}
+	}
+}
+
+// Candidates returns where the entry may be read for a destination host, best
+// first: mirrors on that host, whose blobs can be mounted, then the sources, then
+// the other mirrors.
+func (e *Entry) Candidates(host string) []image.Repository {
+	var near, sources, far []image.Repository
+	for _, s := range e.Sources {
+		sources = append(sources, s.Repository)
+		for _, m := range s.Mirrors {
+			if m.Host == host {
+				near = append(near, m)
+			} else {
+				far = append(far, m)
+			}
+		}
+	}
+	if len(near) == 0 && len(far) == 0 {
+		return sources
+	}
+	all := append(append(near, sources...), far...)
+	out := all[:0]
+	for _, r := range all {
+		if !slices.Contains(out, r) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// claim is one manifest's wish for a target.
+type claim struct {
+	wish     *wish
+	registry *manifest.Registry // the destination entry; nil in a native file
+}
+
+// Unpinned returns the source tags that have to be read before Desired can say
+// which digests the manifests want: those of retag entries without a pin, sorted.
+func Unpinned(set *manifest.Set) []SourceTag {
+	seen := map[SourceTag]struct{}{}
+	for _, m := range set.Manifests {
+		for i := range m.Images {
+			img := &m.Images[i]
+			src, err := sourceRepository(m, img)
+			if err != nil {
+				continue // Desired refuses it
+			}
+			for _, r := range img.Retags {
+				if r.Digest == "" {
+					seen[SourceTag{src, r.SourceTag}] = struct{}{}
+				}
+			}
+		}
+	}
+	tags := make([]SourceTag, 0, len(seen))
+	for t := range seen {
+		tags = append(tags, t)
+	}
+	slices.SortFunc(tags, func(a, b SourceTag) int {
+		if c := a.Repository.Compare(b.Repository); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Tag, b.Tag)
+	})
+	return tags
+}
+
+func sourceRepository(m *manifest.Manifest, img *manifest.Image) (image.Repository, error) {
+	if m.Native {
+		return img.Repository, nil
+	}
+	return m.Source.Name.Repository(img.Name)
+}
