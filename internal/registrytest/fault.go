@@ -1,0 +1,179 @@
+package registrytest
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+)
+
+// Fault does something to a matched request: it answers itself, or passes the
+// request on to next and changes what goes in or comes out. A fault may keep state;
+// each call of a function that returns one makes a new one.
+type Fault func(w http.ResponseWriter, r *http.Request, next http.Handler)
+
+// Match says whether a fault hits a request.
+type Match func(r *http.Request) bool
+
+// Injection is a fault at work in a server.
+type Injection struct {
+	faults *faults
+	fault  Fault
+	when   []Match
+
+	mu   sync.Mutex
+	hits int
+}
+
+type faults struct {
+	mu   sync.Mutex
+	list []*Injection
+}
+
+// Fault adds f inside the faults added before it. It hits requests for which every
+// match holds; they are asked in order, up to the first that does not hold, so a
+// counting match counts only what those before it let through.
+func (s *Server) Fault(f Fault, when ...Match) *Injection {
+	i := &Injection{faults: &s.faults, fault: f, when: when}
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	s.faults.list = append(s.faults.list, i)
+	return i
+}
+
+// Hits returns how many requests the fault was done to.
+func (i *Injection) Hits() int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.hits
+}
+
+// Remove ends the fault. Requests it holds stay held.
+func (i *Injection) Remove() {
+	i.faults.mu.Lock()
+	defer i.faults.mu.Unlock()
+	i.faults.list = slices.DeleteFunc(i.faults.list, func(j *Injection) bool { return i == j })
+}
+
+// ClearFaults ends all faults.
+func (s *Server) ClearFaults() {
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	s.faults.list = nil
+}
+
+func (s *Server) injected(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.faults.mu.Lock()
+		list := slices.Clone(s.faults.list)
+		s.faults.mu.Unlock()
+		h := next
+		for _, i := range slices.Backward(list) {
+			h = i.around(h)
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+func (i *Injection) around(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, m := range i.when {
+			if !m(r) {
+				next.ServeHTTP(w, r)
+				return
+			}
+		}
+		i.mu.Lock()
+		i.hits++
+		i.mu.Unlock()
+		i.fault(w, r, next)
+	})
+}
+
+// Is matches requests of these kinds.
+func Is(kinds ...Kind) Match {
+	return func(r *http.Request) bool {
+		kind, _, _ := classify(r)
+		return slices.Contains(kinds, kind)
+	}
+}
+
+// Repo matches requests to this repository.
+func Repo(name string) Match {
+	return func(r *http.Request) bool {
+		_, repo, _ := classify(r)
+		return repo == name
+	}
+}
+
+// Ref matches requests for this tag or digest.
+func Ref(name string) Match {
+	return func(r *http.Request) bool {
+		_, _, ref := classify(r)
+		return ref == name
+	}
+}
+
+// Not matches what m does not.
+func Not(m Match) Match {
+	return func(r *http.Request) bool { return !m(r) }
+}
+
+// Nth matches the n-th request that reaches it, counting from one.
+func Nth(n int) Match { return counted(func(i int) bool { return i == n }) }
+
+// First matches the first n requests that reach it.
+func First(n int) Match { return counted(func(i int) bool { return i <= n }) }
+
+// After matches all requests after the first n that reach it.
+func After(n int) Match { return counted(func(i int) bool { return i > n }) }
+
+// Every matches each n-th request that reaches it.
+func Every(n int) Match { return counted(func(i int) bool { return i%n == 0 }) }
+
+func counted(hit func(i int) bool) Match {
+	var mu sync.Mutex
+	i := 0
+	return func(*http.Request) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		i++
+		return hit(i)
+	}
+}
+
+// FirstEach matches the first n requests for each thing: same kind, repository,
+// reference and mounted or uploaded digest. All PATCH requests of a repository are
+// one thing, since a retried upload has a session of its own.
+func FirstEach(n int) Match {
+	type thing struct {
+		kind                       Kind
+		repo, ref, mounted, digest string
+	}
+	var mu sync.Mutex
+	seen := map[thing]int{}
+	return func(r *http.Request) bool {
+		kind, repo, ref := classify(r)
+		if kind == UploadPatch || kind == UploadPut || kind == UploadDelete {
+			ref = ""
+		}
+		q := r.URL.Query()
+		key := thing{kind, repo, ref, q.Get("mount"), q.Get("digest")}
+		mu.Lock()
+		defer mu.Unlock()
+		seen[key]++
+		return seen[key] <= n
+	}
+}
+
+// Chance matches p of all requests (0 to 1), by a random sequence that seed fixes.
+// Requests in parallel take from the sequence in the order they happen to come.
+func Chance(p float64, seed uint64) Match {
+	var mu sync.Mutex
+	rnd := rand.New(rand.NewPCG(seed, seed))
+	return func(*http.Request) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return rnd.Float64() < p
+	}
+}

@@ -1,0 +1,75 @@
+package manifest
+
+import (
+	"testing"
+	"testing/fstest"
+
+	"cip/pkg/image"
+)
+
+// seeds are texts near which something may go wrong.
+func seeds(f *testing.F) {
+	for _, text := range []string{
+		"", "---\n", "# none\n", "- {name: a, dmap: {$A: [x, ~], $C: }}\n", "images: []\n",
+		twoRegistries + "images:\n- {name: a, dmap: {$A: [x]}}\n---\n",
+		twoRegistries + "images:\n- &m {<<: [*m, *m], name: a, dmap: {}}\n",
+		"images:\n- {name: d.io/a, src_build_tag: s, tag: t}\n- {name: b, src_build_tag: s, tag: -}\n",
+		"images: [{name: a, retag: [{src_build_tag: s, src_ref: r, tag: t, digest: $B}]}]\n",
+		"registries:\n- name: d.io\n  mirrors: [a.b]\n  mutable-tags: ['[']\n  absent-status: [403]\n",
+		"a: b\n- c\n", "? [a]\n: *x\n", "a: \"\x01\"\n", "{\"a\":\t[1,\n2]}", "\ufeffa: |\n  b\r\n",
+		"a:\n  # c\n  - b\n # d\n", "- a\n#\n  # x\n-\n", "%YAML 1.1\n--- !!map {a: !!str b}\n...\n",
+	} {
+		f.Add([]byte(expand(text)))
+	}
+}
+
+// sound reports what plan must never get to see.
+func sound(t *testing.T, set *Set) {
+	t.Helper()
+	for _, m := range set.Manifests {
+		if !m.usable() {
+			t.Error("a manifest without source or destination")
+		}
+		for _, im := range m.Images {
+			if m.Native == im.Repository.IsZero() {
+				t.Errorf("image %q with repository %v", im.Name, im.Repository)
+			}
+			for _, d := range im.Digests {
+				if _, err := image.ParseDigest(string(d.Digest)); err != nil {
+					t.Error(err)
+				}
+				for _, tag := range d.Tags {
+					if err := image.CheckTag(tag.Name); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		}
+	}
+	for _, f := range set.Faults {
+		if f.Message == "" || f.Severity == 0 || f.Pos.File == "" || f.Pos.Line < 0 || len(f.Message) > 4000 {
+			t.Errorf("fault %#v", f)
+		}
+	}
+}
+
+func FuzzPlain(f *testing.F) {
+	seeds(f)
+	f.Fuzz(func(t *testing.T, text []byte) {
+		sound(t, Plain(fstest.MapFS{"m.yaml": {Data: text}}, "m.yaml", ""))
+	})
+}
+
+func FuzzImages(f *testing.F) {
+	seeds(f)
+	f.Fuzz(func(t *testing.T, text []byte) {
+		set := Thin(fstest.MapFS{
+			"manifests/d/promoter-manifest.yaml": {Data: []byte(twoRegistries)},
+			"images/d/images.yaml":               {Data: text},
+		}, "")
+		sound(t, set)
+		if len(set.Manifests) != 1 {
+			t.Errorf("%d manifests, want 1", len(set.Manifests))
+		}
+	})
+}

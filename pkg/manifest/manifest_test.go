@@ -1,0 +1,206 @@
+package manifest
+
+import (
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cip/pkg/image"
+)
+
+// Digests of the tests.
+const (
+	a64 = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	b64 = "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+	a63 = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+)
+
+// twoRegistries is three lines long, so that images: of a test stands on line 4.
+const twoRegistries = "registries:\n- {name: s.io/p, src: true}\n- name: d.io/q\n"
+
+// expand puts digests in the place of A, B and C (a bad one).
+func expand(text string) string {
+	return strings.NewReplacer("$A", a64, "$B", b64, "$C", a63).Replace(text)
+}
+
+// plain reads text as the plain manifest m.yaml.
+func plain(text string) *Set {
+	fsys := fstest.MapFS{"m.yaml": &fstest.MapFile{Data: []byte(expand(text))}}
+	return Plain(fsys, "m.yaml", "")
+}
+
+// faults returns the faults of set as text, each with its severity.
+func faults(set *Set) []string {
+	words := map[Severity]string{Warning: "warning", Refused: "refused", Broken: "broken"}
+	var all []string
+	for _, f := range set.Faults {
+		all = append(all, words[f.Severity]+" "+f.String())
+	}
+	return all
+}
+
+// equal reports how got differs from want.
+func equal(t *testing.T, got, want any) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// wished returns what the images of m ask for: "name digest-letter tag,tag" and "name from>to@pin".
+func wished(m *Manifest) []string {
+	var all []string
+	for _, im := range m.Images {
+		line := im.Name
+		for _, d := range im.Digests {
+			var tags []string
+			for _, tag := range d.Tags {
+				tags = append(tags, tag.Name)
+			}
+			line += " " + d.Digest.Hex()[:1] + "=" + strings.Join(tags, ",")
+		}
+		for _, r := range im.Retags {
+			line += " " + r.SourceTag + ">" + r.Tag
+			if r.Digest != "" {
+				line += "@" + r.Digest.Hex()[:1]
+			}
+		}
+		all = append(all, line)
+	}
+	return all
+}
+
+// ruleTest is a text and what is wrong with it.
+type ruleTest struct {
+	name string
+	in   string
+	want []string
+}
+
+// rules runs the tests of plain manifests.
+func rules(t *testing.T, tests []ruleTest) {
+	t.Helper()
+	t.Parallel()
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var want []string
+			for _, w := range tt.want {
+				want = append(want, expand(w))
+			}
+			equal(t, faults(plain(tt.in)), want)
+		})
+	}
+}
+
+func TestPlainReadsEverything(t *testing.T) {
+	t.Parallel()
+	set := plain(`registries:
+- name: S.io/p/
+  src: true
+  service-account: a@b.c
+  mirrors: [m.io/p, n.io, m.io/p]
+- name: d.io/q
+  mutable-tags: [latest, "v*", latest]
+  absent-status: [403, 401]
+images:
+- name: x/apple
+  dmap:
+    "$A": ["1.0", latest]
+    $B: []
+- name: pear
+  retag:
+  - {src_build_tag: s1, src_ref: 7, tag: 1.10, digest: $B}
+`)
+	equal(t, set, &Set{
+		Manifests: []*Manifest{{
+			File: "m.yaml",
+			Source: &Registry{
+				Name:           image.Registry{Host: "s.io", Prefix: "p"},
+				ServiceAccount: "a@b.c",
+				Mirrors:        []image.Registry{{Host: "m.io", Prefix: "p"}, {Host: "n.io"}},
+				Pos:            Pos{"m.yaml", 2, 3},
+			},
+			Destinations: []*Registry{{
+				Name:         image.Registry{Host: "d.io", Prefix: "q"},
+				MutableTags:  []string{"latest", "v*"},
+				AbsentStatus: []int{403, 401},
+				Pos:          Pos{"m.yaml", 6, 3},
+			}},
+			Images: []Image{{
+				Name: "x/apple",
+				Digests: []Digest{
+					{Digest: a64, Tags: []Tag{{"1.0", Pos{"m.yaml", 12, 81}}, {"latest", Pos{"m.yaml", 12, 88}}}, Pos: Pos{"m.yaml", 12, 5}},
+					{Digest: b64, Pos: Pos{"m.yaml", 13, 5}},
+				},
+				Pos: Pos{"m.yaml", 10, 3},
+			}, {
+				Name:   "pear",
+				Retags: []Retag{{SourceTag: "s1", SourceRef: "7", Tag: "1.10", Digest: b64, Pos: Pos{"m.yaml", 16, 5}}},
+				Pos:    Pos{"m.yaml", 14, 3},
+			}},
+		}},
+		Digest: set.Digest,
+	})
+	if !set.OK() || set.Broken() {
+		t.Error("a set without faults is not OK")
+	}
+}
+
+func TestSeveralFaultsInOneRun(t *testing.T) {
+	t.Parallel()
+	set := plain(`registries:
+- {name: s.io, src: true, colour: red}
+- name: d
+images:
+- dmap: {"$A": [1.0]}
+- name: pear
+  dmap:
+    $C: [a]
+    $A: [-x, ok, "é"]
+    $A: []
+  dmap: null
+- name: Plum
+  dmap: {"$A": [v1]}
+`)
+	want := []string{
+		`broken m.yaml:2:27: a registries entry: unknown key "colour"`,
+		`broken m.yaml:3:9: bad registry name "d": "d" is no registry host: it holds neither '.' nor ':'`,
+		`broken m.yaml:5:3: an images entry without name`,
+		`refused m.yaml:8:5: bad digest "$C": want sha256: and 64 lower-case hexadecimal digits`,
+		`refused m.yaml:9:79: bad tag "-x": want up to 128 letters, digits, '_', '.' and '-', not beginning with '.' or '-'`,
+		`refused m.yaml:9:87: bad tag "é": want up to 128 letters, digits, '_', '.' and '-', not beginning with '.' or '-'`,
+		`broken m.yaml:10:5: duplicate key "$A": the first is on line 9`,
+		`broken m.yaml:11:3: duplicate key "dmap": the first is on line 7`,
+		`refused m.yaml:12:9: bad repository name "Plum": want lower-case letters and digits, joined by '.', '_', '__', '-' or '/'`,
+	}
+	for i := range want {
+		want[i] = expand(want[i])
+	}
+	equal(t, faults(set), want)
+	if set.OK() || !set.Broken() {
+		t.Error("a broken set is OK")
+	}
+	if len(set.Manifests) != 0 {
+		t.Error("a manifest without a destination is among the manifests")
+	}
+}
+
+func TestDigestTellsFilesApart(t *testing.T) {
+	t.Parallel()
+	file := func(name, text string) string {
+		return Plain(fstest.MapFS{name: {Data: []byte(text)}}, name, "elsewhere").Digest
+	}
+	first := file("m.yaml", twoRegistries)
+	if !strings.HasPrefix(first, "sha256:") || len(first) != len(a64) {
+		t.Errorf("digest %q", first)
+	}
+	if first != file("m.yaml", twoRegistries) {
+		t.Error("the same file has two digests")
+	}
+	if first == file("n.yaml", twoRegistries) || first == file("m.yaml", twoRegistries+"\n") {
+		t.Error("two files have one digest")
+	}
+}

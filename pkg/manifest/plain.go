@@ -1,0 +1,84 @@
+package manifest
+
+import (
+	"io/fs"
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Plain reads the plain manifest or native StarlingX file name of fsys, which messages call display.
+func Plain(fsys fs.FS, name, display string) *Set {
+	if display == "" {
+		display = name
+	}
+	s := open(fsys, name, display)
+	set := &Set{}
+	set.add(s.plain(), s)
+	set.Digest = digest([]*source{s})
+	return set
+}
+
+// plain reads every document of s as a manifest of its own. Those without a source and a
+// destination are left out: what is wrong with them is noted.
+func (s *source) plain() []*Manifest {
+	var manifests []*Manifest
+	empty := s.read && len(s.faults) == 0
+	for _, root := range s.docs {
+		if null(deref(root)) {
+			continue
+		}
+		empty = false
+		m := &Manifest{File: s.file}
+		s.document(root, m)
+		if m.usable() {
+			manifests = append(manifests, m)
+		}
+	}
+	if empty {
+		s.whole(Broken, "no registries: the file is empty")
+	}
+	return manifests
+}
+
+// document reads a plain manifest or a native file into m.
+func (r *reader) document(root *yaml.Node, m *Manifest) {
+	if deref(root).Kind == yaml.SequenceNode {
+		r.fault(Broken, root, "a bare list, as in a thin manifest's images.yaml: load its directory as thin manifests, "+
+			"or put the list under images: and add registries:")
+		items, _ := r.items(root, "images")
+		r.images(items, m)
+		return
+	}
+	e := r.known(root, "a manifest", "registries", "images", "sources", "provenance")
+	if e == nil {
+		return
+	}
+	var entries []*yaml.Node
+	if f, ok := e["images"]; ok {
+		entries, _ = r.items(f.value, "images")
+	}
+	if f, ok := e["sources"]; ok {
+		r.items(f.value, "sources") // its contents are for producers
+	}
+	r.provenance(e)
+	if _, ok := e["registries"]; !ok && slices.ContainsFunc(entries, builds) {
+		m.Native = true
+		r.native(entries, m)
+		return
+	}
+	r.registries(root, e, m)
+	r.images(entries, m)
+}
+
+// provenance notes that a policy which cip does not know is not enforced.
+func (r *reader) provenance(e map[string]field) {
+	if f, ok := e["provenance"]; ok {
+		r.fault(Warning, f.key, "provenance is not enforced")
+	}
+}
+
+// usable reports whether m says where something should be.
+func (m *Manifest) usable() bool {
+	return m.Native || m.Source != nil && len(m.Destinations) > 0
+}

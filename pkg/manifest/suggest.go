@@ -1,0 +1,55 @@
+package manifest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// closest reports whether key is one of names. If not, it returns a hint at the name that was meant, or "".
+func closest(key string, names []string) (hint string, ok bool) {
+	if slices.Contains(names, key) {
+		return "", true
+	}
+	plain := strings.ToLower(strings.ReplaceAll(key, "_", "-"))
+	best := -1
+	for _, name := range names {
+		want := strings.ToLower(strings.ReplaceAll(name, "_", "-"))
+		d := distance(plain, want, max(1, len(want)/3))
+		if d >= 0 && (best < 0 || d < best) {
+			best, hint = d, fmt.Sprintf(": did you mean %q?", name)
+		}
+	}
+	return hint, false
+}
+
+// distance returns how many letters have to be changed, added, left out or swapped
+// with their neighbour to turn a into b, or -1 if more than most.
+func distance(a, b string, most int) int {
+	if len(a)-len(b) > most || len(b)-len(a) > most {
+		return -1
+	}
+	before, last := make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := range len(a) {
+		row := make([]int, len(b)+1)
+		row[0] = i + 1
+		for j := range len(b) {
+			changed := last[j]
+			if a[i] != b[j] {
+				changed++
+			}
+			row[j+1] = min(changed, last[j+1]+1, row[j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
+		}
+		before, last = last, row
+	}
+	if d := last[len(b)]; d <= most {
+		return d
+	}
+	return -1
+}
