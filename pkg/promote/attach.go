@@ -1,0 +1,134 @@
+package promote
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"cip/pkg/image"
+	"cip/pkg/plan"
+	"cip/pkg/registry"
+)
+
+// attach carries out the referrer items of a unit, after the subject's content is
+// there and before its tags: who verifies on pull finds the signature.
+func (e *engine) attach(ctx context.Context, u *unit) []plan.Item {
+	var out []plan.Item
+	for _, it := range u.referrers {
+		r := &unit{dst: u.dst, digest: string(it.Digest), items: []plan.Item{it}, copied: it.From}
+		t := tagging{e: e, u: r}
+		var err error
+		if t.top, err = e.bringReferrer(ctx, r); err == nil {
+			t.attached = func(res registry.PutResult) error { return e.linked(ctx, r, res) }
+			t.run(ctx)
+		} else {
+			r.items[0].Status, r.items[0].Error = outcome(ctx, it.SourceRef(), u.dst, err)
+		}
+		out = append(out, r.items...)
+	}
+	return out
+}
+
+// bringReferrer brings what a referrer's manifest needs, and returns the manifest.
+func (e *engine) bringReferrer(ctx context.Context, r *unit) (*registry.Manifest, error) {
+	e.sources.mu.Lock()
+	union, known := e.sources.unions[r.digest], e.sources.known[r.digest]
+	e.sources.mu.Unlock()
+	if union == nil {
+		tree, err := e.sources.tree(ctx, r.copied, r.digest)
+		if err != nil {
+			return nil, err
+		}
+		r.tree = tree
+		return e.content(ctx, r)
+	}
+	for _, l := range union.layers {
+		if err := e.blobs.place(ctx, r.dst, union.from, l); err != nil {
+			return nil, err
+		}
+	}
+	if union.config != nil {
+		if err := e.blobs.send(ctx, r.dst, union.conf, union.config); err != nil {
+			return nil, err
+		}
+	}
+	return e.sources.manifest(known)
+}
+
+// send uploads a blob that is at hand.
+func (b *blobs) send(ctx context.Context, dst image.Repository, d registry.Descriptor, raw []byte) error {
+	s, err := newSpool(d.Size)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	_, err = s.Write(raw)
+	s.finish(err)
+	return b.give(ctx, dst, nil, d, func() (*spool, error) { return s, nil })
+}
+
+// linked sees to it that a referrer can be found from its subject: where the
+// registry does not say that it links them, the subject's fallback tag does (OCI
+// distribution-spec, "Pushing manifests with subject").
+func (e *engine) linked(ctx context.Context, r *unit, res registry.PutResult) error {
+	if res.Subject || r.tree == nil || r.tree.content.Subject == nil {
+		return nil
+	}
+	m, err := e.sources.manifest(r.tree.loaded)
+	if err != nil {
+		return err
+	}
+	subject := r.tree.content.Subject.Digest
+	e.fallback.Lock() // a read, a change and a write: one at a time
+	defer e.fallback.Unlock()
+	return wrap(e.addReferrer(ctx, r.dst, registry.FallbackTag(subject), m), "listing it under its subject's tag")
+}
+
+// addReferrer adds a manifest to the index under a fallback tag, keeping what others put there.
+func (e *engine) addReferrer(ctx context.Context, dst image.Repository, tag string, m *registry.Manifest) error {
+	index := fallbackIndex{"schemaVersion": json.RawMessage("2"), "mediaType": json.RawMessage(`"` + registry.TypeIndex + `"`)}
+	var all []json.RawMessage
+	have, err := e.client.Manifest(ctx, dst, tag)
+	switch {
+	case errors.Is(err, registry.ErrNotFound):
+	case err != nil:
+		return err
+	default:
+		if err := json.Unmarshal(have.Raw, &index); err != nil {
+			return fmt.Errorf("parsing tag %s: %w", tag, err)
+		}
+		if err := json.Unmarshal(index["manifests"], &all); err != nil {
+			return fmt.Errorf("parsing tag %s: %w", tag, err)
+		}
+	}
+	for _, raw := range all {
+		var d registry.Descriptor
+		if json.Unmarshal(raw, &d) == nil && d.Digest == m.Digest {
+			return nil
+		}
+	}
+	entry, err := m.ReferrerDescriptor()
+	if err != nil {
+		return err
+	}
+	raw, err := encode(entry)
+	if err != nil {
+		return err
+	}
+	if index["manifests"], err = encode(append(all, raw)); err != nil {
+		return err
+	}
+	if raw, err = encode(index); err != nil {
+		return err
+	}
+	next := &registry.Manifest{Raw: raw, MediaType: registry.TypeIndex, Digest: registry.DigestOf(raw)}
+	res, err := e.client.Put(ctx, dst, tag, next)
+	if err != nil {
+		return err
+	}
+	return stored(res, next.Digest)
+}
+
+// fallbackIndex is an index whose unknown fields are kept.
+type fallbackIndex map[string]json.RawMessage

@@ -1,0 +1,326 @@
+package promote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"cip/pkg/image"
+	"cip/pkg/inventory"
+	"cip/pkg/registry"
+)
+
+const (
+	spooledBytes = 4 << 30         // of blobs between source and destinations at once, on disk
+	uploadTries  = 4               // of one blob to one repository
+	partingTime  = 3 * time.Second // for deleting an upload session after an interrupt
+)
+
+// blobs knows where the blobs of a run are and brings them where they lack. A
+// host gets a blob's body once; its further repositories mount it.
+type blobs struct {
+	client *registry.Client
+	space  *semaphore.Weighted
+
+	mu      sync.Mutex
+	all     map[string]*blob // by digest
+	placed  flights[place]
+	refused map[mount]struct{} // pairs that a host did not mount
+	running sync.WaitGroup     // deliveries to other hosts than the asker's
+}
+
+// place is a blob or manifest in a repository.
+type place struct {
+	repo   image.Repository
+	digest string
+}
+
+// mount is a host and a repository there that blobs were to be mounted from.
+type mount struct {
+	host string
+	from image.Repository
+}
+
+// blob is one blob of the run.
+type blob struct {
+	registry.Descriptor
+	mu    sync.Mutex
+	hosts map[string]*delivery // hosts that need its body
+}
+
+// delivery is the body of a blob on its way to one host.
+type delivery struct {
+	to      image.Repository
+	started bool
+	done    chan struct{} // closed when it is there, or has failed
+	err     error
+}
+
+func newBlobs(c *registry.Client) *blobs {
+	return &blobs{client: c, space: semaphore.NewWeighted(spooledBytes), all: map[string]*blob{}, refused: map[mount]struct{}{}}
+}
+
+func (b *blobs) blob(d registry.Descriptor) *blob {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	one := b.all[d.Digest]
+	if one == nil {
+		one = &blob{Descriptor: d, hosts: map[string]*delivery{}}
+		b.all[d.Digest] = one
+	}
+	return one
+}
+
+// expect announces that a repository on another host than the source's will need a blob.
+func (b *blobs) expect(d registry.Descriptor, dst image.Repository) {
+	one := b.blob(d)
+	one.mu.Lock()
+	defer one.mu.Unlock()
+	if one.hosts[dst.Host] == nil {
+		one.hosts[dst.Host] = &delivery{to: dst, done: make(chan struct{})}
+	}
+}
+
+// place brings a blob into a repository, once a run.
+func (b *blobs) place(ctx context.Context, dst, from image.Repository, d registry.Descriptor) error {
+	return b.placed.do(ctx, place{dst, d.Digest}, func() error { return b.bring(ctx, dst, from, d) })
+}
+
+// forget makes the next place of a blob look for itself: the registry lost it.
+func (b *blobs) forget(dst image.Repository, d registry.Descriptor) {
+	b.placed.forget(place{dst, d.Digest})
+	one := b.blob(d)
+	one.mu.Lock()
+	defer one.mu.Unlock()
+	delete(one.hosts, dst.Host)
+}
+
+// bring mounts a blob from the source or from a repository that has it by now,
+// and else has its body delivered.
+func (b *blobs) bring(ctx context.Context, dst, from image.Repository, d registry.Descriptor) error {
+	var session *registry.Session
+	if from.Host == dst.Host && from != dst {
+		var err error
+		if session, err = b.mount(ctx, dst, from, d); !errors.Is(err, registry.ErrMountRefused) {
+			return err
+		}
+	}
+	at, err := b.deliver(ctx, dst, from, d, session)
+	if err != nil || at == dst {
+		return err
+	}
+	session, err = b.mount(ctx, dst, at, d)
+	if !errors.Is(err, registry.ErrMountRefused) {
+		return err
+	}
+	return b.copyTo(ctx, []*delivery{{to: dst}}, session, from, d)[0]
+}
+
+// mount mounts a blob, unless the pair was refused before.
+func (b *blobs) mount(ctx context.Context, dst, from image.Repository, d registry.Descriptor) (*registry.Session, error) {
+	pair := mount{dst.Host, from}
+	b.mu.Lock()
+	_, refused := b.refused[pair]
+	b.mu.Unlock()
+	if refused {
+		return nil, registry.ErrMountRefused
+	}
+	session, err := b.client.Mount(ctx, dst, from, d.Digest)
+	if errors.Is(err, registry.ErrMountRefused) {
+		b.mu.Lock()
+		b.refused[pair] = struct{}{}
+		b.mu.Unlock()
+	}
+	if err != nil && session == nil && !errors.Is(err, registry.ErrMountRefused) {
+		return nil, fmt.Errorf("mounting blob %s: %w", d.Digest, err)
+	}
+	return session, err
+}
+
+// deliver sees to it that the host of dst has a blob's body, and returns the
+// repository that has it. Whoever comes first reads the source and serves every
+// other host that is known to need the blob, too.
+func (b *blobs) deliver(ctx context.Context, dst, from image.Repository, d registry.Descriptor, session *registry.Session) (image.Repository, error) {
+	one := b.blob(d)
+	one.mu.Lock()
+	mine := one.hosts[dst.Host]
+	if mine == nil || mine.started && isClosed(mine.done) && mine.err != nil {
+		mine = &delivery{to: dst, done: make(chan struct{})}
+		one.hosts[dst.Host] = mine
+	}
+	if mine.started {
+		one.mu.Unlock()
+		b.drop(ctx, session)
+		select {
+		case <-mine.done:
+			if mine.err != nil && ctx.Err() == nil { // it failed for another repository: try for this one
+				return b.deliver(ctx, dst, from, d, nil)
+			}
+			return mine.to, mine.err
+		case <-ctx.Done():
+			return dst, ctx.Err()
+		}
+	}
+	mine.to = dst
+	todo := []*delivery{mine}
+	for _, other := range one.hosts {
+		if !other.started && other != mine {
+			todo = append(todo, other)
+		}
+	}
+	for _, t := range todo {
+		t.started = true
+	}
+	one.mu.Unlock()
+	b.running.Go(func() { b.copyTo(ctx, todo, session, from, d) })
+	select {
+	case <-mine.done:
+		return dst, mine.err
+	case <-ctx.Done():
+		return dst, ctx.Err()
+	}
+}
+
+// copyTo copies a blob's body to every destination that lacks it, reading it from
+// the source at most once. session, if any, is one opened for the first of them.
+func (b *blobs) copyTo(ctx context.Context, to []*delivery, session *registry.Session, from image.Repository, d registry.Descriptor) []error {
+	errs := make([]error, len(to))
+	var fetch struct {
+		once  sync.Once
+		spool *spool
+		err   error
+		group sync.WaitGroup
+	}
+	open := func() (*spool, error) {
+		fetch.once.Do(func() {
+			if fetch.err = b.space.Acquire(ctx, min(d.Size, spooledBytes)); fetch.err != nil {
+				return
+			}
+			if fetch.spool, fetch.err = newSpool(d.Size); fetch.err != nil {
+				b.space.Release(min(d.Size, spooledBytes))
+				return
+			}
+			fetch.group.Go(func() {
+				err := b.client.FetchBlob(ctx, from, d, fetch.spool)
+				if err != nil {
+					err = fmt.Errorf("reading blob %s of %s: %w", d.Digest, from, err)
+				}
+				fetch.spool.finish(err)
+			})
+		})
+		return fetch.spool, fetch.err
+	}
+	var group sync.WaitGroup
+	for i, t := range to {
+		own := session
+		if i > 0 {
+			own = nil
+		}
+		group.Go(func() {
+			errs[i] = b.give(ctx, t.to, own, d, open)
+			if t.done != nil {
+				t.err = errs[i]
+				close(t.done)
+			}
+		})
+	}
+	group.Wait()
+	fetch.group.Wait()
+	if fetch.spool != nil {
+		fetch.spool.close()
+		b.space.Release(min(d.Size, spooledBytes))
+	}
+	return errs
+}
+
+// give uploads a blob to one repository unless it is there.
+func (b *blobs) give(ctx context.Context, dst image.Repository, session *registry.Session, d registry.Descriptor, open func() (*spool, error)) error {
+	for try := 1; ; try++ {
+		there, err := b.client.HasBlob(ctx, dst, d.Digest)
+		if err != nil || there == inventory.Present {
+			b.drop(ctx, session)
+			return wrap(err, "looking for blob %s", d.Digest)
+		}
+		body, err := open()
+		if err != nil {
+			b.drop(ctx, session)
+			return err
+		}
+		if session == nil {
+			if session, err = b.client.Upload(ctx, dst); err != nil {
+				return fmt.Errorf("opening an upload for blob %s: %w", d.Digest, err)
+			}
+		}
+		if err = session.Put(ctx, d, body.body); err == nil {
+			return nil
+		}
+		b.drop(ctx, session)
+		session = nil
+		switch failed := body.failed(); {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case failed != nil:
+			return failed
+		case try == uploadTries || permanent(err):
+			return fmt.Errorf("uploading blob %s: %w", d.Digest, err)
+		}
+		if err := pause(ctx, try); err != nil {
+			return err
+		}
+	}
+}
+
+// drop deletes an upload session that is not used, even after an interrupt.
+func (b *blobs) drop(ctx context.Context, session *registry.Session) {
+	if session == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), partingTime)
+	defer cancel()
+	session.Cancel(ctx)
+}
+
+// permanent reports whether a registry's answer to an upload will be the same next time.
+func permanent(err error) bool {
+	var e *registry.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.Status {
+	case 401, 403, 405, 413, 415:
+		return true
+	}
+	return false
+}
+
+// pause waits before another try: a quarter of a second, then twice as long each time.
+func pause(ctx context.Context, tried int) error {
+	timer := time.NewTimer(250 * time.Millisecond << (tried - 1))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func isClosed(c chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+func wrap(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf(format+": %w", append(args, err)...)
+}

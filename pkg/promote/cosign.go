@@ -1,0 +1,184 @@
+package promote
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"cip/pkg/image"
+	"cip/pkg/registry"
+)
+
+// mostConfig is the size of the largest config of a signature, in bytes.
+const mostConfig = 1 << 20
+
+// merged is a manifest that neither side had: the destination's layers and those
+// of the source's that it lacked.
+type merged struct {
+	from   image.Repository
+	layers []registry.Descriptor // to bring from the source
+	config []byte                // new; nil if the destination's serves
+	conf   registry.Descriptor
+}
+
+// merge unites two manifests of one of cosign's tags: each layer is a signature or
+// attestation of its own. It returns the digest of the union, which it keeps with
+// what putting it needs, or "" if the destination lacks no layer.
+func (s *Sources) merge(ctx context.Context, dst, src image.Repository, ours, theirs string) (string, error) {
+	have, err := s.client.Manifest(ctx, dst, ours)
+	if err != nil {
+		return "", fmt.Errorf("reading the destination's: %w", err)
+	}
+	more, err := s.client.Manifest(ctx, src, theirs)
+	if err != nil {
+		return "", fmt.Errorf("reading the source's: %w", err)
+	}
+	doc, layers, known, err := layersOf(have)
+	if err != nil {
+		return "", err
+	}
+	_, theirLayers, _, err := layersOf(more)
+	if err != nil {
+		return "", err
+	}
+	m := &merged{from: src}
+	for _, l := range theirLayers {
+		if _, ok := known[l.key]; ok {
+			continue
+		}
+		known[l.key] = struct{}{}
+		layers = append(layers, l)
+		m.layers = append(m.layers, l.Descriptor)
+	}
+	if len(m.layers) == 0 {
+		return "", nil
+	}
+	if err := s.mergeConfig(ctx, dst, doc, m); err != nil {
+		return "", err
+	}
+	raws := make([]json.RawMessage, len(layers))
+	for i, l := range layers {
+		raws[i] = l.raw
+	}
+	if doc["layers"], err = encode(raws); err != nil {
+		return "", err
+	}
+	raw, err := encode(doc)
+	if err != nil {
+		return "", err
+	}
+	return s.keepMerged(&registry.Manifest{Raw: raw, MediaType: have.MediaType}, m)
+}
+
+// keepMerged keeps a union for the run that puts it.
+func (s *Sources) keepMerged(union *registry.Manifest, m *merged) (string, error) {
+	union.Digest = registry.DigestOf(union.Raw)
+	content, err := union.Parse()
+	if err != nil {
+		return "", err
+	}
+	if _, err := s.keep(union, content); err != nil {
+		return "", err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unions == nil {
+		s.unions = map[string]*merged{}
+	}
+	s.unions[union.Digest] = m
+	return union.Digest, nil
+}
+
+// layer is one layer with its bytes in the manifest, and what tells it from others:
+// the same payload may be signed with several keys.
+type layer struct {
+	registry.Descriptor
+	raw json.RawMessage
+	key string
+}
+
+func layersOf(m *registry.Manifest) (doc map[string]json.RawMessage, layers []layer, known map[string]struct{}, err error) {
+	content, err := m.Parse()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if content.Index {
+		return nil, nil, nil, fmt.Errorf("%s is an index: it cannot be merged", m.Digest)
+	}
+	var raws []json.RawMessage
+	if err := json.Unmarshal(m.Raw, &doc); err != nil {
+		return nil, nil, nil, err
+	}
+	if err := json.Unmarshal(doc["layers"], &raws); err != nil {
+		return nil, nil, nil, fmt.Errorf("%s has no layers: %w", m.Digest, err)
+	}
+	known = map[string]struct{}{}
+	for _, raw := range raws {
+		l := layer{raw: raw}
+		if err := json.Unmarshal(raw, &l.Descriptor); err != nil {
+			return nil, nil, nil, err
+		}
+		annotations, err := json.Marshal(l.Annotations) // maps marshal in order
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		l.key = l.Digest + string(annotations)
+		known[l.key] = struct{}{}
+		layers = append(layers, l)
+	}
+	return doc, layers, known, nil
+}
+
+// mergeConfig adds the new layers' diff IDs to the destination's config. The layers
+// of signatures are not compressed: a diff ID is the layer's digest.
+func (s *Sources) mergeConfig(ctx context.Context, dst image.Repository, doc map[string]json.RawMessage, m *merged) error {
+	var conf registry.Descriptor
+	if err := json.Unmarshal(doc["config"], &conf); err != nil {
+		return fmt.Errorf("reading the config's descriptor: %w", err)
+	}
+	if conf.Size > mostConfig {
+		return fmt.Errorf("the config has %d bytes: more than %d are refused", conf.Size, mostConfig)
+	}
+	var buf bytes.Buffer
+	if err := s.client.FetchBlob(ctx, dst, conf, &buf); err != nil {
+		return fmt.Errorf("reading config %s: %w", conf.Digest, err)
+	}
+	var config map[string]json.RawMessage
+	if err := json.Unmarshal(buf.Bytes(), &config); err != nil || config["rootfs"] == nil {
+		return nil // an empty or foreign config names no layers
+	}
+	var rootfs map[string]json.RawMessage
+	var ids []string
+	if err := json.Unmarshal(config["rootfs"], &rootfs); err != nil {
+		return fmt.Errorf("reading config %s: %w", conf.Digest, err)
+	}
+	if err := json.Unmarshal(rootfs["diff_ids"], &ids); err != nil {
+		return fmt.Errorf("reading config %s: %w", conf.Digest, err)
+	}
+	for _, l := range m.layers {
+		ids = append(ids, l.Digest)
+	}
+	var err error
+	if rootfs["diff_ids"], err = encode(ids); err != nil {
+		return err
+	}
+	if config["rootfs"], err = encode(rootfs); err != nil {
+		return err
+	}
+	delete(config, "history") // it would have to name as many layers
+	if m.config, err = encode(config); err != nil {
+		return err
+	}
+	m.conf = registry.Descriptor{MediaType: conf.MediaType, Digest: registry.DigestOf(m.config), Size: int64(len(m.config))}
+	doc["config"], err = encode(m.conf)
+	return err
+}
+
+func encode(v any) (json.RawMessage, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+}

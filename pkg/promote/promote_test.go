@@ -1,0 +1,102 @@
+package promote_test
+
+import (
+	"testing"
+
+	"cip/internal/registrytest"
+	"cip/pkg/plan"
+)
+
+// A first promotion inside one registry mounts every blob and reads each manifest once.
+func TestImageOnOneHost(t *testing.T) {
+	t.Parallel()
+	s := registrytest.New(t, registrytest.NoMultiTag())
+	img := registrytest.Image(1, 3)
+	s.Push(t, "staging/apple", img, "build")
+	r := rig{manifest: plain(want("apple", img.Digest, "1.0"), s.Host+"/staging", s.Host+"/prod")}
+	p := r.run(t)
+	if got, want := lines(p, map[string]string{img.Digest: "img"}), "copy done prod/apple img 1.0\n"; got != want {
+		t.Fatalf("got %q, want %q (%+v)\n%s", got, want, p.Items, s.Summary())
+	}
+	if missing := s.Complete(t, "prod/apple", "1.0"); missing != nil {
+		t.Errorf("missing: %v", missing)
+	}
+	budget(t, s, map[registrytest.Kind]int{
+		registrytest.Ping: 1, registrytest.Tags: 1, // olareg: an unknown repository has an empty list
+		registrytest.ManifestHead: 2, // the digest at the destination, the tag before it is written
+		registrytest.ManifestGet:  1,
+		registrytest.Mount:        4,
+		registrytest.ManifestPut:  1,
+	})
+	if got := s.Tags(t, "prod/apple")["1.0"]; got != img.Digest {
+		t.Errorf("tag: got %s", got)
+	}
+	s.Reset()
+	p = r.run(t)
+	if len(p.Items) != 0 || p.UpToDate != 1 {
+		t.Errorf("second run: %+v", p)
+	}
+	budget(t, s, map[registrytest.Kind]int{registrytest.Ping: 1, registrytest.Tags: 1, registrytest.ManifestHead: 1})
+}
+
+func TestDryRunWritesNothing(t *testing.T) {
+	t.Parallel()
+	s := registrytest.New(t)
+	img := registrytest.Image(1, 3)
+	s.Push(t, "staging/apple", img, "build")
+	p := rig{dryRun: true, manifest: plain(want("apple", img.Digest, "1.0, latest"), s.Host+"/staging", s.Host+"/prod")}.run(t)
+	if got, want := lines(p, map[string]string{img.Digest: "img"}), "copy planned prod/apple img 1.0,latest\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if w := s.Writes(); len(w) > 0 {
+		t.Errorf("wrote: %v", w)
+	}
+}
+
+// One blob body is read from the source however many hosts want it, and sent once to each.
+func TestIndexToTwoHosts(t *testing.T) {
+	t.Parallel()
+	src, a, b := registrytest.New(t), registrytest.New(t), registrytest.New(t, registrytest.Distribution())
+	index := registrytest.MultiArch(7, 3, 2)
+	src.Push(t, "staging/apple", index, "build")
+	r := rig{manifest: plain(want("apple", index.Digest, "1.0, latest, stable"), src.Host+"/staging", a.Host+"/prod", b.Host+"/prod", b.Host+"/other")}
+	p := r.run(t)
+	want := "copy done prod/apple index 1.0,latest,stable\n"
+	for _, it := range p.Items {
+		if it.Status != plan.Done {
+			t.Errorf("%+v", it)
+		}
+	}
+	_ = want
+	blobs := len(index.BlobDigests())
+	if got := src.Count(registrytest.BlobGet); got != blobs {
+		t.Errorf("blob reads: got %d, want %d\n%s", got, blobs, src.Summary())
+	}
+	if got := src.Count(registrytest.ManifestGet); got != 4 {
+		t.Errorf("manifest reads: got %d, want 4", got)
+	}
+	for _, s := range []*registrytest.Server{a, b} {
+		if got := s.Count(registrytest.UploadPut); got != blobs {
+			t.Errorf("uploads: got %d, want %d\n%s", got, blobs, s.Summary())
+		}
+		if n := s.OpenUploads(); n != 0 {
+			t.Errorf("%d uploads are open", n)
+		}
+		for _, tag := range []string{"1.0", "latest", "stable"} {
+			if missing := s.Complete(t, "prod/apple", tag); missing != nil {
+				t.Errorf("missing: %v", missing)
+			}
+		}
+	}
+	if got := b.Count(registrytest.Mount); got != blobs {
+		t.Errorf("mounts: got %d, want %d", got, blobs)
+	}
+	s := src
+	s.Reset()
+	if p := r.run(t); len(p.Items) != 0 {
+		t.Errorf("second run: %+v", p.Items)
+	}
+	if got := len(src.Requests()); got != 0 {
+		t.Errorf("the second run asked the source %d times", got)
+	}
+}

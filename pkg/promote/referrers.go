@@ -1,0 +1,248 @@
+package promote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"cip/pkg/image"
+	"cip/pkg/inventory"
+	"cip/pkg/plan"
+	"cip/pkg/registry"
+)
+
+// cosignSuffixes are the tags beside a digest by which cosign stores what belongs
+// to it: "sha256-<hex>" and one of these.
+var cosignSuffixes = []string{".sig", ".att", ".sbom"}
+
+// mostReferrers bounds what may belong to one digest, referrers of referrers included.
+const mostReferrers = 1000
+
+// relations reads what belongs to digests on both sides.
+type relations struct {
+	client  *registry.Client
+	sources *Sources
+
+	mu    sync.Mutex
+	lists map[image.Repository]*tagList
+}
+
+// tagList is the tags of a repository, read once.
+type tagList struct {
+	once sync.Once
+	tags map[string]image.Digest // an empty digest was not told
+	err  error
+}
+
+// SurveyReferrers adds to a plan the signatures, attestations and other referrers
+// that the sources hold of the wanted digests and the destinations lack: also of
+// digests that are up to date, since signing can come after promotion. step is
+// called after each target.
+func SurveyReferrers(ctx context.Context, c *registry.Client, s *Sources, w *plan.Wanted, p *plan.Plan, step func()) {
+	r := &relations{client: c, sources: s, lists: map[image.Repository]*tagList{}}
+	refused := refusedDigests(p)
+	var mu sync.Mutex
+	byHost(w.Targets, func(t *plan.Target) string { return t.Repository.Host }, func(t *plan.Target) {
+		var items []plan.Item
+		for i := range t.Want.Entries {
+			e := &t.Want.Entries[i]
+			if _, no := refused[place{t.Repository, string(e.Digest)}]; !no {
+				items = append(items, r.of(ctx, t.Repository, e)...)
+			}
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		p.Items = append(p.Items, items...)
+		step()
+	})
+	p.Sort()
+}
+
+// refusedDigests returns the digests that are not going to be in a repository.
+func refusedDigests(p *plan.Plan) map[place]struct{} {
+	refused := map[place]struct{}{}
+	for i := range p.Items {
+		if it := &p.Items[i]; !it.Writes() {
+			refused[place{it.Destination, string(it.Digest)}] = struct{}{}
+		}
+	}
+	for i := range p.Items {
+		if it := &p.Items[i]; it.Writes() {
+			delete(refused, place{it.Destination, string(it.Digest)})
+		}
+	}
+	return refused
+}
+
+// of returns the items for what belongs to one wanted digest in one repository.
+func (r *relations) of(ctx context.Context, dst image.Repository, e *plan.Entry) []plan.Item {
+	var items []plan.Item
+	for _, src := range e.Sources {
+		if src.Repository == dst {
+			continue
+		}
+		items = append(items, r.referrers(ctx, dst, src.Repository, e.Digest)...)
+		items = append(items, r.cosign(ctx, dst, src.Repository, e.Digest)...)
+	}
+	slices.SortFunc(items, plan.Compare)
+	items = slices.CompactFunc(items, func(a, b plan.Item) bool { return a.Digest == b.Digest && slices.Equal(a.Tags, b.Tags) })
+	for i := range items {
+		items[i].Destination, items[i].Referrer, items[i].Subject = dst, true, e.Digest
+		switch items[i].Action {
+		case plan.Conflict:
+			items[i].Status = plan.Refused
+		case plan.Unreadable:
+			items[i].Status = plan.Failed
+		default:
+			items[i].Status = plan.Planned
+		}
+	}
+	return items
+}
+
+func unreadable(src image.Repository, digest image.Digest, err error) plan.Item {
+	return plan.Item{Action: plan.Unreadable, Digest: digest, Source: src.Digest(digest), Error: "reading referrers: " + err.Error()}
+}
+
+// referrers compares the referrers of a digest, and theirs, on both sides.
+func (r *relations) referrers(ctx context.Context, dst, src image.Repository, digest image.Digest) []plan.Item {
+	var items []plan.Item
+	seen := map[string]struct{}{}
+	for queue := []string{string(digest)}; len(queue) > 0; queue = queue[1:] {
+		there, err := r.list(ctx, src, queue[0])
+		if err != nil {
+			return append(items, unreadable(src, digest, fmt.Errorf("source %s: %w", src, err)))
+		}
+		if len(there) == 0 {
+			continue
+		}
+		here, err := r.list(ctx, dst, queue[0])
+		if err != nil {
+			return append(items, unreadable(src, digest, fmt.Errorf("destination %s: %w", dst, err)))
+		}
+		for _, d := range there {
+			if _, known := seen[d.Digest]; known {
+				continue
+			}
+			seen[d.Digest] = struct{}{}
+			queue = append(queue, d.Digest)
+			if len(seen) > mostReferrers {
+				return append(items, unreadable(src, digest, fmt.Errorf("more than %d referrers", mostReferrers)))
+			}
+			if !slices.ContainsFunc(here, func(h registry.Descriptor) bool { return h.Digest == d.Digest }) {
+				items = append(items, plan.Item{Action: plan.Copy, Digest: image.Digest(d.Digest), From: src})
+			}
+		}
+	}
+	return items
+}
+
+// list returns the referrers of a digest in a repository.
+func (r *relations) list(ctx context.Context, repo image.Repository, digest string) ([]registry.Descriptor, error) {
+	tags, err := r.tags(ctx, repo)
+	if err != nil {
+		return nil, err
+	}
+	return r.client.Referrers(ctx, repo, digest, func(tag string) bool { _, ok := tags[tag]; return ok })
+}
+
+// tags returns the tags of a repository, read once a run.
+func (r *relations) tags(ctx context.Context, repo image.Repository) (map[string]image.Digest, error) {
+	r.mu.Lock()
+	l := r.lists[repo]
+	if l == nil {
+		l = &tagList{}
+		r.lists[repo] = l
+	}
+	r.mu.Unlock()
+	l.once.Do(func() {
+		l.tags = map[string]image.Digest{}
+		list, err := r.client.List(ctx, repo)
+		if errors.Is(err, registry.ErrNotFound) {
+			return
+		}
+		if err != nil {
+			l.err = fmt.Errorf("listing tags: %w", err)
+			return
+		}
+		for _, t := range list.Tags {
+			l.tags[t] = ""
+		}
+		for d, m := range list.Digests {
+			for _, t := range m.Tags {
+				l.tags[t] = d
+			}
+		}
+	})
+	return l.tags, l.err
+}
+
+// cosign compares cosign's tags of a digest on both sides.
+func (r *relations) cosign(ctx context.Context, dst, src image.Repository, digest image.Digest) []plan.Item {
+	there, err := r.tags(ctx, src)
+	if err != nil {
+		return nil // told by referrers
+	}
+	var items []plan.Item
+	for _, suffix := range cosignSuffixes {
+		tag := registry.FallbackTag(string(digest)) + suffix
+		if _, ok := there[tag]; !ok {
+			continue
+		}
+		it, needed, err := r.cosignTag(ctx, dst, src, tag)
+		if err != nil {
+			it, needed = unreadable(src, digest, fmt.Errorf("tag %s: %w", tag, err)), true
+			it.Source = src.Tag(tag)
+		}
+		if needed {
+			it.Tags = []string{tag}
+			items = append(items, it)
+		}
+	}
+	return items
+}
+
+// cosignTag compares one of cosign's tags on both sides.
+func (r *relations) cosignTag(ctx context.Context, dst, src image.Repository, tag string) (it plan.Item, needed bool, err error) {
+	theirs, err := r.resolve(ctx, src, tag)
+	if err != nil || theirs == "" {
+		return plan.Item{}, false, err
+	}
+	ours, err := r.resolve(ctx, dst, tag)
+	switch {
+	case err != nil || ours == theirs:
+		return plan.Item{}, false, err
+	case ours == "":
+		if f := r.sources.read(ctx, src, string(theirs)); f.state != inventory.Present {
+			return plan.Item{}, false, fmt.Errorf("reading %s: %w", theirs, errors.Join(f.err, registry.ErrNotFound))
+		}
+		return plan.Item{Action: plan.Copy, Digest: theirs, From: src}, true, nil
+	case strings.HasSuffix(tag, ".sbom"):
+		return plan.Item{Action: plan.Conflict, Digest: theirs, Previous: ours, From: src, Error: "the tag points to another SBOM, " + string(ours)}, true, nil
+	}
+	merged, err := r.sources.merge(ctx, dst, src, string(ours), string(theirs))
+	if err != nil || merged == "" {
+		return plan.Item{}, false, err
+	}
+	return plan.Item{Action: plan.Move, Digest: image.Digest(merged), Previous: ours, From: src, Source: src.Tag(tag)}, true, nil
+}
+
+// resolve returns the digest of a tag, or "" if there is none.
+func (r *relations) resolve(ctx context.Context, repo image.Repository, tag string) (image.Digest, error) {
+	tags, err := r.tags(ctx, repo)
+	if err != nil {
+		return "", err
+	}
+	d, listed := tags[tag]
+	if !listed || d != "" {
+		return d, nil
+	}
+	d, state, err := r.client.Resolve(ctx, repo, tag)
+	if state == inventory.Unknown {
+		return "", err
+	}
+	return d, nil
+}

@@ -1,0 +1,179 @@
+package promote_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"cip/internal/registrytest"
+	"cip/pkg/manifest"
+	"cip/pkg/plan"
+	"cip/pkg/promote"
+	"cip/pkg/registry"
+)
+
+// runReferrers is run with --referrers.
+func (r rig) runReferrers(t *testing.T) *plan.Plan {
+	t.Helper()
+	set := manifest.Plain(fstest.MapFS{"m.yaml": {Data: []byte(r.manifest)}}, "m.yaml", "m.yaml")
+	client, err := registry.New(registry.Options{NoAmbient: true, Backoff: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	sources := promote.NewSources(client, func(string) {})
+	defer sources.Close()
+	wanted := plan.Desired(set, map[plan.SourceTag]plan.Resolution{})
+	p := promote.Survey(t.Context(), client, sources, wanted, func() {})
+	promote.SurveyReferrers(t.Context(), client, sources, wanted, p, func() {})
+	if !r.dryRun {
+		promote.Run(t.Context(), client, sources, p, func() {})
+	}
+	for _, it := range p.Items {
+		if it.Status == plan.Failed {
+			t.Errorf("%+v", it)
+		}
+	}
+	return p
+}
+
+func TestReferrersGoWithTheirSubject(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name string
+		src  []registrytest.Option
+		dst  []registrytest.Option
+	}{
+		{"with the API on both sides", nil, nil},
+		{"to a registry without the API", nil, []registrytest.Option{registrytest.Distribution()}},
+		{"from a registry without the API", []registrytest.Option{registrytest.NoReferrers()}, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			src, dst := registrytest.New(t, tc.src...), registrytest.New(t, tc.dst...)
+			img := registrytest.Image(1, 2)
+			att := registrytest.Attestation(2, img)
+			sub := registrytest.Image(3, 1)
+			of := registrytest.Artifact(4, "application/vnd.example.sbom", registrytest.Subject(img))
+			nested := registrytest.Artifact(5, "application/vnd.example.signature", registrytest.Subject(of))
+			src.Push(t, "staging/a", img, "x")
+			for _, o := range []registrytest.Object{sub, of, nested} {
+				src.Push(t, "staging/a", o)
+			}
+			_ = att
+			if len(tc.src) > 0 {
+				listUnderTag(t, src, "staging/a", img, of)
+				listUnderTag(t, src, "staging/a", of, nested)
+			}
+			r := rig{manifest: plain(want("a", img.Digest, "1.0"), src.Host+"/staging", dst.Host+"/prod")}
+			p := r.runReferrers(t)
+			if len(p.Items) != 3 {
+				t.Fatalf("items: %+v", p.Items)
+			}
+			for _, o := range []registrytest.Object{of, nested} {
+				if missing := dst.Complete(t, "prod/a", o.Digest); missing != nil {
+					t.Errorf("missing: %v", missing)
+				}
+			}
+			if len(tc.dst) > 0 {
+				raw, _, ok := dst.Manifest(t, "prod/a", registry.FallbackTag(img.Digest))
+				if !ok || !strings.Contains(string(raw), of.Digest) || !strings.Contains(string(raw), "vnd.example.sbom") {
+					t.Errorf("fallback index: %v %s", ok, raw)
+				}
+			}
+			dst.Reset()
+			if p := r.runReferrers(t); len(p.Items) != 0 {
+				t.Errorf("second run: %+v", p.Items)
+			}
+			if w := dst.Writes(); len(w) != 0 {
+				t.Errorf("second run wrote %v", w)
+			}
+		})
+	}
+}
+
+// listUnderTag does what clients of registries without the referrers API do.
+func listUnderTag(t *testing.T, s *registrytest.Server, repo string, subject registrytest.Object, all ...registrytest.Object) {
+	t.Helper()
+	s.Push(t, repo, registrytest.Index(all), registry.FallbackTag(subject.Digest))
+}
+
+// signature is what cosign stores: one layer a signature, told apart by annotation.
+func signature(t *testing.T, signatures ...string) registrytest.Object {
+	t.Helper()
+	type descriptor struct {
+		MediaType   string            `json:"mediaType"`
+		Digest      string            `json:"digest"`
+		Size        int               `json:"size"`
+		Annotations map[string]string `json:"annotations,omitempty"`
+	}
+	payload := registrytest.NewBlob("application/vnd.dev.cosign.simplesigning.v1+json", []byte(`{"critical":{}}`))
+	var layers []descriptor
+	ids := []string{}
+	for _, s := range signatures {
+		layers = append(layers, descriptor{payload.MediaType, payload.Digest, len(payload.Raw), map[string]string{"dev.cosignproject.cosign/signature": s}})
+		ids = append(ids, payload.Digest)
+	}
+	conf, err := json.Marshal(map[string]any{"architecture": "", "os": "", "rootfs": map[string]any{"type": "layers", "diff_ids": ids}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := registrytest.NewBlob("application/vnd.oci.image.config.v1+json", conf)
+	raw, err := json.Marshal(map[string]any{
+		"schemaVersion": 2, "mediaType": registrytest.OCIManifest, "layers": layers,
+		"config": descriptor{config.MediaType, config.Digest, len(config.Raw), nil},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := registrytest.Wrap(registrytest.OCIManifest, raw)
+	o.Blobs = []registrytest.Blob{config, payload}
+	return o
+}
+
+func TestCosignTagsAreMerged(t *testing.T) {
+	t.Parallel()
+	src, dst := registrytest.New(t), registrytest.New(t)
+	img := registrytest.Image(1, 2)
+	tag := registry.FallbackTag(img.Digest) + ".sig"
+	sbom := registry.FallbackTag(img.Digest) + ".sbom"
+	src.Push(t, "staging/a", img, "x")
+	src.Push(t, "staging/a", signature(t, "one", "two"), tag)
+	src.Push(t, "staging/a", signature(t, "sbom"), sbom)
+	dst.Push(t, "prod/a", img, "1.0")
+	dst.Push(t, "prod/a", signature(t, "other", "two"), tag)
+	r := rig{manifest: plain(want("a", img.Digest, "1.0"), src.Host+"/staging", dst.Host+"/prod")}
+	dry := r
+	dry.dryRun = true
+	planned := dry.runReferrers(t)
+	if w := dst.Writes(); len(w) != 0 {
+		t.Fatalf("dry run wrote %v", w)
+	}
+	p := r.runReferrers(t)
+	if p.UpToDate != 1 || len(p.Items) != 2 || len(planned.Items) != 2 {
+		t.Fatalf("%+v", p)
+	}
+	for i := range p.Items {
+		if !p.Items[i].Referrer || p.Items[i].Digest != planned.Items[i].Digest {
+			t.Errorf("planned %+v, did %+v", planned.Items[i], p.Items[i])
+		}
+	}
+	raw, _, _ := dst.Manifest(t, "prod/a", tag)
+	got := string(raw)
+	if strings.Count(got, `"one"`) != 1 || strings.Count(got, `"two"`) != 1 || strings.Index(got, `"other"`) > strings.Index(got, `"one"`) {
+		t.Errorf("merged: %s", got)
+	}
+	if missing := dst.Complete(t, "prod/a", tag); missing != nil {
+		t.Errorf("missing: %v", missing)
+	}
+	if p := r.runReferrers(t); len(p.Items) != 0 {
+		t.Errorf("second run: %+v", p.Items)
+	}
+	src.Push(t, "staging/a", signature(t, "another sbom"), sbom)
+	p = r.runReferrers(t)
+	if len(p.Items) != 1 || p.Items[0].Action != plan.Conflict || p.Items[0].Status != plan.Refused {
+		t.Errorf("differing SBOM: %+v", p.Items)
+	}
+}

@@ -1,0 +1,317 @@
+package promote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"cip/pkg/image"
+	"cip/pkg/inventory"
+	"cip/pkg/plan"
+	"cip/pkg/registry"
+)
+
+// engine carries one plan out.
+type engine struct {
+	client    *registry.Client
+	sources   *Sources
+	blobs     *blobs
+	manifests flights[place]
+	fallback  sync.Mutex // held while a referrers tag is changed
+
+	mu       sync.Mutex
+	warnings []string
+}
+
+// unit is the work on one digest in one destination repository.
+type unit struct {
+	dst       image.Repository
+	digest    string
+	items     []plan.Item      // to be carried out; afterwards, what became of them
+	referrers []plan.Item      // likewise, of what belongs to the digest
+	copied    image.Repository // source of the content; zero: it is there
+	tree      *node
+	err       error // of reading the tree
+}
+
+// Run carries out the items of a plan that are planned and records in the plan
+// what became of each. It returns when all is done, or soon after ctx ends: what
+// was not begun by then is skipped. step is called after each digest of each
+// repository.
+func Run(ctx context.Context, c *registry.Client, s *Sources, p *plan.Plan, step func()) {
+	e := &engine{client: c, sources: s, blobs: newBlobs(c)}
+	units, rest := split(p.Items)
+	e.expect(units)
+	e.readTrees(ctx, units)
+	byHost(units, func(u *unit) string { return u.dst.Host }, func(u *unit) {
+		e.carryOut(ctx, u)
+		step()
+	})
+	e.blobs.running.Wait()
+	p.Items = rest
+	for _, u := range units {
+		p.Items = append(append(p.Items, u.items...), u.referrers...)
+	}
+	p.Warnings = append(p.Warnings, e.warnings...)
+	p.Sort()
+}
+
+// Skip marks everything that would be written as not tried.
+func Skip(p *plan.Plan, why string) {
+	for i := range p.Items {
+		if it := &p.Items[i]; it.Writes() {
+			it.Status, it.Error = plan.Skipped, why
+		}
+	}
+}
+
+// split gathers the items to be carried out by repository and digest, referrers with their subject.
+func split(items []plan.Item) (units []*unit, rest []plan.Item) {
+	at := map[place]*unit{}
+	for i := range items {
+		it := items[i]
+		if !it.Writes() {
+			rest = append(rest, it)
+			continue
+		}
+		key := place{it.Destination, string(it.Attached())}
+		u := at[key]
+		if u == nil {
+			u = &unit{dst: key.repo, digest: key.digest}
+			at[key] = u
+			units = append(units, u)
+		}
+		if it.Referrer {
+			u.referrers = append(u.referrers, it)
+			continue
+		}
+		u.items = append(u.items, it)
+		if !it.Present {
+			u.copied = it.From
+		}
+	}
+	return units, rest
+}
+
+// Units returns how many steps Run will take.
+func Units(p *plan.Plan) int {
+	units, _ := split(p.Items)
+	return len(units)
+}
+
+// expect prepares the tokens of all writes.
+func (e *engine) expect(units []*unit) {
+	var repos []image.Repository
+	from := map[image.Repository]image.Repository{}
+	for _, u := range units {
+		if _, ok := from[u.dst]; !ok {
+			repos = append(repos, u.dst)
+			from[u.dst] = image.Repository{}
+		}
+		if u.copied.Host == u.dst.Host && from[u.dst].IsZero() {
+			from[u.dst] = u.copied
+		}
+	}
+	e.client.ExpectWrites(repos, from)
+}
+
+// readTrees reads the manifests below everything that is copied, and tells the
+// blobs who will need them: only so can each be read once for all hosts.
+func (e *engine) readTrees(ctx context.Context, units []*unit) {
+	type key struct {
+		from   image.Repository
+		digest string
+	}
+	type read struct {
+		once sync.Once
+		tree *node
+		err  error
+	}
+	trees := map[key]*read{}
+	for _, u := range units {
+		trees[key{u.copied, u.digest}] = &read{}
+	}
+	var g errgroup.Group
+	g.SetLimit(atOnce)
+	for _, u := range units {
+		if u.copied.IsZero() {
+			continue
+		}
+		g.Go(func() error {
+			r := trees[key{u.copied, u.digest}]
+			r.once.Do(func() { r.tree, r.err = e.sources.tree(ctx, u.copied, u.digest) })
+			u.tree, u.err = r.tree, r.err
+			return nil
+		})
+	}
+	_ = g.Wait() // no function returns an error
+	for _, u := range units {
+		if u.tree == nil || u.copied.Host == u.dst.Host {
+			continue
+		}
+		u.tree.walk(func(n *node) {
+			for _, d := range n.content.Blobs {
+				e.blobs.expect(d, u.dst)
+			}
+		})
+	}
+}
+
+// carryOut does the work of one unit and records the outcome in its items.
+func (e *engine) carryOut(ctx context.Context, u *unit) {
+	err := u.err
+	var top *registry.Manifest
+	if err == nil && len(u.items) > 0 {
+		top, err = e.content(ctx, u)
+	}
+	if err != nil {
+		for _, items := range [][]plan.Item{u.items, u.referrers} {
+			for i := range items {
+				items[i].Status, items[i].Error = outcome(ctx, items[i].SourceRef(), u.dst, err)
+			}
+		}
+		return
+	}
+	u.referrers = e.attach(ctx, u)
+	if len(u.items) > 0 {
+		tagging{e: e, u: u, top: top}.run(ctx)
+	}
+}
+
+// outcome returns the status and error text of an item that failed.
+func outcome(ctx context.Context, source string, dst image.Repository, err error) (plan.Status, string) {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return plan.Skipped, "interrupted"
+	}
+	return plan.Failed, fmt.Sprintf("copying source %s to %s: %v", source, dst, err)
+}
+
+// content brings everything below a unit's manifest into the repository, and returns the manifest.
+func (e *engine) content(ctx context.Context, u *unit) (*registry.Manifest, error) {
+	if u.copied.IsZero() {
+		return e.atHand(ctx, u)
+	}
+	if err := e.below(ctx, u.dst, u.copied, u.tree); err != nil {
+		return nil, err
+	}
+	return e.sources.manifest(u.tree.loaded)
+}
+
+// atHand returns the manifest of a digest that the destination holds.
+func (e *engine) atHand(ctx context.Context, u *unit) (*registry.Manifest, error) {
+	e.sources.mu.Lock()
+	known := e.sources.known[u.digest]
+	e.sources.mu.Unlock()
+	if known != nil {
+		return e.sources.manifest(known)
+	}
+	m, err := e.client.Manifest(ctx, u.dst, u.digest)
+	return m, wrap(err, "reading the manifest from the destination")
+}
+
+// below places the blobs of a manifest, and puts the manifests below it, deepest first.
+func (e *engine) below(ctx context.Context, dst, from image.Repository, n *node) error {
+	var g errgroup.Group // without a context: what one blob's failure stops might be another image's blob
+	g.SetLimit(32)
+	for _, d := range n.content.Blobs {
+		g.Go(func() error { return e.blob(ctx, dst, from, n, d) })
+	}
+	for _, child := range n.children {
+		g.Go(func() error { return e.child(ctx, dst, from, child) })
+	}
+	for _, digest := range n.missing {
+		g.Go(func() error { return e.sparse(ctx, dst, from, n, digest) })
+	}
+	return g.Wait()
+}
+
+// blob places one blob. A foreign layer that the source does not serve is left out.
+func (e *engine) blob(ctx context.Context, dst, from image.Repository, n *node, d registry.Descriptor) error {
+	err := e.blobs.place(ctx, dst, from, d)
+	if d.Foreign() && errors.Is(err, registry.ErrNotFound) {
+		e.warn(fmt.Sprintf("%s: foreign layer %s is left out: the source %s does not serve it", dst.String()+"@"+n.digest, d.Digest, from))
+		return nil
+	}
+	return err
+}
+
+// sparse deals with a child that the source lacks: unless the destination has it,
+// the index is put without it.
+func (e *engine) sparse(ctx context.Context, dst, from image.Repository, n *node, digest string) error {
+	if there, err := e.client.Has(ctx, dst, digest); err != nil || there == inventory.Present {
+		return wrap(err, "looking for child %s", digest)
+	}
+	e.warn(fmt.Sprintf("%s: the source %s lacks the child %s: the index is promoted without it", dst.String()+"@"+n.digest, from, digest))
+	return nil
+}
+
+// child puts a manifest by digest, once a run, after everything below it.
+func (e *engine) child(ctx context.Context, dst, from image.Repository, n *node) error {
+	return e.manifests.do(ctx, place{dst, n.digest}, func() error {
+		if err := e.below(ctx, dst, from, n); err != nil {
+			return err
+		}
+		m, err := e.sources.manifest(n.loaded)
+		if err != nil {
+			return err
+		}
+		return wrap(e.put(ctx, dst, from, n, m), "putting manifest %s", n.digest)
+	})
+}
+
+// put puts a manifest by digest.
+func (e *engine) put(ctx context.Context, dst, from image.Repository, n *node, m *registry.Manifest) error {
+	return e.mending(ctx, dst, from, n, func() error {
+		res, err := e.client.Put(ctx, dst, m.Digest, m)
+		if err != nil {
+			return err
+		}
+		return stored(res, m.Digest)
+	})
+}
+
+// mending runs a manifest PUT, and again after bringing back what the registry
+// says it has lost meanwhile: a garbage collection can come between blob and manifest.
+func (e *engine) mending(ctx context.Context, dst, from image.Repository, n *node, put func() error) error {
+	for try := 1; ; try++ {
+		err := put()
+		var answer *registry.Error
+		if err == nil || n == nil || try == 3 || !errors.As(err, &answer) || !lost(answer) {
+			return err
+		}
+		for _, d := range n.content.Blobs {
+			e.blobs.forget(dst, d)
+		}
+		for _, c := range n.children {
+			e.manifests.forget(place{dst, c.digest})
+		}
+		if err := pause(ctx, try); err != nil {
+			return err
+		}
+		if again := e.below(ctx, dst, from, n); again != nil {
+			return errors.Join(err, again)
+		}
+	}
+}
+
+// lost reports whether a registry refused a manifest for want of something it names.
+func lost(e *registry.Error) bool {
+	return e.Code == "MANIFEST_BLOB_UNKNOWN" || e.Code == "BLOB_UNKNOWN"
+}
+
+// stored compares the digest a registry says it stored with the one it was sent.
+func stored(res registry.PutResult, digest string) error {
+	if res.Digest != "" && res.Digest != digest {
+		return fmt.Errorf("the registry stored it under another digest, %.100q", res.Digest)
+	}
+	return nil
+}
+
+func (e *engine) warn(text string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.warnings = append(e.warnings, text)
+}

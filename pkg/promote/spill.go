@@ -1,0 +1,69 @@
+package promote
+
+import (
+	"os"
+)
+
+// inMemory is how many bytes of manifests are kept in memory; the rest goes to a file.
+const inMemory = 16 << 20
+
+// spill keeps bytes: the first 16 MiB in memory, further ones in a file without a name.
+type spill struct {
+	used int
+	file *os.File
+	end  int64
+}
+
+// span is where bytes are kept.
+type span struct {
+	raw    []byte // in memory
+	offset int64  // else in the file
+	size   int
+}
+
+func (s *spill) put(raw []byte) (span, error) {
+	if s.used+len(raw) <= inMemory {
+		s.used += len(raw)
+		return span{raw: raw, size: len(raw)}, nil
+	}
+	if s.file == nil {
+		f, err := tempFile()
+		if err != nil {
+			return span{}, err
+		}
+		s.file = f
+	}
+	at := span{offset: s.end, size: len(raw)}
+	n, err := s.file.WriteAt(raw, s.end)
+	s.end += int64(n)
+	return at, err
+}
+
+func (s *spill) get(at span) ([]byte, error) {
+	if at.raw != nil {
+		return at.raw, nil
+	}
+	raw := make([]byte, at.size)
+	_, err := s.file.ReadAt(raw, at.offset)
+	return raw, err
+}
+
+func (s *spill) close() error {
+	if s.file == nil {
+		return nil
+	}
+	return s.file.Close()
+}
+
+// tempFile returns an open file that is gone when it is closed, even by kill -9.
+func tempFile() (*os.File, error) {
+	f, err := os.CreateTemp("", "cip-")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}

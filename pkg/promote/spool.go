@@ -1,0 +1,129 @@
+package promote
+
+import (
+	"errors"
+	"io"
+	"os"
+	"sync"
+)
+
+// spoolMemory is the size of the largest blob that is held in memory while it is copied, in bytes.
+const spoolMemory = 256 << 10
+
+// spool holds one blob between its source and its destinations. One writer fills
+// it; every reader follows at its own speed and may begin again, so that one slow
+// destination holds no other back and a failed upload needs no second download.
+type spool struct {
+	mu   sync.Mutex
+	more sync.Cond
+	buf  []byte
+	file *os.File // of blobs that are not held in memory
+	n    int64    // bytes written
+	done bool
+	err  error
+}
+
+// newSpool returns an empty spool for a blob of size bytes.
+func newSpool(size int64) (*spool, error) {
+	s := &spool{}
+	s.more.L = &s.mu
+	if size <= spoolMemory {
+		s.buf = make([]byte, 0, size)
+		return s, nil
+	}
+	f, err := tempFile()
+	s.file = f
+	return s, err
+}
+
+// Write appends to the spool. It belongs to the one writer.
+func (s *spool) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	at := s.n
+	if s.file == nil {
+		s.buf = append(s.buf, p...)
+	}
+	s.mu.Unlock()
+	if s.file != nil {
+		if _, err := s.file.WriteAt(p, at); err != nil {
+			return 0, err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.n += int64(len(p))
+	s.more.Broadcast()
+	return len(p), nil
+}
+
+// finish says that all has been written, or why not all was.
+func (s *spool) finish(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.done, s.err = true, err
+	s.more.Broadcast()
+}
+
+// failed returns why the blob could not be read, once that is known.
+func (s *spool) failed() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// close frees the spool. Readers must have ended.
+func (s *spool) close() {
+	if s.file != nil {
+		s.file.Close()
+	}
+}
+
+// body opens a reader at the beginning.
+func (s *spool) body() (io.ReadCloser, error) { return &spoolReader{spool: s}, nil }
+
+// errClosed is what a reader says that was closed while it waited.
+var errClosed = errors.New("reading a closed body")
+
+type spoolReader struct {
+	spool  *spool
+	at     int64
+	closed bool
+}
+
+// Read waits for bytes that are not there yet.
+func (r *spoolReader) Read(p []byte) (int, error) {
+	s := r.spool
+	s.mu.Lock()
+	for r.at == s.n && !s.done && !r.closed {
+		s.more.Wait()
+	}
+	n, done, err := s.n, s.done, s.err
+	buf := s.buf
+	s.mu.Unlock()
+	switch {
+	case r.closed:
+		return 0, errClosed
+	case err != nil:
+		return 0, err
+	case r.at < n && s.file == nil:
+		c := copy(p, buf[r.at:n])
+		r.at += int64(c)
+		return c, nil
+	case r.at < n:
+		c, err := s.file.ReadAt(p[:min(int64(len(p)), n-r.at)], r.at)
+		r.at += int64(c)
+		return c, err
+	case done:
+		return 0, io.EOF
+	}
+	return 0, nil
+}
+
+// Close ends the reader, even while it waits.
+func (r *spoolReader) Close() error {
+	r.spool.mu.Lock()
+	defer r.spool.mu.Unlock()
+	r.closed = true
+	r.spool.more.Broadcast()
+	return nil
+}

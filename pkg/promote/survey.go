@@ -1,0 +1,167 @@
+// Package promote reads what a plan needs (Survey) and carries a plan out (Run).
+//
+//	wanted ─ Survey ─▶ plan: destination repositories are read, and the sources
+//	                   asked about what they lack, side by side
+//	plan ─ Run ─▶ the same plan with what became of each item
+//
+// It owns order, sharing and fan-out; package registry owns the requests, package
+// plan the decisions. Writes come in an order that leaves nothing half visible:
+// blobs, then children by digest, then the manifest, tags last. Whatever several
+// items need is read and written once: a manifest is read once a run, a blob's
+// body once from the source and once to each host, further repositories mount it.
+// A failing item stops only itself.
+package promote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"cip/pkg/image"
+	"cip/pkg/inventory"
+	"cip/pkg/plan"
+	"cip/pkg/registry"
+)
+
+// atOnce is how many repositories of one host are worked on at once. The host's
+// pace bounds the requests; this bounds memory.
+const atOnce = 96
+
+// ResolveTags reads the source tags of unpinned retag entries: one HEAD each.
+func ResolveTags(ctx context.Context, s *Sources, tags []plan.SourceTag) map[plan.SourceTag]plan.Resolution {
+	out := make(map[plan.SourceTag]plan.Resolution, len(tags))
+	var mu sync.Mutex
+	byHost(tags, func(t plan.SourceTag) string { return t.Repository.Host }, func(t plan.SourceTag) {
+		r := s.Resolve(ctx, t)
+		mu.Lock()
+		defer mu.Unlock()
+		out[t] = r
+	})
+	return out
+}
+
+// Survey reads every target's repository, asks the sources about what it lacks,
+// and returns the plan. step is called after each target. Reads that fail make
+// items of the plan, never an error; after ctx ends they all fail.
+func Survey(ctx context.Context, c *registry.Client, s *Sources, w *plan.Wanted, step func()) *plan.Plan {
+	p := &plan.Plan{Items: append([]plan.Item{}, w.Invalid...), Warnings: append([]string{}, w.Warnings...)}
+	c.ExpectReads(repositories(w))
+	var mu sync.Mutex
+	byHost(w.Targets, func(t *plan.Target) string { return t.Repository.Host }, func(t *plan.Target) {
+		items, upToDate := survey(ctx, c, s, t)
+		mu.Lock()
+		defer mu.Unlock()
+		p.Items = append(p.Items, items...)
+		p.UpToDate += upToDate
+		step()
+	})
+	p.Sort()
+	return p
+}
+
+// survey plans one target.
+func survey(ctx context.Context, c *registry.Client, s *Sources, t *plan.Target) (items []plan.Item, upToDate int) {
+	if len(t.Want.Entries) == 0 {
+		return plan.Compute(t, &inventory.Repository{}, plan.Found{})
+	}
+	have, err := c.Read(ctx, t.Repository, t.Want.Wishes())
+	if err != nil {
+		return plan.Unread(t, fmt.Errorf("reading destination %s: %w", t.Repository, err)), 0
+	}
+	found := find(ctx, c, s, t, have)
+	return plan.Compute(t, have, found)
+}
+
+// find asks the sources about what a target lacks. Before a digest is called
+// missing, the destination is asked for it by digest.
+func find(ctx context.Context, c *registry.Client, s *Sources, t *plan.Target, have *inventory.Repository) plan.Found {
+	lack := plan.Lacking(t, have)
+	found := plan.Found{Digests: map[image.Digest]plan.Finding{}, Pins: map[plan.SourceTag]plan.Resolution{}}
+	states := map[image.Digest]inventory.State{} // of digests that the destination was asked for
+	var mu sync.Mutex
+	var g errgroup.Group
+	g.SetLimit(atOnce)
+	for _, pin := range lack.Pins {
+		g.Go(func() error {
+			r := s.Resolve(ctx, pin)
+			mu.Lock()
+			defer mu.Unlock()
+			found.Pins[pin] = r
+			return nil
+		})
+	}
+	for _, e := range lack.Entries {
+		g.Go(func() error {
+			f := s.Find(ctx, e, t.Repository)
+			there := inventory.Unknown
+			if f.State == inventory.Absent && have.Digest(e.Digest) == inventory.Unknown {
+				var err error
+				if there, err = c.Has(ctx, t.Repository, string(e.Digest)); err != nil {
+					f = plan.Finding{State: inventory.Unknown, Err: errors.Join(f.Err, err)}
+				}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			found.Digests[e.Digest] = f
+			states[e.Digest] = there
+			return nil
+		})
+	}
+	_ = g.Wait() // no function returns an error
+	for d, there := range states {
+		if there != inventory.Unknown {
+			have.SetDigest(d, there)
+		}
+	}
+	return found
+}
+
+// repositories returns all repositories that a survey may read.
+func repositories(w *plan.Wanted) []image.Repository {
+	seen := map[image.Repository]struct{}{}
+	var all []image.Repository
+	add := func(r image.Repository) {
+		if _, ok := seen[r]; !ok {
+			seen[r] = struct{}{}
+			all = append(all, r)
+		}
+	}
+	for _, t := range w.Targets {
+		add(t.Repository)
+	}
+	for _, t := range w.Targets {
+		for i := range t.Want.Entries {
+			for _, r := range t.Want.Entries[i].Candidates(t.Repository.Host) {
+				add(r)
+			}
+		}
+	}
+	return all
+}
+
+// byHost calls f for all items, some at a time on each host, and waits for all: hosts do not slow each other.
+func byHost[T any](items []T, host func(T) string, f func(T)) {
+	queues := map[string][]T{}
+	for _, it := range items {
+		h := host(it)
+		queues[h] = append(queues[h], it)
+	}
+	var all sync.WaitGroup
+	for _, queue := range queues {
+		all.Go(func() {
+			var g errgroup.Group
+			g.SetLimit(atOnce)
+			for _, it := range queue {
+				g.Go(func() error {
+					f(it)
+					return nil
+				})
+			}
+			_ = g.Wait()
+		})
+	}
+	all.Wait()
+}

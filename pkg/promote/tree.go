@@ -1,0 +1,118 @@
+package promote
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"cip/pkg/image"
+	"cip/pkg/inventory"
+	"cip/pkg/registry"
+)
+
+const (
+	maxDepth = 8      // of indexes in indexes
+	maxNodes = 20_000 // manifests below one digest
+)
+
+// node is a manifest with all manifests below it.
+type node struct {
+	*loaded
+	children []*node
+	missing  []string // children that the source does not hold
+}
+
+// climb reads the manifests below one digest.
+type climb struct {
+	sources *Sources
+	from    image.Repository
+
+	mu   sync.Mutex
+	seen map[string]*node
+}
+
+// tree reads a manifest that the source holds and everything below it, each
+// manifest once a run however many trees share it.
+func (s *Sources) tree(ctx context.Context, from image.Repository, digest string) (*node, error) {
+	c := &climb{sources: s, from: from, seen: map[string]*node{}}
+	n, err := c.node(ctx, digest, -1, 0)
+	if err == nil && n == nil {
+		err = registry.ErrNotFound
+	}
+	return n, err
+}
+
+// node reads one manifest and those below it. It returns nil if the source lacks
+// it. size is what the parent says it has, or -1.
+func (c *climb) node(ctx context.Context, digest string, size int64, depth int) (*node, error) {
+	if depth > maxDepth {
+		return nil, fmt.Errorf("reading %s: indexes are nested more than %d deep", digest, maxDepth)
+	}
+	r := c.sources.read(ctx, c.from, digest)
+	switch r.state {
+	case inventory.Absent:
+		return nil, nil
+	case inventory.Unknown:
+		return nil, fmt.Errorf("reading %s: %w", digest, r.err)
+	}
+	if size >= 0 && int64(r.at.size) != size {
+		return nil, fmt.Errorf("reading %s: it has %d bytes, its index says %d", digest, r.at.size, size)
+	}
+	c.mu.Lock()
+	n, known := c.seen[digest]
+	if !known {
+		n = &node{loaded: r.loaded}
+		c.seen[digest] = n
+	}
+	tooMany := len(c.seen) > maxNodes
+	c.mu.Unlock()
+	if known {
+		return n, nil
+	}
+	if tooMany {
+		return nil, fmt.Errorf("reading %s: more than %d manifests belong to it", digest, maxNodes)
+	}
+	return n, c.below(ctx, n, depth)
+}
+
+func (c *climb) below(ctx context.Context, n *node, depth int) error {
+	below := make([]*node, len(n.content.Children))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(32)
+	for i, d := range n.content.Children {
+		g.Go(func() (err error) {
+			below[i], err = c.node(ctx, d.Digest, d.Size, depth+1)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for i, child := range below {
+		if child == nil {
+			n.missing = append(n.missing, n.content.Children[i].Digest)
+			continue
+		}
+		n.children = append(n.children, child)
+	}
+	return nil
+}
+
+// walk calls f for n and every manifest below it, each once.
+func (n *node) walk(f func(*node)) {
+	seen := map[string]struct{}{}
+	var visit func(*node)
+	visit = func(n *node) {
+		if _, ok := seen[n.digest]; ok {
+			return
+		}
+		seen[n.digest] = struct{}{}
+		for _, c := range n.children {
+			visit(c)
+		}
+		f(n)
+	}
+	visit(n)
+}

@@ -1,0 +1,224 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"cip/pkg/image"
+	"cip/pkg/inventory"
+	"cip/pkg/registry/internal/wire"
+)
+
+// ErrMountRefused says that a registry did not mount a blob. It is no fault: the blob is to be copied.
+var ErrMountRefused = errors.New("mount refused")
+
+// HasBlob returns whether a repository holds a blob: one HEAD.
+func (c *Client) HasBlob(ctx context.Context, repo image.Repository, digest string) (inventory.State, error) {
+	resp, err := c.do(ctx, &wire.Request{Method: http.MethodHead, Repo: repo, Path: repo.Path + "/blobs/" + digest, Access: wire.Push}, http.StatusOK)
+	if err == nil {
+		resp.Body.Close()
+	}
+	return state(err)
+}
+
+// FetchBlob writes the bytes of a blob to w. Where the connection breaks off it goes
+// on from there. Digest and size are verified before the last bytes are written, so
+// that what follows w cannot take a wrong blob for a whole one.
+func (c *Client) FetchBlob(ctx context.Context, repo image.Repository, d Descriptor, w io.Writer) error {
+	algorithm, want, _ := strings.Cut(d.Digest, ":")
+	f := &fetch{w: w, hash: newHash(algorithm), size: d.Size}
+	for try := 1; ; try++ {
+		before := f.got
+		err := c.fetchFrom(ctx, repo, d, f)
+		if err == nil {
+			break
+		}
+		var broken *bodyError
+		if !errors.As(err, &broken) || ctx.Err() != nil {
+			return err
+		}
+		if f.got > before {
+			try = 1 // it makes progress
+		}
+		if try == bodyTries {
+			return err
+		}
+	}
+	if got := hex.EncodeToString(f.hash.Sum(nil)); got != want {
+		return fmt.Errorf("the registry served other bytes: they have digest %s:%s", algorithm, got)
+	}
+	return f.flush()
+}
+
+// fetchFrom reads a blob from where f stands to its end.
+func (c *Client) fetchFrom(ctx context.Context, repo image.Repository, d Descriptor, f *fetch) error {
+	r := &wire.Request{Method: http.MethodGet, Repo: repo, Path: repo.Path + "/blobs/" + d.Digest, Header: http.Header{}, Blob: true}
+	if f.got > 0 {
+		r.Header.Set("Range", fmt.Sprintf("bytes=%d-", f.got))
+	}
+	resp, err := c.do(ctx, r, http.StatusOK, http.StatusPartialContent)
+	if e := (*Error)(nil); f.got > 0 && errors.As(err, &e) && e.Status == http.StatusRequestedRangeNotSatisfiable {
+		r.Header.Del("Range") // it knows no open ranges: read from the beginning
+		resp, err = c.do(ctx, r, http.StatusOK)
+	}
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	skip := f.got
+	if resp.StatusCode == http.StatusPartialContent {
+		var from int64
+		if _, err := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes %d-", &from); err != nil || from != f.got {
+			return &bodyError{fmt.Errorf("asked for bytes from %d, got %q", f.got, wire.Printable(resp.Header.Get("Content-Range"), 60))}
+		}
+		skip = 0
+	}
+	if _, err := io.CopyN(io.Discard, resp.Body, skip); err != nil {
+		return &bodyError{fmt.Errorf("reading the blob's bytes: %w", err)}
+	}
+	if _, err := io.Copy(f, resp.Body); err != nil {
+		if f.failed != nil {
+			return f.failed
+		}
+		return &bodyError{fmt.Errorf("reading the blob's bytes: %w", err)}
+	}
+	if f.got != f.size {
+		return &bodyError{fmt.Errorf("reading the blob's bytes: got %d of %d", f.got, f.size)}
+	}
+	return nil
+}
+
+// fetch hashes what is written to it and passes it on with a delay: the last
+// piece waits for flush.
+type fetch struct {
+	w      io.Writer
+	hash   hash.Hash
+	size   int64
+	got    int64
+	held   []byte
+	failed error // of w, or too many bytes: no retry mends it
+}
+
+// Write takes the next bytes of the blob.
+func (f *fetch) Write(p []byte) (int, error) {
+	if f.got+int64(len(p)) > f.size {
+		f.failed = fmt.Errorf("the registry served more than the %d bytes that the manifest names", f.size)
+		return 0, f.failed
+	}
+	if err := f.flush(); err != nil {
+		return 0, err
+	}
+	f.hash.Write(p)
+	f.held = append(f.held[:0], p...)
+	f.got += int64(len(p))
+	return len(p), nil
+}
+
+func (f *fetch) flush() error {
+	if _, err := f.w.Write(f.held); err != nil {
+		f.failed = err
+		return err
+	}
+	f.held = f.held[:0]
+	return nil
+}
+
+// Session is an upload that has been opened.
+type Session struct {
+	client *Client
+	repo   image.Repository
+	at     *url.URL
+}
+
+// Mount asks the registry to take a blob from another of its repositories. Where it
+// does not, the error is ErrMountRefused, with the session that it opened instead,
+// if it did.
+func (c *Client) Mount(ctx context.Context, repo, from image.Repository, digest string) (*Session, error) {
+	r := &wire.Request{
+		Method: http.MethodPost, Repo: repo, Path: repo.Path + "/blobs/uploads/", Access: wire.Push, From: from,
+		Query: url.Values{"mount": {digest}, "from": {from.Path}},
+	}
+	resp, err := c.wire.Do(ctx, r)
+	if err != nil {
+		var e *Error
+		if errors.As(err, &e) && e.Status >= 500 {
+			return nil, fmt.Errorf("%w: %w", ErrMountRefused, err) // some registries fail on what they cannot mount
+		}
+		return nil, err
+	}
+	switch resp.StatusCode {
+	case http.StatusCreated:
+		resp.Body.Close()
+		return nil, nil
+	case http.StatusAccepted:
+		s, err := c.session(repo, resp)
+		if err != nil {
+			return nil, err
+		}
+		return s, ErrMountRefused
+	}
+	return nil, fmt.Errorf("%w: %w", ErrMountRefused, wire.ReadError(resp))
+}
+
+// Upload opens an upload session.
+func (c *Client) Upload(ctx context.Context, repo image.Repository) (*Session, error) {
+	r := &wire.Request{Method: http.MethodPost, Repo: repo, Path: repo.Path + "/blobs/uploads/", Access: wire.Push}
+	resp, err := c.do(ctx, r, http.StatusAccepted)
+	if err != nil {
+		return nil, err
+	}
+	return c.session(repo, resp)
+}
+
+func (c *Client) session(repo image.Repository, resp *http.Response) (*Session, error) {
+	defer resp.Body.Close()
+	at, err := wire.Resolve(resp.Request.URL, resp.Header.Get("Location"))
+	if err != nil {
+		return nil, err
+	}
+	return &Session{client: c, repo: repo, at: at}, nil
+}
+
+// Put sends a blob whole and closes the session. The session is of no use after an
+// error: the registry may have kept some of the bytes.
+func (s *Session) Put(ctx context.Context, d Descriptor, body func() (io.ReadCloser, error)) error {
+	at := *s.at
+	q := at.Query()
+	q.Set("digest", d.Digest)
+	at.RawQuery = q.Encode()
+	r := &wire.Request{
+		Method: http.MethodPut, Repo: s.repo, URL: &at, Access: wire.Push, Body: body, Length: d.Size, Blob: true, Once: true,
+		Header: http.Header{"Content-Type": {"application/octet-stream"}},
+	}
+	resp, err := s.client.do(ctx, r, http.StatusCreated, http.StatusOK, http.StatusNoContent)
+	if err != nil {
+		return err
+	}
+	resp.Body.Close()
+	s.client.bytes.Add(d.Size)
+	return nil
+}
+
+// Cancel deletes the session, so that it does not lie about in the registry.
+func (s *Session) Cancel(ctx context.Context) {
+	r := &wire.Request{Method: http.MethodDelete, Repo: s.repo, URL: s.at, Access: wire.Push, Once: true}
+	resp, err := s.client.wire.Do(ctx, r)
+	if err != nil {
+		s.client.log.Debugf("deleting an upload session of %s: %v", s.repo, err)
+		return
+	}
+	resp.Body.Close()
+}
+
+// BytesBody returns a body that can be sent any number of times.
+func BytesBody(b []byte) func() (io.ReadCloser, error) {
+	return func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
+}

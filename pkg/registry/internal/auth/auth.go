@@ -1,0 +1,210 @@
+// Package auth finds the credentials that requests to a registry are made with
+// and exchanges them for the registry's bearer tokens.
+//
+// It holds where credentials come from (Google key files, the Docker
+// configuration and its helpers, the cloud this process runs in), for how long
+// they are good, and what a registry's challenge means. It never talks to a
+// registry's own API, never paces or retries, never logs, never writes a file,
+// and lets no secret out of itself but through the exported fields of
+// Credential and Token: printing or encoding those, or any error, reveals none.
+// The transport that presents what is found here is the package's caller.
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	dockerHub     = "docker.io" // the one name of Docker Hub here, whatever alias was asked for
+	accountPrefix = "account:"  // a principal's key for a Google account; no host or path begins so
+
+	helperKept    = 30 * time.Minute // a helper does not say how long its answer lasts; the shortest clouds give is an hour
+	failureKept   = time.Minute      // so that what fails is asked once a minute, not once per repository
+	resolveWithin = time.Minute      // helpers may start an interpreter and sign in, but none may hold up a run
+
+	webTimeout  = 20 * time.Second // one request to an identity service on the internet
+	linkTimeout = 5 * time.Second  // one request to an identity service on this machine's link
+)
+
+// Options says where credentials come from.
+type Options struct {
+	KeyFiles         []string         // Google JSON key files, for registry entries that name a service account
+	NoServiceAccount bool             // ignore the accounts that registry entries name
+	NoAmbient        bool             // do not ask the cloud this process runs in
+	HTTPClient       *http.Client     // for identity services; nil: clients with timeouts
+	Now              func() time.Time // nil: time.Now
+	Warn             func(string)     // told once per oddity that was passed over; nil: ignored
+}
+
+// Store resolves and caches credentials. It is safe for concurrent use.
+type Store struct {
+	accounts  map[string]*account // by client_email
+	files     []*configFile
+	noAmbient bool
+	cache     *cache
+	web, link *http.Client // the link has no proxy: identity services on it are this machine's own
+	ownClient bool         // web and link come from Options
+	now       func() time.Time
+	warn      func(key, text string)
+	firmware  string // firmwareDir but in tests
+}
+
+// NewStore reads the key files and the Docker configuration.
+// A broken key file is an error here; a broken configuration is one when a host needs it.
+func NewStore(o Options) (*Store, error) {
+	accounts, err := readKeyFiles(o.KeyFiles)
+	if err != nil {
+		return nil, err
+	}
+	if o.NoServiceAccount {
+		accounts = nil
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	warn := once(o.Warn)
+	return &Store{
+		accounts:  accounts,
+		files:     loadConfigs(warn),
+		noAmbient: o.NoAmbient,
+		cache:     &cache{now: o.Now, warn: warn, entries: map[string]*entry{}},
+		web:       client(o.HTTPClient, webTimeout, http.ProxyFromEnvironment),
+		link:      client(o.HTTPClient, linkTimeout, nil),
+		ownClient: o.HTTPClient != nil,
+		now:       o.Now,
+		warn:      warn,
+		firmware:  firmwareDir,
+	}, nil
+}
+
+// Format writes the type's name whatever the verb, so that no flag prints the fields.
+func (s *Store) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("auth.Store")) }
+
+// Principal names the credential that requests for a repository are made with.
+// Repositories of one host with equal principals may share tokens. It holds no secret.
+type Principal struct {
+	Host string // the registry, in its one spelling
+	Key  string // the host, the longest configured path that holds the repository, or a Google account
+}
+
+// Principal returns who requests for host/path are made as. The account is what
+// the registry entry names; it counts only if a key file holds it.
+func (s *Store) Principal(host, path, account string) Principal {
+	host = canonicalHost(host)
+	if account != "" && s.accounts[account] != nil {
+		return Principal{Host: host, Key: accountPrefix + account}
+	}
+	return Principal{Host: host, Key: s.configuredPlace(host, path)}
+}
+
+// Credential returns what the principal presents, from memory if it still lasts.
+// Callers of one principal share one look-up, which outlives the caller that began it.
+func (s *Store) Credential(ctx context.Context, p Principal) (Credential, error) {
+	if p.Key == "" {
+		p.Key = p.Host
+	}
+	a, err := s.cache.get(ctx, principalKey(p), func(ctx context.Context) (answer, error) {
+		a, err := s.resolve(ctx, p)
+		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+			// Not wrapped: a source's time limit must not look like the end of a caller's own context.
+			err = errors.New(err.Error())
+		}
+		return a, err
+	})
+	if err != nil {
+		return Credential{}, fmt.Errorf("finding credentials for %s: %w", p.Host, err)
+	}
+	return a.cred, nil
+}
+
+// Forget drops c, which a registry or token server refused, so that the next
+// Credential is resolved anew. What has been renewed since then stays.
+func (s *Store) Forget(p Principal, c Credential) {
+	s.cache.forget(principalKey(p), c)
+}
+
+// resolve asks the sources in order: account, Docker configuration, cloud, nobody.
+func (s *Store) resolve(ctx context.Context, p Principal) (answer, error) {
+	if email, ok := strings.CutPrefix(p.Key, accountPrefix); ok {
+		a := s.accounts[email]
+		if a == nil {
+			return answer{}, fmt.Errorf("no key file holds the account %q", email)
+		}
+		// One token serves the account on every host.
+		return s.cache.get(ctx, sharedPrefix+p.Key, func(ctx context.Context) (answer, error) {
+			return s.accountToken(ctx, a)
+		})
+	}
+	for _, place := range []string{p.Key, p.Host} {
+		a, err := s.configured(ctx, place)
+		if err != nil || !a.cred.Anonymous() {
+			return a, err
+		}
+		if p.Key == p.Host {
+			break
+		}
+	}
+	if s.noAmbient {
+		return answer{}, nil
+	}
+	return s.ambient(ctx, p.Host)
+}
+
+// principalKey returns the cache's key for p; no host holds a space.
+func principalKey(p Principal) string {
+	return p.Host + " " + p.Key
+}
+
+// canonicalHost returns the one spelling of a registry's host.
+func canonicalHost(host string) string {
+	host = strings.ToLower(strings.TrimSpace(host))
+	switch host {
+	case "index.docker.io", "registry-1.docker.io":
+		return dockerHub
+	}
+	return host
+}
+
+// once returns a function that tells each key's text at most once, and one at a time.
+func once(tell func(string)) func(key, text string) {
+	var mu sync.Mutex
+	told := map[string]struct{}{}
+	return func(key, text string) {
+		mu.Lock()
+		defer mu.Unlock()
+		if _, again := told[key]; !again && tell != nil {
+			told[key] = struct{}{}
+			tell(text)
+		}
+	}
+}
+
+// client returns base, or a new client, with a time limit and without redirects:
+// what is sent to an identity service is a secret that must not travel on.
+func client(base *http.Client, limit time.Duration, proxy func(*http.Request) (*url.URL, error)) *http.Client {
+	c := http.Client{}
+	if base != nil {
+		c = *base
+	} else {
+		c.Transport = &http.Transport{
+			Proxy:               proxy,
+			DialContext:         (&net.Dialer{Timeout: limit / 2}).DialContext,
+			TLSHandshakeTimeout: limit / 2,
+			IdleConnTimeout:     time.Minute,
+			ForceAttemptHTTP2:   true,
+		}
+	}
+	if c.Timeout == 0 {
+		c.Timeout = limit
+	}
+	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &c
+}

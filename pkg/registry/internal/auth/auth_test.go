@@ -1,0 +1,284 @@
+package auth
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// cleanEnv hides whatever this machine is configured with, and returns an empty home.
+func cleanEnv(t *testing.T) (home string) {
+	t.Helper()
+	for _, kv := range os.Environ() {
+		name, _, _ := strings.Cut(kv, "=")
+		for _, prefix := range []string{
+			"AWS_", "AZURE_", "DOCKER_", "GITHUB_", "GOOGLE_", "GCE_", "CLOUDSDK_",
+			"IDENTITY_", "IMDS_", "MSI_", "REGISTRY_", "XDG_",
+		} {
+			if strings.HasPrefix(name, prefix) {
+				t.Setenv(name, "")
+			}
+		}
+	}
+	home = t.TempDir()
+	t.Setenv("HOME", home)
+	return home
+}
+
+// noNetwork is a transport that counts requests and lets none out.
+type noNetwork struct {
+	mu   sync.Mutex
+	seen []string
+}
+
+func (n *noNetwork) RoundTrip(r *http.Request) (*http.Response, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.seen = append(n.seen, r.Method+" "+r.URL.Host+r.URL.Path)
+	return nil, errors.New("no network in tests")
+}
+
+// testStore returns a store on a machine of no known maker, without a network
+// unless the options give one.
+func testStore(t *testing.T, o Options) *Store {
+	t.Helper()
+	if o.HTTPClient == nil {
+		o.HTTPClient = &http.Client{Transport: &noNetwork{}}
+	}
+	if o.Warn == nil {
+		o.Warn = func(text string) { t.Errorf("unexpected warning: %s", text) }
+	}
+	s, err := NewStore(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.firmware = t.TempDir()
+	return s
+}
+
+// find returns the credential for a repository.
+func find(t *testing.T, s *Store, host, path, account string) Credential {
+	t.Helper()
+	c, err := s.Credential(t.Context(), s.Principal(host, path, account))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// write writes a file below dir and returns its name.
+func write(t *testing.T, dir, name, content string) string {
+	t.Helper()
+	file := filepath.Join(dir, name)
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// basic returns the "auth" of a configuration.
+func basic(user, password string) string {
+	return base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
+}
+
+// clock is a clock that moves when told.
+type clock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func newClock() *clock { return &clock{at: time.Now()} }
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *clock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(d)
+}
+
+// warnings collects what a store warned of.
+type warnings struct {
+	mu    sync.Mutex
+	texts []string
+}
+
+func (w *warnings) add(text string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.texts = append(w.texts, text)
+}
+
+func (w *warnings) all() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return strings.Join(w.texts, "\n")
+}
+
+func TestNothingConfiguredIsAnonymousWithoutNetwork(t *testing.T) {
+	cleanEnv(t)
+	net := &noNetwork{}
+	s := testStore(t, Options{HTTPClient: &http.Client{Transport: net}})
+	for _, host := range []string{
+		"registry.example.com", "docker.io", "ghcr.io", "quay.io", "localhost:5000", "x.azurecr.io",
+		"123456789012.dkr.ecr.eu-west-1.amazonaws.com", "public.ecr.aws",
+	} {
+		if c := find(t, s, host, "a/b", "nobody@example.com"); !c.Anonymous() {
+			t.Errorf("%s: got %v, want nobody", host, c)
+		}
+	}
+	if len(net.seen) > 0 {
+		t.Errorf("asked %q, want no request", net.seen)
+	}
+	for _, host := range []string{"gcr.io", "eu.gcr.io", "europe-docker.pkg.dev"} {
+		if c := find(t, s, host, "a/b", ""); !c.Anonymous() {
+			t.Errorf("%s: got %v, want nobody", host, c)
+		}
+	}
+	if len(net.seen) != 1 {
+		t.Errorf("asked %q, want the metadata server probed once for the run", net.seen)
+	}
+}
+
+func TestNoAmbientAsksNoCloud(t *testing.T) {
+	cleanEnv(t)
+	t.Setenv("GITHUB_TOKEN", "ghs_token")
+	net := &noNetwork{}
+	s := testStore(t, Options{NoAmbient: true, HTTPClient: &http.Client{Transport: net}})
+	for _, host := range []string{"ghcr.io", "gcr.io"} {
+		if c := find(t, s, host, "a/b", ""); !c.Anonymous() {
+			t.Errorf("%s: got %v, want nobody", host, c)
+		}
+	}
+	if len(net.seen) > 0 {
+		t.Errorf("asked %q, want no request", net.seen)
+	}
+}
+
+func TestGHCRTakesTheWorkflowsToken(t *testing.T) {
+	cleanEnv(t)
+	t.Setenv("GITHUB_TOKEN", "ghs_token")
+	t.Setenv("GITHUB_ACTOR", "octocat")
+	s := testStore(t, Options{})
+	want := Credential{Username: "octocat", Password: "ghs_token"}
+	if got := find(t, s, "ghcr.io", "o/r", ""); got != want {
+		t.Error("want GITHUB_ACTOR and GITHUB_TOKEN")
+	}
+	if got := find(t, s, "quay.io", "o/r", ""); !got.Anonymous() {
+		t.Error("the token of ghcr.io went to quay.io")
+	}
+	t.Setenv("GITHUB_ACTOR", "")
+	if got := find(t, testStore(t, Options{}), "ghcr.io", "o/r", ""); got.Username == "" || got.Password != "ghs_token" {
+		t.Error("want GITHUB_TOKEN under a name without GITHUB_ACTOR")
+	}
+}
+
+func TestDockerConfigurationComesBeforeTheCloud(t *testing.T) {
+	home := cleanEnv(t)
+	t.Setenv("GITHUB_TOKEN", "ghs_token")
+	write(t, home, ".docker/config.json", `{"auths":{"ghcr.io":{"auth":"`+basic("me", "pat")+`"}}}`)
+	if got, want := find(t, testStore(t, Options{}), "ghcr.io", "o/r", ""), (Credential{Username: "me", Password: "pat"}); got != want {
+		t.Error("want the configuration's credential")
+	}
+}
+
+func TestPrincipals(t *testing.T) {
+	home := cleanEnv(t)
+	write(t, home, ".docker/config.json", `{
+		"auths": {"quay.io/org": {"auth": "`+basic("org", "1")+`"}, "quay.io/org/team/": {"auth": "`+basic("team", "2")+`"}, "quay.io/empty": {}},
+		"credHelpers": {"quay.io/helped": "x"}}`)
+	keys := fakeGoogle(t)
+	s := testStore(t, Options{KeyFiles: []string{keys.file(t, "promoter@p.iam.gserviceaccount.com")}})
+	for _, test := range []struct {
+		name, host, path, account string
+		want                      Principal
+	}{
+		{"host alone", "quay.io", "other/app", "", Principal{"quay.io", "quay.io"}},
+		{"path with an entry", "quay.io", "org/app", "", Principal{"quay.io", "quay.io/org"}},
+		{"the entry's path itself", "quay.io", "org", "", Principal{"quay.io", "quay.io/org"}},
+		{"longest path wins", "quay.io", "org/team/app", "", Principal{"quay.io", "quay.io/org/team"}},
+		{"elements are whole", "quay.io", "organic/app", "", Principal{"quay.io", "quay.io"}},
+		{"helper of a path", "quay.io", "helped/app", "", Principal{"quay.io", "quay.io/helped"}},
+		{"an empty entry is none", "quay.io", "empty/app", "", Principal{"quay.io", "quay.io"}},
+		{"case of the host", "QUAY.io", "org/app", "", Principal{"quay.io", "quay.io/org"}},
+		{"Docker Hub's names", "registry-1.docker.io", "library/app", "", Principal{"docker.io", "docker.io"}},
+		{"account with a key", "gcr.io", "p/app", "promoter@p.iam.gserviceaccount.com",
+			Principal{"gcr.io", "account:promoter@p.iam.gserviceaccount.com"}},
+		{"account without a key", "quay.io", "org/app", "other@p.iam.gserviceaccount.com", Principal{"quay.io", "quay.io/org"}},
+		{"empty path", "quay.io", "", "", Principal{"quay.io", "quay.io"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if diff := cmp.Diff(test.want, s.Principal(test.host, test.path, test.account)); diff != "" {
+				t.Errorf("principal (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestZeroPrincipalKeyIsTheHost(t *testing.T) {
+	home := cleanEnv(t)
+	write(t, home, ".docker/config.json", `{"auths":{"quay.io":{"auth":"`+basic("me", "x")+`"}}}`)
+	c, err := testStore(t, Options{}).Credential(t.Context(), Principal{Host: "quay.io"})
+	if err != nil || c.Username != "me" {
+		t.Errorf("got %v, %v; want the host's credential", c, err)
+	}
+}
+
+func TestAccountWithoutKeyIsAnError(t *testing.T) {
+	cleanEnv(t)
+	_, err := testStore(t, Options{}).Credential(t.Context(), Principal{Host: "gcr.io", Key: "account:a@b"})
+	if err == nil || !strings.Contains(err.Error(), `no key file holds the account "a@b"`) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestClientsFollowNoRedirects(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/away" {
+			t.Error("followed a redirect")
+		}
+		http.Redirect(w, r, "/away", http.StatusTemporaryRedirect)
+	}))
+	t.Cleanup(srv.Close)
+	for _, base := range []*http.Client{nil, http.DefaultClient} {
+		c := client(base, linkTimeout, nil)
+		if c.Timeout != linkTimeout {
+			t.Errorf("time limit %v, want %v", c.Timeout, linkTimeout)
+		}
+		resp, err := c.Post(srv.URL, "text/plain", strings.NewReader("secret"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusTemporaryRedirect {
+			t.Errorf("status %d, want the redirect itself", resp.StatusCode)
+		}
+	}
+}
+
+func TestSourcesTimeLimitIsNotTheCallers(t *testing.T) {
+	cleanEnv(t)
+	g := fakeGoogle(t)
+	s := testStore(t, Options{KeyFiles: []string{g.file(t, "a@b")}, HTTPClient: &http.Client{Transport: &deadlines{}}})
+	_, err := s.Credential(t.Context(), s.Principal("gcr.io", "p/a", "a@b"))
+	if err == nil || errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want an error that is not the end of the caller's context", err)
+	}
+}

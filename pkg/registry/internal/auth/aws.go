@@ -1,0 +1,160 @@
+package auth
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	"github.com/aws/aws-sdk-go-v2/service/ecrpublic"
+	"github.com/aws/smithy-go/logging"
+)
+
+const (
+	awsWithin       = 5 * time.Second // the whole of it: without a network the library would go on trying
+	ecrPublicRegion = "us-east-1"     // the only one where ECR Public gives tokens
+)
+
+// ecrHost is the host of a private registry: account, FIPS or not, region.
+var ecrHost = regexp.MustCompile(`^[0-9]{12}\.dkr[.-]ecr(-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.(?:com(?:\.cn)?|eu)|on\.aws|on\.amazonwebservices\.com\.cn)$`)
+
+// isECRPublic reports whether host is AWS's public registry.
+func isECRPublic(host string) bool { return host == "public.ecr.aws" || host == "ecr-public.aws.com" }
+
+// isECR reports whether host is one of AWS's registries.
+func isECR(host string) bool { return isECRPublic(host) || ecrHost.MatchString(host) }
+
+// ecr returns a token of the AWS identity; one serves all registries of a region.
+// Private registries take nobody, so that without a token they are an error.
+func (s *Store) ecr(ctx context.Context, host string) (answer, error) {
+	onEC2 := s.onEC2()
+	if !onEC2 && !awsConfigured() {
+		return answer{}, errAbsent
+	}
+	region, fips, public := ecrPublicRegion, false, isECRPublic(host)
+	key := sharedPrefix + "ecr public"
+	if !public {
+		m := ecrHost.FindStringSubmatch(host)
+		region, fips = m[2], m[1] != ""
+		key = fmt.Sprintf("%secr %s %t", sharedPrefix, region, fips)
+	}
+	a, err := s.cache.get(ctx, key, func(ctx context.Context) (answer, error) {
+		ctx, cancel := context.WithTimeout(ctx, awsWithin)
+		defer cancel()
+		conf, err := s.awsConfig(ctx, region, fips, onEC2)
+		if err != nil {
+			return answer{}, fmt.Errorf("reading the AWS configuration: %w", tame(err))
+		}
+		ask := s.ecrToken
+		if public {
+			ask = s.ecrPublicToken
+		}
+		a, err := ask(ctx, conf)
+		if err != nil && ctx.Err() != nil {
+			err = fmt.Errorf("no answer within %v", awsWithin)
+		}
+		if err != nil {
+			return answer{}, fmt.Errorf("asking ECR in %s for a token: %w", region, tame(err))
+		}
+		return a, nil
+	})
+	if err != nil && public && !awsNamed() {
+		err = impliedError{err}
+	}
+	return a, err
+}
+
+// awsConfig returns the library's configuration; it asks the machine for an
+// identity only where there is one to ask.
+func (s *Store) awsConfig(ctx context.Context, region string, fips, onEC2 bool) (aws.Config, error) {
+	machine := imds.ClientDisabled
+	if onEC2 {
+		machine = imds.ClientDefaultEnableState
+	}
+	options := []func(*config.LoadOptions) error{
+		config.WithRegion(region),
+		config.WithEC2IMDSClientEnableState(machine),
+		config.WithLogger(logging.Nop{}),
+	}
+	if fips {
+		options = append(options, config.WithUseFIPSEndpoint(aws.FIPSEndpointStateEnabled))
+	}
+	if s.ownClient {
+		options = append(options, config.WithHTTPClient(s.web))
+	}
+	return config.LoadDefaultConfig(ctx, options...)
+}
+
+// ecrToken asks for a token of the private registries of a region.
+func (s *Store) ecrToken(ctx context.Context, conf aws.Config) (answer, error) {
+	out, err := ecr.NewFromConfig(conf).GetAuthorizationToken(ctx, &ecr.GetAuthorizationTokenInput{})
+	if err != nil {
+		return answer{}, err
+	}
+	if len(out.AuthorizationData) == 0 {
+		return answer{}, errors.New("the answer holds no token")
+	}
+	d := out.AuthorizationData[0]
+	return s.ecrAnswer(d.AuthorizationToken, d.ExpiresAt)
+}
+
+// ecrPublicToken asks for a token of the public registry.
+func (s *Store) ecrPublicToken(ctx context.Context, conf aws.Config) (answer, error) {
+	out, err := ecrpublic.NewFromConfig(conf).GetAuthorizationToken(ctx, &ecrpublic.GetAuthorizationTokenInput{})
+	if err != nil {
+		return answer{}, err
+	}
+	if out.AuthorizationData == nil {
+		return answer{}, errors.New("the answer holds no token")
+	}
+	return s.ecrAnswer(out.AuthorizationData.AuthorizationToken, out.AuthorizationData.ExpiresAt)
+}
+
+// ecrAnswer takes a token, which is name:password in base64, apart.
+func (s *Store) ecrAnswer(token *string, expires *time.Time) (answer, error) {
+	raw, err := base64.StdEncoding.DecodeString(aws.ToString(token))
+	user, password, ok := strings.Cut(string(raw), ":")
+	if err != nil || !ok {
+		return answer{}, errors.New("the answer's token is not name:password in base64")
+	}
+	return answer{cred: Credential{Username: user, Password: password, Expires: s.ends(aws.ToTime(expires))}}, nil
+}
+
+// awsNamed reports whether the environment names an AWS identity.
+func awsNamed() bool {
+	return anyEnv("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE",
+		"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
+}
+
+// awsConfigured reports whether the environment or a file of AWS's tools may name an identity.
+func awsConfigured() bool {
+	if awsNamed() {
+		return true
+	}
+	for variable, name := range map[string]string{
+		"AWS_CONFIG_FILE":             "config",
+		"AWS_SHARED_CREDENTIALS_FILE": "credentials",
+	} {
+		file := os.Getenv(variable)
+		if file == "" {
+			file = under(under(homeDir(), ".aws"), name)
+		}
+		if file != "" && exists(file) {
+			return true
+		}
+	}
+	return false
+}
+
+// onEC2 reports whether the machine's firmware says that AWS made it.
+func (s *Store) onEC2() bool {
+	return s.madeBy("sys_vendor") == "Amazon EC2" || strings.Contains(s.madeBy("bios_version"), "amazon")
+}

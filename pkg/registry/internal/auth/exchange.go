@@ -1,0 +1,212 @@
+package auth
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	clientID     = "cip"            // how the program names itself to token servers
+	defaultLife  = 60 * time.Second // of a token without expires_in: distribution's token specification
+	maximumLife  = 24 * time.Hour   // longer claims are not believed; asking anew once a day costs nothing
+	maximumToken = 64 << 10         // bytes; no server takes a longer header
+)
+
+// exchange is one request for a token that covers scopes.
+type exchange struct {
+	do      func(*http.Request) (*http.Response, error)
+	realm   *url.URL
+	service string
+	scopes  []string
+	cred    Credential
+}
+
+// Exchange asks the challenge's realm for a token that covers scopes, such as
+// "repository:a/b:pull,push"; some servers read only the first. It sends through
+// do, which must not follow redirects. A refusal is a *RefusedError; any other
+// status but 2xx is a *StatusError, which may pass.
+func Exchange(
+	ctx context.Context, do func(*http.Request) (*http.Response, error),
+	ch Challenge, scopes []string, cred Credential, now func() time.Time,
+) (Token, error) {
+	if ch.Scheme != "bearer" {
+		return Token{}, fmt.Errorf("exchanging a credential for a token: the challenge is %q, not bearer", clip(ch.Scheme))
+	}
+	if cred.RegistryToken != "" {
+		return Token{Value: cred.RegistryToken, Expires: cred.Expires}, nil
+	}
+	realm, err := parseRealm(ch)
+	if err != nil {
+		return Token{}, err
+	}
+	if now == nil {
+		now = time.Now
+	}
+	x := exchange{do: do, realm: realm, service: ch.Params["service"], scopes: scopes, cred: cred}
+	asked := now() // before the request: the server counts from later
+	value, life, err := x.token(ctx)
+	if err != nil {
+		server := url.URL{Scheme: realm.Scheme, Host: realm.Host, Path: realm.Path}
+		return Token{}, fmt.Errorf("asking %q for a token: %w", clip(server.String()), err)
+	}
+	return Token{Value: value, Expires: asked.Add(life)}, nil
+}
+
+// parseRealm returns the token server's address, if a credential may be sent there.
+func parseRealm(ch Challenge) (*url.URL, error) {
+	u, err := url.Parse(ch.Params["realm"])
+	fault := ""
+	switch {
+	case err != nil: // not wrapped: it quotes the realm
+		fault = "it is not a URL"
+	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", u.Opaque != "":
+		fault = "it is not an absolute http or https URL"
+	case u.User != nil:
+		fault = "it holds user information"
+	case u.Scheme == "http" && !ch.Insecure:
+		fault = "it has no TLS, though the registry has"
+	case isLinkLocal(u.Hostname()):
+		fault = "it is an address of this machine's link"
+	}
+	if fault != "" {
+		return nil, fmt.Errorf("reading the registry's challenge: its realm cannot be used: %s", fault)
+	}
+	return u, nil
+}
+
+// isLinkLocal reports whether host is an address where clouds keep identity
+// services; no token server is there, but answers worth stealing are.
+func isLinkLocal(host string) bool {
+	a, err := netip.ParseAddr(host)
+	return err == nil && (a.Unmap().IsLinkLocalUnicast() || a.IsUnspecified() || a.IsMulticast())
+}
+
+// token asks by POST with a refresh token, and by GET otherwise or where POST is unknown.
+func (x *exchange) token(ctx context.Context) (string, time.Duration, error) {
+	if x.cred.IdentityToken != "" {
+		value, life, err := x.post(ctx)
+		status, ok := errors.AsType[*StatusError](err)
+		unknown := ok && (status.Status == http.StatusNotFound || status.Status == http.StatusMethodNotAllowed)
+		if !unknown || x.cred.Password == "" {
+			return value, life, err
+		}
+	}
+	return x.get(ctx)
+}
+
+// post presents the refresh token as OAuth 2 has it.
+func (x *exchange) post(ctx context.Context) (string, time.Duration, error) {
+	form := url.Values{
+		"grant_type":    {"refresh_token"},
+		"refresh_token": {x.cred.IdentityToken},
+		"client_id":     {clientID},
+	}
+	if x.service != "" {
+		form.Set("service", x.service)
+	}
+	if len(x.scopes) > 0 {
+		form.Set("scope", strings.Join(x.scopes, " "))
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, x.realm.String(), strings.NewReader(form.Encode()))
+	if err != nil {
+		return "", 0, withoutURL(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return x.send(req)
+}
+
+// get presents name and password, or nobody, as the distribution project has it.
+func (x *exchange) get(ctx context.Context) (string, time.Duration, error) {
+	q := url.Values{}
+	if x.service != "" && !x.realm.Query().Has("service") {
+		q.Set("service", x.service)
+	}
+	for _, scope := range x.scopes {
+		q.Add("scope", scope)
+	}
+	u := *x.realm
+	u.RawQuery = strings.Trim(u.RawQuery+"&"+q.Encode(), "&")
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return "", 0, withoutURL(err)
+	}
+	if x.cred.Username != "" || x.cred.Password != "" {
+		req.SetBasicAuth(x.cred.Username, x.cred.Password)
+	}
+	return x.send(req)
+}
+
+// send returns the token of the answer and how long it lasts.
+func (x *exchange) send(req *http.Request) (string, time.Duration, error) {
+	req.Header.Set("Accept", "application/json")
+	resp, err := x.do(req)
+	if err != nil {
+		return "", 0, withoutURL(err)
+	}
+	body, err := readBody(resp)
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		return "", 0, statusFault(resp.StatusCode, resp.Header, x.said(body))
+	}
+	if err != nil {
+		return "", 0, err
+	}
+	var a struct {
+		Token       string          `json:"token"`
+		AccessToken string          `json:"access_token"`
+		ExpiresIn   json.RawMessage `json:"expires_in"`
+	}
+	if err := json.Unmarshal(body, &a); err != nil {
+		return "", 0, fmt.Errorf("reading the answer: %w", jsonFault(err))
+	}
+	value := a.Token
+	if value == "" {
+		value = a.AccessToken
+	}
+	switch {
+	case value == "":
+		return "", 0, errors.New("reading the answer: it holds no token")
+	case len(value) > maximumToken, span(value, func(b byte) bool { return b > ' ' && b < 0x7f }) < len(value):
+		return "", 0, errors.New("reading the answer: its token does not fit into a header")
+	}
+	return value, life(a.ExpiresIn), nil
+}
+
+// life returns how long a token lasts; servers write the seconds as number or string.
+func life(expiresIn json.RawMessage) time.Duration {
+	seconds, err := strconv.ParseFloat(strings.Trim(string(expiresIn), `"`), 64)
+	if err != nil || !(seconds >= 1) { // so that NaN is absurd too
+		return defaultLife
+	}
+	if seconds > maximumLife.Seconds() {
+		return maximumLife
+	}
+	return time.Duration(seconds * float64(time.Second))
+}
+
+// said returns the server's words about a refusal, without anything that was sent to it.
+func (x *exchange) said(body []byte) string {
+	words := oauthText(body)
+	if words == "" {
+		words = strings.TrimSpace(string(body))
+	}
+	c := x.cred
+	for _, secret := range []string{
+		base64.StdEncoding.EncodeToString([]byte(c.Username + ":" + c.Password)),
+		c.IdentityToken, c.Password, c.Username, x.realm.RawQuery,
+	} {
+		if secret != "" {
+			words = strings.ReplaceAll(words, secret, "[redacted]")
+			words = strings.ReplaceAll(words, url.QueryEscape(secret), "[redacted]")
+		}
+	}
+	return clip(words)
+}

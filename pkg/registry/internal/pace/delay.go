@@ -1,0 +1,61 @@
+package pace
+
+import (
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// MaxDelay bounds what a host can make us wait at once; a longer quota is an error to report, not a wait.
+const MaxDelay = 60 * time.Second
+
+// bodyDelay is GHCR's form: "retry-after: 880.092µs, allowed: 44000/minute" in the error message.
+var bodyDelay = regexp.MustCompile(`(?i)retry-after:\s*([0-9.]+\s*(?:ns|us|µs|ms|s|m|h))`)
+
+// Delay returns how long an answer asks to wait, and whether it says so at all:
+// Retry-After in seconds or as a date (RFC 9110 section 10.2.3; told against the
+// answer's own Date, so that clocks may differ), Ratelimit-Reset in seconds or as
+// a Unix time, or a duration in the body. It is at most MaxDelay.
+func Delay(header http.Header, body string, now time.Time) (time.Duration, bool) {
+	if date, err := http.ParseTime(header.Get("Date")); err == nil {
+		now = date
+	}
+	if v := strings.TrimSpace(header.Get("Retry-After")); v != "" {
+		if d, ok := seconds(v); ok {
+			return d, true
+		}
+		if at, err := http.ParseTime(v); err == nil {
+			return clamp(at.Sub(now)), true
+		}
+	}
+	if m := bodyDelay.FindStringSubmatch(body); m != nil {
+		if d, err := time.ParseDuration(strings.ReplaceAll(m[1], " ", "")); err == nil {
+			return clamp(d), true
+		}
+	}
+	for _, name := range []string{"Ratelimit-Reset", "X-Ratelimit-Reset"} {
+		v, _, _ := strings.Cut(strings.TrimSpace(header.Get(name)), ";")
+		if d, ok := seconds(v); ok {
+			if at, err := strconv.ParseInt(v, 10, 64); err == nil && at > 1e9 { // a Unix time
+				return clamp(time.Unix(at, 0).Sub(now)), true
+			}
+			return d, true
+		}
+	}
+	return 0, false
+}
+
+func seconds(s string) (time.Duration, bool) {
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil || f < 0 || f != f {
+		return 0, false
+	}
+	if f > MaxDelay.Seconds() {
+		return MaxDelay, true
+	}
+	return time.Duration(f * float64(time.Second)), true
+}
+
+func clamp(d time.Duration) time.Duration { return min(max(d, 0), MaxDelay) }

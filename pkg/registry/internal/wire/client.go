@@ -1,0 +1,296 @@
+package wire
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+
+	"cip/pkg/image"
+	"cip/pkg/registry/internal/pace"
+)
+
+// newClient returns the HTTP client that all hosts share.
+func (t *Transport) newClient() (*http.Client, error) {
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool()
+	}
+	for _, pem := range t.options.RootCAs {
+		if !roots.AppendCertsFromPEM(pem) {
+			return nil, errors.New("reading certificates: no PEM certificate in the file")
+		}
+	}
+	base := &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           t.dial,
+		TLSClientConfig:       &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+		ForceAttemptHTTP2:     true,
+		MaxIdleConnsPerHost:   128, // more than a host may have in flight
+		IdleConnTimeout:       90 * time.Second,
+		TLSHandshakeTimeout:   15 * time.Second,
+		ResponseHeaderTimeout: commitTimeout,
+		ExpectContinueTimeout: time.Second,
+		HTTP2:                 &http.HTTP2Config{SendPingTimeout: 20 * time.Second, PingTimeout: 15 * time.Second},
+	}
+	insecure := base.Clone()
+	insecure.TLSClientConfig.InsecureSkipVerify = true //nolint:gosec // only for the hosts the user named
+	return &http.Client{
+		Transport:     &router{transport: t, verified: base, insecure: insecure},
+		CheckRedirect: checkRedirect,
+	}, nil
+}
+
+// router counts requests and chooses whether certificates are verified.
+type router struct {
+	transport          *Transport
+	verified, insecure http.RoundTripper
+}
+
+// RoundTrip sends one request.
+func (r *router) RoundTrip(req *http.Request) (*http.Response, error) {
+	r.transport.counter.add(req.URL.Host)
+	if proxy, err := http.ProxyFromEnvironment(req); err == nil && proxy != nil {
+		req = req.WithContext(context.WithValue(req.Context(), proxiedKey{}, true))
+	}
+	if slices.Contains(r.transport.options.InsecureTLS, req.URL.Host) {
+		return r.insecure.RoundTrip(req)
+	}
+	return r.verified.RoundTrip(req)
+}
+
+// CloseIdleConnections lets http.Client.CloseIdleConnections through.
+func (r *router) CloseIdleConnections() {
+	for _, t := range []http.RoundTripper{r.verified, r.insecure} {
+		t.(*http.Transport).CloseIdleConnections()
+	}
+}
+
+// checkRedirect follows redirects but lets no credential leave its host and no request leave TLS.
+func checkRedirect(req *http.Request, via []*http.Request) error {
+	first := via[0]
+	switch {
+	case len(via) >= 10:
+		return refused("following redirects: more than 10")
+	case first.URL.Scheme == "https" && req.URL.Scheme != "https":
+		return refused("following a redirect to %s: it leaves TLS", req.URL.Host)
+	case req.URL.Scheme != "https" && req.URL.Scheme != "http":
+		return refused("following a redirect: scheme %q", req.URL.Scheme)
+	}
+	if req.URL.Host != first.URL.Host {
+		req.Header.Del("Authorization")
+		req.Header.Del("Cookie")
+	}
+	return nil
+}
+
+type (
+	originKey  struct{}
+	proxiedKey struct{}
+)
+
+// withOrigin marks requests as made on behalf of a registry host.
+func withOrigin(ctx context.Context, h *host) context.Context {
+	return context.WithValue(ctx, originKey{}, h)
+}
+
+// dial connects, but to no private address that a public registry sent us to: a
+// token realm, a redirect or an upload location must not reach what only this
+// machine can reach.
+func (t *Transport) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	d := net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}
+	conn, err := d.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	origin, _ := ctx.Value(originKey{}).(*host)
+	if origin == nil || ctx.Value(proxiedKey{}) != nil {
+		return conn, nil
+	}
+	tcp, ok := conn.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return conn, nil
+	}
+	reach := reachOf(tcp.IP)
+	if origin.owns(addr) {
+		origin.setReach(reach)
+		return conn, nil
+	}
+	if reach > origin.getReach() {
+		conn.Close()
+		return nil, refused("connecting to %s, where %s sent us: the address is not public", addr, origin.name)
+	}
+	return conn, nil
+}
+
+// reach orders addresses by who can reach them.
+type reach int32
+
+const (
+	public reach = iota
+	private
+	loopback
+	linkLocal // cloud metadata services among them
+)
+
+func reachOf(ip net.IP) reach {
+	switch {
+	case ip.IsLinkLocalUnicast(), ip.IsLinkLocalMulticast():
+		return linkLocal
+	case ip.IsLoopback(), ip.IsUnspecified():
+		return loopback
+	case ip.IsPrivate():
+		return private
+	}
+	return public
+}
+
+// send sends one request in a slot. The slot is given back when the answer's body is closed.
+func (t *Transport) send(req *http.Request, slot *pace.Slot, r *Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(req.Context())
+	watch := newWatch(cancel)
+	limit := headTimeout
+	if r.Blob && req.Body != nil {
+		limit = commitTimeout
+		req.Body = &watchedBody{ReadCloser: req.Body, watch: watch, then: commitTimeout}
+		watch.reset(stallTimeout)
+	} else {
+		watch.reset(limit)
+	}
+	resp, err := t.client.Do(req.WithContext(ctx))
+	if err != nil {
+		watch.stop()
+		cause := context.Cause(ctx)
+		cancel(nil)
+		slot.Done()
+		if errors.Is(cause, errStalled) {
+			err = errStalled
+		}
+		return nil, err
+	}
+	throttle(slot, resp)
+	end := func() {
+		watch.stop()
+		cancel(nil)
+		slot.Done()
+	}
+	if req.Method == http.MethodHead || resp.ContentLength == 0 {
+		resp.Body.Close()
+		end()
+		resp.Body = http.NoBody
+		return resp, nil
+	}
+	watch.reset(stallTimeout)
+	resp.Body = &watchedBody{ReadCloser: resp.Body, watch: watch, then: stallTimeout, ctx: ctx, end: end}
+	return resp, nil
+}
+
+// errStalled ends a request that makes no progress.
+var errStalled = errors.New("no progress: the host neither answers nor reads")
+
+// watch cancels a request that is not reset in time.
+type watch struct {
+	mu    sync.Mutex
+	timer *time.Timer
+	fire  func()
+}
+
+func newWatch(cancel context.CancelCauseFunc) *watch {
+	return &watch{fire: func() { cancel(errStalled) }}
+}
+
+func (w *watch) reset(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.timer == nil {
+		w.timer = time.AfterFunc(d, w.fire)
+		return
+	}
+	w.timer.Reset(d)
+}
+
+func (w *watch) stop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+}
+
+// watchedBody is a body whose progress keeps its request alive.
+type watchedBody struct {
+	io.ReadCloser
+	watch *watch
+	then  time.Duration // allowed after each piece
+	ctx   context.Context
+	once  sync.Once
+	end   func() // after Close; may be nil
+}
+
+// Read reads and resets the watch.
+func (b *watchedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	switch {
+	case err == nil && b.end == nil:
+		b.watch.reset(stallTimeout)
+	case err == nil || b.end == nil:
+		b.watch.reset(b.then)
+	case b.ctx != nil && errors.Is(context.Cause(b.ctx), errStalled):
+		err = errStalled
+	}
+	return n, err
+}
+
+// Close closes the body and ends the request.
+func (b *watchedBody) Close() error {
+	err := b.ReadCloser.Close()
+	if b.end != nil {
+		b.once.Do(b.end)
+	}
+	return err
+}
+
+// counter counts requests by host.
+type counter struct {
+	mu sync.Mutex
+	n  map[string]int
+}
+
+func (c *counter) add(host string) {
+	if host == dockerHubAddr {
+		host = image.DockerHub
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.n == nil {
+		c.n = map[string]int{}
+	}
+	c.n[host]++
+}
+
+func (c *counter) counts() map[string]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.n)
+}
+
+// Resolve makes a Location or Link of an answer to a request for base absolute.
+func Resolve(base *url.URL, ref string) (*url.URL, error) {
+	u, err := base.Parse(ref)
+	if err != nil {
+		return nil, fmt.Errorf("parsing an address the registry sent: %w", clean(err))
+	}
+	if u.Scheme != base.Scheme && u.Scheme != "https" || u.Host == "" || u.User != nil {
+		return nil, refused("following an address the registry sent to %s", Printable(u.Host, 100))
+	}
+	return u, nil
+}

@@ -1,0 +1,168 @@
+package wire
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"cip/pkg/registry/internal/pace"
+)
+
+const (
+	errorBody    = 64 << 10 // bytes read of an error answer
+	errorMessage = 300      // bytes of it that are shown
+)
+
+// Error is an answer that is not what was asked for.
+type Error struct {
+	Status  int    // HTTP status
+	Code    string // of the first OCI error, or empty
+	Message string // of the first OCI error, or the beginning of the body; safe to print
+	Detail  string // of the first OCI error, as it stands; for programs
+
+	throttled bool
+}
+
+// Error returns "403 DENIED: message".
+func (e *Error) Error() string {
+	code := e.Code
+	if code == "" {
+		code = http.StatusText(e.Status)
+	}
+	s := strings.TrimSpace(strconv.Itoa(e.Status) + " " + code)
+	if e.Message != "" {
+		s += ": " + e.Message
+	}
+	return s
+}
+
+// ReadError turns an answer into an *Error and closes it.
+func ReadError(resp *http.Response) *Error { return readError(resp) }
+
+func readError(resp *http.Response) *Error {
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, errorBody))
+	discard(resp)
+	e := &Error{Status: resp.StatusCode, throttled: resp.StatusCode == http.StatusTooManyRequests}
+	var oci struct {
+		Errors []struct {
+			Code    string          `json:"code"`
+			Message string          `json:"message"`
+			Detail  json.RawMessage `json:"detail"`
+		} `json:"errors"`
+	}
+	if json.Unmarshal(body, &oci) == nil && len(oci.Errors) > 0 {
+		first := oci.Errors[0]
+		e.Code, e.Message, e.Detail = Printable(first.Code, 60), Printable(first.Message, errorMessage), string(first.Detail)
+		return e
+	}
+	if text := strings.TrimSpace(string(body)); !strings.HasPrefix(text, "<") { // a page for people says nothing
+		e.Message = Printable(text, errorMessage)
+	}
+	return e
+}
+
+// signedQuery is what follows a '?' in an address: upload state and signatures.
+var signedQuery = regexp.MustCompile(`\?[^\s"'<>]+`)
+
+// Printable makes foreign text fit for a terminal and a log: control characters
+// escaped, the queries of addresses left out, at most so many bytes.
+func Printable(s string, most int) string {
+	s = signedQuery.ReplaceAllString(s, "?…")
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	q := strconv.Quote(s)
+	q = q[1 : len(q)-1]
+	return strings.ReplaceAll(q, `\"`, `"`)
+}
+
+// errRefused marks what no retry mends and no registry said: a redirect or an address that is not followed.
+var errRefused = errors.New("refused")
+
+func refused(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", errRefused, fmt.Sprintf(format, args...))
+}
+
+// clean strips the address, with whatever state is in it, from a client error.
+func clean(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return clean(u.Err)
+	}
+	if errors.Is(err, errStalled) {
+		return errStalled
+	}
+	return err
+}
+
+// mendable reports whether another try might go better.
+func mendable(err error) bool {
+	var (
+		unknown  x509.UnknownAuthorityError
+		hostname x509.HostnameError
+		invalid  x509.CertificateInvalidError
+		verify   *tls.CertificateVerificationError
+		dns      *net.DNSError
+	)
+	switch {
+	case errors.Is(err, errRefused), errors.Is(err, context.Canceled) && !errors.Is(err, errStalled):
+		return false
+	case errors.As(err, &unknown), errors.As(err, &hostname), errors.As(err, &invalid), errors.As(err, &verify):
+		return false
+	case errors.As(err, &dns):
+		return !dns.IsNotFound
+	}
+	return true
+}
+
+// unsent reports whether a failed request cannot have reached the host.
+func unsent(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial" || errors.Is(err, syscall.ECONNREFUSED)
+}
+
+// retryStatus reports whether the same request may be answered otherwise later.
+func retryStatus(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooManyRequests, 499,
+		http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return status >= 520 && status <= 527 // Cloudflare's: the host behind it failed
+}
+
+// throttle tells the host's pace about an answer that asks for less.
+func throttle(slot *pace.Slot, resp *http.Response) {
+	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {
+		slot.Answered()
+		return
+	}
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, errorBody))
+	resp.Body = struct {
+		io.Reader
+		io.Closer
+	}{strings.NewReader(string(body)), resp.Body}
+	pause, said := pace.Delay(resp.Header, string(body), time.Now())
+	if !said && resp.StatusCode == http.StatusTooManyRequests {
+		pause = time.Second // no registry that answers so has a shorter window
+	}
+	slot.Throttled(pause)
+}
+
+// discard ends an answer that nobody reads, keeping its connection if little is left of it.
+func discard(resp *http.Response) {
+	_, _ = io.CopyN(io.Discard, resp.Body, 4<<10)
+	resp.Body.Close()
+}

@@ -1,0 +1,195 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"cip/pkg/image"
+	"cip/pkg/registry/internal/auth"
+	"cip/pkg/registry/internal/pace"
+)
+
+// host is one registry host: how it is spoken to and what it asked us to present.
+type host struct {
+	transport *Transport
+	name      string // as in image.Repository
+	addr      string // on the wire
+	pace      *pace.Host
+
+	turn  chan struct{} // held by whoever pings
+	known atomic.Bool   // scheme, challenges and pingErr are set
+	// Written once, before known.
+	scheme  string
+	pingErr error
+
+	mu         sync.Mutex
+	challenges []auth.Challenge
+	tokens     map[string]*tokenSet // by scopes and principal
+	expected   map[Grant]*tokenSet
+	refusals   map[auth.Principal]error
+	single     bool // the host reads one scope of a token request only
+
+	failures atomic.Int32 // requests in a row that no try reached
+	far      atomic.Int32 // reach of the host's own address
+}
+
+func (h *host) owns(addr string) bool {
+	own := h.addr
+	if _, _, err := net.SplitHostPort(own); err != nil {
+		own = strings.Trim(own, "[]")
+		return addr == net.JoinHostPort(own, "443") || addr == net.JoinHostPort(own, "80")
+	}
+	return addr == own
+}
+
+func (h *host) setReach(r reach) { h.far.Store(int32(r)) }
+func (h *host) getReach() reach  { return reach(h.far.Load()) }
+
+// patience is how many failing tries a request has. A host that nothing reaches gets one.
+func (h *host) patience() int {
+	if h.failures.Load() >= downAfter {
+		return 1
+	}
+	return mostTries
+}
+
+func (h *host) unreached() { h.failures.Add(1) }
+func (h *host) reached()   { h.failures.Store(0) }
+
+// ready pings the host if nobody has: it learns the scheme and the challenge. A
+// host that cannot be reached fails every request at once, with the same error.
+func (h *host) ready(ctx context.Context) error {
+	if h.known.Load() {
+		return h.pingErr
+	}
+	select {
+	case h.turn <- struct{}{}:
+		defer func() { <-h.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if h.known.Load() {
+		return h.pingErr
+	}
+	err := h.ping(ctx)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	h.pingErr = err
+	h.known.Store(true)
+	return err
+}
+
+// schemes returns what to try, in order.
+func (h *host) schemes() []string {
+	o := h.transport.options
+	switch {
+	case slices.Contains(o.PlainHTTP, h.name), slices.Contains(o.PlainHTTP, h.addr):
+		return []string{"http"}
+	case slices.Contains(o.InsecureTLS, h.name), !image.Loopback(h.name):
+		return []string{"https"}
+	}
+	return []string{"http", "https"}
+}
+
+// ping asks GET /v2/ once, with the first scheme the host understands.
+func (h *host) ping(ctx context.Context) error {
+	schemes := h.schemes()
+	for i, scheme := range schemes {
+		h.scheme = scheme
+		r := &Request{Method: http.MethodGet, Repo: image.Repository{Host: h.name}}
+		last := i == len(schemes)-1
+		resp, err := h.transport.tries(ctx, h.pace, h, r, func(ctx context.Context) (*http.Response, verdict, error) {
+			req, err := r.build(ctx, h, h.transport.options.UserAgent)
+			if err != nil {
+				return nil, final, err
+			}
+			slot, err := h.pace.Acquire(ctx)
+			if err != nil {
+				return nil, final, err
+			}
+			resp, err := h.transport.send(req, slot, r)
+			if err != nil && !last && !unsent(err) {
+				return nil, final, err // it may want TLS: no need to insist
+			}
+			return resp, again, err
+		})
+		if err != nil {
+			if !last && ctx.Err() == nil && !unsent(err) {
+				continue
+			}
+			return err
+		}
+		if !last && resp.StatusCode == http.StatusBadRequest {
+			discard(resp) // how servers with TLS answer a plain request
+			continue
+		}
+		h.challenges = auth.ParseChallenges(resp.Header)
+		h.insecure(h.challenges)
+		discard(resp)
+		return nil
+	}
+	return errors.New("unreachable")
+}
+
+// insecure marks challenges of a host without TLS, which may name a realm without TLS.
+func (h *host) insecure(cs []auth.Challenge) {
+	for i := range cs {
+		cs[i].Insecure = h.scheme == "http"
+	}
+}
+
+// challenge returns the challenge to answer: bearer before basic.
+func (h *host) challenge() (auth.Challenge, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, scheme := range []string{"bearer", "basic"} {
+		for _, c := range h.challenges {
+			if c.Scheme == scheme {
+				return c, true
+			}
+		}
+	}
+	return auth.Challenge{}, false
+}
+
+// learn takes over the challenges of a refused request, if it carries any.
+func (h *host) learn(resp *http.Response) {
+	cs := auth.ParseChallenges(resp.Header)
+	if len(cs) == 0 {
+		return // gcr.io refuses so; the ping's challenge stands
+	}
+	h.insecure(cs)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.challenges = cs
+}
+
+// refuse remembers that the realm refused a credential. It is not asked again:
+// Docker Hub locks an account after a few refusals.
+func (h *host) refuse(p auth.Principal, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.refusals == nil {
+		h.refusals = map[auth.Principal]error{}
+	}
+	h.refusals[p] = err
+}
+
+func (h *host) refusal(p auth.Principal) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.refusals[p]
+}
+
+func (h *host) setSingle() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.single = true
+}

@@ -1,0 +1,288 @@
+package wire
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"cip/pkg/image"
+	"cip/pkg/registry/internal/auth"
+)
+
+// maxScopes is how many repositories one token covers. Tokens and the addresses
+// that ask for them grow with each; registries' header limits begin at 8 KiB.
+const maxScopes = 50
+
+// earlyRenewal is how long before its end a token is renewed, at most a tenth of its life.
+const earlyRenewal = 15 * time.Second
+
+// tokenSet is one token: what it covers and its current value.
+type tokenSet struct {
+	host      *host
+	principal auth.Principal
+	repo      image.Repository // any repository of the principal
+	scopes    []string
+
+	turn  chan struct{} // held by whoever exchanges
+	token auth.Token
+	renew time.Time
+	no    error // the realm refused the scopes
+}
+
+// Grant is the access that requests to come will need.
+type Grant struct {
+	Repo   image.Repository
+	Access Access
+	From   image.Repository // of a mount; zero: none
+}
+
+// Expect groups grants into tokens of up to 50 repositories of one host, account
+// and set of actions. Without it each repository gets a token of its own.
+func (t *Transport) Expect(grants []Grant) {
+	type group struct {
+		principal auth.Principal
+		access    Access
+	}
+	open := map[group]*tokenSet{}
+	members := map[*tokenSet]map[string]struct{}{}
+	for _, g := range grants {
+		h := t.host(g.Repo.Host)
+		key := group{h.principal(g.Repo), g.Access}
+		want := scopesOf(g.Repo, g.Access, g.From)
+		set := open[key]
+		if set != nil && len(union(members[set], want)) > maxScopes {
+			set = nil
+		}
+		if set == nil {
+			set = h.newTokenSet(g.Repo)
+			open[key], members[set] = set, map[string]struct{}{}
+		}
+		for _, s := range want {
+			if _, ok := members[set][s]; !ok {
+				members[set][s] = struct{}{}
+				set.scopes = append(set.scopes, s)
+			}
+		}
+		h.mu.Lock()
+		if h.expected == nil {
+			h.expected = map[Grant]*tokenSet{}
+		}
+		h.expected[g] = set
+		h.mu.Unlock()
+	}
+}
+
+func union(have map[string]struct{}, more []string) map[string]struct{} {
+	all := make(map[string]struct{}, len(have)+len(more))
+	for s := range have {
+		all[s] = struct{}{}
+	}
+	for _, s := range more {
+		all[s] = struct{}{}
+	}
+	return all
+}
+
+// scopesOf returns the scopes of one request, what it writes first: some
+// registries read the first alone.
+func scopesOf(repo image.Repository, access Access, from image.Repository) []string {
+	switch access {
+	case Catalog:
+		return []string{"registry:catalog:*"}
+	case Push:
+		scopes := []string{"repository:" + repo.Path + ":pull,push"}
+		if !from.IsZero() && from != repo {
+			scopes = append(scopes, "repository:"+from.Path+":pull")
+		}
+		return scopes
+	}
+	return []string{"repository:" + repo.Path + ":pull"}
+}
+
+func (h *host) principal(repo image.Repository) auth.Principal {
+	o := h.transport.options
+	return o.Credentials.Principal(h.name, repo.Path, o.Account(repo))
+}
+
+func (h *host) newTokenSet(repo image.Repository) *tokenSet {
+	return &tokenSet{host: h, principal: h.principal(repo), repo: repo, turn: make(chan struct{}, 1)}
+}
+
+// tokenFor returns the token set of a request: the expected one, or its own.
+func (h *host) tokenFor(r *Request, alone bool) *tokenSet {
+	h.mu.Lock()
+	set := h.expected[Grant{r.Repo, r.Access, r.From}]
+	alone = alone || h.single
+	h.mu.Unlock()
+	if set != nil && !alone {
+		return set
+	}
+	own := h.newTokenSet(r.Repo)
+	own.scopes = scopesOf(r.Repo, r.Access, r.From)
+	key := own.principal.Key + "\n" + strings.Join(own.scopes, " ")
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.tokens[key] == nil {
+		h.tokens[key] = own
+	}
+	return h.tokens[key]
+}
+
+// value returns a token that is good for a while, exchanging credentials for one if need be.
+func (s *tokenSet) value(ctx context.Context, ch auth.Challenge) (string, error) {
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+	if s.token.Value != "" && time.Now().Before(s.renew) {
+		return s.token.Value, nil
+	}
+	if err := s.host.refusal(s.principal); err != nil {
+		return "", err
+	}
+	if s.no != nil {
+		return "", s.no
+	}
+	t := s.host.transport
+	cred, err := t.options.Credentials.Credential(ctx, s.principal)
+	if err != nil {
+		return "", err
+	}
+	token, err := auth.Exchange(ctx, s.host.realm, ch, s.scopes, cred, time.Now)
+	var no *auth.RefusedError
+	switch {
+	case errors.As(err, &no) && no.Status == http.StatusUnauthorized:
+		s.host.refuse(s.principal, err)
+		return "", err
+	case errors.As(err, &no):
+		s.no = err
+		return "", err
+	case err != nil:
+		return "", err
+	}
+	life := time.Until(token.Expires)
+	s.token, s.renew = token, token.Expires.Add(-min(earlyRenewal, life/10))
+	return token.Value, nil
+}
+
+// drop forgets a token that was refused, unless it has been renewed since.
+func (s *tokenSet) drop(value string) {
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
+	if s.token.Value == value {
+		s.token = auth.Token{}
+	}
+}
+
+// realm sends a token request: paced and tried like any other, but by the realm's own host.
+func (h *host) realm(req *http.Request) (*http.Response, error) {
+	t := h.transport
+	t.mu.Lock()
+	p := t.paceOf(req.URL.Host)
+	t.mu.Unlock()
+	r := &Request{Method: req.Method, URL: req.URL}
+	return t.tries(req.Context(), p, h, r, func(ctx context.Context) (*http.Response, verdict, error) {
+		next := req.Clone(withOrigin(ctx, h))
+		next.Header.Set("User-Agent", t.options.UserAgent)
+		if req.GetBody != nil {
+			body, err := req.GetBody()
+			if err != nil {
+				return nil, final, err
+			}
+			next.Body = body
+		}
+		slot, err := p.Acquire(ctx)
+		if err != nil {
+			return nil, final, err
+		}
+		resp, err := t.send(next, slot, r)
+		return resp, again, err
+	})
+}
+
+// login signs the tries of one request and judges what refused them.
+type login struct {
+	host    *host
+	request *Request
+
+	set     *tokenSet // the token that the last try carried
+	value   string
+	basic   auth.Credential
+	renewed int  // times that what it carries was renewed
+	alone   bool // use a token for this request's scopes only
+}
+
+// sign gives a try its credentials. Requests to other hosts than the registry's carry none.
+func (l *login) sign(ctx context.Context, req *http.Request) error {
+	l.set, l.value, l.basic = nil, "", auth.Credential{}
+	ch, ok := l.host.challenge()
+	if !ok || req.URL.Host != l.host.addr {
+		return nil
+	}
+	if ch.Scheme == "basic" {
+		cred, err := l.host.transport.options.Credentials.Credential(ctx, l.host.principal(l.request.Repo))
+		if err != nil {
+			return err
+		}
+		if cred.Username != "" || cred.Password != "" {
+			l.basic = cred
+			req.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(cred.Username+":"+cred.Password)))
+		}
+		return nil
+	}
+	set := l.host.tokenFor(l.request, l.alone)
+	value, err := set.value(ctx, ch)
+	var no *auth.RefusedError
+	if errors.As(err, &no) && no.Status != http.StatusUnauthorized && len(set.scopes) > 1 && !l.alone {
+		l.alone = true // one repository of the token may be the one that is refused
+		set = l.host.tokenFor(l.request, true)
+		value, err = set.value(ctx, ch)
+	}
+	if err != nil {
+		return err
+	}
+	l.set, l.value = set, value
+	req.Header.Set("Authorization", "Bearer "+value)
+	return nil
+}
+
+// judge looks at an answer: a refusal that other credentials may mend is worth another try.
+func (l *login) judge(resp *http.Response) verdict {
+	shared := l.set != nil && len(l.set.scopes) > len(scopesOf(l.request.Repo, l.request.Access, l.request.From))
+	switch {
+	case resp.StatusCode == http.StatusForbidden && shared && !l.alone:
+		l.alone = true // the host may have read one scope of many
+		return renewed
+	case resp.StatusCode != http.StatusUnauthorized:
+		if l.alone && l.set != nil && resp.StatusCode != http.StatusForbidden {
+			l.host.setSingle()
+		}
+		return again
+	case l.renewed >= 2:
+		return again
+	}
+	l.renewed++
+	l.host.learn(resp)
+	switch {
+	case l.set != nil:
+		l.set.drop(l.value)
+		if l.renewed > 1 && shared {
+			l.alone = true
+		}
+	case l.basic != auth.Credential{}:
+		if l.renewed > 1 {
+			return again // the credential was renewed and refused again
+		}
+		l.host.transport.options.Credentials.Forget(l.host.principal(l.request.Repo), l.basic)
+	default:
+		if _, ok := l.host.challenge(); !ok {
+			return again
+		}
+	}
+	return renewed
+}

@@ -1,0 +1,123 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"cip/pkg/image"
+	"cip/pkg/inventory"
+)
+
+// readAhead is how many requests about one repository wait for the host's pace at once.
+const readAhead = 64
+
+// Read returns what a destination repository holds of what is wanted there: pairs
+// of a digest and its tags. It asks, at most: one tag list; on hosts without
+// Google's extension also one HEAD for each wanted tag in the list and one HEAD for
+// each wanted digest that none of its tags has shown. A tag list that is not found
+// says that there are no tags; only digests wanted without tags are then asked for.
+func (c *Client) Read(ctx context.Context, repo image.Repository, wanted iter.Seq2[image.Digest, []string]) (*inventory.Repository, error) {
+	have := &inventory.Repository{}
+	list, err := c.List(ctx, repo)
+	noTags := errors.Is(err, ErrNotFound)
+	switch {
+	case noTags && googleHost(repo.Host):
+		have.Close()
+		return have, nil
+	case noTags:
+		have.CloseTags()
+	case err != nil:
+		return nil, fmt.Errorf("listing tags: %w", err)
+	case list.Extended:
+		for d, m := range list.Digests {
+			have.SetDigest(d, inventory.Present)
+			for _, t := range m.Tags {
+				have.SetTag(t, d)
+			}
+		}
+		have.Close()
+		return have, nil
+	}
+	if err := c.readTags(ctx, repo, list.Tags, wanted, have); err != nil {
+		return nil, err
+	}
+	return have, c.readDigests(ctx, repo, noTags, wanted, have)
+}
+
+// readTags resolves the wanted tags that the list names.
+func (c *Client) readTags(ctx context.Context, repo image.Repository, listed []string, wanted iter.Seq2[image.Digest, []string], have *inventory.Repository) error {
+	exists := make(map[string]struct{}, len(listed))
+	for _, t := range listed {
+		exists[t] = struct{}{}
+	}
+	var ask []string
+	for _, tags := range wanted {
+		for _, t := range tags {
+			if _, ok := exists[t]; ok {
+				ask = append(ask, t)
+			}
+		}
+	}
+	slices.Sort(ask)
+	ask = slices.Compact(ask)
+	digests, err := each(ctx, ask, func(ctx context.Context, tag string) (image.Digest, error) {
+		d, s, err := c.Resolve(ctx, repo, tag)
+		if s == inventory.Unknown {
+			return "", fmt.Errorf("reading tag %s: %w", tag, err)
+		}
+		return d, nil // empty: deleted since it was listed
+	})
+	if err != nil {
+		return err
+	}
+	for i, d := range digests {
+		if d != "" {
+			have.SetTag(ask[i], d)
+		}
+	}
+	have.CloseTags()
+	return nil
+}
+
+// readDigests asks for the wanted digests that no tag has shown to be there.
+func (c *Client) readDigests(ctx context.Context, repo image.Repository, taglessOnly bool, wanted iter.Seq2[image.Digest, []string], have *inventory.Repository) error {
+	var ask []image.Digest
+	for d, tags := range wanted {
+		if have.Digest(d) == inventory.Unknown && (len(tags) == 0 || !taglessOnly) {
+			ask = append(ask, d)
+		}
+	}
+	states, err := each(ctx, ask, func(ctx context.Context, d image.Digest) (inventory.State, error) {
+		s, err := c.Has(ctx, repo, string(d))
+		if s == inventory.Unknown {
+			return s, fmt.Errorf("reading %s: %w", d, err)
+		}
+		return s, nil
+	})
+	if err != nil {
+		return err
+	}
+	for i, s := range states {
+		have.SetDigest(ask[i], s)
+	}
+	return nil
+}
+
+// each calls f for every item, some at a time, and returns the results in order or the first error.
+func each[T, R any](ctx context.Context, items []T, f func(context.Context, T) (R, error)) ([]R, error) {
+	out := make([]R, len(items))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(readAhead)
+	for i, item := range items {
+		g.Go(func() (err error) {
+			out[i], err = f(ctx, item)
+			return err
+		})
+	}
+	return out, g.Wait()
+}

@@ -1,0 +1,177 @@
+// Package registry is the only package that talks to registries.
+//
+// Its Client reads what repositories hold (Read, Resolve, Has, Snapshot), reads
+// and writes content (Manifest, Blob, Mount, Upload, Put), and knows how
+// registries differ: Google's listing, missing digests in answers, refused
+// mounts, tags in one request, referrers without an API. It decides nothing about
+// what should be where or in which order things are written; that is for
+// packages plan and promote. Requests, tokens, pace and retries are below, in
+// internal/wire, internal/auth and internal/pace.
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"cip/pkg/image"
+	"cip/pkg/inventory"
+	"cip/pkg/registry/internal/auth"
+	"cip/pkg/registry/internal/pace"
+	"cip/pkg/registry/internal/wire"
+)
+
+// Options configure a Client.
+type Options struct {
+	UserAgent        string
+	Threads          int      // most requests in flight to a host; 0: adapt, beginning with 10
+	QPS              float64  // most requests a second to a host; 0: no bound
+	PlainHTTP        []string // hosts without TLS; loopback hosts need not be named
+	InsecureTLS      []string // hosts whose certificate is not verified
+	RootCAs          [][]byte // PEM certificates trusted besides the system's
+	KeyFiles         []string // Google JSON keys for the accounts that manifests name
+	NoServiceAccount bool     // ignore the accounts that manifests name
+	NoAmbient        bool     // do not ask cloud environments for credentials
+	Sites            Sites    // nil: no accounts, only 404 means absent
+	Log              logrus.FieldLogger
+	Backoff          time.Duration // first wait after a failed try; 0: the default
+}
+
+// Sites says how repositories are to be spoken to; *plan.Sites is one.
+type Sites interface {
+	Account(image.Repository) string
+	AbsentStatus(image.Repository) []int
+}
+
+// Client reads and writes registries. It is safe for concurrent use.
+type Client struct {
+	wire   *wire.Transport
+	log    logrus.FieldLogger
+	absent func(image.Repository) []int
+	bytes  atomic.Int64
+
+	mu        sync.Mutex
+	multiTag  map[string]bool // host → whether a PUT with ?tag= sets tags; missing: not tried
+	referrers map[string]bool // host → whether it has the referrers API
+}
+
+// ErrNotFound is what a registry says does not exist: status 404, or one that the manifest calls absent.
+var ErrNotFound = errors.New("not found")
+
+// Error is an answer of a registry that is not what was asked for.
+type Error = wire.Error
+
+// New returns a client. It reads the key files and sends nothing yet.
+func New(o Options) (*Client, error) {
+	c := &Client{log: o.Log, absent: func(image.Repository) []int { return nil }, multiTag: map[string]bool{}, referrers: map[string]bool{}}
+	if c.log == nil {
+		quiet := logrus.New()
+		quiet.SetLevel(logrus.PanicLevel)
+		c.log = quiet
+	}
+	store, err := auth.NewStore(auth.Options{
+		KeyFiles: o.KeyFiles, NoServiceAccount: o.NoServiceAccount, NoAmbient: o.NoAmbient,
+		Warn: func(text string) { c.log.Warn(text) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	w := wire.Options{
+		UserAgent: o.UserAgent, Pace: pace.Options{Threads: o.Threads, QPS: o.QPS},
+		PlainHTTP: hostNames(o.PlainHTTP), InsecureTLS: hostNames(o.InsecureTLS), RootCAs: o.RootCAs,
+		Credentials: store, Backoff: o.Backoff, Debug: c.log.Debugf,
+	}
+	if o.Sites != nil {
+		c.absent, w.Account = o.Sites.AbsentStatus, o.Sites.Account
+	}
+	c.wire, err = wire.New(w)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func hostNames(names []string) []string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		out[i] = n
+		if r, err := image.ParseRegistry(n); err == nil {
+			out[i] = r.Host
+		}
+	}
+	return out
+}
+
+// Close closes idle connections.
+func (c *Client) Close() { c.wire.Close() }
+
+// Requests returns how many requests each host was sent, all kinds and tries included.
+func (c *Client) Requests() map[string]int { return c.wire.Requests() }
+
+// BytesCopied returns how many bytes of blobs were sent to registries.
+func (c *Client) BytesCopied() int64 { return c.bytes.Load() }
+
+// ExpectReads prepares tokens for reading repositories, up to 50 of them a token.
+func (c *Client) ExpectReads(repos []image.Repository) {
+	grants := make([]wire.Grant, len(repos))
+	for i, r := range repos {
+		grants[i] = wire.Grant{Repo: r, Access: wire.Pull}
+	}
+	c.wire.Expect(grants)
+}
+
+// ExpectWrites prepares tokens for writing to repositories; from maps each to the
+// repository on the same host that blobs are mounted from, or to the zero value.
+func (c *Client) ExpectWrites(repos []image.Repository, from map[image.Repository]image.Repository) {
+	var grants []wire.Grant
+	for _, r := range repos {
+		grants = append(grants, wire.Grant{Repo: r, Access: wire.Push})
+		if src := from[r]; !src.IsZero() {
+			grants = append(grants, wire.Grant{Repo: r, Access: wire.Push, From: src})
+		}
+	}
+	c.wire.Expect(grants)
+}
+
+// do sends a request about a repository and returns the answer if its status is
+// one of ok. Statuses that mean absent become ErrNotFound, all others an *Error.
+func (c *Client) do(ctx context.Context, r *wire.Request, ok ...int) (*http.Response, error) {
+	resp, err := c.wire.Do(ctx, r)
+	if err != nil {
+		return nil, c.orAbsent(r, err)
+	}
+	if slices.Contains(ok, resp.StatusCode) {
+		return resp, nil
+	}
+	return nil, c.orAbsent(r, wire.ReadError(resp))
+}
+
+// orAbsent wraps errors that mean absent.
+func (c *Client) orAbsent(r *wire.Request, err error) error {
+	var e *wire.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	if e.Status == http.StatusNotFound || r.Access == wire.Pull && slices.Contains(c.absent(r.Repo), e.Status) {
+		return fmt.Errorf("%w (%w)", ErrNotFound, e)
+	}
+	return err
+}
+
+// state turns the error of a read into what is known.
+func state(err error) (inventory.State, error) {
+	switch {
+	case err == nil:
+		return inventory.Present, nil
+	case errors.Is(err, ErrNotFound):
+		return inventory.Absent, nil
+	}
+	return inventory.Unknown, err
+}

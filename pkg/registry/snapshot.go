@@ -1,0 +1,321 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"cip/pkg/image"
+	"cip/pkg/inventory"
+	"cip/pkg/registry/internal/auth"
+	"cip/pkg/registry/internal/wire"
+)
+
+// SnapshotOptions say what of a registry to tell.
+type SnapshotOptions struct {
+	Minimal bool   // leave out tagless digests that an index of the repository names
+	Tag     string // tell only digests that carry this tag, with all their tags
+	Step    func() // called after each repository; may be nil
+}
+
+// repositoriesAtOnce is how many repositories a snapshot reads at once; the host's pace bounds the requests.
+const repositoriesAtOnce = 64
+
+// Snapshot reads what a registry, or a part of one, holds. Repositories are found by
+// Google's listing where the host speaks it, else by the catalog, else root itself is
+// taken as one repository, which warn is told of. On hosts without Google's listing a
+// digest without a tag is known only if an index names it. Whatever cannot be read is
+// an error: half a snapshot looks like a registry that has lost the other half.
+func (c *Client) Snapshot(ctx context.Context, root image.Registry, o SnapshotOptions, warn func(string)) (inventory.Snapshot, error) {
+	s := &snapshot{client: c, root: root, options: o}
+	if s.options.Step == nil {
+		s.options.Step = func() {}
+	}
+	s.group, s.ctx = errgroup.WithContext(ctx)
+	s.group.SetLimit(repositoriesAtOnce)
+	err := s.read(warn)
+	if wait := s.group.Wait(); err == nil || wait != nil && ctx.Err() == nil {
+		err = wait
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading registry %s: %w", root, err)
+	}
+	return s.images.Sort(), nil
+}
+
+// snapshot is one snapshot being taken.
+type snapshot struct {
+	client  *Client
+	root    image.Registry
+	options SnapshotOptions
+	ctx     context.Context //nolint:containedctx // of the group, which lives as long
+	group   *errgroup.Group
+
+	mu     sync.Mutex
+	images inventory.Snapshot
+}
+
+// read starts reading every repository that it finds.
+func (s *snapshot) read(warn func(string)) error {
+	var self *Listing // of root, if that can be a repository
+	var missing error
+	repo := image.Repository{Host: s.root.Host, Path: s.root.Prefix}
+	if repo.Path != "" {
+		var err error
+		self, err = s.client.List(s.ctx, repo)
+		switch {
+		case errors.Is(err, ErrNotFound):
+			self, missing = nil, err
+		case err != nil:
+			return err
+		case self.Extended:
+			s.walk(repo, self)
+			return nil
+		}
+	}
+	names, err := s.client.catalog(s.ctx, s.root.Host)
+	if errors.Is(err, errNoCatalog) {
+		if self == nil {
+			return errors.Join(errNoCatalog, missing)
+		}
+		warn(fmt.Sprintf("%s has no catalog: %s is read as one repository", s.root.Host, repo))
+		s.one(repo, self)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var repos []image.Repository
+	for _, name := range names {
+		if r, err := (image.Registry{Host: s.root.Host}).Repository(name); err == nil {
+			if _, ok := s.root.Relative(r); ok {
+				repos = append(repos, r)
+			}
+		}
+	}
+	s.client.ExpectReads(repos)
+	for _, r := range repos {
+		if r == repo {
+			s.one(r, self)
+			continue
+		}
+		s.group.Go(func() error {
+			l, err := s.client.List(s.ctx, r)
+			if errors.Is(err, ErrNotFound) { // the catalog remembers what is gone
+				return nil
+			}
+			if err != nil {
+				return fmt.Errorf("listing tags of %s: %w", r, err)
+			}
+			return s.take(r, l)
+		})
+	}
+	return nil
+}
+
+func (s *snapshot) one(r image.Repository, l *Listing) {
+	if l != nil {
+		s.group.Go(func() error { return s.take(r, l) })
+	}
+}
+
+// walk takes a repository of Google's listing and goes down to its children. It
+// reads each level before the next, so that the group never waits for itself.
+func (s *snapshot) walk(root image.Repository, self *Listing) {
+	type found struct {
+		repo image.Repository
+		list *Listing
+	}
+	level := []found{{root, self}}
+	for total := 1; len(level) > 0; total += len(level) {
+		if total > maxNames {
+			s.group.Go(func() error { return fmt.Errorf("more than %d repositories", maxNames) })
+			return
+		}
+		var next []image.Repository
+		for _, f := range level {
+			s.one(f.repo, f.list)
+			for _, child := range f.list.Children {
+				if r, err := (image.Registry{Host: f.repo.Host, Prefix: f.repo.Path}).Repository(child); err == nil {
+					next = append(next, r)
+				}
+			}
+		}
+		s.client.ExpectReads(next)
+		lists, err := each(s.ctx, next, func(ctx context.Context, r image.Repository) (*Listing, error) {
+			l, err := s.client.List(ctx, r)
+			if err != nil {
+				return nil, fmt.Errorf("listing %s: %w", r, err)
+			}
+			return l, nil
+		})
+		if err != nil {
+			s.group.Go(func() error { return err })
+			return
+		}
+		level = level[:0]
+		for i, l := range lists {
+			level = append(level, found{next[i], l})
+		}
+	}
+}
+
+// take adds one repository to the snapshot.
+func (s *snapshot) take(repo image.Repository, l *Listing) error {
+	defer s.options.Step()
+	if s.options.Tag != "" && !l.Extended && !slices.Contains(l.Tags, s.options.Tag) {
+		return nil
+	}
+	digests := l.Digests
+	var children map[image.Digest]struct{}
+	var err error
+	switch {
+	case !l.Extended:
+		digests, err = s.resolve(repo, l.Tags)
+		if err == nil && !s.options.Minimal && s.options.Tag == "" {
+			children, err = s.children(repo, digests)
+		}
+		for d := range children {
+			if _, ok := digests[d]; !ok {
+				digests[d] = Listed{}
+			}
+		}
+	case s.options.Minimal && hasTagless(digests):
+		children, err = s.children(repo, digests)
+	}
+	if err != nil {
+		return err
+	}
+	name, _ := s.root.Relative(repo)
+	img := inventory.Image{Name: name}
+	for d, m := range digests {
+		if _, child := children[d]; child && len(m.Tags) == 0 && s.options.Minimal {
+			continue
+		}
+		if s.options.Tag != "" && !slices.Contains(m.Tags, s.options.Tag) {
+			continue
+		}
+		img.Digests = append(img.Digests, inventory.Tagged{Digest: d, Tags: m.Tags})
+	}
+	if len(img.Digests) == 0 {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.images = append(s.images, img)
+	return nil
+}
+
+func hasTagless(digests map[image.Digest]Listed) bool {
+	for _, m := range digests {
+		if len(m.Tags) == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// resolve asks for the digest of every tag.
+func (s *snapshot) resolve(repo image.Repository, tags []string) (map[image.Digest]Listed, error) {
+	tags = slices.Clone(tags)
+	slices.Sort(tags)
+	tags = slices.Compact(tags)
+	heads, err := each(s.ctx, tags, func(ctx context.Context, tag string) (headed, error) {
+		h, err := s.client.head(ctx, repo, tag)
+		if err != nil && !errors.Is(err, ErrNotFound) { // a tag may go while we read
+			return headed{}, fmt.Errorf("reading %s: %w", repo.Tag(tag), err)
+		}
+		return h, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	digests := map[image.Digest]Listed{}
+	for i, h := range heads {
+		if h.digest != "" {
+			digests[h.digest] = Listed{MediaType: h.mediaType, Tags: append(digests[h.digest].Tags, tags[i])}
+		}
+	}
+	return digests, nil
+}
+
+// children returns what the indexes among digests name, and the indexes below them.
+func (s *snapshot) children(repo image.Repository, digests map[image.Digest]Listed) (map[image.Digest]struct{}, error) {
+	all := map[image.Digest]struct{}{}
+	var level []image.Digest
+	for d, m := range digests {
+		if isIndex(m.MediaType) {
+			level = append(level, d)
+		}
+	}
+	for len(level) > 0 {
+		contents, err := each(s.ctx, level, func(ctx context.Context, d image.Digest) (*Content, error) {
+			m, err := s.client.Manifest(ctx, repo, string(d))
+			if errors.Is(err, ErrNotFound) {
+				return &Content{}, nil // an index may name what is not there
+			}
+			if err != nil {
+				return nil, fmt.Errorf("reading index %s: %w", repo.Digest(d), err)
+			}
+			return m.Parse()
+		})
+		if err != nil {
+			return nil, err
+		}
+		level = level[:0]
+		for _, content := range contents {
+			for _, child := range content.Children {
+				d, err := image.ParseDigest(child.Digest)
+				if err != nil {
+					continue // sha512: no dmap can name it
+				}
+				if _, known := all[d]; !known {
+					all[d] = struct{}{}
+					if isIndex(child.MediaType) {
+						level = append(level, d)
+					}
+				}
+			}
+		}
+	}
+	return all, nil
+}
+
+func isIndex(mediaType string) bool { return mediaType == typeOCIIndex || mediaType == typeDockerList }
+
+// errNoCatalog says that a host does not list its repositories.
+var errNoCatalog = errors.New("the registry lists no repositories")
+
+// catalog returns the names of all repositories of a host.
+func (c *Client) catalog(ctx context.Context, host string) ([]string, error) {
+	var names []string
+	err := c.pages(ctx, image.Repository{Host: host}, wire.Catalog, "_catalog", 1000, func(body io.Reader) (int, error) {
+		var p struct {
+			Repositories []string `json:"repositories"`
+		}
+		if err := json.NewDecoder(body).Decode(&p); err != nil {
+			return 0, fmt.Errorf("parsing the catalog: %w", err)
+		}
+		names = append(names, p.Repositories...)
+		return len(p.Repositories), nil
+	})
+	var e *Error
+	var scope *auth.RefusedError
+	if errors.As(err, &scope) && scope.Status != http.StatusUnauthorized {
+		return nil, errNoCatalog
+	}
+	if errors.As(err, &e) {
+		switch e.Status {
+		case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusUnauthorized, http.StatusForbidden:
+			return nil, errNoCatalog // the ping was fine, or there would be another error
+		}
+	}
+	return names, err
+}
