@@ -1,0 +1,55 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/pflag"
+
+	"cip/pkg/manifest"
+)
+
+// manifestOptions say which manifests to load.
+type manifestOptions struct {
+	manifest, thinDir string
+}
+
+func (o *manifestOptions) addFlags(f *pflag.FlagSet) {
+	f.StringVar(&o.manifest, "manifest", "", "plain manifest or native tag `file` to load")
+	f.StringVar(&o.thinDir, "thin-manifest-dir", "", "`directory` of thin manifests to load")
+}
+
+// path returns what was named to load.
+func (o *manifestOptions) path() string {
+	if o.manifest != "" {
+		return o.manifest
+	}
+	return o.thinDir
+}
+
+// load reads the manifests. What is wrong in them is in the set.
+func (o *manifestOptions) load() (*manifest.Set, error) {
+	switch {
+	case o.manifest != "" && o.thinDir != "":
+		return nil, errors.New("--manifest and --thin-manifest-dir exclude each other")
+	case o.manifest != "":
+		return manifest.Plain(os.DirFS(filepath.Dir(o.manifest)), filepath.Base(o.manifest), o.manifest), nil
+	case o.thinDir != "":
+		return manifest.Thin(os.DirFS(o.thinDir), filepath.Clean(o.thinDir)), nil
+	}
+	return nil, errors.New("--manifest or --thin-manifest-dir is required")
+}
+
+// tell logs faults: one line each, beginning with the place.
+func tell(log logrus.FieldLogger, faults []manifest.Fault) {
+	for _, f := range faults {
+		entry := log.WithField("place", f.Pos.String())
+		if f.Severity == manifest.Warning {
+			entry.Warn(f.Pos.String() + ": warning: " + f.Message)
+			continue
+		}
+		entry.Error(f.String())
+	}
+}

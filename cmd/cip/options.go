@@ -1,0 +1,116 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/pflag"
+
+	"cip/pkg/output"
+	"cip/pkg/registry"
+)
+
+// logOptions say what goes to stderr.
+type logOptions struct {
+	level, format     string
+	noProgress, quiet bool
+}
+
+func (o *logOptions) addFlags(f *pflag.FlagSet) {
+	f.StringVar(&o.level, "log-level", "info", "least level of log lines: trace, debug, info, warning, error")
+	f.StringVar(&o.format, "log-format", "text", "form of log lines: text or json")
+	f.BoolVar(&o.noProgress, "no-progress", false, "show no progress on a terminal")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "say nothing on stderr but what went wrong")
+}
+
+// logger returns the log and the progress display.
+func (o *logOptions) logger(s streams) (*logrus.Logger, *output.Progress, error) {
+	log := logrus.New()
+	log.SetOutput(s.err)
+	level, err := logrus.ParseLevel(o.level)
+	if err != nil {
+		return nil, nil, fmt.Errorf("bad --log-level %q", o.level)
+	}
+	if o.quiet {
+		level = min(level, logrus.ErrorLevel)
+	}
+	log.SetLevel(level)
+	switch o.format {
+	case "json":
+		log.SetFormatter(&logrus.JSONFormatter{})
+	case "text":
+		log.SetFormatter(&lineFormatter{})
+	default:
+		return nil, nil, fmt.Errorf("bad --log-format %q: want text or json", o.format)
+	}
+	return log, output.NewProgress(s.err, !o.noProgress && !o.quiet && o.format == "text"), nil
+}
+
+// lineFormatter prints log lines as plain text: faults and warnings are for people
+// and for tools that look for file:line:column at the beginning of a line.
+type lineFormatter struct{}
+
+// Format returns "level: message", or the message alone at level info.
+func (*lineFormatter) Format(e *logrus.Entry) ([]byte, error) {
+	line := output.Escape(e.Message)
+	if e.Level != logrus.InfoLevel && e.Data["place"] == nil {
+		line = e.Level.String() + ": " + line
+	}
+	return []byte(line + "\n"), nil
+}
+
+// registryOptions say how registries are spoken to.
+type registryOptions struct {
+	threads          int
+	qps              float64
+	plainHTTP        []string
+	insecureTLS      []string
+	caFile           string
+	keyFiles         []string
+	noServiceAccount bool
+}
+
+func (o *registryOptions) addFlags(f *pflag.FlagSet) {
+	f.IntVar(&o.threads, "threads", 0, "most requests in flight to a registry host (default: begins with 10 and adapts)")
+	f.Float64Var(&o.qps, "qps", 0, "most requests a second to a registry host; 0: adapt to what the host bears")
+	f.StringSliceVar(&o.plainHTTP, "plain-http", nil, "`hosts` spoken to without TLS (loopback hosts need not be named)")
+	f.StringSliceVar(&o.insecureTLS, "insecure-skip-tls-verify", nil, "`hosts` whose certificates are not verified")
+	f.StringVar(&o.caFile, "ca-file", "", "PEM `file` of certificates to trust besides the system's")
+	f.StringSliceVar(&o.keyFiles, "key-files", nil, "Google JSON key `files` for the service accounts that manifests name")
+	f.BoolVar(&o.noServiceAccount, "no-service-account", false, "ignore the service accounts that manifests name")
+}
+
+// client returns a registry client.
+func (o *registryOptions) client(sites registry.Sites, log logrus.FieldLogger) (*registry.Client, error) {
+	if o.threads < 0 || o.qps < 0 {
+		return nil, fmt.Errorf("--threads and --qps must not be negative")
+	}
+	r := registry.Options{
+		UserAgent: "cip/" + version, Threads: o.threads, QPS: o.qps, PlainHTTP: o.plainHTTP, InsecureTLS: o.insecureTLS,
+		KeyFiles: o.keyFiles, NoServiceAccount: o.noServiceAccount, Sites: sites, Log: log,
+	}
+	if o.caFile != "" {
+		pem, err := os.ReadFile(o.caFile)
+		if err != nil {
+			return nil, fmt.Errorf("reading --ca-file: %w", err)
+		}
+		r.RootCAs = append(r.RootCAs, pem)
+	}
+	return registry.New(r)
+}
+
+// writeFile writes a product to a file, whole or not at all.
+func writeFile(path string, write func(io.Writer) error) error {
+	var b strings.Builder
+	if err := write(&b); err != nil {
+		return err
+	}
+	next := path + ".new"
+	if err := os.WriteFile(next, []byte(b.String()), 0o644); err != nil { //nolint:gosec // a report is for everyone
+		return err
+	}
+	return os.Rename(next, path)
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"cip/pkg/output"
+)
+
+// The exit codes of every command.
+const (
+	exitOK          = 0
+	exitFailed      = 1
+	exitChanges     = 2
+	exitInterrupted = 130
+)
+
+const exitCodes = `
+Exit codes:
+  0    everything that was asked is so
+  1    something is not, whatever the reason
+  2    a clean dry run found changes (only with --detailed-exitcode)
+  130  interrupted
+`
+
+// streams are what a command talks to: its product goes to out, all talk to err.
+type streams struct {
+	out, err io.Writer
+	getenv   func(string) string
+}
+
+// exitError ends a command with a code. Without err everything has been said.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+// execute runs one command line and returns the exit code.
+func execute(ctx context.Context, args []string, s streams) int {
+	root := newRootCmd(s)
+	root.SetArgs(args)
+	root.SetOut(s.out)
+	root.SetErr(s.err)
+	err := root.ExecuteContext(ctx)
+	var exit *exitError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &exit):
+		if exit.err != nil {
+			fmt.Fprintln(s.err, "cip:", output.Escape(exit.err.Error()))
+		}
+		return exit.code
+	case ctx.Err() != nil:
+		fmt.Fprintln(s.err, "cip: interrupted")
+		return exitInterrupted
+	}
+	fmt.Fprintln(s.err, "cip:", output.Escape(err.Error()))
+	return exitFailed
+}
+
+func newRootCmd(s streams) *cobra.Command {
+	o := &runOptions{}
+	root := &cobra.Command{
+		Use:   "cip",
+		Short: "Promote container images between registries as reviewed manifests say",
+		Long: `cip promotes container images from a source registry to one or more
+destination registries. What should be where is written in YAML manifests that
+people review in pull requests; cip reads the registries, computes the
+difference, shows it (dry run, the default), and with --confirm performs it.
+
+cip takes the flags of cip run itself: cip --thin-manifest-dir=D is cip run --thin-manifest-dir=D.
+Every flag has a default from the environment: --thin-manifest-dir from CIP_THIN_MANIFEST_DIR.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			return fromEnvironment(cmd.Flags(), s.getenv)
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().NFlag() == 0 && o.path() == "" && o.snapshotOf == "" && o.manifestSnapshotOf == "" {
+				return cmd.Help()
+			}
+			return runRun(cmd.Context(), o, s)
+		},
+	}
+	o.addFlags(root.Flags())
+	root.SetUsageTemplate(root.UsageTemplate() + exitCodes)
+	root.AddCommand(newRunCmd(s), newSnapshotCmd(s), newDemoCmd(s), newVersionCmd(s))
+	return root
+}
+
+// fromEnvironment gives each flag that is not on the command line its value from
+// CIP_<FLAG>, if that is set.
+func fromEnvironment(flags *pflag.FlagSet, getenv func(string) string) error {
+	var err error
+	flags.VisitAll(func(f *pflag.Flag) {
+		name := envName(f.Name)
+		value := getenv(name)
+		if f.Changed || value == "" || err != nil || f.Name == "help" {
+			return
+		}
+		if e := f.Value.Set(value); e != nil {
+			err = fmt.Errorf("reading %s: %w", name, e)
+		}
+	})
+	return err
+}
+
+func envName(flag string) string {
+	return "CIP_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}

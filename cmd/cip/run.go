@@ -1,0 +1,330 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"cip/pkg/image"
+	"cip/pkg/manifest"
+	"cip/pkg/output"
+	"cip/pkg/plan"
+	"cip/pkg/promote"
+	"cip/pkg/registry"
+)
+
+// runOptions are the flags of cip run.
+type runOptions struct {
+	manifestOptions
+	registryOptions
+	logOptions
+	snapshotFilter
+
+	snapshotOf         string
+	manifestSnapshotOf string
+
+	flags        *pflag.FlagSet
+	dryRun       bool
+	confirm      bool
+	parseOnly    bool
+	output       string
+	report       string
+	shard        string
+	allowMissing bool
+	failFast     bool
+	detailed     bool
+	referrers    bool
+}
+
+func (o *runOptions) addFlags(f *pflag.FlagSet) {
+	o.flags = f
+	o.manifestOptions.addFlags(f)
+	f.BoolVar(&o.dryRun, "dry-run", true, "show what would be done and write nothing")
+	f.BoolVar(&o.confirm, "confirm", false, "carry it out")
+	f.BoolVar(&o.parseOnly, "parse-only", false, "load and validate the manifests and send no request")
+	f.StringVar(&o.snapshotOf, "snapshot", "", "print what this `registry` holds, and do nothing else")
+	f.StringVar(&o.manifestSnapshotOf, "manifest-based-snapshot-of", "", "print what the manifests put into this `registry`, offline")
+	o.snapshotFilter.addFlags(f)
+	f.StringVarP(&o.output, "output", "o", "", "form of the report: text (default), json, yaml, csv or markdown; of a snapshot: yaml (default), csv or json")
+	f.StringVar(&o.report, "report", "", "write the JSON report to a `file`, too")
+	f.StringVar(&o.shard, "shard", "", "do only the `I/N`th of N disjoint parts (0 ≤ I < N)")
+	f.BoolVar(&o.allowMissing, "allow-missing", false, "images found in neither source nor destination do not fail the run")
+	f.BoolVar(&o.failFast, "fail-fast", false, "write nothing if anything is refused or cannot be read")
+	f.BoolVar(&o.detailed, "detailed-exitcode", false, "dry run: exit 2 if something would change")
+	f.BoolVar(&o.referrers, "referrers", false, "promote signatures, attestations and other referrers with each digest")
+	o.registryOptions.addFlags(f)
+	o.logOptions.addFlags(f)
+}
+
+func newRunCmd(s streams) *cobra.Command {
+	o := &runOptions{}
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Promote what the manifests want and the destinations lack",
+		Long: `run reads the destinations, asks the source about what they lack, and shows the
+difference. Dry run is the default: nothing is written. With --confirm the
+difference is carried out: blobs first, then manifests, tags last. What is refused
+(a bad entry, a tag that may not move, a missing image) stops only itself; the
+rest is done, and the exit code is 1.`,
+		Example: `  cip run --thin-manifest-dir=manifests/demo
+  cip run --manifest=promote.yaml --confirm --report=report.json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runRun(cmd.Context(), o, s) },
+	}
+	o.addFlags(cmd.Flags())
+	return cmd
+}
+
+// dry decides between dry run and real run. A flag on the command line beats the environment.
+func (o *runOptions) dry() (bool, error) {
+	contradiction := errors.New("--dry-run and --confirm contradict each other")
+	dry, confirm := o.flags.Changed("dry-run"), o.flags.Changed("confirm")
+	switch {
+	case dry && confirm:
+		if o.dryRun == o.confirm {
+			return false, contradiction
+		}
+		return o.dryRun, nil
+	case dry:
+		return o.dryRun, nil
+	case confirm:
+		return !o.confirm, nil
+	}
+	// Neither is on the command line: what differs from its default came from the environment.
+	return o.dryRun && !o.confirm, nil
+}
+
+// runSnapshot prints one of the two snapshots.
+func (o *runOptions) runSnapshot(ctx context.Context, s streams) error {
+	log, progress, err := o.logger(s)
+	switch {
+	case err != nil:
+		return err
+	case o.snapshotOf != "" && o.manifestSnapshotOf != "":
+		return errors.New("--snapshot and --manifest-based-snapshot-of exclude each other")
+	case o.manifestSnapshotOf != "":
+		return o.manifestSnapshot(s, log)
+	}
+	return takeSnapshot(ctx, snapshotJob{o.snapshotOf, o.output, &o.snapshotFilter, &o.registryOptions, nil}, s, log, progress)
+}
+
+// promotion is one run of cip run.
+type promotion struct {
+	*runOptions
+	streams
+	format   output.Format
+	log      *logrus.Logger
+	progress *output.Progress
+	isDry    bool
+	index    int // of the shard
+	count    int // of shards; 0: all
+	began    time.Time
+	set      *manifest.Set
+	client   *registry.Client
+	sources  *promote.Sources
+
+	mu       sync.Mutex
+	warnings []string
+}
+
+// runRun carries out cip run.
+func runRun(ctx context.Context, o *runOptions, s streams) error {
+	if o.snapshotOf != "" || o.manifestSnapshotOf != "" {
+		return o.runSnapshot(ctx, s)
+	}
+	p := &promotion{runOptions: o, streams: s, began: time.Now()}
+	if err := p.check(); err != nil {
+		return err
+	}
+	tell(p.log, p.set.Faults)
+	if p.set.Broken() {
+		return &exitError{code: exitFailed}
+	}
+	if o.parseOnly {
+		wanted := plan.Desired(p.set, nil)
+		tell(p.log, wanted.Faults)
+		if !p.set.OK() || len(wanted.Faults) > 0 {
+			return &exitError{code: exitFailed}
+		}
+		return nil
+	}
+	sites := plan.SitesOf(p.set)
+	p.warn(sites.Warnings...)
+	client, err := o.client(sites, p.log)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	p.client = client
+	p.sources = promote.NewSources(client, func(text string) { p.warn(text) })
+	defer p.sources.Close()
+	return p.run(ctx)
+}
+
+// check validates the flags and loads the manifests.
+func (p *promotion) check() (err error) {
+	if p.log, p.progress, err = p.logger(p.streams); err != nil {
+		return err
+	}
+	if p.format, err = output.ReportFormat(p.runOptions.output); err != nil {
+		return err
+	}
+	if p.isDry, err = p.dry(); err != nil {
+		return err
+	}
+	if p.index, p.count, err = parseShard(p.shard); err != nil {
+		return err
+	}
+	p.set, err = p.load()
+	return err
+}
+
+func parseShard(s string) (index, count int, err error) {
+	if s == "" {
+		return 0, 0, nil
+	}
+	i, n, ok := strings.Cut(s, "/")
+	if ok {
+		index, err = strconv.Atoi(i)
+	}
+	if ok && err == nil {
+		count, err = strconv.Atoi(n)
+	}
+	if !ok || err != nil || index < 0 || index >= count {
+		return 0, 0, fmt.Errorf("bad --shard %q: want I/N with 0 ≤ I < N", s)
+	}
+	return index, count, nil
+}
+
+// warn tells warnings and keeps them for the report. It is safe for concurrent use.
+func (p *promotion) warn(texts ...string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, t := range texts {
+		p.log.Warn(t)
+		p.warnings = append(p.warnings, t)
+	}
+}
+
+// tellItems logs what is refused or could not be read, so that it is not only in the report.
+func (p *promotion) tellItems(items []plan.Item) {
+	for i := range items {
+		it := &items[i]
+		if it.Status != plan.Refused && it.Status != plan.Failed {
+			continue
+		}
+		where := it.Destination.Digest(it.Digest)
+		if len(it.Tags) > 0 {
+			where = it.Destination.Tag(strings.Join(it.Tags, ","))
+		}
+		p.log.Warnf("%s %s: %s", it.Action, where, it.Error)
+	}
+}
+
+// run plans, carries out unless it is a dry run, and reports.
+func (p *promotion) run(ctx context.Context) error {
+	wanted := plan.Desired(p.set, promote.ResolveTags(ctx, p.sources, plan.Unpinned(p.set)))
+	tell(p.log, wanted.Faults)
+	if p.count > 0 {
+		wanted.Shard(p.index, p.count)
+	}
+	p.progress.Start("reading repositories", len(wanted.Targets))
+	result := promote.Survey(ctx, p.client, p.sources, wanted, p.progress.Step)
+	p.progress.Finish()
+	if p.referrers {
+		p.progress.Start("reading referrers", len(wanted.Targets))
+		promote.SurveyReferrers(ctx, p.client, p.sources, wanted, result, p.progress.Step)
+		p.progress.Finish()
+	}
+	if p.index == 0 { // a fault that is no edge's is told by shard 0
+		result.Faults = append(append(result.Faults, p.set.Faults...), wanted.Faults...)
+	}
+	var estimate map[string]plan.Estimate
+	switch {
+	case p.isDry:
+		estimate = p.estimate(result)
+	case ctx.Err() != nil:
+		promote.Skip(result, "interrupted")
+	case p.failFast && result.Refused(p.allowMissing):
+		promote.Skip(result, "not tried: something is refused (--fail-fast)")
+	default:
+		p.progress.Start("promoting", promote.Units(result))
+		promote.Run(ctx, p.client, p.sources, result, p.progress.Step)
+		p.progress.Finish()
+	}
+	p.warn(result.Warnings...)
+	p.tellItems(result.Items)
+	result.Warnings = p.warnings
+	result.Sort()
+	if err := p.write(result, estimate); err != nil {
+		return err
+	}
+	return p.verdict(ctx, result)
+}
+
+// estimate returns what a real run would ask of each host: what has been read, and the writes.
+func (p *promotion) estimate(result *plan.Plan) map[string]plan.Estimate {
+	all := result.EstimateWrites(func(d image.Digest) plan.Weight {
+		content := p.sources.Content(string(d))
+		if content == nil {
+			return plan.Weight{}
+		}
+		w := plan.Weight{Children: len(content.Children)}
+		for _, b := range content.Blobs {
+			w.Blobs = append(w.Blobs, plan.BlobWeight{Digest: b.Digest, Size: b.Size})
+		}
+		return w
+	})
+	for host, n := range p.client.Requests() {
+		e := all[host]
+		e.Requests += n
+		all[host] = e
+	}
+	return all
+}
+
+// write writes the report to stdout and, if asked, to a file.
+func (p *promotion) write(result *plan.Plan, estimate map[string]plan.Estimate) error {
+	r := result.Report(p.isDry)
+	r.Estimate = estimate
+	r.Requests = p.client.Requests()
+	r.Bytes = p.client.BytesCopied()
+	r.Seconds = time.Since(p.began).Seconds()
+	r.Manifests = plan.Origin{Path: p.path(), Digest: p.set.Digest, Shard: p.shard}
+	if p.report != "" {
+		err := writeFile(p.report, func(w io.Writer) error { return output.WriteReport(w, r, output.JSON, false) })
+		if err != nil {
+			return fmt.Errorf("writing the report: %w", err)
+		}
+	}
+	if err := output.WriteReport(p.out, r, p.format, output.Color(p.out, p.getenv)); err != nil {
+		return fmt.Errorf("writing to stdout: %w", err)
+	}
+	return nil
+}
+
+// verdict returns the exit code.
+func (p *promotion) verdict(ctx context.Context, result *plan.Plan) error {
+	skipped := false
+	for i := range result.Items {
+		skipped = skipped || result.Items[i].Status == plan.Skipped
+	}
+	switch {
+	case ctx.Err() != nil:
+		return &exitError{code: exitInterrupted, err: errors.New("interrupted")}
+	case result.Refused(p.allowMissing), skipped:
+		return &exitError{code: exitFailed}
+	case p.isDry && p.detailed && result.Changes():
+		return &exitError{code: exitChanges}
+	}
+	return nil
+}
