@@ -20,6 +20,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"cip/pkg/image"
 )
 
 const (
@@ -96,11 +98,16 @@ type Principal struct {
 }
 
 // Principal returns who requests for host/path are made as. The account is what
-// the registry entry names; it counts only if a key file holds it.
+// the registry entry names; it counts only if a key file holds it, and only at
+// Google's registries and on this machine: a manifest that names another host must
+// not get to see a token that Google's whole cloud accepts.
 func (s *Store) Principal(host, path, account string) Principal {
 	host = canonicalHost(host)
 	if account != "" && s.accounts[account] != nil {
-		return Principal{Host: host, Key: accountPrefix + account}
+		if isGoogle(host) || image.Loopback(host) {
+			return Principal{Host: host, Key: accountPrefix + account}
+		}
+		s.warn("account "+host, fmt.Sprintf("service account %q is not presented to %s: it is not a Google registry", account, host))
 	}
 	return Principal{Host: host, Key: s.configuredPlace(host, path)}
 }

@@ -134,6 +134,26 @@ func TestAccountTokens(t *testing.T) {
 	}
 }
 
+func TestAccountTokenStaysWithGoogle(t *testing.T) {
+	cleanEnv(t)
+	g := fakeGoogle(t)
+	var warned []string
+	s := testStore(t, Options{
+		KeyFiles: []string{g.file(t, "one@p")}, HTTPClient: g.server.Client(), Warn: func(w string) { warned = append(warned, w) },
+	})
+	for _, host := range []string{"registry.example.com", "gcr.io.example.com", "docker.io"} {
+		if c := find(t, s, host, "p/a", "one@p"); !c.Anonymous() {
+			t.Errorf("%s was given the account's token", host)
+		}
+	}
+	if c := find(t, s, "localhost:5000", "p/a", "one@p"); c.Anonymous() {
+		t.Error("want the account's token on this machine")
+	}
+	if len(warned) != 3 {
+		t.Errorf("warnings: %q", warned)
+	}
+}
+
 func TestNoServiceAccountIgnoresAccounts(t *testing.T) {
 	home := cleanEnv(t)
 	write(t, home, ".docker/config.json", `{"auths":{"gcr.io":{"auth":"`+basic("me", "docker")+`"}}}`)

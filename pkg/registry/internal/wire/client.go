@@ -79,6 +79,8 @@ func (r *router) CloseIdleConnections() {
 func checkRedirect(req *http.Request, via []*http.Request) error {
 	first := via[0]
 	switch {
+	case req.Context().Value(realmKey{}) != nil:
+		return http.ErrUseLastResponse // what it carries is a secret that must not travel on
 	case len(via) >= 10:
 		return refused("following redirects: more than 10")
 	case first.URL.Scheme == "https" && req.URL.Scheme != "https":
@@ -96,6 +98,7 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 type (
 	originKey  struct{}
 	proxiedKey struct{}
+	realmKey   struct{}
 )
 
 // withOrigin marks requests as made on behalf of a registry host.
