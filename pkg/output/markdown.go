@@ -1,0 +1,106 @@
+package output
+
+import (
+	"io"
+	"strconv"
+	"strings"
+
+	"cip/pkg/plan"
+)
+
+// Bounds of a markdown report, which must fit in a pull-request comment: GitHub takes 65,536 characters.
+const (
+	pageSize  = 60_000 // bytes in all
+	pageEnd   = 500    // bytes kept for what follows a section that was cut short
+	cellSize  = 300    // runes of a name
+	errorSize = 1_000  // runes of an error
+	cellTags  = 20     // tags of an item
+)
+
+// page is a markdown report being written.
+type page struct {
+	strings.Builder
+}
+
+func writeMarkdown(w io.Writer, r *plan.Report) error {
+	var p page
+	p.WriteString("### " + summary(r) + "\n")
+	var good, lost []*plan.ReportItem
+	for i := range r.Items {
+		if it := &r.Items[i]; bad(it) {
+			lost = append(lost, it)
+		} else {
+			good = append(good, it)
+		}
+	}
+	p.section("\n#### Refused or failed\n\n"+
+		"| action | status | destination | tag | digest | source | error |\n| --- | --- | --- | --- | --- | --- | --- |\n",
+		len(lost), "refused or failed", func(i int) string {
+			return row(lost[i], func(digest string) string { return digest }, code(lost[i].Error, errorSize))
+		})
+	p.section("\n#### Faults in the manifests\n\n", len(r.Faults), "faults", func(i int) string {
+		return "- " + code(fault(r.Faults[i]), errorSize) + "\n"
+	})
+	title := ""
+	if len(lost)+len(r.Faults) > 0 {
+		title = "\n#### Everything else\n"
+	}
+	t := &text{digits: digits(r.Items)}
+	p.section(title+"\n| action | status | destination | tag | digest | source |\n| --- | --- | --- | --- | --- | --- |\n",
+		len(good), "planned, done or skipped", func(i int) string { return row(good[i], t.short) })
+	_, err := io.WriteString(w, p.String())
+	return err
+}
+
+// section writes a title and as many of n lines as the page has room for; what are these.
+func (p *page) section(title string, n int, what string, line func(int) string) {
+	if n == 0 {
+		return
+	}
+	room := pageSize - pageEnd - p.Len() - len(title)
+	if room > 0 {
+		p.WriteString(title)
+	}
+	for i := range n {
+		text := line(i)
+		if room -= len(text); room < 0 {
+			p.WriteString("\n… and " + strconv.Itoa(n-i) + " more " + what + "\n")
+			return
+		}
+		p.WriteString(text)
+	}
+}
+
+// row returns the table row of an item, show what is shown of a digest. The last cells are given.
+func row(it *plan.ReportItem, show func(digest string) string, more ...string) string {
+	action, digest := it.Action, code(show(it.Digest), cellSize)
+	if it.Kind == referrer {
+		action += " (referrer)"
+	}
+	if it.PreviousDigest != "" && !strings.Contains(it.Error, it.PreviousDigest) {
+		digest += " (was " + code(show(it.PreviousDigest), cellSize) + ")"
+	}
+	cells := append([]string{action, it.Status, code(it.Destination, cellSize), tagCell(it.Tags), digest, code(origin(it), cellSize)}, more...)
+	return "| " + strings.Join(cells, " | ") + " |\n"
+}
+
+func tagCell(tags []string) string {
+	if len(tags) == 0 {
+		return "(by digest)"
+	}
+	var l list
+	for _, tag := range tags[:min(len(tags), cellTags)] {
+		l = append(l, code(tag, cellSize))
+	}
+	l.add(len(tags)-cellTags, "more", "more")
+	return l.String()
+}
+
+// code returns foreign text, or so many runes of it, as a code span: nothing in one
+// is markup, a link or a mention. What ends a span or a cell, or begins a tag, is escaped.
+func code(s string, most int) string {
+	if s == "" {
+		return ""
+	}
+	return "`" + strings.NewReplacer("`", `\x60`, "|", `\x7c`, "<", `\x3c`).Replace(clip(Escape(s), most)) + "`"
+}

@@ -1,0 +1,105 @@
+package output
+
+import (
+	"encoding/csv"
+	"io"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"cip/pkg/image"
+	"cip/pkg/inventory"
+)
+
+// writeSnapshotYAML writes the images.yaml form, whose bytes the contract fixes.
+func writeSnapshotYAML(w io.Writer, s inventory.Snapshot) error {
+	b := newBuffer(w)
+	if len(s) == 0 {
+		b.put("[]\n")
+	}
+	for _, img := range s {
+		b.put("- name: ", scalar(img.Name), "\n")
+		if len(img.Digests) == 0 {
+			b.put("  dmap: {}\n")
+			continue
+		}
+		b.put("  dmap:\n")
+		for _, d := range img.Digests {
+			b.put("    ", strconv.Quote(string(d.Digest)), ": [")
+			for i, tag := range d.Tags {
+				if i > 0 {
+					b.put(", ")
+				}
+				b.put(strconv.Quote(tag))
+			}
+			b.put("]\n")
+		}
+	}
+	return b.Flush()
+}
+
+// plainRE matches what looks like a repository name; nothing in it has a meaning in YAML.
+var plainRE = regexp.MustCompile(`^[a-z0-9][a-z0-9._/-]*$`)
+
+// words are the scalars of lower-case letters that YAML 1.1 takes for something else than a string.
+var words = []string{"y", "yes", "on", "true", "n", "no", "off", "false", "null"}
+
+// scalar returns s as YAML that reads back as the string s: plain where that is
+// safe, else quoted. What begins with a digit is plain only if it holds what no
+// number and no time holds.
+func scalar(s string) string {
+	digit := s != "" && s[0] >= '0' && s[0] <= '9'
+	if !plainRE.MatchString(s) || slices.Contains(words, s) || digit && !strings.ContainsAny(s, "/ghjklmqrsuvwy") {
+		return strconv.Quote(s)
+	}
+	return s
+}
+
+// writeSnapshotCSV writes two references a line: by digest and, but for tagless digests, by tag.
+func writeSnapshotCSV(w io.Writer, s inventory.Snapshot) error {
+	c := csv.NewWriter(w)
+	for _, img := range s {
+		name := Escape(img.Name)
+		for _, d := range img.Digests {
+			ref := name + "@" + Escape(string(d.Digest))
+			if len(d.Tags) == 0 {
+				_ = c.Write([]string{ref, "-"}) // Error tells at the end
+			}
+			for _, tag := range d.Tags {
+				_ = c.Write([]string{ref, name + ":" + Escape(tag)})
+			}
+		}
+	}
+	c.Flush()
+	return c.Error()
+}
+
+// jsonImage is one repository of a snapshot in JSON, whose encoder sorts the digests.
+type jsonImage struct {
+	Name string                    `json:"name"`
+	Dmap map[image.Digest][]string `json:"dmap"`
+}
+
+// writeSnapshotJSON writes a list of images, encoding one at a time.
+func writeSnapshotJSON(w io.Writer, s inventory.Snapshot) error {
+	if len(s) == 0 {
+		return writeJSON(w, []jsonImage{})
+	}
+	b := newBuffer(w)
+	before := "[\n  "
+	for _, img := range s {
+		entry := jsonImage{img.Name, make(map[image.Digest][]string, len(img.Digests))}
+		for _, d := range img.Digests {
+			entry.Dmap[d.Digest] = append([]string{}, d.Tags...)
+		}
+		text, err := encodeJSON(entry, "  ")
+		if err != nil {
+			return err
+		}
+		b.put(before, string(text))
+		before = ",\n  "
+	}
+	b.put("\n]\n")
+	return b.Flush()
+}

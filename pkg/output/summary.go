@@ -1,0 +1,182 @@
+package output
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"cip/pkg/plan"
+)
+
+// tally counts what became of a report's edges, for people: what was refused or
+// failed does not count as copied. The summary of the report counts it both ways.
+type tally struct {
+	copies, tags, moves int // planned in a dry run, done in a real one
+	refused             int // copies, tags and moves that must not be
+	skipped             int
+
+	referrers, referrersLost, referrersSkipped int
+}
+
+func count(r *plan.Report) tally {
+	t := tally{copies: r.Summary.Copy, tags: r.Summary.Tag, moves: r.Summary.Move}
+	for i := range r.Items {
+		it := &r.Items[i]
+		if it.Kind == referrer {
+			t.referrer(it)
+			continue
+		}
+		at, n := t.of(it.Action), max(1, len(it.Tags))
+		if at == nil || fine(it) {
+			continue
+		}
+		*at = max(0, *at-n)
+		switch it.Status {
+		case plan.Refused.String():
+			t.refused += n
+		case plan.Skipped.String():
+			t.skipped += n
+		}
+	}
+	return t
+}
+
+func (t *tally) of(action string) *int {
+	switch action {
+	case plan.Copy.String():
+		return &t.copies
+	case plan.TagOnly.String():
+		return &t.tags
+	case plan.Move.String():
+		return &t.moves
+	}
+	return nil
+}
+
+func (t *tally) referrer(it *plan.ReportItem) {
+	switch {
+	case fine(it):
+		t.referrers++
+	case bad(it):
+		t.referrersLost++
+	default:
+		t.referrersSkipped++
+	}
+}
+
+// referrer is the kind of a signature, an attestation and the like.
+const referrer = "referrer"
+
+// fine reports whether an item is or will be as wanted.
+func fine(it *plan.ReportItem) bool {
+	return it.Status == plan.Planned.String() || it.Status == plan.Done.String()
+}
+
+// bad reports whether an item was refused or failed.
+func bad(it *plan.ReportItem) bool {
+	return it.Status == plan.Refused.String() || it.Status == plan.Failed.String()
+}
+
+// idle reports whether everything is as wanted, with nothing refused, failed or unknown.
+func idle(r *plan.Report) bool {
+	rest := r.Summary
+	rest.UpToDate = 0
+	return rest == plan.Summary{} && len(r.Items) == 0 && len(r.Faults) == 0
+}
+
+// pending reports whether a real run would write something.
+func pending(r *plan.Report) bool {
+	t := count(r)
+	return r.DryRun && t.copies+t.tags+t.moves+t.referrers > 0
+}
+
+// summary returns the report in one sentence.
+func summary(r *plan.Report) string {
+	var notes list
+	notes.add(len(r.Faults), "fault", "faults")
+	notes.add(len(r.Warnings), "warning", "warnings")
+	upToDate := fmt.Sprintf("%d up to date", r.Summary.UpToDate)
+	if idle(r) {
+		return sentence("Nothing to do: "+upToDate, notes.String())
+	}
+	t := count(r)
+	if r.DryRun {
+		lead := fmt.Sprintf("Dry run: %d to copy, %d to tag, %d to move", t.copies, t.tags, t.moves)
+		return sentence(lead, upToDate, t.troubles(r), t.beside("to copy"), notes.String(), "nothing was written")
+	}
+	lead := fmt.Sprintf("Promoted: %d copied, %d tagged, %d moved", t.copies, t.tags, t.moves)
+	return sentence(lead, upToDate, t.troubles(r), t.beside("copied"), notes.String())
+}
+
+// troubles says how much is not as wanted.
+func (t tally) troubles(r *plan.Report) string {
+	var l list
+	l.add(r.Summary.Conflict, "conflict", "conflicts")
+	l.add(r.Summary.Missing, "missing", "missing")
+	l.add(r.Summary.Invalid, "invalid", "invalid")
+	l.add(r.Summary.Unknown, "unknown", "unknown")
+	l.add(r.Summary.Failed-r.Summary.Unknown, "failed", "failed") // Failed counts the unknown, too
+	l.add(t.refused, "refused", "refused")
+	l.add(t.skipped, "skipped", "skipped")
+	return l.String()
+}
+
+// beside says what became of the referrers.
+func (t tally) beside(done string) string {
+	var l list
+	l.add(t.referrers, "referrer "+done, "referrers "+done)
+	l.add(t.referrersLost, "referrer refused or failed", "referrers refused or failed")
+	l.add(t.referrersSkipped, "referrer skipped", "referrers skipped")
+	return l.String()
+}
+
+// cost says what a real run took.
+func cost(r *plan.Report) string {
+	requests := 0
+	for _, n := range r.Requests {
+		requests += n
+	}
+	if r.DryRun || requests == 0 || idle(r) {
+		return ""
+	}
+	return fmt.Sprintf(" %s, %s copied, in %.1f s.", plural(requests, "request", "requests"), size(r.Bytes), r.Seconds)
+}
+
+// list is an enumeration of counts.
+type list []string
+
+// add appends a count unless it is nothing.
+func (l *list) add(n int, one, many string) {
+	if n > 0 {
+		*l = append(*l, plural(n, one, many))
+	}
+}
+
+// String returns the counts with commas.
+func (l list) String() string { return strings.Join(l, ", ") }
+
+// sentence joins the parts that say something.
+func sentence(parts ...string) string {
+	parts = slices.DeleteFunc(parts, func(s string) bool { return s == "" })
+	return strings.Join(parts, "; ") + "."
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// size returns a number of bytes for people.
+func size(bytes int64) string {
+	const unit = 1024
+	if bytes < unit {
+		return fmt.Sprintf("%d B", bytes)
+	}
+	n, units := float64(bytes)/unit, "KMGTPE"
+	for n >= unit-0.05 && len(units) > 1 { // what would read 1024.0 is one of the next unit
+		n, units = n/unit, units[1:]
+	}
+	return fmt.Sprintf("%.1f %ciB", n, units[0])
+}

@@ -1,0 +1,43 @@
+package output
+
+import (
+	"io"
+
+	"golang.org/x/term"
+)
+
+const (
+	plainWidth = 120 // columns, where nobody says how many there are: CI logs show about as many
+	leastWidth = 72  // columns: in less, tags would have no room
+)
+
+// IsTerminal reports whether w is a terminal.
+func IsTerminal(w io.Writer) bool {
+	f, ok := w.(interface{ Fd() uintptr })
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// Color reports whether text on w may be colored: it is a terminal that knows
+// colors, or CLICOLOR_FORCE is set; NO_COLOR forbids it in any case.
+func Color(w io.Writer, getenv func(string) string) bool {
+	if getenv("NO_COLOR") != "" {
+		return false
+	}
+	if force := getenv("CLICOLOR_FORCE"); force != "" && force != "0" {
+		return true
+	}
+	return getenv("TERM") != "dumb" && IsTerminal(w)
+}
+
+// width returns how many columns text on w may take.
+func width(w io.Writer) int {
+	f, ok := w.(interface{ Fd() uintptr })
+	if !ok {
+		return plainWidth
+	}
+	columns, _, err := term.GetSize(int(f.Fd()))
+	if err != nil || columns <= 0 {
+		return plainWidth
+	}
+	return max(columns, leastWidth)
+}
