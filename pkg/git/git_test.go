@@ -1,0 +1,74 @@
+package git_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	gogit "github.com/go-git/go-git/v5"
+	"github.com/go-git/go-git/v5/plumbing/object"
+
+	"cip/pkg/git"
+)
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestCommit(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	check := func(path, want string) {
+		t.Helper()
+		got, err := git.Commit(filepath.Join(dir, path))
+		if err != nil || got != want {
+			t.Errorf("%s: got %q %v, want %q", path, got, err, want)
+		}
+	}
+	write(t, filepath.Join(dir, "thin/images/a/images.yaml"), "[]")
+	write(t, filepath.Join(dir, "plain.yaml"), "x")
+	write(t, filepath.Join(dir, "README.md"), "x")
+	check("thin", "")
+	repo, err := gogit.PlainInit(dir, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check("thin", "")
+	work, err := repo.Worktree()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := work.AddGlob("."); err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	hash, err := work.Commit("all", &gogit.CommitOptions{Author: &object.Signature{Name: "a", Email: "a@example.com", When: at}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"thin", "plain.yaml", ".", "thin/images"} {
+		check(path, hash.String())
+	}
+	write(t, filepath.Join(dir, "README.md"), "changed")
+	check(".", hash.String())
+	write(t, filepath.Join(dir, "plain.yaml"), "y")
+	check("plain.yaml", hash.String()+"-dirty")
+	check("thin", hash.String())
+	write(t, filepath.Join(dir, "thin/images/b/images.yaml"), "[]")
+	check("thin", hash.String()+"-dirty")
+	if err := os.RemoveAll(filepath.Join(dir, "thin/images/b")); err != nil {
+		t.Fatal(err)
+	}
+	check("thin", hash.String())
+	if err := os.Remove(filepath.Join(dir, "thin/images/a/images.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	check("thin", hash.String()+"-dirty")
+}
