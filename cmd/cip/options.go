@@ -29,7 +29,6 @@ func (o *logOptions) addFlags(f *pflag.FlagSet) {
 // logger returns the log and the progress display.
 func (o *logOptions) logger(s streams) (*logrus.Logger, *output.Progress, error) {
 	log := logrus.New()
-	log.SetOutput(s.err)
 	level, err := logrus.ParseLevel(o.level)
 	if err != nil {
 		return nil, nil, fmt.Errorf("bad --log-level %q", o.level)
@@ -46,7 +45,9 @@ func (o *logOptions) logger(s streams) (*logrus.Logger, *output.Progress, error)
 	default:
 		return nil, nil, fmt.Errorf("bad --log-format %q: want text or json", o.format)
 	}
-	return log, output.NewProgress(s.err, !o.noProgress && !o.quiet && o.format == "text"), nil
+	progress := output.NewProgress(s.err, !o.noProgress && !o.quiet && o.format == "text")
+	log.SetOutput(progress.Writer(s.err))
+	return log, progress, nil
 }
 
 // lineFormatter prints log lines as plain text: faults and warnings are for people

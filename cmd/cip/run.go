@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"cip/pkg/git"
 	"cip/pkg/image"
 	"cip/pkg/manifest"
 	"cip/pkg/output"
@@ -129,6 +130,7 @@ type promotion struct {
 	count    int // of shards; 0: all
 	began    time.Time
 	set      *manifest.Set
+	commit   string // of the manifests, if they are in a git repository
 	client   *registry.Client
 	sources  *promote.Sources
 
@@ -184,8 +186,13 @@ func (p *promotion) check() (err error) {
 	if p.index, p.count, err = parseShard(p.shard); err != nil {
 		return err
 	}
-	p.set, err = p.load()
-	return err
+	if p.set, err = p.load(); err != nil {
+		return err
+	}
+	if p.commit, err = git.Commit(p.path()); err != nil {
+		p.log.Debugf("the report names no git commit: %v", err)
+	}
+	return nil
 }
 
 func parseShard(s string) (index, count int, err error) {
@@ -299,7 +306,7 @@ func (p *promotion) write(result *plan.Plan, estimate map[string]plan.Estimate) 
 	r.Requests = p.client.Requests()
 	r.Bytes = p.client.BytesCopied()
 	r.Seconds = time.Since(p.began).Seconds()
-	r.Manifests = plan.Origin{Path: p.path(), Digest: p.set.Digest, Shard: p.shard}
+	r.Manifests = plan.Origin{Path: p.path(), Digest: p.set.Digest, Commit: p.commit, Shard: p.shard}
 	if p.report != "" {
 		err := writeFile(p.report, func(w io.Writer) error { return output.WriteReport(w, r, output.JSON, false) })
 		if err != nil {

@@ -58,7 +58,8 @@ type Item struct {
 	Present     bool             // the destination holds the digest: only tags are put
 	Source      string           // the source reference where it is not From@Digest
 	Error       string
-	Referrer    bool // a signature, attestation or other referrer, told but not counted
+	Referrer    bool         // a signature, attestation or other referrer: told, but not counted
+	Subject     image.Digest // the wanted digest that a referrer belongs to
 }
 
 // SourceRef returns the reference that the item's content comes from; empty if unknown.
@@ -71,6 +72,14 @@ func (it *Item) SourceRef() string {
 
 // Writes reports whether carrying out the item writes to a registry.
 func (it *Item) Writes() bool { return it.Action <= Move && it.Action > 0 && it.Status == Planned }
+
+// Attached returns the digest whose work the item is part of: a referrer's subject, or the item's own.
+func (it *Item) Attached() image.Digest {
+	if it.Referrer {
+		return it.Subject
+	}
+	return it.Digest
+}
 
 // Edges returns how many edges the item stands for: one a tag, a tagless digest being one.
 func (it *Item) Edges() int { return max(1, len(it.Tags)) }

@@ -167,3 +167,20 @@ func sourceRepository(m *manifest.Manifest, img *manifest.Image) (image.Reposito
 	}
 	return m.Source.Name.Repository(img.Name)
 }
+
+// Snapshot returns what is wanted below a registry, in the form of what a registry holds.
+func (w *Wanted) Snapshot(root image.Registry) inventory.Snapshot {
+	var s inventory.Snapshot
+	for _, t := range w.Targets {
+		name, ok := root.Relative(t.Repository)
+		if !ok || len(t.Want.Entries) == 0 {
+			continue
+		}
+		img := inventory.Image{Name: name, Digests: make([]inventory.Tagged, len(t.Want.Entries))}
+		for i, e := range t.Want.Entries {
+			img.Digests[i] = inventory.Tagged{Digest: e.Digest, Tags: e.Tags}
+		}
+		s = append(s, img)
+	}
+	return s.Sort()
+}
