@@ -44,6 +44,7 @@ type runOptions struct {
 	failFast     bool
 	detailed     bool
 	referrers    bool
+	deep         bool
 }
 
 func (o *runOptions) addFlags(f *pflag.FlagSet) {
@@ -62,6 +63,7 @@ func (o *runOptions) addFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.failFast, "fail-fast", false, "write nothing if anything is refused or cannot be read")
 	f.BoolVar(&o.detailed, "detailed-exitcode", false, "dry run: exit 2 if something would change")
 	f.BoolVar(&o.referrers, "referrers", false, "promote signatures, attestations and other referrers with each digest")
+	f.BoolVar(&o.deep, "deep", false, "also look for every child and blob of what is up to date, and copy again what is lost")
 	o.registryOptions.addFlags(f)
 	o.logOptions.addFlags(f)
 }
@@ -247,6 +249,11 @@ func (p *promotion) run(ctx context.Context) error {
 	p.progress.Start("reading repositories", len(wanted.Targets))
 	result := promote.Survey(ctx, p.client, p.sources, wanted, p.progress.Step)
 	p.progress.Finish()
+	if p.deep {
+		p.progress.Start("looking into repositories", len(wanted.Targets))
+		promote.SurveyDeep(ctx, p.client, p.sources, wanted, result, p.progress.Step)
+		p.progress.Finish()
+	}
 	if p.referrers {
 		p.progress.Start("reading referrers", len(wanted.Targets))
 		promote.SurveyReferrers(ctx, p.client, p.sources, wanted, result, p.progress.Step)

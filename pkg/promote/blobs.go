@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -29,20 +30,27 @@ type blobs struct {
 	mu      sync.Mutex
 	all     map[string]*blob // by digest
 	placed  flights[place]
-	refused map[mount]struct{} // pairs that a host did not mount
+	mounts  map[string]*mounts // by host
 	running sync.WaitGroup     // deliveries to other hosts than the asker's
 }
+
+// mounts is what is known of mounting on one host.
+type mounts struct {
+	first   sync.Mutex // held while nothing has been mounted yet: a host that never does is asked once a pair
+	granted atomic.Bool
+
+	mu      sync.Mutex
+	refused map[image.Repository]struct{} // sources that were not mounted from
+	broken  int                           // times that the host failed at it
+}
+
+// mostBroken is how many failures make a host one that cannot mount: each costs all tries of a request.
+const mostBroken = 2
 
 // place is a blob or manifest in a repository.
 type place struct {
 	repo   image.Repository
 	digest string
-}
-
-// mount is a host and a repository there that blobs were to be mounted from.
-type mount struct {
-	host string
-	from image.Repository
 }
 
 // blob is one blob of the run.
@@ -61,7 +69,7 @@ type delivery struct {
 }
 
 func newBlobs(c *registry.Client) *blobs {
-	return &blobs{client: c, space: semaphore.NewWeighted(spooledBytes), all: map[string]*blob{}, refused: map[mount]struct{}{}}
+	return &blobs{client: c, space: semaphore.NewWeighted(spooledBytes), all: map[string]*blob{}, mounts: map[string]*mounts{}}
 }
 
 func (b *blobs) blob(d registry.Descriptor) *blob {
@@ -120,25 +128,49 @@ func (b *blobs) bring(ctx context.Context, dst, from image.Repository, d registr
 	return b.copyTo(ctx, []*delivery{{to: dst}}, session, from, d)[0]
 }
 
-// mount mounts a blob, unless the pair was refused before.
+// mount mounts a blob, unless the source repository was refused before.
 func (b *blobs) mount(ctx context.Context, dst, from image.Repository, d registry.Descriptor) (*registry.Session, error) {
-	pair := mount{dst.Host, from}
 	b.mu.Lock()
-	_, refused := b.refused[pair]
+	m := b.mounts[dst.Host]
+	if m == nil {
+		m = &mounts{refused: map[image.Repository]struct{}{}}
+		b.mounts[dst.Host] = m
+	}
 	b.mu.Unlock()
-	if refused {
+	if !m.granted.Load() {
+		m.first.Lock()
+		defer m.first.Unlock()
+	}
+	if m.hopeless(from) {
 		return nil, registry.ErrMountRefused
 	}
 	session, err := b.client.Mount(ctx, dst, from, d.Digest)
-	if errors.Is(err, registry.ErrMountRefused) {
-		b.mu.Lock()
-		b.refused[pair] = struct{}{}
-		b.mu.Unlock()
-	}
-	if err != nil && session == nil && !errors.Is(err, registry.ErrMountRefused) {
+	switch {
+	case err == nil:
+		m.granted.Store(true)
+	case errors.Is(err, registry.ErrMountRefused):
+		m.refuse(from, err)
+	default:
 		return nil, fmt.Errorf("mounting blob %s: %w", d.Digest, err)
 	}
 	return session, err
+}
+
+func (m *mounts) hopeless(from image.Repository) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, refused := m.refused[from]
+	return refused || m.broken >= mostBroken
+}
+
+func (m *mounts) refuse(from image.Repository, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.refused[from] = struct{}{}
+	var e *registry.Error
+	if errors.As(err, &e) && e.Status >= 500 {
+		m.broken++
+	}
 }
 
 // deliver sees to it that the host of dst has a blob's body, and returns the

@@ -100,3 +100,39 @@ func TestIndexToTwoHosts(t *testing.T) {
 		t.Errorf("the second run asked the source %d times", got)
 	}
 }
+
+// What a registry's garbage collection took from under a tag is brought back.
+func TestDeepRepairsWhatIsLost(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]func(*testing.T, *registrytest.Server, registrytest.Object){
+		"a blob": func(t *testing.T, s *registrytest.Server, o registrytest.Object) {
+			s.DeleteBlob(t, "prod/a", o.Children[1].Blobs[1].Digest)
+		},
+		"a child": func(t *testing.T, s *registrytest.Server, o registrytest.Object) {
+			s.DeleteManifest(t, "prod/a", o.Children[0].Digest)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			src, dst := registrytest.New(t), registrytest.New(t)
+			index := registrytest.MultiArch(3, 2, 2)
+			src.Push(t, "staging/a", index, "x")
+			r := rig{manifest: plain(want("a", index.Digest, "1, 2"), src.Host+"/staging", dst.Host+"/prod"), deep: true}
+			r.run(t)
+			if p := r.run(t); len(p.Items) != 0 || p.UpToDate != 2 {
+				t.Fatalf("nothing is lost yet: %+v", p)
+			}
+			lose(t, dst, index)
+			if dst.Complete(t, "prod/a", "1") == nil {
+				t.Fatal("nothing was lost")
+			}
+			p := r.run(t)
+			if got, want := lines(p, map[string]string{index.Digest: "index"}), "copy done prod/a index 1,2\n"; got != want || p.UpToDate != 0 || len(p.Warnings) != 1 {
+				t.Errorf("got %q, want %q; %d up to date; warnings %q", got, want, p.UpToDate, p.Warnings)
+			}
+			if missing := dst.Complete(t, "prod/a", "1"); missing != nil {
+				t.Errorf("missing: %v", missing)
+			}
+		})
+	}
+}

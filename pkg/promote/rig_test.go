@@ -18,6 +18,7 @@ import (
 type rig struct {
 	manifest string // plain manifest
 	dryRun   bool
+	deep     bool
 	options  registry.Options
 }
 
@@ -44,6 +45,9 @@ func (r rig) run(t *testing.T) *plan.Plan {
 	ctx := t.Context()
 	wanted := plan.Desired(set, promote.ResolveTags(ctx, sources, plan.Unpinned(set)))
 	p := promote.Survey(ctx, client, sources, wanted, func() {})
+	if r.deep {
+		promote.SurveyDeep(ctx, client, sources, wanted, p, func() {})
+	}
 	p.Faults = append(set.Faults, wanted.Faults...)
 	if !r.dryRun {
 		promote.Run(ctx, client, sources, p, func() {})

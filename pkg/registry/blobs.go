@@ -22,7 +22,7 @@ var ErrMountRefused = errors.New("mount refused")
 
 // HasBlob returns whether a repository holds a blob: one HEAD.
 func (c *Client) HasBlob(ctx context.Context, repo image.Repository, digest string) (inventory.State, error) {
-	resp, err := c.do(ctx, &wire.Request{Method: http.MethodHead, Repo: repo, Path: repo.Path + "/blobs/" + digest, Access: wire.Push}, http.StatusOK)
+	resp, err := c.do(ctx, &wire.Request{Method: http.MethodHead, Repo: repo, Path: repo.Path + "/blobs/" + digest}, http.StatusOK)
 	if err == nil {
 		resp.Body.Close()
 	}

@@ -1,0 +1,159 @@
+package promote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"cip/pkg/image"
+	"cip/pkg/inventory"
+	"cip/pkg/plan"
+	"cip/pkg/registry"
+)
+
+// SurveyDeep asks the destinations for every child and blob of the digests that are
+// up to date, and adds to the plan those that have lost something: a registry's
+// garbage collection, or an interrupted copy of another tool, can leave a tag whose
+// content is gone. step is called after each target.
+func SurveyDeep(ctx context.Context, c *registry.Client, s *Sources, w *plan.Wanted, p *plan.Plan, step func()) {
+	planned := map[place]struct{}{}
+	for i := range p.Items {
+		planned[place{p.Items[i].Destination, string(p.Items[i].Digest)}] = struct{}{}
+	}
+	var mu sync.Mutex
+	byHost(w.Targets, func(t *plan.Target) string { return t.Repository.Host }, func(t *plan.Target) {
+		defer step()
+		d := deep{client: c, repo: t.Repository, known: map[string]string{}}
+		for i := range t.Want.Entries {
+			e := &t.Want.Entries[i]
+			if _, ok := planned[place{t.Repository, string(e.Digest)}]; ok {
+				continue
+			}
+			lost, err := d.manifest(ctx, string(e.Digest), 0)
+			if lost == "" && err == nil {
+				continue
+			}
+			it := repair(ctx, s, t.Repository, e, lost, err)
+			mu.Lock()
+			p.Items = append(p.Items, it)
+			p.UpToDate -= it.Edges()
+			if it.Action == plan.Copy {
+				p.Warnings = append(p.Warnings, fmt.Sprintf("%s has lost %s: it is copied again", t.Repository.Digest(e.Digest), lost))
+			}
+			mu.Unlock()
+		}
+	})
+	p.Sort()
+}
+
+// repair returns the item for a digest that has lost something, or could not be looked into.
+func repair(ctx context.Context, s *Sources, dst image.Repository, e *plan.Entry, lost string, err error) plan.Item {
+	it := plan.Item{
+		Destination: dst, Digest: e.Digest, Tags: e.Tags, Action: plan.Unreadable, Status: plan.Failed,
+		From: e.Sources[0].Repository,
+	}
+	if err != nil {
+		it.Error = fmt.Sprintf("reading destination %s: %v", dst.Digest(e.Digest), err)
+		return it
+	}
+	switch f := s.Find(ctx, e, dst); f.State {
+	case inventory.Present:
+		it.Action, it.Status, it.From = plan.Copy, plan.Planned, f.From
+	case inventory.Absent:
+		it.Action, it.Status = plan.Missing, plan.Refused
+		it.Error = fmt.Sprintf("the destination has lost %s, and no source holds the digest", lost)
+	default:
+		it.Error = fmt.Sprintf("the destination has lost %s; reading the source: %v", lost, f.Err)
+	}
+	return it
+}
+
+// deep looks for what belongs to digests in one repository.
+type deep struct {
+	client *registry.Client
+	repo   image.Repository
+
+	mu    sync.Mutex
+	known map[string]string // digest → what it has lost; empty: nothing
+}
+
+// look calls find unless the outcome for a digest is known.
+func (d *deep) look(digest string, find func() (string, error)) (lost string, err error) {
+	d.mu.Lock()
+	lost, known := d.known[digest]
+	d.mu.Unlock()
+	if known {
+		return lost, nil
+	}
+	if lost, err = find(); err != nil {
+		return "", err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.known[digest] = lost
+	return lost, nil
+}
+
+// manifest returns the first thing below a manifest, or the manifest itself, that
+// the repository lacks.
+func (d *deep) manifest(ctx context.Context, digest string, depth int) (lost string, err error) {
+	if depth > maxDepth {
+		return "", fmt.Errorf("reading %s: indexes are nested more than %d deep", digest, maxDepth)
+	}
+	return d.look(digest, func() (string, error) {
+		m, err := d.client.Manifest(ctx, d.repo, digest)
+		if errors.Is(err, registry.ErrNotFound) {
+			return "manifest " + digest, nil
+		}
+		if err != nil {
+			return "", err
+		}
+		content, err := m.Parse()
+		if err != nil {
+			return "", err
+		}
+		return d.below(ctx, content, depth)
+	})
+}
+
+// below returns the first of a manifest's children and blobs that the repository lacks.
+func (d *deep) below(ctx context.Context, content *registry.Content, depth int) (lost string, err error) {
+	found := make([]string, len(content.Children)+len(content.Blobs))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(32)
+	for i, child := range content.Children {
+		g.Go(func() (err error) {
+			found[i], err = d.manifest(ctx, child.Digest, depth+1)
+			return err
+		})
+	}
+	for i, b := range content.Blobs {
+		if !b.Foreign() {
+			g.Go(func() (err error) {
+				found[len(content.Children)+i], err = d.blob(ctx, b.Digest)
+				return err
+			})
+		}
+	}
+	if err := g.Wait(); err != nil {
+		return "", err
+	}
+	if i := slices.IndexFunc(found, func(s string) bool { return s != "" }); i >= 0 {
+		return found[i], nil
+	}
+	return "", nil
+}
+
+func (d *deep) blob(ctx context.Context, digest string) (lost string, err error) {
+	return d.look(digest, func() (string, error) {
+		there, err := d.client.HasBlob(ctx, d.repo, digest)
+		if there == inventory.Absent {
+			return "blob " + digest, nil
+		}
+		return "", err
+	})
+}
