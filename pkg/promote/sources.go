@@ -96,9 +96,14 @@ func (s *Sources) Find(ctx context.Context, e *plan.Entry, dst image.Repository)
 		case inventory.Present:
 			return plan.Finding{State: inventory.Present, From: repo}
 		case inventory.Unknown:
-			unread = errors.Join(unread, fmt.Errorf("%s: %w", repo, r.err))
-			if !isSource(e, repo) {
+			switch {
+			case !isSource(e, repo):
 				s.passOver(repo, r.err)
+				fallthrough
+			case repo != e.Sources[0].Repository:
+				unread = errors.Join(unread, fmt.Errorf("%s: %w", repo, r.err))
+			default:
+				unread = errors.Join(unread, r.err)
 			}
 		}
 	}

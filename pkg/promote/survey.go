@@ -52,6 +52,9 @@ func Survey(ctx context.Context, c *registry.Client, s *Sources, w *plan.Wanted,
 	var mu sync.Mutex
 	byHost(w.Targets, func(t *plan.Target) string { return t.Repository.Host }, func(t *plan.Target) {
 		items, upToDate := survey(ctx, c, s, t)
+		if ctx.Err() != nil {
+			interrupt(items)
+		}
 		mu.Lock()
 		defer mu.Unlock()
 		p.Items = append(p.Items, items...)
@@ -60,6 +63,15 @@ func Survey(ctx context.Context, c *registry.Client, s *Sources, w *plan.Wanted,
 	})
 	p.Sort()
 	return p
+}
+
+// interrupt says of what could not be read any more that it was not tried.
+func interrupt(items []plan.Item) {
+	for i := range items {
+		if items[i].Action == plan.Unreadable {
+			items[i].Status, items[i].Error = plan.Skipped, "interrupted"
+		}
+	}
 }
 
 // survey plans one target.
@@ -132,10 +144,18 @@ func repositories(w *plan.Wanted) []image.Repository {
 	for _, t := range w.Targets {
 		add(t.Repository)
 	}
+	sources := map[*plan.Source]struct{}{}
 	for _, t := range w.Targets {
 		for i := range t.Want.Entries {
-			for _, r := range t.Want.Entries[i].Candidates(t.Repository.Host) {
-				add(r)
+			for _, src := range t.Want.Entries[i].Sources {
+				if _, known := sources[src]; known {
+					continue
+				}
+				sources[src] = struct{}{}
+				add(src.Repository)
+				for _, m := range src.Mirrors {
+					add(m)
+				}
 			}
 		}
 	}

@@ -8,8 +8,10 @@ import (
 	"time"
 )
 
-// MaxDelay bounds what a host can make us wait at once; a longer quota is an error to report, not a wait.
+// MaxDelay is the longest that a host can make us wait at once; a longer quota is an error to report, not a wait.
 const MaxDelay = 60 * time.Second
+
+const day = 24 * time.Hour
 
 // bodyDelay is GHCR's form: "retry-after: 880.092µs, allowed: 44000/minute" in the error message.
 var bodyDelay = regexp.MustCompile(`(?i)retry-after:\s*([0-9.]+\s*(?:ns|us|µs|ms|s|m|h))`)
@@ -17,7 +19,7 @@ var bodyDelay = regexp.MustCompile(`(?i)retry-after:\s*([0-9.]+\s*(?:ns|us|µs|m
 // Delay returns how long an answer asks to wait, and whether it says so at all:
 // Retry-After in seconds or as a date (RFC 9110 section 10.2.3; told against the
 // answer's own Date, so that clocks may differ), Ratelimit-Reset in seconds or as
-// a Unix time, or a duration in the body. It is at most MaxDelay.
+// a Unix time, or a duration in the body. It is not bounded by MaxDelay, but by a day.
 func Delay(header http.Header, body string, now time.Time) (time.Duration, bool) {
 	if date, err := http.ParseTime(header.Get("Date")); err == nil {
 		now = date
@@ -52,10 +54,7 @@ func seconds(s string) (time.Duration, bool) {
 	if err != nil || f < 0 || f != f {
 		return 0, false
 	}
-	if f > MaxDelay.Seconds() {
-		return MaxDelay, true
-	}
-	return time.Duration(f * float64(time.Second)), true
+	return clamp(time.Duration(min(f, day.Seconds()) * float64(time.Second))), true
 }
 
-func clamp(d time.Duration) time.Duration { return min(max(d, 0), MaxDelay) }
+func clamp(d time.Duration) time.Duration { return min(max(d, 0), day) }

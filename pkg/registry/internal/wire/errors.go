@@ -33,6 +33,7 @@ type Error struct {
 	Detail  string // of the first OCI error, as it stands; for programs
 
 	throttled bool
+	tooLong   bool // it asks for a longer wait than any that is waited for
 }
 
 // Error returns "403 DENIED: message".
@@ -55,6 +56,9 @@ func readError(resp *http.Response) *Error {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, errorBody))
 	discard(resp)
 	e := &Error{Status: resp.StatusCode, throttled: resp.StatusCode == http.StatusTooManyRequests}
+	if d, ok := pace.Delay(resp.Header, string(body), time.Now()); ok && e.throttled {
+		e.tooLong = d > pace.MaxDelay
+	}
 	var oci struct {
 		Errors []struct {
 			Code    string          `json:"code"`
@@ -158,7 +162,7 @@ func throttle(slot *pace.Slot, resp *http.Response) {
 	if !said && resp.StatusCode == http.StatusTooManyRequests {
 		pause = time.Second // no registry that answers so has a shorter window
 	}
-	slot.Throttled(pause)
+	slot.Throttled(min(pause, pace.MaxDelay))
 }
 
 // discard ends an answer that nobody reads, keeping its connection if little is left of it.

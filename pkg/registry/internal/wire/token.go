@@ -53,7 +53,7 @@ func (t *Transport) Expect(grants []Grant) {
 		key := group{h.principal(g.Repo), g.Access}
 		want := scopesOf(g.Repo, g.Access, g.From)
 		set := open[key]
-		if set != nil && len(union(members[set], want)) > maxScopes {
+		if set != nil && len(members[set])+added(members[set], want) > maxScopes {
 			set = nil
 		}
 		if set == nil {
@@ -75,15 +75,15 @@ func (t *Transport) Expect(grants []Grant) {
 	}
 }
 
-func union(have map[string]struct{}, more []string) map[string]struct{} {
-	all := make(map[string]struct{}, len(have)+len(more))
-	for s := range have {
-		all[s] = struct{}{}
-	}
+// added returns how many of more are not in have.
+func added(have map[string]struct{}, more []string) int {
+	n := 0
 	for _, s := range more {
-		all[s] = struct{}{}
+		if _, ok := have[s]; !ok {
+			n++
+		}
 	}
-	return all
+	return n
 }
 
 // scopesOf returns the scopes of one request, what it writes first: some

@@ -42,6 +42,7 @@ const (
 	longestBackoff = 15 * time.Second
 	mostTries      = 7                // of a request that fails: 16 s of waiting with the default backoff
 	mostThrottled  = 15               // of a request that the host puts off: it is alive, so patience pays
+	mostTooLong    = 2                // of one put off for longer than is waited: a quota that is used up
 	headTimeout    = 30 * time.Second // for the head of an answer, after the request is sent
 	stallTimeout   = 60 * time.Second // for a body that makes no progress, either way
 	commitTimeout  = 5 * time.Minute  // for the answer to an upload: the host hashes what it got
@@ -180,6 +181,9 @@ func (t *Transport) tries(ctx context.Context, p *pace.Host, h *host, r *Request
 			limit, count := mostTries, &failed
 			if e.throttled {
 				limit, count = mostThrottled, &throttled
+			}
+			if e.tooLong {
+				limit = mostTooLong
 			}
 			*count++
 			if *count >= limit {
