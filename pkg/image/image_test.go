@@ -1,0 +1,149 @@
+package image_test
+
+import (
+	"strings"
+	"testing"
+
+	"cip/pkg/image"
+)
+
+func TestParseRegistry(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"gcr.io/project":             "gcr.io/project",
+		"gcr.io/project/":            "gcr.io/project",
+		"registry.example:5000":      "registry.example:5000",
+		"localhost":                  "localhost",
+		"localhost:5000/a/b":         "localhost:5000/a/b",
+		"REGISTRY.example/a":         "registry.example/a",
+		"[::1]:5000/a":               "[::1]:5000/a",
+		"docker.io/starlingx":        "docker.io/starlingx",
+		"index.docker.io/starlingx":  "docker.io/starlingx",
+		"registry-1.docker.io/a":     "docker.io/a",
+		"us-docker.pkg.dev/p/r/a__b": "us-docker.pkg.dev/p/r/a__b",
+	} {
+		if r, err := image.ParseRegistry(in); err != nil || r.String() != want {
+			t.Errorf("%q: got %q %v, want %q", in, r, err, want)
+		}
+	}
+	for _, in := range []string{
+		"", "project/images", "https://gcr.io/p", "gcr.io//p", "gcr.io/P", "gcr.io/p//", "gcr.io/a b", "gcr.io:0/p", "gcr.io:x/p", "gcr.io:/p",
+		":5000/p", "a..b/p", "-a.b/p", "[::1/p", "[::1]x/p", "[1.2.3.4]:80/p", "[::1]:/p", "gcr.io/../p", "gcr.io/p@sha256:0", "gcr.io/\x1bp", "g\u0441r.io/p",
+		"a.b/" + strings.Repeat("x", 300),
+	} {
+		if r, err := image.ParseRegistry(in); err == nil {
+			t.Errorf("%q: got %q, want an error", in, r)
+		} else if strings.ContainsAny(err.Error(), "\x1b\n") || len(err.Error()) > 400 {
+			t.Errorf("%q: unprintable error %q", in, err)
+		}
+	}
+}
+
+func TestRepository(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ registry, name, want string }{
+		{"gcr.io/p", "apple", "gcr.io/p/apple"},
+		{"gcr.io/p/x", "y", "gcr.io/p/x/y"},
+		{"gcr.io/p", "x/y", "gcr.io/p/x/y"}, // the same place
+		{"docker.io", "busybox", "docker.io/library/busybox"},
+		{"docker.io", "a/b", "docker.io/a/b"},
+		{"docker.io/a", "b", "docker.io/a/b"},
+	} {
+		r, err := image.ParseRegistry(tc.registry)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if repo, err := r.Repository(tc.name); err != nil || repo.String() != tc.want {
+			t.Errorf("%s and %s: got %q %v", tc.registry, tc.name, repo, err)
+		}
+		for _, bad := range []string{"", "/x", "x/", "x//y", "X", "x:1", "../x", "x\n", "x.-y", strings.Repeat("x", 300)} {
+			if repo, err := r.Repository(bad); err == nil {
+				t.Errorf("%q: got %q, want an error", bad, repo)
+			}
+		}
+	}
+}
+
+func TestRelativeKeepsToPathElements(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		registry, repo, want string
+		in                   bool
+	}{
+		{"gcr.io/prod", "gcr.io/prod/a", "a", true},
+		{"gcr.io/prod", "gcr.io/prod/a/b", "a/b", true},
+		{"gcr.io/prod", "gcr.io/prod-other/a", "", false},
+		{"gcr.io/prod", "gcr.io/prod", "prod", true},
+		{"gcr.io/a/prod", "gcr.io/a/prod", "prod", true},
+		{"gcr.io", "gcr.io/a", "a", true},
+		{"gcr.io/prod", "eu.gcr.io/prod/a", "", false},
+	} {
+		reg, err := image.ParseRegistry(tc.registry)
+		if err != nil {
+			t.Fatal(err)
+		}
+		repo, err := image.ParseRepository(tc.repo)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, in := reg.Relative(repo); in != tc.in || in && got != tc.want {
+			t.Errorf("%s below %s: got %q %v", tc.repo, tc.registry, got, in)
+		}
+	}
+}
+
+func TestDigestsAndTags(t *testing.T) {
+	t.Parallel()
+	good := "sha256:" + strings.Repeat("0a", 32)
+	if d, err := image.ParseDigest(good); err != nil || string(d) != good || d.Hex() != strings.Repeat("0a", 32) {
+		t.Errorf("got %q %v", d, err)
+	}
+	for _, bad := range []string{"", good[:70], good + "0", strings.ToUpper(good), "sha512:" + strings.Repeat("0", 128), good + "\n"} {
+		if _, err := image.ParseDigest(bad); err == nil {
+			t.Errorf("%q: want an error", bad)
+		}
+	}
+	for _, tag := range []string{"1.10", "_x", "v1", strings.Repeat("x", 128)} {
+		if err := image.CheckTag(tag); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, bad := range []string{"", ".x", "-x", "a b", "a:b", "ä", strings.Repeat("x", 129), "x\n", "x\x1b[31m"} {
+		if err := image.CheckTag(bad); err == nil || strings.ContainsAny(err.Error(), "\n\x1b") {
+			t.Errorf("%q: got %v", bad, err)
+		}
+	}
+}
+
+func TestLoopback(t *testing.T) {
+	t.Parallel()
+	for host, want := range map[string]bool{
+		"localhost": true, "localhost:5000": true, "127.0.0.1:80": true, "127.9.9.9": true, "[::1]:5000": true, "a.localhost:1": true,
+		"example.com": false, "10.0.0.1:5000": false, "localhost.example.com": false, "gcr.io": false,
+	} {
+		if got := image.Loopback(host); got != want {
+			t.Errorf("%s: got %v", host, got)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, s := range []string{"gcr.io/p", "[::1]:5/x", "docker.io/a", "a.b:1/c/d", "\x00", "localhost"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		r, err := image.ParseRegistry(s)
+		if err != nil {
+			return
+		}
+		again, err := image.ParseRegistry(r.String())
+		if err != nil || again != r {
+			t.Errorf("%q parses to %q, and that to %q %v", s, r, again, err)
+		}
+		if repo, err := r.Repository("x"); err == nil {
+			if again, err := image.ParseRepository(repo.String()); err != nil || again != repo {
+				t.Errorf("%q gives %q, and that %q %v", s, repo, again, err)
+			}
+		}
+	})
+}

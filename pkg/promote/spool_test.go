@@ -1,0 +1,71 @@
+package promote
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"sync"
+	"testing"
+)
+
+func TestSpoolFeedsEveryReader(t *testing.T) {
+	t.Parallel()
+	for name, size := range map[string]int{"in memory": 1000, "on disk": spoolMemory + 12345} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			want := bytes.Repeat([]byte("abcdefg"), size/7)
+			s, err := newSpool(int64(len(want)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.close()
+			var wg sync.WaitGroup
+			for range 3 {
+				wg.Go(func() {
+					for range 2 { // a second reading, as after a failed upload
+						r, _ := s.body()
+						got, err := io.ReadAll(r)
+						if err != nil || !bytes.Equal(got, want) {
+							t.Errorf("read %d bytes of %d: %v", len(got), len(want), err)
+						}
+					}
+				})
+			}
+			for rest := want; len(rest) > 0; {
+				n := min(777, len(rest))
+				if _, err := s.Write(rest[:n]); err != nil {
+					t.Fatal(err)
+				}
+				rest = rest[n:]
+			}
+			s.finish(nil)
+			wg.Wait()
+		})
+	}
+}
+
+func TestSpoolEndsItsReaders(t *testing.T) {
+	t.Parallel()
+	s, err := newSpool(10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	broken := errors.New("broken")
+	var wg sync.WaitGroup
+	waiting, _ := s.body()
+	closed, _ := s.body()
+	wg.Go(func() {
+		if _, err := io.ReadAll(waiting); !errors.Is(err, broken) {
+			t.Errorf("got %v", err)
+		}
+	})
+	wg.Go(func() {
+		if _, err := io.ReadAll(closed); err == nil {
+			t.Error("a closed reader came to an end")
+		}
+	})
+	closed.Close()
+	s.finish(broken)
+	wg.Wait()
+}

@@ -1,0 +1,73 @@
+package registry
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestNextLink(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		headers []string
+		want    string
+	}{
+		"none":             {nil, ""},
+		"plain":            {[]string{`</v2/a/tags/list?n=2&last=b>; rel="next"`}, "/v2/a/tags/list?n=2&last=b"},
+		"unquoted":         {[]string{`</x>; rel=next`}, "/x"},
+		"other rel":        {[]string{`</x>; rel="prev"`}, ""},
+		"second of two":    {[]string{`</p>; rel="prev", </n>; rel="next"`}, "/n"},
+		"second header":    {[]string{`</p>; rel=prev`, `</n>; REL="next"`}, "/n"},
+		"several rels":     {[]string{`</n>; rel="last next"`}, "/n"},
+		"commas inside":    {[]string{`</n?a=1,2>; title="x, y"; rel="next"`}, "/n?a=1,2"},
+		"nothing to close": {[]string{`</n; rel="next"`}, ""},
+		"no rel":           {[]string{`</n>`}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := nextLink(tc.headers); got != tc.want {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+func FuzzNextLink(f *testing.F) {
+	f.Add(`</v2/a/tags/list?n=2>; rel="next"`)
+	f.Add(`<<>>,;<`)
+	f.Fuzz(func(t *testing.T, s string) {
+		if got := nextLink([]string{s}); got != "" && !strings.Contains(s, got) {
+			t.Errorf("%q: got %q", s, got)
+		}
+	})
+}
+
+func FuzzParseManifest(f *testing.F) {
+	f.Add(`{"schemaVersion":2,"config":{"digest":"sha256:`+strings.Repeat("0", 64)+`","size":1},"layers":[]}`, typeOCIManifest)
+	f.Add(`{"manifests":[{"digest":"sha512:`+strings.Repeat("0", 128)+`","size":1}],"subject":{}}`, typeOCIIndex)
+	f.Add(`[]`, "")
+	f.Fuzz(func(t *testing.T, raw, mediaType string) {
+		m := &Manifest{Raw: []byte(raw), MediaType: mediaTypeOf(mediaType, []byte(raw))}
+		c, err := m.Parse()
+		if err != nil {
+			return
+		}
+		for _, d := range append(c.Blobs, c.Children...) {
+			if !descriptorDigest.MatchString(d.Digest) || d.Size < 0 {
+				t.Errorf("accepted %+v", d)
+			}
+		}
+		if len(c.Blobs)+len(c.Children) > MaxChildren {
+			t.Error("accepted too many")
+		}
+	})
+}
+
+func TestFallbackTag(t *testing.T) {
+	t.Parallel()
+	hex := strings.Repeat("ab", 64)
+	for digest, want := range map[string]string{"sha256:" + hex[:64]: "sha256-" + hex[:64], "sha512:" + hex: "sha512-" + hex[:64]} {
+		if got := FallbackTag(digest); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
