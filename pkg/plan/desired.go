@@ -247,11 +247,12 @@ func (w *wisher) entry(want *Want, edges []wishEdge, clash map[string]string) {
 // unresolved refuses retag entries whose source tag is absent or could not be read.
 func (w *wisher) unresolved(want *Want, edges []wishEdge, clash map[string]string) {
 	for i, e := range edges {
-		if i > 0 && edges[i-1].Tag == e.Tag && edges[i-1].from == e.from {
+		reason, overlap := clash[e.Tag]
+		if i > 0 && edges[i-1].Tag == e.Tag && (overlap || edges[i-1].from == e.from) {
 			continue
 		}
 		source := e.from.Repository.Tag(e.from.Tag)
-		if reason, ok := clash[e.Tag]; ok {
+		if overlap {
 			want.Refused = append(want.Refused, Refusal{Action: Invalid, Tags: []string{e.Tag}, Source: source, Reason: reason})
 			continue
 		}

@@ -1,0 +1,215 @@
+package plan_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cip/pkg/image"
+	"cip/pkg/inventory"
+	"cip/pkg/manifest"
+	"cip/pkg/plan"
+)
+
+var (
+	dA = string(digest(0xa))
+	dB = string(digest(0xb))
+)
+
+// load reads documents of one plain manifest file.
+func load(t *testing.T, text string) *manifest.Set {
+	t.Helper()
+	set := manifest.Plain(fstest.MapFS{"m.yaml": {Data: []byte(text)}}, "m.yaml", "m.yaml")
+	if set.Broken() {
+		t.Fatalf("broken: %v", set.Faults)
+	}
+	return set
+}
+
+// wanted prints targets as "repository digest tags" and refusals as "repository action digest tags".
+func wanted(w *plan.Wanted) []string {
+	out := []string{}
+	short := func(d image.Digest) string { return strings.TrimLeft(d.Hex(), "0") }
+	for _, t := range w.Targets {
+		for _, e := range t.Want.Entries {
+			out = append(out, strings.TrimSpace(t.Repository.String()+" "+short(e.Digest)+" "+strings.Join(e.Tags, ",")))
+		}
+		for _, r := range t.Want.Refused {
+			out = append(out, t.Repository.String()+" "+r.Action.String()+" "+short(r.Digest)+" "+strings.Join(r.Tags, ","))
+		}
+	}
+	for _, it := range w.Invalid {
+		out = append(out, it.Destination.String()+" "+it.Action.String())
+	}
+	return out
+}
+
+const registries = "registries: [{name: s.example/s, src: true}, {name: d.example/p}]\n"
+
+func TestDesired(t *testing.T) {
+	t.Parallel()
+	src := image.Repository{Host: "s.example", Path: "s/x"}
+	resolved := map[plan.SourceTag]plan.Resolution{
+		{Repository: src, Tag: "a"}:      {Digest: image.Digest(dA), State: inventory.Present},
+		{Repository: src, Tag: "a2"}:     {Digest: image.Digest(dA), State: inventory.Present},
+		{Repository: src, Tag: "absent"}: {State: inventory.Absent},
+		{Repository: src, Tag: "unread"}: {Err: errors.New("403 DENIED")},
+	}
+	for name, tc := range map[string]struct {
+		text   string
+		want   []string
+		faults int
+	}{
+		"the same wish twice is one": {
+			registries + "images: [{name: x, dmap: {'" + dA + "': ['1', '1']}}, {name: x, dmap: {'" + dA + "': ['1', '2']}}]",
+			[]string{"d.example/p/x a 1,2"}, 0,
+		},
+		"wanted tagless and tagged counts by its tags": {
+			registries + "images: [{name: x, dmap: {'" + dA + "': []}}, {name: x, dmap: {'" + dA + "': ['1']}}]",
+			[]string{"d.example/p/x a 1"}, 0,
+		},
+		"an overlap refuses its tag and spares the others": {
+			registries + "images: [{name: x, dmap: {'" + dA + "': ['1', '2'], '" + dB + "': ['1']}}]",
+			[]string{"d.example/p/x a 2", "d.example/p/x invalid a 1", "d.example/p/x invalid b 1"}, 2,
+		},
+		"an overlap across prefixes": {
+			"registries: [{name: s.example/s, src: true}, {name: d.example/p}]\nimages: [{name: q/x, dmap: {'" + dA + "': ['1']}}]\n---\n" +
+				"registries: [{name: s.example/s, src: true}, {name: d.example/p/q}]\nimages: [{name: x, dmap: {'" + dB + "': ['1']}}]",
+			[]string{"d.example/p/q/x invalid a 1", "d.example/p/q/x invalid b 1"}, 2,
+		},
+		"a retag beside the same digest is redundant": {
+			registries + "images: [{name: x, dmap: {'" + dA + "': ['1']}, retag: [{src_build_tag: a, tag: '1'}]}]",
+			[]string{"d.example/p/x a 1"}, 0,
+		},
+		"a retag against another digest overlaps": {
+			registries + "images: [{name: x, dmap: {'" + dB + "': ['1']}, retag: [{src_build_tag: a, tag: '1'}]}]",
+			[]string{"d.example/p/x invalid a 1", "d.example/p/x invalid b 1"}, 2,
+		},
+		"two source tags for one tag overlap whatever they point to": {
+			registries + "images: [{name: x, retag: [{src_build_tag: a, tag: '1'}, {src_build_tag: a2, tag: '1'}]}]",
+			[]string{"d.example/p/x invalid a 1"}, 2,
+		},
+		"a source tag that is absent or unread stops only itself": {
+			registries + "images: [{name: x, retag: [{src_build_tag: absent, tag: '1'}, {src_build_tag: unread, tag: '2'}, {src_build_tag: a, tag: '3'}]}]",
+			[]string{"d.example/p/x a 3", "d.example/p/x missing  1", "d.example/p/x unknown  2"}, 0,
+		},
+		"a bad tag refuses itself, a bad digest its key, a bad name its entry": {
+			registries + "images: [{name: x, dmap: {'" + dA + "': ['1', '-']}}, {name: y, dmap: {'sha256:0': ['1']}}, {name: Z, dmap: {'" + dA + "': ['1']}}]",
+			[]string{"d.example/p/x a 1", "d.example/p/x invalid a -", "d.example/p/y invalid  1", "d.example/p/Z invalid"}, 0,
+		},
+		"a native file is its own destination": {
+			"images: [{name: s.example/s/x, src_build_tag: a, src_ref: r, tag: t}]",
+			[]string{"s.example/s/x a t"}, 0,
+		},
+		"a destination equal to the source, and one named twice": {
+			"registries: [{name: s.example/s, src: true}, {name: s.example/s}, {name: s.example/s/}]\nimages: [{name: x, dmap: {'" + dA + "': ['1']}}]",
+			[]string{"s.example/s/x a 1"}, 0,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := plan.Desired(load(t, tc.text), resolved)
+			if diff := cmp.Diff(tc.want, wanted(w)); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+			if len(w.Faults) != tc.faults {
+				t.Errorf("faults: %v, want %d", w.Faults, tc.faults)
+			}
+			for _, f := range w.Faults {
+				if f.Pos.File != "m.yaml" || f.Pos.Line == 0 {
+					t.Errorf("a fault without a place: %+v", f)
+				}
+			}
+		})
+	}
+}
+
+func TestOfflineOverlapsOfRetags(t *testing.T) {
+	t.Parallel()
+	text := registries + "images: [{name: x, dmap: {'" + dB + "': ['2']}, retag: [{src_build_tag: a, tag: '1'}, {src_build_tag: a2, tag: '1'}, {src_build_tag: a, tag: '2'}]}]"
+	w := plan.Desired(load(t, text), nil)
+	if len(w.Faults) != 2 {
+		t.Errorf("faults: %v", w.Faults)
+	}
+	if diff := cmp.Diff([]string{"d.example/p/x b 2", "d.example/p/x invalid  1"}, wanted(w)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestCandidatesPreferTheDestinationsHost(t *testing.T) {
+	t.Parallel()
+	set := load(t, "registries: [{name: s.example/s, src: true, mirrors: [m.example/s, d.example/mirror]}, {name: d.example/p}]\nimages: [{name: x, dmap: {'"+dA+"': ['1']}}]")
+	e := plan.Desired(set, nil).Targets[0].Want.Entries[0]
+	var got []string
+	for _, r := range e.Candidates("d.example") {
+		got = append(got, r.String())
+	}
+	if diff := cmp.Diff([]string{"d.example/mirror/x", "s.example/s/x", "m.example/s/x"}, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestSites(t *testing.T) {
+	t.Parallel()
+	set := load(t, `
+registries:
+- {name: s.example/s, src: true, service-account: reader, mirrors: [m.example/s]}
+- {name: d.example/p, service-account: one, absent-status: [403]}
+images: [{name: q/x, dmap: {'`+dA+`': []}}]
+---
+registries:
+- {name: s.example/s, src: true}
+- {name: d.example/p/q, service-account: two}
+images: [{name: x, dmap: {'`+dA+`': []}}]`)
+	s := plan.SitesOf(set)
+	at := func(path string) image.Repository {
+		r, err := image.ParseRepository(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	for path, want := range map[string]string{"s.example/s/q/x": "reader", "m.example/s/q/x": "", "d.example/p/q/x": "one"} {
+		if got := s.Account(at(path)); got != want {
+			t.Errorf("%s: got account %q, want %q", path, got, want)
+		}
+	}
+	if got := s.AbsentStatus(at("d.example/p/q/x")); len(got) != 1 || got[0] != 403 {
+		t.Errorf("absent statuses: %v", got)
+	}
+	if len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0], "two") {
+		t.Errorf("warnings: %q", s.Warnings)
+	}
+}
+
+func TestShardsAreDisjointAndComplete(t *testing.T) {
+	t.Parallel()
+	set := &manifest.Set{}
+	man := &manifest.Manifest{Source: &manifest.Registry{Name: registryOf(t, "s.example")}, Destinations: []*manifest.Registry{{Name: registryOf(t, "d.example")}}}
+	for i := range 200 {
+		man.Images = append(man.Images, manifest.Image{Name: "x" + strings.Repeat("y", i%100) + string(rune('a'+i/100)), Digests: []manifest.Digest{{Digest: digest(i)}}})
+	}
+	set.Manifests = append(set.Manifests, man)
+	seen := map[image.Repository]int{}
+	for i := range 3 {
+		w := plan.Desired(set, nil)
+		w.Shard(i, 3)
+		if len(w.Targets) < 30 {
+			t.Errorf("shard %d has %d of 200", i, len(w.Targets))
+		}
+		for _, target := range w.Targets {
+			seen[target.Repository]++
+		}
+	}
+	if len(seen) != 200 {
+		t.Errorf("%d of 200 repositories", len(seen))
+	}
+	for repo, n := range seen {
+		if n != 1 {
+			t.Errorf("%s is in %d shards", repo, n)
+		}
+	}
+}
