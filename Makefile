@@ -1,0 +1,84 @@
+# The targets are listed by `make help`. All of them need Go, make and git; the
+# tools they use are built from tools/ into .tools/ when that is out of date.
+
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VERSION ?= $(shell cat VERSION)
+# The commit's own time, not the clock's, so that one commit builds to one binary.
+COMMIT  ?= $(shell git describe --always --abbrev=40 --dirty --exclude='*' 2>/dev/null)
+DATE    ?= $(shell TZ=UTC git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE)
+
+# What is built to be run later: static, without machine paths. The linter shares
+# these settings, and with them the compiled dependencies.
+STATIC := CGO_ENABLED=0 GOFLAGS='$(strip $(GOFLAGS) -trimpath -buildvcs=false)'
+
+# The race detector needs cgo, which go turns off where there is no C compiler.
+RACE      ?= $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
+TIMEOUT   ?= 10m
+TESTFLAGS ?=
+GOTEST     = $(if $(RACE),,$(warning testing without the race detector))go test $(RACE) -timeout $(TIMEOUT) $(TESTFLAGS)
+
+TOOLS    := $(CURDIR)/.tools
+REGISTRY := $(TOOLS)/registry
+LINT     := $(TOOLS)/golangci-lint
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: build
+build: ## Build bin/cip
+	$(STATIC) go build -ldflags '$(LDFLAGS)' -o bin/cip ./cmd/cip
+
+.PHONY: install
+install: ## Install cip where `go install` puts commands
+	$(STATIC) go install -ldflags '$(LDFLAGS)' ./cmd/cip
+
+.PHONY: test
+test: $(REGISTRY) ## Run all tests: unit, in-process and end-to-end
+	CIP_TEST_REGISTRY='$(REGISTRY)' $(GOTEST) ./...
+
+.PHONY: test-unit
+test-unit: ## Run all tests but the end-to-end ones
+	$(GOTEST) $$(go list ./... | grep -v '/test-e2e')
+
+.PHONY: test-e2e
+test-e2e: $(REGISTRY) ## Run the end-to-end tests
+	CIP_TEST_REGISTRY='$(REGISTRY)' $(GOTEST) ./test-e2e/...
+
+.PHONY: bench
+bench: ## Run the benchmarks, without tests
+	go test -run '^$$' -bench . -benchmem $(TESTFLAGS) ./...
+
+.PHONY: lint
+lint: $(LINT) ## Run the linters
+	$(STATIC) '$(LINT)' run ./...
+
+.PHONY: fmt
+fmt: $(LINT) ## Format the code and sort its imports
+	'$(LINT)' fmt ./...
+
+.PHONY: tidy
+tidy: ## Bring go.mod and go.sum up to date
+	go mod tidy
+
+.PHONY: demo
+demo: build ## Promote the example images between registries on loopback
+	./bin/cip demo
+
+.PHONY: clean
+clean: ## Remove what the other targets built
+	rm -rf bin .tools
+
+# The tools are modules of their own, so that neither the project nor the tools
+# choose each other's dependencies.
+$(REGISTRY): tools/registry/main.go tools/registry/go.mod tools/registry/go.sum
+	cd tools/registry && $(STATIC) go build -ldflags '-s -w' -o '$@' .
+	touch '$@'
+
+$(LINT): tools/lint/go.mod tools/lint/go.sum
+	cd tools/lint && $(STATIC) go build -ldflags '-s -w' -o '$@' \
+		github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	touch '$@'

@@ -1,0 +1,131 @@
+// Package archtest holds the rule of who may import whom, as a test. It has no code.
+package archtest
+
+import (
+	"errors"
+	"go/build"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// allowed names, for each package under pkg/, the siblings that it may import,
+// and for a pure one the modules too. Packages below it (internal/...) follow its
+// row. The flow is manifest → plan ← inventory ← registry, plan → promote → output.
+var allowed = map[string][]string{
+	"git":       {}, // trees of files, whatever is in them
+	"image":     {},
+	"inventory": {"image"},
+	"manifest":  {"image", "go.yaml.in/yaml/v3"},
+	"output":    {"image", "inventory", "manifest", "plan"}, // shows values; who made them is not its business
+	"plan":      {"image", "inventory", "manifest"},
+	"promote":   {"image", "inventory", "plan", "registry"},
+	"registry":  {"image", "inventory"}, // decides nothing, so it knows no plan
+}
+
+// pure packages decide and never look: what they need is handed to them. Without
+// a row above, a name here is of a package that is still to come.
+var pure = []string{"image", "inventory", "manifest", "plan", "resolve", "check"}
+
+// impure are the standard library's ways out of a pure package, with what is below them.
+var impure = []string{"log", "net", "os", "path/filepath", "syscall"}
+
+// harmless are the imports of that kind which a pure package has a reason for.
+var harmless = map[string][]string{
+	"image": {"net"}, // host:port and IP syntax; golangci-lint forbids its dialing and looking up
+}
+
+func TestImports(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, pkg := range packages(t) {
+		name, ok := strings.CutPrefix(pkg.Dir, "pkg/")
+		if name, _, _ = strings.Cut(name, "/"); ok && !seen[name] {
+			seen[name] = true
+			if _, ok := allowed[name]; !ok {
+				t.Errorf("pkg/%s has no row in the table of internal/archtest: add one, with a reason in the package comment", name)
+			}
+		}
+		for _, path := range pkg.Imports {
+			if why := objection(pkg.Dir, path); why != "" {
+				at := pkg.ImportPos[path][0]
+				t.Errorf("%s/%s:%d imports %s: %s", pkg.Dir, filepath.Base(at.Filename), at.Line, path, why)
+			}
+		}
+	}
+	for name := range allowed {
+		if !seen[name] {
+			t.Errorf("the table has a row for pkg/%s, which does not exist: remove the row", name)
+		}
+	}
+}
+
+// objection says why the package in dir may not import path, or "" if it may.
+func objection(dir, path string) string {
+	path, ours := strings.CutPrefix(path, "cip/")
+	name, ok := strings.CutPrefix(dir, "pkg/")
+	name, _, _ = strings.Cut(name, "/")
+	isPure := ok && slices.Contains(pure, name)
+	switch {
+	case ours && within(path, "internal/registrytest"):
+		return "it is for tests"
+	case dir == "internal/registrytest" && ours && path != "pkg/image":
+		return "of the project's packages it may import pkg/image alone, so that every package's tests can use it"
+	case !ok:
+		return ""
+	case within(path, "testing"):
+		return "testing is for tests"
+	case ours && within(path, "pkg/"+name):
+		return ""
+	case ours && !slices.Contains(allowed[name], strings.TrimPrefix(path, "pkg/")):
+		return "the table does not allow it"
+	case isPure && !ours && strings.Contains(path, ".") && !slices.Contains(allowed[name], path):
+		return "a pure package imports only the modules in its row"
+	case isPure && !ours && slices.ContainsFunc(impure, func(p string) bool { return within(path, p) }) &&
+		!slices.Contains(harmless[name], path) && path != "net/netip" && path != "net/url":
+		return "a pure package has no network, log or environment"
+	}
+	return ""
+}
+
+func within(path, parent string) bool {
+	return path == parent || strings.HasPrefix(path, parent+"/")
+}
+
+// packages returns the module's packages as their files stand, whatever the
+// platform, with Dir relative to the module. The go command would tell the same,
+// but a cached test result would not notice when its answer changes.
+func packages(t *testing.T) []*build.Package {
+	t.Helper()
+	const root = "../.."
+	ctx := build.Default
+	ctx.UseAllFiles = true
+	var pkgs []*build.Package
+	err := filepath.WalkDir(root, func(dir string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.IsDir() {
+			return err
+		}
+		_, nested := os.Stat(filepath.Join(dir, "go.mod"))
+		if name := entry.Name(); dir != root && (nested == nil || name == "testdata" || strings.HasPrefix(name, ".")) {
+			return fs.SkipDir
+		}
+		pkg, err := ctx.ImportDir(dir, 0)
+		if none := (*build.NoGoError)(nil); errors.As(err, &none) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(root, dir)
+		pkg.Dir = filepath.ToSlash(rel)
+		pkgs = append(pkgs, pkg)
+		return err
+	})
+	if err != nil {
+		t.Fatalf("reading the packages: %v", err)
+	}
+	return pkgs
+}
