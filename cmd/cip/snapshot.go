@@ -58,6 +58,7 @@ repository. A registry that cannot be read is an error, never an empty snapshot.
 	o.snapshotFilter.addFlags(f)
 	o.registryOptions.addFlags(f)
 	o.logOptions.addFlags(f)
+	cmd.AddCommand(newSnapshotDiffCmd(s))
 	return cmd
 }
 

@@ -52,7 +52,7 @@ func parse(data []byte, yield func(root *yaml.Node)) error {
 	for {
 		var doc yaml.Node
 		err := decode(dec, &doc)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

@@ -86,7 +86,7 @@ func New(o Options) (*Client, error) {
 	w := wire.Options{
 		UserAgent: o.UserAgent, Pace: pace.Options{Threads: o.Threads, QPS: o.QPS},
 		PlainHTTP: hostNames(o.PlainHTTP), InsecureTLS: hostNames(o.InsecureTLS), RootCAs: o.RootCAs,
-		Credentials: store, Backoff: o.Backoff, Debug: c.log.Debugf,
+		Credentials: store, Backoff: o.Backoff, Notice: c.log.Infof, Debug: c.log.Debugf,
 	}
 	if o.Sites != nil {
 		c.absent, w.Account = o.Sites.AbsentStatus, o.Sites.Account

@@ -161,13 +161,10 @@ func reachOf(ip net.IP) reach {
 func (t *Transport) send(req *http.Request, slot *pace.Slot, r *Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
 	watch := newWatch(cancel)
-	limit := headTimeout
+	watch.reset(headTimeout)
 	if r.Blob && req.Body != nil {
-		limit = commitTimeout
 		req.Body = &watchedBody{ReadCloser: req.Body, watch: watch, then: commitTimeout}
 		watch.reset(stallTimeout)
-	} else {
-		watch.reset(limit)
 	}
 	resp, err := t.client.Do(req.WithContext(ctx))
 	if err != nil {

@@ -35,6 +35,7 @@ type host struct {
 	refusals   map[auth.Principal]error
 	single     bool // the host reads one scope of a token request only
 
+	told     atomic.Bool  // a failing try was told of
 	failures atomic.Int32 // requests in a row that no try reached
 	far      atomic.Int32 // reach of the host's own address
 }
@@ -50,6 +51,15 @@ func (h *host) owns(addr string) bool {
 
 func (h *host) setReach(r reach) { h.far.Store(int32(r)) }
 func (h *host) getReach() reach  { return reach(h.far.Load()) }
+
+// tell reports a failing try: the host's first so that people see why nothing happens.
+func (h *host) tell(format string, args ...any) {
+	if h.told.CompareAndSwap(false, true) {
+		h.transport.options.Notice(format, args...)
+		return
+	}
+	h.transport.options.Debug(format, args...)
+}
 
 // patience is how many failing tries a request has. A host that nothing reaches gets one.
 func (h *host) patience() int {
@@ -105,7 +115,7 @@ func (h *host) ping(ctx context.Context) error {
 		h.scheme = scheme
 		r := &Request{Method: http.MethodGet, Repo: image.Repository{Host: h.name}}
 		last := i == len(schemes)-1
-		resp, err := h.transport.tries(ctx, h.pace, h, r, func(ctx context.Context) (*http.Response, verdict, error) {
+		resp, err := h.transport.tries(ctx, h, r, func(ctx context.Context) (*http.Response, verdict, error) {
 			req, err := r.build(ctx, h, h.transport.options.UserAgent)
 			if err != nil {
 				return nil, final, err

@@ -186,7 +186,7 @@ func (h *host) realm(req *http.Request) (*http.Response, error) {
 	p := t.paceOf(req.URL.Host)
 	t.mu.Unlock()
 	r := &Request{Method: req.Method, URL: req.URL}
-	return t.tries(req.Context(), p, h, r, func(ctx context.Context) (*http.Response, verdict, error) {
+	return t.tries(req.Context(), h, r, func(ctx context.Context) (*http.Response, verdict, error) {
 		next := req.Clone(context.WithValue(withOrigin(ctx, h), realmKey{}, true))
 		next.Header.Set("User-Agent", t.options.UserAgent)
 		if req.GetBody != nil {

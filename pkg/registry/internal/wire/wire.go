@@ -32,9 +32,10 @@ type Options struct {
 	InsecureTLS []string // hosts whose certificate is not verified
 	RootCAs     [][]byte // PEM certificates trusted besides the system's
 	Credentials *auth.Store
-	Account     func(image.Repository) string // service account of a repository; nil: none
-	Backoff     time.Duration                 // first wait after a failed try; doubles. 0: 250 ms
-	Debug       func(format string, args ...any)
+	Account     func(image.Repository) string    // service account of a repository; nil: none
+	Backoff     time.Duration                    // first wait after a failed try; doubles. 0: 250 ms
+	Notice      func(format string, args ...any) // told of the first failing try of a host
+	Debug       func(format string, args ...any) // told of every failing try
 }
 
 const (
@@ -97,6 +98,9 @@ func New(o Options) (*Transport, error) {
 	if o.Debug == nil {
 		o.Debug = func(string, ...any) {}
 	}
+	if o.Notice == nil {
+		o.Notice = o.Debug
+	}
 	t := &Transport{options: o, hosts: map[string]*host{}, paces: map[string]*pace.Host{}}
 	client, err := t.newClient()
 	if err != nil {
@@ -121,7 +125,7 @@ func (t *Transport) Do(ctx context.Context, r *Request) (*http.Response, error) 
 		return nil, err
 	}
 	login := login{host: h, request: r}
-	return t.tries(ctx, h.pace, h, r, func(ctx context.Context) (*http.Response, verdict, error) {
+	return t.tries(ctx, h, r, func(ctx context.Context) (*http.Response, verdict, error) {
 		req, err := r.build(ctx, h, t.options.UserAgent)
 		if err != nil {
 			return nil, final, err
@@ -151,7 +155,7 @@ const (
 )
 
 // tries runs one try after another until an outcome is final or tries run out.
-func (t *Transport) tries(ctx context.Context, p *pace.Host, h *host, r *Request, try func(context.Context) (*http.Response, verdict, error)) (*http.Response, error) {
+func (t *Transport) tries(ctx context.Context, h *host, r *Request, try func(context.Context) (*http.Response, verdict, error)) (*http.Response, error) {
 	var failed, throttled int
 	for {
 		resp, v, err := try(ctx)
@@ -172,7 +176,7 @@ func (t *Transport) tries(ctx context.Context, p *pace.Host, h *host, r *Request
 				h.unreached()
 				return nil, clean(err)
 			}
-			t.options.Debug("%s %s: try %d: %v", r.Method, r.where(), failed, clean(err))
+			h.tell("%s %s: try %d: %v: trying again", r.Method, r.where(), failed, clean(err))
 		case !retryStatus(resp.StatusCode) || r.Once && resp.StatusCode != http.StatusTooManyRequests:
 			h.reached()
 			return resp, nil
@@ -189,7 +193,7 @@ func (t *Transport) tries(ctx context.Context, p *pace.Host, h *host, r *Request
 			if *count >= limit {
 				return nil, e
 			}
-			t.options.Debug("%s %s: try %d: %v", r.Method, r.where(), *count, e)
+			h.tell("%s %s: try %d: %v: trying again", r.Method, r.where(), *count, e)
 		}
 		if err := t.sleep(ctx, failed+throttled); err != nil {
 			return nil, err

@@ -1,0 +1,158 @@
+package registry_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cip/internal/registrytest"
+	"cip/pkg/image"
+	"cip/pkg/inventory"
+	"cip/pkg/registry"
+)
+
+// show prints a snapshot as "name digest tags" with digests named.
+func show(s inventory.Snapshot, names map[string]string) []string {
+	out := []string{}
+	for _, img := range s {
+		for _, d := range img.Digests {
+			out = append(out, strings.TrimSpace(img.Name+" "+names[string(d.Digest)]+" "+strings.Join(d.Tags, ",")))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func TestSnapshot(t *testing.T) {
+	t.Parallel()
+	img := registrytest.Image(1, 1)
+	nested := registrytest.Index([]registrytest.Object{registrytest.Index([]registrytest.Object{registrytest.Image(2, 1, registrytest.Platform("linux/amd64"))}), registrytest.Image(3, 1)})
+	lone := registrytest.Image(4, 1)
+	names := map[string]string{
+		img.Digest: "img", lone.Digest: "lone", nested.Digest: "index",
+		nested.Children[0].Digest: "inner", nested.Children[0].Children[0].Digest: "leaf", nested.Children[1].Digest: "child",
+	}
+	fill := func(t *testing.T, s *registrytest.Server) {
+		s.Push(t, "prod/a", img, "1", "2")
+		s.Push(t, "prod/sub/b", nested, "x")
+		s.Push(t, "prod/sub/b", nested.Children[1], "tagged-child")
+		s.Push(t, "prod/sub/b", lone)
+		s.Push(t, "prod-other/c", img, "no")
+	}
+	index := []string{"sub/b child tagged-child", "sub/b index x"}
+	for name, tc := range map[string]struct {
+		options []registrytest.Option
+		root    string
+		o       registry.SnapshotOptions
+		want    []string
+		warns   int
+	}{
+		"the catalog, children as indexes name them": {
+			[]registrytest.Option{registrytest.WithCatalog(), registrytest.PageSize(1)}, "/prod", registry.SnapshotOptions{},
+			append([]string{"a img 1,2", "sub/b inner", "sub/b leaf"}, index...), 0,
+		},
+		"the catalog, minimal": {
+			[]registrytest.Option{registrytest.WithCatalog()}, "/prod", registry.SnapshotOptions{Minimal: true}, append([]string{"a img 1,2"}, index...), 0,
+		},
+		"the catalog of a whole host": {
+			[]registrytest.Option{registrytest.WithCatalog()}, "", registry.SnapshotOptions{Minimal: true},
+			[]string{"prod-other/c img no", "prod/a img 1,2", "prod/sub/b child tagged-child", "prod/sub/b index x"}, 0,
+		},
+		"one tag, with all tags of its digest": {
+			[]registrytest.Option{registrytest.WithCatalog()}, "/prod", registry.SnapshotOptions{Tag: "2"}, []string{"a img 1,2"}, 0,
+		},
+		"Google's listing": {
+			[]registrytest.Option{registrytest.GoogleListing()}, "/prod", registry.SnapshotOptions{},
+			append([]string{"a img 1,2", "sub/b inner", "sub/b leaf", "sub/b lone"}, index...), 0,
+		},
+		"Google's listing, minimal: what no index names stays": {
+			[]registrytest.Option{registrytest.GoogleListing()}, "/prod", registry.SnapshotOptions{Minimal: true},
+			append([]string{"a img 1,2", "sub/b lone"}, index...), 0,
+		},
+		"no catalog: one repository, by its last element": {nil, "/prod/a", registry.SnapshotOptions{}, []string{"a img 1,2"}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := registrytest.New(t, tc.options...)
+			fill(t, s)
+			root, err := image.ParseRegistry(s.Host + tc.root)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var warnings []string
+			got, err := newClient(t, registry.Options{}).Snapshot(t.Context(), root, tc.o, func(w string) { warnings = append(warnings, w) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			slices.Sort(tc.want)
+			if diff := cmp.Diff(tc.want, show(got, names)); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+			if len(warnings) != tc.warns {
+				t.Errorf("warnings: %q", warnings)
+			}
+		})
+	}
+}
+
+func TestSnapshotBudget(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		options []registrytest.Option
+		want    map[registrytest.Kind]int
+	}{
+		"Google":  {[]registrytest.Option{registrytest.GoogleListing()}, map[registrytest.Kind]int{registrytest.Ping: 1, registrytest.Tags: 31}},
+		"catalog": {[]registrytest.Option{registrytest.WithCatalog()}, map[registrytest.Kind]int{registrytest.Ping: 1, registrytest.Catalog: 1, registrytest.Tags: 31, registrytest.ManifestHead: 60}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := registrytest.New(t, tc.options...)
+			for i := range 30 {
+				s.Push(t, fmt.Sprintf("prod/r%d", i), registrytest.Image(i, 1), "1", "2")
+			}
+			root := image.Registry{Host: s.Host, Prefix: "prod"}
+			got, err := newClient(t, registry.Options{}).Snapshot(t.Context(), root, registry.SnapshotOptions{}, func(string) {})
+			if err != nil || len(got) != 30 {
+				t.Fatalf("%d images, %v", len(got), err)
+			}
+			for kind, n := range tc.want {
+				if s.Count(kind) != n {
+					t.Errorf("%s: got %d, want %d", kind, s.Count(kind), n)
+				}
+			}
+		})
+	}
+}
+
+// Half a snapshot is none.
+func TestSnapshotFailsWhole(t *testing.T) {
+	t.Parallel()
+	for name, inject := range map[string]func(*registrytest.Server){
+		"one tag is denied": func(s *registrytest.Server) {
+			s.Fault(registrytest.Refuse(403, "DENIED", "no"), registrytest.Is(registrytest.ManifestHead), registrytest.Repo("prod/r7"))
+		},
+		"one list is denied": func(s *registrytest.Server) {
+			s.Fault(registrytest.Refuse(403, "DENIED", "no"), registrytest.Is(registrytest.Tags), registrytest.Repo("prod/r7"))
+		},
+		"the catalog breaks": func(s *registrytest.Server) {
+			s.Fault(registrytest.Status(500, nil, ""), registrytest.Is(registrytest.Catalog))
+		},
+		"the ping is denied": func(s *registrytest.Server) { s.Fault(registrytest.Refuse(401, "UNAUTHORIZED", "no")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := registrytest.New(t, registrytest.WithCatalog())
+			for i := range 10 {
+				s.Push(t, fmt.Sprintf("prod/r%d", i), registrytest.Image(i, 1), "1")
+			}
+			inject(s)
+			got, err := newClient(t, registry.Options{}).Snapshot(t.Context(), image.Registry{Host: s.Host, Prefix: "prod"}, registry.SnapshotOptions{}, func(string) {})
+			if err == nil || got != nil {
+				t.Errorf("got %d images, %v", len(got), err)
+			}
+		})
+	}
+}
