@@ -139,7 +139,11 @@ func (b *blobs) mount(ctx context.Context, dst, from image.Repository, d registr
 	b.mu.Unlock()
 	if !m.granted.Load() {
 		m.first.Lock()
-		defer m.first.Unlock()
+		if m.granted.Load() {
+			m.first.Unlock()
+		} else {
+			defer m.first.Unlock()
+		}
 	}
 	if m.hopeless(from) {
 		return nil, registry.ErrMountRefused
