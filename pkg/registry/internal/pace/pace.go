@@ -16,10 +16,21 @@ import (
 )
 
 const (
-	startInFlight = 10                     // where an unlimited host begins
+	startInFlight = 10                     // where a host of unknown strength begins…
+	probation     = 350                    // …and stays for so many answers: a host that counts requests a second tells by then
 	mostInFlight  = 100                    // more keep no host busier from one client
 	slowFactor    = 4                      // answers this many times slower than the quickest stop the growth…
 	slowSlack     = 200 * time.Millisecond // …if they are slower by this much as well: noise is no sign
+)
+
+// How the rate that a host bears is found once it has refused requests (429).
+const (
+	firstCut = 0.5  // of the rate that was refused first: a burst allowance has flattered it
+	deepCut  = 0.6  // when it refuses soon after a pause
+	fineCut  = 0.85 // when it bore the rate for a while
+	soon     = 2 * time.Second
+	calm     = 5 * time.Second // without a refusal before the rate is raised…
+	raise    = 1.03            // …so much a second
 )
 
 // Options bound a Host.
@@ -33,19 +44,26 @@ type Host struct {
 	mu       sync.Mutex
 	limit    float64 // requests in flight allowed now
 	most     float64
-	slow     bool // the host has refused once: grow by one a round trip, not by doubling
 	inFlight int
 	waiting  list.List // of chan struct{}, closed when a slot is handed over
 	until    time.Time // no request before
 	wake     *time.Timer
-	cut      time.Time     // of the last halving
+	answered int           // since the beginning
 	quickest time.Duration // answer seen
-	rate     *rate.Limiter
+	eased    time.Time     // when the limit was last lowered
+
+	rate    *rate.Limiter // nil: no bound on requests a second
+	qps     float64       // the user's bound; 0: none
+	learned bool          // the rate is what the host was found to bear
+	refused time.Time     // when the host last refused
+	resumed time.Time     // when the last pause ended, or the first request was sent
+	since   int           // answers since then
+	raised  time.Time     // when the rate was last raised
 }
 
 // New returns the pace of one host.
 func New(o Options) *Host {
-	h := &Host{limit: startInFlight, most: mostInFlight}
+	h := &Host{limit: startInFlight, most: mostInFlight, qps: o.QPS}
 	if o.Threads > 0 {
 		h.most = float64(o.Threads)
 		h.limit = min(h.limit, h.most)
@@ -88,13 +106,41 @@ func (h *Host) Acquire(ctx context.Context) (*Slot, error) {
 			return nil, ctx.Err()
 		}
 	}
-	if h.rate != nil {
-		if err := h.rate.Wait(ctx); err != nil {
+	h.mu.Lock()
+	limiter := h.rate
+	if h.resumed.IsZero() {
+		h.resumed = time.Now()
+	}
+	h.mu.Unlock()
+	if limiter != nil {
+		if err := h.turn(ctx, limiter); err != nil {
 			h.release()
 			return nil, err
 		}
 	}
 	return &Slot{host: h, sent: time.Now()}, nil
+}
+
+// turn waits until the rate allows a request, and for the end of a pause that begins meanwhile.
+func (h *Host) turn(ctx context.Context, limiter *rate.Limiter) error {
+	for {
+		if err := limiter.Wait(ctx); err != nil {
+			return err
+		}
+		h.mu.Lock()
+		rest := time.Until(h.until)
+		h.mu.Unlock()
+		if rest <= 0 {
+			return nil
+		}
+		timer := time.NewTimer(rest)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+	}
 }
 
 // open reports whether a request may be sent now.
@@ -125,32 +171,37 @@ func (h *Host) release() {
 	h.hand()
 }
 
-// Answered tells how the host took the request. It is called when the head of the
-// answer is there; the slot stays taken until Done. Answers to uploads say nothing
-// of the host's pace and need not be told.
+// Answered tells that the host took the request. It is called when the head of the
+// answer is there; the slot stays taken until Done.
 func (s *Slot) Answered() {
 	h := s.host
-	took := time.Since(s.sent)
+	now := time.Now()
+	took := now.Sub(s.sent)
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.answered++
+	h.since++
+	if h.learned && now.Sub(h.refused) > calm && now.Sub(h.raised) > time.Second {
+		h.raised = now
+		h.setRate(float64(h.rate.Limit()) * raise)
+	}
 	if h.quickest == 0 || took < h.quickest {
 		h.quickest = took
 	}
-	if took > slowFactor*h.quickest && took > h.quickest+slowSlack {
-		return
-	}
-	if h.inFlight < int(h.limit) { // the limit is not what holds the host back
-		return
-	}
-	if h.slow {
+	switch {
+	case h.answered < probation, h.inFlight < int(h.limit): // too early, or the limit is not what holds us back
+	case took > slowFactor*h.quickest && took > h.quickest+slowSlack: // it is busy enough
+	case h.learned:
 		h.limit = min(h.most, h.limit+1/h.limit)
-	} else {
+		h.hand()
+	default:
 		h.limit = min(h.most, h.limit+1)
+		h.hand()
 	}
-	h.hand()
 }
 
-// Throttled tells that the host asked for less. Every request waits for at least pause.
+// Throttled tells that the host refused the request as one too many (429). Every
+// request waits for at least pause; after it they come at a rate that the host may bear.
 func (s *Slot) Throttled(pause time.Duration) {
 	h := s.host
 	now := time.Now()
@@ -163,12 +214,51 @@ func (s *Slot) Throttled(pause time.Duration) {
 			h.wake = nil
 		}
 	}
-	h.slow = true
-	if s.sent.After(h.cut) { // requests sent before the last halving say nothing new
+	if s.sent.After(h.refused) { // requests that were under way then say nothing new
+		h.learn(now)
+		h.refused, h.since = now, 0
 		h.limit = max(1, h.limit/2)
-		h.cut = now
 	}
+	h.resumed = h.until
 	h.hand()
+}
+
+// learn lowers the rate after a refusal.
+func (h *Host) learn(now time.Time) {
+	took := now.Sub(h.resumed)
+	switch {
+	case !h.learned:
+		h.learned = true
+		seen := float64(max(h.since, 1)) / max(took.Seconds(), 0.02)
+		if h.rate == nil {
+			h.rate = rate.NewLimiter(1, 1)
+		}
+		h.setRate(seen * firstCut)
+	case took < soon:
+		h.setRate(float64(h.rate.Limit()) * deepCut)
+	default:
+		h.setRate(float64(h.rate.Limit()) * fineCut)
+	}
+}
+
+func (h *Host) setRate(r float64) {
+	r = max(r, 0.2)
+	if h.qps > 0 {
+		r = min(r, h.qps)
+	}
+	h.rate.SetLimit(rate.Limit(r))
+}
+
+// Overloaded tells that the host is in trouble (503): less is sent at once for a while.
+func (s *Slot) Overloaded() {
+	h := s.host
+	now := time.Now()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if now.Sub(h.eased) > time.Second/2 { // one refusal among many answers is no overload
+		h.eased = now
+		h.limit = max(min(h.limit, 4), h.limit*0.7)
+	}
 }
 
 // Done gives the slot back. Further calls do nothing.

@@ -159,7 +159,11 @@ func throttle(slot *pace.Slot, resp *http.Response) {
 		io.Closer
 	}{strings.NewReader(string(body)), resp.Body}
 	pause, said := pace.Delay(resp.Header, string(body), time.Now())
-	if !said && resp.StatusCode == http.StatusTooManyRequests {
+	switch {
+	case resp.StatusCode == http.StatusServiceUnavailable && !said:
+		slot.Overloaded()
+		return
+	case !said:
 		pause = time.Second // no registry that answers so has a shorter window
 	}
 	slot.Throttled(min(pause, pace.MaxDelay))
