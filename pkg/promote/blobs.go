@@ -26,6 +26,7 @@ const (
 type blobs struct {
 	client *registry.Client
 	space  *semaphore.Weighted
+	lanes  lanes
 
 	mu      sync.Mutex
 	all     map[string]*blob // by digest
@@ -240,13 +241,7 @@ func (b *blobs) copyTo(ctx context.Context, to []*delivery, session *registry.Se
 				b.space.Release(min(d.Size, spooledBytes))
 				return
 			}
-			fetch.group.Go(func() {
-				err := b.client.FetchBlob(ctx, from, d, fetch.spool)
-				if err != nil {
-					err = fmt.Errorf("reading blob %s of %s: %w", d.Digest, from, err)
-				}
-				fetch.spool.finish(err)
-			})
+			fetch.group.Go(func() { fetch.spool.finish(b.fetch(ctx, from, d, fetch.spool)) })
 		})
 		return fetch.spool, fetch.err
 	}
@@ -273,6 +268,16 @@ func (b *blobs) copyTo(ctx context.Context, to []*delivery, session *registry.Se
 	return errs
 }
 
+// fetch reads a blob from its source.
+func (b *blobs) fetch(ctx context.Context, from image.Repository, d registry.Descriptor, to *spool) error {
+	done, err := b.lanes.pass(ctx, lane{from.Host, false}, d)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return wrap(b.client.FetchBlob(ctx, from, d, to), "reading blob %s of %s", d.Digest, from)
+}
+
 // give uploads a blob to one repository unless it is there.
 func (b *blobs) give(ctx context.Context, dst image.Repository, session *registry.Session, d registry.Descriptor, open func() (*spool, error)) error {
 	for try := 1; ; try++ {
@@ -291,7 +296,7 @@ func (b *blobs) give(ctx context.Context, dst image.Repository, session *registr
 				return fmt.Errorf("opening an upload for blob %s: %w", d.Digest, err)
 			}
 		}
-		if err = session.Put(ctx, d, body.body); err == nil {
+		if err = b.upload(ctx, session, dst, d, body); err == nil {
 			return nil
 		}
 		b.drop(ctx, session)
@@ -308,6 +313,15 @@ func (b *blobs) give(ctx context.Context, dst image.Repository, session *registr
 			return err
 		}
 	}
+}
+
+func (b *blobs) upload(ctx context.Context, session *registry.Session, dst image.Repository, d registry.Descriptor, body *spool) error {
+	done, err := b.lanes.pass(ctx, lane{dst.Host, true}, d)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return session.Put(ctx, d, body.body)
 }
 
 // drop deletes an upload session that is not used, even after an interrupt.
