@@ -84,6 +84,7 @@ func (d *demo) start(serve bool) (stop func(), err error) {
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil && serve {
+		fmt.Fprintln(d.err, "cip: port 5000 is taken: the registry gets another one, which the files in manifests/ do not name")
 		l, err = net.Listen("tcp", "127.0.0.1:0")
 	}
 	if err != nil {
@@ -161,8 +162,7 @@ func (d *demo) show(ctx context.Context) error {
 	d.say("%s", indent(string(raw)))
 	for _, step := range steps {
 		var out bytes.Buffer
-		s := d.streams
-		s.out = &out
+		s := streams{out: &out, err: d.err, getenv: func(string) string { return "" }}
 		code := execute(ctx, append(step.args, "--no-progress"), s)
 		command := strings.ReplaceAll(strings.Join(step.args, " "), d.dir, "manifests/demo")
 		d.say("%s\n$ cip %s\n%s", step.text, command, indent(out.String()))

@@ -31,7 +31,7 @@ func (o *logOptions) logger(s streams) (*logrus.Logger, *output.Progress, error)
 	log := logrus.New()
 	level, err := logrus.ParseLevel(o.level)
 	if err != nil {
-		return nil, nil, fmt.Errorf("bad --log-level %q", o.level)
+		return nil, nil, fmt.Errorf("bad --log-level %q: want trace, debug, info, warning or error", o.level)
 	}
 	if o.quiet {
 		level = min(level, logrus.ErrorLevel)
@@ -80,6 +80,10 @@ func (o *registryOptions) addFlags(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.plainHTTP, "plain-http", nil, "`hosts` spoken to without TLS (loopback hosts need not be named)")
 	f.StringSliceVar(&o.insecureTLS, "insecure-skip-tls-verify", nil, "`hosts` whose certificates are not verified")
 	f.StringVar(&o.caFile, "ca-file", "", "PEM `file` of certificates to trust besides the system's")
+}
+
+// addAccountFlags adds the flags of commands that read manifests, which name accounts.
+func (o *registryOptions) addAccountFlags(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.keyFiles, "key-files", nil, "Google JSON key `files` for the service accounts that manifests name")
 	f.BoolVar(&o.noServiceAccount, "no-service-account", false, "ignore the service accounts that manifests name")
 }

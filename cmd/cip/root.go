@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,7 +26,7 @@ const exitCodes = `
 Exit codes:
   0    everything that was asked is so
   1    something is not, whatever the reason
-  2    a clean dry run found changes (only with --detailed-exitcode)
+  2    with --detailed-exitcode: a clean dry run found changes, or a comparison differences
   130  interrupted
 `
 
@@ -105,6 +106,13 @@ Every flag has a default from the environment: --thin-manifest-dir from CIP_THIN
 	return root
 }
 
+// exclusive are flags that stand for each other: one on the command line beats all in the environment.
+var exclusive = [][]string{
+	{"manifest", "thin-manifest-dir"},
+	{"snapshot", "manifest-based-snapshot-of"},
+	{"dry-run", "confirm"},
+}
+
 // fromEnvironment gives each flag that is not on the command line its value from
 // CIP_<FLAG>, if that is set.
 func fromEnvironment(flags *pflag.FlagSet, getenv func(string) string) error {
@@ -112,14 +120,35 @@ func fromEnvironment(flags *pflag.FlagSet, getenv func(string) string) error {
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := envName(f.Name)
 		value := getenv(name)
-		if f.Changed || value == "" || err != nil || f.Name == "help" {
+		if f.Changed || value == "" || err != nil || f.Name == "help" || beaten(flags, f.Name) {
 			return
 		}
 		if e := f.Value.Set(value); e != nil {
-			err = fmt.Errorf("reading %s: %w", name, e)
+			err = fmt.Errorf("reading %s: bad value %q: want a %s", name, value, f.Value.Type())
 		}
+		flags.SetAnnotation(f.Name, fromEnv, nil) //nolint:errcheck // the flag exists
 	})
 	return err
+}
+
+// fromEnv marks flags whose value came from the environment.
+const fromEnv = "cip_environment"
+
+// given reports whether a flag has a value from the command line or the environment.
+func given(flags *pflag.FlagSet, name string) bool {
+	f := flags.Lookup(name)
+	_, env := f.Annotations[fromEnv]
+	return f.Changed || env
+}
+
+// beaten reports whether a flag on the command line stands for this one.
+func beaten(flags *pflag.FlagSet, name string) bool {
+	for _, group := range exclusive {
+		if slices.Contains(group, name) && slices.ContainsFunc(group, flags.Changed) {
+			return true
+		}
+	}
+	return false
 }
 
 func envName(flag string) string {

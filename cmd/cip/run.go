@@ -65,6 +65,7 @@ func (o *runOptions) addFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.referrers, "referrers", false, "promote signatures, attestations and other referrers with each digest")
 	f.BoolVar(&o.deep, "deep", false, "also look for every child and blob of what is up to date, and copy again what is lost")
 	o.registryOptions.addFlags(f)
+	o.addAccountFlags(f)
 	o.logOptions.addFlags(f)
 }
 
@@ -87,23 +88,16 @@ rest is done, and the exit code is 1.`,
 	return cmd
 }
 
-// dry decides between dry run and real run. A flag on the command line beats the environment.
+// dry decides between dry run and real run. What is on the command line has beaten the environment by now.
 func (o *runOptions) dry() (bool, error) {
-	contradiction := errors.New("--dry-run and --confirm contradict each other")
-	dry, confirm := o.flags.Changed("dry-run"), o.flags.Changed("confirm")
+	dry, confirm := given(o.flags, "dry-run"), given(o.flags, "confirm")
 	switch {
-	case dry && confirm:
-		if o.dryRun == o.confirm {
-			return false, contradiction
-		}
-		return o.dryRun, nil
-	case dry:
-		return o.dryRun, nil
+	case dry && confirm && o.dryRun == o.confirm:
+		return false, errors.New("--dry-run and --confirm contradict each other")
 	case confirm:
 		return !o.confirm, nil
 	}
-	// Neither is on the command line: what differs from its default came from the environment.
-	return o.dryRun && !o.confirm, nil
+	return o.dryRun, nil
 }
 
 // runSnapshot prints one of the two snapshots.
@@ -235,7 +229,11 @@ func (p *promotion) tellItems(items []plan.Item) {
 		if len(it.Tags) > 0 {
 			where = it.Destination.Tag(strings.Join(it.Tags, ","))
 		}
-		p.log.Warnf("%s %s: %s", it.Action, where, it.Error)
+		level := logrus.ErrorLevel
+		if it.Action == plan.Missing && (p.allowMissing || !p.quiet) {
+			level = logrus.WarnLevel
+		}
+		p.log.Logf(level, "%s %s: %s", it.Action, where, it.Error)
 	}
 }
 

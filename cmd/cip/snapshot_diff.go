@@ -77,6 +77,9 @@ func runSnapshotDiff(ctx context.Context, o *diffOptions, s streams, args []stri
 	if err != nil {
 		return err
 	}
+	if o.tag != "" {
+		sides[0], sides[1] = sides[0].WithTag(o.tag), sides[1].WithTag(o.tag)
+	}
 	c := output.Comparison{From: args[0], To: args[1], Changes: inventory.Diff(sides[0], sides[1])}
 	if err := output.WriteDiff(s.out, c, format, output.Color(s.out, s.getenv)); err != nil {
 		return fmt.Errorf("writing to stdout: %w", err)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"runtime"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -31,7 +32,8 @@ func newVersionCmd(s streams) *cobra.Command {
 				enc.SetIndent("", "  ")
 				return enc.Encode(v)
 			}
-			_, err := fmt.Fprintf(s.out, "cip %s %s %s %s %s\n", v.Version, v.Commit, v.Date, v.Go, v.Platform)
+			fields := strings.Fields(strings.Join([]string{"cip", v.Version, v.Commit, v.Date, v.Go, v.Platform}, " "))
+			_, err := fmt.Fprintln(s.out, strings.Join(fields, " "))
 			return err
 		},
 	}

@@ -60,3 +60,20 @@ func unite(all []Tagged) []Tagged {
 	}
 	return out
 }
+
+// WithTag returns the digests that carry a tag, with all their tags.
+func (s Snapshot) WithTag(tag string) Snapshot {
+	var out Snapshot
+	for _, img := range s {
+		kept := Image{Name: img.Name}
+		for _, d := range img.Digests {
+			if slices.Contains(d.Tags, tag) {
+				kept.Digests = append(kept.Digests, d)
+			}
+		}
+		if kept.Digests != nil {
+			out = append(out, kept)
+		}
+	}
+	return out
+}

@@ -91,7 +91,7 @@ func writeDiffText(w io.Writer, c Comparison, color bool) error {
 		case inventory.Removed:
 			mark, paint = "-", red
 		case inventory.Moved:
-			mark, paint, digest = "~", yellow, string(ch.Was)+" → "+string(ch.Digest)
+			mark, paint, digest = "~", yellow, string(ch.Was)+" -> "+string(ch.Digest)
 		}
 		b.put("  ", t.paint(paint, mark), " ", fmt.Sprintf("%-*s", width, tagText(ch)), "  ", Escape(digest), "\n")
 	}

@@ -13,7 +13,9 @@ import (
 type tally struct {
 	copies, tags, moves int // planned in a dry run, done in a real one
 	refused             int // copies, tags and moves that must not be
-	skipped             int
+	failed              int // copies, tags and moves that did not succeed
+	skipped             int // of any action
+	unread              int // skipped before it was known what to do
 
 	referrers, referrersLost, referrersSkipped int
 }
@@ -27,6 +29,12 @@ func count(r *plan.Report) tally {
 			continue
 		}
 		at, n := t.of(it.Action), max(1, len(it.Tags))
+		if it.Status == plan.Skipped.String() {
+			t.skipped += n
+			if it.Action == plan.Unreadable.String() {
+				t.unread += n
+			}
+		}
 		if at == nil || fine(it) {
 			continue
 		}
@@ -34,8 +42,8 @@ func count(r *plan.Report) tally {
 		switch it.Status {
 		case plan.Refused.String():
 			t.refused += n
-		case plan.Skipped.String():
-			t.skipped += n
+		case plan.Failed.String():
+			t.failed += n
 		}
 	}
 	return t
@@ -87,7 +95,7 @@ func idle(r *plan.Report) bool {
 // pending reports whether a real run would write something.
 func pending(r *plan.Report) bool {
 	t := count(r)
-	return r.DryRun && t.copies+t.tags+t.moves+t.referrers > 0
+	return r.DryRun && t.skipped == 0 && t.copies+t.tags+t.moves+t.referrers > 0
 }
 
 // summary returns the report in one sentence.
@@ -114,8 +122,8 @@ func (t tally) troubles(r *plan.Report) string {
 	l.add(r.Summary.Conflict, "conflict", "conflicts")
 	l.add(r.Summary.Missing, "missing", "missing")
 	l.add(r.Summary.Invalid, "invalid", "invalid")
-	l.add(r.Summary.Unknown, "unknown", "unknown")
-	l.add(r.Summary.Failed-r.Summary.Unknown, "failed", "failed") // Failed counts the unknown, too
+	l.add(r.Summary.Unknown-t.unread, "unknown", "unknown")
+	l.add(t.failed, "failed", "failed")
 	l.add(t.refused, "refused", "refused")
 	l.add(t.skipped, "skipped", "skipped")
 	return l.String()

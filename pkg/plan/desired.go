@@ -161,17 +161,17 @@ func (w *wisher) merge() {
 		switch len(wishes) {
 		case 1:
 			if single[wishes[0]] == nil {
-				single[wishes[0]] = w.want(t.Repository, wishes)
+				single[wishes[0]] = w.want(wishes)
 			}
 			t.Want = single[wishes[0]]
 		case 2:
 			key := pair{wishes[0], wishes[1]}
 			if double[key] == nil {
-				double[key] = w.want(t.Repository, wishes)
+				double[key] = w.want(wishes)
 			}
 			t.Want = double[key]
 		default:
-			t.Want = w.want(t.Repository, wishes)
+			t.Want = w.want(wishes)
 		}
 	}
 	slices.SortStableFunc(w.wanted.Faults, func(a, b manifest.Fault) int {
@@ -180,15 +180,14 @@ func (w *wisher) merge() {
 }
 
 // want unites wishes into one Want: redundant edges once, overlaps refused.
-// repo is the first target it is for, to name in faults.
-func (w *wisher) want(repo image.Repository, wishes []*wish) *Want {
+func (w *wisher) want(wishes []*wish) *Want {
 	want := &Want{}
 	var edges []wishEdge
 	for _, wi := range wishes {
 		edges = append(edges, wi.edges...)
 		want.Refused = append(want.Refused, wi.refused...)
 	}
-	clash := w.overlaps(repo, edges)
+	clash := w.overlaps(edges)
 	slices.SortStableFunc(edges, func(a, b wishEdge) int {
 		if c := strings.Compare(string(a.Digest), string(b.Digest)); c != 0 {
 			return c

@@ -11,7 +11,7 @@ import (
 // repository, and reports each place that takes part. It returns the reason for
 // refusing each such tag. Unpinned retag entries of different source tags
 // overlap whatever these point to, so that a check without network says the same.
-func (w *wisher) overlaps(repo image.Repository, edges []wishEdge) map[string]string {
+func (w *wisher) overlaps(edges []wishEdge) map[string]string {
 	byTag := make(map[string]int, len(edges)) // tag → the first edge that wants it
 	var rivals map[string][]int               // tag → edges, where two disagree
 	for i := range edges {
@@ -41,7 +41,7 @@ func (w *wisher) overlaps(repo image.Repository, edges []wishEdge) map[string]st
 		for _, i := range at {
 			places = append(places, fmt.Sprintf("%s (%s)", edges[i].what(), edges[i].pos))
 		}
-		clash[tag] = fmt.Sprintf("overlap: tag %q of %s is wanted for %s", tag, repo, strings.Join(places, " and "))
+		clash[tag] = fmt.Sprintf("overlap: tag %q is wanted for %s", tag, strings.Join(places, " and "))
 		for _, i := range at {
 			w.fault(edges[i].pos, clash[tag])
 		}

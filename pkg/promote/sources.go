@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"cip/pkg/image"
@@ -86,7 +87,7 @@ func (s *Sources) Resolve(ctx context.Context, tag plan.SourceTag) plan.Resoluti
 
 // Find looks a wanted digest up at its candidates for a destination host: the first that holds it.
 func (s *Sources) Find(ctx context.Context, e *plan.Entry, dst image.Repository) plan.Finding {
-	var unread error
+	var unread []string
 	for _, repo := range e.Candidates(dst.Host) {
 		if repo == dst {
 			continue // it lacks the digest, or it would not be looked for
@@ -96,19 +97,18 @@ func (s *Sources) Find(ctx context.Context, e *plan.Entry, dst image.Repository)
 		case inventory.Present:
 			return plan.Finding{State: inventory.Present, From: repo}
 		case inventory.Unknown:
-			switch {
-			case !isSource(e, repo):
+			if !isSource(e, repo) {
 				s.passOver(repo, r.err)
-				fallthrough
-			case repo != e.Sources[0].Repository:
-				unread = errors.Join(unread, fmt.Errorf("%s: %w", repo, r.err))
-			default:
-				unread = errors.Join(unread, r.err)
 			}
+			text := r.err.Error()
+			if repo != e.Sources[0].Repository {
+				text = repo.String() + ": " + text
+			}
+			unread = append(unread, text)
 		}
 	}
 	if unread != nil {
-		return plan.Finding{State: inventory.Unknown, Err: unread}
+		return plan.Finding{State: inventory.Unknown, Err: errors.New(strings.Join(unread, "; "))}
 	}
 	return plan.Finding{State: inventory.Absent}
 }

@@ -14,7 +14,6 @@ package promote
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 
@@ -112,7 +111,7 @@ func find(ctx context.Context, c *registry.Client, s *Sources, t *plan.Target, h
 			if f.State == inventory.Absent && have.Digest(e.Digest) == inventory.Unknown {
 				var err error
 				if there, err = c.Has(ctx, t.Repository, string(e.Digest)); err != nil {
-					f = plan.Finding{State: inventory.Unknown, Err: errors.Join(f.Err, err)}
+					f = plan.Finding{State: inventory.Unknown, Err: fmt.Errorf("asking the destination: %w", err)}
 				}
 			}
 			mu.Lock()

@@ -100,6 +100,9 @@ func (s *snapshot) read(warn func(string)) error {
 			}
 		}
 	}
+	if len(repos) == 0 && repo.Path != "" {
+		warn(fmt.Sprintf("the catalog of %s names no repository at or below %s", s.root.Host, s.root))
+	}
 	s.client.ExpectReads(repos)
 	for _, r := range repos {
 		if r == repo {
