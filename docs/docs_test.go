@@ -1,0 +1,116 @@
+// Package docs_test holds the documentation against the code: what it names exists.
+package docs_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var (
+	codeRE       = regexp.MustCompile("(?ms)^```.*?^```|`[^`\n]+`") // blocks and spans
+	flagRE       = regexp.MustCompile(`--[a-z][a-z-]*`)
+	commandRE    = regexp.MustCompile("(?m)(?:^|`)(?:bin/)?cip ([a-z]+)")
+	identifierRE = regexp.MustCompile(`[a-z-]+(\.[A-Za-z]+)+\b`)
+	declaredRE   = regexp.MustCompile(`(?m)^(?:func (?:\([^)]*\) )?|type |var |const )(\w+)`)
+	pathRE       = regexp.MustCompile("`((?:cmd|docs|internal|manifests|pkg|test-e2e|tools)/[^` <*]*)")
+	linkRE       = regexp.MustCompile(`\]\(([^)#:]+)[^)]*\)`)
+)
+
+// read returns the texts of the files that match a pattern, by name.
+func read(t *testing.T, pattern string) map[string]string {
+	t.Helper()
+	names, err := filepath.Glob(pattern)
+	if err != nil || len(names) == 0 {
+		t.Fatalf("%s: no files: %v", pattern, err)
+	}
+	all := map[string]string{}
+	for _, name := range names {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[name] = string(raw)
+	}
+	return all
+}
+
+// pages returns the pages beside this test and the README.
+func pages(t *testing.T) map[string]string {
+	t.Helper()
+	all := read(t, "*.md")
+	all["../README.md"] = read(t, "../README.md")["../README.md"]
+	return all
+}
+
+func TestCommandsAndFlagsExist(t *testing.T) {
+	t.Parallel()
+	cip := filepath.Join(t.TempDir(), "cip")
+	run := func(name string, args ...string) string {
+		out, err := exec.Command(name, args...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+		}
+		return string(out)
+	}
+	run("go", "build", "-o", cip, "cip/cmd/cip")
+	help, known := run(cip, "--help"), map[string]bool{}
+	for _, command := range regexp.MustCompile(`(?m)^  ([a-z]+)  `).FindAllStringSubmatch(help, -1) {
+		known[command[1]] = true
+		help += run(cip, command[1], "--help")
+	}
+	for _, flag := range flagRE.FindAllString(help, -1) {
+		known[flag] = true
+	}
+	for page, text := range pages(t) {
+		for _, flag := range flagRE.FindAllString(text, -1) {
+			if !known[flag] {
+				t.Errorf("%s: there is no flag %s", page, flag)
+			}
+		}
+		for _, command := range commandRE.FindAllStringSubmatch(strings.Join(codeRE.FindAllString(text, -1), "\n"), -1) {
+			if !known[command[1]] {
+				t.Errorf("%s: there is no command cip %s", page, command[1])
+			}
+		}
+	}
+}
+
+func TestIdentifiersAndFilesExist(t *testing.T) {
+	t.Parallel()
+	packages := map[string]map[string]bool{}
+	for _, pattern := range []string{"../pkg/*/*.go", "../pkg/*/internal/*/*.go"} {
+		for file, text := range read(t, pattern) {
+			name := filepath.Base(filepath.Dir(file))
+			if packages[name] == nil {
+				packages[name] = map[string]bool{}
+			}
+			for _, d := range declaredRE.FindAllStringSubmatch(text, -1) {
+				packages[name][d[1]] = true
+			}
+		}
+	}
+	for page, text := range pages(t) {
+		for _, id := range identifierRE.FindAllString(strings.Join(codeRE.FindAllString(text, -1), "\n"), -1) {
+			parts := strings.Split(id, ".")
+			names, ours := packages[parts[0]]
+			for _, name := range parts[1:] {
+				if ours && parts[1] != "example" && !names[name] { // registry.example.com is a host
+					t.Errorf("%s: there is no %s", page, id)
+				}
+			}
+		}
+		for _, m := range append(pathRE.FindAllStringSubmatch(text, -1), linkRE.FindAllStringSubmatch(text, -1)...) {
+			dir := filepath.Dir(page)
+			if m[0][0] == '`' {
+				dir = ".."
+			}
+			if _, err := os.Stat(filepath.Join(dir, m[1])); err != nil {
+				t.Errorf("%s: there is no %s", page, m[1])
+			}
+		}
+	}
+}
