@@ -241,8 +241,9 @@ func (p *promotion) tellItems(items []plan.Item) {
 func (p *promotion) run(ctx context.Context) error {
 	wanted := plan.Desired(p.set, promote.ResolveTags(ctx, p.sources, plan.Unpinned(p.set)))
 	tell(p.log, wanted.Faults)
+	faults := p.set.Faults
 	if p.count > 0 {
-		wanted.Shard(p.index, p.count)
+		faults = wanted.Shard(p.index, p.count, faults)
 	}
 	p.progress.Start("reading repositories", len(wanted.Targets))
 	result := promote.Survey(ctx, p.client, p.sources, wanted, p.progress.Step)
@@ -257,9 +258,7 @@ func (p *promotion) run(ctx context.Context) error {
 		promote.SurveyReferrers(ctx, p.client, p.sources, wanted, result, p.progress.Step)
 		p.progress.Finish()
 	}
-	if p.index == 0 { // a fault that is no edge's is told by shard 0
-		result.Faults = append(append(result.Faults, p.set.Faults...), wanted.Faults...)
-	}
+	result.Faults = append(append(result.Faults, faults...), wanted.Faults...)
 	var estimate map[string]plan.Estimate
 	switch {
 	case p.isDry:

@@ -196,7 +196,7 @@ func TestShardsAreDisjointAndComplete(t *testing.T) {
 	seen := map[image.Repository]int{}
 	for i := range 3 {
 		w := plan.Desired(set, nil)
-		w.Shard(i, 3)
+		w.Shard(i, 3, nil)
 		if len(w.Targets) < 30 {
 			t.Errorf("shard %d has %d of 200", i, len(w.Targets))
 		}

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"fmt"
-	"hash/fnv"
 	"slices"
 
 	"cip/pkg/image"
@@ -69,16 +68,3 @@ func (s *Sites) Account(repo image.Repository) string { return s.accounts[repo] 
 
 // AbsentStatus returns the HTTP statuses that count as absent in a repository, besides 404.
 func (s *Sites) AbsentStatus(repo image.Repository) []int { return s.absent[repo] }
-
-// Shard keeps the index-th of count disjoint parts of what is wanted, told apart
-// by destination repository. Wishes for impossible repositories belong to part 0.
-func (w *Wanted) Shard(index, count int) {
-	w.Targets = slices.DeleteFunc(w.Targets, func(t *Target) bool {
-		h := fnv.New64a()
-		h.Write([]byte(t.Repository.String()))
-		return h.Sum64()%uint64(count) != uint64(index)
-	})
-	if index != 0 {
-		w.Invalid = nil
-	}
-}

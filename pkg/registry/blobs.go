@@ -143,7 +143,7 @@ type Session struct {
 // if it did.
 func (c *Client) Mount(ctx context.Context, repo, from image.Repository, digest string) (*Session, error) {
 	r := &wire.Request{
-		Method: http.MethodPost, Repo: repo, Path: repo.Path + "/blobs/uploads/", Access: wire.Push, From: from,
+		Method: http.MethodPost, Repo: repo, Path: repo.Path + "/blobs/uploads/", Access: wire.Push, From: from, Grace: true,
 		Query: url.Values{"mount": {digest}, "from": {from.Path}},
 	}
 	resp, err := c.wire.Do(ctx, r)
@@ -170,7 +170,7 @@ func (c *Client) Mount(ctx context.Context, repo, from image.Repository, digest 
 
 // Upload opens an upload session.
 func (c *Client) Upload(ctx context.Context, repo image.Repository) (*Session, error) {
-	r := &wire.Request{Method: http.MethodPost, Repo: repo, Path: repo.Path + "/blobs/uploads/", Access: wire.Push}
+	r := &wire.Request{Method: http.MethodPost, Repo: repo, Path: repo.Path + "/blobs/uploads/", Access: wire.Push, Grace: true}
 	resp, err := c.do(ctx, r, http.StatusAccepted)
 	if err != nil {
 		return nil, err

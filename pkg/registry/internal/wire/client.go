@@ -159,9 +159,16 @@ func reachOf(ip net.IP) reach {
 
 // send sends one request in a slot. The slot is given back when the answer's body is closed.
 func (t *Transport) send(req *http.Request, slot *pace.Slot, r *Request) (*http.Response, error) {
-	ctx, cancel := context.WithCancelCause(req.Context())
+	parent := req.Context()
+	if r.Grace {
+		parent = context.WithoutCancel(parent)
+	}
+	ctx, cancel := context.WithCancelCause(parent)
 	watch := newWatch(cancel)
 	watch.reset(headTimeout)
+	if r.Grace {
+		defer context.AfterFunc(req.Context(), func() { watch.reset(graceTime) })()
+	}
 	if r.Blob && req.Body != nil {
 		req.Body = &watchedBody{ReadCloser: req.Body, watch: watch, then: commitTimeout}
 		watch.reset(stallTimeout)

@@ -45,6 +45,7 @@ const (
 	mostThrottled  = 15               // of a request that the host puts off: it is alive, so patience pays
 	mostTooLong    = 2                // of one put off for longer than is waited: a quota that is used up
 	headTimeout    = 30 * time.Second // for the head of an answer, after the request is sent
+	graceTime      = 3 * time.Second  // for the answer to a request that opens something, after an interrupt
 	stallTimeout   = 60 * time.Second // for a body that makes no progress, either way
 	commitTimeout  = 5 * time.Minute  // for the answer to an upload: the host hashes what it got
 	downAfter      = 3                // requests in a row that no try reached: then one try each
@@ -84,6 +85,7 @@ type Request struct {
 	Body   func() (io.ReadCloser, error) // may be called again for another try; nil: none
 	Length int64                         // of Body, in bytes
 	Blob   bool                          // Body or the answer's body is a blob: only stalling ends it
+	Grace  bool                          // wait a little for the answer even after ctx ends: it names what is to be cleaned up
 	Once   bool                          // do not repeat the request when a try may have reached the host
 }
 
@@ -163,7 +165,7 @@ func (t *Transport) tries(ctx context.Context, h *host, r *Request, try func(con
 		case v == renewed:
 			discard(resp)
 			continue
-		case ctx.Err() != nil:
+		case ctx.Err() != nil && !(r.Grace && err == nil):
 			if resp != nil {
 				discard(resp)
 			}

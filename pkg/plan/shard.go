@@ -1,0 +1,52 @@
+package plan
+
+import (
+	"hash/fnv"
+	"slices"
+
+	"cip/pkg/manifest"
+)
+
+// Shard keeps the index-th of count disjoint parts of what is wanted, told apart
+// by destination repository. Wishes for impossible repositories belong to part 0.
+// A fault is kept by the parts that hold an edge of it, one of no edge by part 0;
+// so it is with the manifests' own faults, which are returned.
+func (w *Wanted) Shard(index, count int, faults []manifest.Fault) []manifest.Fault {
+	all := reasons(w.Targets)
+	w.Targets = slices.DeleteFunc(w.Targets, func(t *Target) bool {
+		h := fnv.New64a()
+		h.Write([]byte(t.Repository.String()))
+		return h.Sum64()%uint64(count) != uint64(index)
+	})
+	own := reasons(w.Targets)
+	if index != 0 {
+		w.Invalid = nil
+	}
+	elsewhere := func(f manifest.Fault) bool {
+		if !among(f, all) {
+			return index != 0
+		}
+		return !among(f, own)
+	}
+	w.Faults = slices.DeleteFunc(w.Faults, elsewhere)
+	return slices.DeleteFunc(slices.Clone(faults), elsewhere)
+}
+
+// reasons returns why wishes of the targets are refused.
+func reasons(targets []*Target) map[string]struct{} {
+	out := map[string]struct{}{}
+	for _, t := range targets {
+		for _, r := range t.Want.Refused {
+			out[r.Reason] = struct{}{}
+		}
+	}
+	return out
+}
+
+// among reports whether a fault is one of the reasons: with its place where it
+// concerns one entry, without where it concerns several.
+func among(f manifest.Fault, reasons map[string]struct{}) bool {
+	_, one := reasons[f.String()]
+	_, several := reasons[f.Message]
+	return one || several
+}
