@@ -78,7 +78,9 @@ func (t tagging) look(ctx context.Context, tag string, previous image.Digest) (r
 
 // write puts tags: several in one request where the registry does that, else one by one.
 func (t tagging) write(ctx context.Context, tags []string, results map[string]result) {
-	if len(tags) > 1 && t.e.client.MultiTag(t.u.dst.Host) {
+	can, tried := t.e.client.MultiTag(t.u.dst.Host)
+	// Finding out costs a PUT by digest if the answer is no: a copy has one to spend.
+	if len(tags) > 1 && (can || !tried && !t.u.copied.IsZero()) {
 		for chunk := range slices.Chunk(tags, tagsPerPut) {
 			done := t.several(ctx, chunk)
 			for _, tag := range done {

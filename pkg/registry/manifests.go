@@ -198,13 +198,13 @@ func (c *Client) Put(ctx context.Context, repo image.Repository, ref string, m *
 	return out, nil
 }
 
-// MultiTag reports whether several tags in one Put are worth asking a host for: it
-// has not been seen to ignore them.
-func (c *Client) MultiTag(host string) bool {
+// MultiTag returns whether a host sets several tags in one Put, and whether it has
+// been tried at all.
+func (c *Client) MultiTag(host string) (can, tried bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	can, tried := c.multiTag[host]
-	return can || !tried
+	can, tried = c.multiTag[host]
+	return can, tried
 }
 
 // SetMultiTag records whether a host sets several tags in one Put.
