@@ -213,6 +213,7 @@ type login struct {
 	set     *tokenSet // the token that the last try carried
 	value   string
 	basic   auth.Credential
+	asked   bool // the host had asked for credentials before the last try
 	renewed int  // times that what it carries was renewed
 	alone   bool // use a token for this request's scopes only
 }
@@ -221,6 +222,7 @@ type login struct {
 func (l *login) sign(ctx context.Context, req *http.Request) error {
 	l.set, l.value, l.basic = nil, "", auth.Credential{}
 	ch, ok := l.host.challenge()
+	l.asked = ok
 	if !ok || req.URL.Host != l.host.addr {
 		return nil
 	}
@@ -280,8 +282,8 @@ func (l *login) judge(resp *http.Response) verdict {
 		}
 		l.host.transport.options.Credentials.Forget(l.host.principal(l.request.Repo), l.basic)
 	default:
-		if _, ok := l.host.challenge(); !ok {
-			return again
+		if _, ok := l.host.challenge(); !ok || l.asked {
+			return again // there is nothing to present
 		}
 	}
 	return renewed
