@@ -97,11 +97,10 @@ func (r *spoolReader) Read(p []byte) (int, error) {
 	for r.at == s.n && !s.done && !r.closed {
 		s.more.Wait()
 	}
-	n, done, err := s.n, s.done, s.err
-	buf := s.buf
+	n, done, closed, err, buf := s.n, s.done, r.closed, s.err, s.buf
 	s.mu.Unlock()
 	switch {
-	case r.closed:
+	case closed:
 		return 0, errClosed
 	case err != nil:
 		return 0, err

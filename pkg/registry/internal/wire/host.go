@@ -2,7 +2,6 @@ package wire
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/http"
 	"slices"
@@ -108,44 +107,71 @@ func (h *host) schemes() []string {
 	return []string{"http", "https"}
 }
 
-// ping asks GET /v2/ once, with the first scheme the host understands.
+// ping asks GET /v2/, with the first scheme the host understands.
 func (h *host) ping(ctx context.Context) error {
 	schemes := h.schemes()
-	for i, scheme := range schemes {
-		h.scheme = scheme
-		r := &Request{Method: http.MethodGet, Repo: image.Repository{Host: h.name}}
-		last := i == len(schemes)-1
-		resp, err := h.transport.tries(ctx, h, r, func(ctx context.Context) (*http.Response, verdict, error) {
-			req, err := r.build(ctx, h, h.transport.options.UserAgent)
-			if err != nil {
-				return nil, final, err
-			}
-			slot, err := h.pace.Acquire(ctx)
-			if err != nil {
-				return nil, final, err
-			}
-			resp, err := h.transport.send(req, slot, r)
-			if err != nil && !last && !unsent(err) {
-				return nil, final, err // it may want TLS: no need to insist
-			}
-			return resp, again, err
-		})
-		if err != nil {
-			if !last && ctx.Err() == nil && !unsent(err) {
-				continue
-			}
-			return err
+	if len(schemes) > 1 {
+		found, resp := h.probe(ctx, schemes)
+		if resp != nil {
+			h.pinged(resp)
+			return nil
 		}
-		if !last && resp.StatusCode == http.StatusBadRequest {
-			discard(resp) // how servers with TLS answer a plain request
-			continue
-		}
-		h.challenges = auth.ParseChallenges(resp.Header)
-		h.insecure(h.challenges)
-		discard(resp)
-		return nil
+		schemes = []string{found}
 	}
-	return errors.New("unreachable")
+	h.scheme = schemes[0]
+	r := &Request{Method: http.MethodGet, Repo: image.Repository{Host: h.name}}
+	resp, err := h.transport.tries(ctx, h, r, func(ctx context.Context) (*http.Response, verdict, error) {
+		resp, err := h.pingOnce(ctx, r)
+		return resp, again, err
+	})
+	if err != nil {
+		return err
+	}
+	h.pinged(resp)
+	return nil
+}
+
+// probe finds out with one try of each which scheme a host understands, and returns
+// the answer that told. If none did, the first scheme is as good as any.
+func (h *host) probe(ctx context.Context, schemes []string) (scheme string, answer *http.Response) {
+	for _, scheme := range schemes {
+		h.scheme = scheme
+		resp, err := h.pingOnce(ctx, &Request{Method: http.MethodGet, Repo: image.Repository{Host: h.name}})
+		switch {
+		case err != nil && (unsent(err) || ctx.Err() != nil):
+			return schemes[0], nil // it does not listen: the scheme is not what is wrong
+		case err != nil:
+		case scheme == "http" && resp.StatusCode == http.StatusBadRequest: // how servers with TLS answer a plain request
+			discard(resp)
+			return "https", nil
+		case retryStatus(resp.StatusCode):
+			discard(resp)
+			return scheme, nil
+		default:
+			return scheme, resp
+		}
+	}
+	return schemes[0], nil
+}
+
+// pingOnce sends one ping.
+func (h *host) pingOnce(ctx context.Context, r *Request) (*http.Response, error) {
+	req, err := r.build(ctx, h, h.transport.options.UserAgent)
+	if err != nil {
+		return nil, err
+	}
+	slot, err := h.pace.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return h.transport.send(req, slot, r)
+}
+
+// pinged takes in the answer to a ping.
+func (h *host) pinged(resp *http.Response) {
+	h.challenges = auth.ParseChallenges(resp.Header)
+	h.insecure(h.challenges)
+	discard(resp)
 }
 
 // insecure marks challenges of a host without TLS, which may name a realm without TLS.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"cip/pkg/image"
@@ -19,6 +20,9 @@ const maxScopes = 50
 // earlyRenewal is how long before its end a token is renewed, at most a tenth of its life.
 const earlyRenewal = 15 * time.Second
 
+// mostEnded bounds how often one request finds its token run out.
+const mostEnded = 10
+
 // tokenSet is one token: what it covers and its current value.
 type tokenSet struct {
 	host      *host
@@ -26,10 +30,13 @@ type tokenSet struct {
 	repo      image.Repository // any repository of the principal
 	scopes    []string
 
-	turn  chan struct{} // held by whoever exchanges
+	turn chan struct{} // held by whoever exchanges
+	no   error         // the realm refused the scopes; belongs to whoever holds turn
+
+	mu    sync.Mutex // never held while waiting: who drops a token holds up a slot of the host
 	token auth.Token
 	renew time.Time
-	no    error // the realm refused the scopes
+	good  string // the value that the host accepted last
 }
 
 // Grant is the access that requests to come will need.
@@ -139,8 +146,8 @@ func (s *tokenSet) value(ctx context.Context, ch auth.Challenge) (string, error)
 	case <-ctx.Done():
 		return "", ctx.Err()
 	}
-	if s.token.Value != "" && time.Now().Before(s.renew) {
-		return s.token.Value, nil
+	if token, ok := s.current(); ok {
+		return token, nil
 	}
 	if err := s.host.refusal(s.principal); err != nil {
 		return "", err
@@ -166,14 +173,37 @@ func (s *tokenSet) value(ctx context.Context, ch auth.Challenge) (string, error)
 		return "", err
 	}
 	life := time.Until(token.Expires)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.token, s.renew = token, token.Expires.Add(-min(earlyRenewal, life/10))
 	return token.Value, nil
 }
 
+// current returns the token, if it is good for a while.
+func (s *tokenSet) current() (string, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.token.Value, s.token.Value != "" && time.Now().Before(s.renew)
+}
+
+// accepted records that the host took a token.
+func (s *tokenSet) accepted(value string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.good = value
+}
+
+// ended reports whether a refused token was accepted before: it has run out.
+func (s *tokenSet) ended(value string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.good == value
+}
+
 // drop forgets a token that was refused, unless it has been renewed since.
 func (s *tokenSet) drop(value string) {
-	s.turn <- struct{}{}
-	defer func() { <-s.turn }()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.token.Value == value {
 		s.token = auth.Token{}
 	}
@@ -214,6 +244,7 @@ type login struct {
 	value   string
 	basic   auth.Credential
 	asked   bool // the host had asked for credentials before the last try
+	ended   int  // times that a token had run out
 	renewed int  // times that what it carries was renewed
 	alone   bool // use a token for this request's scopes only
 }
@@ -261,14 +292,20 @@ func (l *login) judge(resp *http.Response) verdict {
 		l.alone = true // the host may have read one scope of many
 		return renewed
 	case resp.StatusCode != http.StatusUnauthorized:
+		if l.set != nil {
+			l.set.accepted(l.value)
+		}
 		if l.alone && l.set != nil && resp.StatusCode != http.StatusForbidden {
 			l.host.setSingle()
 		}
 		return again
+	case l.set != nil && l.set.ended(l.value) && l.ended < mostEnded:
+		l.ended++ // it has run out, or others have used it up: no sign against the credentials
 	case l.renewed >= 2:
 		return again
+	default:
+		l.renewed++
 	}
-	l.renewed++
 	l.host.learn(resp)
 	switch {
 	case l.set != nil:
