@@ -80,6 +80,10 @@ func (r *reader) merged(n *yaml.Node, what string, depth int) ([]field, bool) {
 			r.wrong(m.Content[i], "a key", "text")
 			continue
 		}
+		if key.Tag == "!!merge" && len(merges) > 0 {
+			r.fault(Broken, m.Content[i], "duplicate key %q: several mappings are merged as a list", key.Value)
+			continue
+		}
 		if key.Tag == "!!merge" {
 			merges = append(merges, value)
 			continue

@@ -1,7 +1,6 @@
 package manifest
 
 import (
-	"errors"
 	"io/fs"
 	"path"
 	"sync"
@@ -66,6 +65,9 @@ func Thin(fsys fs.FS, display string) *Set {
 	if hasImages && hasManifests {
 		t.orphans()
 	}
+	if t.names(".", manifestName) {
+		t.fault(Broken, manifestName, "misplaced: a promoter-manifest belongs in manifests/<name>/")
+	}
 	set.Faults = append(set.Faults, t.faults...)
 	set.Digest = digest(files)
 	return set
@@ -117,8 +119,7 @@ func (t *thin) pairs(hasImages bool) []pair {
 func (t *thin) pair(d string, hasImages bool) pair {
 	dir := manifestsDir + "/" + d
 	name := dir + "/" + manifestName
-	info, err := fs.Stat(t.fsys, name)
-	if err == nil && !info.Mode().IsRegular() || errors.Is(err, fs.ErrNotExist) {
+	if !t.names(dir, manifestName) {
 		// The Kubernetes promoter passes such a directory over, and real trees hold some.
 		s := &source{reader: reader{file: t.call(dir)}}
 		s.whole(Warning, "no %s in it: nothing of it is promoted", manifestName)

@@ -136,13 +136,22 @@ func TestThinRules(t *testing.T) {
 			map[string]string{
 				"manifests/d/promoter-manifest.yaml": twoRegistries, "images/d/images.yaml": imageA,
 				"manifests/e/OWNERS": "", "images/e/images.yaml": "{", "images/f/images.yaml": "{", "images/g/OWNERS": "",
-				"manifests/h/promoter-manifest.yaml/x": "", "images/h/images.yaml": "{",
 			},
 			[]string{"manifests/d/promoter-manifest.yaml a"}, []string{
 				"warning manifests/e: no promoter-manifest.yaml in it: nothing of it is promoted",
-				"warning manifests/h: no promoter-manifest.yaml in it: nothing of it is promoted",
 				"warning images/f/images.yaml: not read: there is no manifests/f/promoter-manifest.yaml",
 				"warning images/g: not read: there is no manifests/g/promoter-manifest.yaml",
+			},
+		},
+		{
+			"what is called promoter-manifest.yaml and is none stops everything",
+			map[string]string{
+				"manifests/d/promoter-manifest.yaml": twoRegistries, "images/d/images.yaml": imageA,
+				"manifests/h/promoter-manifest.yaml/x": "", "images/h/images.yaml": "[]", "promoter-manifest.yaml": "",
+			},
+			[]string{"manifests/d/promoter-manifest.yaml a"}, []string{
+				"broken manifests/h/promoter-manifest.yaml: is a directory, want a file",
+				"broken promoter-manifest.yaml: misplaced: a promoter-manifest belongs in manifests/<name>/",
 			},
 		},
 		{

@@ -3,6 +3,7 @@ package manifest
 import (
 	"fmt"
 	"io/fs"
+	"slices"
 )
 
 // subdirs returns the names of the directories in dir, links to directories among them.
@@ -18,6 +19,15 @@ func (t *thin) subdirs(dir string) []string {
 		}
 	}
 	return names
+}
+
+// names reports whether dir has an entry called name, be it a link to nothing.
+func (t *thin) names(dir, name string) bool {
+	entries, err := fs.ReadDir(t.fsys, dir)
+	if err != nil {
+		return true // reading it tells
+	}
+	return slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == name })
 }
 
 // leadsToDir reports whether name is a directory or a link to one.
