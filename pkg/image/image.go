@@ -218,9 +218,12 @@ func Loopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// clip bounds foreign text in an error message, in bytes.
+// clip bounds foreign text in an error message, in bytes, and leaves out what may be a password.
 func clip(s string) string {
 	const most = 140
+	if user, host, ok := strings.Cut(s, "@"); ok && strings.Contains(user, ":") && !strings.Contains(user, "/") {
+		s = "…@" + host
+	}
 	if len(s) <= most {
 		return s
 	}

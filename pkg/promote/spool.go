@@ -2,6 +2,7 @@ package promote
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"sync"
@@ -32,8 +33,11 @@ func newSpool(size int64) (*spool, error) {
 		return s, nil
 	}
 	f, err := tempFile()
+	if err != nil {
+		return nil, fmt.Errorf("making room for a blob on disk (TMPDIR says where): %w", err)
+	}
 	s.file = f
-	return s, err
+	return s, nil
 }
 
 // Write appends to the spool. It belongs to the one writer.

@@ -26,6 +26,9 @@ func (c *Client) HasBlob(ctx context.Context, repo image.Repository, digest stri
 	if err == nil {
 		resp.Body.Close()
 	}
+	if e := (*Error)(nil); errors.As(err, &e) && e.Status == http.StatusMethodNotAllowed {
+		return inventory.Absent, nil // it does not tell; sending the blob again is harmless
+	}
 	return state(err)
 }
 
@@ -180,6 +183,9 @@ func (c *Client) Upload(ctx context.Context, repo image.Repository) (*Session, e
 
 func (c *Client) session(repo image.Repository, resp *http.Response) (*Session, error) {
 	defer resp.Body.Close()
+	if resp.Header.Get("Location") == "" {
+		return nil, errors.New("the registry opened an upload and does not say where")
+	}
 	at, err := wire.Resolve(resp.Request.URL, resp.Header.Get("Location"))
 	if err != nil {
 		return nil, err

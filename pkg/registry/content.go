@@ -17,6 +17,10 @@ const (
 	typeDockerList     = "application/vnd.docker.distribution.manifest.list.v2+json"
 )
 
+// maxSize is the size of the largest thing a manifest may name, in bytes: a pebibyte
+// is more than any registry takes, and sums of it do not overflow.
+const maxSize = 1 << 50
+
 // MaxChildren is how many descriptors one manifest may hold.
 const MaxChildren = 4096
 
@@ -87,7 +91,13 @@ func (m *Manifest) Parse() (*Content, error) {
 		c.Blobs = append(c.Blobs, *doc.Config)
 	}
 	c.Blobs = append(append(c.Blobs, doc.Layers...), doc.Blobs...)
-	c.Children = doc.Manifests
+	for _, d := range doc.Manifests { // build caches are indexes of layers
+		if isManifest(d.MediaType) {
+			c.Children = append(c.Children, d)
+		} else {
+			c.Blobs = append(c.Blobs, d)
+		}
+	}
 	if n := len(c.Blobs) + len(c.Children); n > MaxChildren {
 		return nil, fmt.Errorf("parsing the manifest: it names %d things, more than %d are refused", n, MaxChildren)
 	}
@@ -106,6 +116,12 @@ func (m *Manifest) Parse() (*Content, error) {
 	return c, nil
 }
 
+// isManifest reports whether what a descriptor points to is a manifest: types that
+// cip does not know are taken by their name.
+func isManifest(mediaType string) bool {
+	return mediaType == "" || strings.Contains(mediaType, "manifest") || strings.Contains(mediaType, "index")
+}
+
 // distinct checks descriptors and keeps each digest once, the one that is not foreign first.
 func distinct(all []Descriptor) ([]Descriptor, error) {
 	at := make(map[string]int, len(all))
@@ -114,7 +130,7 @@ func distinct(all []Descriptor) ([]Descriptor, error) {
 		if !descriptorDigest.MatchString(d.Digest) {
 			return nil, fmt.Errorf("parsing the manifest: bad digest %.160q", d.Digest)
 		}
-		if d.Size < 0 {
+		if d.Size < 0 || d.Size > maxSize {
 			return nil, fmt.Errorf("parsing the manifest: %s has size %d", d.Digest, d.Size)
 		}
 		i, ok := at[d.Digest]

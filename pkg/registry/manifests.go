@@ -179,7 +179,7 @@ func (c *Client) Put(ctx context.Context, repo image.Repository, ref string, m *
 	r := &wire.Request{
 		Method: http.MethodPut, Repo: repo, Path: repo.Path + "/manifests/" + ref, Access: wire.Push,
 		Header: http.Header{"Content-Type": {m.MediaType}},
-		Body:   BytesBody(m.Raw), Length: int64(len(m.Raw)),
+		Body:   BytesBody(m.Raw), Length: int64(len(m.Raw)), Grace: true,
 	}
 	if len(tags) > 0 {
 		r.Query = map[string][]string{"tag": tags}

@@ -83,7 +83,7 @@ func (s *snapshot) read(warn func(string)) error {
 	names, err := s.client.catalog(s.ctx, s.root.Host)
 	if errors.Is(err, errNoCatalog) {
 		if self == nil {
-			return errors.Join(errNoCatalog, missing)
+			return fmt.Errorf("%w, and %s is %w", errNoCatalog, repo, missing)
 		}
 		warn(fmt.Sprintf("%s has no catalog: %s is read as one repository", s.root.Host, repo))
 		s.one(repo, self)

@@ -11,6 +11,7 @@ package wire
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -85,7 +86,7 @@ type Request struct {
 	Body   func() (io.ReadCloser, error) // may be called again for another try; nil: none
 	Length int64                         // of Body, in bytes
 	Blob   bool                          // Body or the answer's body is a blob: only stalling ends it
-	Grace  bool                          // wait a little for the answer even after ctx ends: it names what is to be cleaned up
+	Grace  bool                          // wait a little for the answer even after ctx ends: it tells what is done, or to be cleaned up
 	Once   bool                          // do not repeat the request when a try may have reached the host
 }
 
@@ -165,6 +166,8 @@ func (t *Transport) tries(ctx context.Context, h *host, r *Request, try func(con
 		case v == renewed:
 			discard(resp)
 			continue
+		case ctx.Err() != nil && r.Grace && err != nil && v == again:
+			return nil, fmt.Errorf("interrupted before the host answered: it may have been done (%w)", clean(err))
 		case ctx.Err() != nil && !(r.Grace && err == nil):
 			if resp != nil {
 				discard(resp)
