@@ -149,7 +149,12 @@ func (r *relations) list(ctx context.Context, repo image.Repository, digest stri
 	return r.client.Referrers(ctx, repo, digest, func(tag string) bool { _, ok := tags[tag]; return ok })
 }
 
-// tags returns the tags of a repository, read once a run.
+// attachedTag reports whether a tag may list or be a referrer of a digest.
+func attachedTag(tag string) bool {
+	return strings.HasPrefix(tag, "sha256-") || strings.HasPrefix(tag, "sha512-")
+}
+
+// tags returns the tags of a repository that hold referrers, read once a run.
 func (r *relations) tags(ctx context.Context, repo image.Repository) (map[string]image.Digest, error) {
 	r.mu.Lock()
 	l := r.lists[repo]
@@ -160,7 +165,7 @@ func (r *relations) tags(ctx context.Context, repo image.Repository) (map[string
 	r.mu.Unlock()
 	l.once.Do(func() {
 		l.tags = map[string]image.Digest{}
-		list, err := r.client.List(ctx, repo)
+		list, err := r.client.List(ctx, repo, attachedTag)
 		if errors.Is(err, registry.ErrNotFound) {
 			return
 		}

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,17 +18,19 @@ import (
 )
 
 const (
-	maxPage  = 64 << 20 // bytes of one page of a listing
+	maxPage  = 32 << 20 // bytes of one page of a listing
 	maxPages = 20_000
-	maxNames = 5_000_000 // tags of a repository, or repositories of a registry
+	maxNames = 2_000_000 // tags of a repository, or repositories of a registry
 )
 
 // Listing is what a registry says a repository holds.
 type Listing struct {
-	Tags     []string                // without Google's extension
-	Digests  map[image.Digest]Listed // with Google's extension: everything there is
+	Tags     []string                // without Google's extension; with it, those that no sha256 digest carries
+	Digests  map[image.Digest]Listed // with Google's extension: every sha256 digest there is
 	Children []string                // with Google's extension: repositories directly below
 	Extended bool                    // the registry speaks Google's extension
+
+	loose map[string]struct{} // tags, while the listing is read
 }
 
 // Listed is one manifest in a Google listing.
@@ -35,60 +39,125 @@ type Listed struct {
 	Tags      []string `json:"tag"`
 }
 
-// page is one page of a tag list, with Google's extension.
-type page struct {
-	Tags     []string          `json:"tags"`
-	Child    []string          `json:"child"`
-	Manifest map[string]Listed `json:"manifest"`
-}
-
-// List reads the tag list of a repository, all pages. Names that cannot be tags are left out.
-func (c *Client) List(ctx context.Context, repo image.Repository) (*Listing, error) {
+// List reads the tag list of a repository, all pages. Names that cannot be tags are
+// left out, and those that keep does not want: what is remembered is for the caller
+// to bound. A nil keep wants all.
+func (c *Client) List(ctx context.Context, repo image.Repository, keep func(tag string) bool) (*Listing, error) {
 	out := &Listing{}
 	size := 1000 // what every registry should bear; Quay once bore 100 only
 	if googleHost(repo.Host) {
 		size = 10000
 	}
-	err := c.pages(ctx, repo, wire.Pull, repo.Path+"/tags/list", size, func(body io.Reader) (int, error) {
-		var p page
-		raw := json.NewDecoder(body)
-		if err := raw.Decode(&p); err != nil {
-			return 0, fmt.Errorf("parsing the tag list: %w", err)
+	wanted := func(tag string) bool { return image.CheckTag(tag) == nil && (keep == nil || keep(tag)) }
+	err := c.pages(ctx, repo, wire.Pull, repo.Path+"/tags/list", size, func(body io.Reader) (func() int, error) {
+		p := &page{keep: wanted}
+		if err := p.read(body); err != nil {
+			return nil, fmt.Errorf("parsing the tag list: %w", err)
 		}
-		out.add(&p)
-		return len(p.Tags) + len(p.Manifest), nil
+		return func() int { return out.add(p) }, nil
 	})
+	if out.Extended { // tags of digests that are no sha256 are taken all the same
+		for _, m := range out.Digests {
+			for _, t := range m.Tags {
+				delete(out.loose, t)
+			}
+		}
+		out.Tags = slices.Sorted(maps.Keys(out.loose))
+		out.loose = nil
+	}
 	return out, err
 }
 
-func (l *Listing) add(p *page) {
-	if p.Manifest == nil && p.Child == nil {
-		for _, t := range p.Tags {
-			if image.CheckTag(t) == nil {
-				l.Tags = append(l.Tags, t)
-			}
-		}
-		return
+func (l *Listing) add(p *page) int {
+	if !p.extended {
+		l.Tags = append(l.Tags, p.tags...)
+		return p.names
 	}
 	l.Extended = true
 	if l.Digests == nil {
-		l.Digests = make(map[image.Digest]Listed, len(p.Manifest))
+		l.Digests, l.loose = make(map[image.Digest]Listed, len(p.manifests)), map[string]struct{}{}
 	}
-	for name, m := range p.Manifest {
-		d, err := image.ParseDigest(name)
-		if err != nil {
-			continue
-		}
-		tags := m.Tags[:0]
-		for _, t := range m.Tags {
-			if image.CheckTag(t) == nil {
-				tags = append(tags, t)
-			}
-		}
+	for _, t := range p.tags {
+		l.loose[t] = struct{}{}
+	}
+	for d, m := range p.manifests {
 		have := l.Digests[d]
-		l.Digests[d] = Listed{MediaType: m.MediaType, Tags: append(have.Tags, tags...)}
+		l.Digests[d] = Listed{MediaType: m.MediaType, Tags: append(have.Tags, m.Tags...)}
 	}
-	l.Children = append(l.Children, p.Child...)
+	l.Children = append(l.Children, p.children...)
+	return p.names
+}
+
+// page is one page of a tag list.
+type page struct {
+	keep      func(string) bool
+	names     int // entries, kept or not
+	tags      []string
+	children  []string
+	manifests map[image.Digest]Listed
+	extended  bool
+}
+
+// read parses a page as it comes: of a hostile one no more is held than is kept.
+func (p *page) read(body io.Reader) error {
+	known := false
+	err := object(body, func(key string, dec *json.Decoder) error {
+		switch key {
+		case "tags":
+			known = true
+			return p.list(dec, func(tag string) {
+				if p.keep(tag) {
+					p.tags = append(p.tags, tag)
+				}
+			})
+		case "child":
+			known, p.extended = true, true
+			return p.list(dec, func(child string) { p.children = append(p.children, child) })
+		case "manifest":
+			known, p.extended = true, true
+			return p.manifest(dec)
+		}
+		return skip(dec)
+	})
+	if err == nil && !known {
+		return errors.New("it names no tags")
+	}
+	return err
+}
+
+func (p *page) list(dec *json.Decoder, take func(string)) error {
+	return elements(dec, '[', func() error {
+		var name *string
+		if err := dec.Decode(&name); err != nil {
+			return err
+		}
+		p.names++
+		if name != nil {
+			take(*name)
+		}
+		return nil
+	})
+}
+
+func (p *page) manifest(dec *json.Decoder) error {
+	p.manifests = map[image.Digest]Listed{}
+	return elements(dec, '{', func() error {
+		key, err := dec.Token()
+		if err != nil {
+			return err
+		}
+		var m Listed
+		if err := dec.Decode(&m); err != nil {
+			return err
+		}
+		p.names++
+		name, _ := key.(string)
+		if d, err := image.ParseDigest(name); err == nil {
+			m.Tags = slices.DeleteFunc(m.Tags, func(t string) bool { return !p.keep(t) })
+			p.manifests[d] = m
+		}
+		return nil
+	})
 }
 
 // googleHost reports whether a host is known to speak Google's listing.
@@ -96,21 +165,20 @@ func googleHost(host string) bool {
 	return host == "gcr.io" || strings.HasSuffix(host, ".gcr.io") || strings.HasSuffix(host, "-docker.pkg.dev")
 }
 
-// pages reads a paged listing and hands each page to take, which returns how many
-// names it held. Pages that repeat, come empty for ever or hold too much end in an error.
-func (c *Client) pages(ctx context.Context, repo image.Repository, access wire.Access, path string, size int, take func(io.Reader) (int, error)) error {
+// pages reads a paged listing. decode parses a page and returns what takes it in,
+// which returns how many names it held. A page that breaks off is read again. Pages
+// that repeat, come empty for ever or hold too much end in an error.
+func (c *Client) pages(ctx context.Context, repo image.Repository, access wire.Access, path string, size int, decode func(io.Reader) (func() int, error)) error {
 	var next *url.URL
 	seen := map[string]struct{}{}
 	for n, names, empty := 0, 0, 0; ; n++ {
 		if n == maxPages {
 			return fmt.Errorf("reading a listing: more than %d pages", maxPages)
 		}
-		resp, err := c.page(ctx, repo, access, path, size, next)
-		if err != nil {
-			return err
+		got, after, err := c.onePage(ctx, repo, access, path, size, next, decode)
+		if err != nil && n > 0 {
+			return fmt.Errorf("reading a listing, page %d: %s", n+1, err.Error()) // not absent, whatever it says: there was a first page
 		}
-		got, err := take(io.LimitReader(resp.Body, maxPage))
-		resp.Body.Close()
 		if err != nil {
 			return err
 		}
@@ -120,21 +188,58 @@ func (c *Client) pages(ctx context.Context, repo image.Repository, access wire.A
 		if empty++; got > 0 {
 			empty = 0
 		}
-		link := nextLink(resp.Header.Values("Link"))
-		if link == "" {
+		if after == nil {
 			return nil
 		}
-		if next, err = wire.Resolve(resp.Request.URL, link); err != nil {
-			return err
-		}
-		if next.Host != resp.Request.URL.Host {
-			return fmt.Errorf("reading a listing: its next page is on another host")
-		}
-		if _, again := seen[next.RequestURI()]; again || empty == 3 {
+		if _, again := seen[after.RequestURI()]; again || empty == 3 {
 			return errors.New("reading a listing: its pages have no end")
 		}
-		seen[next.RequestURI()] = struct{}{}
+		seen[after.RequestURI()] = struct{}{}
+		next = after
 	}
+}
+
+// onePage reads one page, again if it breaks off, and returns how many names it held and where the next one is.
+func (c *Client) onePage(ctx context.Context, repo image.Repository, access wire.Access, path string, size int, at *url.URL, decode func(io.Reader) (func() int, error)) (names int, next *url.URL, err error) {
+	for try := 1; ; try++ {
+		resp, err := c.page(ctx, repo, access, path, size, at)
+		if err != nil {
+			return 0, nil, err
+		}
+		body := &trackedBody{Reader: io.LimitReader(resp.Body, maxPage)}
+		take, err := decode(body)
+		resp.Body.Close()
+		if body.broken != nil && try < bodyTries && ctx.Err() == nil {
+			continue
+		}
+		if err != nil {
+			return 0, nil, err
+		}
+		if link := nextLink(resp.Header.Values("Link")); link != "" {
+			if next, err = wire.Resolve(resp.Request.URL, link); err != nil {
+				return 0, nil, err
+			}
+			if next.Host != resp.Request.URL.Host {
+				return 0, nil, errors.New("reading a listing: its next page is on another host")
+			}
+		}
+		return take(), next, nil
+	}
+}
+
+// trackedBody remembers that its body broke off.
+type trackedBody struct {
+	io.Reader
+	broken error
+}
+
+// Read reads on.
+func (b *trackedBody) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		b.broken = err
+	}
+	return n, err
 }
 
 // page asks for one page: the first with a page size, unless the registry refuses that size.

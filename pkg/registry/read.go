@@ -23,7 +23,13 @@ const readAhead = 64
 // says that there are no tags; only digests wanted without tags are then asked for.
 func (c *Client) Read(ctx context.Context, repo image.Repository, wanted iter.Seq2[image.Digest, []string]) (*inventory.Repository, error) {
 	have := &inventory.Repository{}
-	list, err := c.List(ctx, repo)
+	tags := map[string]struct{}{}
+	for _, all := range wanted {
+		for _, t := range all {
+			tags[t] = struct{}{}
+		}
+	}
+	list, err := c.List(ctx, repo, func(tag string) bool { _, ok := tags[tag]; return ok })
 	noTags := errors.Is(err, ErrNotFound)
 	switch {
 	case noTags && googleHost(repo.Host):
@@ -40,8 +46,10 @@ func (c *Client) Read(ctx context.Context, repo image.Repository, wanted iter.Se
 				have.SetTag(t, d)
 			}
 		}
+		// A tag in the list that no digest carries is of a digest that is no sha256.
+		err := c.readTags(ctx, repo, list.Tags, wanted, have)
 		have.Close()
-		return have, nil
+		return have, err
 	}
 	if err := c.readTags(ctx, repo, list.Tags, wanted, have); err != nil {
 		return nil, err

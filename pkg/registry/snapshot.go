@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"sync"
@@ -69,7 +70,7 @@ func (s *snapshot) read(warn func(string)) error {
 	repo := image.Repository{Host: s.root.Host, Path: s.root.Prefix}
 	if repo.Path != "" {
 		var err error
-		self, err = s.client.List(s.ctx, repo)
+		self, err = s.client.List(s.ctx, repo, nil)
 		switch {
 		case errors.Is(err, ErrNotFound):
 			self, missing = nil, err
@@ -110,7 +111,7 @@ func (s *snapshot) read(warn func(string)) error {
 			continue
 		}
 		s.group.Go(func() error {
-			l, err := s.client.List(s.ctx, r)
+			l, err := s.client.List(s.ctx, r, nil)
 			if errors.Is(err, ErrNotFound) { // the catalog remembers what is gone
 				return nil
 			}
@@ -153,7 +154,7 @@ func (s *snapshot) walk(root image.Repository, self *Listing) {
 		}
 		s.client.ExpectReads(next)
 		lists, err := each(s.ctx, next, func(ctx context.Context, r image.Repository) (*Listing, error) {
-			l, err := s.client.List(ctx, r)
+			l, err := s.client.List(ctx, r, nil)
 			if err != nil {
 				return nil, fmt.Errorf("listing %s: %w", r, err)
 			}
@@ -192,6 +193,11 @@ func (s *snapshot) take(repo image.Repository, l *Listing) error {
 		}
 	case s.options.Minimal && hasTagless(digests):
 		children, err = s.children(repo, digests)
+	}
+	if err == nil && l.Extended && len(l.Tags) > 0 {
+		var more map[image.Digest]Listed // tags of digests that are no sha256 in the listing
+		more, err = s.resolve(repo, l.Tags)
+		maps.Copy(digests, more)
 	}
 	if err != nil {
 		return err
@@ -299,15 +305,26 @@ var errNoCatalog = errors.New("the registry lists no repositories")
 // catalog returns the names of all repositories of a host.
 func (c *Client) catalog(ctx context.Context, host string) ([]string, error) {
 	var names []string
-	err := c.pages(ctx, image.Repository{Host: host}, wire.Catalog, "_catalog", 1000, func(body io.Reader) (int, error) {
-		var p struct {
-			Repositories []string `json:"repositories"`
+	err := c.pages(ctx, image.Repository{Host: host}, wire.Catalog, "_catalog", 1000, func(body io.Reader) (func() int, error) {
+		var page []string
+		known := false
+		err := object(body, func(key string, dec *json.Decoder) error {
+			if key != "repositories" {
+				return skip(dec)
+			}
+			known = true
+			return dec.Decode(&page)
+		})
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("parsing the catalog: %w", err)
+		case !known:
+			return nil, errors.New("parsing the catalog: it names no repositories")
 		}
-		if err := json.NewDecoder(body).Decode(&p); err != nil {
-			return 0, fmt.Errorf("parsing the catalog: %w", err)
-		}
-		names = append(names, p.Repositories...)
-		return len(p.Repositories), nil
+		return func() int {
+			names = append(names, page...)
+			return len(page)
+		}, nil
 	})
 	var e *Error
 	var scope *auth.RefusedError

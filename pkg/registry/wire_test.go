@@ -288,7 +288,7 @@ func TestListingsThatNeverEnd(t *testing.T) {
 			s := registrytest.New(t)
 			s.Push(t, "a", registrytest.Image(1, 1), "1")
 			s.Fault(fault, registrytest.Is(registrytest.Tags))
-			_, err := newClient(t, registry.Options{}).List(t.Context(), repo(s, "a"))
+			_, err := newClient(t, registry.Options{}).List(t.Context(), repo(s, "a"), nil)
 			if err == nil || !strings.Contains(err.Error(), "no end") {
 				t.Errorf("got %v", err)
 			}

@@ -1,0 +1,57 @@
+package registry
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// object parses a JSON object as it comes, calling field with each key and the
+// decoder before its value. Nothing may follow it.
+func object(r io.Reader, field func(key string, dec *json.Decoder) error) error {
+	dec := json.NewDecoder(r)
+	err := elements(dec, '{', func() error {
+		key, err := dec.Token()
+		if err != nil {
+			return err
+		}
+		name, _ := key.(string)
+		return field(name, dec)
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("something follows the answer, or it breaks off")
+	}
+	return nil
+}
+
+// elements reads an array or object that begins with open, calling each before
+// every element. A null is an empty one.
+func elements(dec *json.Decoder, open json.Delim, each func() error) error {
+	begin, err := dec.Token()
+	if err != nil {
+		return err
+	}
+	if begin == nil {
+		return nil
+	}
+	if begin != open {
+		return fmt.Errorf("want %v, found %v", open, begin)
+	}
+	for dec.More() {
+		if err := each(); err != nil {
+			return err
+		}
+	}
+	_, err = dec.Token()
+	return err
+}
+
+// skip passes over a value.
+func skip(dec *json.Decoder) error {
+	var v json.RawMessage
+	return dec.Decode(&v)
+}
