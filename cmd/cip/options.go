@@ -1,10 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strings"
+	"path/filepath"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/pflag"
@@ -90,8 +91,8 @@ func (o *registryOptions) addAccountFlags(f *pflag.FlagSet) {
 
 // client returns a registry client.
 func (o *registryOptions) client(sites registry.Sites, log logrus.FieldLogger) (*registry.Client, error) {
-	if o.threads < 0 || o.qps < 0 {
-		return nil, fmt.Errorf("--threads and --qps must not be negative")
+	if o.threads < 0 || !(o.qps >= 0 && o.qps <= 1e6) { // NaN is no number of requests, either
+		return nil, errors.New("--threads and --qps want a number that is not negative")
 	}
 	r := registry.Options{
 		UserAgent: "cip/" + version, Threads: o.threads, QPS: o.qps, PlainHTTP: o.plainHTTP, InsecureTLS: o.insecureTLS,
@@ -107,15 +108,50 @@ func (o *registryOptions) client(sites registry.Sites, log logrus.FieldLogger) (
 	return registry.New(r)
 }
 
-// writeFile writes a product to a file, whole or not at all.
+// writeFile writes a product to a file: whole or not at all where it is a regular
+// file, straight into it where it is a device or a pipe.
 func writeFile(path string, write func(io.Writer) error) error {
-	var b strings.Builder
-	if err := write(&b); err != nil {
+	if to, err := filepath.EvalSymlinks(path); err == nil {
+		path = to
+	}
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		return errors.Join(write(f), f.Close())
+	}
+	mode := os.FileMode(0o644) // a report is for everyone
+	if err == nil {
+		mode = info.Mode().Perm()
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-")
+	if err != nil {
 		return err
 	}
-	next := path + ".new"
-	if err := os.WriteFile(next, []byte(b.String()), 0o644); err != nil { //nolint:gosec // a report is for everyone
-		return err
+	err = errors.Join(write(f), f.Chmod(mode), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
 	}
-	return os.Rename(next, path)
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
+	return err
+}
+
+// checkFile returns an error if a product cannot be written to a file later.
+func checkFile(path string) error {
+	if path == "" {
+		return nil
+	}
+	info, err := os.Stat(path)
+	switch {
+	case err == nil && info.IsDir():
+		return fmt.Errorf("%s is a directory", path)
+	case err == nil:
+		return nil
+	}
+	_, err = os.Stat(filepath.Dir(path))
+	return err
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -64,15 +65,31 @@ func execute(ctx context.Context, args []string, s streams) int {
 		return exitOK
 	case errors.As(err, &exit):
 		if exit.err != nil {
-			fmt.Fprintln(s.err, "cip:", output.Escape(exit.err.Error()))
+			s.complain(args, exit.err.Error())
 		}
 		return exit.code
 	case ctx.Err() != nil:
-		fmt.Fprintln(s.err, "cip: interrupted")
+		s.complain(args, "interrupted")
 		return exitInterrupted
 	}
-	fmt.Fprintln(s.err, "cip:", output.Escape(err.Error()))
+	s.complain(args, err.Error())
 	return exitFailed
+}
+
+// complain says in one line what ended the command; as JSON where log lines are.
+func (s streams) complain(args []string, text string) {
+	json := s.getenv(envName("log-format")) == "json"
+	for i, a := range args {
+		json = json || a == "--log-format=json" || a == "--log-format" && i+1 < len(args) && args[i+1] == "json"
+	}
+	if !json {
+		fmt.Fprintln(s.err, "cip:", output.Escape(text))
+		return
+	}
+	log := logrus.New()
+	log.SetOutput(s.err)
+	log.SetFormatter(&logrus.JSONFormatter{})
+	log.Error(text)
 }
 
 func newRootCmd(s streams) *cobra.Command {

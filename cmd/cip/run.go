@@ -144,16 +144,8 @@ func runRun(ctx context.Context, o *runOptions, s streams) error {
 		return err
 	}
 	tell(p.log, p.set.Faults)
-	if p.set.Broken() {
-		return &exitError{code: exitFailed}
-	}
-	if o.parseOnly {
-		wanted := plan.Desired(p.set, nil)
-		tell(p.log, wanted.Faults)
-		if !p.set.OK() || len(wanted.Faults) > 0 {
-			return &exitError{code: exitFailed}
-		}
-		return nil
+	if p.set.Broken() || o.parseOnly {
+		return p.parsed()
 	}
 	sites := plan.SitesOf(p.set)
 	p.warn(sites.Warnings...)
@@ -166,6 +158,24 @@ func runRun(ctx context.Context, o *runOptions, s streams) error {
 	p.sources = promote.NewSources(client, func(text string) { p.warn(text) })
 	defer p.sources.Close()
 	return p.run(ctx)
+}
+
+// parsed ends a run that sends no request: a file is broken, or no more was asked
+// for. Programs that read the report get one, with the faults.
+func (p *promotion) parsed() error {
+	result := &plan.Plan{Faults: p.set.Faults}
+	if !p.set.Broken() {
+		wanted := plan.Desired(p.set, nil)
+		tell(p.log, wanted.Faults)
+		result.Faults = append(result.Faults, wanted.Faults...)
+	}
+	if err := p.write(result, nil, p.format != output.Text); err != nil {
+		return err
+	}
+	if result.Refused(false) {
+		return &exitError{code: exitFailed}
+	}
+	return nil
 }
 
 // check validates the flags and loads the manifests.
@@ -181,6 +191,9 @@ func (p *promotion) check() (err error) {
 	}
 	if p.index, p.count, err = parseShard(p.shard); err != nil {
 		return err
+	}
+	if err := checkFile(p.report); err != nil {
+		return fmt.Errorf("--report: %w", err)
 	}
 	if p.set, err = p.load(); err != nil {
 		return err
@@ -276,7 +289,7 @@ func (p *promotion) run(ctx context.Context) error {
 	p.tellItems(result.Items)
 	result.Warnings = p.warnings
 	result.Sort()
-	if err := p.write(result, estimate); err != nil {
+	if err := p.write(result, estimate, true); err != nil {
 		return err
 	}
 	return p.verdict(ctx, result)
@@ -303,12 +316,13 @@ func (p *promotion) estimate(result *plan.Plan) map[string]plan.Estimate {
 	return all
 }
 
-// write writes the report to stdout and, if asked, to a file.
-func (p *promotion) write(result *plan.Plan, estimate map[string]plan.Estimate) error {
+// write writes the report to stdout, if it is to be shown, and to a file, if asked.
+func (p *promotion) write(result *plan.Plan, estimate map[string]plan.Estimate, show bool) error {
 	r := result.Report(p.isDry)
 	r.Estimate = estimate
-	r.Requests = p.client.Requests()
-	r.Bytes = p.client.BytesCopied()
+	if p.client != nil {
+		r.Requests, r.Bytes = p.client.Requests(), p.client.BytesCopied()
+	}
 	r.Seconds = time.Since(p.began).Seconds()
 	r.Manifests = plan.Origin{Path: p.path(), Digest: p.set.Digest, Commit: p.commit, Shard: p.shard}
 	if p.report != "" {
@@ -316,6 +330,9 @@ func (p *promotion) write(result *plan.Plan, estimate map[string]plan.Estimate) 
 		if err != nil {
 			return fmt.Errorf("writing the report: %w", err)
 		}
+	}
+	if !show {
+		return nil
 	}
 	if err := output.WriteReport(p.out, r, p.format, output.Color(p.out, p.getenv)); err != nil {
 		return fmt.Errorf("writing to stdout: %w", err)
