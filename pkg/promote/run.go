@@ -183,7 +183,11 @@ func (e *engine) carryOut(ctx context.Context, u *unit) {
 
 // outcome returns the status and error text of an item that failed.
 func outcome(ctx context.Context, source string, dst image.Repository, err error) (plan.Status, string) {
-	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+	var unanswered *registry.UnansweredError
+	switch {
+	case ctx.Err() != nil && errors.As(err, &unanswered):
+		return plan.Skipped, err.Error()
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return plan.Skipped, "interrupted"
 	}
 	return plan.Failed, fmt.Sprintf("copying source %s to %s: %v", source, dst, err)

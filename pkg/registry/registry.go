@@ -68,6 +68,9 @@ var ErrNotFound = errors.New("not found")
 // Error is an answer of a registry that is not what was asked for.
 type Error = wire.Error
 
+// UnansweredError is a request that was sent and interrupted: it may have been carried out.
+type UnansweredError = wire.UnansweredError
+
 // New returns a client. It reads the key files and sends nothing yet.
 func New(o Options) (*Client, error) {
 	c := &Client{log: o.Log, absent: func(image.Repository) []int { return nil }, multiTag: map[string]bool{}, referrers: map[string]bool{}}

@@ -49,6 +49,17 @@ func (e *Error) Error() string {
 	return s
 }
 
+// UnansweredError is a request that was sent and interrupted: it may have been carried out.
+type UnansweredError struct{ cause error }
+
+// Error says so.
+func (e *UnansweredError) Error() string {
+	return "interrupted before the host answered: it may have been done"
+}
+
+// Unwrap returns the error of the context that ended.
+func (e *UnansweredError) Unwrap() error { return e.cause }
+
 // ReadError turns an answer into an *Error and closes it.
 func ReadError(resp *http.Response) *Error { return readError(resp) }
 

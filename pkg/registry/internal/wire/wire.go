@@ -11,7 +11,6 @@ package wire
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -167,7 +166,7 @@ func (t *Transport) tries(ctx context.Context, h *host, r *Request, try func(con
 			discard(resp)
 			continue
 		case ctx.Err() != nil && r.Grace && err != nil && v == again:
-			return nil, fmt.Errorf("interrupted before the host answered: it may have been done (%w)", clean(err))
+			return nil, &UnansweredError{ctx.Err()}
 		case ctx.Err() != nil && !(r.Grace && err == nil):
 			if resp != nil {
 				discard(resp)
