@@ -1,0 +1,216 @@
+package e2e
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	rt "cip/internal/registrytest"
+)
+
+// secret is the password of every row that needs one.
+const secret = "pl4nted-s3cret"
+
+// misbehaviors returns the table.
+func misbehaviors() []misbehavior {
+	var all []misbehavior
+	for _, part := range [][]misbehavior{tokenFaults(), paceFaults(), connectionFaults(), bodyFaults(), uploadFaults(), mountFaults(), answerFaults(), refusals()} {
+		all = append(all, part...)
+	}
+	return all
+}
+
+func tokenFaults() []misbehavior {
+	users := map[string]string{"alice": secret}
+	expire := func(tr *trial) {
+		for _, s := range []*rt.Server{tr.src, tr.dst} {
+			for _, n := range []int{3, 9, 20} {
+				s.Fault(rt.Before(func(*http.Request) { s.ExpireTokens() }), rt.Not(rt.Is(rt.Token, rt.Ping)), rt.Nth(n))
+			}
+		}
+	}
+	return []misbehavior{
+		{name: "tokens expire", options: []rt.Option{rt.TokenAuth(users)}, account: "alice:" + secret, inject: expire},
+		{name: "tokens are good for three requests", options: []rt.Option{rt.TokenAuth(users, rt.TokenUses(3))}, account: "alice:" + secret,
+			args: []string{"--threads=2"}, inject: func(*trial) {}},
+		{name: "tokens of the first scope, one registry", near: true, options: []rt.Option{rt.TokenAuth(users, rt.FirstScopeOnly())},
+			account: "alice:" + secret, inject: func(*trial) {}},
+		{name: "the account is closed meanwhile", options: []rt.Option{rt.TokenAuth(users)}, account: "alice:" + secret,
+			inject: func(tr *trial) {
+				tr.dst.Fault(rt.Refuse(401, "UNAUTHORIZED", "closed"), rt.Is(rt.UploadPost, rt.UploadPut, rt.ManifestPut))
+			},
+			code: 1, lost: []string{"apple failed", "pear failed"}, says: "401 UNAUTHORIZED: closed"},
+	}
+}
+
+func paceFaults() []misbehavior {
+	busy := func(header http.Header, body string) func(*trial) {
+		return func(tr *trial) {
+			for _, s := range []*rt.Server{tr.src, tr.dst} {
+				for _, kinds := range [][]rt.Kind{{rt.Tags}, {rt.ManifestGet}, {rt.UploadPut}} {
+					s.Fault(rt.Status(http.StatusTooManyRequests, header, body), rt.Is(kinds...), rt.First(1))
+				}
+			}
+		}
+	}
+	return []misbehavior{
+		{name: "429 with seconds", inject: busy(rt.Header("Retry-After", "1"), "")},
+		{name: "429 with a date", inject: busy(rt.Header("Retry-After", time.Now().Add(time.Second).UTC().Format(http.TimeFormat)), "")},
+		{name: "429 without a time", inject: busy(nil, "")},
+		{name: "429 with a time in its text", inject: busy(rt.Header("Content-Type", "application/json"),
+			`{"errors":[{"code":"TOOMANYREQUESTS","message":"retry-after: 880.092µs, allowed: 44000/minute"}]}`)},
+		{name: "503 with seconds", inject: func(tr *trial) {
+			tr.dst.Fault(rt.Status(http.StatusServiceUnavailable, rt.Header("Retry-After", "1"), ""), rt.Is(rt.ManifestPut), rt.First(1))
+		}},
+	}
+}
+
+func connectionFaults() []misbehavior {
+	later := rt.Not(rt.Is(rt.Ping)) // a row of its own breaks that off
+	both := func(f func(seed uint64) (rt.Fault, rt.Match)) func(*trial) {
+		return func(tr *trial) {
+			for i, s := range []*rt.Server{tr.src, tr.dst} {
+				fault, when := f(uint64(i + 1))
+				s.Fault(fault, later, when)
+			}
+		}
+	}
+	const some = 0.1
+	return []misbehavior{
+		{name: "5xx now and then", inject: both(func(seed uint64) (rt.Fault, rt.Match) { return rt.ServerErrors(seed), rt.Chance(some, seed+10) })},
+		{name: "5xx now and then, one registry", near: true, inject: func(tr *trial) { tr.dst.Fault(rt.Flaky(some, 5)) }},
+		{name: "resets before", inject: both(func(seed uint64) (rt.Fault, rt.Match) { return rt.ResetBefore(), rt.Chance(some, seed+20) })},
+		{name: "resets after", inject: both(func(seed uint64) (rt.Fault, rt.Match) { return rt.ResetAfter(), rt.Chance(some, seed+30) })},
+		{name: "resets after, one registry", near: true, inject: func(tr *trial) { tr.dst.Fault(rt.ResetAfter(), later, rt.Chance(some, 40)) }},
+		{name: "the first ping breaks off", inject: func(tr *trial) { tr.dst.Fault(rt.ResetAfter(), rt.Is(rt.Ping), rt.First(1)) }},
+		{name: "connections that end", inject: both(func(uint64) (rt.Fault, rt.Match) { return rt.GoAway(), rt.Every(3) })},
+		{name: "5xx to every first upload", inject: func(tr *trial) {
+			tr.dst.Fault(rt.ServerErrors(3), rt.Is(rt.UploadPut), rt.FirstEach(1))
+		}},
+		{name: "5xx to a whole step, always", inject: func(tr *trial) {
+			tr.dst.Fault(rt.Status(500, nil, ""), rt.Is(rt.UploadPut), rt.Repo("prod/pear"))
+		}, code: 1, lost: []string{"pear failed"}, says: "500"},
+	}
+}
+
+func bodyFaults() []misbehavior {
+	return []misbehavior{
+		{name: "blobs that break off", inject: func(tr *trial) { tr.src.Fault(rt.Truncate(100), rt.Is(rt.BlobGet), rt.FirstEach(1)) }},
+		{name: "manifests that break off", inject: func(tr *trial) { tr.src.Fault(rt.Truncate(100), rt.Is(rt.ManifestGet), rt.FirstEach(1)) }},
+		{name: "blobs that break off again and again", inject: func(tr *trial) { tr.src.Fault(rt.Truncate(700), rt.Is(rt.BlobGet)) }},
+		{name: "a blob that never begins", inject: func(tr *trial) {
+			tr.src.Fault(rt.Truncate(0), rt.Is(rt.BlobGet), rt.Ref(tr.apple.Blobs[1].Digest))
+		}, code: 1, lost: []string{"apple failed"}, says: "reading blob"},
+		{name: "manifests with other bytes", inject: func(tr *trial) { tr.src.Fault(rt.Corrupt(50), rt.Is(rt.ManifestGet), rt.FirstEach(1)) }},
+		{name: "a manifest with other bytes, always", inject: func(tr *trial) {
+			tr.src.Fault(rt.Corrupt(50), rt.Is(rt.ManifestGet), rt.Ref(tr.apple.Digest))
+		}, code: 1, lost: []string{"apple failed"}, says: "other bytes"},
+		{name: "a child with other bytes, always", inject: func(tr *trial) {
+			tr.src.Fault(rt.Corrupt(50), rt.Is(rt.ManifestGet), rt.Ref(tr.pear.Children[1].Digest))
+		}, code: 1, lost: []string{"pear failed"}, says: "other bytes"},
+		{name: "a blob with other bytes, always", inject: func(tr *trial) {
+			tr.src.Fault(rt.Corrupt(50), rt.Is(rt.BlobGet), rt.Ref(tr.apple.Blobs[2].Digest))
+		}, code: 1, lost: []string{"apple failed"}, says: "other bytes"},
+		{name: "a blob that the source has lost", lasting: true, inject: func(tr *trial) {
+			tr.src.DeleteBlob(tr.t, "staging/apple", tr.apple.Blobs[1].Digest)
+		}, code: 1, lost: []string{"apple failed"}, says: "reading blob"},
+	}
+}
+
+func uploadFaults() []misbehavior {
+	return []misbehavior{
+		{name: "sessions forgotten", inject: func(tr *trial) { tr.dst.Fault(rt.ForgetUpload(), rt.Is(rt.UploadPut), rt.FirstEach(1)) }},
+		{name: "uploads refused", inject: func(tr *trial) {
+			tr.dst.Fault(rt.Refuse(403, "DENIED", "no room"), rt.Is(rt.UploadPost), rt.Repo("prod/apple"))
+		}, code: 1, lost: []string{"apple failed"}, says: "403 DENIED: no room"},
+		{name: "uploads refused at their end", inject: func(tr *trial) {
+			tr.dst.Fault(rt.Refuse(413, "SIZE_INVALID", "too large"), rt.Is(rt.UploadPut), rt.Repo("prod/apple"))
+		}, code: 1, lost: []string{"apple failed"}, says: "413 SIZE_INVALID: too large"},
+		{name: "blobs unknown once", inject: func(tr *trial) {
+			tr.dst.Fault(rt.Refuse(400, "MANIFEST_BLOB_UNKNOWN", "blob unknown"), rt.Is(rt.ManifestPut), rt.FirstEach(1))
+		}},
+		{name: "a blob lost before its manifest", inject: func(tr *trial) {
+			tr.dst.Fault(rt.Before(func(*http.Request) {
+				tr.dst.DeleteBlob(tr.t, "prod/apple", tr.apple.Blobs[1].Digest)
+			}), rt.Is(rt.ManifestPut), rt.Repo("prod/apple"), rt.First(1))
+		}},
+		{name: "a blob lost before its manifest, one registry", near: true, inject: func(tr *trial) {
+			tr.dst.Fault(rt.Before(func(*http.Request) {
+				tr.dst.DeleteBlob(tr.t, "prod/apple", tr.apple.Blobs[1].Digest)
+			}), rt.Is(rt.ManifestPut), rt.Repo("prod/apple"), rt.First(1))
+		}},
+	}
+}
+
+func mountFaults() []misbehavior {
+	var rows []misbehavior
+	for _, status := range []int{202, 401, 403, 404, 405} {
+		rows = append(rows, misbehavior{
+			name: "mounts answered with " + http.StatusText(status), near: true,
+			inject: func(tr *trial) { tr.dst.Fault(rt.RefuseMounts(status)) },
+		})
+	}
+	return append(rows, misbehavior{
+		name: "mounts refused for one repository", near: true,
+		inject: func(tr *trial) { tr.dst.Fault(rt.RefuseMounts(403), rt.Repo("prod/pear")) },
+	})
+}
+
+func answerFaults() []misbehavior {
+	const elsewhere = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
+	other := rt.Image(99, 1)
+	return []misbehavior{
+		{name: "no digest in any answer", inject: func(tr *trial) {
+			tr.src.Fault(rt.WrongDigest(""))
+			tr.dst.Fault(rt.WrongDigest(""))
+		}},
+		{name: "a wrong digest after a manifest", inject: func(tr *trial) {
+			tr.dst.Fault(rt.WrongDigest(elsewhere), rt.Is(rt.ManifestPut), rt.Repo("prod/apple"))
+		}, code: 1, lost: []string{"apple failed"}, says: "another digest"},
+		{name: "manifests seen late, no digest in answers", inject: func(tr *trial) {
+			tr.dst.Fault(rt.WrongDigest(""), rt.Is(rt.ManifestPut))
+			tr.dst.Fault(rt.DelayVisibility(2))
+		}},
+		{name: "blobs elsewhere", options: []rt.Option{rt.TokenAuth(map[string]string{"alice": secret})}, account: "alice:" + secret,
+			inject: func(tr *trial) {
+				storage := tr.src.Storage(tr.t, tr.secure...)
+				tr.src.Fault(rt.Redirect(storage.URL), rt.Is(rt.BlobGet))
+				tr.elsewhere = storage
+			},
+			afterRun: func(tr *trial, _ outcome) {
+				for _, r := range tr.elsewhere.Requests() {
+					if r.Auth != "" {
+						tr.t.Errorf("the credentials went to another host: %s", r)
+					}
+				}
+				if tr.elsewhere.Count(rt.BlobGet) == 0 {
+					tr.t.Error("nothing was read from where the blobs are")
+				}
+			}},
+		{name: "a tag moved under us", lasting: true, inject: func(tr *trial) {
+			tr.dst.Fault(tr.dst.MoveTag(tr.t, "prod/apple", "1.0", other), rt.Is(rt.ManifestHead), rt.Repo("prod/apple"), rt.Ref("1.0"), rt.First(1))
+		}, code: 1, lost: []string{"apple refused"}, says: other.Digest, afterRun: func(tr *trial, _ outcome) {
+			if got := tr.dst.Tags(tr.t, "prod/apple")["1.0"]; got != other.Digest {
+				tr.t.Errorf("the other promoter's tag was overwritten: %s", got)
+			}
+		}},
+		{name: "pages without end", inject: func(tr *trial) { tr.dst.Fault(rt.LinkLoop(), rt.Repo("prod/pear")) },
+			code: 1, lost: []string{"pear failed"}, says: "no end"},
+	}
+}
+
+func refusals() []misbehavior {
+	var rows []misbehavior
+	for _, status := range []int{403, 500} {
+		text := strings.ToUpper(strings.ReplaceAll(http.StatusText(status), " ", "_"))
+		rows = append(rows,
+			misbehavior{name: "manifests answered with " + text, inject: func(tr *trial) {
+				tr.dst.Fault(rt.Refuse(status, text, "not here"), rt.Is(rt.ManifestPut), rt.Repo("prod/pear"))
+			}, code: 1, lost: []string{"pear failed"}, says: text},
+			misbehavior{name: "the source answers with " + text, inject: func(tr *trial) {
+				tr.src.Fault(rt.Refuse(status, text, "not here"), rt.Is(rt.ManifestGet), rt.Repo("staging/pear"))
+			}, code: 1, lost: []string{"pear failed"}, says: text},
+		)
+	}
+	return rows
+}
