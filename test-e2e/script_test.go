@@ -42,6 +42,7 @@ func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
+		WorkdirRoot:         t.TempDir(),
 		Setup:               setUp,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,

@@ -25,7 +25,7 @@ func SurveyDeep(ctx context.Context, c *registry.Client, s *Sources, w *plan.Wan
 		planned[place{p.Items[i].Destination, string(p.Items[i].Digest)}] = struct{}{}
 	}
 	var mu sync.Mutex
-	byHost(w.Targets, func(t *plan.Target) string { return t.Repository.Host }, func(t *plan.Target) {
+	byHost(atOnce, w.Targets, func(t *plan.Target) string { return t.Repository.Host }, func(t *plan.Target) {
 		defer step()
 		d := deep{client: c, repo: t.Repository, known: map[string]string{}}
 		for i := range t.Want.Entries {

@@ -45,7 +45,7 @@ func SurveyReferrers(ctx context.Context, c *registry.Client, s *Sources, w *pla
 	r := &relations{client: c, sources: s, lists: map[image.Repository]*tagList{}}
 	refused := refusedDigests(p)
 	var mu sync.Mutex
-	byHost(w.Targets, func(t *plan.Target) string { return t.Repository.Host }, func(t *plan.Target) {
+	byHost(atOnce, w.Targets, func(t *plan.Target) string { return t.Repository.Host }, func(t *plan.Target) {
 		var items []plan.Item
 		for i := range t.Want.Entries {
 			e := &t.Want.Entries[i]

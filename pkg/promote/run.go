@@ -46,7 +46,7 @@ func Run(ctx context.Context, c *registry.Client, s *Sources, p *plan.Plan, step
 	units, rest := split(p.Items)
 	e.expect(units)
 	e.readTrees(ctx, units)
-	byHost(units, func(u *unit) string { return u.dst.Host }, func(u *unit) {
+	byHost(unitsAtOnce, units, func(u *unit) string { return u.dst.Host }, func(u *unit) {
 		e.carryOut(ctx, u)
 		step()
 	})

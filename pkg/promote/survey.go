@@ -25,15 +25,18 @@ import (
 	"cip/pkg/registry"
 )
 
-// atOnce is how many repositories of one host are worked on at once. The host's
-// pace bounds the requests; this bounds memory.
-const atOnce = 96
+// How much of one host is worked on at once. The host's pace bounds the requests;
+// this bounds memory.
+const (
+	atOnce      = 96 // repositories to read, mostly one request each at a time
+	unitsAtOnce = 40 // digests to promote, several requests each at a time
+)
 
 // ResolveTags reads the source tags of unpinned retag entries: one HEAD each.
 func ResolveTags(ctx context.Context, s *Sources, tags []plan.SourceTag) map[plan.SourceTag]plan.Resolution {
 	out := make(map[plan.SourceTag]plan.Resolution, len(tags))
 	var mu sync.Mutex
-	byHost(tags, func(t plan.SourceTag) string { return t.Repository.Host }, func(t plan.SourceTag) {
+	byHost(atOnce, tags, func(t plan.SourceTag) string { return t.Repository.Host }, func(t plan.SourceTag) {
 		r := s.Resolve(ctx, t)
 		mu.Lock()
 		defer mu.Unlock()
@@ -49,7 +52,7 @@ func Survey(ctx context.Context, c *registry.Client, s *Sources, w *plan.Wanted,
 	p := &plan.Plan{Items: append([]plan.Item{}, w.Invalid...), Warnings: append([]string{}, w.Warnings...)}
 	c.ExpectReads(repositories(w))
 	var mu sync.Mutex
-	byHost(w.Targets, func(t *plan.Target) string { return t.Repository.Host }, func(t *plan.Target) {
+	byHost(atOnce, w.Targets, func(t *plan.Target) string { return t.Repository.Host }, func(t *plan.Target) {
 		items, upToDate := survey(ctx, c, s, t)
 		if ctx.Err() != nil {
 			interrupt(items)
@@ -161,8 +164,8 @@ func repositories(w *plan.Wanted) []image.Repository {
 	return all
 }
 
-// byHost calls f for all items, some at a time on each host, and waits for all: hosts do not slow each other.
-func byHost[T any](items []T, host func(T) string, f func(T)) {
+// byHost calls f for all items, so many at a time on each host, and waits for all: hosts do not slow each other.
+func byHost[T any](most int, items []T, host func(T) string, f func(T)) {
 	queues := map[string][]T{}
 	for _, it := range items {
 		h := host(it)
@@ -172,7 +175,7 @@ func byHost[T any](items []T, host func(T) string, f func(T)) {
 	for _, queue := range queues {
 		all.Go(func() {
 			var g errgroup.Group
-			g.SetLimit(atOnce)
+			g.SetLimit(most)
 			for _, it := range queue {
 				g.Go(func() error {
 					f(it)
