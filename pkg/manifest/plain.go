@@ -14,14 +14,14 @@ func Plain(fsys fs.FS, name, display string) *Set {
 	}
 	s := open(fsys, name, display)
 	set := &Set{}
-	set.add(s.plain(), s)
+	set.add(s.manifests(s.document), s)
 	set.Digest = digest([]*source{s})
 	return set
 }
 
-// plain reads every document of s as a manifest of its own. Those without a source and a
-// destination are left out: what is wrong with them is noted.
-func (s *source) plain() []*Manifest {
+// manifests reads every document of s as a manifest of its own. Those without a source
+// and a destination are left out: what is wrong with them is noted.
+func (s *source) manifests(read func(root *yaml.Node, m *Manifest)) []*Manifest {
 	var manifests []*Manifest
 	empty := s.read && len(s.faults) == 0
 	for _, root := range s.docs {
@@ -30,8 +30,7 @@ func (s *source) plain() []*Manifest {
 		}
 		empty = false
 		m := &Manifest{File: s.file}
-		s.document(root, m)
-		if m.usable() {
+		if read(root, m); m.usable() {
 			manifests = append(manifests, m)
 		}
 	}

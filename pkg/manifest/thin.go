@@ -127,7 +127,7 @@ func (t *thin) pair(d string, hasImages bool) pair {
 	}
 	m := open(t.fsys, name, t.call(name))
 	p := pair{files: []*source{m}, found: true}
-	p.manifests = m.thinManifests()
+	p.manifests = m.manifests(m.thinManifest)
 	if !hasImages {
 		return p
 	}
@@ -150,29 +150,12 @@ func (t *thin) pair(d string, hasImages bool) pair {
 	return p
 }
 
-// thinManifests reads every document of a promoter-manifest.yaml.
-func (s *source) thinManifests() []*Manifest {
-	var manifests []*Manifest
-	empty := s.read && len(s.faults) == 0
-	for _, root := range s.docs {
-		if null(deref(root)) {
-			continue
-		}
-		empty = false
-		e := s.known(root, "a thin manifest", "registries", "imagesPath", "provenance")
-		if e == nil {
-			continue
-		}
-		s.provenance(e)
-		m := &Manifest{File: s.file}
-		if s.registries(root, e, m); m.usable() {
-			manifests = append(manifests, m)
-		}
+// thinManifest reads a document of a promoter-manifest.yaml into m.
+func (r *reader) thinManifest(root *yaml.Node, m *Manifest) {
+	if e := r.known(root, "a thin manifest", "registries", "imagesPath", "provenance"); e != nil {
+		r.provenance(e)
+		r.registries(root, e, m)
 	}
-	if empty {
-		s.whole(Broken, "no registries: the file is empty")
-	}
-	return manifests
 }
 
 // imagesList reads a document of an images.yaml into m.

@@ -4,40 +4,11 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
-	"testing/fstest"
-	"time"
 
 	"cip/internal/registrytest"
-	"cip/pkg/manifest"
 	"cip/pkg/plan"
-	"cip/pkg/promote"
 	"cip/pkg/registry"
 )
-
-// runReferrers is run with --referrers.
-func (r rig) runReferrers(t *testing.T) *plan.Plan {
-	t.Helper()
-	set := manifest.Plain(fstest.MapFS{"m.yaml": {Data: []byte(r.manifest)}}, "m.yaml", "m.yaml")
-	client, err := registry.New(registry.Options{NoAmbient: true, Backoff: time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	sources := promote.NewSources(client, func(string) {})
-	defer sources.Close()
-	wanted := plan.Desired(set, map[plan.SourceTag]plan.Resolution{})
-	p := promote.Survey(t.Context(), client, sources, wanted, func() {})
-	promote.SurveyReferrers(t.Context(), client, sources, wanted, p, func() {})
-	if !r.dryRun {
-		promote.Run(t.Context(), client, sources, p, func() {})
-	}
-	for _, it := range p.Items {
-		if it.Status == plan.Failed {
-			t.Errorf("%+v", it)
-		}
-	}
-	return p
-}
 
 func TestReferrersGoWithTheirSubject(t *testing.T) {
 	t.Parallel()
@@ -67,8 +38,8 @@ func TestReferrersGoWithTheirSubject(t *testing.T) {
 				listUnderTag(t, src, "staging/a", img, of)
 				listUnderTag(t, src, "staging/a", of, nested)
 			}
-			r := rig{manifest: plain(want("a", img.Digest, "1.0"), src.Host+"/staging", dst.Host+"/prod")}
-			p := r.runReferrers(t)
+			r := rig{referrers: true, manifest: plain(want("a", img.Digest, "1.0"), src.Host+"/staging", dst.Host+"/prod")}
+			p := r.run(t)
 			if len(p.Items) != 3 {
 				t.Fatalf("items: %+v", p.Items)
 			}
@@ -84,7 +55,7 @@ func TestReferrersGoWithTheirSubject(t *testing.T) {
 				}
 			}
 			dst.Reset()
-			if p := r.runReferrers(t); len(p.Items) != 0 {
+			if p := r.run(t); len(p.Items) != 0 {
 				t.Errorf("second run: %+v", p.Items)
 			}
 			if w := dst.Writes(); len(w) != 0 {
@@ -144,14 +115,14 @@ func TestCosignTagsAreMerged(t *testing.T) {
 	src.Push(t, "staging/a", signature(t, "sbom"), sbom)
 	dst.Push(t, "prod/a", img, "1.0")
 	dst.Push(t, "prod/a", signature(t, "other", "two"), tag)
-	r := rig{manifest: plain(want("a", img.Digest, "1.0"), src.Host+"/staging", dst.Host+"/prod")}
+	r := rig{referrers: true, manifest: plain(want("a", img.Digest, "1.0"), src.Host+"/staging", dst.Host+"/prod")}
 	dry := r
 	dry.dryRun = true
-	planned := dry.runReferrers(t)
+	planned := dry.run(t)
 	if w := dst.Writes(); len(w) != 0 {
 		t.Fatalf("dry run wrote %v", w)
 	}
-	p := r.runReferrers(t)
+	p := r.run(t)
 	if p.UpToDate != 1 || len(p.Items) != 2 || len(planned.Items) != 2 {
 		t.Fatalf("%+v", p)
 	}
@@ -168,11 +139,11 @@ func TestCosignTagsAreMerged(t *testing.T) {
 	if missing := dst.Complete(t, "prod/a", tag); missing != nil {
 		t.Errorf("missing: %v", missing)
 	}
-	if p := r.runReferrers(t); len(p.Items) != 0 {
+	if p := r.run(t); len(p.Items) != 0 {
 		t.Errorf("second run: %+v", p.Items)
 	}
 	src.Push(t, "staging/a", signature(t, "another sbom"), sbom)
-	p = r.runReferrers(t)
+	p = r.run(t)
 	if len(p.Items) != 1 || p.Items[0].Action != plan.Conflict || p.Items[0].Status != plan.Refused {
 		t.Errorf("differing SBOM: %+v", p.Items)
 	}

@@ -16,10 +16,11 @@ import (
 
 // rig runs promotions of a manifest as cip run does.
 type rig struct {
-	manifest string // plain manifest
-	dryRun   bool
-	deep     bool
-	options  registry.Options
+	manifest  string // plain manifest
+	dryRun    bool
+	deep      bool
+	referrers bool
+	options   registry.Options
 }
 
 // run plans and, unless it is a dry run, promotes.
@@ -47,6 +48,9 @@ func (r rig) run(t *testing.T) *plan.Plan {
 	p := promote.Survey(ctx, client, sources, wanted, func() {})
 	if r.deep {
 		promote.SurveyDeep(ctx, client, sources, wanted, p, func() {})
+	}
+	if r.referrers {
+		promote.SurveyReferrers(ctx, client, sources, wanted, p, func() {})
 	}
 	p.Faults = append(set.Faults, wanted.Faults...)
 	if !r.dryRun {
