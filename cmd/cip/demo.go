@@ -11,8 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/olareg/olareg"
-	"github.com/olareg/olareg/config"
+	"cuelabs.dev/go/oci/ociregistry/ocimem"
+	"cuelabs.dev/go/oci/ociregistry/ociserver"
 	"github.com/spf13/cobra"
 
 	"cip/manifests"
@@ -91,13 +91,9 @@ func (d *demo) start(serve bool) (stop func(), err error) {
 		return nil, err
 	}
 	d.host = strings.Replace(l.Addr().String(), "127.0.0.1", "localhost", 1)
-	reg := olareg.New(config.Config{Storage: config.ConfigStorage{StoreType: config.StoreMem}})
-	server := &http.Server{Handler: withCatalog(reg)} //nolint:gosec // on loopback, for one user
+	server := &http.Server{Handler: ociserver.New(ocimem.New(), nil)}
 	go func() { _ = server.Serve(l) }()
-	return func() {
-		_ = server.Close()
-		_ = reg.Close()
-	}, nil
+	return func() { _ = server.Close() }, nil
 }
 
 // fill pushes the staging images.

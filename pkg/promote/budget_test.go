@@ -175,7 +175,7 @@ func TestRefusedMounts(t *testing.T) {
 				t.Errorf("%d blob HEADs, want %d", n, blobs)
 			}
 			// Nothing else is mounted after the first refusal; a failing host gets all tries of that request.
-			if n, most := s.Count(registrytest.Mount), map[bool]int{false: 1, true: 7}[status == 500]; n != most {
+			if n, most := s.Count(registrytest.Mount), map[bool]int{false: 1, true: 3}[status == 500]; n != most {
 				t.Errorf("%d mounts, want %d", n, most)
 			}
 			if n := s.OpenUploads(); n != 0 {

@@ -17,6 +17,9 @@ import (
 	"cip/pkg/registry/internal/wire"
 )
 
+// mountTries is how often a mount is tried that the host fails at: there is another way.
+const mountTries = 3
+
 // ErrMountRefused says that a registry did not mount a blob. It is no fault: the blob is to be copied.
 var ErrMountRefused = errors.New("mount refused")
 
@@ -146,7 +149,7 @@ type Session struct {
 // if it did.
 func (c *Client) Mount(ctx context.Context, repo, from image.Repository, digest string) (*Session, error) {
 	r := &wire.Request{
-		Method: http.MethodPost, Repo: repo, Path: repo.Path + "/blobs/uploads/", Access: wire.Push, From: from, Grace: true,
+		Method: http.MethodPost, Repo: repo, Path: repo.Path + "/blobs/uploads/", Access: wire.Push, From: from, Grace: true, Tries: mountTries,
 		Query: url.Values{"mount": {digest}, "from": {from.Path}},
 	}
 	resp, err := c.wire.Do(ctx, r)
@@ -215,7 +218,7 @@ func (s *Session) Put(ctx context.Context, d Descriptor, body func() (io.ReadClo
 
 // Cancel deletes the session, so that it does not lie about in the registry.
 func (s *Session) Cancel(ctx context.Context) {
-	r := &wire.Request{Method: http.MethodDelete, Repo: s.repo, URL: s.at, Access: wire.Push, Once: true}
+	r := &wire.Request{Method: http.MethodDelete, Repo: s.repo, URL: s.at, Access: wire.Push}
 	resp, err := s.client.wire.Do(ctx, r)
 	if err != nil {
 		s.client.log.Debugf("deleting an upload session of %s: %v", s.repo, err)

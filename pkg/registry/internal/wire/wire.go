@@ -86,6 +86,7 @@ type Request struct {
 	Length int64                         // of Body, in bytes
 	Blob   bool                          // Body or the answer's body is a blob: only stalling ends it
 	Grace  bool                          // wait a little for the answer even after ctx ends: it tells what is done, or to be cleaned up
+	Tries  int                           // at most; 0: as many as any request
 	Once   bool                          // do not repeat the request when a try may have reached the host
 }
 
@@ -176,7 +177,7 @@ func (t *Transport) tries(ctx context.Context, h *host, r *Request, try func(con
 			return nil, clean(err)
 		case err != nil:
 			failed++
-			if failed >= h.patience() {
+			if failed >= min(h.patience(), r.tries()) {
 				h.unreached()
 				return nil, clean(err)
 			}
@@ -186,7 +187,7 @@ func (t *Transport) tries(ctx context.Context, h *host, r *Request, try func(con
 			return resp, nil
 		default:
 			e := readError(resp)
-			limit, count := mostTries, &failed
+			limit, count := r.tries(), &failed
 			if e.throttled {
 				limit, count = mostThrottled, &throttled
 			}
@@ -217,6 +218,13 @@ func (t *Transport) sleep(ctx context.Context, tried int) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+func (r *Request) tries() int {
+	if r.Tries > 0 {
+		return r.Tries
+	}
+	return mostTries
 }
 
 // where names the request for people, without query and credentials.
