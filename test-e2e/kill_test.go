@@ -4,14 +4,23 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"os"
+	"strconv"
 	"sync/atomic"
 	"testing"
 
 	rt "cip/internal/registrytest"
 )
 
-// kills is how many runs are killed.
-const kills = 20
+// killsVariable says how many runs are killed; the soak kills more of them.
+const killsVariable = "CIP_TEST_KILLS"
+
+func kills() int {
+	if n, err := strconv.Atoi(os.Getenv(killsVariable)); err == nil {
+		return n
+	}
+	return 20
+}
 
 // TestKill ends promotions without warning, each at another request, and checks
 // that nothing half done is visible and that the next run does the rest.
@@ -23,7 +32,7 @@ func TestKill(t *testing.T) {
 		whole := newJob(pair(t, near))
 		run(t, 0, whole.args...)
 		all := whole.asked()
-		for range kills / 2 {
+		for range kills() / 2 {
 			at := 1 + rnd.Int64N(int64(all))
 			t.Run(fmt.Sprintf("%s, request %d of %d", place, at, all), func(t *testing.T) {
 				t.Parallel()
