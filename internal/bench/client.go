@@ -1,0 +1,212 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// The clients, as the tables name them.
+const (
+	ours    = "cip"
+	crane   = "crane"
+	regsync = "regsync"
+	tuned   = "regsync tuned"
+	skopeo  = "skopeo"
+)
+
+// clients returns who is measured in a scenario.
+func (s *scenario) clients(t tools) []string {
+	return slices.DeleteFunc([]string{ours, crane, regsync, tuned, skopeo}, func(client string) bool {
+		return client != ours && !s.peers || t.of(client) == ""
+	})
+}
+
+// job returns what a client is to run. Its configuration goes to dir.
+func (s *scenario) job(t tools, client, dir string, r *ready) (*job, error) {
+	j := &job{AtOnce: 1}
+	var config any
+	file, path := filepath.Join(dir, "config.yaml"), t.of(client)
+	switch client {
+	case ours:
+		config = promotion{registries(append([]string{r.Hosts[0] + staging}, r.destinations()...)), images(r)}
+		s.cip(j, path, file, dir, r)
+	case crane: // a process for each repository, sixteen at once
+		j.AtOnce = 16
+		for _, to := range r.destinations() {
+			for _, repo := range repositories(r) {
+				j.Commands = append(j.Commands, []string{path, "copy", "--all-tags", r.Hosts[0] + staging + "/" + repo, to + "/" + repo})
+			}
+		}
+	case regsync, tuned:
+		config = regsyncConfig(r, client == tuned)
+		j.Commands = [][]string{{path, "once", "--verbosity", "warn", "--config", file}}
+	case skopeo: // a process for each destination, one after the other
+		config = skopeoConfig(r)
+		for _, to := range r.destinations() {
+			j.Commands = append(j.Commands, []string{
+				path, "--insecure-policy", "sync", "--all", "--preserve-digests", "--src-tls-verify=false", "--dest-tls-verify=false",
+				"--src", "yaml", "--dest", "docker", file, to,
+			})
+		}
+	}
+	return j, writeYAML(file, config)
+}
+
+// repositories returns the names of the repositories that are wanted.
+func repositories(r *ready) []string {
+	var all []string
+	for _, e := range r.Edges {
+		all = append(all, e.Repo)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// promotion is a plain manifest.
+type promotion struct {
+	Registries []promotionRegistry `yaml:"registries"`
+	Images     []promoted          `yaml:"images,omitempty"`
+}
+
+type promotionRegistry struct {
+	Name   string `yaml:"name"`
+	Source bool   `yaml:"src,omitempty"`
+}
+
+type promoted struct {
+	Name    string              `yaml:"name" json:"name"`
+	Digests map[string][]string `yaml:"dmap" json:"dmap"`
+}
+
+// registries names a source and its destinations.
+func registries(names []string) []promotionRegistry {
+	var all []promotionRegistry
+	for i, n := range names {
+		all = append(all, promotionRegistry{n, i == 0})
+	}
+	return all
+}
+
+// images returns what is wanted, as manifests and snapshots say it.
+func images(r *ready) []promoted {
+	all := []promoted{}
+	for _, repo := range repositories(r) {
+		img := promoted{repo, map[string][]string{}}
+		for _, e := range r.Edges {
+			if e.Repo == repo {
+				img.Digests[e.Digest] = append(img.Digests[e.Digest], e.Tag)
+			}
+		}
+		all = append(all, img)
+	}
+	return all
+}
+
+// cip fills in the job of cip.
+func (s *scenario) cip(j *job, path, file, dir string, r *ready) {
+	args := []string{path, "run", "--confirm", "--manifest", file}
+	j.right = func(code int, stdout []byte) error { return rightReport(code, stdout, r) }
+	switch {
+	case s.snapshot:
+		args = []string{path, "snapshot", r.destinations()[0]}
+		j.right = func(code int, stdout []byte) error { return rightSnapshot(code, stdout, r) }
+	case s.content == nil:
+		args = []string{path, "run", "--thin-manifest-dir", filepath.Join(dir, "thin")}
+	}
+	j.Commands = [][]string{append(args, "--quiet", "--output", "json")}
+}
+
+// rightReport holds a report against what was there before. What is promoted is
+// looked for in the registries.
+func rightReport(code int, stdout []byte, r *ready) error {
+	var report struct{ Summary map[string]int }
+	if err := json.Unmarshal(stdout, &report); err != nil {
+		return fmt.Errorf("parsing the report (exit code %d): %w", code, err)
+	}
+	n := report.Summary
+	switch {
+	case code != 0 && (!r.Faulty || code != 1),
+		n["upToDate"] != r.UpToDate, n["conflict"]+n["missing"]+n["unknown"]+n["failed"] > 0,
+		r.UpToDate > 0 && n["copy"]+n["tag"]+n["move"] > 0:
+		return fmt.Errorf("exit code %d, %v, want %d up to date", code, n, r.UpToDate)
+	}
+	return nil
+}
+
+func rightSnapshot(code int, stdout []byte, r *ready) error {
+	var got []promoted
+	if err := json.Unmarshal(stdout, &got); err != nil {
+		return fmt.Errorf("parsing the snapshot (exit code %d): %w", code, err)
+	}
+	if code != 0 || string(marshal(got)) != string(marshal(images(r))) {
+		return fmt.Errorf("exit code %d, a snapshot of %d repositories is not what they hold", code, len(got))
+	}
+	return nil
+}
+
+// regsyncConfig has an entry for each tag. By default one entry at a time is worked
+// on, with three requests in flight to a host.
+func regsyncConfig(r *ready, tuned bool) any {
+	type cred struct {
+		Registry   string `yaml:"registry"`
+		TLS        string `yaml:"tls"`
+		Concurrent int    `yaml:"reqConcurrent,omitempty"`
+	}
+	type entry struct {
+		Source string `yaml:"source"`
+		Target string `yaml:"target"`
+		Type   string `yaml:"type"`
+	}
+	var c struct {
+		Version  int            `yaml:"version"`
+		Creds    []cred         `yaml:"creds"`
+		Defaults map[string]int `yaml:"defaults,omitempty"`
+		Sync     []entry        `yaml:"sync"`
+	}
+	c.Version = 1
+	concurrent := 0
+	if tuned {
+		concurrent, c.Defaults = 64, map[string]int{"parallel": 32}
+	}
+	for _, h := range r.Hosts {
+		c.Creds = append(c.Creds, cred{h, "disabled", concurrent})
+	}
+	for _, to := range r.destinations() {
+		for _, e := range r.Edges {
+			name := "/" + e.Repo + ":" + e.Tag
+			c.Sync = append(c.Sync, entry{r.Hosts[0] + staging + name, to + name, "image"})
+		}
+	}
+	return c
+}
+
+// skopeoConfig names the tags of the source.
+func skopeoConfig(r *ready) any {
+	type registry struct {
+		TLS    bool                `yaml:"tls-verify"`
+		Images map[string][]string `yaml:"images"`
+	}
+	tags := map[string][]string{}
+	for _, e := range r.Edges {
+		name := strings.TrimPrefix(staging, "/") + "/" + e.Repo
+		tags[name] = append(tags[name], e.Tag)
+	}
+	return map[string]registry{r.Hosts[0]: {Images: tags}}
+}
+
+func writeYAML(file string, v any) error {
+	raw, err := yaml.Marshal(v)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil { //nolint:gosec // for the one run
+		return err
+	}
+	return os.WriteFile(file, raw, 0o644) //nolint:gosec // likewise
+}

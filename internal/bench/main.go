@@ -1,0 +1,152 @@
+// Command bench measures cip, and what else does its work where that can be had,
+// on promotions and snapshots of registries with latency.
+//
+//	go run ./internal/bench [-run noop,one] [-count 3] [-markdown] [-json FILE]
+//
+// Each measurement starts the scenario's registries as a process of its own (this
+// program again, with -serve), so that their processor time and memory are not the
+// client's. Every request to them waits for the latency, is counted by kind and
+// host, and may be put off by a limiter or hit by a fault. Then the client runs, as a
+// child of a process of its own (-exec), and what it left in the registries is checked: a figure is of a
+// run that did the work, or there is none.
+//
+// Nothing leaves loopback. Only the peers' modules are fetched, when first built.
+package main
+
+import (
+	"cmp"
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"time"
+)
+
+// options are the flags.
+type options struct {
+	run        string
+	count      int
+	latency    time.Duration
+	burst      int
+	seed       uint64
+	kubernetes string
+	cip        string
+	peers      bool
+	markdown   bool
+	json       string
+	serve      string
+	exec       bool
+	dir        string
+}
+
+func (o *options) flags() *flag.FlagSet {
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.StringVar(&o.run, "run", "", "scenarios, separated by commas (default: all)")
+	f.IntVar(&o.count, "count", 1, "runs of each client; the one with the median wall time is shown")
+	f.DurationVar(&o.latency, "latency", 20*time.Millisecond, "what every request waits for")
+	f.IntVar(&o.burst, "burst", 200, "requests that the limiter lets through at once")
+	f.Uint64Var(&o.seed, "seed", 1, "what the faults are drawn from")
+	f.StringVar(&o.kubernetes, "kubernetes", "../shared/data/k8s-manifests", "thin manifests to dry-run; a tree of their shape is made if they are not there")
+	f.StringVar(&o.cip, "cip", "", "binary to measure (default: built from ./cmd/cip)")
+	f.BoolVar(&o.peers, "peers", true, "measure crane, regsync and, if installed, skopeo too")
+	f.BoolVar(&o.markdown, "markdown", false, "print the tables in Markdown")
+	f.StringVar(&o.json, "json", "", "write everything to this `file` in JSON, too")
+	f.StringVar(&o.serve, "serve", "", "serve the registries of a scenario (for the program itself)")
+	f.BoolVar(&o.exec, "exec", false, "run the client's commands that stdin names (for the program itself)")
+	f.StringVar(&o.dir, "dir", "", "where to write, with -serve and -exec")
+	return f
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt) //nolint:forbidigo // this is a main
+	err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1) //nolint:forbidigo // this is a main
+	}
+}
+
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	o := &options{}
+	f := o.flags()
+	f.SetOutput(stderr)
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	switch {
+	case o.serve != "":
+		return serve(o, stdin, stdout)
+	case o.exec:
+		return execute(ctx, o.dir, stdin, stdout)
+	}
+	chosen, err := choose(o.run)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "cip-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	t, err := build(ctx, o, dir, stderr)
+	if err != nil {
+		return err
+	}
+	r := &results{About: about(ctx, o, t)}
+	var failed []string
+	for _, s := range chosen {
+		for _, name := range s.clients(t) {
+			fmt.Fprintf(stderr, "%s: %s\n", s.name, name)
+			one, err := median(ctx, o, t, s, name)
+			switch {
+			case ctx.Err() != nil:
+				return ctx.Err()
+			case err != nil:
+				failed = append(failed, fmt.Sprintf("%s: %s: %v", s.name, name, err))
+			default:
+				r.Samples = append(r.Samples, one)
+			}
+		}
+	}
+	r.compare()
+	r.print(stdout, o.markdown)
+	if o.json != "" {
+		if err := os.WriteFile(o.json, marshal(r), 0o644); err != nil { //nolint:gosec // figures are for everyone
+			return err
+		}
+	}
+	if len(failed) > 0 {
+		return fmt.Errorf("no figures of what went wrong:\n%s", strings.Join(failed, "\n"))
+	}
+	return nil
+}
+
+// patience is how long a client may take to be run again, in seconds.
+const patience = 20
+
+// median runs one client count times, or once if it is slow, and returns the run
+// with the median wall time.
+func median(ctx context.Context, o *options, t tools, s *scenario, name string) (*sample, error) {
+	var all []*sample
+	for range o.count {
+		one, err := measure(ctx, o, t, s, name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+		if one.Wall > patience {
+			break
+		}
+	}
+	slices.SortFunc(all, func(a, b *sample) int { return cmp.Compare(a.Wall, b.Wall) })
+	middle := all[(len(all)-1)/2]
+	for _, one := range all {
+		middle.Walls = append(middle.Walls, one.Wall)
+	}
+	return middle, nil
+}

@@ -1,0 +1,11 @@
+//go:build !unix
+
+package main
+
+import "os"
+
+// peak returns 0: the system does not tell.
+func peak(*os.ProcessState) float64 { return 0 }
+
+// ownTime returns 0: the system does not tell.
+func ownTime() float64 { return 0 }
