@@ -1,34 +1,36 @@
-// Package git reads git repositories: which commit files on disk belong to. It
-// needs no git program, changes no work tree and fetches nothing.
+// Package git reads git repositories: which commit files on disk belong to, what
+// files a commit holds, and copies of remote repositories.
+//
+// It needs no git program and changes no work tree: a commit's files are an fs.FS
+// over git's objects. What is in the files is not its business. Clones whose
+// history is cut off are told as such, never as repositories without history.
 package git
 
 import (
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/object"
 )
 
-// errDiffers ends a comparison that found a difference.
-var errDiffers = errors.New("differs")
+// ErrNoRepository is what errors wrap about files that lie in no git repository.
+var ErrNoRepository = errors.New("not in a git repository")
 
-// Commit returns the commit that is checked out where path, a file or directory,
-// lies, with "-dirty" appended when the YAML files there differ from it. Outside a
-// repository, and before the first commit, it returns "".
-func Commit(path string) (string, error) {
-	abs, err := filepath.Abs(path)
+// Repository is a git repository. Its methods are not safe for concurrent use.
+type Repository struct {
+	repo *git.Repository
+	name string // as messages call it
+}
+
+// Open returns the repository that path, a file or directory, lies in, or a bare one at path.
+func Open(path string) (*Repository, error) {
+	abs, err := absolute(path)
 	if err != nil {
-		return "", err
-	}
-	if abs, err = filepath.EvalSymlinks(abs); err != nil {
-		return "", err
+		return nil, err
 	}
 	dir := abs
 	if info, err := os.Stat(abs); err == nil && !info.IsDir() {
@@ -36,125 +38,80 @@ func Commit(path string) (string, error) {
 	}
 	repo, err := git.PlainOpenWithOptions(dir, &git.PlainOpenOptions{DetectDotGit: true, EnableDotGitCommonDir: true})
 	if errors.Is(err, git.ErrRepositoryNotExists) {
-		return "", nil
+		if repo, err = git.PlainOpen(dir); errors.Is(err, git.ErrRepositoryNotExists) {
+			return nil, fmt.Errorf("%s: %w", path, ErrNoRepository)
+		}
 	}
 	if err != nil {
-		return "", fmt.Errorf("opening the git repository of %s: %w", path, err)
+		return nil, fmt.Errorf("opening the git repository of %s: %w", path, err)
 	}
-	head, err := repo.Head()
-	if errors.Is(err, plumbing.ErrReferenceNotFound) {
-		return "", nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("reading HEAD of the git repository of %s: %w", path, err)
-	}
-	same, err := unchanged(repo, head.Hash(), abs)
-	if err != nil {
-		return "", fmt.Errorf("comparing %s with commit %s: %w", path, head.Hash(), err)
-	}
-	if !same {
-		return head.Hash().String() + "-dirty", nil
-	}
-	return head.Hash().String(), nil
+	return &Repository{repo, path}, nil
 }
 
-// unchanged reports whether the YAML files at or below a path are those of a commit.
-func unchanged(repo *git.Repository, commit plumbing.Hash, abs string) (bool, error) {
-	work, err := repo.Worktree()
+// absolute returns path as the file system calls it.
+func absolute(path string) (string, error) {
+	abs, err := filepath.Abs(path)
 	if err != nil {
-		return false, err
+		return "", err
+	}
+	return filepath.EvalSymlinks(abs)
+}
+
+// Resolve returns the id of the commit that rev names: a branch, tag, id or
+// abbreviation, with suffixes such as ~1 (gitrevisions(7)).
+func (r *Repository) Resolve(rev string) (string, error) {
+	hash, err := r.repo.ResolveRevision(plumbing.Revision(rev))
+	if err == nil {
+		_, err = r.repo.CommitObject(*hash)
+	}
+	if err == nil {
+		return hash.String(), nil
+	}
+	if errors.Is(err, plumbing.ErrReferenceNotFound) || errors.Is(err, plumbing.ErrObjectNotFound) {
+		err = errors.New("no such revision")
+		if r.shallow() {
+			err = errors.New("no such revision in this shallow clone: fetch it first")
+		}
+	}
+	return "", fmt.Errorf("reading revision %q of the git repository of %s: %w", rev, r.name, err)
+}
+
+// shallow reports whether history is cut off.
+func (r *Repository) shallow() bool {
+	cut, err := r.repo.Storer.Shallow()
+	return err == nil && len(cut) > 0
+}
+
+// Within returns what the tree of a commit calls path, a file or directory of the
+// work tree: slash-separated and relative to its root, "." for the root itself.
+func (r *Repository) Within(path string) (string, error) {
+	work, err := r.repo.Worktree()
+	if err != nil {
+		return "", fmt.Errorf("finding %s in its git repository: %w", path, err)
+	}
+	abs, err := absolute(path)
+	if err != nil {
+		return "", err
 	}
 	root, err := filepath.EvalSymlinks(work.Filesystem.Root())
 	if err != nil {
-		return false, err
+		return "", err
 	}
 	rel, err := filepath.Rel(root, abs)
 	if err != nil {
-		return false, err
+		return "", err
 	}
-	c, err := repo.CommitObject(commit)
-	if err != nil {
-		return false, err
+	if !filepath.IsLocal(rel) {
+		return "", fmt.Errorf("%s is not in the git repository of %s", path, r.name)
 	}
-	tree, err := c.Tree()
-	if err != nil {
-		return false, err
-	}
-	wanted, err := committed(tree, filepath.ToSlash(rel))
-	if err != nil {
-		return false, err
-	}
-	err = filepath.WalkDir(abs, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || !isYAML(path) || e.IsDir() {
-			return err
-		}
-		name, err := filepath.Rel(root, path)
-		if err != nil {
-			return err
-		}
-		hash, err := hashFile(path, e)
-		if err != nil {
-			return err
-		}
-		if wanted[filepath.ToSlash(name)] != hash {
-			return errDiffers
-		}
-		delete(wanted, filepath.ToSlash(name))
-		return nil
-	})
-	if errors.Is(err, errDiffers) {
-		return false, nil
-	}
-	return len(wanted) == 0, err
+	return filepath.ToSlash(rel), nil
 }
 
-// committed returns the blobs of the YAML files at or below a path of a tree.
-func committed(tree *object.Tree, path string) (map[string]plumbing.Hash, error) {
-	files := map[string]plumbing.Hash{}
-	prefix := ""
-	if path != "." {
-		entry, err := tree.FindEntry(path)
-		if errors.Is(err, object.ErrEntryNotFound) || errors.Is(err, object.ErrDirectoryNotFound) {
-			return files, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if entry.Mode.IsFile() {
-			files[path] = entry.Hash
-			return files, nil
-		}
-		if tree, err = tree.Tree(path); err != nil {
-			return nil, err
-		}
-		prefix = path + "/"
+// commit returns a commit by its id.
+func (r *Repository) commit(id string) (*object.Commit, error) {
+	c, err := r.repo.CommitObject(plumbing.NewHash(id))
+	if err != nil {
+		return nil, fmt.Errorf("reading commit %s of the git repository of %s: %w", id, r.name, err)
 	}
-	walk := object.NewTreeWalker(tree, true, nil)
-	defer walk.Close()
-	for {
-		name, entry, err := walk.Next()
-		if errors.Is(err, io.EOF) {
-			return files, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if isYAML(name) && entry.Mode.IsFile() {
-			files[prefix+name] = entry.Hash
-		}
-	}
-}
-
-func isYAML(name string) bool {
-	return strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml")
-}
-
-// hashFile returns the git blob hash of a file; of a link, that of its target's name.
-func hashFile(path string, e fs.DirEntry) (plumbing.Hash, error) {
-	if e.Type()&fs.ModeSymlink != 0 {
-		to, err := os.Readlink(path)
-		return plumbing.ComputeHash(plumbing.BlobObject, []byte(to)), err
-	}
-	raw, err := os.ReadFile(path)
-	return plumbing.ComputeHash(plumbing.BlobObject, raw), err
+	return c, nil
 }

@@ -1,0 +1,143 @@
+package git
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/object"
+)
+
+// errDiffers ends a comparison that found a difference.
+var errDiffers = errors.New("differs")
+
+// Commit returns the commit that is checked out where path, a file or directory,
+// lies, with "-dirty" appended when the YAML files there differ from it. Outside a
+// repository, and before the first commit, it returns "".
+func Commit(path string) (string, error) {
+	r, err := Open(path)
+	if errors.Is(err, ErrNoRepository) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	head, err := r.repo.Head()
+	if errors.Is(err, plumbing.ErrReferenceNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("reading HEAD of the git repository of %s: %w", path, err)
+	}
+	same, err := r.unchanged(head.Hash().String(), path)
+	if err != nil {
+		return "", fmt.Errorf("comparing %s with commit %s: %w", path, head.Hash(), err)
+	}
+	if !same {
+		return head.Hash().String() + "-dirty", nil
+	}
+	return head.Hash().String(), nil
+}
+
+// unchanged reports whether the YAML files at or below path are those of a commit.
+func (r *Repository) unchanged(commit, path string) (bool, error) {
+	rel, err := r.Within(path)
+	if err != nil {
+		return false, err
+	}
+	c, err := r.commit(commit)
+	if err != nil {
+		return false, err
+	}
+	tree, err := c.Tree()
+	if err != nil {
+		return false, err
+	}
+	wanted, err := committed(tree, rel)
+	if err != nil {
+		return false, err
+	}
+	abs, err := absolute(path)
+	if err != nil {
+		return false, err
+	}
+	err = filepath.WalkDir(abs, func(at string, e fs.DirEntry, err error) error {
+		if err != nil || !isYAML(at) || e.IsDir() {
+			return err
+		}
+		name, err := r.Within(filepath.Dir(at))
+		if err != nil {
+			return err
+		}
+		name = strings.TrimPrefix(name+"/"+e.Name(), "./")
+		hash, err := hashFile(at, e)
+		if err != nil {
+			return err
+		}
+		if wanted[name] != hash {
+			return errDiffers
+		}
+		delete(wanted, name)
+		return nil
+	})
+	if errors.Is(err, errDiffers) {
+		return false, nil
+	}
+	return len(wanted) == 0, err
+}
+
+// committed returns the blobs of the YAML files at or below a path of a tree.
+func committed(tree *object.Tree, path string) (map[string]plumbing.Hash, error) {
+	files := map[string]plumbing.Hash{}
+	prefix := ""
+	if path != "." {
+		entry, err := tree.FindEntry(path)
+		if errors.Is(err, object.ErrEntryNotFound) || errors.Is(err, object.ErrDirectoryNotFound) {
+			return files, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if entry.Mode.IsFile() {
+			files[path] = entry.Hash
+			return files, nil
+		}
+		if tree, err = tree.Tree(path); err != nil {
+			return nil, err
+		}
+		prefix = path + "/"
+	}
+	walk := object.NewTreeWalker(tree, true, nil)
+	defer walk.Close()
+	for {
+		name, entry, err := walk.Next()
+		if errors.Is(err, io.EOF) {
+			return files, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if isYAML(name) && entry.Mode.IsFile() {
+			files[prefix+name] = entry.Hash
+		}
+	}
+}
+
+func isYAML(name string) bool {
+	return strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml")
+}
+
+// hashFile returns the git blob hash of a file; of a link, that of its target's name.
+func hashFile(path string, e fs.DirEntry) (plumbing.Hash, error) {
+	if e.Type()&fs.ModeSymlink != 0 {
+		to, err := os.Readlink(path)
+		return plumbing.ComputeHash(plumbing.BlobObject, []byte(to)), err
+	}
+	raw, err := os.ReadFile(path)
+	return plumbing.ComputeHash(plumbing.BlobObject, raw), err
+}

@@ -1,0 +1,159 @@
+package git
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/go-git/go-billy/v5/osfs"
+	"github.com/go-git/go-git/v5"
+	"github.com/go-git/go-git/v5/config"
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/cache"
+	"github.com/go-git/go-git/v5/storage"
+	"github.com/go-git/go-git/v5/storage/filesystem"
+	"github.com/go-git/go-git/v5/storage/memory"
+)
+
+// origin is what git calls the place a repository was copied from.
+const origin = "origin"
+
+// Remote is one branch of a repository elsewhere. A URL that is a path, or has the
+// scheme file, is opened where it is and not copied.
+type Remote struct {
+	URL    string // https, ssh, user@host:path, file, or a path
+	Branch string // empty: the one that HEAD names
+	Dir    string // where a bare copy is kept from one Fetch to the next; empty: in memory, anew each time
+	Depth  int    // commits of history to copy; 0: all
+}
+
+// Fetch brings the copy up to date and returns it, with the commit at the branch's head.
+func (m Remote) Fetch(ctx context.Context) (r *Repository, head string, err error) {
+	if path, ok := m.path(); ok {
+		return m.inPlace(path)
+	}
+	repo, err := m.open()
+	if err != nil {
+		return nil, "", fmt.Errorf("opening the copy of %s in %s: %w", m, m.Dir, err)
+	}
+	branch := plumbing.NewBranchReferenceName(m.Branch)
+	if m.Branch == "" {
+		if branch, err = defaultBranch(ctx, repo); err != nil {
+			return nil, "", fmt.Errorf("reading the branches of %s: %w", m, m.hide(err))
+		}
+	}
+	err = repo.FetchContext(ctx, &git.FetchOptions{
+		RemoteName: origin,
+		RefSpecs:   []config.RefSpec{config.RefSpec("+" + branch + ":" + branch)},
+		Depth:      m.Depth,
+		Tags:       git.NoTags,
+		Force:      true,
+	})
+	if err != nil && !errors.Is(err, git.NoErrAlreadyUpToDate) {
+		return nil, "", fmt.Errorf("fetching branch %s of %s: %w", branch.Short(), m, m.hide(err))
+	}
+	r = &Repository{repo, m.String()}
+	head, err = r.Resolve(branch.String())
+	return r, head, err
+}
+
+// String returns the URL without a password.
+func (m Remote) String() string {
+	u, err := url.Parse(m.URL)
+	if err != nil || u.User == nil || u.Scheme == "ssh" {
+		return m.URL
+	}
+	u.User = nil // a token may stand in place of the name
+	return u.String()
+}
+
+// hide takes the credentials of the URL out of an error's text.
+func (m Remote) hide(err error) error {
+	if m.String() == m.URL || !strings.Contains(err.Error(), m.URL) {
+		return err
+	}
+	return errors.New(strings.ReplaceAll(err.Error(), m.URL, m.String()))
+}
+
+// path returns the path that the URL is, if it is one.
+func (m Remote) path() (string, bool) {
+	if rest, ok := strings.CutPrefix(m.URL, "file://"); ok {
+		return filepath.FromSlash(strings.TrimPrefix(rest, "localhost")), true
+	}
+	if strings.Contains(m.URL, "://") {
+		return "", false
+	}
+	// user@host:path is ssh, unless it is there as a file (git-clone(1), "GIT URLS").
+	before, _, colon := strings.Cut(m.URL, ":")
+	if colon && !strings.Contains(before, "/") && len(before) > 1 {
+		_, err := os.Stat(m.URL)
+		return m.URL, err == nil
+	}
+	return m.URL, true
+}
+
+// inPlace opens a repository that needs no copy.
+func (m Remote) inPlace(path string) (*Repository, string, error) {
+	r, err := Open(path)
+	if err != nil {
+		return nil, "", err
+	}
+	if m.Branch == "" {
+		head, err := r.Resolve(plumbing.HEAD.String())
+		return r, head, err
+	}
+	head, err := r.Resolve(plumbing.NewBranchReferenceName(m.Branch).String())
+	if err != nil {
+		if other, e := r.Resolve(plumbing.NewRemoteReferenceName(origin, m.Branch).String()); e == nil {
+			return r, other, nil
+		}
+	}
+	return r, head, err
+}
+
+// open returns the copy, empty if it was never fetched.
+func (m Remote) open() (*git.Repository, error) {
+	var store storage.Storer = memory.NewStorage()
+	if m.Dir != "" {
+		store = filesystem.NewStorage(osfs.New(m.Dir), cache.NewObjectLRUDefault())
+	}
+	repo, err := git.Open(store, nil)
+	if errors.Is(err, git.ErrRepositoryNotExists) {
+		if repo, err = git.Init(store, nil); err == nil {
+			_, err = repo.CreateRemote(&config.RemoteConfig{Name: origin, URLs: []string{m.URL}})
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	from, err := repo.Remote(origin)
+	if err != nil {
+		return nil, err
+	}
+	if from.Config().URLs[0] != m.URL {
+		return nil, fmt.Errorf("it is a copy of %s", Remote{URL: from.Config().URLs[0]})
+	}
+	return repo, nil
+}
+
+// defaultBranch returns the branch that HEAD names at the origin.
+func defaultBranch(ctx context.Context, repo *git.Repository) (plumbing.ReferenceName, error) {
+	from, err := repo.Remote(origin)
+	if err != nil {
+		return "", err
+	}
+	refs, err := from.ListContext(ctx, &git.ListOptions{})
+	if err != nil {
+		return "", err
+	}
+	for _, ref := range refs {
+		if ref.Name() == plumbing.HEAD && ref.Type() == plumbing.SymbolicReference {
+			return ref.Target(), nil
+		}
+	}
+	return "", errors.New("it names no default branch: name one")
+}

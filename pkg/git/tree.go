@@ -1,0 +1,230 @@
+package git
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-git/go-git/v5"
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/filemode"
+	"github.com/go-git/go-git/v5/plumbing/object"
+)
+
+// Limits on what a tree may make of one name.
+const (
+	maxLinks = 40       // symbolic links on the way to a file, as in Linux
+	maxFile  = 64 << 20 // bytes, as package manifest reads
+)
+
+// FS returns the files of a commit below dir, "." or "" for all of them. Symbolic
+// links are followed within the commit's tree. It is safe for concurrent use.
+func (r *Repository) FS(commit, dir string) (fs.FS, error) {
+	c, err := r.commit(commit)
+	if err != nil {
+		return nil, err
+	}
+	root, err := c.Tree()
+	if err != nil {
+		return nil, fmt.Errorf("reading the files of commit %s: %w", commit, err)
+	}
+	return &treeFS{repo: r.repo, root: root, dir: path.Clean(dir), when: c.Committer.When}, nil
+}
+
+// treeFS is the tree of a commit as a file system.
+type treeFS struct {
+	repo *git.Repository
+	root *object.Tree
+	dir  string
+	when time.Time
+
+	mu sync.Mutex // go-git's trees and object cache are not for several goroutines
+}
+
+// Open implements fs.FS.
+func (t *treeFS) Open(name string) (fs.File, error) {
+	if !fs.ValidPath(name) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f, err := t.open(name)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	return f, nil
+}
+
+func (t *treeFS) open(name string) (fs.File, error) {
+	entry, err := t.find(path.Join(t.dir, name))
+	if err != nil {
+		return nil, err
+	}
+	info := &fileInfo{name: path.Base(name), mode: mode(entry.Mode), when: t.when}
+	switch {
+	case info.IsDir():
+		tree, err := t.repo.TreeObject(entry.Hash)
+		if err != nil {
+			return nil, err
+		}
+		entries, err := t.entries(tree)
+		if err != nil {
+			return nil, err
+		}
+		return &openDir{info: info, entries: entries}, nil
+	case !info.mode.IsRegular():
+		return &openFile{info: info, Reader: bytes.NewReader(nil)}, nil
+	}
+	raw, err := t.read(entry.Hash)
+	if err != nil {
+		return nil, err
+	}
+	info.size = int64(len(raw))
+	return &openFile{info: info, Reader: bytes.NewReader(raw)}, nil
+}
+
+// find returns the entry that a path of the commit leads to, which is no link.
+func (t *treeFS) find(name string) (object.TreeEntry, error) {
+	at := object.TreeEntry{Mode: filemode.Dir, Hash: t.root.Hash}
+	links := 0
+	here, rest := ".", name
+	for rest != "." && rest != "" {
+		element, after, _ := strings.Cut(rest, "/")
+		if !at.Mode.IsFile() && at.Mode != filemode.Dir {
+			return at, fs.ErrNotExist
+		}
+		tree, err := t.repo.TreeObject(at.Hash)
+		if err != nil {
+			return at, fs.ErrNotExist // a file, or a submodule's commit
+		}
+		entry, err := tree.FindEntry(element)
+		if err != nil {
+			return at, fs.ErrNotExist
+		}
+		if entry.Mode != filemode.Symlink {
+			at, here, rest = *entry, path.Join(here, element), after
+			continue
+		}
+		if links++; links > maxLinks {
+			return at, errors.New("too many symbolic links")
+		}
+		target, err := t.read(entry.Hash)
+		if err != nil {
+			return at, err
+		}
+		whole := path.Join(here, string(target))
+		if path.IsAbs(string(target)) || whole == ".." || strings.HasPrefix(whole, "../") {
+			return at, errors.New("a symbolic link out of the repository")
+		}
+		at = object.TreeEntry{Mode: filemode.Dir, Hash: t.root.Hash}
+		here, rest = ".", path.Join(whole, after)
+	}
+	return at, nil
+}
+
+// read returns the bytes of a blob.
+func (t *treeFS) read(hash plumbing.Hash) ([]byte, error) {
+	blob, err := t.repo.BlobObject(hash)
+	if err != nil {
+		return nil, err
+	}
+	if blob.Size > maxFile {
+		return nil, fmt.Errorf("is larger than %d MiB", maxFile>>20)
+	}
+	r, err := blob.Reader()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(r)
+}
+
+// entries returns what a directory holds, as git sorts it.
+func (t *treeFS) entries(tree *object.Tree) ([]fs.DirEntry, error) {
+	list := make([]fs.DirEntry, len(tree.Entries))
+	for i, e := range tree.Entries {
+		info := &fileInfo{name: e.Name, mode: mode(e.Mode), when: t.when}
+		if info.mode.IsRegular() {
+			var err error
+			if info.size, err = t.repo.Storer.EncodedObjectSize(e.Hash); err != nil {
+				return nil, err
+			}
+		}
+		list[i] = fs.FileInfoToDirEntry(info)
+	}
+	return list, nil
+}
+
+// mode returns the type and permissions of an entry. What a submodule holds is not in the repository.
+func mode(m filemode.FileMode) fs.FileMode {
+	switch m {
+	case filemode.Dir:
+		return fs.ModeDir | 0o755
+	case filemode.Symlink:
+		return fs.ModeSymlink | 0o777
+	case filemode.Submodule:
+		return fs.ModeIrregular
+	case filemode.Executable:
+		return 0o755
+	}
+	return 0o644
+}
+
+// fileInfo describes a file of a commit.
+type fileInfo struct {
+	name string
+	mode fs.FileMode
+	size int64
+	when time.Time
+}
+
+// Name implements fs.FileInfo, and so do the others.
+func (i *fileInfo) Name() string       { return i.name }
+func (i *fileInfo) Size() int64        { return i.size }
+func (i *fileInfo) Mode() fs.FileMode  { return i.mode }
+func (i *fileInfo) ModTime() time.Time { return i.when }
+func (i *fileInfo) IsDir() bool        { return i.mode.IsDir() }
+func (i *fileInfo) Sys() any           { return nil }
+
+// openFile is a file being read.
+type openFile struct {
+	*bytes.Reader
+	info *fileInfo
+}
+
+// Stat implements fs.File, and so does Close.
+func (f *openFile) Stat() (fs.FileInfo, error) { return f.info, nil }
+func (f *openFile) Close() error               { return nil }
+
+// openDir is a directory being listed.
+type openDir struct {
+	info    *fileInfo
+	entries []fs.DirEntry
+}
+
+// Stat implements fs.ReadDirFile, and so do the others.
+func (d *openDir) Stat() (fs.FileInfo, error) { return d.info, nil }
+func (d *openDir) Close() error               { return nil }
+
+func (d *openDir) Read([]byte) (int, error) {
+	return 0, &fs.PathError{Op: "read", Path: d.info.name, Err: errors.New("is a directory")}
+}
+
+// ReadDir implements fs.ReadDirFile.
+func (d *openDir) ReadDir(n int) ([]fs.DirEntry, error) {
+	if n <= 0 {
+		n = len(d.entries)
+	} else if len(d.entries) == 0 {
+		return nil, io.EOF
+	}
+	n = min(n, len(d.entries))
+	list := d.entries[:n]
+	d.entries = d.entries[n:]
+	return list, nil
+}
