@@ -24,6 +24,7 @@ var allowed = map[string][]string{
 	"plan":      {"image", "inventory", "manifest"},
 	"promote":   {"image", "inventory", "plan", "registry"},
 	"registry":  {"image", "inventory"}, // decides nothing, so it knows no plan
+	"resolve":   {"image", "manifest", "github.com/Masterminds/semver/v3"},
 }
 
 // pure packages decide and never look: what they need is handed to them. Without

@@ -1,0 +1,83 @@
+// Package resolve finds digests: it turns a producer's intent, as sources.yaml says
+// it, into one digest and the tags to promote it under.
+//
+//	Producer ─ Resolve ─▶ Choice: a digest, and why it was taken
+//	    │ handed: Registry (tags, digests, labels), History (commits), files
+//	    ▼
+//	Choice, dmap, lock ─ Amend ─▶ what changes in images.yaml and the lock
+//
+// A selector is a file of its own: tag, semver, order (numerical, alphabetical),
+// gitRevision, alias, labels. Every choice has a total order, so that the same
+// inputs give the same result. The package is pure: what it has to know it is
+// handed, it logs nothing, and it cannot write to a registry. A reader that fails
+// fails the producer; what could not be read is never taken for absent.
+package resolve
+
+import (
+	"context"
+
+	"cip/pkg/image"
+	"cip/pkg/manifest"
+)
+
+// Registry reads the repositories that producers name.
+type Registry interface {
+	// Tags returns all tags, in any order. A repository that does not exist is an error.
+	Tags(ctx context.Context, repo image.Repository) ([]string, error)
+	// Digest returns what a tag or digest leads to; false if the registry says that it does not exist.
+	Digest(ctx context.Context, repo image.Repository, ref string) (image.Digest, bool, error)
+	// Image describes what a tag or digest leads to.
+	Image(ctx context.Context, repo image.Repository, ref string) (*Image, error)
+}
+
+// Image is what selectors look at in an image or index.
+type Image struct {
+	Digest       image.Digest
+	MediaType    string
+	Annotations  map[string]string // of the manifest or index
+	Config       string            // digest of an image's config; empty for an index
+	Labels       map[string]string // of an image's config
+	OS           string            // of an image's config, and so are the next two
+	Architecture string
+	Variant      string
+	Children     []Child // of an index, in order
+}
+
+// Child is an image in an index, as the index describes it.
+type Child struct {
+	Digest       image.Digest
+	OS           string
+	Architecture string
+	Variant      string
+	Annotations  map[string]string
+}
+
+// Candidate is a tag that was looked at.
+type Candidate struct {
+	Tag    string
+	Digest image.Digest // if it was read
+	Chosen bool
+	Reason string // why it was taken or not
+}
+
+// Choice is what a selector found.
+type Choice struct {
+	Tag        string       // the selected source tag; empty for a digest that was named
+	Digest     image.Digest // never empty
+	Default    []string     // tags to promote if the producer names none
+	Fields     Fields       // what templates of tags may use
+	Candidates []Candidate  // best first
+	Notes      []string     // what a reader of the result should know
+	Git        *manifest.LockGit
+	Alias      *manifest.LockAlias
+}
+
+// Fields are what templates of tags may use.
+type Fields struct {
+	Name   string
+	Tag    string
+	Digest string
+	Commit string            // of a git revision
+	Value  string            // what filterTags extracted
+	Labels map[string]string // of an alias' tag
+}
