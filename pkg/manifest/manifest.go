@@ -30,6 +30,7 @@ type Manifest struct {
 	Destinations []*Registry // in file order, repeated ones left out; nil in a native file
 	Images       []Image     // in file order; a name may repeat
 	Refused      []Refusal   // bad entries of this manifest, in file order
+	Producers    []*Producer // of the sources of a plain manifest
 }
 
 // Registry is one entry of a manifest's registries.

@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"go.yaml.in/yaml/v3"
+
+	"cip/pkg/image"
 )
 
 // Plain reads the plain manifest or native StarlingX file name of fsys, which messages call display.
@@ -23,12 +25,17 @@ func Plain(fsys fs.FS, name, display string) *Set {
 // and a destination are left out: what is wrong with them is noted.
 func (s *source) manifests(read func(root *yaml.Node, m *Manifest)) []*Manifest {
 	var manifests []*Manifest
+	resources := 0
 	empty := s.read && len(s.faults) == 0
 	for _, root := range s.docs {
 		if null(deref(root)) {
 			continue
 		}
 		empty = false
+		if isResource(root) {
+			resources++
+			continue
+		}
 		m := &Manifest{File: s.file}
 		if read(root, m); m.usable() {
 			manifests = append(manifests, m)
@@ -36,6 +43,9 @@ func (s *source) manifests(read func(root *yaml.Node, m *Manifest)) []*Manifest 
 	}
 	if empty {
 		s.whole(Broken, "no registries: the file is empty")
+	}
+	if resources > 0 && resources == len(s.docs) {
+		s.whole(Broken, "no registries: the file holds Flux resources alone, which are for cip resolve")
 	}
 	return manifests
 }
@@ -57,9 +67,6 @@ func (r *reader) document(root *yaml.Node, m *Manifest) {
 	if f, ok := e["images"]; ok {
 		entries, _ = r.items(f.value, "images")
 	}
-	if f, ok := e["sources"]; ok {
-		r.items(f.value, "sources") // its contents are for producers
-	}
 	r.provenance(e)
 	if _, ok := e["registries"]; !ok && slices.ContainsFunc(entries, builds) {
 		m.Native = true
@@ -68,6 +75,14 @@ func (r *reader) document(root *yaml.Node, m *Manifest) {
 	}
 	r.registries(root, e, m)
 	r.images(entries, m)
+	if f, ok := e["sources"]; ok {
+		items, _ := r.items(f.value, "sources")
+		registry := image.Registry{Host: "localhost"} // for the faults of the rest where the source is bad
+		if m.Source != nil {
+			registry = m.Source.Name
+		}
+		m.Producers = r.producers(items, &registry)
+	}
 }
 
 // provenance notes that a policy which cip does not know is not enforced.

@@ -129,6 +129,15 @@ type RunImage struct {
 	Mirrors []string `json:"mirrors,omitempty"`
 }
 
+// ImageName returns the name of the image that results are written to: where a
+// rebased image is, or the producer's own.
+func (p *Producer) ImageName() string {
+	if p.Rebase != nil {
+		return p.Rebase.To
+	}
+	return p.Name
+}
+
 // Intent identifies what the producer asks for, whatever the file's form.
 func (p *Producer) Intent() string {
 	raw, err := json.Marshal(p)

@@ -68,10 +68,13 @@ func readFile(fsys fs.FS, name string) ([]byte, error) {
 	return data.Bytes(), nil
 }
 
+// errNone says that a file is not there.
+var errNone = errors.New("no such file or directory")
+
 // cause returns err without the path and operation that a Fault's place tells already.
 func cause(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		return errors.New("no such file or directory")
+		return errNone
 	}
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		return p.Err

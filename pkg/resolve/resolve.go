@@ -15,10 +15,25 @@ package resolve
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"cip/pkg/image"
 	"cip/pkg/manifest"
 )
+
+// Readers are what selectors are handed.
+type Readers struct {
+	Registry Registry
+	// ReadFile returns the bytes of a file whose name is relative to the producer's file.
+	ReadFile func(name string) ([]byte, error)
+}
+
+// Options say how a producer is resolved.
+type Options struct {
+	Refresh       bool // read the digest of a tag again though the lock has it
+	AllowRollback bool // take a result that is older than the lock's
+}
 
 // Registry reads the repositories that producers name.
 type Registry interface {
@@ -70,6 +85,7 @@ type Choice struct {
 	Notes      []string     // what a reader of the result should know
 	Git        *manifest.LockGit
 	Alias      *manifest.LockAlias
+	Rebase     *manifest.LockRebase
 }
 
 // Fields are what templates of tags may use.
@@ -80,4 +96,56 @@ type Fields struct {
 	Commit string            // of a git revision
 	Value  string            // what filterTags extracted
 	Labels map[string]string // of an alias' tag
+}
+
+// job is one producer being resolved.
+type job struct {
+	*manifest.Producer
+	Readers
+	Options
+	previous *manifest.Lock // nil: there is none
+}
+
+// Resolve finds the digest that a producer asks for. previous is its lock entry, or nil.
+func Resolve(ctx context.Context, p *manifest.Producer, previous *manifest.Lock, r Readers, o Options) (*Choice, error) {
+	j := &job{Producer: p, Readers: r, Options: o, previous: previous}
+	choice, err := j.choose(ctx)
+	if err != nil {
+		return nil, err
+	}
+	choice.Fields.Name, choice.Fields.Tag, choice.Fields.Digest = p.Name, choice.Tag, string(choice.Digest)
+	return choice, nil
+}
+
+// choose hands the producer to its selector.
+func (j *job) choose(ctx context.Context) (*Choice, error) {
+	switch s := j.Select; {
+	case s.Tag != "":
+		return j.tag(ctx)
+	case s.Digest != "":
+		return j.digest(ctx)
+	case s.SemVer != nil:
+		return j.ordered(ctx, newSemVer(s.SemVer.Range))
+	case s.Numerical != nil:
+		return j.ordered(ctx, &numerical{s.Numerical.Order == manifest.OrderDescending})
+	case s.Alphabetical != nil:
+		return j.ordered(ctx, &alphabetical{s.Alphabetical.Order == manifest.OrderDescending})
+	}
+	return nil, errors.New("no selector")
+}
+
+// pin returns the digest of a tag: the lock's if it was found for the same tag and
+// intent before, or else the registry's.
+func (j *job) pin(ctx context.Context, tag string) (image.Digest, error) {
+	if l := j.previous; l != nil && !j.Refresh && !j.AlwaysRefresh && l.Tag == tag && l.Intent == j.Intent() && l.Rebase == nil {
+		return l.Digest, nil
+	}
+	d, ok, err := j.Registry.Digest(ctx, j.Repository, tag)
+	switch {
+	case err != nil:
+		return "", err
+	case !ok:
+		return "", fmt.Errorf("reading source %s: there is no such tag", j.Repository.Tag(tag))
+	}
+	return d, nil
 }

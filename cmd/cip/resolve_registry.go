@@ -1,0 +1,180 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+
+	"cip/pkg/image"
+	"cip/pkg/inventory"
+	"cip/pkg/registry"
+	"cip/pkg/resolve"
+)
+
+// maxConfig bounds the config of an image that is read for its labels, in bytes.
+const maxConfig = 8 << 20
+
+// sourceReader reads what selectors ask of registries, each thing once.
+type sourceReader struct {
+	client *registry.Client
+
+	mu       sync.Mutex
+	listings map[image.Repository]func() (*registry.Listing, error)
+	images   map[string]func() (*resolve.Image, error)
+}
+
+func newSourceReader(c *registry.Client) *sourceReader {
+	return &sourceReader{
+		client:   c,
+		listings: map[image.Repository]func() (*registry.Listing, error){},
+		images:   map[string]func() (*resolve.Image, error){},
+	}
+}
+
+// Tags implements resolve.Registry.
+func (r *sourceReader) Tags(ctx context.Context, repo image.Repository) ([]string, error) {
+	r.mu.Lock()
+	read, ok := r.listings[repo]
+	if !ok {
+		read = sync.OnceValues(func() (*registry.Listing, error) { return r.client.List(ctx, repo, nil) })
+		r.listings[repo] = read
+	}
+	r.mu.Unlock()
+	list, err := read()
+	if err != nil {
+		return nil, fmt.Errorf("reading the tags of source %s: %w", repo, err)
+	}
+	tags := slices.Clone(list.Tags)
+	for _, d := range list.Digests {
+		tags = append(tags, d.Tags...)
+	}
+	return tags, nil
+}
+
+// listed returns the digest that a listing which has been read names for a tag.
+func (r *sourceReader) listed(repo image.Repository, tag string) (image.Digest, bool) {
+	r.mu.Lock()
+	read, ok := r.listings[repo]
+	r.mu.Unlock()
+	if !ok {
+		return "", false
+	}
+	list, err := read()
+	if err != nil {
+		return "", false
+	}
+	for d, listed := range list.Digests {
+		if slices.Contains(listed.Tags, tag) {
+			return d, true
+		}
+	}
+	return "", false
+}
+
+// Digest implements resolve.Registry.
+func (r *sourceReader) Digest(ctx context.Context, repo image.Repository, ref string) (image.Digest, bool, error) {
+	if d, ok := r.listed(repo, ref); ok {
+		return d, true, nil
+	}
+	if d, err := image.ParseDigest(ref); err == nil {
+		state, err := r.client.Has(ctx, repo, ref)
+		if err != nil {
+			return "", false, fmt.Errorf("reading source %s: %w", repo.Digest(d), err)
+		}
+		return d, state == inventory.Present, nil
+	}
+	d, state, err := r.client.Resolve(ctx, repo, ref)
+	if err != nil {
+		return "", false, fmt.Errorf("reading source %s: %w", repo.Tag(ref), err)
+	}
+	return d, state == inventory.Present, nil
+}
+
+// Image implements resolve.Registry.
+func (r *sourceReader) Image(ctx context.Context, repo image.Repository, ref string) (*resolve.Image, error) {
+	key := repo.String() + " " + ref
+	r.mu.Lock()
+	read, ok := r.images[key]
+	if !ok {
+		read = sync.OnceValues(func() (*resolve.Image, error) { return r.describe(ctx, repo, ref) })
+		r.images[key] = read
+	}
+	r.mu.Unlock()
+	return read()
+}
+
+// described are the parts of a manifest or index that selectors look at (OCI image-spec, "Image Manifest", "Image Index").
+type described struct {
+	Config      *registry.Descriptor `json:"config"`
+	Annotations map[string]string    `json:"annotations"`
+	Manifests   []struct {
+		Digest      image.Digest      `json:"digest"`
+		Annotations map[string]string `json:"annotations"`
+		Platform    struct {
+			OS           string `json:"os"`
+			Architecture string `json:"architecture"`
+			Variant      string `json:"variant"`
+		} `json:"platform"`
+	} `json:"manifests"`
+}
+
+func (r *sourceReader) describe(ctx context.Context, repo image.Repository, ref string) (*resolve.Image, error) {
+	where := repo.Tag(ref)
+	if d, err := image.ParseDigest(ref); err == nil {
+		where = repo.Digest(d)
+	}
+	m, err := r.client.Manifest(ctx, repo, ref)
+	if err != nil {
+		return nil, fmt.Errorf("reading source %s: %w", where, err)
+	}
+	var d described
+	if err := json.Unmarshal(m.Raw, &d); err != nil {
+		return nil, fmt.Errorf("parsing source %s: %w", where, err)
+	}
+	im := &resolve.Image{Digest: image.Digest(m.Digest), MediaType: m.MediaType, Annotations: d.Annotations}
+	for _, c := range d.Manifests {
+		im.Children = append(im.Children, resolve.Child{
+			Digest: c.Digest, OS: c.Platform.OS, Architecture: c.Platform.Architecture, Variant: c.Platform.Variant, Annotations: c.Annotations,
+		})
+	}
+	if d.Config == nil {
+		return im, nil
+	}
+	im.Config = d.Config.Digest
+	if err := r.config(ctx, repo, d.Config, im); err != nil {
+		return nil, fmt.Errorf("reading the config of source %s: %w", where, err)
+	}
+	return im, nil
+}
+
+// config reads labels and platform out of an image's config; artifacts have others, which say nothing of the kind.
+func (r *sourceReader) config(ctx context.Context, repo image.Repository, d *registry.Descriptor, im *resolve.Image) error {
+	switch d.MediaType {
+	case "application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json":
+	default:
+		return nil
+	}
+	if d.Size > maxConfig {
+		return fmt.Errorf("it is larger than %d MiB", maxConfig>>20)
+	}
+	var raw bytes.Buffer
+	if err := r.client.FetchBlob(ctx, repo, *d, &raw); err != nil {
+		return err
+	}
+	var config struct {
+		OS           string `json:"os"`
+		Architecture string `json:"architecture"`
+		Variant      string `json:"variant"`
+		Config       struct {
+			Labels map[string]string `json:"Labels"`
+		} `json:"config"`
+	}
+	if err := json.Unmarshal(raw.Bytes(), &config); err != nil {
+		return fmt.Errorf("parsing: %w", err)
+	}
+	im.OS, im.Architecture, im.Variant, im.Labels = config.OS, config.Architecture, config.Variant, config.Config.Labels
+	return nil
+}

@@ -1,0 +1,172 @@
+package manifest_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cip/pkg/image"
+	"cip/pkg/manifest"
+)
+
+// In texts of these tests A, B and C stand for digests.
+func long(s string) string {
+	return strings.NewReplacer("~A", dig("a"), "~B", dig("b"), "~C", dig("c")).Replace(s)
+}
+
+func dig(c string) string { return "sha256:" + strings.Repeat(c, 64) }
+
+func TestEditImages(t *testing.T) {
+	t.Parallel()
+	type edit = func(*manifest.ImagesText) error
+	add := func(name, d string, tags ...string) edit {
+		return func(t *manifest.ImagesText) error { return t.Add(name, image.Digest(dig(d)), tags) }
+	}
+	untag := func(name, d, tag string) edit {
+		return func(t *manifest.ImagesText) error { return t.RemoveTag(name, image.Digest(dig(d)), tag) }
+	}
+	remove := func(name, d string) edit {
+		return func(t *manifest.ImagesText) error { return t.RemoveDigest(name, image.Digest(dig(d))) }
+	}
+	for _, tt := range []struct {
+		name, text string
+		edit       edit
+		want       string // "" with err
+		err        string
+	}{
+		{"digest to the last entry of the name", `# team
+- name: x # first
+  dmap:
+    "~A": ["1"] # one
+- name: x
+  dmap:
+    "~B": ["2"] # two
+
+# end
+`, add("x", "c", "3", "latest"), `# team
+- name: x # first
+  dmap:
+    "~A": ["1"] # one
+- name: x
+  dmap:
+    "~B": ["2"] # two
+    "~C": ["3", "latest"]
+
+# end
+`, ""},
+		{"tag to a digest", "- name: x\n  dmap:\n    \"~A\": [\"1\"  ,  'v2' ] # c\n", add("x", "a", "1", "3"), "- name: x\n  dmap:\n    \"~A\": [\"1\"  ,  'v2', '3' ] # c\n", ""},
+		{"tag to a tagless digest", "- name: x\n  dmap:\n    ~A: []\n", add("x", "a", "v1"), "- name: x\n  dmap:\n    ~A: [v1]\n", ""},
+		{"tag to null", "- name: x\n  dmap:\n    ~A:\n    ~B: ~\n", add("x", "a", "1.10"), "- name: x\n  dmap:\n    ~A: [\"1.10\"]\n    ~B: ~\n", ""},
+		{"tag to a written null", "- name: x\n  dmap:\n    ~A:\n    ~B: null # no\n", add("x", "b", "v"), "- name: x\n  dmap:\n    ~A:\n    ~B: [v] # no\n", ""},
+		{"tag to a block list", "- name: x\n  dmap:\n    ~A:\n    - 'a' # c\n    # d\n", add("x", "a", "b"), "- name: x\n  dmap:\n    ~A:\n    - 'a' # c\n    - 'b'\n    # d\n", ""},
+		{"digest beside block lists", "- name: x\n  dmap:\n    ~A:\n      - v1\n", add("x", "b", "v2", "on"), "- name: x\n  dmap:\n    ~A:\n      - v1\n    ~B:\n      - v2\n      - \"on\"\n", ""},
+		{"digest behind null", "- name: x\n  dmap:\n    ~A:\n", add("x", "b"), "- name: x\n  dmap:\n    ~A:\n    ~B: []\n", ""},
+		{"list over lines", "- name: x\n  dmap:\n    \"~A\": [\n      \"a\", # ]\n      \"b\"\n    ]\n", add("x", "a", "c"), "- name: x\n  dmap:\n    \"~A\": [\n      \"a\", # ]\n      \"b\", \"c\"\n    ]\n", ""},
+		{"list over lines, digest behind", "- name: x\n  dmap:\n    \"~A\": [\n      \"a\",\n    ]\n", add("x", "b", "c"), "- name: x\n  dmap:\n    \"~A\": [\n      \"a\",\n    ]\n    \"~B\": [\"c\"]\n", ""},
+		{"JSON", `[{"name": "x", "dmap": {"~A": ["1"]}}]`, add("x", "b", "2"), `[{"name": "x", "dmap": {"~A": ["1"], "~B": ["2"]}}]`, ""},
+		{"JSON, new name", `[{"name": "x", "dmap": {"~A": ["1"]}}]`, add("y", "b", "2"), `[{"name": "x", "dmap": {"~A": ["1"]}}, {name: "y", dmap: {"~B": ["2"]}}]`, ""},
+		{"empty mapping", "- name: x\n  dmap: {}\n", add("x", "b", "2"), "- name: x\n  dmap: {\"~B\": [\"2\"]}\n", ""},
+		{"null dmap", "- name: x\n  dmap: # none\n- name: y\n  dmap:\n", add("x", "b", "2"), "- name: x\n  dmap: # none\n    \"~B\": [\"2\"]\n- name: y\n  dmap:\n", ""},
+		{"written null dmap", "- name: x\n  dmap: ~\n", add("x", "b", "2"), "- name: x\n  dmap:\n    \"~B\": [\"2\"]\n", ""},
+		{"no dmap", "-   name: x # c\n    retag: [{src_build_tag: a, tag: b}]\n", add("x", "b", "2"), "-   name: x # c\n    dmap:\n      \"~B\": [\"2\"]\n    retag: [{src_build_tag: a, tag: b}]\n", ""},
+		{"new name", "-   name: x\n    dmap:\n        \"~A\": []\n# end", add("y/z", "b"), "-   name: x\n    dmap:\n        \"~A\": []\n-   name: y/z\n    dmap:\n      \"~B\": []\n# end", ""},
+		{"first name", "# nothing yet\n", add("1", "b"), "# nothing yet\n- name: \"1\"\n  dmap:\n    \"~B\": []\n", ""},
+		{"first name in an empty file", "", add("x", "b"), "- name: x\n  dmap:\n    \"~B\": []\n", ""},
+		{"first name in an empty list", "# c\n[] # d\n", add("x", "b", "1"), "# c\n- name: x\n  dmap:\n    \"~B\": [\"1\"] # d\n", ""},
+		{"CRLF, no line end at the end", "- name: x\r\n  dmap:\r\n    \"~A\": []", add("x", "b"), "- name: x\r\n  dmap:\r\n    \"~A\": []\r\n    \"~B\": []\r\n", ""},
+		{"an alias", "- name: x\n  dmap: &d\n    \"~A\": []\n- name: y\n  dmap: *d\n", add("y", "b"), "", "it is an alias"},
+		{"an anchor", "- name: x\n  dmap: &d\n    \"~A\": []\n- name: y\n  dmap: *d\n", add("x", "b"), "", "cannot be edited"},
+		{"tag is there", "- name: x\n  dmap: {\"~A\": [\"1\"]}\n", add("x", "a", "1"), "- name: x\n  dmap: {\"~A\": [\"1\"]}\n", ""},
+		{"remove a tag", "- name: x\n  dmap:\n    \"~A\": [\"1\", \"2\", \"3\"]\n", untag("x", "a", "2"), "- name: x\n  dmap:\n    \"~A\": [\"1\", \"3\"]\n", ""},
+		{"remove the first tag", "- name: x\n  dmap:\n    \"~A\": [\"1\", \"2\"]\n", untag("x", "a", "1"), "- name: x\n  dmap:\n    \"~A\": [\"2\"]\n", ""},
+		{"remove the only tag", "- name: x\n  dmap:\n    \"~A\": [\"1\"] # c\n", untag("x", "a", "1"), "- name: x\n  dmap:\n    \"~A\": [] # c\n", ""},
+		{"remove from a block list", "- name: x\n  dmap:\n    ~A:\n    - a\n    - b # c\n", untag("x", "a", "b"), "- name: x\n  dmap:\n    ~A:\n    - a\n", ""},
+		{"remove the only one of a block list", "- name: x\n  dmap:\n    ~A:\n    - a\n", untag("x", "a", "a"), "- name: x\n  dmap:\n    ~A: []\n", ""},
+		{"remove a digest", "- name: x\n  dmap:\n    ~A: []\n    ~B: [\n      'b']\n    ~C: ['c']\n", remove("x", "b"), "- name: x\n  dmap:\n    ~A: []\n    ~C: ['c']\n", ""},
+		{"remove the only digest", "- name: x\n  dmap:\n    ~A: []\n", remove("x", "a"), "- name: x\n  dmap: {}\n", ""},
+		{"remove from JSON", `[{"name": "x", "dmap": {"~A": ["1"], "~B": ["2"]}}]`, remove("x", "a"), `[{"name": "x", "dmap": {"~B": ["2"]}}]`, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			text := manifest.NewImagesText([]byte(long(tt.text)), true)
+			err := tt.edit(text)
+			if tt.err != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.err) {
+					t.Errorf("got error %v, want %q", err, tt.err)
+				}
+				tt.want = tt.text
+			} else if err != nil {
+				t.Error(err)
+			}
+			if diff := cmp.Diff(long(tt.want), string(text.Bytes())); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestEditPlain(t *testing.T) {
+	t.Parallel()
+	const head = "registries: [{name: r.io, src: true}, {name: d.io}]\n"
+	for _, tt := range [][2]string{
+		{head + "images: []\nsources: []\n", head + "images:\n- name: x\n  dmap:\n    \"~A\": [\"1\"]\nsources: []\n"},
+		{head + "images:\nsources: []\n", head + "images:\n- name: x\n  dmap:\n    \"~A\": [\"1\"]\nsources: []\n"},
+		{
+			head + "images: # c\n  - name: y\n    dmap: {}\n---\n" + head + "sources: []\nimages:\n  - name: y\n    dmap:\n      \"~B\": []\n",
+			head + "images: # c\n  - name: y\n    dmap: {}\n---\n" + head + "sources: []\nimages:\n  - name: y\n    dmap:\n      \"~B\": []\n  - name: x\n    dmap:\n      \"~A\": [\"1\"]\n",
+		},
+	} {
+		text := manifest.NewImagesText([]byte(long(tt[0])), false)
+		if err := text.Add("x", image.Digest(dig("a")), []string{"1"}); err != nil {
+			t.Error(err)
+		}
+		if diff := cmp.Diff(long(tt[1]), string(text.Bytes())); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
+	}
+}
+
+// TestEditRealLists adds to every list of the Kubernetes project: nothing but lines may be added.
+func TestEditRealLists(t *testing.T) {
+	t.Parallel()
+	const dir = "../../../shared/data/k8s-manifests"
+	if _, err := os.Stat(dir); err != nil {
+		t.Skip("the manifests of the Kubernetes project are not at hand")
+	}
+	set := manifest.Thin(os.DirFS(dir), "")
+	names := map[string]string{} // directory → a name in it
+	for _, m := range set.Manifests {
+		for _, im := range m.Images {
+			names[filepath.Base(filepath.Dir(m.File))] = im.Name
+		}
+	}
+	fsys := os.DirFS(dir)
+	for d, name := range names {
+		raw, err := fs.ReadFile(fsys, "images/"+d+"/images.yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := manifest.NewImagesText(raw, true)
+		for _, n := range []string{name, "new/name"} {
+			if err := text.Add(n, image.Digest(dig("a")), []string{"v9.9.9"}); err != nil {
+				t.Errorf("%s: %v", d, err)
+			}
+			if err := text.Add(n, image.Digest(dig("a")), []string{"v9.9.9-1"}); err != nil {
+				t.Errorf("%s: %v", d, err)
+			}
+		}
+		before := strings.Split(string(raw), "\n")
+		for line := range strings.SplitSeq(string(text.Bytes()), "\n") {
+			if len(before) > 0 && line == before[0] {
+				before = before[1:]
+			}
+		}
+		if len(before) > 0 {
+			t.Errorf("%s: line %q is changed", d, before[0])
+		}
+	}
+}

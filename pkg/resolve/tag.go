@@ -1,0 +1,34 @@
+package resolve
+
+import (
+	"context"
+	"fmt"
+)
+
+// tag takes the tag that is named.
+func (j *job) tag(ctx context.Context) (*Choice, error) {
+	tag := j.Select.Tag
+	d, err := j.pin(ctx, tag)
+	if err != nil {
+		return nil, err
+	}
+	return &Choice{
+		Tag: tag, Digest: d, Default: []string{tag},
+		Candidates: []Candidate{{Tag: tag, Digest: d, Chosen: true, Reason: "named"}},
+	}, nil
+}
+
+// digest takes the digest that is named, if the registry holds it.
+func (j *job) digest(ctx context.Context) (*Choice, error) {
+	d := j.Select.Digest
+	if l := j.previous; l == nil || l.Digest != d || j.Refresh || j.AlwaysRefresh {
+		_, ok, err := j.Registry.Digest(ctx, j.Repository, string(d))
+		switch {
+		case err != nil:
+			return nil, err
+		case !ok:
+			return nil, fmt.Errorf("reading source %s: there is no such digest", j.Repository.Digest(d))
+		}
+	}
+	return &Choice{Digest: d, Candidates: []Candidate{{Digest: d, Chosen: true, Reason: "named"}}}, nil
+}
