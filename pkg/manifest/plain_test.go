@@ -139,7 +139,10 @@ func TestDocumentRules(t *testing.T) {
 		{"duplicate key", twoRegistries + "registries: []\n", []string{`broken m.yaml:4:1: duplicate key "registries": the first is on line 1`}},
 		{"a quoted key is the same key", twoRegistries + "\"registries\": []\n", []string{`broken m.yaml:4:1: duplicate key "registries": the first is on line 1`}},
 		{"key that is no text", twoRegistries + "? [a]\n: b\n", []string{`broken m.yaml:4:3: a key: want text, found a list`}},
-		{"sources are for producers", twoRegistries + "sources: [{any: thing}]\n", nil},
+		{"sources are read", twoRegistries + "sources: [{name: x, select: {tag: v1}}]\n", nil},
+		{"a bad source", twoRegistries + "sources: [{name: x, select: {tag: v1, alias: z}}]\n", []string{
+			`broken m.yaml:4:20: select wants exactly one of tag, digest, semver, numerical, alphabetical, gitRevision, alias, labels, found tag and alias`,
+		}},
 		{"sources of a wrong type", twoRegistries + "sources: x\n", []string{`broken m.yaml:4:10: sources: want a list, found the value "x"`}},
 		{"provenance is warned of", twoRegistries + "provenance: {mode: warn}\n", []string{`warning m.yaml:4:1: provenance is not enforced`}},
 		{"CRLF and BOM", "\ufeff" + strings.ReplaceAll(twoRegistries, "\n", "\r\n"), nil},

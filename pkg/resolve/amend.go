@@ -229,7 +229,7 @@ func (c *Choice) tagList() string {
 
 // Stale returns why the lock entry and the images list do not say what a producer
 // asks for, without asking anybody; nil if they do.
-func Stale(p *manifest.Producers, of *manifest.Producer, wants map[string][]string) error {
+func Stale(p *manifest.Producers, of *manifest.Producer, wants map[string][]string, _ Readers) error {
 	l := p.Find(of)
 	switch {
 	case l == nil:

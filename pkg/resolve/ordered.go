@@ -55,21 +55,14 @@ func (j *job) ordered(ctx context.Context, p policy) (*Choice, error) {
 		}
 	}
 	if len(in) == 0 {
-		return nil, none(j.Repository.String(), tags, out)
+		return &Choice{Candidates: sorted(out)}, none(j.Repository.String(), tags, out)
 	}
 	slices.SortFunc(in, func(a, b ranked) int {
 		return cmp.Or(p.compare(b.rank, a.rank), strings.Compare(b.tag, a.tag))
 	})
 	best := in[0]
-	if err := j.guard(p, best); err != nil {
-		return nil, err
-	}
-	d, err := j.pin(ctx, best.tag)
-	if err != nil {
-		return nil, err
-	}
-	c := &Choice{Tag: best.tag, Digest: d, Default: []string{best.tag}, Fields: Fields{Value: best.value}}
-	c.Candidates = append(c.Candidates, Candidate{Tag: best.tag, Digest: d, Chosen: true, Reason: p.describe()})
+	c := &Choice{Tag: best.tag, Default: []string{best.tag}, Fields: Fields{Value: best.value}}
+	c.Candidates = append(c.Candidates, Candidate{Tag: best.tag, Reason: p.describe()})
 	for _, r := range in[1:] {
 		reason := "comes after " + best.tag
 		if p.compare(r.rank, best.rank) == 0 {
@@ -78,6 +71,13 @@ func (j *job) ordered(ctx context.Context, p policy) (*Choice, error) {
 		c.Candidates = append(c.Candidates, Candidate{Tag: r.tag, Reason: reason})
 	}
 	c.Candidates = append(c.Candidates, sorted(out)...)
+	if err := j.guard(p, best); err != nil {
+		return c, err
+	}
+	if c.Digest, err = j.pin(ctx, best.tag); err != nil {
+		return c, err
+	}
+	c.Candidates[0].Digest, c.Candidates[0].Chosen = c.Digest, true
 	return c, nil
 }
 

@@ -106,12 +106,13 @@ type job struct {
 	previous *manifest.Lock // nil: there is none
 }
 
-// Resolve finds the digest that a producer asks for. previous is its lock entry, or nil.
+// Resolve finds the digest that a producer asks for. previous is its lock entry, or
+// nil. With an error the choice, if there is one, holds the candidates alone.
 func Resolve(ctx context.Context, p *manifest.Producer, previous *manifest.Lock, r Readers, o Options) (*Choice, error) {
 	j := &job{Producer: p, Readers: r, Options: o, previous: previous}
 	choice, err := j.choose(ctx)
 	if err != nil {
-		return nil, err
+		return choice, err
 	}
 	choice.Fields.Name, choice.Fields.Tag, choice.Fields.Digest = p.Name, choice.Tag, string(choice.Digest)
 	return choice, nil

@@ -1,0 +1,294 @@
+package resolve_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cip/pkg/image"
+	"cip/pkg/manifest"
+	"cip/pkg/resolve"
+)
+
+// shelf is a registry of one repository: tags and what they lead to. It counts what it is asked.
+type shelf struct {
+	tags  map[string]string // tag → a letter that stands for a digest
+	err   error
+	heads int
+	lists int
+}
+
+func dig(letter string) image.Digest {
+	return image.Digest("sha256:" + strings.Repeat(letter, 64)[:64])
+}
+
+func (s *shelf) Tags(context.Context, image.Repository) ([]string, error) {
+	s.lists++
+	var all []string
+	for tag := range s.tags {
+		all = append(all, tag) // in random order, as it comes
+	}
+	return all, s.err
+}
+
+func (s *shelf) Digest(_ context.Context, _ image.Repository, ref string) (image.Digest, bool, error) {
+	s.heads++
+	for _, letter := range s.tags {
+		if string(dig(letter)) == ref {
+			return dig(letter), true, s.err
+		}
+	}
+	letter, ok := s.tags[ref]
+	if !ok {
+		return "", false, s.err
+	}
+	return dig(letter), true, s.err
+}
+
+func (s *shelf) Image(context.Context, image.Repository, string) (*resolve.Image, error) {
+	return nil, errors.New("not asked for")
+}
+
+// shelve returns a shelf whose tags lead to the digests of a, b and so on.
+func shelve(tags ...string) *shelf {
+	s := &shelf{tags: map[string]string{}}
+	for i, tag := range tags {
+		s.tags[tag] = string(rune('a' + i%6))
+	}
+	return s
+}
+
+const registries = "registries: [{name: r.io/staging, src: true}, {name: r.io/prod, mutable-tags: [\"mov*\"]}]\n"
+
+// producers reads a plain manifest with these sources, this list and this lock.
+func producers(t *testing.T, sources, images, lock string) *manifest.Producers {
+	t.Helper()
+	fsys := fstest.MapFS{"m.yaml": {Data: []byte(registries + "images: " + images + "\nsources:\n" + sources)}}
+	if lock != "" {
+		fsys["m.yaml.lock.yaml"] = &fstest.MapFile{Data: []byte(lock)}
+	}
+	set, files := manifest.PlainProducers(fsys, "m.yaml", "")
+	if !set.OK() {
+		t.Error(set.Faults)
+	}
+	if len(files) != 1 {
+		t.Fatalf("got %d files of producers", len(files))
+	}
+	return files[0]
+}
+
+// resolveOne resolves the first producer.
+func resolveOne(t *testing.T, p *manifest.Producers, r resolve.Registry, o resolve.Options) (*resolve.Choice, error) {
+	t.Helper()
+	return resolve.Resolve(t.Context(), p.Entries[0], p.Find(p.Entries[0]), resolve.Readers{Registry: r}, o)
+}
+
+func TestSelect(t *testing.T) {
+	t.Parallel()
+	flux := []string{"1.0.0", "1.0.0.1", "1.0.0p", "1.0.1", "1.2.0", "0.1.0"} // as in Flux' own tests
+	for _, tt := range []struct {
+		sel  string
+		tags []string
+		want string // or part of the error, behind "!"
+	}{
+		{"select: {semver: {range: 1.0.x}}", flux, "1.0.1"},
+		{"select: {semver: {range: 1.0.x}}", []string{"v1.2.3", "v1.0.0"}, "v1.0.0"},
+		{"select: {semver: {range: 1.0.x}}", []string{"b1.2.3"}, "!b1.2.3 is not a semantic version"},
+		{"select: {semver: {range: 1.0.x}}", []string{"1.2.0"}, "!1.2.0 is not in 1.0.x"},
+		{"select: {semver: {range: \">=2025\"}}", []string{"v2025.02.03", "v2025.02.10"}, "v2025.02.10"},
+		{"select: {semver: {range: ^1.x}}", []string{"1.0.0", "1.1.0-rc.1"}, "1.0.0"},
+		{"select: {semver: {range: ^1.x-0}}", []string{"1.0.0", "1.1.0-rc.1"}, "1.1.0-rc.1"},
+		{"select: {semver: {range: \"*\"}}", []string{"1.0.0", "v1.0.0"}, "v1.0.0"}, // equal: the greater name
+		{"select: {semver: {range: \"*\"}}", []string{"1.10.0", "1.9.0"}, "1.10.0"},
+		{"select: {numerical: {order: asc}}", []string{"-5", "0", "10", "9.5"}, "10"},
+		{"select: {numerical: {order: desc}}", []string{"0", "10", "9.5"}, "0"},
+		{"select: {numerical: }", []string{"5"}, "5"},
+		{"select: {numerical: {order: asc}}", []string{"0", "1a", "b"}, "!is not a decimal number"},
+		{"select: {numerical: {order: asc}}", []string{"inf"}, "!is not a decimal number"},
+		{"select: {numerical: {order: asc}}", []string{"1_000"}, "!is not a decimal number"},
+		{"select: {numerical: {order: asc}}", []string{"12345e7"}, "!is not a decimal number"},
+		{"select: {numerical: {order: asc}}", nil, "!has no tags"},
+		{"select: {numerical: {order: asc}}", []string{"20231006060059001", "20231006060059002"}, "20231006060059002"},
+		{"select: {numerical: {order: asc}}", []string{"7", "007"}, "7"},
+		{"select: {alphabetical: {order: asc}}", []string{"a", "Z", "b"}, "b"},
+		{"select: {alphabetical: {order: desc}}", []string{"a", "Z", "b"}, "Z"},
+		{"select: {alphabetical: }\n  filterTags: {pattern: '^RELEASE\\.(?P<t>.*)Z$', extract: $t}", []string{"RELEASE.2024Z", "RELEASE.2025Z", "zz"}, "RELEASE.2025Z"},
+		{"select: {numerical: }\n  filterTags: {pattern: '-(?P<n>\\d+)$', extract: $n}", []string{"b-7", "a-7", "c-6"}, "b-7"}, // equal extracts
+		{"select: {alphabetical: }\n  exclude: ['^z']", []string{"zz", "y", "y.sig", "sha256-" + strings.Repeat("f", 64)}, "y"},
+		{"select: {alphabetical: }", []string{"a.sig", "b.att"}, "!belongs to another image"},
+		{"select: {tag: v1}", []string{"v1", "v2"}, "v1"},
+		{"select: {tag: v3}", []string{"v1", "v2"}, "!there is no such tag"},
+	} {
+		t.Run(strings.ReplaceAll(tt.sel, "/", "")+" "+strings.Join(tt.tags, " "), func(t *testing.T) {
+			t.Parallel()
+			p := producers(t, "- name: x\n  "+tt.sel, "[]", "")
+			s := shelve(tt.tags...)
+			for range 5 { // the tags come in another order each time
+				choice, err := resolveOne(t, p, s, resolve.Options{})
+				if part, fails := strings.CutPrefix(tt.want, "!"); fails {
+					if err == nil || !strings.Contains(err.Error(), part) {
+						t.Fatalf("got %v, want %q", err, part)
+					}
+					continue
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if choice.Tag != tt.want || choice.Digest != dig(s.tags[tt.want]) {
+					t.Errorf("got %s %s, want %s", choice.Tag, choice.Digest, tt.want)
+				}
+				chosen := slices.IndexFunc(choice.Candidates, func(c resolve.Candidate) bool { return c.Chosen })
+				if len(choice.Candidates) < 1 || chosen != 0 {
+					t.Errorf("candidates: %v", choice.Candidates)
+				}
+			}
+		})
+	}
+}
+
+func TestFailuresAreNoAnswers(t *testing.T) {
+	t.Parallel()
+	for _, sel := range []string{"{tag: v1}", "{semver: {range: 1.x}}", "{digest: " + string(dig("a")) + "}", "{alphabetical: }"} {
+		s := shelve("v1", "1.0.0")
+		s.err = errors.New("503")
+		if _, err := resolveOne(t, producers(t, "- name: x\n  select: "+sel, "[]", ""), s, resolve.Options{}); err == nil || !strings.Contains(err.Error(), "503") {
+			t.Errorf("%s: got %v", sel, err)
+		}
+	}
+}
+
+// lockOf returns the lock that a resolution leads to.
+func lockOf(t *testing.T, p *manifest.Producers, s *shelf, o resolve.Options) (string, resolve.Result) {
+	t.Helper()
+	results := []resolve.Result{{Producer: p.Entries[0]}}
+	results[0].Choice, results[0].Err = resolveOne(t, p, s, o)
+	raw, err := manifest.EncodeLocks(resolve.Amend(p, results, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw), results[0]
+}
+
+func TestLock(t *testing.T) {
+	t.Parallel()
+	const sources = "- name: x\n  select: {semver: {range: 1.x}}"
+	first, _ := lockOf(t, producers(t, sources, "[]", ""), shelve("1.0.0", "1.1.0"), resolve.Options{})
+
+	s := shelve("1.0.0", "1.1.0", "other") // the tag is the same, and its digest is in the lock
+	same, _ := lockOf(t, producers(t, sources, "[]", first), s, resolve.Options{})
+	if diff := cmp.Diff(first, same); diff != "" || s.heads != 0 || s.lists != 1 {
+		t.Errorf("%d heads, %d lists (-want +got)\n%s", s.heads, s.lists, diff)
+	}
+	s.tags["1.1.0"] = "f"
+	if _, r := lockOf(t, producers(t, sources, "[]", first), s, resolve.Options{Refresh: true}); r.Lock.Digest != dig("f") || s.heads != 1 {
+		t.Errorf("refreshed: got %s after %d heads", r.Lock.Digest, s.heads)
+	}
+	older := shelve("1.0.0")
+	_, r := lockOf(t, producers(t, sources, "[]", first), older, resolve.Options{})
+	if r.Err == nil || !strings.Contains(r.Err.Error(), "from tag 1.1.0, which the lock holds, to 1.0.0") || r.Lock.Tag != "1.1.0" {
+		t.Errorf("rollback: got %v, and %v in the lock", r.Err, r.Lock)
+	}
+	if _, r = lockOf(t, producers(t, sources, "[]", first), older, resolve.Options{AllowRollback: true}); r.Err != nil || r.Lock.Tag != "1.0.0" {
+		t.Errorf("allowed rollback: got %v %v", r.Err, r.Lock)
+	}
+	const down = "- name: x\n  select: {semver: {range: ~1.0}}" // older by intent is older all the same
+	if _, r = lockOf(t, producers(t, down, "[]", first), shelve("1.0.0", "1.1.0"), resolve.Options{}); r.Err == nil {
+		t.Error("a range that goes back: got no error")
+	}
+}
+
+func TestAmend(t *testing.T) {
+	t.Parallel()
+	list := func(digestsAndTags ...string) string {
+		var b strings.Builder
+		b.WriteString("[{name: x, dmap: {")
+		for i := 0; i < len(digestsAndTags); i += 2 {
+			fmt.Fprintf(&b, "%q: [%s],", dig(digestsAndTags[i]), digestsAndTags[i+1])
+		}
+		return b.String() + "}}]"
+	}
+	locked := func(letter, tags string) string {
+		return fmt.Sprintf("- {name: x, intent: old, digest: %s, tag: t, tags: [%s]}", dig(letter), tags)
+	}
+	for _, tt := range []struct {
+		name, sources, images, lock string
+		want                        string // digests by their letters, and their tags
+		err                         string
+	}{
+		{"new digest", "- {name: x, select: {tag: b}}", list("a", "1"), "", "a:1 b:b", ""},
+		{"tag to a digest that is there", "- {name: x, select: {tag: a}}", list("a", "1"), "", "a:1,a", ""},
+		{"all there", "- {name: x, select: {tag: a}}", list("a", "a"), "", "a:a", ""},
+		{"digest alone", "- {name: x, select: {digest: \"" + string(dig("b")) + "\"}}", list("a", "1"), "", "a:1 b:", ""},
+		{"templates", "- {name: x, select: {tag: b}, tags: [\"v-{{.Tag}}\", \"{{.Name}}\", v-b]}", list(), "", "b:v-b,x", ""},
+		{"template of no tag", "- {name: x, select: {tag: b}, tags: [\"{{.Digest}}\"]}", list("a", "1"), "", "a:1", "bad tag"},
+		{"template of nothing", "- {name: x, select: {tag: b}, tags: [\"{{.Labels.none}}\"]}", list("a", "1"), "", "a:1", "none"},
+		{"tag that may move", "- {name: x, select: {tag: b}, tags: [moving]}", list("a", "1, moving"), "", "a:1 b:moving", ""},
+		{"tag that may not move", "- {name: x, select: {tag: b}, tags: [\"1\"]}", list("a", "1, 2"), "", "a:1,2", "may not move"},
+		{"two sources, one tag", "- {name: x, select: {tag: a}, tags: [movie]}\n- {name: x, select: {tag: b}, tags: [movie]}", list(), "", "a:movie", "by another source"},
+		{"append", "- {name: x, select: {tag: b}}", list("a", "old"), locked("a", "old"), "a:old b:b", ""},
+		{"replace", "- {name: x, select: {tag: b}, update: replace}", list("a", "old", "c", "mine"), locked("a", "old"), "b:b c:mine", ""},
+		{"replace, another tag stays", "- {name: x, select: {tag: b}, update: replace}", list("a", "old, mine"), locked("a", "old"), "a:mine b:b", ""},
+		{"replace by the same", "- {name: x, select: {tag: a}, update: replace}", list("a", "old"), locked("a", "old"), "a:old,a", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			p := producers(t, tt.sources, tt.images, tt.lock)
+			text := manifest.NewImagesText([]byte(registries+"images: "+tt.images+"\nsources: []\n"), false)
+			s := shelve("a", "b", "c")
+			results := make([]resolve.Result, len(p.Entries))
+			for i, e := range p.Entries {
+				results[i].Producer = e
+				results[i].Choice, results[i].Err = resolve.Resolve(t.Context(), e, p.Find(e), resolve.Readers{Registry: s}, resolve.Options{})
+			}
+			resolve.Amend(p, results, text)
+			wants, err := text.Wants()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for key, tags := range wants {
+				letter := strings.TrimPrefix(key, "x@sha256:")[:1]
+				got = append(got, letter+":"+strings.Join(tags, ","))
+			}
+			slices.Sort(got)
+			if diff := cmp.Diff(tt.want, strings.Join(got, " ")); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+			last := results[len(results)-1].Err
+			if tt.err == "" && last != nil || tt.err != "" && (last == nil || !strings.Contains(last.Error(), tt.err)) {
+				t.Errorf("got error %v, want %q", last, tt.err)
+			}
+		})
+	}
+}
+
+func TestStale(t *testing.T) {
+	t.Parallel()
+	const sources = "- name: x\n  select: {tag: a}"
+	lock, _ := lockOf(t, producers(t, sources, "[]", ""), shelve("a"), resolve.Options{})
+	key := "x@" + string(dig("a"))
+	for _, tt := range []struct {
+		sources, lock string
+		wants         map[string][]string
+		want          string
+	}{
+		{sources, lock, map[string][]string{key: {"a", "more"}}, ""},
+		{sources, lock, nil, ""},
+		{sources, lock, map[string][]string{key: {"b"}}, "does not want as a"},
+		{sources, lock, map[string][]string{}, "does not want"},
+		{sources + "\n  tags: [z]", lock, nil, "has changed"},
+		{sources, "", nil, "is not resolved"},
+	} {
+		p := producers(t, tt.sources, "[]", tt.lock)
+		err := resolve.Stale(p, p.Entries[0], tt.wants, resolve.Readers{})
+		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("got %v, want %q", err, tt.want)
+		}
+	}
+}
