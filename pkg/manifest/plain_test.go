@@ -141,7 +141,7 @@ func TestDocumentRules(t *testing.T) {
 		{"key that is no text", twoRegistries + "? [a]\n: b\n", []string{`broken m.yaml:4:3: a key: want text, found a list`}},
 		{"sources are read", twoRegistries + "sources: [{name: x, select: {tag: v1}}]\n", nil},
 		{"a bad source", twoRegistries + "sources: [{name: x, select: {tag: v1, alias: z}}]\n", []string{
-			`broken m.yaml:4:20: select wants exactly one of tag, digest, semver, numerical, alphabetical, gitRevision, alias, labels, found tag and alias`,
+			`broken m.yaml:4:21: select wants exactly one of tag, digest, semver, numerical, alphabetical, gitRevision, alias, labels, found tag and alias`,
 		}},
 		{"sources of a wrong type", twoRegistries + "sources: x\n", []string{`broken m.yaml:4:10: sources: want a list, found the value "x"`}},
 		{"provenance is warned of", twoRegistries + "provenance: {mode: warn}\n", []string{`warning m.yaml:4:1: provenance is not enforced`}},
