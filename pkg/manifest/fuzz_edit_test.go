@@ -1,0 +1,38 @@
+package manifest_test
+
+import (
+	"slices"
+	"testing"
+
+	"cip/pkg/image"
+	"cip/pkg/manifest"
+)
+
+func FuzzProducers(f *testing.F) {
+	f.Add("- {name: x, select: {semver: {range: 1.x}}, tags: ['{{.Tag}}']}", "- {name: x, digest: 'sha256:0', tags: []}")
+	f.Add("- {name: x, select: {gitRevision: {repository: u, branch: m}}}", "[]")
+	f.Add(fluxStream, "")
+	f.Fuzz(func(_ *testing.T, sources, lock string) {
+		manifest.ThinProducers(thinTree(sources, lock), "")
+	})
+}
+
+// FuzzEdit holds that an edit that is taken changes what it says and nothing else, and that one that is not changes nothing.
+func FuzzEdit(f *testing.F) {
+	f.Add("- name: x\n  dmap:\n    \""+dig("a")+"\": [\"1\"] # c\n", "v1")
+	f.Add("[{name: x, dmap: {}}]", "true")
+	f.Add("# c\n", "1.10")
+	f.Fuzz(func(t *testing.T, list, tag string) {
+		text := manifest.NewImagesText([]byte(list), true)
+		if err := text.Add("x", image.Digest(dig("b")), []string{tag}); err != nil {
+			if string(text.Bytes()) != list {
+				t.Errorf("%v, and the text is %q", err, text.Bytes())
+			}
+			return
+		}
+		wants, err := text.Wants()
+		if err != nil || !slices.Contains(wants["x@"+dig("b")], tag) {
+			t.Errorf("%q became %q: %v %v", list, text.Bytes(), wants, err)
+		}
+	})
+}

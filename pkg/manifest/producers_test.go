@@ -1,0 +1,223 @@
+package manifest_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cip/pkg/image"
+	"cip/pkg/manifest"
+)
+
+// thinTree is a thin manifest directory of one pair, with these producers.
+func thinTree(sources, lock string) fstest.MapFS {
+	fsys := fstest.MapFS{
+		"manifests/a/promoter-manifest.yaml": {Data: []byte("registries: [{name: r.io/staging, src: true}, {name: r.io/prod}]\n")},
+		"images/a/images.yaml":               {Data: []byte("[]\n")},
+		"images/a/sources.yaml":              {Data: []byte(sources)},
+	}
+	if lock != "" {
+		fsys["images/a/sources.lock.yaml"] = &fstest.MapFile{Data: []byte(lock)}
+	}
+	return fsys
+}
+
+func faultsOf(set *manifest.Set) []string {
+	var all []string
+	for _, f := range set.Faults {
+		all = append(all, f.String())
+	}
+	return all
+}
+
+func TestProducerFaults(t *testing.T) {
+	t.Parallel()
+	const at = "images/a/sources.yaml:"
+	for _, tt := range []struct {
+		name, sources string
+		want          []string
+	}{
+		{"none", "", nil},
+		{"wrapped", "sources: [{name: x, select: {tag: v1}}]", nil},
+		{"not a list", "x: y", []string{at + `1:1: sources.yaml: unknown key "x"`}},
+		{"no name, no select", "- {ref: z}", []string{at + "1:3: a sources entry without name", at + "1:3: a sources entry without select"}},
+		{"bad name", "- {name: UP, select: {tag: v1}}", []string{at + `1:10: bad repository name "UP": want lower-case letters and digits, joined by '.', '_', '__', '-' or '/'`}},
+		{"no selector", "- {name: x, select: {}}", []string{at + "1:13: select wants exactly one of tag, digest, semver, numerical, alphabetical, gitRevision, alias, labels, found none"}},
+		{"bad tag", "- {name: x, select: {tag: -v}}", []string{at + "1:27: bad tag \"-v\": want up to 128 letters, digits, '_', '.' and '-', not beginning with '.' or '-'"}},
+		{"bad digest", "- {name: x, select: {digest: sha256:1}}", []string{at + `1:30: bad digest "sha256:1": want sha256: and 64 lower-case hexadecimal digits`}},
+		{"bad range", "- {name: x, select: {semver: {range: 1x}}}", []string{at + `1:38: bad range "1x": constraint parser error`}},
+		{"empty range", "- {name: x, select: {semver: {range: ''}}}", []string{at + "1:31: semver without range: it is empty"}},
+		{"bad order", "- {name: x, select: {numerical: {order: up}}}", []string{at + `1:41: bad order "up": want asc or desc`}},
+		{"bad pattern", "- {name: x, select: {tag: v}, exclude: ['(']}", []string{at + "1:41: exclude: bad pattern: error parsing regexp: missing closing ): `(`"}},
+		{"no such group", "- {name: x, select: {numerical: }, filterTags: {pattern: '(?P<a>.)', extract: $b}}", []string{at + `1:79: the pattern has no group "b"`}},
+		{"bad template", "- {name: x, select: {tag: v}, tags: ['{{.Tag']}", []string{at + `1:38: tags: bad template "{{.Tag": tag:1: unclosed action`}},
+		{"alias without file", "- {name: x, select: {alias: v}}", []string{at + "1:21: a select by alias without imageTags"}},
+		{"imageTags without alias", "- {name: x, select: {tag: v, imageTags: z}}", []string{at + "1:30: imageTags goes with alias alone"}},
+		{"labels without alias", "- {name: x, select: {tag: v}, labels: {a: b}}", []string{at + "1:31: labels goes with a select by alias; to select by labels alone, put them into select"}},
+		{"update", "- {name: x, select: {tag: v}, update: never}", []string{at + `1:39: bad update "never": want append or replace`}},
+		{"git", "- {name: x, select: {gitRevision: {repository: u, walk: up, maxBehind: -1, paths: [../x], identify: {}}}}", []string{
+			at + "1:35: gitRevision without branch",
+			at + `1:57: bad walk "up": want first-parent or all`,
+			at + `1:72: maxBehind: want a whole number from 0 to 1073741824, found the value "-1"`,
+			at + "1:84: paths: want a path below the root of the git repository",
+			at + "1:91: identify wants tag or label, found neither",
+		}},
+		{"git, commit of no group", "- {name: x, select: {gitRevision: {repository: u, branch: m, identify: {tag: {pattern: '(.*)', commit: $sha}}}}}", []string{
+			at + `1:104: the pattern has no group "sha"`,
+		}},
+		{"rebase", "- {name: x, select: {tag: v}, rebase: {accept: some}}", []string{
+			at + "1:39: rebase without to", at + `1:48: bad accept "some": want listed or same-repository or any`,
+		}},
+		{"the same twice", "- {name: x, select: {tag: v}}\n- select: {tag: v}\n  name: x", []string{at + "2:3: the same source as on line 1"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			set, _ := manifest.ThinProducers(thinTree(tt.sources, ""), "")
+			if diff := cmp.Diff(tt.want, faultsOf(set)); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestLockFaults(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ lock, want string }{
+		{"[]", ""},
+		{"- {name: x, intent: i, digest: " + dig("a") + ", tags: [v]}", ""},
+		{"x: y", "a lock: want a list"},
+		{"- {name: x, intent: i, digest: nope}", "it wants a name and a digest"},
+		{"- {name: x, digest: " + dig("a") + ", extra: 1}", "field extra not found"},
+		{"- {name: x, digest: " + dig("a") + ", tags: ['a b']}", "bad tag"},
+		{"- [", "bad YAML"},
+	} {
+		set, _ := manifest.ThinProducers(thinTree("- {name: x, select: {tag: v}}", tt.lock), "")
+		got := strings.Join(faultsOf(set), "\n")
+		if tt.want == "" && got != "" || !strings.Contains(got, tt.want) || tt.want != "" && !set.Broken() {
+			t.Errorf("%s: got %q, want %q", tt.lock, got, tt.want)
+		}
+	}
+}
+
+const fluxStream = `apiVersion: image.toolkit.fluxcd.io/v1
+kind: ImageRepository
+metadata: {name: app, namespace: flux-system}
+spec: {image: r.io/staging/app, interval: 1h, exclusionList: ["^x"]}
+---
+apiVersion: image.toolkit.fluxcd.io/v1
+kind: ImagePolicy
+metadata: {name: app, namespace: flux-system}
+spec:
+  imageRepositoryRef: {name: app}
+  filterTags: {pattern: '^main-(?P<n>\d+)$', extract: $n}
+  policy: {numerical: {order: asc}}
+  digestReflectionPolicy: Always
+---
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: GitRepository
+metadata: {name: repo, namespace: other}
+spec: {url: https://git.example.com/app, ref: {branch: main}}
+---
+kind: ImagePolicy
+metadata: {name: rev, namespace: flux-system}
+spec:
+  imageRepository: {name: app}
+  policy: {gitRevision: {gitRepositoryRef: {name: repo, namespace: other}}}
+`
+
+func TestFlux(t *testing.T) {
+	t.Parallel()
+	rev := &manifest.GitRevision{Repository: "https://git.example.com/app", Branch: "main"}
+	want := []*manifest.Producer{
+		{
+			Name: "app", Select: manifest.Select{Numerical: &manifest.Order{Order: "asc"}}, Exclude: []string{"^x"}, AlwaysRefresh: true,
+			Filter: &manifest.Filter{Pattern: `^main-(?P<n>\d+)$`, Extract: "$n"}, Repository: repository(t, "r.io/staging/app"),
+			Pos: manifest.Pos{File: "images/a/sources.yaml", Line: 6, Column: 1},
+		},
+		{
+			Name: "app", Select: manifest.Select{GitRevision: rev}, Exclude: []string{"^x"}, Repository: repository(t, "r.io/staging/app"),
+			Pos: manifest.Pos{File: "images/a/sources.yaml", Line: 20, Column: 1},
+		},
+	}
+	set, files := manifest.ThinProducers(thinTree(fluxStream, ""), "")
+	if len(set.Faults) > 0 {
+		t.Error(set.Faults)
+	}
+	if diff := cmp.Diff(want, files[0].Entries); diff != "" {
+		t.Errorf("beside images.yaml (-want +got)\n%s", diff)
+	}
+
+	alone := fstest.MapFS{"flux.yaml": {Data: []byte(fluxStream)}}
+	set, files = manifest.PlainProducers(alone, "flux.yaml", "")
+	if len(set.Faults) > 0 || len(files) != 1 || files[0].Images != "" {
+		t.Fatalf("alone: got %v %v", set.Faults, files)
+	}
+	if got := files[0].Entries[1].Name; got != "r.io/staging/app" {
+		t.Errorf("alone: the name is %q", got)
+	}
+	if !manifest.Plain(alone, "flux.yaml", "").Broken() {
+		t.Error("there is nothing to promote in it, and no fault")
+	}
+}
+
+func repository(t *testing.T, name string) image.Repository {
+	t.Helper()
+	repo, err := image.ParseRepository(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return repo
+}
+
+func TestFluxFaults(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ from, to, want string }{
+		{"imageRepositoryRef: {name: app}", "imageRepositoryRef: {name: nope}", `there is no ImageRepository "nope" in the file`},
+		{"imageRepositoryRef: {name: app}", "interval: 1h", "app names no ImageRepository"},
+		{"r.io/staging/app", "elsewhere.io/app", "elsewhere.io/app is not below the source registry r.io/staging"},
+		{"r.io/staging/app", "app", "bad"},
+		{"policy: {numerical: {order: asc}}", "policy: {}", "policy wants exactly one of"},
+		{"{name: repo, namespace: other}}}", "{name: repo}}}", `there is no GitRepository "repo" in the file`},
+		{"digestReflectionPolicy: Always", "suspend: true", "ImagePolicy app is suspended: not resolved"},
+		{"kind: GitRepository\nmetadata: {name: repo, namespace: other}", "kind: Kustomization\nmetadata: {name: z}", "Kustomization is not read"},
+	} {
+		set, _ := manifest.ThinProducers(thinTree(strings.Replace(fluxStream, tt.from, tt.to, 1), ""), "")
+		if got := strings.Join(faultsOf(set), "\n"); !strings.Contains(got, tt.want) {
+			t.Errorf("%s: got %q, want %q", tt.to, got, tt.want)
+		}
+	}
+}
+
+func TestNativeProducers(t *testing.T) {
+	t.Parallel()
+	const data = "../../../shared/data"
+	if _, err := os.Stat(data + "/image-tags-bullseye.yaml"); err != nil {
+		t.Skip("the StarlingX file is not at hand")
+	}
+	set, files := manifest.PlainProducers(os.DirFS(data), "image-tags-bullseye.yaml", "")
+	if len(set.Faults) > 0 || len(files) != 1 || len(files[0].Entries) != 50 || files[0].Images != "" {
+		t.Fatalf("got %v, %d files", set.Faults, len(files))
+	}
+	if e := files[0].Entries[0]; e.Select.Tag == "" || len(e.Tags) != 1 || e.Ref == "" || e.Repository.Host != "docker.io" {
+		t.Errorf("got %+v", e)
+	}
+}
+
+// TestIntent holds that an intent is of what is asked for, not of how it is written.
+func TestIntent(t *testing.T) {
+	t.Parallel()
+	intent := func(sources string) string {
+		_, files := manifest.ThinProducers(thinTree(sources, ""), "")
+		return files[0].Entries[0].Intent()
+	}
+	a := intent("- name: x # comment\n  select: {numerical: }\n")
+	if b := intent("- {select: {numerical: {order: asc}}, name: 'x'}"); a != b {
+		t.Error("another order and quoting is another intent")
+	}
+	if b := intent("- {select: {numerical: {order: desc}}, name: 'x'}"); a == b {
+		t.Error("another order of numbers is the same intent")
+	}
+}
