@@ -71,7 +71,7 @@ func objection(dir, path string) string {
 	name, _, _ = strings.Cut(name, "/")
 	isPure := ok && slices.Contains(pure, name)
 	switch {
-	case ours && within(path, "internal/registrytest"):
+	case ours && (within(path, "internal/registrytest") || within(path, "internal/gittest")):
 		return "it is for tests"
 	case dir == "internal/registrytest" && ours && path != "pkg/image":
 		return "of the project's packages it may import pkg/image alone, so that every package's tests can use it"

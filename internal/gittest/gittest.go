@@ -1,0 +1,178 @@
+// Package gittest makes git repositories for tests: commits of chosen times, parents
+// and files, written as objects, with no work tree and no git program.
+package gittest
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-git/go-billy/v5/osfs"
+	"github.com/go-git/go-git/v5"
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/cache"
+	"github.com/go-git/go-git/v5/plumbing/filemode"
+	"github.com/go-git/go-git/v5/plumbing/format/packfile"
+	"github.com/go-git/go-git/v5/plumbing/object"
+	"github.com/go-git/go-git/v5/plumbing/storer"
+	"github.com/go-git/go-git/v5/storage/filesystem"
+	"github.com/go-git/go-git/v5/storage/memory"
+)
+
+// Repository is a bare repository on disk.
+type Repository struct {
+	Dir string
+
+	t     testing.TB
+	disk  *filesystem.Storage
+	store storer.Storer // where commits go: disk, or memory until Pack
+}
+
+// New returns an empty repository whose objects are written one by one.
+func New(t testing.TB) *Repository {
+	t.Helper()
+	r := &Repository{Dir: t.TempDir(), t: t}
+	r.disk = filesystem.NewStorage(osfs.New(r.Dir), cache.NewObjectLRUDefault())
+	_, err := git.Init(r.disk, nil)
+	r.must(err)
+	r.store = r.disk
+	return r
+}
+
+// NewPacked returns an empty repository of many commits: they are on disk after Pack.
+func NewPacked(t testing.TB) *Repository {
+	t.Helper()
+	r := New(t)
+	r.store = memory.NewStorage()
+	return r
+}
+
+// Commit writes a commit of some files, at a second after a fixed time, and returns its id.
+func (r *Repository) Commit(second int, files map[string]string, parents ...string) string {
+	r.t.Helper()
+	when := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(second) * time.Second)
+	by := object.Signature{Name: "a", Email: "a@example.com", When: when}
+	c := &object.Commit{Author: by, Committer: by, TreeHash: r.tree(files), Message: fmt.Sprintf("commit of second %d\n\nIts body.\n", second)}
+	for _, p := range parents {
+		c.ParentHashes = append(c.ParentHashes, plumbing.NewHash(p))
+	}
+	return r.put(c).String()
+}
+
+// tree writes the tree of some files, by their paths.
+func (r *Repository) tree(files map[string]string) plumbing.Hash {
+	r.t.Helper()
+	below := map[string]map[string]string{}
+	tree := &object.Tree{}
+	for name, text := range files {
+		if dir, rest, ok := strings.Cut(path.Clean(name), "/"); ok {
+			if below[dir] == nil {
+				below[dir] = map[string]string{}
+			}
+			below[dir][rest] = text
+			continue
+		}
+		blob := r.store.NewEncodedObject()
+		blob.SetType(plumbing.BlobObject)
+		w, err := blob.Writer()
+		r.must(err)
+		_, err = w.Write([]byte(text))
+		r.must(err)
+		hash, err := r.store.SetEncodedObject(blob)
+		r.must(err)
+		tree.Entries = append(tree.Entries, object.TreeEntry{Name: name, Mode: filemode.Regular, Hash: hash})
+	}
+	for dir, files := range below {
+		tree.Entries = append(tree.Entries, object.TreeEntry{Name: dir, Mode: filemode.Dir, Hash: r.tree(files)})
+	}
+	slices.SortFunc(tree.Entries, func(a, b object.TreeEntry) int { return strings.Compare(sortName(a), sortName(b)) })
+	return r.put(tree)
+}
+
+// sortName is what git sorts an entry of a tree by.
+func sortName(e object.TreeEntry) string {
+	if e.Mode == filemode.Dir {
+		return e.Name + "/"
+	}
+	return e.Name
+}
+
+func (r *Repository) put(o interface {
+	Encode(plumbing.EncodedObject) error
+}) plumbing.Hash {
+	r.t.Helper()
+	encoded := r.store.NewEncodedObject()
+	r.must(o.Encode(encoded))
+	hash, err := r.store.SetEncodedObject(encoded)
+	r.must(err)
+	return hash
+}
+
+// Branch sets a branch, and HEAD to it.
+func (r *Repository) Branch(name, id string) {
+	r.t.Helper()
+	ref := plumbing.NewBranchReferenceName(name)
+	r.must(r.disk.SetReference(plumbing.NewHashReference(ref, plumbing.NewHash(id))))
+	r.must(r.disk.SetReference(plumbing.NewSymbolicReference(plumbing.HEAD, ref)))
+}
+
+// Pack writes what a repository of NewPacked has so far to disk, as one pack.
+func (r *Repository) Pack() {
+	r.t.Helper()
+	var all []plumbing.Hash
+	list, err := r.store.IterEncodedObjects(plumbing.AnyObject)
+	r.must(err)
+	r.must(list.ForEach(func(o plumbing.EncodedObject) error {
+		all = append(all, o.Hash())
+		return nil
+	}))
+	w, err := r.disk.PackfileWriter()
+	r.must(err)
+	_, err = packfile.NewEncoder(w, r.store, false).Encode(all, 0)
+	r.must(err)
+	r.must(w.Close())
+}
+
+// Shallow returns a copy of the repository as a shallow clone has it: with the given
+// commits alone, those of ends being where history is cut off.
+func (r *Repository) Shallow(branch string, commits []string, ends ...string) *Repository {
+	r.t.Helper()
+	clone := New(r.t)
+	for _, id := range commits {
+		c, err := object.GetCommit(r.disk, plumbing.NewHash(id))
+		r.must(err)
+		tree, err := c.Tree()
+		r.must(err)
+		clone.put(c)
+		clone.put(tree)
+		walk := object.NewTreeWalker(tree, true, nil)
+		for {
+			_, entry, err := walk.Next()
+			if err != nil {
+				break
+			}
+			o, err := r.disk.EncodedObject(plumbing.AnyObject, entry.Hash)
+			r.must(err)
+			_, err = clone.disk.SetEncodedObject(o)
+			r.must(err)
+		}
+		walk.Close()
+	}
+	clone.Branch(branch, commits[0])
+	var cut []plumbing.Hash
+	for _, id := range ends {
+		cut = append(cut, plumbing.NewHash(id))
+	}
+	r.must(clone.disk.SetShallow(cut))
+	return clone
+}
+
+func (r *Repository) must(err error) {
+	r.t.Helper()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}

@@ -1,0 +1,213 @@
+package git
+
+import (
+	"container/heap"
+	"context"
+	"fmt"
+	"iter"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/filemode"
+	"github.com/go-git/go-git/v5/plumbing/object"
+)
+
+// LogEntry is a commit of a history.
+type LogEntry struct {
+	ID, Tree string
+	Parents  []string
+	Subject  string // the first line of the message
+	When     time.Time
+}
+
+// ShallowError says that a question about history has its answer beyond the end of
+// a shallow clone.
+type ShallowError struct {
+	At string // the commit whose parents are not there
+}
+
+// Error implements error.
+func (e *ShallowError) Error() string {
+	return fmt.Sprintf("history ends at %s: the clone is shallow, fetch more of it", e.At)
+}
+
+// Walk goes from a commit back in history: along first parents, or with all through
+// every commit that can be reached, the latest committed first, as git log does.
+// Where a shallow clone ends, it ends with a *ShallowError behind the last commit
+// whose place in the order is certain.
+func (r *Repository) Walk(ctx context.Context, tip string, all bool) iter.Seq2[LogEntry, error] {
+	return func(yield func(LogEntry, error) bool) {
+		for s, err := range r.walk(ctx, tip, all) {
+			if !yield(s.LogEntry, err) || err != nil {
+				return
+			}
+			if s.cut {
+				yield(LogEntry{}, &ShallowError{At: s.ID})
+				return
+			}
+		}
+	}
+}
+
+// IsAncestor reports whether commit a is commit b or one that b came from. Where it
+// is not found and the clone is shallow, the answer is a *ShallowError.
+func (r *Repository) IsAncestor(ctx context.Context, a, b string) (bool, error) {
+	var cut *ShallowError
+	for s, err := range r.walk(ctx, b, true) {
+		if err != nil {
+			return false, err
+		}
+		if s.ID == a {
+			return true, nil
+		}
+		if s.cut && cut == nil {
+			cut = &ShallowError{At: s.ID}
+		}
+	}
+	if cut != nil {
+		return false, cut
+	}
+	return false, nil
+}
+
+// step is a commit on a walk. One that is cut has parents which are not there.
+type step struct {
+	LogEntry
+	cut bool
+}
+
+// walk is Walk that goes on with what else there is where history is cut off.
+func (r *Repository) walk(ctx context.Context, tip string, all bool) iter.Seq2[step, error] {
+	return func(yield func(step, error) bool) {
+		shallow, err := r.repo.Storer.Shallow()
+		if err != nil {
+			yield(step{}, fmt.Errorf("reading where the git repository of %s is shallow: %w", r.name, err))
+			return
+		}
+		ends := map[string]bool{}
+		for _, h := range shallow {
+			ends[h.String()] = true
+		}
+		queue, seen := new(latestFirst), map[string]bool{tip: true}
+		next := []string{tip}
+		for {
+			for _, id := range next {
+				if err := ctx.Err(); err != nil {
+					yield(step{}, err)
+					return
+				}
+				c, err := r.read(id)
+				if err != nil {
+					yield(step{}, err)
+					return
+				}
+				heap.Push(queue, queued{c, len(seen)})
+			}
+			if queue.Len() == 0 {
+				return
+			}
+			c := heap.Pop(queue).(queued).LogEntry
+			s := step{c, ends[c.ID] && len(c.Parents) > 0}
+			if !yield(s, nil) {
+				return
+			}
+			next = next[:0]
+			for i, id := range c.Parents {
+				if !s.cut && !seen[id] && (all || i == 0) {
+					seen[id] = true
+					next = append(next, id)
+				}
+			}
+		}
+	}
+}
+
+// read returns a commit by its id.
+func (r *Repository) read(id string) (LogEntry, error) {
+	c, err := r.commit(id)
+	if err != nil {
+		return LogEntry{}, err
+	}
+	subject, _, _ := strings.Cut(strings.TrimLeft(c.Message, "\n"), "\n")
+	entry := LogEntry{
+		ID:      c.Hash.String(),
+		Tree:    c.TreeHash.String(),
+		Subject: strings.ToValidUTF8(strings.TrimSpace(subject), "\uFFFD"),
+		When:    c.Committer.When,
+	}
+	for _, p := range c.ParentHashes {
+		entry.Parents = append(entry.Parents, p.String())
+	}
+	return entry, nil
+}
+
+// queued is a commit that a walk has seen and not yet come to.
+type queued struct {
+	LogEntry
+	turn int // when it was seen: among those of one second, first come, first served
+}
+
+// latestFirst is a heap of commits.
+type latestFirst []queued
+
+// Len implements heap.Interface, and so do the others.
+func (q latestFirst) Len() int      { return len(q) }
+func (q latestFirst) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
+func (q *latestFirst) Push(x any)   { *q = append(*q, x.(queued)) }
+
+func (q latestFirst) Less(i, j int) bool {
+	if !q[i].When.Equal(q[j].When) {
+		return q[i].When.After(q[j].When)
+	}
+	return q[i].turn < q[j].turn
+}
+
+func (q *latestFirst) Pop() any {
+	last := len(*q) - 1
+	x := (*q)[last]
+	*q = (*q)[:last]
+	return x
+}
+
+// Subtrees returns what a commit's tree has at each of some paths: the mode and hash
+// of the file or directory there, "" where there is none.
+func (r *Repository) Subtrees(tree string, paths []string) ([]string, error) {
+	root, err := r.repo.TreeObject(plumbing.NewHash(tree))
+	if err != nil {
+		return nil, fmt.Errorf("reading tree %s of the git repository of %s: %w", tree, r.name, err)
+	}
+	found := make([]string, len(paths))
+	for i, p := range paths {
+		name := path.Clean("/" + p)[1:]
+		if name == "" {
+			found[i] = tree
+			continue
+		}
+		if found[i], err = r.entryAt(root, name); err != nil {
+			return nil, fmt.Errorf("reading %s in tree %s of the git repository of %s: %w", p, tree, r.name, err)
+		}
+	}
+	return found, nil
+}
+
+// entryAt returns the mode and hash of what a tree has at a path, "" if there is nothing.
+func (r *Repository) entryAt(tree *object.Tree, name string) (string, error) {
+	for {
+		first, rest, below := strings.Cut(name, "/")
+		i := slices.IndexFunc(tree.Entries, func(e object.TreeEntry) bool { return e.Name == first })
+		switch {
+		case i < 0, below && tree.Entries[i].Mode != filemode.Dir:
+			return "", nil
+		case !below:
+			return tree.Entries[i].Mode.String() + " " + tree.Entries[i].Hash.String(), nil
+		}
+		var err error
+		if tree, err = r.repo.TreeObject(tree.Entries[i].Hash); err != nil {
+			return "", err
+		}
+		name = rest
+	}
+}
