@@ -24,7 +24,7 @@ var allowed = map[string][]string{
 	"plan":      {"image", "inventory", "manifest"},
 	"promote":   {"image", "inventory", "plan", "registry"},
 	"registry":  {"image", "inventory"}, // decides nothing, so it knows no plan
-	"resolve":   {"image", "manifest", "github.com/Masterminds/semver/v3"},
+	"resolve":   {"image", "manifest", "github.com/Masterminds/semver/v3", "golang.org/x/sync/errgroup"},
 }
 
 // pure packages decide and never look: what they need is handed to them. Without

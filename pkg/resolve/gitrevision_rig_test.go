@@ -1,0 +1,163 @@
+package resolve
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+
+	"cip/internal/gittest"
+	"cip/pkg/git"
+	"cip/pkg/image"
+)
+
+// commits is a git repository on disk as a History.
+type commits struct {
+	*git.Repository
+	read int // commits that walks came to
+}
+
+func openCommits(t testing.TB, dir string) *commits {
+	t.Helper()
+	r, err := git.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &commits{Repository: r}
+}
+
+func (c *commits) Tip(branch string) (string, error) { return c.Resolve(branch) }
+
+func (c *commits) Walk(ctx context.Context, tip string, all bool) iter.Seq2[Commit, error] {
+	return func(yield func(Commit, error) bool) {
+		for e, err := range c.Repository.Walk(ctx, tip, all) {
+			c.read++
+			if !yield(Commit(e), err) {
+				return
+			}
+		}
+	}
+}
+
+func (c *commits) Find(abbreviations []string) (map[string][]Commit, error) {
+	found, err := c.Repository.Find(abbreviations)
+	list := map[string][]Commit{}
+	for a, entries := range found {
+		for _, e := range entries {
+			list[a] = append(list[a], Commit(e))
+		}
+	}
+	return list, err
+}
+
+// sample is main = m1, m2, m3, M (a merge of f1, from m1) and m4; f1 is newer than m3.
+// x1 is on another branch, from m3.
+type sample struct {
+	*gittest.Repository
+	ids map[string]string
+}
+
+func newSample(t testing.TB) *sample {
+	t.Helper()
+	s := &sample{gittest.New(t), map[string]string{}}
+	s.add("m1", 10)
+	s.add("m2", 20, "m1")
+	s.add("f1", 40, "m1")
+	s.add("m3", 30, "m2")
+	s.add("M", 50, "m3", "f1")
+	s.add("m4", 60, "M")
+	s.add("x1", 70, "m3")
+	s.Branch("other", s.ids["x1"])
+	s.Branch("main", s.ids["m4"])
+	return s
+}
+
+// add makes a commit with files of its own.
+func (s *sample) add(name string, second int, parents ...string) {
+	s.addFiles(name, second, map[string]string{"cmd/main.go": name, "go.mod": name, "README.md": name}, parents...)
+}
+
+func (s *sample) addFiles(name string, second int, files map[string]string, parents ...string) {
+	for i := range parents {
+		parents[i] = s.ids[parents[i]]
+	}
+	s.ids[name] = s.Commit(second, files, parents...)
+}
+
+var placeholder = regexp.MustCompile(`<(\w+)(?::(\d+))?>`)
+
+// text replaces <m4> by the first seven digits of its id, and <m4:40> by forty.
+func (s *sample) text(text string) string {
+	return placeholder.ReplaceAllStringFunc(text, func(p string) string {
+		m := placeholder.FindStringSubmatch(p)
+		n, err := strconv.Atoi(cmp.Or(m[2], "7"))
+		if err != nil {
+			panic(err)
+		}
+		if s.ids[m[1]] == "" {
+			panic("no commit " + m[1])
+		}
+		return s.ids[m[1]][:n]
+	})
+}
+
+var errRegistry = errors.New("503 from the registry")
+
+// shelf is a Registry of fixed content.
+type shelf struct {
+	tags    map[string]string // to a word that the digest is made of
+	images  map[string]*Image // by that word; one that is missing has no labels
+	gone    []string          // tags that are listed, and answered 404
+	failing string            // tag or word that cannot be read
+
+	mu    sync.Mutex
+	asked []string
+}
+
+func digestOf(word string) image.Digest {
+	return image.Digest(fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(word))))
+}
+
+func (f *shelf) ask(what string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = append(f.asked, what)
+}
+
+func (f *shelf) Tags(context.Context, image.Repository) ([]string, error) {
+	return slices.Collect(maps.Keys(f.tags)), nil
+}
+
+func (f *shelf) Digest(_ context.Context, _ image.Repository, ref string) (image.Digest, bool, error) {
+	f.ask("HEAD " + ref)
+	switch word := f.tags[ref]; {
+	case ref == f.failing:
+		return "", false, errRegistry
+	case word == "" || slices.Contains(f.gone, ref):
+		return "", false, nil
+	default:
+		return digestOf(word), true, nil
+	}
+}
+
+func (f *shelf) Image(_ context.Context, _ image.Repository, ref string) (*Image, error) {
+	f.ask("GET " + ref)
+	for word, img := range f.images {
+		switch {
+		case string(digestOf(word)) != ref:
+		case word == f.failing:
+			return nil, errRegistry
+		default:
+			return img, nil
+		}
+	}
+	return &Image{Digest: image.Digest(ref)}, nil
+}
