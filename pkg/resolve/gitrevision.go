@@ -95,7 +95,7 @@ type gitSearch struct {
 
 	byCommit map[string][]*build // by the commit as it is written
 	lengths  []int               // of the keys of byCommit
-	path     *path
+	trail    *trail
 	keys     map[string]string          // what identifies the files of a tree that count
 	known    map[string][]Commit        // the commits that keys of byCommit abbreviate; nil: not yet asked for
 	byFiles  map[string]map[string]bool // ids of known commits that may lend their image, by what identifies their files
@@ -122,8 +122,8 @@ func (s *gitSearch) run(ctx context.Context, previous *manifest.LockGit, allowRo
 			}
 		}
 	}
-	s.path = newPath(ctx, s.history, s.tip, s.g.Walk == manifest.WalkAll)
-	defer s.path.stop()
+	s.trail = newTrail(ctx, s.history, s.tip, s.g.Walk == manifest.WalkAll)
+	defer s.trail.stop()
 	found, err := s.search(ctx)
 	if err == nil {
 		err = s.guard(ctx, found, previous, allowRollback)
@@ -176,7 +176,7 @@ func (s *gitSearch) search(ctx context.Context) (*hit, error) {
 	}
 	behind := 0
 	for i := 0; ; i++ {
-		c, ok, err := s.path.at(i)
+		c, ok, err := s.trail.at(i)
 		if err != nil {
 			return nil, fmt.Errorf("looking for an image on branch %s: %w", s.g.Branch, err)
 		}
@@ -216,7 +216,7 @@ func (s *gitSearch) checkPaths() error {
 	if len(s.g.Paths) == 0 {
 		return nil
 	}
-	c, ok, err := s.path.at(0)
+	c, ok, err := s.trail.at(0)
 	if err != nil || !ok {
 		return err
 	}
@@ -261,10 +261,10 @@ func (s *gitSearch) guard(ctx context.Context, found *hit, previous *manifest.Lo
 func (s *gitSearch) rollback(ctx context.Context, found *hit, previous *manifest.LockGit) (string, error) {
 	now, locked := found.newest.ID, previous.Commit
 	newer, err := s.history.IsAncestor(ctx, locked, now)
-	if newer || err != nil && s.path.index(locked) < 0 {
+	if newer || err != nil && s.trail.index(locked) < 0 {
 		return "", err
 	}
-	if i := s.path.index(locked); i >= 0 && i < s.path.index(now) {
+	if i := s.trail.index(locked); i >= 0 && i < s.trail.index(now) {
 		return fmt.Sprintf("commit %s (tag %s) is older than the locked commit %s", short(now), found.builds[0].tag, short(locked)), nil
 	}
 	on, err := s.history.IsAncestor(ctx, locked, s.tip)

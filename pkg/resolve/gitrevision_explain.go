@@ -98,8 +98,8 @@ func (s *gitSearch) explainHit(found *hit) {
 // explainWalked explains the builds of commits on the walk, and removes them. It
 // reports whether the walk came to its end.
 func (s *gitSearch) explainWalked(waiting map[string][]*build) bool {
-	for i := 0; len(waiting) > 0 && i < max(tellAbout, len(s.path.commits)); i++ {
-		c, ok, err := s.path.at(i)
+	for i := 0; len(waiting) > 0 && i < max(tellAbout, len(s.trail.commits)); i++ {
+		c, ok, err := s.trail.at(i)
 		if err != nil || !ok {
 			return err == nil
 		}

@@ -12,8 +12,8 @@ import (
 	"cip/pkg/manifest"
 )
 
-// path is a walk through history that can be looked at again. It reads no further than it was asked for.
-type path struct {
+// trail is a walk through history that can be looked at again. It reads no further than it was asked for.
+type trail struct {
 	commits []Commit
 	indexes map[string]int // by id
 	next    func() (Commit, error, bool)
@@ -21,31 +21,31 @@ type path struct {
 	err     error // that ended it
 }
 
-func newPath(ctx context.Context, history History, tip string, all bool) *path {
-	p := &path{indexes: map[string]int{}}
-	p.next, p.stop = iter.Pull2(history.Walk(ctx, tip, all))
-	return p
+func newTrail(ctx context.Context, history History, tip string, all bool) *trail {
+	t := &trail{indexes: map[string]int{}}
+	t.next, t.stop = iter.Pull2(history.Walk(ctx, tip, all))
+	return t
 }
 
 // at returns a commit, false beyond the root.
-func (p *path) at(i int) (Commit, bool, error) {
-	for i >= len(p.commits) && p.err == nil {
-		c, err, ok := p.next()
-		if p.err = err; err != nil || !ok {
+func (t *trail) at(i int) (Commit, bool, error) {
+	for i >= len(t.commits) && t.err == nil {
+		c, err, ok := t.next()
+		if t.err = err; err != nil || !ok {
 			return Commit{}, false, err
 		}
-		p.indexes[c.ID] = len(p.commits)
-		p.commits = append(p.commits, c)
+		t.indexes[c.ID] = len(t.commits)
+		t.commits = append(t.commits, c)
 	}
-	if i >= len(p.commits) {
-		return Commit{}, false, p.err
+	if i >= len(t.commits) {
+		return Commit{}, false, t.err
 	}
-	return p.commits[i], true, nil
+	return t.commits[i], true, nil
 }
 
 // index returns where a commit is among those read so far, -1 if it is not.
-func (p *path) index(id string) int {
-	if i, ok := p.indexes[id]; ok {
+func (t *trail) index(id string) int {
+	if i, ok := t.indexes[id]; ok {
 		return i
 	}
 	return -1
@@ -205,7 +205,7 @@ func (s *gitSearch) borrow(ctx context.Context, i int) (*hit, error) {
 	if err := s.findAll(); err != nil {
 		return nil, err
 	}
-	c := s.path.commits[i]
+	c := s.trail.commits[i]
 	key, err := s.files(c)
 	if err != nil {
 		return nil, err
@@ -213,7 +213,7 @@ func (s *gitSearch) borrow(ctx context.Context, i int) (*hit, error) {
 	wanted := s.byFiles[key]
 	delete(wanted, c.ID) // it has no image, and so it was with those before it
 	for j := i + 1; len(wanted) > 0; j++ {
-		older, ok, err := s.path.at(j)
+		older, ok, err := s.trail.at(j)
 		if err != nil {
 			return nil, fmt.Errorf("looking for commits with the files of %s: %w", short(c.ID), err)
 		}
@@ -238,12 +238,12 @@ func (s *gitSearch) borrow(ctx context.Context, i int) (*hit, error) {
 // borrowed is the hit that commit i has the image of commit j: where all between
 // them have the same files it is simply the image of commit j.
 func (s *gitSearch) borrowed(i, j int, builds []*build) (*hit, error) {
-	h := &hit{commit: s.path.commits[j], at: s.path.commits[j], newest: s.path.commits[i], builds: builds, by: builds[0].by}
+	h := &hit{commit: s.trail.commits[j], at: s.trail.commits[j], newest: s.trail.commits[i], builds: builds, by: builds[0].by}
 	key, err := s.files(h.at)
 	if err != nil {
 		return nil, err
 	}
-	for _, c := range s.path.commits[i:j] {
+	for _, c := range s.trail.commits[i:j] {
 		between, err := s.files(c)
 		if err != nil {
 			return nil, err
