@@ -150,7 +150,7 @@ func (r *resolution) resolve(ctx context.Context) ([]*resolved, error) {
 		return nil, err
 	}
 	defer client.Close()
-	registry := newSourceReader(client)
+	registry, git := newSourceReader(client), newHistories()
 	var all []*resolved
 	g := &errgroup.Group{}
 	g.SetLimit(resolvedAtOnce)
@@ -162,7 +162,9 @@ func (r *resolution) resolve(ctx context.Context) ([]*resolved, error) {
 	for _, file := range r.files {
 		done := &resolved{file: file, results: make([]resolve.Result, len(file.Entries))}
 		all = append(all, done)
-		readers := resolve.Readers{Registry: registry, ReadFile: r.reader(file)}
+		readers := resolve.Readers{
+			Registry: registry, ReadFile: r.reader(file), History: git.in(r.at(path.Dir(file.Name))),
+		}
 		for i, p := range file.Entries {
 			done.results[i].Producer = p
 			if len(r.only) > 0 && !slices.ContainsFunc(r.only, func(name string) bool { return named(name)(p) }) {

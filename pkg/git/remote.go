@@ -79,6 +79,12 @@ func (m Remote) hide(err error) error {
 	return errors.New(strings.ReplaceAll(err.Error(), m.URL, m.String()))
 }
 
+// Local reports whether the URL is a path, or has the scheme file.
+func (m Remote) Local() bool {
+	_, ok := m.path()
+	return ok
+}
+
 // path returns the path that the URL is, if it is one.
 func (m Remote) path() (string, bool) {
 	if rest, ok := strings.CutPrefix(m.URL, "file://"); ok {

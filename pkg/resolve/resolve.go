@@ -27,6 +27,9 @@ type Readers struct {
 	Registry Registry
 	// ReadFile returns the bytes of a file whose name is relative to the producer's file.
 	ReadFile func(name string) ([]byte, error)
+	// History opens a branch of a git repository, a URL or a path relative to the
+	// producer's file, and returns it with what ends its use.
+	History func(ctx context.Context, repository, branch string) (history History, release func(), err error)
 }
 
 // Options say how a producer is resolved.
@@ -131,8 +134,38 @@ func (j *job) choose(ctx context.Context) (*Choice, error) {
 		return j.ordered(ctx, &numerical{s.Numerical.Order == manifest.OrderDescending})
 	case s.Alphabetical != nil:
 		return j.ordered(ctx, &alphabetical{s.Alphabetical.Order == manifest.OrderDescending})
+	case s.GitRevision != nil:
+		return j.gitRevision(ctx)
 	}
 	return nil, errors.New("no selector")
+}
+
+// gitRevision takes the image of the newest commit that has one.
+func (j *job) gitRevision(ctx context.Context) (*Choice, error) {
+	tags, err := j.Registry.Tags(ctx, j.Repository)
+	if err != nil {
+		return nil, err
+	}
+	values, rejected := j.filter(tags)
+	in := make([]string, len(values))
+	for i, v := range values {
+		in[i] = v.tag
+	}
+	g := j.Select.GitRevision
+	history, release, err := j.History(ctx, g.Repository, g.Branch)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	var previous *manifest.LockGit
+	if l := j.previous; l != nil && l.Git != nil && l.Git.Repository == g.Repository {
+		previous = l.Git
+	}
+	choice, err := gitRevision(ctx, g, in, j.Repository, j.Registry, history, previous, j.AllowRollback)
+	if choice != nil {
+		choice.Candidates = append(choice.Candidates, sorted(rejected)...)
+	}
+	return choice, err
 }
 
 // pin returns the digest of a tag: the lock's if it was found for the same tag and
