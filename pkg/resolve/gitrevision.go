@@ -50,18 +50,16 @@ var errNoImage = errors.New("no image")
 // fails, the candidates that it saw are returned with the error.
 func gitRevision(ctx context.Context, g *manifest.GitRevision, tags []string, repo image.Repository, reg Registry,
 	history History, previous *manifest.LockGit, allowRollback bool) (*Choice, error) {
-	methods, err := identifications(g)
-	if err != nil {
-		return nil, err
-	}
 	tip, err := history.Tip(g.Branch)
 	if err != nil {
 		return nil, err
 	}
+	tags = slices.Sorted(slices.Values(tags)) // what is told must not depend on the registry's order
+	slices.Reverse(tags)                      // and labels are read of the newest names first
 	reader := &buildReader{reg: reg, repo: repo, atLeast: minAbbreviation(g)}
 	var failed *Choice
 	var failure error
-	for _, method := range methods {
+	for _, method := range identifications(g) {
 		builds, err := method.identify(ctx, reader, tags)
 		if err != nil {
 			return nil, err

@@ -50,17 +50,15 @@ func (s *gitSearch) explain(ctx context.Context, found *hit) ([]string, error) {
 	if s.g.Walk != manifest.WalkAll && len(waiting) > 0 {
 		complete = s.explainMerged(ctx, waiting)
 	}
-	for id, builds := range waiting {
-		for _, b := range builds {
-			switch {
-			case b.rank != 0:
-			case complete:
-				b.rank = rankOff
-				b.reason = cmp.Or(b.reason, fmt.Sprintf("commit %s is not on branch %s", short(id), s.g.Branch))
-			default:
-				b.rank = rankUnsure
-				b.reason = cmp.Or(b.reason, fmt.Sprintf("commit %s is not among the newest of branch %s", short(id), s.g.Branch))
-			}
+	for _, b := range s.builds {
+		switch {
+		case b.commit == "" || b.rank != 0:
+		case complete:
+			b.rank = rankOff
+			b.reason = cmp.Or(b.reason, fmt.Sprintf("commit %s is not on branch %s", short(s.known[b.commit][0].ID), s.g.Branch))
+		default:
+			b.rank = rankUnsure
+			b.reason = cmp.Or(b.reason, fmt.Sprintf("commit %s is not among the newest of branch %s", short(s.known[b.commit][0].ID), s.g.Branch))
 		}
 	}
 	return s.counts(found), ctx.Err()

@@ -2,10 +2,8 @@ package resolve
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -67,35 +65,22 @@ type identification interface {
 // identifications returns the ways to tell commits, the first to be tried first.
 // Without a word in the policy they are what Flux advises: tags such as
 // main-8609b01-42, then the label of the image specification.
-func identifications(g *manifest.GitRevision) ([]identification, error) {
-	id := g.Identify
-	if id == nil || id.Tag == nil && id.Label == "" && id.Source == "" {
-		id = &manifest.Identify{
-			Tag: &manifest.IdentifyTag{
+func identifications(g *manifest.GitRevision) []identification {
+	switch id := g.Identify; {
+	case id == nil:
+		return []identification{
+			newTagPattern(&manifest.IdentifyTag{
 				Pattern: regexp.QuoteMeta(strings.ReplaceAll(g.Branch, "/", "-")) + `-(?P<sha>[0-9a-fA-F]+)(?:-(?P<n>[0-9]+))?`,
 				Commit:  "$sha",
 				Order:   "$n",
-			},
-			Label: revisionLabel,
+			}),
+			&labelled{label: revisionLabel},
 		}
+	case id.Tag != nil:
+		return []identification{newTagPattern(id.Tag)}
+	default:
+		return []identification{&labelled{label: id.Label, source: id.Source}}
 	}
-	var ways []identification
-	if id.Tag != nil {
-		way, err := newTagPattern(id.Tag)
-		if err != nil {
-			return nil, err
-		}
-		ways = append(ways, way)
-	}
-	switch {
-	case id.Label != "":
-		ways = append(ways, &labelled{label: id.Label, source: id.Source})
-	case id.Source != "" && id.Tag != nil:
-		return nil, errors.New("identify.source goes with identify.label: a tag names no source")
-	case id.Source != "":
-		ways = append(ways, &labelled{label: revisionLabel, source: id.Source})
-	}
-	return ways, nil
 }
 
 // tagPattern takes the commit out of the tag.
@@ -104,35 +89,9 @@ type tagPattern struct {
 	commit, order string // templates
 }
 
-// variable is a variable of a template, as regexp.Expand reads it.
-var variable = regexp.MustCompile(`\$(?:\$|(\w+)|\{(\w+)\})?`)
-
-func newTagPattern(t *manifest.IdentifyTag) (*tagPattern, error) {
-	pattern, err := regexp.Compile("^(?:" + t.Pattern + ")$")
-	if err != nil {
-		return nil, fmt.Errorf("reading identify.tag.pattern: %w", err)
-	}
-	way := &tagPattern{pattern: pattern, commit: t.Commit, order: t.Order}
-	if way.commit == "" {
-		way.commit = "$sha"
-	}
-	for key, template := range map[string]string{"commit": way.commit, "order": way.order} {
-		for _, m := range variable.FindAllStringSubmatch(template, -1) {
-			if name := m[1] + m[2]; m[0] != "$$" && !hasGroup(pattern, name) {
-				return nil, fmt.Errorf("identify.tag.%s: %q is no group of the pattern %s", key, m[0], t.Pattern)
-			}
-		}
-	}
-	return way, nil
-}
-
-func hasGroup(pattern *regexp.Regexp, name string) bool {
-	for i, group := range pattern.SubexpNames() {
-		if name != "" && (name == group || name == fmt.Sprint(i)) {
-			return true
-		}
-	}
-	return false
+// newTagPattern takes a pattern and templates that the file's reader has checked.
+func newTagPattern(t *manifest.IdentifyTag) *tagPattern {
+	return &tagPattern{pattern: regexp.MustCompile("^(?:" + t.Pattern + ")$"), commit: t.Commit, order: t.Order}
 }
 
 func (p *tagPattern) identify(_ context.Context, r *buildReader, tags []string) ([]*build, error) {
@@ -188,8 +147,8 @@ type labelled struct {
 
 func (l *labelled) identify(ctx context.Context, r *buildReader, tags []string) ([]*build, error) {
 	builds := make([]*build, len(tags))
-	for i, tag := range slices.Sorted(slices.Values(tags)) {
-		builds[len(tags)-1-i] = &build{tag: tag, by: byLabel} // the newest names first
+	for i, tag := range tags {
+		builds[i] = &build{tag: tag, by: byLabel}
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(atOnce)

@@ -1,0 +1,268 @@
+package resolve
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cip/internal/gittest"
+	"cip/pkg/manifest"
+)
+
+// graph is a history as the naive selector sees it: nothing is lazy, nothing is indexed.
+type graph struct {
+	commits map[string]Commit
+	files   map[string]string // of the directory that counts, by id
+}
+
+// reachable returns all that a commit came from, and itself.
+func (g *graph) reachable(id string) map[string]bool {
+	all := map[string]bool{id: true}
+	for grown := true; grown; {
+		grown = false
+		for c := range all {
+			for _, p := range g.commits[c].Parents {
+				grown = grown || !all[p]
+				all[p] = true
+			}
+		}
+	}
+	return all
+}
+
+// order returns the commits of a walk.
+func (g *graph) order(tip string, all bool) []string {
+	if !all {
+		list := []string{tip}
+		for len(g.commits[list[len(list)-1]].Parents) > 0 {
+			list = append(list, g.commits[list[len(list)-1]].Parents[0])
+		}
+		return list
+	}
+	// Times grow from parents to children, and no two are the same.
+	var list []string
+	for id := range g.reachable(tip) {
+		list = append(list, id)
+	}
+	slices.SortFunc(list, func(a, b string) int { return g.commits[b].When.Compare(g.commits[a].When) })
+	return list
+}
+
+// naive chooses by trying every commit with every tag. Builds are "<abbreviation> <n> <digest>".
+func (g *graph) naive(tip string, all, borrow, byPath bool, builds []string) string {
+	reachable, order := g.reachable(tip), g.order(tip, all)
+	key := func(id string) string {
+		if byPath {
+			return g.files[id]
+		}
+		return g.commits[id].Tree
+	}
+	// of returns the best build of a commit.
+	of := func(id string) string {
+		clear, top, topDigests, unclear := "", -1, map[string]bool{}, false
+		for _, b := range builds {
+			f := strings.Fields(b)
+			if !strings.HasPrefix(id, f[0]) {
+				continue
+			}
+			others := 0
+			for other := range reachable {
+				if strings.HasPrefix(other, f[0]) {
+					others++
+				}
+			}
+			if others > 1 {
+				unclear = true
+				continue
+			}
+			var n int
+			fmt.Sscan(f[1], &n)
+			if n > top {
+				clear, top, topDigests = "", n, map[string]bool{}
+			}
+			if n == top {
+				topDigests[f[2]] = true
+				clear = max(clear, "main-"+f[0]+"-"+f[1])
+			}
+		}
+		switch {
+		case len(topDigests) > 1:
+			return "!builds"
+		case clear == "" && unclear:
+			return "!ambiguous"
+		}
+		return clear
+	}
+	behind := 0
+	for i, id := range order {
+		if best := of(id); best != "" {
+			return answer(best, id, behind)
+		}
+		for j := i + 1; borrow && j < len(order); j++ {
+			if key(order[j]) != key(id) || of(order[j]) == "" {
+				continue
+			}
+			for _, between := range order[i:j] {
+				if key(between) != key(id) {
+					return answer(of(order[j]), id, behind)
+				}
+			}
+			return answer(of(order[j]), order[j], behind)
+		}
+		parents := g.commits[id].Parents
+		if !all {
+			parents = parents[:min(1, len(parents))]
+		}
+		if !slices.ContainsFunc(parents, func(p string) bool { return key(p) == key(id) }) {
+			behind++
+		}
+	}
+	return "!no image"
+}
+
+func answer(best, id string, behind int) string {
+	if best[0] == '!' {
+		return best
+	}
+	return fmt.Sprint(best, " ", id, " ", behind)
+}
+
+func TestGitRevisionOracle(t *testing.T) {
+	t.Parallel()
+	const histories, choices = 20, 50
+	seen := map[string]int{}
+	for seed := range uint64(histories) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		repo := gittest.NewPacked(t)
+		g := &graph{map[string]Commit{}, map[string]string{}}
+		var ids []string
+		for i := range 12 + r.IntN(30) {
+			var parents []string
+			for range min(i, 1+r.IntN(2)) { // often near, so that most is reachable
+				p := ids[max(0, len(ids)-1-r.IntN(3))]
+				if !slices.Contains(parents, p) {
+					parents = append(parents, p)
+				}
+			}
+			cmd, other := fmt.Sprint(r.IntN(6)), fmt.Sprint(r.IntN(2))
+			id := repo.Commit(i, map[string]string{"cmd/f": cmd, "other": other}, parents...)
+			ids = append(ids, id)
+			g.files[id] = cmd
+		}
+		repo.Branch("main", ids[len(ids)-1])
+		repo.Pack()
+		history := openCommits(t, repo.Dir)
+		found, err := history.Find(ids)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for id, c := range found {
+			g.commits[id] = c[0]
+		}
+		for range choices {
+			what := choose(t, r, g, history, ids)
+			seen[what]++
+		}
+	}
+	for _, what := range []string{"image", "!builds", "!ambiguous", "!no image"} {
+		if seen[what] < 10 {
+			t.Errorf("the histories gave %q only %d times: %v", what, seen[what], seen)
+		}
+	}
+}
+
+// choose makes a choice both ways, and returns what came of it.
+func choose(t *testing.T, r *rand.Rand, g *graph, history *commits, ids []string) string {
+	t.Helper()
+	reg := &shelf{tags: map[string]string{}}
+	var tags, builds []string
+	for range r.IntN(7) {
+		id := ids[r.IntN(len(ids))]
+		f := []string{id[:[]int{2, 3, 7, 40}[r.IntN(4)]], fmt.Sprint(r.IntN(2)), fmt.Sprint(r.IntN(3))}
+		tag := "main-" + f[0] + "-" + f[1]
+		if reg.tags[tag] == "" {
+			reg.tags[tag] = f[2]
+			tags, builds = append(tags, tag), append(builds, strings.Join(f, " "))
+		}
+	}
+	policy := &manifest.GitRevision{Branch: "main", MinAbbreviation: 2}
+	byPattern(policy)
+	all, borrow, byPath := r.IntN(2) == 0, r.IntN(2) == 0, r.IntN(2) == 0
+	if policy.NoEqualTrees = !borrow; all {
+		policy.Walk = manifest.WalkAll
+	}
+	if byPath {
+		policy.Paths = []string{"cmd"}
+	}
+	want := g.naive(ids[len(ids)-1], all, borrow, byPath, builds)
+	choice, err := gitRevision(t.Context(), policy, tags, shop, reg, history, nil, false)
+	slices.Reverse(tags)
+	again, e := gitRevision(t.Context(), policy, tags, shop, reg, history, nil, false)
+	if diff := cmp.Diff(fmt.Sprintf("%+v %v", choice.Candidates, err), fmt.Sprintf("%+v %v", again.Candidates, e)); diff != "" {
+		t.Errorf("the order of the listing matters (-one +other):\n%s", diff)
+	}
+	got := ""
+	switch {
+	case err == nil:
+		got = answer(choice.Tag, choice.Git.Commit, choice.Git.Behind)
+	case strings.Contains(err.Error(), "builds of"):
+		got = "!builds"
+	case strings.Contains(err.Error(), "ambiguous"):
+		got = "!ambiguous"
+	case strings.Contains(err.Error(), "no image"):
+		got = "!no image"
+	}
+	if got != want {
+		t.Errorf("all=%t borrow=%t paths=%t builds=%q: got %q (%v), want %q", all, borrow, byPath, builds, got, err, want)
+	}
+	if want[0] != '!' {
+		return "image"
+	}
+	return want
+}
+
+func FuzzIdentify(f *testing.F) {
+	sum := strings.Repeat("0123456789", 4)
+	for _, s := range []string{"main-8609b01", "main-8609b01-1612345", sum, "main/" + sum, "main@sha1:" + sum, "a/b/" + sum[:7], "main@sha256:" + sum, sum + "-dirty", "@", "/", "@sha1:", " 8609B01\n"} {
+		f.Add(s)
+	}
+	ways := identifications(&manifest.GitRevision{Branch: "main"})
+	f.Fuzz(func(t *testing.T, s string) {
+		for _, read := range []func() (string, string){
+			func() (string, string) { return parseRevision(s, 7) },
+			func() (string, string) { b := ways[0].(*tagPattern).read(s, 7); return b.commit, b.reason },
+		} {
+			id, problem := read()
+			if (id == "") == (problem == "") {
+				t.Fatalf("%q: got %q and the problem %q", s, id, problem)
+			}
+			if id != "" && (len(id) < 7 || len(id) > 40 || strings.Trim(id, "0123456789abcdef") != "" || !strings.Contains(strings.ToLower(s), id)) {
+				t.Fatalf("%q: got the commit %q", s, id)
+			}
+			if len(problem) > 600 {
+				t.Fatalf("a problem of %d bytes", len(problem))
+			}
+		}
+		if !sameSource(s, s) {
+			t.Fatalf("%q is not itself", s)
+		}
+	})
+}
+
+func TestSameSource(t *testing.T) {
+	t.Parallel()
+	for _, same := range []string{"https://git.example.com/x/y", "https://GIT.example.com/x/y.git/", "git@git.example.com:x/y.git", "ssh://git@git.example.com/x/y", "https://user:secret@git.example.com/x/y#readme"} {
+		if !sameSource(same, "http://git.example.com/x/y") {
+			t.Errorf("%s is not the same", same)
+		}
+	}
+	for _, other := range []string{"", "https://git.example.com/x", "https://git.example.com/x/Y", "https://git.example.org/x/y", "x/y"} {
+		if sameSource(other, "http://git.example.com/x/y") {
+			t.Errorf("%s is the same", other)
+		}
+	}
+}
