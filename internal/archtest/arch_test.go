@@ -19,7 +19,7 @@ var allowed = map[string][]string{
 	"git":       {}, // trees of files, whatever is in them
 	"image":     {},
 	"inventory": {"image"},
-	"manifest":  {"image", "go.yaml.in/yaml/v3"},
+	"manifest":  {"image", "github.com/Masterminds/semver/v3", "go.yaml.in/yaml/v3"},
 	"output":    {"image", "inventory", "manifest", "plan"}, // shows values; who made them is not its business
 	"plan":      {"image", "inventory", "manifest"},
 	"promote":   {"image", "inventory", "plan", "registry"},

@@ -64,7 +64,7 @@ func (j *job) ordered(ctx context.Context, p policy) (*Choice, error) {
 	c := &Choice{Tag: best.tag, Default: []string{best.tag}, Fields: Fields{Value: best.value}}
 	c.Candidates = append(c.Candidates, Candidate{Tag: best.tag, Reason: p.describe()})
 	for _, r := range in[1:] {
-		reason := "comes after " + best.tag
+		reason := "ranks below " + best.tag
 		if p.compare(r.rank, best.rank) == 0 {
 			reason = "is equal to " + best.tag + ", whose name is greater"
 		}
