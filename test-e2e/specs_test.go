@@ -97,6 +97,14 @@ func (w *world) build(name string, words []string) registrytest.Object {
 			attested = true
 		case "type":
 			kind = s.value
+		case "platform":
+			opts = append(opts, registrytest.Platform(s.value))
+		case "annotate": // annotate=KEY:VALUE
+			p := s.parts(2)
+			opts = append(opts, registrytest.Annotate(p[0], p[1]))
+		case "label": // label=KEY:VALUE
+			p := s.parts(2)
+			opts = append(opts, registrytest.Label(p[0], p[1]))
 		case "docker":
 			opts = append(opts, registrytest.Docker())
 		case "untyped":

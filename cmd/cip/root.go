@@ -119,7 +119,7 @@ Every flag has a default from the environment: --thin-manifest-dir from CIP_THIN
 	}
 	o.addFlags(root.Flags())
 	root.SetUsageTemplate(root.UsageTemplate() + exitCodes)
-	root.AddCommand(newRunCmd(s), newSnapshotCmd(s), newResolveCmd(s), newExplainCmd(s), newDemoCmd(s), newVersionCmd(s))
+	root.AddCommand(newRunCmd(s), newSnapshotCmd(s), newResolveCmd(s), newExplainCmd(s), newTagsCmd(s), newDemoCmd(s), newVersionCmd(s))
 	return root
 }
 

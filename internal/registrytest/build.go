@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -24,13 +25,14 @@ type build struct {
 	base                  []int
 	foreign               []string
 	annotations           map[string]string
+	labels                map[string]string
 	subject               *Object
 	platform              string
 	artifactType          string
 }
 
 func newBuild(opts []BuildOption) *build {
-	b := &build{layerSize: layerSize, annotations: map[string]string{}, platform: "linux/amd64"}
+	b := &build{layerSize: layerSize, annotations: map[string]string{}, labels: map[string]string{}, platform: "linux/amd64"}
 	for _, o := range opts {
 		o(b)
 	}
@@ -60,6 +62,11 @@ func Foreign(urls ...string) BuildOption { return func(b *build) { b.foreign = u
 // Annotate adds an annotation to the manifest.
 func Annotate(key, value string) BuildOption {
 	return func(b *build) { b.annotations[key] = value }
+}
+
+// Label adds a label to the configuration of an image.
+func Label(key, value string) BuildOption {
+	return func(b *build) { b.labels[key] = value }
 }
 
 // Subject makes the object a referrer of o.
@@ -121,6 +128,7 @@ func (b *build) config(seed int, diffIDs []string) Blob {
 		History []history `json:"history"`
 	}{platform: *parsePlatform(b.platform), Created: created}
 	c.Config.Labels = map[string]string{"seed": strconv.Itoa(seed)}
+	maps.Copy(c.Config.Labels, b.labels)
 	c.RootFS = rootFS{"layers", append([]string{}, diffIDs...)}
 	for i := range diffIDs {
 		c.History = append(c.History, history{created, fmt.Sprintf("layer %d", i)})

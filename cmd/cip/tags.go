@@ -1,0 +1,87 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"cip/pkg/resolve"
+)
+
+func newTagsCmd(s streams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "tags",
+		Short: "Resolve, list, export and verify image tags files",
+		Long: `tags works with image tags files (appc): JSON files that say, for one image name,
+which tag is an alias of which, and which labels the image behind a tag has.
+Nothing is written to a registry.`,
+		Example: `  cip tags resolve registry.example.com/app:latest,os=linux,arch=amd64 --image-tags=app.json
+  cip tags verify --image-tags=app.json registry.example.com/app`,
+		Args: cobra.NoArgs,
+	}
+	cmd.AddCommand(newTagsResolveCmd(s), newTagsListCmd(s), newTagsExportCmd(s), newTagsVerifyCmd(s))
+	return cmd
+}
+
+// imageTagsOptions say which image tags to read.
+type imageTagsOptions struct{ file string }
+
+func (o *imageTagsOptions) addFlags(f *pflag.FlagSet) {
+	f.StringVar(&o.file, "image-tags", "", "image tags `file` (JSON)")
+}
+
+// load reads the image tags: nil if no file was named.
+func (o *imageTagsOptions) load(log logrus.FieldLogger) (*resolve.ImageTags, error) {
+	if o.file == "" {
+		return nil, nil
+	}
+	f, err := os.Open(o.file)
+	if err != nil {
+		return nil, fmt.Errorf("reading image tags: %w", err)
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, resolve.MaxImageTags+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading image tags: %w", err)
+	}
+	tags, faults := resolve.ParseImageTags(o.file, raw)
+	tell(log, faults)
+	if tags == nil {
+		return nil, &exitError{code: exitFailed}
+	}
+	return tags, nil
+}
+
+// required reads the image tags, which have to be named.
+func (o *imageTagsOptions) required(log logrus.FieldLogger) (*resolve.ImageTags, error) {
+	if o.file == "" {
+		return nil, errors.New("--image-tags is required")
+	}
+	return o.load(log)
+}
+
+// textOrJSON reports whether --output asks for JSON.
+func textOrJSON(output string) (asJSON bool, err error) {
+	switch strings.ToLower(output) {
+	case "", "text":
+		return false, nil
+	case "json":
+		return true, nil
+	}
+	return false, fmt.Errorf("unknown output format %q: want text or json", output)
+}
+
+// writeJSON writes a product as indented JSON.
+func writeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}

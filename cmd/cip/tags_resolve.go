@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/cobra"
+
+	"cip/pkg/resolve"
+)
+
+// tagsResolveOptions are the flags of cip tags resolve.
+type tagsResolveOptions struct {
+	imageTagsOptions
+	registryOptions
+	logOptions
+	fallback bool
+	output   string
+	verbose  bool
+}
+
+func newTagsResolveCmd(s streams) *cobra.Command {
+	o := &tagsResolveOptions{}
+	cmd := &cobra.Command{
+		Use:   "resolve NAME[:TAG][,LABEL=VALUE]…",
+		Short: "Print the digest that a tag and labels lead to",
+		Long: `resolve follows the aliases of a tag to its labels, adds the labels that are given
+(they win), and prints the digest of the one image in the repository NAME that has
+them all. Without --image-tags the tag stands for the label version. A version is a
+tag of the registry, or what an image says of itself; os, arch and variant choose an
+image of an index; other labels are annotations or labels of the image. That no image
+has the labels, or more than one, is an error that says why. Values are
+percent-encoded: digest=sha256%3A….`,
+		Example: `  cip tags resolve registry.example.com/app:latest --image-tags=app.json
+  cip tags resolve registry.example.com/app:3.x,os=linux,arch=aarch64 --image-tags=app.json --verbose`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return runTagsResolve(cmd.Context(), o, s, args[0]) },
+	}
+	f := cmd.Flags()
+	o.imageTagsOptions.addFlags(f)
+	f.BoolVar(&o.fallback, "fallback-version", false, "a tag without labels in the file stands for the label version")
+	f.StringVarP(&o.output, "output", "o", "", "form of the result: text (the digest alone) or json (default text)")
+	f.BoolVarP(&o.verbose, "verbose", "v", false, "say on stderr why")
+	o.registryOptions.addFlags(f)
+	o.logOptions.addFlags(f)
+	return cmd
+}
+
+// resolvedTag is the JSON form of what a reference leads to.
+type resolvedTag struct {
+	Reference  string              `json:"reference"`
+	Repository string              `json:"repository"`
+	Digest     string              `json:"digest"`
+	Tag        string              `json:"tag"`
+	Path       []string            `json:"path"`
+	Labels     map[string]string   `json:"labels"`
+	Candidates []resolvedCandidate `json:"candidates"`
+	Notes      []string            `json:"notes"`
+}
+
+type resolvedCandidate struct {
+	Tag    string `json:"tag"`
+	Digest string `json:"digest"`
+	Chosen bool   `json:"chosen"`
+	Reason string `json:"reason"`
+}
+
+// runTagsResolve carries out cip tags resolve.
+func runTagsResolve(ctx context.Context, o *tagsResolveOptions, s streams, reference string) error {
+	log, _, err := o.logger(s)
+	if err != nil {
+		return err
+	}
+	asJSON, err := textOrJSON(o.output)
+	if err != nil {
+		return err
+	}
+	ref, err := resolve.ParseReference(reference)
+	if err != nil {
+		return err
+	}
+	tags, err := o.load(log)
+	if err != nil {
+		return err
+	}
+	merged, err := tags.Merge(ref.Tag, ref.Labels, o.fallback)
+	if err != nil {
+		return err
+	}
+	client, err := o.client(nil, log)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	choice, err := resolve.NewFinder(ctx, newRegistryReader(client), ref.Repository).Alias(ctx, tags, merged)
+	if err != nil {
+		return err
+	}
+	if o.verbose {
+		explain(log, merged, choice)
+	}
+	if !asJSON {
+		_, err = fmt.Fprintln(s.out, choice.Digest)
+		return err
+	}
+	r := resolvedTag{
+		Reference: reference, Repository: ref.Repository.String(), Digest: string(choice.Digest), Tag: choice.Tag,
+		Path: append([]string{}, merged.Path...), Labels: merged.Labels, Candidates: []resolvedCandidate{}, Notes: append([]string{}, choice.Notes...),
+	}
+	for _, c := range choice.Candidates {
+		r.Candidates = append(r.Candidates, resolvedCandidate{c.Tag, string(c.Digest), c.Chosen, c.Reason})
+	}
+	return writeJSON(s.out, r)
+}
+
+// explain tells how a choice came about.
+func explain(log logrus.FieldLogger, m resolve.Merged, c *resolve.Choice) {
+	if len(m.Path) > 0 {
+		log.Info("tag: " + strings.Join(m.Path, " -> "))
+	}
+	log.Info("labels: " + labelList(m.Labels))
+	for _, k := range c.Candidates {
+		text := string(k.Digest) + " " + k.Reason
+		if k.Tag != "" {
+			text = "tag " + k.Tag + ": " + text
+		}
+		if k.Chosen {
+			text += ": chosen"
+		}
+		log.Info(text)
+	}
+	for _, note := range c.Notes {
+		log.Info(note)
+	}
+}
+
+// labelList shows labels in order.
+func labelList(labels map[string]string) string {
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(labels)) {
+		all = append(all, name+"="+labels[name])
+	}
+	return strings.Join(all, ", ")
+}

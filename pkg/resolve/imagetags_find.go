@@ -1,0 +1,263 @@
+package resolve
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"cip/pkg/image"
+)
+
+const (
+	maxLookedAt = 10_000 // tags of a repository that are searched one by one
+	lookAtOnce  = 32     // the registry's pace bounds the requests
+	maxNamed    = 20     // candidates in one error message
+)
+
+// attachedTag is the form of tags under which clients keep what belongs to another
+// image: signatures, attestations, and lists of referrers.
+var attachedTag = regexp.MustCompile(`^sha256-[0-9a-f]{64}(\..*)?$`)
+
+// Finder finds the one image of a repository that has given labels. It lists the
+// repository's tags at most once, and only if neither a digest nor a tag of the
+// version's name leads to the image. It is safe for concurrent use.
+type Finder struct {
+	repo image.Repository
+	reg  Registry
+	list func() ([]held, error)
+}
+
+// held is a digest in the registry and the tags that are known to lead to it.
+type held struct {
+	digest image.Digest
+	tags   []string // sorted
+}
+
+// verdict is what came of looking at a digest.
+type verdict struct {
+	held
+	images []part // those that have all labels: itself, or images of an index
+	why    string
+}
+
+// NewFinder returns a Finder of images in repo. The context is for listing it.
+func NewFinder(ctx context.Context, reg Registry, repo image.Repository) *Finder {
+	f := &Finder{repo: repo, reg: reg}
+	f.list = sync.OnceValues(func() ([]held, error) { return f.listed(ctx) })
+	return f
+}
+
+// Find returns the image that has all labels. That none has them, or more than one, is
+// an error that names what was looked at.
+func (f *Finder) Find(ctx context.Context, labels map[string]string) (*Choice, error) {
+	a, err := ask(labels)
+	if err != nil {
+		return nil, err
+	}
+	first, err := f.direct(ctx, &a)
+	if err != nil {
+		return nil, err
+	}
+	verdicts, err := f.look(ctx, &a, first)
+	if err != nil {
+		return nil, err
+	}
+	if a.digest == "" && !slices.ContainsFunc(verdicts, func(v verdict) bool { return len(v.images) > 0 }) {
+		all, err := f.list()
+		if err != nil {
+			return nil, err
+		}
+		if verdicts, err = f.look(ctx, &a, all); err != nil {
+			return nil, err
+		}
+	}
+	return f.choose(&a, verdicts)
+}
+
+// direct returns what a digest, or else the version as a tag, leads to.
+func (f *Finder) direct(ctx context.Context, a *asked) ([]held, error) {
+	ref, tags := string(a.digest), []string(nil)
+	switch {
+	case ref != "":
+	case a.versioned && image.CheckTag(a.version) == nil:
+		ref, tags = a.version, []string{a.version}
+	default:
+		return nil, nil
+	}
+	d, ok, err := f.reg.Digest(ctx, f.repo, ref)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return []held{{d, tags}}, nil
+}
+
+// listed returns every digest that a tag leads to, in the order of the tags.
+func (f *Finder) listed(ctx context.Context) ([]held, error) {
+	tags, err := f.reg.Tags(ctx, f.repo)
+	if err != nil {
+		return nil, err
+	}
+	tags = slices.DeleteFunc(slices.Clone(tags), attachedTag.MatchString)
+	if len(tags) > maxLookedAt {
+		return nil, fmt.Errorf("searching %s: its %d tags are more than the %d that are looked at: ask for a digest or a version", f.repo, len(tags), maxLookedAt)
+	}
+	all, _, err := digests(ctx, f.reg, f.repo, tags)
+	return all, err
+}
+
+// digests returns what tags lead to, in their order, and the tags that lead nowhere any more.
+func digests(ctx context.Context, reg Registry, repo image.Repository, tags []string) (all []held, gone []string, err error) {
+	slices.Sort(tags)
+	tags = slices.Compact(tags)
+	found := make([]image.Digest, len(tags))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(lookAtOnce)
+	for i, tag := range tags {
+		g.Go(func() (err error) {
+			found[i], _, err = reg.Digest(ctx, repo, tag)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, nil, err
+	}
+	at := map[image.Digest]int{}
+	for i, tag := range tags {
+		d := found[i]
+		if d == "" {
+			gone = append(gone, tag)
+			continue
+		}
+		if _, ok := at[d]; !ok {
+			at[d] = len(all)
+			all = append(all, held{digest: d})
+		}
+		all[at[d]].tags = append(all[at[d]].tags, tag)
+	}
+	return all, gone, nil
+}
+
+// look judges digests side by side.
+func (f *Finder) look(ctx context.Context, a *asked, all []held) ([]verdict, error) {
+	verdicts := make([]verdict, len(all))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(lookAtOnce)
+	for i, h := range all {
+		g.Go(func() error {
+			m := &matcher{Finder: f, asked: a, held: h}
+			v, err := m.judge(ctx)
+			verdicts[i] = v
+			return err
+		})
+	}
+	return verdicts, g.Wait()
+}
+
+// choose returns the one image that verdicts leave.
+func (f *Finder) choose(a *asked, verdicts []verdict) (*Choice, error) {
+	var names []string
+	c := &Choice{}
+	found := map[image.Digest]struct{}{}
+	for _, v := range verdicts {
+		for _, p := range v.images {
+			name := v.name()
+			if p.role != "" {
+				name = p.role + " in " + name
+			}
+			if _, again := found[p.digest]; again {
+				continue
+			}
+			found[p.digest] = struct{}{}
+			names = append(names, string(p.digest)+" ("+name+")")
+			c.Digest = p.digest
+			c.take(v, p, a.version)
+		}
+	}
+	switch len(names) {
+	case 0:
+		return nil, fmt.Errorf("no image of %s has %s: %s", f.repo, a, f.describe(a, verdicts))
+	case 1:
+		c.Candidates = candidates(verdicts)
+		return c, nil
+	}
+	return nil, fmt.Errorf("%d images of %s have %s: %s", len(names), f.repo, a, few(names))
+}
+
+// take notes by which tag an image was found. An image of an index is behind no tag
+// itself, but it is promoted under the tag that led to it.
+func (c *Choice) take(v verdict, p part, version string) {
+	if len(v.tags) > 0 {
+		tag := v.tags[0]
+		if slices.Contains(v.tags, version) {
+			tag = version
+		}
+		c.Default = []string{tag}
+		if v.digest == p.digest {
+			c.Tag = tag
+		}
+	}
+	if p.role != "" {
+		c.Notes = append(c.Notes, fmt.Sprintf("%s is the image for %s in the index %s", p.digest, p.role, v.name()))
+	}
+}
+
+// describe says why nothing was found.
+func (f *Finder) describe(a *asked, verdicts []verdict) string {
+	switch {
+	case len(verdicts) == 0 && a.digest != "":
+		return "the registry does not hold that digest"
+	case len(verdicts) == 0:
+		return "it has no tags"
+	}
+	var all []string
+	for _, v := range verdicts {
+		all = append(all, v.name()+" "+v.why)
+	}
+	return few(all)
+}
+
+// name names what was looked at.
+func (v verdict) name() string {
+	switch len(v.tags) {
+	case 0:
+		return string(v.digest)
+	case 1:
+		return "tag " + v.tags[0]
+	}
+	return "tags " + few(v.tags)
+}
+
+// few joins the first of many.
+func few(all []string) string {
+	if n := len(all) - maxNamed; n > 0 {
+		all = append(slices.Clone(all[:maxNamed]), fmt.Sprintf("and %d more", n))
+	}
+	return strings.Join(all, "; ")
+}
+
+// candidates returns each tag that was looked at, the chosen ones first.
+func candidates(verdicts []verdict) []Candidate {
+	var yes, no []Candidate
+	for _, v := range verdicts {
+		tags := v.tags
+		if len(tags) == 0 {
+			tags = []string{""}
+		}
+		for _, tag := range tags {
+			if len(v.images) > 0 {
+				yes = append(yes, Candidate{Tag: tag, Digest: v.digest, Chosen: true, Reason: v.why})
+			} else {
+				no = append(no, Candidate{Tag: tag, Digest: v.digest, Reason: v.why})
+			}
+		}
+	}
+	byTag := func(a, b Candidate) int { return strings.Compare(a.Tag, b.Tag) }
+	slices.SortFunc(yes, byTag)
+	slices.SortFunc(no, byTag)
+	return append(yes, no...)
+}

@@ -1,0 +1,171 @@
+package resolve
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sort"
+	"unicode/utf8"
+
+	"cip/pkg/manifest"
+)
+
+const (
+	maxJSONDepth = 64  // objects and lists within each other; the format itself needs three
+	maxTold      = 140 // bytes of foreign text in one message
+)
+
+// jsonNode is a value of a JSON file and where it stands.
+type jsonNode struct {
+	kind   string // as messages call it
+	text   string // of a string
+	at     int    // offset of its first byte
+	fields []jsonField
+}
+
+// jsonField is a key of an object, its first use if there are several.
+type jsonField struct {
+	name  string
+	at    int
+	value *jsonNode
+}
+
+// jsonReader reads one JSON file and notes what is wrong with it, with places.
+type jsonReader struct {
+	file   string
+	raw    []byte
+	lines  []int // offsets at which lines begin
+	dec    *json.Decoder
+	faults []manifest.Fault
+}
+
+// readJSON returns the value in raw, or what of it stands before a syntax error.
+// Syntax errors and duplicate keys, at any depth, are noted.
+func readJSON(file string, raw []byte) (*jsonReader, *jsonNode) {
+	r := &jsonReader{file: file, raw: raw, lines: []int{0}, dec: json.NewDecoder(bytes.NewReader(raw))}
+	r.dec.UseNumber()
+	for i, b := range raw {
+		if b == '\n' {
+			r.lines = append(r.lines, i+1)
+		}
+	}
+	for i := 0; i < len(raw); {
+		c, size := utf8.DecodeRune(raw[i:])
+		if c == utf8.RuneError && size == 1 {
+			r.fault(i, "is not UTF-8 text")
+			return r, nil
+		}
+		i += size
+	}
+	var syntax *json.SyntaxError
+	if err := json.Unmarshal(raw, new(json.RawMessage)); errors.As(err, &syntax) {
+		at := int(syntax.Offset) - 1
+		if len(bytes.TrimSpace(raw)) == 0 {
+			at = 0
+		}
+		r.fault(at, "bad JSON: %s", syntax)
+	}
+	root, _ := r.value(0)
+	return r, root
+}
+
+// fault notes that something is wrong at an offset.
+func (r *jsonReader) fault(at int, format string, args ...any) {
+	r.faults = append(r.faults, manifest.Fault{Pos: r.pos(at), Severity: manifest.Broken, Message: fmt.Sprintf(format, args...)})
+}
+
+// pos returns the place of an offset; columns count characters.
+func (r *jsonReader) pos(at int) manifest.Pos {
+	at = max(0, min(at, len(r.raw)))
+	line := sort.SearchInts(r.lines, at+1)
+	column := utf8.RuneCount(r.raw[r.lines[line-1]:at]) + 1
+	return manifest.Pos{File: r.file, Line: int32(line), Column: int32(column)}
+}
+
+// next returns the next token and where it begins; false at the end and at a syntax error.
+func (r *jsonReader) next() (json.Token, int, bool) {
+	at := int(r.dec.InputOffset())
+	for at < len(r.raw) && bytes.IndexByte([]byte(" \t\r\n,:"), r.raw[at]) >= 0 {
+		at++
+	}
+	token, err := r.dec.Token()
+	return token, at, err == nil
+}
+
+// value reads one value; false if it does not end. A closing bracket is nil.
+func (r *jsonReader) value(depth int) (*jsonNode, bool) {
+	token, at, ok := r.next()
+	if !ok {
+		return nil, false
+	}
+	n := &jsonNode{at: at}
+	switch t := token.(type) {
+	case string:
+		n.kind, n.text = "a string", t
+	case json.Number:
+		n.kind = "a number"
+	case bool:
+		n.kind = "a boolean"
+	case nil:
+		n.kind = "null"
+	case json.Delim:
+		if t == '}' || t == ']' {
+			return nil, true
+		}
+		if depth == maxJSONDepth {
+			r.fault(at, "more than %d objects and lists within each other", maxJSONDepth)
+			return nil, false
+		}
+		if t == '[' {
+			n.kind = "a list"
+			return n, r.list(depth + 1)
+		}
+		n.kind = "an object"
+		return n, r.object(n, depth+1)
+	}
+	return n, true
+}
+
+// list reads the rest of a list, for the faults within.
+func (r *jsonReader) list(depth int) bool {
+	for {
+		n, ok := r.value(depth)
+		if !ok || n == nil {
+			return ok
+		}
+	}
+}
+
+// object reads the fields of an object.
+func (r *jsonReader) object(n *jsonNode, depth int) bool {
+	first := map[string]int{}
+	for {
+		key, ok := r.value(depth)
+		if !ok || key == nil {
+			return ok
+		}
+		value, ok := r.value(depth)
+		if at, again := first[key.text]; again {
+			r.fault(key.at, "duplicate key %q: the first is on line %d", told(key.text), r.pos(at).Line)
+		} else if value != nil {
+			first[key.text] = key.at
+			n.fields = append(n.fields, jsonField{key.text, key.at, value})
+		}
+		if !ok {
+			return false
+		}
+	}
+}
+
+// told bounds foreign text in a message.
+func told(s string) string {
+	if len(s) <= maxTold {
+		return s
+	}
+	cut := maxTold
+	for !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut] + "…"
+}

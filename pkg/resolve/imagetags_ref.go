@@ -1,0 +1,89 @@
+package resolve
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"cip/pkg/image"
+)
+
+// Reference is an image asked for by name, tag and labels: name[:tag][,label=value]…
+type Reference struct {
+	Repository image.Repository
+	Tag        string // empty without one
+	Labels     map[string]string
+}
+
+// ParseReference reads name[:tag][,label=value]…. The name is host[:port]/path; the
+// label tag is another way to write the tag; values are percent-encoded.
+func ParseReference(s string) (Reference, error) {
+	ref, err := parseReference(s)
+	if err != nil {
+		return Reference{}, fmt.Errorf("bad image reference %q: %w", told(s), err)
+	}
+	return ref, nil
+}
+
+func parseReference(s string) (Reference, error) {
+	ref := Reference{Labels: map[string]string{}}
+	parts := strings.Split(s, ",")
+	host, path, slash := strings.Cut(parts[0], "/")
+	if !slash {
+		return ref, fmt.Errorf("%q names no repository: want host/path", told(parts[0]))
+	}
+	if strings.Contains(path, "@") {
+		return ref, errors.New("it holds '@': a digest is the label digest=sha256%3A…")
+	}
+	path, tag, tagged := strings.Cut(path, ":")
+	if strings.Contains(tag, ":") {
+		return ref, errors.New("more than one ':' after the host: want host/path:tag, and %3A in a tag")
+	}
+	var err error
+	if tagged {
+		if ref.Tag, err = decodeValue("tag", tag); err != nil {
+			return ref, err
+		}
+	}
+	if ref.Repository, err = image.ParseRepository(host + "/" + path); err != nil {
+		return ref, err
+	}
+	for _, part := range parts[1:] {
+		key, value, ok := strings.Cut(part, "=")
+		switch _, again := ref.Labels[key]; {
+		case !ok:
+			return ref, fmt.Errorf("%q is no label: want label=value", told(part))
+		case strings.Contains(part, ":"):
+			return ref, fmt.Errorf("label %s holds ':', which is for the tag: write %%3A", told(key))
+		case again:
+			return ref, fmt.Errorf("label %s is given twice", told(key))
+		case key == "tag" && tagged:
+			return ref, fmt.Errorf("the tag is given twice: %s and %s", told(ref.Tag), told(value))
+		}
+		if err := checkLabel(key); err != nil {
+			return ref, err
+		}
+		if value, err = decodeValue(key, value); err != nil {
+			return ref, err
+		}
+		if key == "tag" {
+			ref.Tag, tagged = value, true
+			continue
+		}
+		ref.Labels[key] = value
+	}
+	return ref, nil
+}
+
+// decodeValue undoes the percent-encoding of a value. A '+' is a '+'.
+func decodeValue(key, value string) (string, error) {
+	out, err := url.PathUnescape(value)
+	if err != nil {
+		return "", fmt.Errorf("label %s: %w", key, err)
+	}
+	if key == "tag" && out == "" {
+		return "", errors.New("the tag is empty")
+	}
+	return out, nil
+}
