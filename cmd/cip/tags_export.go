@@ -51,7 +51,7 @@ func runTagsExport(ctx context.Context, o *tagsExportOptions, s streams, name st
 		return err
 	}
 	defer client.Close()
-	tags, gone, err := resolve.ExportImageTags(ctx, newRegistryReader(client), repo, o.fold)
+	tags, gone, err := resolve.ExportImageTags(ctx, newSourceReader(client), repo, o.fold)
 	if err != nil {
 		return err
 	}

@@ -96,7 +96,7 @@ func runTagsResolve(ctx context.Context, o *tagsResolveOptions, s streams, refer
 		return err
 	}
 	defer client.Close()
-	choice, err := resolve.NewFinder(ctx, newRegistryReader(client), ref.Repository).Alias(ctx, tags, merged)
+	choice, err := resolve.NewFinder(ctx, newSourceReader(client), ref.Repository).Alias(ctx, tags, merged)
 	if err != nil {
 		return err
 	}

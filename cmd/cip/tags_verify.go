@@ -126,7 +126,7 @@ func (o *tagsVerifyOptions) lookFor(ctx context.Context, log *logrus.Logger, ref
 		return nil, err
 	}
 	defer client.Close()
-	finder := resolve.NewFinder(ctx, newRegistryReader(client), ref.Repository)
+	finder := resolve.NewFinder(ctx, newSourceReader(client), ref.Repository)
 	wrong := make([]error, len(ends))
 	var g errgroup.Group
 	g.SetLimit(tagsAtOnce)
