@@ -3,7 +3,6 @@ package resolve
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -11,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"cip/pkg/image"
+	"cip/pkg/manifest"
 )
 
 const (
@@ -19,17 +19,20 @@ const (
 	maxNamed    = 20     // candidates in one error message
 )
 
-// attachedTag is the form of tags under which clients keep what belongs to another
-// image: signatures, attestations, and lists of referrers.
-var attachedTag = regexp.MustCompile(`^sha256-[0-9a-f]{64}(\..*)?$`)
-
 // Finder finds the one image of a repository that has given labels. It lists the
 // repository's tags at most once, and only if neither a digest nor a tag of the
 // version's name leads to the image. It is safe for concurrent use.
 type Finder struct {
-	repo image.Repository
-	reg  Registry
-	list func() ([]held, error)
+	repo   image.Repository
+	reg    Registry
+	filter func(tags []string) ([]value, []Candidate)
+	list   func() (listing, error)
+}
+
+// listing is what the tags of a repository lead to.
+type listing struct {
+	held []held      // in the order of the tags
+	out  []Candidate // tags that are no candidates
 }
 
 // held is a digest in the registry and the tags that are known to lead to it.
@@ -47,8 +50,14 @@ type verdict struct {
 
 // NewFinder returns a Finder of images in repo. The context is for listing it.
 func NewFinder(ctx context.Context, reg Registry, repo image.Repository) *Finder {
-	f := &Finder{repo: repo, reg: reg}
-	f.list = sync.OnceValues(func() ([]held, error) { return f.listed(ctx) })
+	j := &job{Producer: &manifest.Producer{Repository: repo}, Readers: Readers{Registry: reg}}
+	return j.finder(ctx)
+}
+
+// finder returns a Finder among the candidates of a producer.
+func (j *job) finder(ctx context.Context) *Finder {
+	f := &Finder{repo: j.Repository, reg: j.Registry, filter: j.filter}
+	f.list = sync.OnceValues(func() (listing, error) { return f.listed(ctx) })
 	return f
 }
 
@@ -67,16 +76,22 @@ func (f *Finder) Find(ctx context.Context, labels map[string]string) (*Choice, e
 	if err != nil {
 		return nil, err
 	}
+	var out []Candidate
 	if a.digest == "" && !slices.ContainsFunc(verdicts, func(v verdict) bool { return len(v.images) > 0 }) {
 		all, err := f.list()
 		if err != nil {
 			return nil, err
 		}
-		if verdicts, err = f.look(ctx, &a, all); err != nil {
+		if verdicts, err = f.look(ctx, &a, all.held); err != nil {
 			return nil, err
 		}
+		out = all.out
 	}
-	return f.choose(&a, verdicts)
+	c, err := f.choose(&a, verdicts)
+	if err == nil {
+		c.Candidates = append(c.Candidates, out...)
+	}
+	return c, err
 }
 
 // direct returns what a digest, or else the version as a tag, leads to.
@@ -86,7 +101,8 @@ func (f *Finder) direct(ctx context.Context, a *asked) ([]held, error) {
 	case ref != "":
 	case a.versioned && image.CheckTag(a.version) == nil:
 		ref, tags = a.version, []string{a.version}
-	default:
+	}
+	if in, _ := f.filter(tags); ref == "" || len(in) < len(tags) {
 		return nil, nil
 	}
 	d, ok, err := f.reg.Digest(ctx, f.repo, ref)
@@ -96,18 +112,22 @@ func (f *Finder) direct(ctx context.Context, a *asked) ([]held, error) {
 	return []held{{d, tags}}, nil
 }
 
-// listed returns every digest that a tag leads to, in the order of the tags.
-func (f *Finder) listed(ctx context.Context) ([]held, error) {
+// listed returns every digest that the tag of a candidate leads to.
+func (f *Finder) listed(ctx context.Context) (listing, error) {
 	tags, err := f.reg.Tags(ctx, f.repo)
 	if err != nil {
-		return nil, err
+		return listing{}, err
 	}
-	tags = slices.DeleteFunc(slices.Clone(tags), attachedTag.MatchString)
-	if len(tags) > maxLookedAt {
-		return nil, fmt.Errorf("searching %s: its %d tags are more than the %d that are looked at: ask for a digest or a version", f.repo, len(tags), maxLookedAt)
+	in, out := f.filter(tags)
+	if len(in) > maxLookedAt {
+		return listing{}, fmt.Errorf("searching source %s: %d tags are more than the %d that are looked at: ask for a digest or a version", f.repo, len(in), maxLookedAt)
 	}
-	all, _, err := digests(ctx, f.reg, f.repo, tags)
-	return all, err
+	names := make([]string, len(in))
+	for i, v := range in {
+		names[i] = v.tag
+	}
+	all, _, err := digests(ctx, f.reg, f.repo, names)
+	return listing{all, sorted(out)}, err
 }
 
 // digests returns what tags lead to, in their order, and the tags that lead nowhere any more.
@@ -180,12 +200,12 @@ func (f *Finder) choose(a *asked, verdicts []verdict) (*Choice, error) {
 	}
 	switch len(names) {
 	case 0:
-		return nil, fmt.Errorf("no image of %s has %s: %s", f.repo, a, f.describe(a, verdicts))
+		return nil, fmt.Errorf("no image of source %s has %s: %s", f.repo, a, f.describe(a, verdicts))
 	case 1:
 		c.Candidates = candidates(verdicts)
 		return c, nil
 	}
-	return nil, fmt.Errorf("%d images of %s have %s: %s", len(names), f.repo, a, few(names))
+	return nil, fmt.Errorf("%d images of source %s have %s: %s", len(names), f.repo, a, few(names, "; "))
 }
 
 // take notes by which tag an image was found. An image of an index is behind no tag
@@ -212,13 +232,13 @@ func (f *Finder) describe(a *asked, verdicts []verdict) string {
 	case len(verdicts) == 0 && a.digest != "":
 		return "the registry does not hold that digest"
 	case len(verdicts) == 0:
-		return "it has no tags"
+		return "none of its tags is a candidate"
 	}
 	var all []string
 	for _, v := range verdicts {
 		all = append(all, v.name()+" "+v.why)
 	}
-	return few(all)
+	return few(all, "; ")
 }
 
 // name names what was looked at.
@@ -229,15 +249,15 @@ func (v verdict) name() string {
 	case 1:
 		return "tag " + v.tags[0]
 	}
-	return "tags " + few(v.tags)
+	return "tags " + few(v.tags, ", ")
 }
 
 // few joins the first of many.
-func few(all []string) string {
+func few(all []string, separator string) string {
 	if n := len(all) - maxNamed; n > 0 {
 		all = append(slices.Clone(all[:maxNamed]), fmt.Sprintf("and %d more", n))
 	}
-	return strings.Join(all, "; ")
+	return strings.Join(all, separator)
 }
 
 // candidates returns each tag that was looked at, the chosen ones first.

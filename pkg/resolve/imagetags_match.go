@@ -46,7 +46,8 @@ func (m *matcher) judge(ctx context.Context) (verdict, error) {
 		v.images, v.why = []part{whole}, "has all labels"
 		return v, nil
 	}
-	if err := m.load(ctx, &whole); err != nil {
+	if ok, err := m.load(ctx, &whole); err != nil || !ok {
+		v.why = "is not in the registry any more"
 		return v, err
 	}
 	var seen []string
@@ -82,12 +83,30 @@ func (m *matcher) judge(ctx context.Context) (verdict, error) {
 // digest returns the digest that is asked for.
 func (m *matcher) digest() image.Digest { return m.asked.digest }
 
-// load reads a part that has not been read.
-func (m *matcher) load(ctx context.Context, p *part) (err error) {
-	if p.read == nil {
-		p.read, err = m.reg.Image(ctx, m.repo, string(p.digest))
+// load reads a part that has not been read. It reports false for an image that an
+// index names and the registry does not hold, or cannot: its digest is none.
+func (m *matcher) load(ctx context.Context, p *part) (bool, error) {
+	if p.read != nil {
+		return true, nil
 	}
-	return err
+	if !valid(p.digest) {
+		return false, nil
+	}
+	im, err := m.reg.Image(ctx, m.repo, string(p.digest))
+	if err != nil {
+		if _, ok, e := m.reg.Digest(ctx, m.repo, string(p.digest)); e == nil && !ok {
+			return false, nil
+		}
+		return false, err
+	}
+	p.read = im
+	return true, nil
+}
+
+// valid reports whether d, which an index may have named, is a digest.
+func valid(d image.Digest) bool {
+	_, err := image.ParseDigest(string(d))
+	return err == nil
 }
 
 // index reports whether an image is an index: it has no config.
@@ -112,7 +131,7 @@ func (m *matcher) parts(ctx context.Context, p part, seen *[]string, depth int) 
 		return []part{p}, nil
 	}
 	if depth == maxNesting {
-		return nil, fmt.Errorf("reading %s: more than %d indexes within each other", m.repo.Digest(p.digest), maxNesting)
+		return nil, fmt.Errorf("reading source %s: more than %d indexes within each other", m.repo.Digest(p.digest), maxNesting)
 	}
 	var all []part
 	for _, c := range p.read.Children {
@@ -122,8 +141,10 @@ func (m *matcher) parts(ctx context.Context, p part, seen *[]string, depth int) 
 			continue
 		}
 		if own.os == "" && own.arch == "" { // the index does not say
-			if err := m.load(ctx, &inner); err != nil {
+			if ok, err := m.load(ctx, &inner); err != nil {
 				return nil, err
+			} else if !ok {
+				continue
 			}
 			within, err := m.parts(ctx, inner, seen, depth+1)
 			if err != nil {
@@ -160,14 +181,23 @@ func (m *matcher) carried() []string {
 
 // lacks says what a part does not have.
 func (m *matcher) lacks(ctx context.Context, p *part) ([]string, error) {
+	if !valid(p.digest) {
+		return []string{"names an image by " + told(string(p.digest)) + ", which is no sha256 digest"}, nil
+	}
 	var reasons []string
+	ok, err := true, error(nil)
 	if m.config != "" {
-		if err := m.load(ctx, p); err != nil {
-			return nil, err
-		}
-		if p.read.Config != m.config {
-			reasons = append(reasons, "is not dockerimageid="+m.config)
-		}
+		ok, err = m.load(ctx, p)
+	} else if p.read == nil {
+		_, ok, err = m.reg.Digest(ctx, m.repo, string(p.digest))
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case !ok:
+		return []string{"names " + string(p.digest) + ", which the registry does not hold"}, nil
+	case m.config != "" && p.read.Config != m.config:
+		reasons = append(reasons, "is not dockerimageid="+m.config)
 	}
 	for _, label := range m.carried() {
 		key := label
@@ -197,7 +227,7 @@ func (m *matcher) claim(ctx context.Context, p *part, key string, depth int) (st
 			return value, true, nil
 		}
 	}
-	if err := m.load(ctx, p); err != nil {
+	if ok, err := m.load(ctx, p); err != nil || !ok {
 		return "", false, err
 	}
 	if value, ok := p.read.Annotations[key]; ok {
@@ -208,7 +238,7 @@ func (m *matcher) claim(ctx context.Context, p *part, key string, depth int) (st
 		return value, ok, nil
 	}
 	if depth == maxNesting {
-		return "", false, fmt.Errorf("reading %s: more than %d indexes within each other", m.repo.Digest(p.digest), maxNesting)
+		return "", false, fmt.Errorf("reading source %s: more than %d indexes within each other", m.repo.Digest(p.digest), maxNesting)
 	}
 	agreed := map[string]struct{}{}
 	for _, c := range p.read.Children {

@@ -2,13 +2,71 @@ package resolve
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"cip/pkg/image"
 	"cip/pkg/manifest"
 )
 
-// Alias selects the image that a tag of an image tags file leads to, after Merge. The
+// alias takes the image that an image tags file leads to.
+func (j *job) alias(ctx context.Context) (*Choice, error) {
+	name := j.Select.Alias.ImageTags
+	raw, err := j.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("reading image tags %s: %w", name, err)
+	}
+	tags, faults := ParseImageTags(name, raw)
+	var broken []error
+	var notes []string
+	for _, f := range faults {
+		if f.Severity == manifest.Warning {
+			notes = append(notes, f.String())
+		} else {
+			broken = append(broken, f)
+		}
+	}
+	if len(broken) > 0 {
+		return nil, errors.Join(broken...)
+	}
+	m, err := tags.Merge(j.Select.Alias.Tag, j.Labels, false)
+	if err != nil {
+		return nil, err
+	}
+	c, err := j.finder(ctx).Alias(ctx, tags, m)
+	if err != nil {
+		return nil, err
+	}
+	c.Notes = append(notes, c.Notes...)
+	return j.keep(c), nil
+}
+
+// labels takes the image that has the labels which are named.
+func (j *job) labels(ctx context.Context) (*Choice, error) {
+	c, err := j.finder(ctx).Find(ctx, j.Select.Labels)
+	if err != nil {
+		return nil, err
+	}
+	return j.keep(c), nil
+}
+
+// keep puts the lock's digest in place of one that the same tag has by now, as pin does.
+func (j *job) keep(c *Choice) *Choice {
+	l := j.previous
+	if l == nil || l.Digest == c.Digest || c.Tag == "" || l.Tag != c.Tag || l.Intent != j.Intent() || l.Rebase != nil || j.Refresh || j.AlwaysRefresh {
+		return c
+	}
+	if c.Alias != nil && (l.Alias == nil || !slices.Equal(l.Alias.Path, c.Alias.Path) || !maps.Equal(l.Alias.Labels, c.Alias.Labels)) {
+		return c
+	}
+	c.Notes = append(c.Notes, fmt.Sprintf("tag %s has %s by now: the lock's digest is kept (--refresh)", c.Tag, c.Digest))
+	c.Digest = l.Digest
+	return c
+}
+
+// Alias finds the image that a tag of an image tags file leads to, after Merge. The
 // tag to promote is the last of the chain, never the alias: that may mean another
 // image tomorrow.
 func (f *Finder) Alias(ctx context.Context, tags *ImageTags, m Merged) (*Choice, error) {

@@ -136,6 +136,10 @@ func (j *job) choose(ctx context.Context) (*Choice, error) {
 		return j.ordered(ctx, &alphabetical{s.Alphabetical.Order == manifest.OrderDescending})
 	case s.GitRevision != nil:
 		return j.gitRevision(ctx)
+	case s.Alias != nil:
+		return j.alias(ctx)
+	case s.Labels != nil:
+		return j.labels(ctx)
 	}
 	return nil, errors.New("no selector")
 }

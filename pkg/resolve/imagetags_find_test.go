@@ -1,0 +1,384 @@
+package resolve_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cip/pkg/image"
+	"cip/pkg/manifest"
+	"cip/pkg/resolve"
+)
+
+// shelf is a repository as a selector sees it. Digests are written as one letter.
+type shelf struct {
+	tags   map[string]string
+	images map[string]*resolve.Image
+	broken string // a tag or letter that cannot be read
+
+	mu    sync.Mutex
+	asked []string
+}
+
+var errBroken = errors.New("the registry is broken")
+
+func hash(letter string) image.Digest {
+	return image.Digest("sha256:" + strings.Repeat(fmt.Sprintf("%02x", letter[0]), 32))
+}
+
+// letters puts letters for digests in a text.
+func letters(s string) string {
+	for c := byte('A'); c <= 'Z'; c++ {
+		s = strings.ReplaceAll(s, string(hash(string(c))), string(c))
+	}
+	return s
+}
+
+func (s *shelf) note(what, ref string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = append(s.asked, what+" "+letters(ref))
+	if s.broken != "" && letters(ref) == s.broken {
+		return errBroken
+	}
+	return nil
+}
+
+func (s *shelf) Tags(context.Context, image.Repository) ([]string, error) {
+	var all []string
+	for tag := range s.tags {
+		all = append(all, tag) // in no order
+	}
+	return all, s.note("list", "tags")
+}
+
+func (s *shelf) Digest(_ context.Context, _ image.Repository, ref string) (image.Digest, bool, error) {
+	if err := s.note("head", ref); err != nil {
+		return "", false, err
+	}
+	letter, ok := s.tags[ref]
+	if !ok {
+		letter = letters(ref)
+		_, ok = s.images[letter]
+	}
+	if !ok {
+		return "", false, nil
+	}
+	return hash(letter), true, nil
+}
+
+func (s *shelf) Image(_ context.Context, _ image.Repository, ref string) (*resolve.Image, error) {
+	if err := s.note("get", ref); err != nil {
+		return nil, err
+	}
+	im := s.images[letters(ref)]
+	if im == nil {
+		return nil, fmt.Errorf("no image %s", letters(ref))
+	}
+	return im, nil
+}
+
+type set = map[string]string
+
+// single is an image for a platform.
+func single(letter, platform string, annotations, labels set) *resolve.Image {
+	p := append(strings.Split(platform, "/"), "", "")
+	return &resolve.Image{
+		Digest: hash(letter), Config: "sha256:" + strings.Repeat(letter+letter, 32), Annotations: annotations, Labels: labels,
+		OS: p[0], Architecture: p[1], Variant: p[2],
+	}
+}
+
+// child describes a part of an index: "L os/arch/variant", or "L" without a platform.
+func child(s string, annotations set) resolve.Child {
+	letter, platform, _ := strings.Cut(s, " ")
+	p := append(strings.Split(platform, "/"), "", "")
+	return resolve.Child{Digest: hash(letter), OS: p[0], Architecture: p[1], Variant: p[2], Annotations: annotations}
+}
+
+func index(letter string, annotations set, children ...resolve.Child) *resolve.Image {
+	return &resolve.Image{Digest: hash(letter), Annotations: annotations, Children: children}
+}
+
+const version = "org.opencontainers.image.version"
+
+// repository holds: A, an index with a child for every case; S and T, two builds of one
+// version; N, an index that does not tell platforms; D, the digest of three tags.
+func repository() *shelf {
+	attested := set{"vnd.docker.reference.type": "attestation-manifest"}
+	return &shelf{
+		tags: set{"multi": "A", "3.0.1-2": "S", "3.0.1-3": "T", "bare": "N", "old": "D", "older": "D", "1.0": "D", "odd": "V", "sha256-" + strings.Repeat("0", 64): "X", "x.sig": "X"},
+		images: map[string]*resolve.Image{
+			"A": index("A", set{"team": "fruit"}, child("B linux/amd64", nil), child("C linux/arm64/v8", set{"variety": "cold"}),
+				child("E linux/arm64/v9", nil), child("F linux/arm/v6", nil), child("G linux/arm/v7", nil), child("H windows/amd64", nil),
+				child("I linux/386", nil), child("J unknown/unknown", attested), child("K linux/amd64", attested)),
+			"B": single("B", "linux/amd64", nil, set{"team": "base image", "common": "yes", "own": "b"}),
+			"C": single("C", "linux/arm64", nil, set{"common": "yes", "own": "c"}),
+			"E": single("E", "linux/arm64/v9", nil, set{"common": "yes"}),
+			"F": single("F", "linux/arm/v6", nil, set{"common": "yes"}),
+			"G": single("G", "linux/arm", nil, set{"common": "yes"}),
+			"H": single("H", "windows/amd64", nil, set{"common": "yes"}),
+			"I": single("I", "linux/386", nil, set{"common": "yes"}),
+			"S": single("S", "linux/amd64", set{version: "3.0.1"}, set{"build": "2", version: "22.04"}),
+			"T": single("T", "linux/amd64", nil, set{"build": "3", version: "3.0.1"}),
+			"N": index("N", nil, child("O", nil), child("P", nil), child("Q", nil)),
+			"O": single("O", "linux/s390x", nil, nil),
+			"P": single("P", "linux/ppc64le", nil, nil),
+			"Q": index("Q", nil, child("R linux/riscv64", nil)),
+			"V": {Digest: hash("V"), Children: []resolve.Child{{Digest: "../x", OS: "linux", Architecture: "amd64"}, child("W linux/arm64", nil)}},
+			"R": single("R", "linux/riscv64", nil, nil),
+			"D": single("D", "linux/amd64", nil, set{"common": "yes", "build": "1"}),
+		},
+	}
+}
+
+func TestFind(t *testing.T) {
+	t.Parallel()
+	digest := func(letter string) string { return string(hash(letter)) }
+	for _, tc := range []struct {
+		name   string
+		labels set
+		want   string // TAG DIGEST, or what the error holds
+		fails  bool
+		asked  string // "": not checked
+	}{
+		{name: "version is a tag", labels: set{"version": "multi"}, want: "multi A", asked: "head multi"},
+		{name: "digest", labels: set{"digest": digest("S")}, want: " S", asked: "head S"},
+		{name: "digest that is not there", labels: set{"digest": digest("Z")}, want: "no image of source reg.example/app has digest=Z: the registry does not hold that digest", fails: true},
+		{name: "digest and the version that is its tag", labels: set{"digest": digest("D"), "version": "old"}, want: " D", asked: "head D, head old"},
+		{name: "digest and what it says its version is", labels: set{"digest": digest("S"), "version": "3.0.1"}, want: " S", asked: "get S, head 3.0.1, head S"},
+		{name: "digest and another version", labels: set{"digest": digest("S"), "version": "old"}, want: "S has version=3.0.1, not old", fails: true},
+		{name: "digest of an index, and a platform", labels: set{"digest": digest("A"), "os": "linux", "arch": "i386"}, want: " I", asked: "get A, head A, head I"},
+
+		{name: "aarch64", labels: set{"version": "multi", "os": "linux", "arch": "aarch64"}, want: " C"},
+		{name: "arm64", labels: set{"version": "multi", "os": "linux", "arch": "arm64"}, want: " C"},
+		{name: "arm64 v8", labels: set{"version": "multi", "os": "linux", "arch": "arm64", "variant": "v8"}, want: " C"},
+		{name: "arm64 v9", labels: set{"version": "multi", "os": "linux", "arch": "aarch64", "variant": "v9"}, want: " E"},
+		{name: "armv6l", labels: set{"version": "multi", "os": "linux", "arch": "armv6l"}, want: " F"},
+		{name: "armv7l", labels: set{"version": "multi", "os": "linux", "arch": "armv7l"}, want: " G"},
+		{name: "arm and a variant", labels: set{"version": "multi", "os": "linux", "arch": "arm", "variant": "v7"}, want: " G"},
+		{name: "x86_64", labels: set{"version": "multi", "os": "linux", "arch": "x86_64"}, want: " B"},
+		{name: "another operating system", labels: set{"version": "multi", "os": "windows", "arch": "amd64"}, want: " H"},
+		{name: "an operating system alone", labels: set{"version": "multi", "os": "windows"}, want: " H"},
+		{name: "arm is two", labels: set{"version": "multi", "os": "linux", "arch": "arm"}, want: "2 images of source reg.example/app have arch=arm, os=linux, version=multi: F (linux/arm/v6 in tag multi); G (linux/arm/v7 in tag multi)", fails: true},
+		{name: "no such platform", labels: set{"version": "multi", "os": "freebsd", "arch": "amd64"}, want: "tag multi has no image for freebsd/amd64, only for linux/386, linux/amd64, linux/arm/v6", fails: true},
+		{name: "platform of an image", labels: set{"version": "old", "os": "linux", "arch": "amd64"}, want: "old D"},
+		{name: "another platform than an image's", labels: set{"version": "old", "os": "linux", "arch": "i386"}, want: "tags 1.0, old, older has no image for linux/386, only for linux/amd64", fails: true},
+		{name: "index that tells no platforms", labels: set{"version": "bare", "os": "linux", "arch": "ppc64le"}, want: " P"},
+		{name: "index in an index", labels: set{"version": "bare", "os": "linux", "arch": "riscv64"}, want: " R"},
+		{name: "arch without os", labels: set{"version": "multi", "arch": "aarch64"}, want: "label arch=aarch64 without os", fails: true},
+		{name: "variant without arch", labels: set{"version": "multi", "os": "linux", "variant": "v7"}, want: "label variant=v7 without arch", fails: true},
+		{name: "variant against arch", labels: set{"version": "multi", "os": "linux", "arch": "armv6l", "variant": "v7"}, want: "contradict", fails: true},
+		{name: "empty os", labels: set{"os": "", "version": "multi"}, want: "label os is empty", fails: true},
+		{name: "empty arch", labels: set{"os": "linux", "arch": "", "version": "multi"}, want: "label arch is empty", fails: true},
+		{name: "bad digest", labels: set{"digest": "sha256:00"}, want: "label digest: bad digest", fails: true},
+		{name: "bad image ID", labels: set{"dockerimageid": "x"}, want: "label dockerimageid: bad digest", fails: true},
+
+		{name: "a label, by listing", labels: set{"build": "2"}, want: "3.0.1-2 S"},
+		{name: "version and a label", labels: set{"version": "3.0.1", "build": "3"}, want: "3.0.1-3 T"},
+		{name: "annotation before label", labels: set{"version": "22.04"}, want: "tag 3.0.1-2 has version=3.0.1, not 22.04", fails: true},
+		{name: "a version that two say", labels: set{"version": "3.0.1"}, want: "2 images of source reg.example/app have version=3.0.1: S (tag 3.0.1-2); T (tag 3.0.1-3)", fails: true},
+		{name: "a version that cannot be a tag", labels: set{"version": "3.0.1+x"}, want: "tag 3.0.1-3 has version=3.0.1, not 3.0.1+x", fails: true},
+		{name: "several tags of one digest are one image", labels: set{"build": "1"}, want: "1.0 D"},
+		{name: "version decides between the tags of a digest", labels: set{"build": "1", "version": "older"}, want: "older D", asked: "get D, head older"},
+		{name: "the label of an index", labels: set{"version": "multi", "team": "fruit"}, want: "multi A", asked: "get A, head multi"},
+		{name: "the index speaks for its images", labels: set{"version": "multi", "team": "fruit", "os": "linux", "arch": "amd64"}, want: " B", asked: "get A, head B, head multi"},
+		{name: "what the index says of an image", labels: set{"version": "multi", "variety": "cold", "os": "linux", "arch": "aarch64"}, want: " C", asked: "get A, head C, head multi"},
+		{name: "a label of an image in an index", labels: set{"version": "multi", "own": "b", "os": "linux", "arch": "amd64"}, want: " B", asked: "get A, get B, head B, head multi"},
+		{name: "a label that all images of an index have", labels: set{"version": "multi", "common": "yes"}, want: "multi A"},
+		{name: "a label that they do not agree on", labels: set{"version": "multi", "own": "b"}, want: "tag multi lacks own=b", fails: true},
+		{name: "a label that the image lacks", labels: set{"version": "3.0.1-2", "build": "2", "colour": "red"}, want: "tag 3.0.1-2 lacks colour=red", fails: true},
+		{name: "another value", labels: set{"version": "3.0.1-2", "build": "9"}, want: "tag 3.0.1-2 has build=2, not 9", fails: true},
+		{name: "more labels on the image are fine", labels: set{"version": "3.0.1-2"}, want: "3.0.1-2 S", asked: "head 3.0.1-2"},
+		{name: "image ID", labels: set{"dockerimageid": strings.Repeat("d", 64)}, want: "no image of", fails: true},
+		{name: "an index that names a bad digest", labels: set{"version": "odd", "os": "linux", "arch": "amd64"}, want: "tag odd names an image by ../x, which is no sha256 digest", fails: true},
+		{name: "an image of an index that is not there", labels: set{"version": "odd", "os": "linux", "arch": "arm64", "common": "yes"}, want: "tag odd names W, which the registry does not hold", fails: true},
+		{name: "nothing asked of many", labels: set{}, want: "6 images of source reg.example/app have any labels: ", fails: true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			s := repository()
+			c, err := resolve.NewFinder(t.Context(), s, image.Repository{Host: "reg.example", Path: "app"}).Find(t.Context(), tc.labels)
+			if tc.fails {
+				if err == nil {
+					t.Fatalf("got %s, want an error", letters(string(c.Digest)))
+				}
+				if got := letters(err.Error()); !strings.Contains(got, tc.want) {
+					t.Fatalf("got error %s, want %s", got, tc.want)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(letters(err.Error()))
+			}
+			if got := c.Tag + " " + letters(string(c.Digest)); got != tc.want {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+			if n := slices.IndexFunc(c.Candidates, func(c resolve.Candidate) bool { return !c.Chosen }); !c.Candidates[0].Chosen || n > 0 && slices.ContainsFunc(c.Candidates[n:], func(c resolve.Candidate) bool { return c.Chosen }) {
+				t.Errorf("the chosen candidates do not come first: %v", c.Candidates)
+			}
+			slices.Sort(s.asked)
+			if got := strings.Join(s.asked, ", "); tc.asked != "" && got != tc.asked {
+				t.Errorf("asked %s, want %s", got, tc.asked)
+			}
+		})
+	}
+}
+
+func TestFindByImageID(t *testing.T) {
+	t.Parallel()
+	s := repository()
+	for letter, im := range s.images {
+		if im.Config != "" {
+			im.Config = string(hash(strings.ToLower(letter)))
+		}
+	}
+	f := resolve.NewFinder(t.Context(), s, image.Repository{Host: "reg.example", Path: "app"})
+	for letter, want := range map[string]string{"s": "3.0.1-2 S", "c": " C", "r": " R"} {
+		for _, prefix := range []string{"", "sha256:"} {
+			c, err := f.Find(t.Context(), set{"dockerimageid": prefix + hash(letter).Hex()})
+			if err != nil {
+				t.Fatal(letters(err.Error()))
+			}
+			if got := c.Tag + " " + letters(string(c.Digest)); got != want {
+				t.Errorf("%s: got %q, want %q", letter, got, want)
+			}
+		}
+	}
+	if n := len(slices.DeleteFunc(s.asked, func(a string) bool { return a != "list tags" })); n != 1 {
+		t.Errorf("the tags were listed %d times", n)
+	}
+}
+
+func TestWhatCannotBeReadIsNotAbsent(t *testing.T) {
+	t.Parallel()
+	for broken, labels := range map[string]set{
+		"multi": {"version": "multi"}, "S": {"build": "2"}, "tags": {"build": "2"}, "bare": {"build": "2"},
+		"C": {"version": "multi", "own": "x", "os": "linux", "arch": "aarch64"}, "P": {"version": "bare", "os": "linux", "arch": "s390x"},
+		"old": {"digest": string(hash("S")), "version": "old"}, "I": {"version": "multi", "common": "yes"}, "W": {"version": "odd", "os": "linux", "arch": "arm64", "common": "yes"},
+	} {
+		s := repository()
+		s.broken = broken
+		c, err := resolve.NewFinder(t.Context(), s, image.Repository{Host: "reg.example", Path: "app"}).Find(t.Context(), labels)
+		if !errors.Is(err, errBroken) {
+			t.Errorf("%s cannot be read: got %v %v", broken, c, err)
+		}
+	}
+}
+
+// select1 resolves one producer among the shelf's images.
+func select1(t *testing.T, s *shelf, p manifest.Producer, previous *manifest.Lock, o resolve.Options, file string) (*resolve.Choice, error) {
+	t.Helper()
+	p.Name, p.Repository = "app", image.Repository{Host: "reg.example", Path: "app"}
+	return resolve.Resolve(t.Context(), &p, previous, resolve.Readers{Registry: s, ReadFile: func(name string) ([]byte, error) {
+		if name != "t.json" {
+			return nil, errors.New("no such file")
+		}
+		return []byte(file), nil
+	}}, o)
+}
+
+func TestSelectByAlias(t *testing.T) {
+	t.Parallel()
+	byAlias := manifest.Producer{Select: manifest.Select{Alias: &manifest.Alias{Tag: "latest", ImageTags: "t.json"}}, Labels: set{"os": "linux", "arch": "amd64"}}
+	c, err := select1(t, repository(), byAlias, nil, resolve.Options{}, chained)
+	if err != nil {
+		t.Fatal(letters(err.Error()))
+	}
+	want := &manifest.LockAlias{
+		File: "t.json", FileDigest: parse(t, chained).Digest, Path: []string{"latest", "3.x", "3.0.x", "3.0.1", "3.0.1-2"}, Labels: set{"version": "3.0.1", "build": "2"},
+	}
+	if diff := cmp.Diff(want, c.Alias); diff != "" {
+		t.Errorf("evidence (-want +got):\n%s", diff)
+	}
+	if c.Digest != hash("S") || c.Tag != "3.0.1-2" || !slices.Equal(c.Default, []string{"3.0.1-2"}) {
+		t.Errorf("got %s %s %v: the last tag of the chain is promoted, never the alias", letters(string(c.Digest)), c.Tag, c.Default)
+	}
+	out := slices.IndexFunc(c.Candidates, func(c resolve.Candidate) bool { return c.Tag == "x.sig" })
+	if out < 0 || c.Candidates[out].Chosen {
+		t.Errorf("tags that are no candidates are not told: %v", c.Candidates)
+	}
+
+	// A digest that was found stays until it is asked for anew, or the file says something else.
+	lock := &manifest.Lock{Name: "app", Digest: hash("Y"), Tag: "3.0.1-2", Alias: c.Alias, Intent: func() string {
+		p := byAlias
+		p.Name = "app"
+		return p.Intent()
+	}()}
+	for _, tc := range []struct {
+		name, want string
+		o          resolve.Options
+		file       string
+	}{
+		{"kept", "Y", resolve.Options{}, chained},
+		{"refreshed", "S", resolve.Options{Refresh: true}, chained},
+		{"another chain", "S", resolve.Options{}, `{"aliases": {"latest": "3.0.1-2"}, "labels": {"3.0.1-2": {"version": "3.0.1", "build": "2"}}}`},
+		{"other labels", "S", resolve.Options{}, strings.Replace(chained, `"version": "3.0.1", "build": "2"`, `"version": "3.0.1-2"`, 1)},
+	} {
+		c, err := select1(t, repository(), byAlias, lock, tc.o, tc.file)
+		if err != nil || letters(string(c.Digest)) != tc.want {
+			t.Errorf("%s: got %v %v, want %s", tc.name, c, err, tc.want)
+		}
+	}
+
+	for file, want := range map[string]string{
+		`{"aliases": {"": ""}}`: "t.json:1:14: aliases: empty tag name\nt.json:1:18: ",
+		`{}`:                    `t.json: unknown tag "latest"`,
+		`{"labels": {"latest": {"version": "4", "build": "x"}}}`: "following tag latest of t.json: no image of source",
+	} {
+		if _, err := select1(t, repository(), byAlias, nil, resolve.Options{}, file); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", file, err, want)
+		}
+	}
+	byAlias.Select.Alias.ImageTags = "gone.json"
+	if _, err := select1(t, repository(), byAlias, nil, resolve.Options{}, "{}"); err == nil || !strings.Contains(err.Error(), "reading image tags gone.json") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestSelectByLabels(t *testing.T) {
+	t.Parallel()
+	p := manifest.Producer{Select: manifest.Select{Labels: set{"version": "multi", "os": "linux", "arch": "aarch64"}}}
+	c, err := select1(t, repository(), p, nil, resolve.Options{}, "")
+	if err != nil || c.Digest != hash("C") || c.Tag != "" || !slices.Equal(c.Default, []string{"multi"}) || c.Alias != nil {
+		t.Errorf("got %v %v", c, err)
+	}
+	p.Exclude = []string{"^multi$"}
+	if _, err := select1(t, repository(), p, nil, resolve.Options{}, ""); err == nil {
+		t.Errorf("an excluded tag was taken")
+	}
+}
+
+func TestExport(t *testing.T) {
+	t.Parallel()
+	s := &shelf{tags: set{"latest": "A", "3": "A", "3.0": "A", "3.0.1": "A", "main": "B", "b-2": "B", "x": "C", "y": "C"}}
+	for fold, want := range map[bool]string{
+		false: `{"labels":{"3":A,"3.0":A,"3.0.1":A,"b-2":B,"latest":A,"main":B,"x":C,"y":C}}`,
+		true:  `{"aliases":{"3":"3.0.1","3.0":"3.0.1","latest":"3.0.1","main":"b-2","y":"x"},"labels":{"3.0.1":A,"b-2":B,"x":C}}`,
+	} {
+		tags, _, err := resolve.ExportImageTags(t.Context(), s, image.Repository{Host: "reg.example", Path: "app"}, fold)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b strings.Builder
+		if err := tags.Write(&b); err != nil {
+			t.Fatal(err)
+		}
+		got := letters(strings.Join(strings.Fields(b.String()), ""))
+		for _, l := range "ABC" {
+			got = strings.ReplaceAll(got, fmt.Sprintf(`{"digest":"%c"}`, l), string(l))
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("fold %v (-want +got):\n%s", fold, diff)
+		}
+		if read := parse(t, b.String()); len(read.Tags()) != 8 {
+			t.Errorf("read back: %v", read.Tags())
+		}
+	}
+}
