@@ -52,21 +52,14 @@ percent-encoded: digest=sha256%3A….`,
 
 // resolvedTag is the JSON form of what a reference leads to.
 type resolvedTag struct {
-	Reference  string              `json:"reference"`
-	Repository string              `json:"repository"`
-	Digest     string              `json:"digest"`
-	Tag        string              `json:"tag"`
-	Path       []string            `json:"path"`
-	Labels     map[string]string   `json:"labels"`
-	Candidates []resolvedCandidate `json:"candidates"`
-	Notes      []string            `json:"notes"`
-}
-
-type resolvedCandidate struct {
-	Tag    string `json:"tag"`
-	Digest string `json:"digest"`
-	Chosen bool   `json:"chosen"`
-	Reason string `json:"reason"`
+	Reference  string               `json:"reference"`
+	Repository string               `json:"repository"`
+	Digest     string               `json:"digest"`
+	Tag        string               `json:"tag"`
+	Path       []string             `json:"path"`
+	Labels     map[string]string    `json:"labels"`
+	Candidates []explainedCandidate `json:"candidates"`
+	Notes      []string             `json:"notes"`
 }
 
 // runTagsResolve carries out cip tags resolve.
@@ -101,7 +94,7 @@ func runTagsResolve(ctx context.Context, o *tagsResolveOptions, s streams, refer
 		return err
 	}
 	if o.verbose {
-		explain(log, merged, choice)
+		sayWhy(log, merged, choice)
 	}
 	if !asJSON {
 		_, err = fmt.Fprintln(s.out, choice.Digest)
@@ -109,16 +102,16 @@ func runTagsResolve(ctx context.Context, o *tagsResolveOptions, s streams, refer
 	}
 	r := resolvedTag{
 		Reference: reference, Repository: ref.Repository.String(), Digest: string(choice.Digest), Tag: choice.Tag,
-		Path: append([]string{}, merged.Path...), Labels: merged.Labels, Candidates: []resolvedCandidate{}, Notes: append([]string{}, choice.Notes...),
+		Path: append([]string{}, merged.Path...), Labels: merged.Labels, Candidates: []explainedCandidate{}, Notes: append([]string{}, choice.Notes...),
 	}
 	for _, c := range choice.Candidates {
-		r.Candidates = append(r.Candidates, resolvedCandidate{c.Tag, string(c.Digest), c.Chosen, c.Reason})
+		r.Candidates = append(r.Candidates, explainedCandidate{c.Tag, string(c.Digest), c.Chosen, c.Reason})
 	}
 	return writeJSON(s.out, r)
 }
 
-// explain tells how a choice came about.
-func explain(log logrus.FieldLogger, m resolve.Merged, c *resolve.Choice) {
+// sayWhy tells how a choice came about.
+func sayWhy(log logrus.FieldLogger, m resolve.Merged, c *resolve.Choice) {
 	if len(m.Path) > 0 {
 		log.Info("tag: " + strings.Join(m.Path, " -> "))
 	}

@@ -16,8 +16,8 @@ import (
 	"cip/pkg/resolve"
 )
 
-// shelf is a repository as a selector sees it. Digests are written as one letter.
-type shelf struct {
+// stock is a repository as a selector sees it. Digests are written as one letter.
+type stock struct {
 	tags   map[string]string
 	images map[string]*resolve.Image
 	broken string // a tag or letter that cannot be read
@@ -40,7 +40,7 @@ func letters(s string) string {
 	return s
 }
 
-func (s *shelf) note(what, ref string) error {
+func (s *stock) note(what, ref string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked = append(s.asked, what+" "+letters(ref))
@@ -50,7 +50,7 @@ func (s *shelf) note(what, ref string) error {
 	return nil
 }
 
-func (s *shelf) Tags(context.Context, image.Repository) ([]string, error) {
+func (s *stock) Tags(context.Context, image.Repository) ([]string, error) {
 	var all []string
 	for tag := range s.tags {
 		all = append(all, tag) // in no order
@@ -58,7 +58,7 @@ func (s *shelf) Tags(context.Context, image.Repository) ([]string, error) {
 	return all, s.note("list", "tags")
 }
 
-func (s *shelf) Digest(_ context.Context, _ image.Repository, ref string) (image.Digest, bool, error) {
+func (s *stock) Digest(_ context.Context, _ image.Repository, ref string) (image.Digest, bool, error) {
 	if err := s.note("head", ref); err != nil {
 		return "", false, err
 	}
@@ -73,7 +73,7 @@ func (s *shelf) Digest(_ context.Context, _ image.Repository, ref string) (image
 	return hash(letter), true, nil
 }
 
-func (s *shelf) Image(_ context.Context, _ image.Repository, ref string) (*resolve.Image, error) {
+func (s *stock) Image(_ context.Context, _ image.Repository, ref string) (*resolve.Image, error) {
 	if err := s.note("get", ref); err != nil {
 		return nil, err
 	}
@@ -110,9 +110,9 @@ const version = "org.opencontainers.image.version"
 
 // repository holds: A, an index with a child for every case; S and T, two builds of one
 // version; N, an index that does not tell platforms; D, the digest of three tags.
-func repository() *shelf {
+func repository() *stock {
 	attested := set{"vnd.docker.reference.type": "attestation-manifest"}
-	return &shelf{
+	return &stock{
 		tags: set{"multi": "A", "3.0.1-2": "S", "3.0.1-3": "T", "bare": "N", "old": "D", "older": "D", "1.0": "D", "odd": "V", "sha256-" + strings.Repeat("0", 64): "X", "x.sig": "X"},
 		images: map[string]*resolve.Image{
 			"A": index("A", set{"team": "fruit"}, child("B linux/amd64", nil), child("C linux/arm64/v8", set{"variety": "cold"}),
@@ -272,8 +272,8 @@ func TestWhatCannotBeReadIsNotAbsent(t *testing.T) {
 	}
 }
 
-// select1 resolves one producer among the shelf's images.
-func select1(t *testing.T, s *shelf, p manifest.Producer, previous *manifest.Lock, o resolve.Options, file string) (*resolve.Choice, error) {
+// select1 resolves one producer among the stock's images.
+func select1(t *testing.T, s *stock, p manifest.Producer, previous *manifest.Lock, o resolve.Options, file string) (*resolve.Choice, error) {
 	t.Helper()
 	p.Name, p.Repository = "app", image.Repository{Host: "reg.example", Path: "app"}
 	return resolve.Resolve(t.Context(), &p, previous, resolve.Readers{Registry: s, ReadFile: func(name string) ([]byte, error) {
@@ -357,7 +357,7 @@ func TestSelectByLabels(t *testing.T) {
 
 func TestExport(t *testing.T) {
 	t.Parallel()
-	s := &shelf{tags: set{"latest": "A", "3": "A", "3.0": "A", "3.0.1": "A", "main": "B", "b-2": "B", "x": "C", "y": "C"}}
+	s := &stock{tags: set{"latest": "A", "3": "A", "3.0": "A", "3.0.1": "A", "main": "B", "b-2": "B", "x": "C", "y": "C"}}
 	for fold, want := range map[bool]string{
 		false: `{"labels":{"3":A,"3.0":A,"3.0.1":A,"b-2":B,"latest":A,"main":B,"x":C,"y":C}}`,
 		true:  `{"aliases":{"3":"3.0.1","3.0":"3.0.1","latest":"3.0.1","main":"b-2","y":"x"},"labels":{"3.0.1":A,"b-2":B,"x":C}}`,
