@@ -222,7 +222,7 @@ func (c *Choice) take(v verdict, p part, version string) {
 		}
 	}
 	if p.role != "" {
-		c.Notes = append(c.Notes, fmt.Sprintf("%s is the image for %s in the index %s", p.digest, p.role, v.name()))
+		c.Notes = append(c.Notes, fmt.Sprintf("%s is the image for %s in %s", p.digest, p.role, v.name()))
 	}
 }
 
