@@ -229,14 +229,18 @@ func (c *Choice) tagList() string {
 
 // Stale returns why the lock entry and the images list do not say what a producer
 // asks for, without asking anybody; nil if they do.
-func Stale(p *manifest.Producers, of *manifest.Producer, wants map[string][]string, _ Readers) error {
+func Stale(p *manifest.Producers, of *manifest.Producer, wants map[string][]string, r Readers) error {
 	l := p.Find(of)
 	switch {
 	case l == nil:
 		return fmt.Errorf("%s is not resolved: there is no entry in the lock", of.Name)
 	case l.Intent != of.Intent():
 		return fmt.Errorf("%s has changed since it was resolved", of.Name)
-	case wants == nil:
+	}
+	if err := staleTags(of, l, r); err != nil {
+		return err
+	}
+	if wants == nil {
 		return nil
 	}
 	tags, ok := wants[of.ImageName()+"@"+string(l.Digest)]

@@ -13,23 +13,9 @@ import (
 
 // alias takes the image that an image tags file leads to.
 func (j *job) alias(ctx context.Context) (*Choice, error) {
-	name := j.Select.Alias.ImageTags
-	raw, err := j.ReadFile(name)
+	tags, notes, err := readImageTags(j.Select.Alias.ImageTags, j.Readers)
 	if err != nil {
-		return nil, fmt.Errorf("reading image tags %s: %w", name, err)
-	}
-	tags, faults := ParseImageTags(name, raw)
-	var broken []error
-	var notes []string
-	for _, f := range faults {
-		if f.Severity == manifest.Warning {
-			notes = append(notes, f.String())
-		} else {
-			broken = append(broken, f)
-		}
-	}
-	if len(broken) > 0 {
-		return nil, errors.Join(broken...)
+		return nil, err
 	}
 	m, err := tags.Merge(j.Select.Alias.Tag, j.Labels, false)
 	if err != nil {
@@ -41,6 +27,40 @@ func (j *job) alias(ctx context.Context) (*Choice, error) {
 	}
 	c.Notes = append(notes, c.Notes...)
 	return j.keep(c), nil
+}
+
+// readImageTags reads an image tags file that a producer names, and what it warns of.
+func readImageTags(name string, r Readers) (tags *ImageTags, notes []string, err error) {
+	raw, err := r.ReadFile(name)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading image tags %s: %w", name, err)
+	}
+	tags, faults := ParseImageTags(name, raw)
+	var broken []error
+	for _, f := range faults {
+		if f.Severity == manifest.Warning {
+			notes = append(notes, f.String())
+		} else {
+			broken = append(broken, f)
+		}
+	}
+	return tags, notes, errors.Join(broken...)
+}
+
+// staleTags returns an error if the image tags of a producer are not those of its lock.
+func staleTags(p *manifest.Producer, l *manifest.Lock, r Readers) error {
+	if p.Select.Alias == nil {
+		return nil
+	}
+	name := p.Select.Alias.ImageTags
+	tags, _, err := readImageTags(name, r)
+	if err != nil {
+		return err
+	}
+	if l.Alias == nil || l.Alias.FileDigest != tags.Digest {
+		return fmt.Errorf("%s has changed since %s was resolved", name, p.Name)
+	}
+	return nil
 }
 
 // labels takes the image that has the labels which are named.
