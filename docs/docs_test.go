@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -57,12 +58,17 @@ func TestCommandsAndFlagsExist(t *testing.T) {
 		return string(out)
 	}
 	run("go", "build", "-o", cip, "cip/cmd/cip")
-	help, known := run(cip, "--help"), map[string]bool{}
-	for _, command := range regexp.MustCompile(`(?m)^  ([a-z]+)  `).FindAllStringSubmatch(help, -1) {
-		known[command[1]] = true
-		help += run(cip, command[1], "--help")
+	known := map[string]bool{}
+	var help func(command ...string) string
+	help = func(command ...string) string {
+		text := run(cip, append(command, "--help")...)
+		for _, sub := range regexp.MustCompile(`(?m)^  ([a-z]+)  `).FindAllStringSubmatch(text, -1) {
+			known[sub[1]] = known[sub[1]] || len(command) == 0
+			text += help(slices.Concat(command, sub[1:2])...)
+		}
+		return text
 	}
-	for _, flag := range flagRE.FindAllString(help, -1) {
+	for _, flag := range flagRE.FindAllString(help(), -1) {
 		known[flag] = true
 	}
 	for page, text := range pages(t) {

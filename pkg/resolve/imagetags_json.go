@@ -14,6 +14,7 @@ import (
 const (
 	maxJSONDepth = 64  // objects and lists within each other; the format itself needs three
 	maxTold      = 140 // bytes of foreign text in one message
+	maxFaults    = 1000
 )
 
 // jsonNode is a value of a JSON file and where it stands.
@@ -38,12 +39,16 @@ type jsonReader struct {
 	lines  []int // offsets at which lines begin
 	dec    *json.Decoder
 	faults []manifest.Fault
+
+	// The place that was asked for last: the next one is mostly behind it, and a file may be one long line.
+	last   int
+	column int
 }
 
 // readJSON returns the value in raw, or what of it stands before a syntax error.
 // Syntax errors and duplicate keys, at any depth, are noted.
 func readJSON(file string, raw []byte) (*jsonReader, *jsonNode) {
-	r := &jsonReader{file: file, raw: raw, lines: []int{0}, dec: json.NewDecoder(bytes.NewReader(raw))}
+	r := &jsonReader{file: file, raw: raw, lines: []int{0}, column: 1, dec: json.NewDecoder(bytes.NewReader(raw))}
 	r.dec.UseNumber()
 	for i, b := range raw {
 		if b == '\n' {
@@ -72,15 +77,28 @@ func readJSON(file string, raw []byte) (*jsonReader, *jsonNode) {
 
 // fault notes that something is wrong at an offset.
 func (r *jsonReader) fault(at int, format string, args ...any) {
+	switch n := len(r.faults); {
+	case n > maxFaults:
+		return
+	case n == maxFaults:
+		format, args = "more than %d faults: the others are not told", []any{maxFaults}
+	}
 	r.faults = append(r.faults, manifest.Fault{Pos: r.pos(at), Severity: manifest.Broken, Message: fmt.Sprintf(format, args...)})
 }
+
+// line returns the line of an offset, from 1.
+func (r *jsonReader) line(at int) int { return sort.SearchInts(r.lines, at+1) }
 
 // pos returns the place of an offset; columns count characters.
 func (r *jsonReader) pos(at int) manifest.Pos {
 	at = max(0, min(at, len(r.raw)))
-	line := sort.SearchInts(r.lines, at+1)
-	column := utf8.RuneCount(r.raw[r.lines[line-1]:at]) + 1
-	return manifest.Pos{File: r.file, Line: int32(line), Column: int32(column)}
+	line := r.line(at)
+	if begin := r.lines[line-1]; r.last < begin || r.last > at {
+		r.last, r.column = begin, 1
+	}
+	r.column += utf8.RuneCount(r.raw[r.last:at])
+	r.last = at
+	return manifest.Pos{File: r.file, Line: int32(line), Column: int32(r.column)}
 }
 
 // next returns the next token and where it begins; false at the end and at a syntax error.
@@ -147,7 +165,7 @@ func (r *jsonReader) object(n *jsonNode, depth int) bool {
 		}
 		value, ok := r.value(depth)
 		if at, again := first[key.text]; again {
-			r.fault(key.at, "duplicate key %q: the first is on line %d", told(key.text), r.pos(at).Line)
+			r.fault(key.at, "duplicate key %q: the first is on line %d", told(key.text), r.line(at))
 		} else if value != nil {
 			first[key.text] = key.at
 			n.fields = append(n.fields, jsonField{key.text, key.at, value})

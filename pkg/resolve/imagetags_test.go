@@ -3,9 +3,11 @@ package resolve_test
 import (
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -127,6 +129,23 @@ func TestAnAliasThatHidesLabelsIsToldOf(t *testing.T) {
 	}
 	if m, err := tags.Merge("a", nil, false); err != nil || m.Labels["v"] != "2" {
 		t.Errorf("got %v %v: the alias is followed", m, err)
+	}
+}
+
+func TestLongLinesAndManyFaultsAreReadAtOnce(t *testing.T) {
+	t.Parallel()
+	var fine, bad strings.Builder
+	for i := range 100_000 {
+		fmt.Fprintf(&fine, `"%d": {"version": "é"}, `, i)
+		fmt.Fprintf(&bad, `"x": %d, `, i)
+	}
+	tags := parse(t, `{"labels": {`+fine.String()+`"last": {"version": "1"}}}`)
+	if got, want := tags.Place("last").Column, utf8.RuneCountInString(fine.String())+13; int(got) != want {
+		t.Errorf("column %d, want %d", got, want)
+	}
+	_, faults := resolve.ParseImageTags("t.json", []byte(`{"labels": {`+bad.String()+`"y": 1}}`))
+	if n := len(faults); n != 1001 || !strings.Contains(faults[n-1].Message, "more than 1000 faults") {
+		t.Errorf("got %d faults, the last %v", n, faults[n-1])
 	}
 }
 
@@ -313,6 +332,34 @@ func FuzzImageTags(f *testing.F) {
 			if err == nil && len(slices.Compact(slices.Sorted(slices.Values(path)))) != len(path) {
 				t.Fatalf("tag %q: %v repeats itself", tag, path)
 			}
+		}
+	})
+}
+
+// FuzzReference writes what was parsed, percent-encoded, and parses it again.
+func FuzzReference(f *testing.F) {
+	for _, s := range []string{"example.com/a:1,os=linux", "[::1]:5000/a/b,tag=x", "localhost/a:%2c%3a,k=%00", "a.b/c:x:y", "a.b/c,,="} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		ref, err := resolve.ParseReference(s)
+		if err != nil {
+			return
+		}
+		encode := func(value string) string { return strings.ReplaceAll(url.QueryEscape(value), "+", "%20") }
+		again := ref.Repository.String()
+		if ref.Tag != "" {
+			again += ":" + encode(ref.Tag)
+		}
+		for name, value := range ref.Labels {
+			again += "," + name + "=" + encode(value)
+		}
+		got, err := resolve.ParseReference(again)
+		if err != nil {
+			t.Fatalf("%q, written as %q: %v", s, again, err)
+		}
+		if diff := cmp.Diff(ref, got); diff != "" {
+			t.Fatalf("%q, written as %q (-want +got):\n%s", s, again, diff)
 		}
 	})
 }
