@@ -11,10 +11,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/cache"
 	"github.com/go-git/go-git/v5/plumbing/object"
+	"github.com/go-git/go-git/v5/storage/filesystem"
 )
 
 // ErrNoRepository is what errors wrap about files that lie in no git repository.
@@ -42,8 +45,15 @@ func Open(path string) (*Repository, error) {
 			return nil, fmt.Errorf("%s: %w", path, ErrNoRepository)
 		}
 	}
+	if errors.Is(err, git.ErrUnknownExtension) && strings.Contains(err.Error(), "objectformat") {
+		err = errors.New("its commits have SHA-256 ids, which cip does not read")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening the git repository of %s: %w", path, err)
+	}
+	if disk, ok := repo.Storer.(*filesystem.Storage); ok {
+		// By default go-git opens the pack anew for each object.
+		repo.Storer = filesystem.NewStorageWithOptions(disk.Filesystem(), cache.NewObjectLRUDefault(), filesystem.Options{KeepDescriptors: true})
 	}
 	return &Repository{repo, path}, nil
 }

@@ -3,6 +3,7 @@ package git_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -71,4 +72,15 @@ func TestCommit(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("thin", hash.String()+"-dirty")
+}
+
+func TestOpenSHA256(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "a"), "a")
+	commitAll(t, dir, "first")
+	write(t, filepath.Join(dir, ".git/config"), "[core]\n\trepositoryformatversion = 1\n[extensions]\n\tobjectFormat = sha256\n")
+	if r, err := git.Open(dir); err == nil || !strings.Contains(err.Error(), "SHA-256") {
+		t.Errorf("got %v %v, want an error that says that SHA-256 repositories are not read", r, err)
+	}
 }

@@ -63,7 +63,7 @@ func (g *graph) naive(tip string, all, borrow, byPath bool, builds []string) str
 	}
 	// of returns the best build of a commit.
 	of := func(id string) string {
-		clear, top, topDigests, unclear := "", -1, map[string]bool{}, false
+		best, top, topDigests, unclear := "", "", map[string]bool{}, false
 		for _, b := range builds {
 			f := strings.Fields(b)
 			if !strings.HasPrefix(id, f[0]) {
@@ -79,28 +79,26 @@ func (g *graph) naive(tip string, all, borrow, byPath bool, builds []string) str
 				unclear = true
 				continue
 			}
-			var n int
-			fmt.Sscan(f[1], &n)
-			if n > top {
-				clear, top, topDigests = "", n, map[string]bool{}
+			if f[1] > top { // one digit
+				best, top, topDigests = "", f[1], map[string]bool{}
 			}
-			if n == top {
+			if f[1] == top {
 				topDigests[f[2]] = true
-				clear = max(clear, "main-"+f[0]+"-"+f[1])
+				best = max(best, "main-"+f[0]+"-"+f[1])
 			}
 		}
 		switch {
 		case len(topDigests) > 1:
 			return "!builds"
-		case clear == "" && unclear:
+		case best == "" && unclear:
 			return "!ambiguous"
 		}
-		return clear
+		return best
 	}
 	behind := 0
 	for i, id := range order {
-		if best := of(id); best != "" {
-			return answer(best, id, behind)
+		if of(id) != "" {
+			return answer(of(id), id, behind)
 		}
 		for j := i + 1; borrow && j < len(order); j++ {
 			if key(order[j]) != key(id) || of(order[j]) == "" {
