@@ -72,18 +72,23 @@ func (s *gitSearch) explainHit(found *hit) {
 	if found.at.ID != found.newest.ID {
 		best.reason = fmt.Sprintf("commit %s has the files of commit %s, the newest on branch %s with an image", short(found.at.ID), short(found.newest.ID), s.g.Branch)
 	}
-	var same []string
+	same, before := 0, 0
+	var tags []string
 	for i, b := range found.builds[1:] {
 		b.rank, b.back = rankSame, i
-		b.reason = fmt.Sprintf("another build of commit %s, before tag %s in order", short(found.at.ID), best.tag)
-		if b.digest == best.digest {
+		if tags = append(tags, b.tag); b.digest == best.digest {
 			b.reason = fmt.Sprintf("the image of tag %s", best.tag)
-			same = append(same, b.tag)
+			same++
+			continue
 		}
+		b.reason = fmt.Sprintf("another build of commit %s, before tag %s in order", short(found.at.ID), best.tag)
+		before++
 	}
-	if len(same) > 0 {
-		slices.Sort(same)
-		s.notes = append(s.notes, fmt.Sprintf("the image has other tags for commit %s: %s", short(found.at.ID), strings.Join(same, ", ")))
+	if same > 0 {
+		s.notes = append(s.notes, fmt.Sprintf("the image has other tags for commit %s: %s", short(found.at.ID), strings.Join(tags[:same], ", ")))
+	}
+	if before > 0 {
+		s.notes = append(s.notes, fmt.Sprintf("commit %s has earlier builds: %s", short(found.at.ID), strings.Join(tags[same:], ", ")))
 	}
 	if found.by == byTree {
 		s.notes = append(s.notes, fmt.Sprintf("commit %s has no image of its own: its files are those of commit %s", short(found.commit.ID), short(found.at.ID)))

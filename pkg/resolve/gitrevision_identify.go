@@ -24,6 +24,9 @@ const idLength = 40
 // atOnce is how many images are described at a time: enough to hide latency, few for a host.
 const atOnce = 8
 
+// gone is the reason of a tag that was removed, or is not yet everywhere.
+const gone = "the registry lists the tag and does not have it"
+
 // build is a tag as a build of a commit.
 type build struct {
 	tag    string
@@ -31,7 +34,7 @@ type build struct {
 	order  string // of builds of one commit
 	by     string
 	digest image.Digest // once read
-	gone   bool         // once read: the registry does not have it
+	absent bool         // once read: the registry does not have it
 	chosen bool
 	reason string // why it was taken or not, once known
 	rank   int    // among the candidates
@@ -47,14 +50,14 @@ type buildReader struct {
 
 // exists reads the digest of a build, once; false if its tag is gone.
 func (r *buildReader) exists(ctx context.Context, b *build) (bool, error) {
-	if b.digest == "" && !b.gone {
+	if b.digest == "" && !b.absent {
 		digest, ok, err := r.reg.Digest(ctx, r.repo, b.tag)
 		if err != nil {
 			return false, err
 		}
-		b.digest, b.gone = digest, !ok
+		b.digest, b.absent = digest, !ok
 	}
-	return !b.gone, nil
+	return !b.absent, nil
 }
 
 // identification tells the commits of images in one way.
@@ -165,7 +168,7 @@ func (l *labelled) read(ctx context.Context, r *buildReader, b *build) error {
 		return err
 	}
 	if !there {
-		b.reason = "the registry lists the tag and does not have it"
+		b.reason = gone
 		return nil
 	}
 	claims, err := r.claims(ctx, b.digest)

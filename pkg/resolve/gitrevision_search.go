@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"cip/pkg/image"
 	"cip/pkg/manifest"
 )
 
@@ -60,64 +61,65 @@ func (s *gitSearch) buildsOf(id string) []*build {
 	return list
 }
 
-// pick returns the builds of a commit, best first, or nil if it has none. Several
-// images of which none is the latest are an error, and so is an abbreviation of
-// several commits, unless a longer one tells which commit is meant.
+// pick returns the builds of a commit, best first, or nil if it has none. An
+// abbreviation of several commits is an error unless another one is clear.
 func (s *gitSearch) pick(ctx context.Context, c Commit) ([]*build, error) {
 	var builds, unclear []*build
 	var twin string
 	for _, b := range s.buildsOf(c.ID) {
-		there, err := s.reader.exists(ctx, b)
-		if err != nil {
-			return nil, err
-		}
-		if !there {
-			b.reason = "the registry lists the tag and does not have it"
-			continue
-		}
 		other, err := s.ambiguous(ctx, b.commit, c.ID)
 		if err != nil {
 			return nil, err
 		}
-		if other != "" {
-			b.reason = fmt.Sprintf("commit %s is ambiguous: %s and %s", b.commit, c.ID, other)
-			unclear, twin = append(unclear, b), other
+		if other == "" {
+			builds = append(builds, b)
 			continue
 		}
-		builds = append(builds, b)
+		b.reason = fmt.Sprintf("commit %s is ambiguous: %s and %s", b.commit, c.ID, other)
+		unclear, twin = append(unclear, b), other
 	}
-	if len(builds) == 0 && len(unclear) > 0 {
-		return nil, fmt.Errorf("tag %s is ambiguous: commits %s and %s start with %s", unclear[0].tag, c.ID, twin, unclear[0].commit)
+	builds, err := s.latest(ctx, c, builds)
+	if err == nil && len(builds) == 0 && len(unclear) > 0 {
+		err = fmt.Errorf("tag %s is ambiguous: commits %s and %s start with %s", unclear[0].tag, c.ID, twin, unclear[0].commit)
 	}
-	if len(builds) == 0 {
-		return nil, nil
-	}
-	rank(builds)
-	return builds, s.several(c, builds)
+	return builds, err
 }
 
-// several refuses builds of which the best is not the only image.
-func (s *gitSearch) several(c Commit, builds []*build) error {
-	decimal := decimalOrders(builds)
-	digests, names := map[string]bool{}, []string{}
-	for _, b := range builds {
-		if compareOrders(b.order, builds[0].order, decimal) == 0 && !digests[string(b.digest)] {
-			digests[string(b.digest)] = true
-			names = append(names, fmt.Sprintf("%s (%s)", b.tag, b.digest))
-		}
-	}
-	if len(digests) < 2 {
-		return nil
-	}
-	return fmt.Errorf("%d builds of %s: nothing tells which of %s is the latest (identify.tag.order)", len(digests), short(c.ID), strings.Join(names, ", "))
-}
-
-// rank sorts builds of one commit, best first: by their order, then by name.
-func rank(builds []*build) {
+// latest sorts builds of a commit, best first, without those that are gone. The
+// registry is asked for those alone that share the highest order, which have to be
+// one image.
+func (s *gitSearch) latest(ctx context.Context, c Commit, builds []*build) ([]*build, error) {
 	decimal := decimalOrders(builds)
 	slices.SortFunc(builds, func(a, b *build) int {
 		return cmp.Or(compareOrders(b.order, a.order, decimal), strings.Compare(b.tag, a.tag))
 	})
+	var best, rest []*build
+	for _, b := range builds {
+		if len(best) > 0 && compareOrders(b.order, best[0].order, decimal) != 0 {
+			rest = append(rest, b)
+			continue
+		}
+		there, err := s.reader.exists(ctx, b)
+		if err != nil {
+			return nil, err
+		}
+		if there {
+			best = append(best, b)
+		} else {
+			b.reason = gone
+		}
+	}
+	digests, names := map[image.Digest]bool{}, []string{}
+	for _, b := range best {
+		if !digests[b.digest] {
+			digests[b.digest] = true
+			names = append(names, fmt.Sprintf("%s (%s)", b.tag, b.digest))
+		}
+	}
+	if len(digests) > 1 {
+		return nil, fmt.Errorf("%d builds of %s: nothing tells which of %s is the latest (identify.tag.order)", len(digests), short(c.ID), strings.Join(names, ", "))
+	}
+	return append(best, rest...), nil
 }
 
 // decimalOrders reports whether all orders are decimal numbers, or nothing.

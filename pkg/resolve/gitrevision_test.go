@@ -163,13 +163,14 @@ func TestGitRevision(t *testing.T) {
 		"no tags":                     {err: "no image on branch main: 0 tags"},
 		"two digests, no order":       {tags: "main-<m4> main-<m4:8>", err: "2 builds of <m4>: nothing tells which of"},
 		"two digests, one order":      {tags: "main-<m4>-7 main-<m4:8>-07", err: "2 builds of <m4>"},
-		"two digests, an order":       {tags: "main-<m4>-9=a main-<m4>-10=b", want: "main-<m4>-10 <m4:40> 0 tag", reason: map[string]string{"main-<m4>-9": "another build of commit <m4>, before tag main-<m4>-10 in order"}},
+		"two digests, an order":       {tags: "main-<m4>-9=a main-<m4>-10=b", want: "main-<m4>-10 <m4:40> 0 tag", notes: []string{"commit <m4> has earlier builds: main-<m4>-9"}, reason: map[string]string{"main-<m4>-9": "another build of commit <m4>, before tag main-<m4>-10 in order"}},
 		"numbers of any size":         {tags: "main-<m4>-99999999999999999998=a main-<m4>-99999999999999999999=b", want: "main-<m4>-99999999999999999999 <m4:40> 0 tag"},
 		"an order that is no number":  {tags: "main-<m4>-9=a main-<m4>-b10=b", want: "main-<m4>-b10 <m4:40> 0 tag"},
 		"no order is before any":      {tags: "main-<m4>=a main-<m4>-0=b", want: "main-<m4>-0 <m4:40> 0 tag"},
 		"one digest, no order":        {tags: "main-<m4>=a main-<m4:9>=a", want: "main-<m4:9> <m4:40> 0 tag", notes: []string{"the image has other tags for commit <m4>: main-<m4>"}},
 		"a new tag on the old digest": {tags: "main-<m2>=a main-<m4>=a", previous: "<m2:40>", want: "main-<m4> <m4:40> 0 tag"},
 		"listed and gone":             {tags: "main-<m4> main-<m3>", gone: "main-<m4>", want: "main-<m3> <m3:40> 2 tag", reason: map[string]string{"main-<m4>": "the registry lists the tag and does not have it"}},
+		"the latest is gone":          {tags: "main-<m4>-2=a main-<m4>-1=b", gone: "main-<m4>-2", want: "main-<m4>-1 <m4:40> 0 tag"},
 		"unreadable":                  {tags: "main-<m4> main-<m3>", failing: "main-<m4>", err: errRegistry.Error()},
 		"within maxBehind":            {tags: "main-<m3>", policy: with(maxBehind(2)), want: "main-<m3> <m3:40> 2 tag"},
 		"beyond maxBehind":            {tags: "main-<m3>", policy: with(maxBehind(1)), err: "the newest image on branch main is more than 1 commit behind"},
@@ -352,18 +353,18 @@ func TestGitRevisionReads(t *testing.T) {
 	s.Branch("main", s.ids["c9000"])
 	s.Pack()
 	history := openCommits(t, s.Dir)
-	tt := gitCase{tags: "main-<c8990> main-<c8980> main-<c1> v1", policy: []func(*manifest.GitRevision){byPattern}}
+	tt := gitCase{tags: "main-<c8990>-2 main-<c8990>-1 main-<c8980> main-<c1> v1", policy: []func(*manifest.GitRevision){byPattern}}
 	choice, reg, err := tt.run(t, s, history)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"HEAD " + s.text("main-<c8990>")}, reg.asked); diff != "" {
+	if diff := cmp.Diff([]string{"HEAD " + s.text("main-<c8990>-2")}, reg.asked); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
 	}
 	if choice.Git.Behind != 10 || history.read > 2*tellAbout {
 		t.Errorf("%d behind, after %d commits", choice.Git.Behind, history.read)
 	}
-	if last := choice.Candidates[2]; last.Reason != s.text("commit <c1> is not among the newest of branch main") {
+	if last := choice.Candidates[3]; last.Reason != s.text("commit <c1> is not among the newest of branch main") {
 		t.Errorf("got %+v", choice.Candidates)
 	}
 }
