@@ -33,7 +33,7 @@ func (s *gitSearch) explain(ctx context.Context, found *hit) ([]string, error) {
 	if err := s.findAll(); err != nil {
 		return nil, err
 	}
-	waiting := map[string][]*build{} // by whole id
+	waiting, unknown := map[string][]*build{}, 0 // by whole id
 	for _, b := range s.builds {
 		if b.commit == "" || b.rank != 0 {
 			continue
@@ -42,26 +42,39 @@ func (s *gitSearch) explain(ctx context.Context, found *hit) ([]string, error) {
 			waiting[c.ID] = append(waiting[c.ID], b)
 		}
 		if len(s.known[b.commit]) == 0 {
-			b.rank = rankOff
-			b.reason = cmp.Or(b.reason, fmt.Sprintf("commit %s is not in the git repository", b.commit))
+			unknown++
 		}
 	}
-	complete := s.explainWalked(waiting)
+	complete := s.explainWalked(waiting, unknown)
 	if s.g.Walk != manifest.WalkAll && len(waiting) > 0 {
 		complete = s.explainMerged(ctx, waiting)
 	}
 	for _, b := range s.builds {
-		switch {
-		case b.commit == "" || b.rank != 0:
+		if b.commit == "" || b.rank != 0 {
+			continue
+		}
+		here := s.known[b.commit]
+		switch b.rank = rankOff; {
+		case len(here) == 0 && s.trail.err == nil:
+			b.explain("commit %s is not in the git repository", b.commit)
+		case len(here) == 0:
+			b.rank = rankUnsure
+			b.explain("commit %s is not in the history that there is", b.commit)
 		case complete:
-			b.rank = rankOff
-			b.reason = cmp.Or(b.reason, fmt.Sprintf("commit %s is not on branch %s", short(s.known[b.commit][0].ID), s.g.Branch))
+			b.explain("commit %s is not on branch %s", short(here[0].ID), s.g.Branch)
 		default:
 			b.rank = rankUnsure
-			b.reason = cmp.Or(b.reason, fmt.Sprintf("commit %s is not among the newest of branch %s", short(s.known[b.commit][0].ID), s.g.Branch))
+			b.explain("commit %s is not among the newest of branch %s", short(here[0].ID), s.g.Branch)
 		}
 	}
 	return s.counts(found), ctx.Err()
+}
+
+// explain sets the reason of a build that has none.
+func (b *build) explain(format string, args ...any) {
+	if b.reason == "" {
+		b.reason = fmt.Sprintf(format, args...)
+	}
 }
 
 // explainHit explains the builds of the commit that was taken.
@@ -99,9 +112,10 @@ func (s *gitSearch) explainHit(found *hit) {
 }
 
 // explainWalked explains the builds of commits on the walk, and removes them. It
-// reports whether the walk came to its end.
-func (s *gitSearch) explainWalked(waiting map[string][]*build) bool {
-	for i := 0; len(waiting) > 0 && i < max(tellAbout, len(s.trail.commits)); i++ {
+// reports whether the walk came to its end. Builds of unknown commits make it go on
+// as well: where history is cut off, they may be beyond.
+func (s *gitSearch) explainWalked(waiting map[string][]*build, unknown int) bool {
+	for i := 0; len(waiting)+unknown > 0 && i < max(tellAbout, len(s.trail.commits)); i++ {
 		c, ok, err := s.trail.at(i)
 		if err != nil || !ok {
 			return err == nil
@@ -109,7 +123,7 @@ func (s *gitSearch) explainWalked(waiting map[string][]*build) bool {
 		for _, b := range waiting[c.ID] {
 			if b.rank == 0 {
 				b.rank, b.back = rankWalked, i
-				b.reason = cmp.Or(b.reason, fmt.Sprintf("commit %s is older", short(c.ID)))
+				b.explain("commit %s is older", short(c.ID))
 			}
 		}
 		delete(waiting, c.ID)
@@ -127,7 +141,7 @@ func (s *gitSearch) explainMerged(ctx context.Context, waiting map[string][]*bui
 		for _, b := range waiting[c.ID] {
 			if b.rank == 0 {
 				b.rank, b.back = rankMerged, n
-				b.reason = cmp.Or(b.reason, fmt.Sprintf("commit %s came with a merge: the walk goes along first parents", short(c.ID)))
+				b.explain("commit %s came with a merge: the walk goes along first parents", short(c.ID))
 			}
 		}
 		delete(waiting, c.ID)
@@ -148,7 +162,7 @@ func (s *gitSearch) counts(found *hit) []string {
 			none++
 		case b.rank == rankOff:
 			off++
-		case b.rank == rankUnsure && found == nil:
+		case b.rank == rankUnsure && found == nil: // else they do not matter
 			unsure++
 		}
 	}
@@ -157,7 +171,7 @@ func (s *gitSearch) counts(found *hit) []string {
 		counts = append(counts, tally(off, "tag")+" of commits off the branch")
 	}
 	if unsure > 0 {
-		counts = append(counts, tally(unsure, "tag")+" of commits that were not found on it")
+		counts = append(counts, tally(unsure, "tag")+" of commits that are not in the history that was read")
 	}
 	if none > 0 {
 		counts = append(counts, tally(none, "tag")+" that no commit can be told of")
