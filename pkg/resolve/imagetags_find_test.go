@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -34,6 +35,12 @@ func hash(letter string) image.Digest {
 
 // letters puts letters for digests in a text.
 func letters(s string) string {
+	if !strings.Contains(s, "sha256:") {
+		return s
+	}
+	if c, err := strconv.ParseUint(strings.TrimPrefix(s, "sha256:")[:2], 16, 8); err == nil && s == string(hash(string(rune(c)))) {
+		return string(rune(c))
+	}
 	for c := byte('A'); c <= 'Z'; c++ {
 		s = strings.ReplaceAll(s, string(hash(string(c))), string(c))
 	}
@@ -268,6 +275,30 @@ func TestWhatCannotBeReadIsNotAbsent(t *testing.T) {
 		c, err := resolve.NewFinder(t.Context(), s, image.Repository{Host: "reg.example", Path: "app"}).Find(t.Context(), labels)
 		if !errors.Is(err, errBroken) {
 			t.Errorf("%s cannot be read: got %v %v", broken, c, err)
+		}
+	}
+}
+
+func TestIndexesAreFollowedToABound(t *testing.T) {
+	t.Parallel()
+	s := &stock{tags: map[string]string{"deep": "A", "wide": "M"}, images: map[string]*resolve.Image{}}
+	for c := 'A'; c < 'K'; c++ {
+		s.images[string(c)] = index(string(c), nil, child(string(c+1), nil))
+	}
+	s.images["K"] = single("K", "linux/amd64", nil, nil)
+	var many []resolve.Child
+	for range 200 {
+		many = append(many, child("N", nil))
+	}
+	s.images["M"], s.images["N"], s.images["O"] = index("M", nil, many...), index("N", nil, many...), single("O", "linux/amd64", nil, set{"team": "fruit"})
+	s.images["N"].Children = slices.Repeat([]resolve.Child{child("O", nil)}, 200)
+	f := resolve.NewFinder(t.Context(), s, image.Repository{Host: "reg.example", Path: "app"})
+	for _, more := range []set{{"os": "linux"}, {"team": "fruit"}} {
+		for version, want := range map[string]string{"deep": "more than 8 indexes", "wide": "more than 20000 images"} {
+			more["version"] = version
+			if c, err := f.Find(t.Context(), more); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%v: got %v %v, want %s", more, c, err, want)
+			}
 		}
 	}
 }

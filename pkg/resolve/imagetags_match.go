@@ -10,8 +10,10 @@ import (
 	"cip/pkg/image"
 )
 
-// maxNesting is how deep indexes within indexes are followed.
-const maxNesting = 8
+const (
+	maxNesting = 8      // indexes within indexes
+	maxParts   = 20_000 // images that are looked at within one index, each as often as it is named
+)
 
 // matcher holds one digest of a repository against what is asked.
 type matcher struct {
@@ -19,6 +21,7 @@ type matcher struct {
 	*asked
 	held
 	isVersion bool // a tag of the version's name leads to the digest
+	looked    int  // parts so far
 }
 
 // part is a manifest: what was looked at, or an image within it.
@@ -130,8 +133,8 @@ func (m *matcher) parts(ctx context.Context, p part, seen *[]string, depth int) 
 		p.exact = normal(own).variant == m.platform.variant
 		return []part{p}, nil
 	}
-	if depth == maxNesting {
-		return nil, fmt.Errorf("reading source %s: more than %d indexes within each other", m.repo.Digest(p.digest), maxNesting)
+	if err := m.descend(p.read, depth); err != nil {
+		return nil, err
 	}
 	var all []part
 	for _, c := range p.read.Children {
@@ -164,6 +167,18 @@ func (m *matcher) parts(ctx context.Context, p part, seen *[]string, depth int) 
 		all = exact
 	}
 	return all, nil
+}
+
+// descend returns an error if there is too much within an index to look at.
+func (m *matcher) descend(index *Image, depth int) error {
+	m.looked += len(index.Children)
+	if depth == maxNesting {
+		return fmt.Errorf("reading source %s: more than %d indexes within each other", m.repo.Digest(m.held.digest), maxNesting)
+	}
+	if m.looked > maxParts {
+		return fmt.Errorf("reading source %s: more than %d images to look at", m.repo.Digest(m.held.digest), maxParts)
+	}
+	return nil
 }
 
 // attached reports whether a child of an index is no image of its own but describes another.
@@ -237,8 +252,8 @@ func (m *matcher) claim(ctx context.Context, p *part, key string, depth int) (st
 		value, ok := p.read.Labels[key]
 		return value, ok, nil
 	}
-	if depth == maxNesting {
-		return "", false, fmt.Errorf("reading source %s: more than %d indexes within each other", m.repo.Digest(p.digest), maxNesting)
+	if err := m.descend(p.read, depth); err != nil {
+		return "", false, err
 	}
 	agreed := map[string]struct{}{}
 	for _, c := range p.read.Children {
