@@ -62,7 +62,7 @@ func (j *job) finder(ctx context.Context) *Finder {
 }
 
 // Find returns the image that has all labels. That none has them, or more than one, is
-// an error that names what was looked at.
+// an error; the choice then holds what was looked at, and no digest.
 func (f *Finder) Find(ctx context.Context, labels map[string]string) (*Choice, error) {
 	a, err := ask(labels)
 	if err != nil {
@@ -88,9 +88,7 @@ func (f *Finder) Find(ctx context.Context, labels map[string]string) (*Choice, e
 		out = all.out
 	}
 	c, err := f.choose(&a, verdicts)
-	if err == nil {
-		c.Candidates = append(c.Candidates, out...)
-	}
+	c.Candidates = append(candidates(verdicts, err == nil), out...)
 	return c, err
 }
 
@@ -200,12 +198,11 @@ func (f *Finder) choose(a *asked, verdicts []verdict) (*Choice, error) {
 	}
 	switch len(names) {
 	case 0:
-		return nil, fmt.Errorf("no image of source %s has %s: %s", f.repo, a, f.describe(a, verdicts))
+		return c, fmt.Errorf("no image of source %s has %s: %s", f.repo, a, f.describe(a, verdicts))
 	case 1:
-		c.Candidates = candidates(verdicts)
 		return c, nil
 	}
-	return nil, fmt.Errorf("%d images of source %s have %s: %s", len(names), f.repo, a, few(names, "; "))
+	return &Choice{}, fmt.Errorf("%d images of source %s have %s: %s", len(names), f.repo, a, few(names, "; "))
 }
 
 // take notes by which tag an image was found. An image of an index is behind no tag
@@ -260,8 +257,9 @@ func few(all []string, separator string) string {
 	return strings.Join(all, separator)
 }
 
-// candidates returns each tag that was looked at, the chosen ones first.
-func candidates(verdicts []verdict) []Candidate {
+// candidates returns each tag that was looked at, those first that have all labels:
+// they are chosen, if that is one image.
+func candidates(verdicts []verdict, one bool) []Candidate {
 	var yes, no []Candidate
 	for _, v := range verdicts {
 		tags := v.tags
@@ -270,7 +268,7 @@ func candidates(verdicts []verdict) []Candidate {
 		}
 		for _, tag := range tags {
 			if len(v.images) > 0 {
-				yes = append(yes, Candidate{Tag: tag, Digest: v.digest, Chosen: true, Reason: v.why})
+				yes = append(yes, Candidate{Tag: tag, Digest: v.digest, Chosen: one, Reason: v.why})
 			} else {
 				no = append(no, Candidate{Tag: tag, Digest: v.digest, Reason: v.why})
 			}

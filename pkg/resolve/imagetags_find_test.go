@@ -219,6 +219,9 @@ func TestFind(t *testing.T) {
 				if got := letters(err.Error()); !strings.Contains(got, tc.want) {
 					t.Fatalf("got error %s, want %s", got, tc.want)
 				}
+				if c != nil && (c.Digest != "" || slices.ContainsFunc(c.Candidates, func(c resolve.Candidate) bool { return c.Chosen })) {
+					t.Errorf("got %v, and an error", c)
+				}
 				return
 			}
 			if err != nil {

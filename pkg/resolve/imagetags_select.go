@@ -23,7 +23,7 @@ func (j *job) alias(ctx context.Context) (*Choice, error) {
 	}
 	c, err := j.finder(ctx).Alias(ctx, tags, m)
 	if err != nil {
-		return nil, err
+		return c, err
 	}
 	c.Notes = append(notes, c.Notes...)
 	return j.keep(c), nil
@@ -67,7 +67,7 @@ func staleTags(p *manifest.Producer, l *manifest.Lock, r Readers) error {
 func (j *job) labels(ctx context.Context) (*Choice, error) {
 	c, err := j.finder(ctx).Find(ctx, j.Select.Labels)
 	if err != nil {
-		return nil, err
+		return c, err
 	}
 	return j.keep(c), nil
 }
@@ -95,7 +95,7 @@ func (f *Finder) Alias(ctx context.Context, tags *ImageTags, m Merged) (*Choice,
 		return c, err
 	}
 	if err != nil {
-		return nil, fmt.Errorf("following tag %s of %s: %w", arrows(m.Path), tags.File, err)
+		return c, fmt.Errorf("following tag %s of %s: %w", arrows(m.Path), tags.File, err)
 	}
 	last := m.Path[len(m.Path)-1]
 	c.Default = []string{last}
