@@ -22,14 +22,20 @@ type sourceReader struct {
 	client *registry.Client
 
 	mu       sync.Mutex
-	listings map[image.Repository]func() (*registry.Listing, error)
+	listings map[image.Repository]func() (*listing, error)
 	images   map[string]func() (*resolve.Image, error)
+}
+
+// listing is what a tag list says.
+type listing struct {
+	tags    []string
+	digests map[string]image.Digest // by tag, where the registry's listing names them
 }
 
 func newSourceReader(c *registry.Client) *sourceReader {
 	return &sourceReader{
 		client:   c,
-		listings: map[image.Repository]func() (*registry.Listing, error){},
+		listings: map[image.Repository]func() (*listing, error){},
 		images:   map[string]func() (*resolve.Image, error){},
 	}
 }
@@ -39,19 +45,30 @@ func (r *sourceReader) Tags(ctx context.Context, repo image.Repository) ([]strin
 	r.mu.Lock()
 	read, ok := r.listings[repo]
 	if !ok {
-		read = sync.OnceValues(func() (*registry.Listing, error) { return r.client.List(ctx, repo, nil) })
+		read = sync.OnceValues(func() (*listing, error) { return r.list(ctx, repo) })
 		r.listings[repo] = read
 	}
 	r.mu.Unlock()
-	list, err := read()
+	l, err := read()
 	if err != nil {
 		return nil, fmt.Errorf("reading the tags of source %s: %w", repo, err)
 	}
-	tags := slices.Clone(list.Tags)
-	for _, d := range list.Digests {
-		tags = append(tags, d.Tags...)
+	return slices.Clone(l.tags), nil
+}
+
+func (r *sourceReader) list(ctx context.Context, repo image.Repository) (*listing, error) {
+	found, err := r.client.List(ctx, repo, nil)
+	if err != nil {
+		return nil, err
 	}
-	return tags, nil
+	l := &listing{tags: found.Tags, digests: map[string]image.Digest{}}
+	for d, listed := range found.Digests {
+		for _, tag := range listed.Tags {
+			l.tags = append(l.tags, tag)
+			l.digests[tag] = d
+		}
+	}
+	return l, nil
 }
 
 // listed returns the digest that a listing which has been read names for a tag.
@@ -62,16 +79,12 @@ func (r *sourceReader) listed(repo image.Repository, tag string) (image.Digest, 
 	if !ok {
 		return "", false
 	}
-	list, err := read()
+	l, err := read()
 	if err != nil {
 		return "", false
 	}
-	for d, listed := range list.Digests {
-		if slices.Contains(listed.Tags, tag) {
-			return d, true
-		}
-	}
-	return "", false
+	d, ok := l.digests[tag]
+	return d, ok
 }
 
 // Digest implements resolve.Registry.

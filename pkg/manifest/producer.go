@@ -129,6 +129,16 @@ type RunImage struct {
 	Mirrors []string `json:"mirrors,omitempty"`
 }
 
+// TagFields are what templates of tags may use.
+type TagFields struct {
+	Name   string
+	Tag    string // the selected one
+	Digest string
+	Commit string            // of a git revision
+	Value  string            // what filterTags extracted
+	Labels map[string]string // of an alias' tag
+}
+
 // ImageName returns the name of the image that results are written to: where a
 // rebased image is, or the producer's own.
 func (p *Producer) ImageName() string {

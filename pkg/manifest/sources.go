@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"slices"
 	"strings"
@@ -276,7 +277,15 @@ func tagTemplate(n *yaml.Node) (string, error) {
 	if !strings.Contains(text, "{{") {
 		return text, image.CheckTag(text)
 	}
-	if _, err := template.New("tag").Option("missingkey=error").Parse(text); err != nil {
+	parsed, err := template.New("tag").Parse(text)
+	if err == nil {
+		// Only that fields exist can be known now; what is in them cannot.
+		err = parsed.Execute(io.Discard, TagFields{})
+		if _, runs := errors.AsType[template.ExecError](err); runs && !strings.Contains(err.Error(), "can't evaluate field") {
+			err = nil
+		}
+	}
+	if err != nil {
 		return "", fmt.Errorf("bad template %q: %s", clip(text), strings.TrimPrefix(err.Error(), "template: "))
 	}
 	return text, nil

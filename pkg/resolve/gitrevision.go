@@ -155,7 +155,7 @@ func (s *gitSearch) choice(found *hit) *Choice {
 		Tag:     best.tag,
 		Digest:  best.digest,
 		Default: []string{best.tag},
-		Fields:  Fields{Commit: found.commit.ID},
+		Fields:  manifest.TagFields{Commit: found.commit.ID},
 		Git: &manifest.LockGit{
 			Repository: s.g.Repository,
 			Branch:     s.g.Branch,

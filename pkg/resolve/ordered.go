@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"cip/pkg/manifest"
 )
 
 // A policy puts the values of tags in order: the best is taken.
@@ -61,7 +63,7 @@ func (j *job) ordered(ctx context.Context, p policy) (*Choice, error) {
 		return cmp.Or(p.compare(b.rank, a.rank), strings.Compare(b.tag, a.tag))
 	})
 	best := in[0]
-	c := &Choice{Tag: best.tag, Default: []string{best.tag}, Fields: Fields{Value: best.value}}
+	c := &Choice{Tag: best.tag, Default: []string{best.tag}, Fields: manifest.TagFields{Value: best.value}}
 	c.Candidates = append(c.Candidates, Candidate{Tag: best.tag, Reason: p.describe()})
 	for _, r := range in[1:] {
 		reason := "ranks below " + best.tag

@@ -80,25 +80,15 @@ type Candidate struct {
 
 // Choice is what a selector found.
 type Choice struct {
-	Tag        string       // the selected source tag; empty for a digest that was named
-	Digest     image.Digest // never empty
-	Default    []string     // tags to promote if the producer names none
-	Fields     Fields       // what templates of tags may use
-	Candidates []Candidate  // best first
-	Notes      []string     // what a reader of the result should know
+	Tag        string             // the selected source tag; empty for a digest that was named
+	Digest     image.Digest       // never empty
+	Default    []string           // tags to promote if the producer names none
+	Fields     manifest.TagFields // what templates of tags may use
+	Candidates []Candidate        // best first
+	Notes      []string           // what a reader of the result should know
 	Git        *manifest.LockGit
 	Alias      *manifest.LockAlias
 	Rebase     *manifest.LockRebase
-}
-
-// Fields are what templates of tags may use.
-type Fields struct {
-	Name   string
-	Tag    string
-	Digest string
-	Commit string            // of a git revision
-	Value  string            // what filterTags extracted
-	Labels map[string]string // of an alias' tag
 }
 
 // job is one producer being resolved.
