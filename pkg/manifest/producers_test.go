@@ -55,7 +55,7 @@ func TestProducerFaults(t *testing.T) {
 		{"no such group", "- {name: x, select: {numerical: }, filterTags: {pattern: '(?P<a>.)', extract: $b}}", []string{at + `1:79: the pattern has no group "b"`}},
 		{"bad template", "- {name: x, select: {tag: v}, tags: ['{{.Tag']}", []string{at + `1:38: tags: bad template "{{.Tag": tag:1: unclosed action`}},
 		{"template of no field", "- {name: x, select: {tag: v}, tags: ['{{.Tag}}-{{slice .Commit 0 7}}', '{{.Bogus}}']}", []string{
-			at + `1:71: tags: bad template "{{.Bogus}}": tag:1:2: executing "tag" at <.Bogus>: can't evaluate field Bogus in type manifest.TagFields`,
+			at + `1:72: tags: bad template "{{.Bogus}}": tag:1:2: executing "tag" at <.Bogus>: can't evaluate field Bogus in type manifest.TagFields`,
 		}},
 		{"alias without file", "- {name: x, select: {alias: v}}", []string{at + "1:21: a select by alias without imageTags"}},
 		{"imageTags without alias", "- {name: x, select: {tag: v, imageTags: z}}", []string{at + "1:30: imageTags goes with alias alone"}},
