@@ -1,0 +1,114 @@
+package promote_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"cip/internal/registrytest"
+	"cip/pkg/plan"
+)
+
+// mirrored writes a plain manifest whose source has mirrors.
+func mirrored(images, src, dst string, mirrors ...string) string {
+	return strings.Replace(plain(images, src, dst), "  src: true\n", "  src: true\n  mirrors: ["+strings.Join(mirrors, ", ")+"]\n", 1)
+}
+
+// The first of same-host mirrors, source and other mirrors that holds a digest is
+// read, and the report names it.
+func TestMirrorThatIsRead(t *testing.T) {
+	t.Parallel()
+	const down = "down"
+	closed := func(s *registrytest.Server) {
+		s.Fault(registrytest.Refuse(403, "DENIED", "no"), registrytest.Is(registrytest.ManifestGet))
+	}
+	type place struct {
+		holds bool
+		fault string // "", closed or down
+	}
+	for name, tc := range map[string]struct {
+		near, src, far place // a mirror on the destination's host, the source, a mirror elsewhere
+		want           string
+		status         plan.Status
+		warned         []string
+	}{
+		"all hold it: the one on the host":      {place{true, ""}, place{true, ""}, place{true, ""}, "near", plan.Done, nil},
+		"the one on the host lacks it":          {place{false, ""}, place{true, ""}, place{true, ""}, "src", plan.Done, nil},
+		"only another mirror holds it":          {place{false, ""}, place{false, ""}, place{true, ""}, "far", plan.Done, nil},
+		"a mirror is closed":                    {place{true, "closed"}, place{true, ""}, place{true, ""}, "src", plan.Done, []string{"near"}},
+		"the source is closed":                  {place{false, ""}, place{true, "closed"}, place{true, ""}, "far", plan.Done, nil},
+		"the source is down":                    {place{false, ""}, place{true, down}, place{true, ""}, "far", plan.Done, nil},
+		"what is behind the one read is down":   {place{true, ""}, place{true, down}, place{true, down}, "near", plan.Done, nil},
+		"nobody holds it":                       {place{false, ""}, place{false, ""}, place{false, ""}, "", plan.Refused, nil},
+		"nobody holds it, and a mirror is down": {place{false, ""}, place{false, ""}, place{true, down}, "", plan.Failed, []string{"far"}},
+		"nobody holds it, and one is closed":    {place{true, "closed"}, place{false, ""}, place{false, ""}, "", plan.Failed, []string{"near"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dst, src, far := registrytest.New(t), registrytest.New(t), registrytest.New(t)
+			img := registrytest.MultiArch(1, 2, 2)
+			repos := map[string]string{"near": dst.Host + "/mirror/x", "src": src.Host + "/staging/x", "far": far.Host + "/copies/x"}
+			for name, p := range map[string]place{"near": tc.near, "src": tc.src, "far": tc.far} {
+				s := map[string]*registrytest.Server{"near": dst, "src": src, "far": far}[name]
+				if p.holds {
+					_, repo, _ := strings.Cut(repos[name], "/")
+					s.Push(t, repo, img, "x")
+				}
+				switch p.fault {
+				case "closed":
+					closed(s)
+				case down:
+					s.Close()
+				}
+			}
+			p := rig{manifest: mirrored(want("x", img.Digest, "1"), src.Host+"/staging", dst.Host+"/prod", far.Host+"/copies", dst.Host+"/mirror")}.run(t)
+			if len(p.Items) != 1 || p.Items[0].Status != tc.status {
+				t.Fatalf("%+v", p.Items)
+			}
+			if tc.want != "" {
+				if got, want := p.Items[0].SourceRef(), repos[tc.want]+"@"+img.Digest; got != want {
+					t.Errorf("read %s, want %s", got, want)
+				}
+				if missing := dst.Complete(t, "prod/x", "1"); missing != nil {
+					t.Errorf("missing: %v", missing)
+				}
+			} else if writes := dst.Writes(); len(writes) > 0 {
+				t.Errorf("wrote: %v", writes)
+			}
+			if got, want := dst.Count(registrytest.Mount), map[bool]int{true: len(img.BlobDigests())}[tc.want == "near"]; got != want {
+				t.Errorf("%d mounts, want %d", got, want)
+			}
+			var warned []string
+			for _, w := range p.Warnings {
+				for name, repo := range repos {
+					if strings.HasPrefix(w, "passing over mirror "+repo+": ") {
+						warned = append(warned, name)
+					}
+				}
+			}
+			if !slices.Equal(warned, tc.warned) || len(p.Warnings) != len(warned) {
+				t.Errorf("warnings: %q, want of %v", p.Warnings, tc.warned)
+			}
+		})
+	}
+}
+
+// A mirror that is down is asked for each digest and told of once, and stops nothing.
+func TestMirrorDownForAll(t *testing.T) {
+	t.Parallel()
+	dst, src := registrytest.New(t), registrytest.New(t)
+	a, b := registrytest.Image(1, 1), registrytest.Image(2, 1)
+	for _, o := range []registrytest.Object{a, b} {
+		src.Push(t, "staging/x", o)
+	}
+	dst.Fault(registrytest.Refuse(403, "DENIED", "no"), registrytest.Repo("mirror/x"))
+	p := rig{manifest: mirrored(want("x", a.Digest, "1", b.Digest, "2"), src.Host+"/staging", dst.Host+"/prod", dst.Host+"/mirror")}.run(t)
+	for _, it := range p.Items {
+		if it.Status != plan.Done {
+			t.Errorf("%+v", it)
+		}
+	}
+	if len(p.Items) != 2 || len(p.Warnings) != 1 || !strings.Contains(p.Warnings[0], "403 DENIED") {
+		t.Errorf("%d items, warnings %q", len(p.Items), p.Warnings)
+	}
+}
