@@ -14,7 +14,7 @@ import (
 var (
 	codeRE       = regexp.MustCompile("(?ms)^```.*?^```|`[^`\n]+`") // blocks and spans
 	flagRE       = regexp.MustCompile(`--[a-z][a-z-]*`)
-	commandRE    = regexp.MustCompile("(?m)(?:^|`)(?:bin/)?cip ([a-z]+)")
+	commandRE    = regexp.MustCompile("(?m)(?:^|`)(?:bin/)?cip ([a-z][a-z-]*)")
 	identifierRE = regexp.MustCompile(`[a-z-]+(\.[A-Za-z]+)+\b`)
 	declaredRE   = regexp.MustCompile(`(?m)^(?:func (?:\([^)]*\) )?|type |var |const )(\w+)`)
 	pathRE       = regexp.MustCompile("`((?:cmd|docs|internal|manifests|pkg|test-e2e|tools)/[^` <*]*)")
@@ -62,7 +62,7 @@ func TestCommandsAndFlagsExist(t *testing.T) {
 	var help func(command ...string) string
 	help = func(command ...string) string {
 		text := run(cip, append(command, "--help")...)
-		for _, sub := range regexp.MustCompile(`(?m)^  ([a-z]+)  `).FindAllStringSubmatch(text, -1) {
+		for _, sub := range regexp.MustCompile(`(?m)^  ([a-z][a-z-]*)  `).FindAllStringSubmatch(text, -1) {
 			known[sub[1]] = known[sub[1]] || len(command) == 0
 			text += help(slices.Concat(command, sub[1:2])...)
 		}

@@ -83,6 +83,7 @@ func (w *world) build(name string, words []string) registrytest.Object {
 	seed := int(hash.Sum32() % 1_000_000)
 	layers, platforms, attested, kind := 2, 2, false, "application/vnd.example.thing"
 	var opts []registrytest.BuildOption
+	var of []registrytest.Object
 	for _, word := range words[1:] {
 		switch s := parseSpec(word); s.key {
 		case "layers":
@@ -113,6 +114,15 @@ func (w *world) build(name string, words []string) registrytest.Object {
 			opts = append(opts, registrytest.Foreign(s.value))
 		case "subject":
 			opts = append(opts, registrytest.Subject(w.known(s.value)))
+		case "of": // of=VAR,VAR: an index of these
+			for _, child := range strings.Split(s.value, ",") {
+				of = append(of, w.known(child))
+			}
+		case "env":
+			opts = append(opts, registrytest.Env(s.value))
+		case "on": // on=VAR:NAME: buildpacks made it on the run image VAR, which is called NAME
+			p := s.parts(2)
+			opts = append(opts, registrytest.Label("io.buildpacks.lifecycle.metadata", lifecycle(w.known(p[0]), p[1])), registrytest.Env("CNB_PLATFORM_API=0.12"))
 		default:
 			w.Fatalf("no image option %q", word)
 		}
@@ -124,6 +134,9 @@ func (w *world) build(name string, words []string) registrytest.Object {
 		return registrytest.Artifact(seed, kind, opts...)
 	case "index":
 		index := registrytest.MultiArch(seed, platforms, layers, opts...)
+		if of != nil {
+			index = registrytest.Index(of, opts...)
+		}
 		if !attested {
 			return index
 		}
@@ -143,6 +156,12 @@ func (w *world) build(name string, words []string) registrytest.Object {
 	}
 	w.Fatalf("no image kind %q", words[0])
 	return registrytest.Object{}
+}
+
+// lifecycle is the metadata of an app on a run image.
+func lifecycle(run registrytest.Object, name string) string {
+	ids := run.DiffIDs()
+	return `{"runImage":{"topLayer":"` + ids[len(ids)-1] + `","reference":"old@` + run.Digest + `","image":"` + name + `","mirrors":[]}}`
 }
 
 // faultNamed reads a fault: KIND=VALUE.

@@ -64,6 +64,30 @@ func (*lineFormatter) Format(e *logrus.Entry) ([]byte, error) {
 	return []byte(line + "\n"), nil
 }
 
+// confirmOptions decide between dry run and real run.
+type confirmOptions struct {
+	flags           *pflag.FlagSet
+	dryRun, confirm bool
+}
+
+func (o *confirmOptions) addFlags(f *pflag.FlagSet) {
+	o.flags = f
+	f.BoolVar(&o.dryRun, "dry-run", true, "show what would be done and write nothing")
+	f.BoolVar(&o.confirm, "confirm", false, "carry it out")
+}
+
+// dry decides between dry run and real run. What is on the command line has beaten the environment by now.
+func (o *confirmOptions) dry() (bool, error) {
+	dry, confirm := given(o.flags, "dry-run"), given(o.flags, "confirm")
+	switch {
+	case dry && confirm && o.dryRun == o.confirm:
+		return false, errors.New("--dry-run and --confirm contradict each other")
+	case confirm:
+		return !o.confirm, nil
+	}
+	return o.dryRun, nil
+}
+
 // registryOptions say how registries are spoken to.
 type registryOptions struct {
 	threads          int

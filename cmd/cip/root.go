@@ -27,7 +27,8 @@ const exitCodes = `
 Exit codes:
   0    everything that was asked is so
   1    something is not, whatever the reason
-  2    with --detailed-exitcode: a clean dry run found changes, or a comparison differences
+  2    with --detailed-exitcode: a clean dry run found changes, or a comparison differences;
+       with rebase --check: an app is out of date
   130  interrupted
 `
 
@@ -119,7 +120,7 @@ Every flag has a default from the environment: --thin-manifest-dir from CIP_THIN
 	}
 	o.addFlags(root.Flags())
 	root.SetUsageTemplate(root.UsageTemplate() + exitCodes)
-	root.AddCommand(newRunCmd(s), newSnapshotCmd(s), newResolveCmd(s), newExplainCmd(s), newTagsCmd(s), newDemoCmd(s), newVersionCmd(s))
+	root.AddCommand(newRunCmd(s), newSnapshotCmd(s), newResolveCmd(s), newExplainCmd(s), newTagsCmd(s), newRunImageCmd(s), newRebaseCmd(s), newDemoCmd(s), newVersionCmd(s))
 	return root
 }
 

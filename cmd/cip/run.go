@@ -33,9 +33,7 @@ type runOptions struct {
 	snapshotOf         string
 	manifestSnapshotOf string
 
-	flags        *pflag.FlagSet
-	dryRun       bool
-	confirm      bool
+	confirmOptions
 	parseOnly    bool
 	output       string
 	report       string
@@ -48,10 +46,8 @@ type runOptions struct {
 }
 
 func (o *runOptions) addFlags(f *pflag.FlagSet) {
-	o.flags = f
 	o.manifestOptions.addFlags(f)
-	f.BoolVar(&o.dryRun, "dry-run", true, "show what would be done and write nothing")
-	f.BoolVar(&o.confirm, "confirm", false, "carry it out")
+	o.confirmOptions.addFlags(f)
 	f.BoolVar(&o.parseOnly, "parse-only", false, "load and validate the manifests and send no request")
 	f.StringVar(&o.snapshotOf, "snapshot", "", "print what this `registry` holds, and do nothing else")
 	f.StringVar(&o.manifestSnapshotOf, "manifest-based-snapshot-of", "", "print what the manifests put into this `registry`, offline")
@@ -86,18 +82,6 @@ rest is done, and the exit code is 1.`,
 	}
 	o.addFlags(cmd.Flags())
 	return cmd
-}
-
-// dry decides between dry run and real run. What is on the command line has beaten the environment by now.
-func (o *runOptions) dry() (bool, error) {
-	dry, confirm := given(o.flags, "dry-run"), given(o.flags, "confirm")
-	switch {
-	case dry && confirm && o.dryRun == o.confirm:
-		return false, errors.New("--dry-run and --confirm contradict each other")
-	case confirm:
-		return !o.confirm, nil
-	}
-	return o.dryRun, nil
 }
 
 // runSnapshot prints one of the two snapshots.

@@ -23,7 +23,8 @@ var allowed = map[string][]string{
 	"output":    {"image", "inventory", "manifest", "plan"}, // shows values; who made them is not its business
 	"plan":      {"image", "inventory", "manifest"},
 	"promote":   {"image", "inventory", "plan", "registry"},
-	"registry":  {"image", "inventory"}, // decides nothing, so it knows no plan
+	"rebase":    {"image", "inventory", "promote", "registry"}, // makes an image and pushes it
+	"registry":  {"image", "inventory"},                        // decides nothing, so it knows no plan
 	"resolve":   {"image", "manifest", "github.com/Masterminds/semver/v3", "golang.org/x/sync/errgroup"},
 }
 

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"hash/crc32"
 	"maps"
@@ -29,6 +30,7 @@ type build struct {
 	subject               *Object
 	platform              string
 	artifactType          string
+	env                   []string
 }
 
 func newBuild(opts []BuildOption) *build {
@@ -74,6 +76,9 @@ func Subject(o Object) BuildOption { return func(b *build) { b.subject = &o } }
 
 // Platform sets os/architecture[/variant]; linux/amd64 without it.
 func Platform(p string) BuildOption { return func(b *build) { b.platform = p } }
+
+// Env adds a variable, KEY=VALUE, to the image's environment.
+func Env(v string) BuildOption { return func(b *build) { b.env = append(b.env, v) } }
 
 // ArtifactType sets the manifest's artifactType.
 func ArtifactType(t string) BuildOption { return func(b *build) { b.artifactType = t } }
@@ -123,12 +128,14 @@ func (b *build) config(seed int, diffIDs []string) Blob {
 		Created string `json:"created"`
 		Config  struct {
 			Labels map[string]string `json:"Labels"`
+			Env    []string          `json:"Env,omitempty"`
 		} `json:"config"`
 		RootFS  rootFS    `json:"rootfs"`
 		History []history `json:"history"`
 	}{platform: *parsePlatform(b.platform), Created: created}
 	c.Config.Labels = map[string]string{"seed": strconv.Itoa(seed)}
 	maps.Copy(c.Config.Labels, b.labels)
+	c.Config.Env = b.env
 	c.RootFS = rootFS{"layers", append([]string{}, diffIDs...)}
 	for i := range diffIDs {
 		c.History = append(c.History, history{created, fmt.Sprintf("layer %d", i)})
@@ -211,6 +218,19 @@ func Index(children []Object, opts ...BuildOption) Object {
 	o := b.object(mediaType, m)
 	o.Children = slices.Clone(children)
 	return o
+}
+
+// DiffIDs returns the diff IDs in the image's configuration.
+func (o Object) DiffIDs() []string {
+	var c struct {
+		RootFS struct {
+			DiffIDs []string `json:"diff_ids"`
+		} `json:"rootfs"`
+	}
+	if err := json.Unmarshal(o.Blobs[0].Raw, &c); err != nil {
+		panic(err) // it is no image
+	}
+	return c.RootFS.DiffIDs
 }
 
 // MultiArch makes an index of this many images, each for a platform of its own.

@@ -1,0 +1,62 @@
+package promote
+
+import (
+	"context"
+	"fmt"
+
+	"cip/pkg/image"
+	"cip/pkg/registry"
+)
+
+// Transfer brings content into repositories outside of a plan, with the sharing,
+// mounting and retrying of one: for what a producer makes.
+type Transfer struct{ engine *engine }
+
+// NewTransfer returns a Transfer.
+func NewTransfer(c *registry.Client) *Transfer {
+	return &Transfer{&engine{client: c, sources: NewSources(c, nil), blobs: newBlobs(c)}}
+}
+
+// Blob brings one blob from a repository that has it into another: mounted where
+// the host does that, else copied. A session that stays unused is deleted.
+func (t *Transfer) Blob(ctx context.Context, dst, from image.Repository, d registry.Descriptor) error {
+	return t.engine.blobs.place(ctx, dst, from, d)
+}
+
+// Upload puts a blob that was made, not read, into a repository.
+func (t *Transfer) Upload(ctx context.Context, dst image.Repository, d registry.Descriptor, raw []byte) error {
+	for try := 1; ; try++ {
+		session, err := t.engine.client.Upload(ctx, dst)
+		if err != nil {
+			return fmt.Errorf("opening an upload for blob %s: %w", d.Digest, err)
+		}
+		if err = session.Put(ctx, d, registry.BytesBody(raw)); err == nil {
+			return nil
+		}
+		t.engine.blobs.drop(ctx, session)
+		if ctx.Err() != nil || try == uploadTries || permanent(err) {
+			return fmt.Errorf("uploading blob %s: %w", d.Digest, err)
+		}
+		if err := pause(ctx, try); err != nil {
+			return err
+		}
+	}
+}
+
+// Copy brings a manifest and everything below it into another repository, without a tag.
+func (t *Transfer) Copy(ctx context.Context, dst, from image.Repository, digest image.Digest) error {
+	n, err := t.engine.sources.tree(ctx, from, string(digest))
+	if err != nil {
+		return err
+	}
+	if err := t.engine.child(ctx, dst, from, n); err != nil {
+		return fmt.Errorf("copying %s to %s: %w", from.Digest(digest), dst, err)
+	}
+	return nil
+}
+
+// Close waits for what is under way, and returns what was left out.
+func (t *Transfer) Close() (warnings []string, err error) {
+	t.engine.blobs.running.Wait()
+	return t.engine.warnings, t.engine.sources.Close()
+}

@@ -1,0 +1,131 @@
+package rebase
+
+import (
+	"bytes"
+	"encoding/json"
+	"reflect"
+	"testing"
+
+	"cip/internal/registrytest"
+	"cip/pkg/registry"
+)
+
+// develop makes a picture of foreign bytes.
+func develop(manifest, config []byte, mediaType string) (*picture, error) {
+	p, err := newPicture(Reference{}, &registry.Manifest{Digest: registry.DigestOf(manifest), MediaType: mediaType, Raw: manifest})
+	if err == nil {
+		err = p.develop(config)
+	}
+	return p, err
+}
+
+// Whatever an app is, it is refused or comes out on the base, and a second time as it is.
+func FuzzAssemble(f *testing.F) {
+	old, fresh := baseImage(1, oldLayers), baseImage(2, newLayers)
+	app := appImage(3, old, oldLayers, "r.example/run")
+	add := func(config string) { f.Add(app.Raw, []byte(config)) }
+	add(string(app.Blobs[0].Raw))
+	config := string(app.Blobs[0].Raw)
+	for _, history := range []string{`null`, `[]`, `[{}]`, `[null]`, `[{"empty_layer":true},{},{},{"empty_layer":true},{},{}]`, `[{"empty_layer":1},{},{},{}]`, `7`} {
+		at := bytes.Index([]byte(config), []byte(`"history":`))
+		add(config[:at] + `"history":` + history + "}")
+	}
+	for _, text := range []string{"", "{}", "[]", `{"config":null,"rootfs":null}`, `{"rootfs":{"diff_ids":["a"]}}`, `{"a":1,"a":2}`} {
+		add(text)
+	}
+	f.Add(registrytest.MultiArch(1, 2, 1).Raw, []byte("{}"))
+	base, err := develop(fresh.Raw, fresh.Blobs[0].Raw, ociManifest)
+	if err != nil {
+		f.Fatal(err)
+	}
+	to := chosen{given: "r.example/run"}
+	if to.Reference, err = ParseReference(to.given); err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, manifest, config []byte) {
+		p, err := develop(manifest, config, ociManifest)
+		if err != nil {
+			return
+		}
+		m, err := parseMetadata(p.labels[lifecycleLabel])
+		if err != nil {
+			return
+		}
+		img, err := assemble(p, base, m, to, Options{Force: true})
+		if err != nil || img.UpToDate {
+			return
+		}
+		again, err := develop(img.Manifest.Raw, img.Blobs[0].Raw, ociManifest)
+		if err != nil {
+			t.Fatalf("what came out is no image: %v\n%s\n%s", err, img.Manifest.Raw, img.Blobs[0].Raw)
+		}
+		if m, err = parseMetadata(again.labels[lifecycleLabel]); err != nil {
+			t.Fatal(err)
+		}
+		if cut, err := border(again, m); err == nil && cut > len(base.layers) {
+			return // a layer of the app's own is the base's top layer, too
+		}
+		second, err := assemble(again, base, m, to, Options{})
+		if err != nil || !second.UpToDate {
+			t.Errorf("a second time: %v, %+v", err, second)
+		}
+	})
+}
+
+// What an object is read from and written to say the same.
+func FuzzObject(f *testing.F) {
+	for _, s := range []string{`{}`, `{"a":1.0e3,"<b>":[1, 2],"c":{"d":null}}`, `{"a":1}x`, `{"a":1,"a":2}`, `[`, `{"a"`, "{\"\\ud800\":1}"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		o, err := parseObject(raw)
+		if err != nil {
+			return
+		}
+		out, err := encode(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want, got any
+		if err := json.Unmarshal(raw, &want); err != nil {
+			t.Fatalf("what is no JSON was read: %v", err)
+		}
+		if err := json.Unmarshal(out, &got); err != nil || !reflect.DeepEqual(want, got) {
+			t.Errorf("%v: got %s", err, out)
+		}
+		if again, err := parseObject(out); err != nil {
+			t.Error(err)
+		} else if twice, _ := encode(again); !bytes.Equal(out, twice) {
+			t.Errorf("got %s, then %s", out, twice)
+		}
+	})
+}
+
+// No file breaks the decoder.
+func FuzzParseFile(f *testing.F) {
+	for _, s := range []string{"image = 'x'\nmirrors = ['y']", "[[images]]\nimage='a'", "[stack]\nrun-image = 'a'\n[[run.images]]\nimage='b'", "a = [[[{b = 1}]]]", "image = 1"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		got, err := ParseFile("f", data)
+		if err == nil && got.Images == nil && got.Local == nil {
+			t.Error("neither names nor an error")
+		}
+	})
+}
+
+// No name is read that is not written the same way again.
+func FuzzParseReference(f *testing.F) {
+	for _, s := range []string{"ubuntu", "a/b:1", "gcr.io/a/b@sha256:", "localhost:5000/x:y", "[::1]:5000/a"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		r, err := ParseReference(s)
+		if err != nil {
+			return
+		}
+		if again, err := ParseReference(r.String()); err != nil || again != r {
+			t.Errorf("%q is %s, and that is %s, %v", s, r, again, err)
+		}
+	})
+}

@@ -1,0 +1,151 @@
+package rebase
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"cip/pkg/registry"
+)
+
+// child is what an index says of one manifest.
+type child struct {
+	registry.Descriptor
+	desc        *object
+	platform    platform
+	attestation bool // it describes another child
+}
+
+func isIndex(m *registry.Manifest) bool {
+	content, err := m.Parse()
+	return err == nil && content.Index
+}
+
+func parseIndex(m *registry.Manifest) (*object, []child, error) {
+	doc, err := parseObject(m.Raw)
+	if err != nil {
+		return nil, nil, fmt.Errorf("parsing the index: %w", err)
+	}
+	descs, err := doc.objects("manifests")
+	if err != nil {
+		return nil, nil, fmt.Errorf("parsing the index: %w", err)
+	}
+	all := make([]child, len(descs))
+	for i, desc := range descs {
+		d, err := descriptor(desc)
+		if err != nil {
+			return nil, nil, fmt.Errorf("parsing the index: %w", err)
+		}
+		runs, err := desc.object("platform")
+		if err != nil {
+			return nil, nil, fmt.Errorf("parsing the index: %w", err)
+		}
+		c := child{Descriptor: d, desc: desc}
+		if err := errors.Join(c.platform.read(runs), desc.read("annotations", &c.Annotations)); err != nil {
+			return nil, nil, fmt.Errorf("parsing the index: %w", err)
+		}
+		c.attestation = c.Annotations["vnd.docker.reference.type"] != "" || c.platform.OS == "unknown" && c.platform.Architecture == "unknown"
+		all[i] = c
+	}
+	return doc, all, nil
+}
+
+// forPlatform returns the child for a platform: the one with its variant, else one
+// without a variant, else the first.
+func forPlatform(all []child, want platform) *child {
+	var best *child
+	rank := func(c *child) int {
+		switch c.platform.Variant {
+		case want.Variant:
+			return 2
+		case "":
+			return 1
+		}
+		return 0
+	}
+	for i := range all {
+		c := &all[i]
+		if c.attestation || c.platform.OS != want.OS || c.platform.Architecture != want.Architecture {
+			continue
+		}
+		if best == nil || rank(c) > rank(best) {
+			best = c
+		}
+	}
+	return best
+}
+
+// index computes every image of an app's index. What describes images that are
+// replaced does not describe the new ones, and is dropped.
+func (r *Reader) index(ctx context.Context, res *Result, m *registry.Manifest, o Options) error {
+	doc, children, err := parseIndex(m)
+	if err != nil {
+		return err
+	}
+	res.UpToDate, res.Manifest = true, m
+	var descs []*object
+	var dropped []string
+	for _, c := range children {
+		if c.attestation {
+			dropped = append(dropped, fmt.Sprintf("attestation %s is dropped: it describes an image that is replaced", c.Digest))
+			continue
+		}
+		app, err := r.child(ctx, res.App.Repository, c)
+		if err != nil {
+			return err
+		}
+		img, err := r.one(ctx, app, o)
+		if err != nil {
+			return fmt.Errorf("image %s for %s: %w", c.Digest, app.platform, err)
+		}
+		res.Images = append(res.Images, *img)
+		res.Notes = append(res.Notes, slices.DeleteFunc(img.notes, func(n string) bool { return slices.Contains(res.Notes, n) })...)
+		if res.UpToDate = res.UpToDate && img.UpToDate; img.UpToDate {
+			descs = append(descs, c.desc)
+			continue
+		}
+		desc, err := c.rebased(img)
+		if err != nil {
+			return err
+		}
+		descs = append(descs, desc)
+	}
+	switch {
+	case len(res.Images) == 0:
+		return errors.New("the index names no image")
+	case res.UpToDate:
+		return nil
+	}
+	res.Notes = append(res.Notes, dropped...)
+	doc = doc.clone()
+	doc.set("manifests", descs)
+	raw, err := encode(doc)
+	if err != nil {
+		return fmt.Errorf("encoding the index: %w", err)
+	}
+	res.Manifest = &registry.Manifest{Digest: registry.DigestOf(raw), MediaType: m.MediaType, Raw: raw}
+	return nil
+}
+
+// rebased returns what the index says of the image in the child's place.
+func (c *child) rebased(img *Image) (*object, error) {
+	desc := c.desc.clone()
+	desc.set("digest", img.Manifest.Digest)
+	desc.set("size", len(img.Manifest.Raw))
+	desc.remove(func(key string) bool { return key == "data" || key == "urls" })
+	if desc.index("platform") < 0 {
+		return desc, nil
+	}
+	runs, err := c.desc.object("platform")
+	if err != nil {
+		return nil, err
+	}
+	runs.set("architecture", img.platform.Architecture)
+	runs.set("os", img.platform.OS)
+	if img.platform.OSVersion != "" {
+		runs.set("os.version", img.platform.OSVersion)
+	}
+	desc.set("platform", runs)
+	return desc, nil
+}

@@ -1,0 +1,206 @@
+package rebase
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// The labels of images that buildpacks make (platform specification, "Labels").
+const (
+	lifecycleLabel = "io.buildpacks.lifecycle.metadata"
+	builderLabel   = "io.buildpacks.builder.metadata"
+	rebasableLabel = "io.buildpacks.rebasable"
+	stackLabel     = "io.buildpacks.stack.id"
+	mixinsLabel    = "io.buildpacks.stack.mixins"
+	distroName     = "io.buildpacks.base.distro.name"
+	distroVersion  = "io.buildpacks.base.distro.version"
+)
+
+// baseLabels are the beginnings of labels that describe the base: an app has those of its base.
+var baseLabels = []string{"io.buildpacks.stack.", "io.buildpacks.base."}
+
+func isBaseLabel(key string) bool {
+	return slices.ContainsFunc(baseLabels, func(p string) bool { return strings.HasPrefix(key, p) })
+}
+
+// maxMirrors is how many names of a run image are read from one place.
+const maxMirrors = 1000
+
+// Names are the names of one run image: its own, and those of its mirrors.
+type Names struct {
+	Image   string   `toml:"image" json:"image"`
+	Mirrors []string `toml:"mirrors" json:"mirrors"`
+}
+
+// all returns every name, the image's first.
+func (n Names) all() []string {
+	if n.Image == "" {
+		return n.Mirrors
+	}
+	return append([]string{n.Image}, n.Mirrors...)
+}
+
+func (n Names) check() error {
+	switch {
+	case n.Image == "" && len(n.Mirrors) > 0:
+		return errors.New("mirrors without an image")
+	case len(n.Mirrors) > maxMirrors:
+		return fmt.Errorf("%d mirrors: more than %d are refused", len(n.Mirrors), maxMirrors)
+	}
+	return nil
+}
+
+// metadata is what an app's lifecycle label says of its base.
+type metadata struct {
+	root, run, stack, stackRun *object
+
+	topLayer, reference string // of the base below the app
+	names               Names  // of the run image
+	listed              []string
+	layers              map[string]struct{} // diff IDs of the app's own layers
+}
+
+func parseMetadata(label string) (*metadata, error) {
+	m := &metadata{layers: map[string]struct{}{}}
+	var err error
+	if m.root, err = parseObject([]byte(label)); err != nil {
+		return nil, err
+	}
+	if m.run, err = m.root.object("runImage"); err != nil {
+		return nil, err
+	}
+	if m.stack, err = m.root.object("stack"); err != nil {
+		return nil, err
+	}
+	if m.stackRun, err = m.stack.object("runImage"); err != nil {
+		return nil, err
+	}
+	names, err := readNames(m.run)
+	if err != nil {
+		return nil, err
+	}
+	old, err := readNames(m.stackRun)
+	if err != nil {
+		return nil, err
+	}
+	m.listed = append(names.all(), old.all()...)
+	if m.names = names; names.Image == "" {
+		m.names = old
+	}
+	if err := errors.Join(m.run.read("topLayer", &m.topLayer), m.run.read("reference", &m.reference)); err != nil {
+		return nil, err
+	}
+	var tree any
+	if err := json.Unmarshal([]byte(label), &tree); err != nil {
+		return nil, err
+	}
+	m.collect(tree)
+	return m, nil
+}
+
+func readNames(o *object) (Names, error) {
+	var n Names
+	if err := errors.Join(o.read("image", &n.Image), o.read("mirrors", &n.Mirrors)); err != nil {
+		return n, err
+	}
+	if len(n.Mirrors) > maxMirrors {
+		return n, n.check()
+	}
+	return n, nil
+}
+
+// collect gathers the diff IDs of the layers that the metadata names as the app's own.
+func (m *metadata) collect(tree any) {
+	switch v := tree.(type) {
+	case []any:
+		for _, e := range v {
+			m.collect(e)
+		}
+	case map[string]any:
+		if sha, ok := v["sha"].(string); ok {
+			m.layers[sha] = struct{}{}
+		}
+		for _, e := range v {
+			m.collect(e)
+		}
+	}
+}
+
+// lists reports whether the metadata, or a mirror given for what it names, has this name.
+func (m *metadata) lists(ref Reference, also []string) bool {
+	return slices.ContainsFunc(append(slices.Clone(m.listed), also...), func(s string) bool {
+		r, err := ParseReference(s)
+		return err == nil && r.name() == ref.name()
+	})
+}
+
+// renamed returns the names after a move to another tag of a repository that they
+// list: whatever had the tag of the name that moved has the new one. ok is false
+// if they list no such repository.
+func (m *metadata) renamed(to Reference) (names Names, ok bool) {
+	var was string
+	for _, s := range m.listed {
+		if r, err := ParseReference(s); err == nil && r.Repository == to.Repository {
+			was, ok = r.name()[len(r.Repository.String()):], true
+			break
+		}
+	}
+	move := func(s string) string {
+		r, err := ParseReference(s)
+		if err != nil || to.Tag == "" || r.name() != r.Repository.String()+was {
+			return s
+		}
+		return strings.TrimSuffix(strings.TrimSuffix(s, "@"+string(r.Digest)), ":"+r.Tag) + ":" + to.Tag
+	}
+	names = Names{Image: move(m.names.Image), Mirrors: make([]string, len(m.names.Mirrors))}
+	for i, s := range m.names.Mirrors {
+		names.Mirrors[i] = move(s)
+	}
+	return names, ok
+}
+
+// rebased returns the label for another base. names, unless nil, replace the run
+// image's, also where older platforms look for them.
+func (m *metadata) rebased(topLayer, reference string, names *Names) (string, error) {
+	root, run := m.root.clone(), m.run.clone()
+	run.set("topLayer", topLayer)
+	run.set("reference", reference)
+	if names != nil {
+		stack, stackRun := m.stack.clone(), m.stackRun.clone()
+		for _, o := range []*object{run, stackRun} {
+			o.set("image", names.Image)
+			o.set("mirrors", append([]string{}, names.Mirrors...))
+		}
+		stack.set("runImage", stackRun)
+		root.set("stack", stack)
+	}
+	root.set("runImage", run)
+	raw, err := encode(root)
+	return string(raw), err
+}
+
+// builderNames returns the names in a builder's label: the first of its images,
+// else its stack's, which agree with it.
+func builderNames(label string) (Names, error) {
+	root, err := parseObject([]byte(label))
+	if err != nil {
+		return Names{}, err
+	}
+	var doc struct {
+		Stack  struct{ RunImage Names }
+		Images []Names
+	}
+	if err := errors.Join(root.read("stack", &doc.Stack), root.read("images", &doc.Images)); err != nil {
+		return Names{}, err
+	}
+	all := append(doc.Images, doc.Stack.RunImage)
+	for _, n := range all {
+		if err := n.check(); err != nil {
+			return Names{}, err
+		}
+	}
+	return all[0], nil
+}

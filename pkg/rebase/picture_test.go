@@ -1,0 +1,140 @@
+package rebase
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// pictured makes a picture of a configuration with as many layers as it says; each is a letter.
+func pictured(t *testing.T, layers, history string) *picture {
+	t.Helper()
+	ids, _ := json.Marshal(strings.Split(layers, ""))
+	p := &picture{layers: make([]layer, len(layers))}
+	if err := p.develop(fmt.Appendf(nil, `{"rootfs":{"diff_ids":%s},"history":%s}`, ids, history)); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// steps prints a history: a letter a step, in brackets if it made no layer.
+func steps(all []*object) string {
+	var b strings.Builder
+	for _, s := range all {
+		var by string
+		var empty bool
+		_, _ = s.read("created_by", &by), s.read("empty_layer", &empty)
+		if by == "" {
+			by = "."
+		}
+		if empty {
+			by = "(" + by + ")"
+		}
+		b.WriteString(by)
+	}
+	return b.String()
+}
+
+// history writes what steps prints.
+func history(text string) string {
+	var all []string
+	empty := false
+	for _, c := range text {
+		switch c {
+		case '(':
+			empty = true
+		case ')':
+			empty = false
+		default:
+			all = append(all, fmt.Sprintf(`{"created":"2020-01-01T00:00:00Z","created_by":"%c","empty_layer":%t}`, c, empty))
+		}
+	}
+	return "[" + strings.Join(all, ",") + "]"
+}
+
+// The history of a rebased app is the base's, then that of the app's own layers.
+func TestHistory(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		app, base string // histories
+		layers    string // of the app; one of them is its own
+		want      string
+	}{
+		"a step a layer":             {history("abz"), history("cd"), "abz", "cdz"},
+		"steps without layers":       {history("(x)ab(y)z(w)"), history("(u)cd(v)"), "abz", "(u)cd(v)z(w)"},
+		"none":                       {"null", "null", "abz", "..."},
+		"too few":                    {history("az"), history("c(d)"), "abz", "..."},
+		"too many":                   {history("abcdz"), history("cd"), "abz", "cd."},
+		"no list":                    {`7`, history("cd"), "abz", "cd."},
+		"no objects":                 {`[1,null]`, history("cd"), "abz", "cd."},
+		"a word in place of a truth": {`[{},{},{"empty_layer":"no"}]`, history("cd"), "abz", "cd."},
+		"nothing of its own":         {history("ab(y)"), history("cd"), "ab", "cd"},
+		"the base's last steps are not the app's": {history("ab(v)(w)z"), history("cd(v)(w)"), "abz", "cd(v)(w)z"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := steps(append(pictured(t, "cd", tc.base).history(0), pictured(t, tc.layers, tc.app).history(2)...))
+			if got != tc.want {
+				t.Errorf("got %s, want %s", got, tc.want)
+			}
+		})
+	}
+	for _, s := range pictured(t, "ab", history("ab")).history(0) {
+		raw, err := encode(s)
+		if err != nil || !strings.Contains(string(raw), `"created":"`+created+`"`) {
+			t.Errorf("%v: %s", err, raw)
+		}
+	}
+}
+
+// The border is above the base's top layer: where that occurs twice, below the app's own layers.
+func TestBorder(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		layers, own, top string
+		want             int
+	}{
+		"once":                        {"abcz", "cz", "b", 2},
+		"twice in the base":           {"aeberz", "rz", "e", 4},
+		"among the app's own as well": {"aebez", "b", "e", 2},
+		"own layers are not named":    {"abaz", "", "a", 3},
+		"named as the app's own":      {"abz", "az", "b", 2},
+		"nothing is the base's":       {"az", "a", "z", 2},
+		"not there":                   {"abz", "z", "x", 0},
+		"not named":                   {"abz", "z", "", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := &metadata{topLayer: tc.top, layers: map[string]struct{}{}}
+			for _, l := range tc.own {
+				m.layers[string(l)] = struct{}{}
+			}
+			got, err := border(pictured(t, tc.layers, "null"), m)
+			if got != tc.want || (err != nil) != (tc.want == 0) {
+				t.Errorf("got %d, %v, want %d", got, err, tc.want)
+			}
+		})
+	}
+}
+
+// What the base says of its machine replaces what the app said; the rest stays, in its place and form.
+func TestConfiguration(t *testing.T) {
+	t.Parallel()
+	read := func(text string) *picture {
+		p := &picture{layers: make([]layer, 1)}
+		if err := p.develop([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	app := read(`{"os":"linux","architecture":"arm64","variant":"v8","os.version":"1","author":"x","config":{"Labels":{"z":"1"},"Cmd":null,"Env":["PATH=/a"]},"size":1e3,"rootfs":{"diff_ids":["a"],"type":"layers"}}`)
+	base := read(`{"os":"linux","architecture":"arm64","os.features":["f"],"config":{"Env":["PATH=/b"]},"rootfs":{"diff_ids":["b"],"type":"layers"}}`)
+	got, err := app.configOn(base, 1, "L")
+	want := `{"os":"linux","architecture":"arm64","variant":"v8","author":"x","config":{"Labels":{"z":"1","` + lifecycleLabel + `":"L"},"Cmd":null,"Env":["PATH=/a"]},"size":1e3,"rootfs":{"diff_ids":["b"],"type":"layers"},"os.features":["f"],"created":"` + created + `","history":[{"created":"` + created + `"}]}`
+	if diff := cmp.Diff(want, string(got)); diff != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+}

@@ -1,0 +1,230 @@
+package rebase
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"cip/pkg/image"
+	"cip/pkg/inventory"
+	"cip/pkg/promote"
+	"cip/pkg/registry"
+)
+
+// blobsAtOnce is how many blobs of one image are brought at once; the client keeps the pace.
+const blobsAtOnce = 32
+
+// NameState says what is to become, or became, of a name that a result is saved under.
+type NameState int
+
+// The states of names.
+const (
+	NamePlanned NameState = iota + 1
+	NameUpToDate
+	NameSaved
+	NameFailed
+)
+
+var nameStates = []string{"", "planned", "up to date", "saved", "failed"}
+
+// String returns the state as reports have it.
+func (s NameState) String() string { return nameStates[s] }
+
+// Name is one name that a result is saved under. Without a tag it is saved by digest.
+type Name struct {
+	Reference
+	State NameState
+	Was   image.Digest // what the tag pointed to; empty: it did not exist
+	Err   error        // why it failed
+}
+
+// Survey looks at the names that a result is to be saved under: one HEAD each, but
+// none for the name that the app was read by.
+func Survey(ctx context.Context, c *registry.Client, res *Result, refs []Reference) []Name {
+	names := make([]Name, len(refs))
+	for i, ref := range refs {
+		n := Name{Reference: ref, State: NamePlanned}
+		state := inventory.Present
+		switch {
+		case ref.Tag == "":
+			n.Digest, n.Was = res.Digest, res.Digest
+			if !res.UpToDate || ref.Repository != res.App.Repository {
+				state, n.Err = c.Has(ctx, ref.Repository, string(res.Digest))
+			}
+		case res.isApp(ref):
+			n.Was = res.App.Digest
+		default:
+			n.Was, state, n.Err = c.Resolve(ctx, ref.Repository, ref.Tag)
+		}
+		switch {
+		case n.Err != nil:
+			n.State, n.Err = NameFailed, fmt.Errorf("reading %s: %w", ref, n.Err)
+		case state == inventory.Absent:
+			n.Was = ""
+		case n.Was == res.Digest:
+			n.State = NameUpToDate
+		}
+		names[i] = n
+	}
+	return names
+}
+
+// isApp reports whether a name is the one that the app was read by.
+func (res *Result) isApp(ref Reference) bool {
+	return res.byTag && ref.Repository == res.App.Repository && ref.Tag == res.App.Tag
+}
+
+// Push saves a result under the planned names and records what became of each:
+// layers, then configurations and manifests, tags last. notes are what people
+// should know.
+func Push(ctx context.Context, c *registry.Client, res *Result, names []Name) (notes []string) {
+	p := &pusher{client: c, res: res, transfer: promote.NewTransfer(c)}
+	brought := map[image.Repository]error{}
+	for i := range names {
+		n := &names[i]
+		if n.State != NamePlanned {
+			continue
+		}
+		err, tried := brought[n.Repository]
+		if !tried {
+			err = p.content(ctx, n.Repository)
+			brought[n.Repository] = err
+		}
+		if err == nil {
+			err = p.name(ctx, n)
+		}
+		if n.State = NameSaved; err != nil {
+			n.State, n.Err = NameFailed, fmt.Errorf("saving %s: %w", n.Reference, err)
+		}
+	}
+	warnings, err := p.transfer.Close()
+	if notes = append(p.notes, warnings...); err != nil {
+		notes = append(notes, err.Error())
+	}
+	return notes
+}
+
+// pusher brings one result into repositories.
+type pusher struct {
+	client   *registry.Client
+	res      *Result
+	transfer *promote.Transfer
+	notes    []string
+}
+
+// content brings everything below the top manifest into a repository.
+func (p *pusher) content(ctx context.Context, repo image.Repository) error {
+	app := p.res.App.Repository
+	if p.res.UpToDate {
+		if repo == app {
+			return nil
+		}
+		return p.transfer.Copy(ctx, repo, app, p.res.App.Digest)
+	}
+	p.expect(repo)
+	for i := range p.res.Images {
+		img := &p.res.Images[i]
+		switch {
+		case img.UpToDate && repo == app:
+			continue
+		case img.UpToDate:
+			if err := p.transfer.Copy(ctx, repo, app, img.Was); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := p.blobs(ctx, repo, img); err != nil {
+			return err
+		}
+		if !p.res.Index {
+			continue
+		}
+		if err := p.put(ctx, repo, img.Manifest.Digest, img.Manifest); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// expect prepares the token for writing to a repository and mounting from another.
+func (p *pusher) expect(repo image.Repository) {
+	from := map[image.Repository]image.Repository{repo: {}}
+	for i := range p.res.Images {
+		for _, b := range p.res.Images[i].Blobs {
+			if b.From.Host == repo.Host && b.From != repo {
+				from[repo] = b.From
+			}
+		}
+	}
+	p.client.ExpectWrites([]image.Repository{repo}, from)
+}
+
+// blobs brings the blobs of an image; those of the repository itself are there.
+func (p *pusher) blobs(ctx context.Context, repo image.Repository, img *Image) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(blobsAtOnce)
+	absent := make([]bool, len(img.Blobs))
+	for i, b := range img.Blobs {
+		if b.From == repo {
+			continue
+		}
+		g.Go(func() error {
+			if b.From.IsZero() {
+				return p.transfer.Upload(ctx, repo, b.Descriptor, b.Raw)
+			}
+			err := p.transfer.Blob(ctx, repo, b.From, b.Descriptor)
+			if absent[i] = b.Foreign() && errors.Is(err, registry.ErrNotFound); absent[i] {
+				return nil
+			}
+			return err
+		})
+	}
+	err := g.Wait()
+	for i, b := range img.Blobs {
+		if absent[i] {
+			p.notes = append(p.notes, fmt.Sprintf("foreign layer %s is left out: %s does not serve it", b.Digest, b.From))
+		}
+	}
+	return err
+}
+
+// name puts the top manifest under a name. The app's own tag must not have moved
+// since the app was read: somebody built a newer one.
+func (p *pusher) name(ctx context.Context, n *Name) error {
+	if n.Tag == "" {
+		return p.put(ctx, n.Repository, string(p.res.Digest), p.res.Manifest)
+	}
+	if p.res.isApp(n.Reference) {
+		at, state, err := p.client.Resolve(ctx, n.Repository, n.Tag)
+		switch {
+		case err != nil:
+			return fmt.Errorf("reading the tag before writing it: %w", err)
+		case state == inventory.Absent:
+			return errors.New("the tag has gone since it was read")
+		case at != n.Was:
+			return fmt.Errorf("the tag has moved since it was read: it points to %s", at)
+		}
+	}
+	return p.put(ctx, n.Repository, n.Tag, p.res.Manifest)
+}
+
+// put puts a manifest and makes sure of what the registry stored.
+func (p *pusher) put(ctx context.Context, repo image.Repository, ref string, m *registry.Manifest) error {
+	out, err := p.client.Put(ctx, repo, ref, m)
+	if err != nil {
+		return fmt.Errorf("putting manifest: %w", err)
+	}
+	if out.Digest == "" {
+		at, state, err := p.client.Resolve(ctx, repo, ref)
+		if err != nil || state == inventory.Absent {
+			return errors.Join(fmt.Errorf("%s cannot be read after writing it", ref), err)
+		}
+		out.Digest = string(at)
+	}
+	if out.Digest != m.Digest {
+		return fmt.Errorf("the registry stored it under another digest, %.100q", out.Digest)
+	}
+	return nil
+}

@@ -1,0 +1,342 @@
+package rebase
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cip/internal/registrytest"
+)
+
+// world is an app on an old run image, and a newer run image, on one registry.
+type world struct {
+	*registrytest.Server
+	old, new, app registrytest.Object
+	run, name     string // references of run image and app
+}
+
+func newWorld(t *testing.T, opts ...registrytest.BuildOption) world {
+	t.Helper()
+	w := world{Server: registrytest.New(t)}
+	w.run, w.name = w.Host+"/base/run:22", w.Host+"/shop/web:1.4"
+	w.old, w.new = baseImage(100, oldLayers, opts...), baseImage(101, newLayers, opts...)
+	w.app = appImage(102, w.old, oldLayers, w.run, opts...)
+	w.Push(t, "base/run", w.new, "22")
+	w.Push(t, "shop/web", w.app, "1.4")
+	return w
+}
+
+// On one registry base layers are mounted and only a configuration and a manifest are uploaded.
+func TestRebaseOnOneRegistry(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	res, names := rebaseTo(t, "", Options{}, w.name)
+	if names[0].State != NameSaved || names[0].Was != ref(t, "x@"+w.app.Digest).Digest {
+		t.Fatalf("%+v", names[0])
+	}
+	budget(t, w.Server, map[registrytest.Kind]int{
+		registrytest.ManifestGet: 2, registrytest.BlobGet: 2, // manifest and configuration of app and base
+		registrytest.Mount:      2, // the layer that both bases have is there
+		registrytest.UploadPost: 1, registrytest.UploadPut: 1,
+		registrytest.ManifestHead: 1, // the tag, before it is written
+		registrytest.ManifestPut:  1,
+	})
+	if missing := w.Complete(t, "shop/web", "1.4"); missing != nil {
+		t.Errorf("missing: %v", missing)
+	}
+	if got := w.Tags(t, "shop/web")["1.4"]; got != string(res.Digest) {
+		t.Errorf("tag: got %s, want %s", got, res.Digest)
+	}
+	v := look(t, res.Images[0])
+	if diff := cmp.Diff(slices.Concat(w.new.DiffIDs(), w.app.DiffIDs()[2:]), v.Config.RootFS.DiffIDs); diff != "" {
+		t.Errorf("diff IDs (-want +got):\n%s", diff)
+	}
+	var layers []string
+	for _, l := range v.Manifest.Layers {
+		layers = append(layers, l.Digest)
+	}
+	var want []string
+	for _, b := range slices.Concat(w.new.Blobs[1:], w.app.Blobs[3:]) {
+		want = append(want, b.Digest)
+	}
+	if diff := cmp.Diff(want, layers); diff != "" {
+		t.Errorf("layers (-want +got):\n%s", diff)
+	}
+	if got, want := res.Onto, (Onto{w.run, ref(t, "x@"+w.new.Digest).Digest, w.new.DiffIDs()[2]}); got != want {
+		t.Errorf("onto: got %+v, want %+v", got, want)
+	}
+	if got, want := res.From, (From{"registry.example/run@sha256:old", w.old.DiffIDs()[1]}); got != want {
+		t.Errorf("from: got %+v, want %+v", got, want)
+	}
+}
+
+// The label keeps what is not known, in its form and place; only the base is another.
+func TestMetadataIsEdited(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, registrytest.Label("keep", "me"), registrytest.Label("io.buildpacks.stack.id", "jammy"))
+	res, _ := rebaseTo(t, "", Options{}, w.name)
+	v := look(t, res.Images[0])
+	want := lifecycle(w.new.DiffIDs()[2], w.run)
+	want = strings.Replace(want, "registry.example/run@sha256:old", w.Host+"/base/run@"+w.new.Digest, 1)
+	if diff := cmp.Diff(want, v.Config.Config.Labels[lifecycleLabel]); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if v.Config.Config.Labels["keep"] != "me" || v.Config.Config.Labels["seed"] != "102" {
+		t.Errorf("labels: %v", v.Config.Config.Labels)
+	}
+	if diff := cmp.Diff([]string{"CNB_PLATFORM_API=0.12"}, v.Config.Config.Env); diff != "" {
+		t.Errorf("environment (-want +got):\n%s", diff)
+	}
+}
+
+// Labels that describe the base are the new base's; those that it lacks go.
+func TestBaseLabels(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	base := baseImage(101, newLayers, registrytest.Label("io.buildpacks.base.homepage", "new"), registrytest.Label("other", "base's"))
+	w.Push(t, "base/run", base, "22")
+	app := appImage(7, w.old, oldLayers, w.run,
+		registrytest.Label("io.buildpacks.stack.id", "old"), registrytest.Label("io.buildpacks.base.homepage", "old"), registrytest.Label("io.buildpacks.base.id", "old"))
+	w.Push(t, "shop/web", app, "1.4")
+	res, _ := rebaseTo(t, "", Options{}, w.name)
+	got := look(t, res.Images[0]).Config.Config.Labels
+	delete(got, lifecycleLabel)
+	if diff := cmp.Diff(map[string]string{"seed": "7", "io.buildpacks.base.homepage": "new"}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// Equal inputs give equal bytes, and what is up to date stays as it is: a second
+// rebase reads four documents and writes nothing.
+func TestRebaseAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dry, err := NewReader(newClient(t)).Rebase(t.Context(), ref(t, w.name), Options{})
+	if err != nil || len(w.Writes()) > 0 {
+		t.Fatalf("%v, wrote %v", err, w.Writes())
+	}
+	res, _ := rebaseTo(t, "", Options{}, w.name)
+	if dry.Digest != res.Digest || res.UpToDate {
+		t.Errorf("digests: dry run %s, real run %s", dry.Digest, res.Digest)
+	}
+	w.Reset()
+	again, names := rebaseTo(t, "", Options{}, w.name)
+	if !again.UpToDate || again.Digest != res.Digest || names[0].State != NameUpToDate {
+		t.Errorf("again: up to date %t, %s, %+v", again.UpToDate, again.Digest, names)
+	}
+	budget(t, w.Server, map[registrytest.Kind]int{registrytest.ManifestGet: 2, registrytest.BlobGet: 2})
+	// The same app once more on a base whose labels alone differ is not up to date, and its history does not grow.
+	base := baseImage(101, newLayers, registrytest.Label("io.buildpacks.base.id", "x"))
+	w.Push(t, "base/run", base, "22")
+	third, _ := rebaseTo(t, "", Options{}, w.name)
+	if v := look(t, third.Images[0]); third.UpToDate || len(v.Config.History) != 5 {
+		t.Errorf("up to date %t, history %v", third.UpToDate, v.Config.History)
+	}
+}
+
+// The previous image is read; only the names are written.
+func TestPreviousImage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	name, second := w.Host+"/shop/rebased:1", w.Host+"/shop/rebased:latest"
+	res, names := rebaseTo(t, w.name, Options{}, name, second)
+	for _, n := range names {
+		if n.State != NameSaved || n.Was != "" {
+			t.Errorf("%+v", n)
+		}
+	}
+	if missing := w.Complete(t, "shop/rebased", "latest"); missing != nil {
+		t.Errorf("missing: %v", missing)
+	}
+	if got := w.Tags(t, "shop/web")["1.4"]; got != w.app.Digest {
+		t.Errorf("the previous image moved to %s", got)
+	}
+	if got := w.Count(registrytest.Mount); got != 5 { // all layers
+		t.Errorf("%d mounts, want 5", got)
+	}
+	w.Reset()
+	if _, names = rebaseTo(t, w.name, Options{}, name, second); names[0].State != NameUpToDate || names[1].State != NameUpToDate {
+		t.Errorf("again: %+v", names)
+	}
+	if writes := w.Writes(); len(writes) > 0 {
+		t.Errorf("wrote: %v", writes)
+	}
+	// What is up to date is saved under another name as it is, by digest too.
+	res, names = rebaseTo(t, name, Options{}, w.Host+"/shop/third:1", w.Host+"/shop/fourth@"+string(res.Digest))
+	if !res.UpToDate || names[0].State != NameSaved || names[1].State != NameSaved {
+		t.Errorf("%+v", names)
+	}
+	if w.Tags(t, "shop/third")["1"] != string(res.Digest) || w.Complete(t, "shop/fourth", string(res.Digest)) != nil {
+		t.Errorf("third: %v", w.Tags(t, "shop/third"))
+	}
+}
+
+// Between registries layers are copied, each once.
+func TestRebaseFromAnotherRegistry(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	far := registrytest.New(t)
+	far.Push(t, "run", w.new, "22")
+	res, names := rebaseTo(t, "", Options{RunImage: far.Host + "/run:22", Accept: AcceptAny}, w.name)
+	if names[0].State != NameSaved {
+		t.Fatalf("%+v", names[0])
+	}
+	if missing := w.Complete(t, "shop/web", "1.4"); missing != nil {
+		t.Errorf("missing: %v", missing)
+	}
+	budget(t, far, map[registrytest.Kind]int{registrytest.ManifestGet: 1, registrytest.BlobGet: 1 + 2})
+	if got := res.Traffic(ref(t, w.name).Repository); got != (Traffic{There: 3, Copied: 2}) {
+		t.Errorf("traffic: %+v", got)
+	}
+	if got := w.Count(registrytest.UploadPut); got != 3 {
+		t.Errorf("%d uploads, want 3", got)
+	}
+}
+
+// A registry that mounts nothing gets the layers anyway, and no session is left open.
+func TestRefusedMounts(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{202, 403, 404, 500} {
+		w := newWorld(t)
+		w.Fault(registrytest.RefuseMounts(status), registrytest.Is(registrytest.Mount))
+		_, names := rebaseTo(t, "", Options{}, w.name)
+		if missing := w.Complete(t, "shop/web", "1.4"); missing != nil || names[0].State != NameSaved || w.OpenUploads() > 0 {
+			t.Errorf("status %d: %+v, missing %v, %d sessions open", status, names, missing, w.OpenUploads())
+		}
+	}
+}
+
+// A tag that was built anew meanwhile is not overwritten.
+func TestMovedTag(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	newer := registrytest.Image(55, 1)
+	w.Fault(w.MoveTag(t, "shop/web", "1.4", newer), registrytest.Is(registrytest.Mount), registrytest.First(1))
+	_, names := rebaseTo(t, "", Options{}, w.name)
+	if names[0].State != NameFailed {
+		t.Fatalf("%+v", names[0])
+	}
+	contains(t, names[0].Err.Error(), "the tag has moved since it was read", newer.Digest)
+	if got := w.Tags(t, "shop/web")["1.4"]; got != newer.Digest {
+		t.Errorf("the tag points to %s", got)
+	}
+}
+
+// One name that cannot be saved, or looked at, does not keep the others from it.
+func TestSomeNamesFail(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Fault(registrytest.Refuse(403, "DENIED", "no"), registrytest.Is(registrytest.ManifestPut), registrytest.Ref("closed"))
+	w.Fault(registrytest.Refuse(403, "DENIED", "no"), registrytest.Is(registrytest.ManifestHead), registrytest.Ref("dark"))
+	res, names := rebaseTo(t, "", Options{}, w.name, w.Host+"/shop/web:closed", w.Host+"/shop/web:dark", w.Host+"/shop/web:open")
+	var states []NameState
+	for _, n := range names {
+		states = append(states, n.State)
+	}
+	if diff := cmp.Diff([]NameState{NameSaved, NameFailed, NameFailed, NameSaved}, states); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	report, err := res.Report(names)
+	want := "[image]\n  tags = [\"" + w.name + "\", \"" + w.Host + "/shop/web:open\"]\n  digest = \"" + string(res.Digest) + "\"\n  manifest-size = "
+	if err != nil || !strings.HasPrefix(string(report), want) {
+		t.Errorf("%v: got %s, want %s…", err, report, want)
+	}
+}
+
+// Types stay in one family, whichever the base has.
+func TestFamilies(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		app, base      []registrytest.BuildOption
+		manifest, conf string
+		layer          string
+	}{
+		"docker app, oci base": {
+			[]registrytest.BuildOption{registrytest.Docker()}, nil,
+			dockerManifest, dockerConfig, counterparts[0][1],
+		},
+		"oci app, docker base": {
+			nil, []registrytest.BuildOption{registrytest.Docker()},
+			ociManifest, ociConfig, counterparts[0][0],
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.Push(t, "base/run", baseImage(101, newLayers, tc.base...), "22")
+			w.Push(t, "shop/web", appImage(102, w.old, oldLayers, w.run, append(tc.app,
+				registrytest.Annotate("org.opencontainers.image.base.name", "old"), registrytest.Annotate("kept", "yes"))...), "1.4")
+			res, names := rebaseTo(t, "", Options{}, w.name)
+			if names[0].State != NameSaved {
+				t.Fatalf("%+v", names[0])
+			}
+			v := look(t, res.Images[0])
+			if v.Manifest.MediaType != tc.manifest || v.Manifest.Config.MediaType != tc.conf {
+				t.Errorf("types: %s, %s", v.Manifest.MediaType, v.Manifest.Config.MediaType)
+			}
+			for _, l := range v.Manifest.Layers {
+				if l.MediaType != tc.layer {
+					t.Errorf("layer: %s", l.MediaType)
+				}
+			}
+			if diff := cmp.Diff(map[string]string{"org.opencontainers.image.base.name": w.run, "kept": "yes"}, v.Manifest.Annotations); diff != "" {
+				t.Errorf("annotations (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Each image of an index is rebased; what describes the old ones is dropped.
+func TestIndex(t *testing.T) {
+	t.Parallel()
+	s := registrytest.New(t)
+	run, name := s.Host+"/base/run:22", s.Host+"/shop/web:1.4"
+	var apps, bases []registrytest.Object
+	for i, p := range []string{"linux/amd64", "linux/arm64/v8"} {
+		platform := registrytest.Platform(p)
+		old := baseImage(10+i, []int{10 * i, 10*i + 1}, platform)
+		bases = append(bases, baseImage(20+i, []int{10 * i, 10*i + 2}, platform))
+		apps = append(apps, appImage(30+i, old, []int{10 * i, 10*i + 1}, run, platform))
+	}
+	app := registrytest.Index(append(slices.Clone(apps), registrytest.Attestation(40, apps[0])), registrytest.Annotate("kept", "yes"))
+	s.Push(t, "base/run", registrytest.Index(append(slices.Clone(bases), registrytest.Attestation(41, bases[0]))), "22")
+	s.Push(t, "shop/web", app, "1.4")
+	res, names := rebaseTo(t, "", Options{}, name)
+	if names[0].State != NameSaved || len(res.Images) != 2 {
+		t.Fatalf("%+v", names[0])
+	}
+	if missing := s.Complete(t, "shop/web", "1.4"); missing != nil {
+		t.Errorf("missing: %v", missing)
+	}
+	contains(t, strings.Join(res.Notes, "\n"), "attestation "+app.Children[2].Digest+" is dropped")
+	_, children, err := parseIndex(res.Manifest)
+	if err != nil || len(children) != 2 {
+		t.Fatalf("%v: %d children", err, len(children))
+	}
+	for i, c := range children {
+		v := look(t, res.Images[i])
+		if want := slices.Concat(bases[i].DiffIDs(), apps[i].DiffIDs()[2:]); !slices.Equal(v.Config.RootFS.DiffIDs, want) {
+			t.Errorf("%s: %v, want %v", c.platform, v.Config.RootFS.DiffIDs, want)
+		}
+		if c.Digest != res.Images[i].Manifest.Digest || c.platform.String() != apps[i].Platform || v.Config.Variant != c.platform.Variant {
+			t.Errorf("child %d: %s for %s", i, c.Digest, c.platform)
+		}
+	}
+	contains(t, string(res.Manifest.Raw), `"annotations":{"kept":"yes"}`)
+	budget(t, s, map[registrytest.Kind]int{
+		registrytest.ManifestGet: 6, registrytest.BlobGet: 4, registrytest.Mount: 2, registrytest.UploadPost: 2, registrytest.UploadPut: 2,
+		registrytest.ManifestHead: 1, registrytest.ManifestPut: 3,
+	})
+	s.Reset()
+	if again, names := rebaseTo(t, "", Options{}, name); !again.UpToDate || names[0].State != NameUpToDate || len(s.Writes()) > 0 {
+		t.Errorf("again: %+v, wrote %v", names, s.Writes())
+	}
+	// One image is moved on: the other stays, also in a copy elsewhere.
+	s.Push(t, "base/run", registrytest.Index([]registrytest.Object{bases[0], baseImage(22, []int{10, 13}, registrytest.Platform("linux/arm64/v8"))}), "22")
+	res, names = rebaseTo(t, name, Options{}, s.Host+"/shop/copy:1", name)
+	if !res.Images[0].UpToDate || res.Images[1].UpToDate || s.Complete(t, "shop/copy", "1") != nil || names[1].State != NameSaved {
+		t.Errorf("images up to date: %t, %t; missing: %v; %+v", res.Images[0].UpToDate, res.Images[1].UpToDate, s.Complete(t, "shop/copy", "1"), names)
+	}
+}

@@ -1,0 +1,164 @@
+package rebase
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"cip/internal/registrytest"
+	"cip/pkg/registry"
+)
+
+// The layers that bases are made of: an older base, and a newer one that shares the first layer.
+var oldLayers, newLayers = []int{1, 2}, []int{1, 3, 4}
+
+// baseImage is a run image of these layers.
+func baseImage(seed int, layers []int, opts ...registrytest.BuildOption) registrytest.Object {
+	return registrytest.Image(seed, 0, slices.Concat([]registrytest.BuildOption{registrytest.Base(layers...)}, opts)...)
+}
+
+// appImage is an app of two layers of its own on a base. Its metadata names the run image so.
+func appImage(seed int, on registrytest.Object, layers []int, runImage string, opts ...registrytest.BuildOption) registrytest.Object {
+	ids := on.DiffIDs()
+	label := lifecycle(ids[len(ids)-1], runImage)
+	return registrytest.Image(seed, 2, slices.Concat([]registrytest.BuildOption{
+		registrytest.Base(layers...), registrytest.Label(lifecycleLabel, label), registrytest.Env("CNB_PLATFORM_API=0.12"),
+	}, opts)...)
+}
+
+// lifecycle is a label with numbers and members that a decoder into structs would lose.
+func lifecycle(topLayer, runImage string, mirrors ...string) string {
+	if mirrors == nil {
+		mirrors = []string{}
+	}
+	list, _ := json.Marshal(mirrors)
+	return `{"app":[{"sha":"sha256:a"}],"weight":1.10e2,"<unknown>":{"b":[1.0,null]},"buildpacks":[{"key":"x","layers":{"l":{"sha":"sha256:b"}}}],` +
+		`"runImage":{"topLayer":"` + topLayer + `","reference":"registry.example/run@sha256:old","image":"` + runImage + `","mirrors":` + string(list) + `,"more":9007199254740993}}`
+}
+
+// newClient returns a client without credentials.
+func newClient(t *testing.T) *registry.Client {
+	t.Helper()
+	c, err := registry.New(registry.Options{NoAmbient: true, Backoff: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// ref parses a reference.
+func ref(t *testing.T, s string) Reference {
+	t.Helper()
+	r, err := ParseReference(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// rebaseTo computes and saves an app under names; the app is the first if app is empty.
+func rebaseTo(t *testing.T, app string, o Options, names ...string) (*Result, []Name) {
+	t.Helper()
+	if app == "" {
+		app = names[0]
+	}
+	c := newClient(t)
+	res, err := NewReader(c).Rebase(t.Context(), ref(t, app), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var refs []Reference
+	for _, n := range names {
+		refs = append(refs, ref(t, n))
+	}
+	saved := Survey(t.Context(), c, res, refs)
+	res.Notes = append(res.Notes, Push(t.Context(), c, res, saved)...)
+	return res, saved
+}
+
+// refused computes an app and returns why that is refused.
+func refused(t *testing.T, s *registrytest.Server, app string, o Options) string {
+	t.Helper()
+	_, err := NewReader(newClient(t)).Rebase(t.Context(), ref(t, app), o)
+	if err == nil {
+		t.Fatal("not refused")
+	}
+	if w := s.Writes(); len(w) > 0 {
+		t.Errorf("wrote: %v", w)
+	}
+	return err.Error()
+}
+
+// budget fails unless a server was asked exactly so often, a ping set aside.
+func budget(t *testing.T, s *registrytest.Server, want map[registrytest.Kind]int) {
+	t.Helper()
+	total := s.Count(registrytest.Ping)
+	for kind, n := range want {
+		total += n
+		if got := s.Count(kind); got != n {
+			t.Errorf("%s requests: got %d, want %d", kind, got, n)
+		}
+	}
+	if got := len(s.Requests()); got != total {
+		t.Errorf("requests in all: got %d, want %d\n%s", got, total, s.Summary())
+	}
+}
+
+// view is what a test looks at in an image.
+type view struct {
+	Manifest struct {
+		MediaType string `json:"mediaType"`
+		Config    struct {
+			MediaType, Digest, Data string
+		} `json:"config"`
+		Layers []struct {
+			MediaType, Digest string
+		} `json:"layers"`
+		Annotations map[string]string `json:"annotations"`
+	}
+	Config struct {
+		OS, Architecture, Variant, Created string
+		Config                             struct {
+			Labels map[string]string
+			Env    []string
+		} `json:"config"`
+		RootFS struct {
+			DiffIDs []string `json:"diff_ids"`
+		} `json:"rootfs"`
+		History []struct {
+			Created   string `json:"created"`
+			CreatedBy string `json:"created_by"`
+			Empty     bool   `json:"empty_layer"`
+		} `json:"history"`
+	}
+}
+
+// look decodes an image of a result.
+func look(t *testing.T, img Image) view {
+	t.Helper()
+	var v view
+	if err := json.Unmarshal(img.Manifest.Raw, &v.Manifest); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range img.Blobs {
+		if b.From.IsZero() {
+			if err := json.Unmarshal(b.Raw, &v.Config); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return v
+}
+
+// contains fails unless text holds every part.
+func contains(t *testing.T, text string, parts ...string) {
+	t.Helper()
+	for _, p := range parts {
+		if !strings.Contains(text, p) {
+			t.Errorf("%q does not say %q", text, p)
+		}
+	}
+}

@@ -1,0 +1,246 @@
+package rebase
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cip/internal/registrytest"
+	"cip/pkg/registry"
+)
+
+// The choice among the names of a run image: those on the app's registry first.
+func TestChoice(t *testing.T) {
+	t.Parallel()
+	mirrors := Names{"first.com/org/repo", []string{"as@ohd@as@op", "myorg/myrepo", "zonal.gcr.io/org/repo", "gcr.io/org/repo"}}
+	for name, tc := range map[string]struct {
+		app    string
+		names  Names
+		local  []string
+		order  Order
+		closed []string // what cannot be read
+		want   string
+		err    []string
+	}{
+		"on Docker Hub":           {app: "index.docker.io/x/app", names: mirrors, want: "myorg/myrepo"},
+		"on Docker Hub, in short": {app: "app", names: mirrors, want: "myorg/myrepo"},
+		"on gcr.io":               {app: "gcr.io/x/app", names: mirrors, want: "gcr.io/org/repo"},
+		"on a zone":               {app: "zonal.gcr.io/x/app", names: mirrors, want: "zonal.gcr.io/org/repo"},
+		"on none of them":         {app: "missingzone.gcr.io/x/app", names: mirrors, want: "first.com/org/repo"},
+		"the near one is closed":  {app: "gcr.io/x/app", names: mirrors, closed: []string{"gcr.io/org/repo"}, want: "first.com/org/repo"},
+		"the first one, too":      {app: "gcr.io/x/app", names: mirrors, closed: []string{"gcr.io/org/repo", "first.com/org/repo"}, want: "myorg/myrepo"},
+		"all are closed": {
+			app: "gcr.io/x/app", names: mirrors, closed: []string{"gcr.io/org/repo", "first.com/org/repo", "myorg/myrepo", "zonal.gcr.io/org/repo"},
+			err: []string{"failed to find accessible run image", "run image first.com/org/repo: closed", "mirror as@ohd@as@op: bad image name", "mirror myorg/myrepo: closed", "zonal.gcr.io/org/repo: closed", "gcr.io/org/repo: closed"},
+		},
+		"nothing is named":                  {app: "gcr.io/x/app", err: []string{"run image must be specified"}},
+		"a near local mirror":               {app: "gcr.io/x/app", names: mirrors, local: []string{"gcr.io/local/repo"}, want: "gcr.io/local/repo"},
+		"a local mirror elsewhere":          {app: "b.example/app", names: mirrors, local: []string{"c.example/run"}, want: "c.example/run"},
+		"a local mirror in spec order":      {app: "b.example/app", names: mirrors, local: []string{"c.example/run"}, order: SpecOrder, want: "first.com/org/repo"},
+		"a near local mirror in spec order": {app: "b.example/app", names: mirrors, local: []string{"b.example/run"}, order: SpecOrder, want: "b.example/run"},
+		"one name twice":                    {app: "b.example/app", names: Names{"x/y", []string{"docker.io/x/y:latest"}}, want: "x/y"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			asked := map[Reference]bool{}
+			all := Candidates(ref(t, tc.app).Host, tc.names, tc.local, tc.order)
+			got, err := pick(t.Context(), all, func(r Reference) error {
+				if asked[r] {
+					t.Errorf("%s was asked twice", r)
+				}
+				asked[r] = true
+				for _, c := range tc.closed {
+					if r == ref(t, c) {
+						return errors.New("closed")
+					}
+				}
+				return nil
+			})
+			if err != nil || tc.err != nil {
+				contains(t, fmt.Sprint(err), tc.err...)
+				return
+			}
+			if got != ref(t, tc.want) {
+				t.Errorf("got %s, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
+// What does not exist is not readable; what is found is asked for once.
+func TestPick(t *testing.T) {
+	t.Parallel()
+	s := registrytest.New(t)
+	img := registrytest.Image(1, 1)
+	s.Push(t, "there", img, "1")
+	s.Push(t, "closed", img, "1")
+	s.Fault(registrytest.Refuse(401, "UNAUTHORIZED", "no"), registrytest.Repo("closed"))
+	all := Candidates(s.Host, Names{s.Host + "/missing:1", []string{s.Host + "/closed:1", s.Host + "/there@" + img.Digest, s.Host + "/there:1"}}, nil, PackOrder)
+	got, err := Pick(t.Context(), newClient(t), all)
+	if err != nil || got.String() != s.Host+"/there@"+img.Digest {
+		t.Errorf("got %s, %v", got, err)
+	}
+	contains(t, all[0].Rejected, registry.ErrNotFound.Error())
+	contains(t, all[1].Rejected, "401")
+	if all[3].Chosen || all[3].Rejected != "" {
+		t.Errorf("%+v", all[3])
+	}
+	budget(t, s, map[registrytest.Kind]int{registrytest.ManifestHead: 3})
+}
+
+func TestReferences(t *testing.T) {
+	t.Parallel()
+	digest := "sha256:" + strings.Repeat("a", 64)
+	for in, want := range map[string]string{
+		"ubuntu":                          "docker.io/library/ubuntu:latest",
+		"paketo/run:22":                   "docker.io/paketo/run:22",
+		"index.docker.io/paketo/run":      "docker.io/paketo/run:latest",
+		"localhost/run":                   "localhost/run:latest",
+		"localhost:5000/run:1":            "localhost:5000/run:1",
+		"gcr.io/a/b@" + digest:            "gcr.io/a/b@" + digest,
+		"gcr.io/a/b:1@" + digest:          "gcr.io/a/b:1@" + digest,
+		"":                                "",
+		"as@ohd@as@op":                    "",
+		"gcr.io/a/b:":                     "",
+		"gcr.io/UPPER":                    "",
+		"https://gcr.io/a":                "",
+		"gcr.io/a@sha256:short":           "",
+		"gcr.io/a@sha512:" + digest[7:]:   "",
+		"gcr.io/":                         "",
+		"host:port/a":                     "",
+		"a/b:" + strings.Repeat("x", 129): "",
+	} {
+		got, err := ParseReference(in)
+		if want == "" {
+			if err == nil {
+				t.Errorf("%q: got %s, want an error", in, got)
+			}
+			continue
+		}
+		if err != nil || got.String() != want {
+			t.Errorf("%q: got %s, %v, want %s", in, got, err, want)
+		}
+	}
+}
+
+// Files are told apart by what is in them.
+func TestFiles(t *testing.T) {
+	t.Parallel()
+	one := []Names{{"x/run", []string{"gcr.io/x/run"}}}
+	for name, tc := range map[string]struct {
+		text string
+		want File
+		err  string
+	}{
+		"stack.toml":                         {"[build-image]\nimage = 'b'\n[run-image]\nimage = 'x/run'\nmirrors = ['gcr.io/x/run']", File{Images: one}, ""},
+		"run.toml":                           {"[[images]]\nimage = 'x/run'\nmirrors = ['gcr.io/x/run']\n[[images]]\nimage = 'y'", File{Images: append(one, Names{Image: "y"})}, ""},
+		"mirrors.toml":                       {"image = 'x/run'\nmirrors = ['gcr.io/x/run']", File{Images: one}, ""},
+		"builder.toml, stack":                {"[[order]]\n[stack]\nid = 'i'\nbuild-image = 'b'\nrun-image = 'x/run'\nrun-image-mirrors = ['gcr.io/x/run']", File{Images: one}, ""},
+		"builder.toml, run":                  {"[build]\nimage = 'b'\n[[run.images]]\nimage = 'x/run'\nmirrors = ['gcr.io/x/run']", File{Images: one}, ""},
+		"builder.toml, both":                 {"[stack]\nrun-image = 'docker.io/x/run:latest'\nrun-image-mirrors = ['gcr.io/x/run:latest']\n[[run.images]]\nimage = 'x/run'\nmirrors = ['gcr.io/x/run']", File{Images: one}, ""},
+		"builder.toml, both, do not agree":   {"[stack]\nrun-image = 'x/run'\n[[run.images]]\nimage = 'x/run'\nmirrors = ['gcr.io/x/run']", File{}, "f.toml: it names two run images that do not agree"},
+		"config.toml":                        {"default-builder = 'b'\n[[run-images]]\nimage = 'x/run'\nmirrors = ['l']", File{Local: []Names{{"x/run", []string{"l"}}}}, ""},
+		"mirrors of nothing":                 {"mirrors = ['a']", File{}, "mirrors without an image"},
+		"a nameless image":                   {"[[images]]\n", File{}, "a run image without a name"},
+		"nothing of the kind":                {"[project]\nid = 'x'", File{}, "it names no run image"},
+		"empty":                              {"", File{}, "it names no run image"},
+		"no TOML":                            {"image = 'x'\nmirrors = [", File{}, "f.toml:2:"},
+		"a number":                           {"\nimage = 1", File{}, "f.toml:2:1: "},
+		"deep":                               {"x = " + strings.Repeat("[", 1000), File{}, "nested more than"},
+		"large":                              {strings.Repeat("#", maxFile+1), File{}, "more than 1048576 bytes"},
+		"mirrors beyond all measure":         {"image = 'x'\nmirrors = [" + strings.Repeat("'a',", maxMirrors+1) + "]", File{}, "1001 mirrors"},
+		"with byte order mark, CRLF endings": {"\ufeffimage = 'x/run'\r\nmirrors = ['gcr.io/x/run']\r\n", File{Images: one}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := ParseFile("f.toml", []byte(tc.text))
+			if tc.err != "" || err != nil {
+				contains(t, fmt.Sprint(err), tc.err, "f.toml:")
+				return
+			}
+			tc.want.Name = "f.toml"
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Files agree on the image, and their mirrors add up.
+func TestChooseAmongFiles(t *testing.T) {
+	t.Parallel()
+	stack := File{Name: "stack.toml", Images: []Names{{"x/run", []string{"a/run"}}}}
+	run := File{Name: "run.toml", Images: []Names{{"docker.io/x/run", []string{"b/run", "docker.io/a/run"}}, {"y/run", nil}}}
+	other := File{Name: "other.toml", Images: []Names{{"z/run", nil}}}
+	config := File{Name: "config.toml", Local: []Names{{"index.docker.io/x/run:latest", []string{"l2/run", "l1/run"}}, {"q", []string{"n"}}}}
+	names, err := Choose([]File{config, stack, run}, Names{})
+	if diff := cmp.Diff(Names{"x/run", []string{"a/run", "b/run"}}, names); diff != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	if diff := cmp.Diff([]string{"l1/run", "l2/run"}, Local([]File{config, stack}, names)); diff != "" {
+		t.Errorf("local mirrors (-want +got):\n%s", diff)
+	}
+	if names, err = Choose([]File{run}, Names{Image: "y/run"}); err != nil || names.Image != "y/run" {
+		t.Errorf("the app's own: got %v, %v", names, err)
+	}
+	if _, err = Choose([]File{stack, other}, Names{}); err == nil {
+		t.Error("files that do not agree: no error")
+	} else {
+		contains(t, err.Error(), `stack.toml names the run image "x/run", other.toml names "z/run"`)
+	}
+}
+
+// The labels of builders name run images, too.
+func TestBuilderLabel(t *testing.T) {
+	t.Parallel()
+	s := registrytest.New(t)
+	reader := NewReader(newClient(t))
+	for label, want := range map[string]string{
+		`{"stack":{"runImage":{"image":"a","mirrors":["b"]}},"buildpacks":[{}]}`:            "a",
+		`{"stack":{"runImage":{"image":"a"}},"images":[{"image":"c","mirrors":["d","e"]}]}`: "c",
+	} {
+		s.Push(t, "builder", registrytest.Image(1, 1, registrytest.Label(builderLabel, label)), want)
+		if got, err := reader.Names(t.Context(), ref(t, s.Host+"/builder:"+want)); err != nil || got.Image != want {
+			t.Errorf("got %v, %v, want %s", got, err, want)
+		}
+	}
+	s.Push(t, "none", registrytest.MultiArch(1, 2, 1), "1")
+	if _, err := reader.Names(t.Context(), ref(t, s.Host+"/none:1")); err == nil {
+		t.Error("no error")
+	} else {
+		contains(t, err.Error(), "could not find label "+lifecycleLabel)
+	}
+}
+
+// A mirror that cannot be read is passed over in a rebase; what is chosen is read once, and kept.
+func TestRebaseOnAMirror(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	far := registrytest.New(t)
+	far.Push(t, "run", w.new, "22")
+	w.Push(t, "shop/web", appImage(1, w.old, oldLayers, w.Host+"/base/gone:22",
+		registrytest.Label(lifecycleLabel, lifecycle(w.old.DiffIDs()[1], w.Host+"/base/gone:22", far.Host+"/run:22"))), "1.4")
+	dir := t.TempDir() + "/config.toml"
+	text := fmt.Sprintf("[[run-images]]\nimage = %q\nmirrors = [%q]\n", w.Host+"/base/gone:22", w.run)
+	if err := os.WriteFile(dir, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	res, _ := rebaseTo(t, "", Options{}, w.name)
+	if res.Onto.Image != far.Host+"/run:22" {
+		t.Errorf("onto %s", res.Onto.Image)
+	}
+	contains(t, strings.Join(res.Notes, "\n"), "passing over run image "+w.Host+"/base/gone:22: ", "404")
+	f, err := ParseFile(dir, []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Push(t, "shop/web", appImage(1, w.old, oldLayers, w.Host+"/base/gone:22"), "1.5")
+	res, _ = rebaseTo(t, "", Options{Files: []File{f}}, w.Host+"/shop/web:1.5")
+	if res.Onto.Image != w.run || len(res.Notes) != 0 {
+		t.Errorf("onto %s, %q", res.Onto.Image, res.Notes)
+	}
+}
