@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -52,12 +51,9 @@ func runExplain(ctx context.Context, o *explainOptions, s streams) error {
 	if err != nil {
 		return err
 	}
-	all, err := r.resolve(ctx)
+	all, err := r.all(ctx)
 	if err != nil {
 		return err
-	}
-	if ctx.Err() != nil {
-		return &exitError{code: exitInterrupted, err: errors.New("interrupted")}
 	}
 	var found []explanation
 	failed := !r.set.OK()

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -18,8 +19,7 @@ import (
 // rebaseOptions are the flags of cip rebase.
 type rebaseOptions struct {
 	runImageSource
-	registryOptions
-	logOptions
+	producerOptions
 	confirmOptions
 	runImage, previous string
 	accept             string
@@ -30,7 +30,7 @@ type rebaseOptions struct {
 func newRebaseCmd(s streams) *cobra.Command {
 	o := &rebaseOptions{}
 	cmd := &cobra.Command{
-		Use:   "rebase IMAGE…",
+		Use:   "rebase IMAGE… | rebase --thin-manifest-dir=DIR",
 		Short: "Put an app that buildpacks made on a newer run image",
 		Long: `rebase puts an app on another run image, in the registry: the layers of its base are
 replaced, its own stay. On one registry layers are mounted, and only a configuration
@@ -39,15 +39,29 @@ under. Dry run is the default: the new digest is computed and printed, nothing i
 written. With --check each IMAGE is an app of its own, and the exit code is 2 if one
 is out of date.
 
+With manifests in place of an IMAGE, the sources that have a rebase are resolved, and
+what they become is saved where it is promoted from: cip resolve --write pins it then.
+
 The run image is the best readable one of those that files, or else the app's
 metadata, name (cip run-image); --run-image names another. The digest is a function
 of app, run image and flags: the same come out of dry run, real run and repetition.`,
 		Example: `  cip rebase registry.example.com/shop/web:1.4
   cip rebase registry.example.com/shop/web:1.4 registry.example.com/shop/web:latest --confirm --report=report.toml
   cip rebase registry.example.com/shop/web:1.4 --run-image=registry.example.com/base/run:22.04.5 --accept=same-repository
+  cip rebase --thin-manifest-dir=manifests --only=shop --confirm
   cip rebase --check registry.example.com/shop/web:1.4 registry.example.com/shop/api:2.0`,
-		Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return runRebase(cmd.Context(), o, s, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			named := cmd.Flags().Changed("manifest") || cmd.Flags().Changed("thin-manifest-dir")
+			switch {
+			case len(args) > 0 && named:
+				return errors.New("an IMAGE and manifests exclude each other")
+			case len(args) > 0:
+				return runRebase(cmd.Context(), o, s, args)
+			case o.path() == "":
+				return errors.New("an IMAGE, --manifest or --thin-manifest-dir is required")
+			}
+			return runRebaseProducers(cmd.Context(), o, s)
+		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.runImage, "run-image", "", "the new run `image`, instead of choosing one")
@@ -59,10 +73,14 @@ of app, run image and flags: the same come out of dry run, real run and repetiti
 	f.StringVarP(&o.output, "output", "o", "", "form of what is printed: text or json (default text)")
 	o.confirmOptions.addFlags(f)
 	o.runImageSource.addFlags(f)
-	o.registryOptions.addFlags(f)
-	o.logOptions.addFlags(f)
+	o.producerOptions.addFlags(f)
+	f.StringSliceVar(&o.only, "only", nil, "with manifests: rebase only the sources of these `names`")
 	for _, writes := range []string{"confirm", "previous-image", "report"} {
 		cmd.MarkFlagsMutuallyExclusive("check", writes)
+	}
+	for _, named := range []string{"run-image", "previous-image", "accept", "force", "report"} {
+		cmd.MarkFlagsMutuallyExclusive("thin-manifest-dir", named)
+		cmd.MarkFlagsMutuallyExclusive("manifest", named)
 	}
 	return cmd
 }
@@ -146,15 +164,7 @@ func (r *rebasing) one(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	names := rebase.Survey(ctx, r.client, res, r.saved())
-	if !r.dry {
-		res.Notes = append(res.Notes, rebase.Push(ctx, r.client, res, names)...)
-	}
-	r.tell(res)
-	told := describe(res, app)
-	told.Names, told.State = nameStates(names)
-	t := res.Traffic(r.apps[0].Repository)
-	told.Layers = output.AppLayers{There: t.There, Mounted: t.Mounted, Copied: t.Copied}
+	told, names := r.save(ctx, res, app, r.saved())
 	if err := r.write(output.Rebase{DryRun: r.dry, Apps: []output.App{told}}); err != nil {
 		return err
 	}
@@ -174,6 +184,20 @@ func (r *rebasing) one(ctx context.Context) error {
 		return &exitError{code: exitFailed}
 	}
 	return nil
+}
+
+// save saves a result under names, unless it is a dry run, and describes it.
+func (r *rebasing) save(ctx context.Context, res *rebase.Result, app rebase.Reference, refs []rebase.Reference) (output.App, []rebase.Name) {
+	names := rebase.Survey(ctx, r.client, res, refs)
+	if !r.dry && !r.check {
+		res.Notes = append(res.Notes, rebase.Push(ctx, r.client, res, names)...)
+	}
+	r.tell(res)
+	told := describe(res, app)
+	told.Names, told.State = nameStates(names)
+	t := res.Traffic(refs[0].Repository)
+	told.Layers = output.AppLayers{There: t.There, Mounted: t.Mounted, Copied: t.Copied}
+	return told, names
 }
 
 // saved returns the names to save under. An app that is named by digest and tag is saved under its tag.

@@ -22,6 +22,7 @@ import (
 	"cip/pkg/manifest"
 	"cip/pkg/output"
 	"cip/pkg/plan"
+	"cip/pkg/registry"
 	"cip/pkg/resolve"
 )
 
@@ -143,14 +144,9 @@ type change struct {
 	before, after []byte
 }
 
-// resolve asks for what the producers want.
-func (r *resolution) resolve(ctx context.Context) ([]*resolved, error) {
-	client, err := r.client(plan.SitesOf(r.set), r.log)
-	if err != nil {
-		return nil, err
-	}
-	defer client.Close()
-	registry, git := newSourceReader(client), newHistories()
+// resolve asks for what the producers want, those that wanted says.
+func (r *resolution) resolve(ctx context.Context, client *registry.Client, wanted func(*manifest.Producer) bool, rebase rebaseFunc) []*resolved {
+	source, git := newSourceReader(client), newHistories()
 	var all []*resolved
 	g := &errgroup.Group{}
 	g.SetLimit(resolvedAtOnce)
@@ -163,11 +159,11 @@ func (r *resolution) resolve(ctx context.Context) ([]*resolved, error) {
 		done := &resolved{file: file, results: make([]resolve.Result, len(file.Entries))}
 		all = append(all, done)
 		readers := resolve.Readers{
-			Registry: registry, ReadFile: r.reader(file), History: git.in(r.at(path.Dir(file.Name))),
+			Registry: source, ReadFile: r.reader(file), History: git.in(r.at(path.Dir(file.Name))), Rebase: rebase,
 		}
 		for i, p := range file.Entries {
 			done.results[i].Producer = p
-			if len(r.only) > 0 && !slices.ContainsFunc(r.only, func(name string) bool { return named(name)(p) }) {
+			if !wanted(p) {
 				continue
 			}
 			g.Go(func() error {
@@ -180,6 +176,25 @@ func (r *resolution) resolve(ctx context.Context) ([]*resolved, error) {
 	}
 	_ = g.Wait()
 	r.progress.Finish()
+	return all
+}
+
+// asked reports whether a producer is among those that the user named, or all are.
+func (r *resolution) asked(p *manifest.Producer) bool {
+	return len(r.only) == 0 || slices.ContainsFunc(r.only, func(name string) bool { return named(name)(p) })
+}
+
+// all resolves what the user named: rebased images only if staging holds them.
+func (r *resolution) all(ctx context.Context) ([]*resolved, error) {
+	client, err := r.client(plan.SitesOf(r.set), r.log)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	all := r.resolve(ctx, client, r.asked, newProducerRebaser(client).pin)
+	if ctx.Err() != nil {
+		return nil, &exitError{code: exitInterrupted, err: errors.New("interrupted")}
+	}
 	return all, nil
 }
 
@@ -242,12 +257,9 @@ func runResolve(ctx context.Context, o *resolveOptions, s streams) error {
 	if o.check {
 		return r.check()
 	}
-	all, err := r.resolve(ctx)
+	all, err := r.all(ctx)
 	if err != nil {
 		return err
-	}
-	if ctx.Err() != nil {
-		return &exitError{code: exitInterrupted, err: errors.New("interrupted")}
 	}
 	for _, done := range all {
 		if err := r.amend(done); err != nil {

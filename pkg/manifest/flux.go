@@ -123,7 +123,7 @@ func (f *flux) producer(policy resource) *Producer {
 		f.fault(Broken, at, "%v", err)
 		return nil
 	}
-	p.Name = p.Repository.String()
+	p.Output, p.Name = p.Repository, p.Repository.String()
 	if f.registry != nil {
 		if p.Name, ok = f.registry.Relative(p.Repository); !ok {
 			f.fault(Broken, at, "%s is not below the source registry %s", p.Repository, f.registry)

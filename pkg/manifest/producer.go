@@ -33,6 +33,7 @@ type Producer struct {
 	AlwaysRefresh bool              `json:"alwaysRefresh,omitempty"`
 	Rebase        *Rebase           `json:"rebase,omitempty"`
 	Repository    image.Repository  `json:"-"` // that candidates are in
+	Output        image.Repository  `json:"-"` // that results are promoted from: Repository, or where rebased images are
 	Pos           Pos               `json:"-"`
 }
 

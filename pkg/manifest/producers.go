@@ -147,7 +147,7 @@ func (p *Producers) native(m *Manifest) {
 		for _, t := range im.Retags {
 			p.Entries = append(p.Entries, &Producer{
 				Name: im.Name, Select: Select{Tag: t.SourceTag}, Ref: t.SourceRef, Tags: []string{t.Tag},
-				Repository: im.Repository, Pos: t.Pos,
+				Repository: im.Repository, Output: im.Repository, Pos: t.Pos,
 			})
 		}
 	}

@@ -133,15 +133,16 @@ spec:
 
 func TestFlux(t *testing.T) {
 	t.Parallel()
+	app := repository(t, "r.io/staging/app")
 	rev := &manifest.GitRevision{Repository: "https://git.example.com/app", Branch: "main"}
 	want := []*manifest.Producer{
 		{
 			Name: "app", Select: manifest.Select{Numerical: &manifest.Order{Order: "asc"}}, Exclude: []string{"^x"}, AlwaysRefresh: true,
-			Filter: &manifest.Filter{Pattern: `^main-(?P<n>\d+)$`, Extract: "$n"}, Repository: repository(t, "r.io/staging/app"),
+			Filter: &manifest.Filter{Pattern: `^main-(?P<n>\d+)$`, Extract: "$n"}, Repository: app, Output: app,
 			Pos: manifest.Pos{File: "images/a/sources.yaml", Line: 6, Column: 1},
 		},
 		{
-			Name: "app", Select: manifest.Select{GitRevision: rev}, Exclude: []string{"^x"}, Repository: repository(t, "r.io/staging/app"),
+			Name: "app", Select: manifest.Select{GitRevision: rev}, Exclude: []string{"^x"}, Repository: app, Output: app,
 			Pos: manifest.Pos{File: "images/a/sources.yaml", Line: 20, Column: 1},
 		},
 	}

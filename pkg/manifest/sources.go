@@ -64,7 +64,10 @@ func (r *reader) producer(n *yaml.Node, registry *image.Registry) (*Producer, bo
 	p.Ref = r.optional(e, "ref")
 	p.Tags = values(r, e, "tags", tagTemplate)
 	p.Update = r.oneOf(e, "update", UpdateAppend, UpdateReplace)
-	p.Rebase = r.rebase(e, registry)
+	p.Output = p.Repository
+	if p.Rebase = r.rebase(e); p.Rebase != nil && p.Rebase.To != "" {
+		p.Output = r.repository(e["rebase"].value, p.Rebase.To, registry)
+	}
 	return p, !slices.ContainsFunc(r.faults[before:], func(f Fault) bool { return f.Severity > Warning })
 }
 
@@ -230,7 +233,7 @@ func (r *reader) alias(n *yaml.Node, e map[string]field) *Alias {
 }
 
 // rebase reads a rebase.
-func (r *reader) rebase(e map[string]field, registry *image.Registry) *Rebase {
+func (r *reader) rebase(e map[string]field) *Rebase {
 	f, ok := e["rebase"]
 	if !ok {
 		return nil
@@ -240,9 +243,7 @@ func (r *reader) rebase(e map[string]field, registry *image.Registry) *Rebase {
 	}
 	b := &Rebase{Accept: r.oneOf(e, "accept", "listed", "same-repository", "any")}
 	b.LocalMirrors = values(r, e, "localMirrors", nonempty)
-	if b.To, ok = r.required(f.value, e, "to", "rebase"); ok {
-		r.repository(e["to"].value, b.To, registry)
-	}
+	b.To, _ = r.required(f.value, e, "to", "rebase")
 	f, ok = e["runImage"]
 	if !ok {
 		return b

@@ -57,7 +57,7 @@ type amendment struct {
 
 // take takes one choice over: all of it, or nothing.
 func (a *amendment) take(r *Result, previous *manifest.Lock) (*manifest.Lock, error) {
-	tags, err := expand(r.Producer, r.Choice)
+	tags, err := Tags(r.Producer, r.Choice)
 	if err != nil {
 		return nil, err
 	}
@@ -157,8 +157,8 @@ func (a *amendment) immutable(tag string) string {
 	return ""
 }
 
-// expand returns the tags to promote a choice under.
-func expand(p *manifest.Producer, c *Choice) ([]string, error) {
+// Tags returns the tags to promote a choice under.
+func Tags(p *manifest.Producer, c *Choice) ([]string, error) {
 	if len(p.Tags) == 0 {
 		return c.Default, nil
 	}

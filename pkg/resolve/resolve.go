@@ -30,6 +30,8 @@ type Readers struct {
 	// History opens a branch of a git repository, a URL or a path relative to the
 	// producer's file, and returns it with what ends its use.
 	History func(ctx context.Context, repository, branch string) (history History, release func(), err error)
+	// Rebase returns what the image that a producer selected becomes on its new run image.
+	Rebase func(ctx context.Context, p *manifest.Producer, app image.Digest) (image.Digest, *manifest.LockRebase, error)
 }
 
 // Options say how a producer is resolved.
@@ -106,6 +108,11 @@ func Resolve(ctx context.Context, p *manifest.Producer, previous *manifest.Lock,
 	choice, err := j.choose(ctx)
 	if err != nil {
 		return choice, err
+	}
+	if p.Rebase != nil {
+		if choice.Digest, choice.Rebase, err = r.Rebase(ctx, p, choice.Digest); err != nil {
+			return choice, err
+		}
 	}
 	choice.Fields.Name, choice.Fields.Tag, choice.Fields.Digest = p.Name, choice.Tag, string(choice.Digest)
 	return choice, nil
