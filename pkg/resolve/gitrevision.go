@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"cip/pkg/image"
 	"cip/pkg/manifest"
 )
 
@@ -48,16 +47,39 @@ var errNoImage = errors.New("no image")
 
 // gitRevision takes the image of the newest commit on a branch that has one. When it
 // fails, the candidates that it saw are returned with the error.
-func gitRevision(ctx context.Context, g *manifest.GitRevision, tags []string, repo image.Repository, reg Registry,
-	history History, previous *manifest.LockGit, allowRollback bool) (*Choice, error) {
+func (j *job) gitRevision(ctx context.Context) (*Choice, error) {
+	all, err := j.Registry.Tags(ctx, j.Repository)
+	if err != nil {
+		return nil, err
+	}
+	values, rejected := j.filter(all)
+	tags := make([]string, len(values))
+	for i, v := range values {
+		tags[i] = v.tag
+	}
+	slices.Sort(tags) // what is told must not depend on the registry's order
+	slices.Reverse(tags)
+	g := j.Select.GitRevision
+	history, release, err := j.History(ctx, g.Repository, g.Branch)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	choice, err := j.newestCommit(ctx, g, tags, history)
+	if choice != nil {
+		choice.Candidates = append(choice.Candidates, sorted(rejected)...)
+	}
+	return choice, err
+}
+
+// newestCommit tries one way after the other to tell commits, until an image is found.
+func (j *job) newestCommit(ctx context.Context, g *manifest.GitRevision, tags []string, history History) (*Choice, error) {
 	tip, err := history.Tip(g.Branch)
 	if err != nil {
 		return nil, err
 	}
-	tags = slices.Sorted(slices.Values(tags)) // what is told must not depend on the registry's order
-	slices.Reverse(tags)                      // and labels are read of the newest names first
-	reader := &buildReader{reg: reg, repo: repo, atLeast: minAbbreviation(g)}
-	var failed *Choice
+	reader := &buildReader{job: j, atLeast: minAbbreviation(g)}
+	var first *Choice
 	var failure error
 	for _, method := range identifications(g) {
 		builds, err := method.identify(ctx, reader, tags)
@@ -65,15 +87,15 @@ func gitRevision(ctx context.Context, g *manifest.GitRevision, tags []string, re
 			return nil, err
 		}
 		s := &gitSearch{g: g, reader: reader, history: history, builds: builds, tip: tip, keys: map[string]string{}}
-		choice, err := s.run(ctx, previous, allowRollback)
-		if failed == nil || !errors.Is(err, errNoImage) {
-			failed, failure = choice, err
-		}
+		choice, err := s.run(ctx)
 		if !errors.Is(err, errNoImage) {
-			break
+			return choice, err
+		}
+		if failure == nil {
+			first, failure = choice, err
 		}
 	}
-	return failed, failure
+	return first, failure
 }
 
 func minAbbreviation(g *manifest.GitRevision) int {
@@ -110,7 +132,7 @@ type hit struct {
 	by     string
 }
 
-func (s *gitSearch) run(ctx context.Context, previous *manifest.LockGit, allowRollback bool) (*Choice, error) {
+func (s *gitSearch) run(ctx context.Context) (*Choice, error) {
 	s.byCommit = map[string][]*build{}
 	for _, b := range s.builds {
 		if b.commit != "" {
@@ -124,7 +146,7 @@ func (s *gitSearch) run(ctx context.Context, previous *manifest.LockGit, allowRo
 	defer s.trail.stop()
 	found, err := s.search(ctx)
 	if err == nil {
-		err = s.guard(ctx, found, previous, allowRollback)
+		err = s.guard(ctx, found)
 	}
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
@@ -238,13 +260,15 @@ func (s *gitSearch) checkPaths() error {
 }
 
 // guard refuses a result that does not come after what the lock says.
-func (s *gitSearch) guard(ctx context.Context, found *hit, previous *manifest.LockGit, allow bool) error {
-	if previous == nil || previous.Commit == "" || previous.Commit == found.commit.ID {
+func (s *gitSearch) guard(ctx context.Context, found *hit) error {
+	lock := s.reader.previous
+	if lock == nil || lock.Git == nil || lock.Git.Repository != s.g.Repository || lock.Git.Commit == found.commit.ID {
 		return nil
 	}
+	previous := lock.Git
 	why, err := s.rollback(ctx, found, previous)
 	switch {
-	case allow && (err != nil || why != ""):
+	case s.reader.AllowRollback && (err != nil || why != ""):
 		s.notes = append(s.notes, fmt.Sprintf("commit %s is not newer than the locked commit %s: a rollback", short(found.commit.ID), short(previous.Commit)))
 		return nil
 	case err != nil:

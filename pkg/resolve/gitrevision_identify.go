@@ -43,15 +43,14 @@ type build struct {
 
 // buildReader reads what builds need from the registry.
 type buildReader struct {
-	reg     Registry
-	repo    image.Repository
+	*job
 	atLeast int // hex digits of an abbreviation
 }
 
 // exists reads the digest of a build, once; false if its tag is gone.
 func (r *buildReader) exists(ctx context.Context, b *build) (bool, error) {
 	if b.digest == "" && !b.absent {
-		digest, ok, err := r.reg.Digest(ctx, r.repo, b.tag)
+		digest, ok, err := r.Registry.Digest(ctx, r.Repository, b.tag)
 		if err != nil {
 			return false, err
 		}
@@ -101,6 +100,8 @@ func (p *tagPattern) identify(_ context.Context, r *buildReader, tags []string) 
 	builds := make([]*build, len(tags))
 	for i, tag := range tags {
 		builds[i] = p.read(tag, r.atLeast)
+		// Unlike one that is told by its label, such a tag means one commit for ever.
+		builds[i].digest, _ = r.locked(tag)
 	}
 	return builds, nil
 }
@@ -150,7 +151,7 @@ type labelled struct {
 
 func (l *labelled) identify(ctx context.Context, r *buildReader, tags []string) ([]*build, error) {
 	builds := make([]*build, len(tags))
-	for i, tag := range tags {
+	for i, tag := range tags { // the newest names first
 		builds[i] = &build{tag: tag, by: byLabel}
 	}
 	group, ctx := errgroup.WithContext(ctx)
@@ -191,7 +192,7 @@ func (l *labelled) read(ctx context.Context, r *buildReader, b *build) error {
 // claims returns an image's annotations and labels. Those come first that say more
 // of the image itself: labels are inherited from a base image unless overwritten.
 func (r *buildReader) claims(ctx context.Context, digest image.Digest) ([]map[string]string, error) {
-	img, err := r.reg.Image(ctx, r.repo, string(digest))
+	img, err := r.Registry.Image(ctx, r.Repository, string(digest))
 	if err != nil {
 		return nil, err
 	}
@@ -200,7 +201,7 @@ func (r *buildReader) claims(ctx context.Context, digest image.Digest) ([]map[st
 		if child.OS == "unknown" { // an attestation beside the images
 			continue
 		}
-		inner, err := r.reg.Image(ctx, r.repo, string(child.Digest))
+		inner, err := r.Registry.Image(ctx, r.Repository, string(child.Digest))
 		if err != nil {
 			return nil, err
 		}

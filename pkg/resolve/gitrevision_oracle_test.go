@@ -177,14 +177,14 @@ func TestGitRevisionOracle(t *testing.T) {
 func choose(t *testing.T, r *rand.Rand, g *graph, history *commits, ids []string) string {
 	t.Helper()
 	reg := &shelf{tags: map[string]string{}}
-	var tags, builds []string
+	var builds []string
 	for range r.IntN(7) {
 		id := ids[r.IntN(len(ids))]
 		f := []string{id[:[]int{2, 3, 7, 40}[r.IntN(4)]], fmt.Sprint(r.IntN(2)), fmt.Sprint(r.IntN(3))}
 		tag := "main-" + f[0] + "-" + f[1]
 		if reg.tags[tag] == "" {
 			reg.tags[tag] = f[2]
-			tags, builds = append(tags, tag), append(builds, strings.Join(f, " "))
+			builds = append(builds, strings.Join(f, " "))
 		}
 	}
 	policy := &manifest.GitRevision{Branch: "main", MinAbbreviation: 2}
@@ -197,9 +197,8 @@ func choose(t *testing.T, r *rand.Rand, g *graph, history *commits, ids []string
 		policy.Paths = []string{"cmd"}
 	}
 	want := g.naive(ids[len(ids)-1], all, borrow, byPath, builds)
-	choice, err := gitRevision(t.Context(), policy, tags, shop, reg, history, nil, false)
-	slices.Reverse(tags)
-	again, e := gitRevision(t.Context(), policy, tags, shop, reg, history, nil, false)
+	choice, err := resolveRevision(t, policy, reg, history, nil, Options{})
+	again, e := resolveRevision(t, policy, reg, history, nil, Options{}) // of a listing in another order
 	if diff := cmp.Diff(fmt.Sprintf("%+v %v", choice.Candidates, err), fmt.Sprintf("%+v %v", again.Candidates, e)); diff != "" {
 		t.Errorf("the order of the listing matters (-one +other):\n%s", diff)
 	}

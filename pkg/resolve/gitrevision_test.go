@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -61,13 +62,12 @@ func paths(list ...string) func(*manifest.GitRevision) {
 func (tt *gitCase) run(t *testing.T, s *sample, history History) (*Choice, *shelf, error) {
 	t.Helper()
 	reg := &shelf{tags: map[string]string{}, images: map[string]*Image{}, failing: s.text(tt.failing), gone: strings.Fields(s.text(tt.gone))}
-	var tags []string
 	for _, field := range strings.Fields(s.text(tt.tags)) {
 		tag, word, ok := strings.Cut(field, "=")
 		if !ok {
 			word = tag
 		}
-		reg.tags[tag], tags = word, append(tags, tag)
+		reg.tags[tag] = word
 	}
 	for word, img := range tt.images {
 		relabelled := *img
@@ -82,12 +82,25 @@ func (tt *gitCase) run(t *testing.T, s *sample, history History) (*Choice, *shel
 	for _, set := range tt.policy {
 		set(g)
 	}
-	var previous *manifest.LockGit
+	var previous *manifest.Lock
 	if tt.previous != "" {
-		previous = &manifest.LockGit{Commit: s.text(tt.previous)}
+		previous = &manifest.Lock{Git: &manifest.LockGit{Repository: "repo", Commit: s.text(tt.previous)}}
 	}
-	choice, err := gitRevision(t.Context(), g, tags, shop, reg, history, previous, tt.allow)
+	choice, err := resolveRevision(t, g, reg, history, previous, Options{AllowRollback: tt.allow})
 	return choice, reg, err
+}
+
+// resolveRevision resolves a producer of a git revision.
+func resolveRevision(t *testing.T, g *manifest.GitRevision, reg Registry, history History, previous *manifest.Lock, o Options) (*Choice, error) {
+	t.Helper()
+	p := &manifest.Producer{Name: "shop", Repository: shop, Select: manifest.Select{GitRevision: g}}
+	if previous != nil && previous.Tag != "" {
+		previous.Intent = p.Intent()
+	}
+	return Resolve(t.Context(), p, previous, Readers{
+		Registry: reg,
+		History:  func(context.Context, string, string) (History, func(), error) { return history, func() {}, nil },
+	}, o)
 }
 
 func texts(s *sample, m map[string]string) map[string]string {
@@ -367,5 +380,40 @@ func TestGitRevisionReads(t *testing.T) {
 	}
 	if last := choice.Candidates[3]; last.Reason != s.text("commit <c1> is not among the newest of branch main") {
 		t.Errorf("got %+v", choice.Candidates)
+	}
+}
+
+// TestGitRevisionPinned is about the digest that the lock has for a tag.
+func TestGitRevisionPinned(t *testing.T) {
+	t.Parallel()
+	s := newSample(t)
+	tag := s.text("main-<m4>")
+	tests := map[string]struct {
+		policy  func(*manifest.GitRevision)
+		tag     string // of the lock
+		refresh bool
+		want    string
+		asked   int
+	}{
+		"the same tag":            {byPattern, tag, false, "locked", 0},
+		"the same tag, refreshed": {byPattern, tag, true, "new", 1},
+		"another tag":             {byPattern, "main-0123456", false, "new", 1},
+		"a tag that may move":     {bySHALabel, tag, false, "new", 2},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			reg := &shelf{tags: map[string]string{tag: "new"}, images: map[string]*Image{"new": labelledImage(s.ids["m4"])}}
+			g := &manifest.GitRevision{Repository: "repo", Branch: "main"}
+			tt.policy(g)
+			lock := &manifest.Lock{Tag: tt.tag, Digest: digestOf("locked")}
+			choice, err := resolveRevision(t, g, reg, openCommits(t, s.Dir), lock, Options{Refresh: tt.refresh})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if choice.Digest != digestOf(tt.want) || len(reg.asked) != tt.asked {
+				t.Errorf("got %s after %q, want that of %q", choice.Digest, reg.asked, tt.want)
+			}
+		})
 	}
 }

@@ -141,39 +141,11 @@ func (j *job) choose(ctx context.Context) (*Choice, error) {
 	return nil, errors.New("no selector")
 }
 
-// gitRevision takes the image of the newest commit that has one.
-func (j *job) gitRevision(ctx context.Context) (*Choice, error) {
-	tags, err := j.Registry.Tags(ctx, j.Repository)
-	if err != nil {
-		return nil, err
-	}
-	values, rejected := j.filter(tags)
-	in := make([]string, len(values))
-	for i, v := range values {
-		in[i] = v.tag
-	}
-	g := j.Select.GitRevision
-	history, release, err := j.History(ctx, g.Repository, g.Branch)
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	var previous *manifest.LockGit
-	if l := j.previous; l != nil && l.Git != nil && l.Git.Repository == g.Repository {
-		previous = l.Git
-	}
-	choice, err := gitRevision(ctx, g, in, j.Repository, j.Registry, history, previous, j.AllowRollback)
-	if choice != nil {
-		choice.Candidates = append(choice.Candidates, sorted(rejected)...)
-	}
-	return choice, err
-}
-
 // pin returns the digest of a tag: the lock's if it was found for the same tag and
 // intent before, or else the registry's.
 func (j *job) pin(ctx context.Context, tag string) (image.Digest, error) {
-	if l := j.previous; l != nil && !j.Refresh && !j.AlwaysRefresh && l.Tag == tag && l.Intent == j.Intent() && l.Rebase == nil {
-		return l.Digest, nil
+	if d, ok := j.locked(tag); ok {
+		return d, nil
 	}
 	d, ok, err := j.Registry.Digest(ctx, j.Repository, tag)
 	switch {
@@ -183,4 +155,13 @@ func (j *job) pin(ctx context.Context, tag string) (image.Digest, error) {
 		return "", fmt.Errorf("reading source %s: there is no such tag", j.Repository.Tag(tag))
 	}
 	return d, nil
+}
+
+// locked returns the digest that the lock has for a tag, if that still holds.
+func (j *job) locked(tag string) (image.Digest, bool) {
+	l := j.previous
+	if l == nil || j.Refresh || j.AlwaysRefresh || l.Tag != tag || l.Intent != j.Intent() || l.Rebase != nil {
+		return "", false
+	}
+	return l.Digest, true
 }
