@@ -38,6 +38,7 @@ import (
 //	union WHOLE PART…         each promotion and fault of the whole is in one of the parts, and nothing else is
 //	printable FILE…           nothing in it but lines of visible characters
 //	order FILE TEXT…          the texts occur in this order
+//	commit DIR NAME [FILE=TEXT…]  a commit on the branch main of a bare repository, and $NAME, its id, and $NAME_7
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -74,6 +75,7 @@ func TestScripts(t *testing.T) {
 			"union":           onWorld((*world).union),
 			"printable":       onWorld((*world).printable),
 			"order":           onWorld((*world).order),
+			"commit":          onWorld((*world).commit),
 		},
 	})
 }
@@ -85,6 +87,7 @@ type world struct {
 	not                    bool // the command stands after !
 	servers                map[string]*registrytest.Server
 	objects                map[string]registrytest.Object
+	repositories           map[string]*repository // by directory
 }
 
 type worldKey struct{}
@@ -102,6 +105,8 @@ func setUp(env *testscript.Env) error {
 		t:       env.T().(testing.TB),
 		servers: map[string]*registrytest.Server{},
 		objects: map[string]registrytest.Object{},
+
+		repositories: map[string]*repository{},
 	}
 	return nil
 }

@@ -34,7 +34,13 @@ type Repository struct {
 // New returns an empty repository whose objects are written one by one.
 func New(t testing.TB) *Repository {
 	t.Helper()
-	r := &Repository{Dir: t.TempDir(), t: t}
+	return In(t, t.TempDir())
+}
+
+// In is New in a given directory.
+func In(t testing.TB, dir string) *Repository {
+	t.Helper()
+	r := &Repository{Dir: dir, t: t}
 	r.disk = filesystem.NewStorage(osfs.New(r.Dir), cache.NewObjectLRUDefault())
 	_, err := git.Init(r.disk, nil)
 	r.must(err)
