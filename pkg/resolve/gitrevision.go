@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -179,7 +180,7 @@ func (s *gitSearch) choice(found *hit) *Choice {
 		Default: []string{best.tag},
 		Fields:  manifest.TagFields{Commit: found.commit.ID},
 		Git: &manifest.LockGit{
-			Repository: s.g.Repository,
+			Repository: public(s.g.Repository),
 			Branch:     s.g.Branch,
 			Tip:        s.tip,
 			Commit:     found.commit.ID,
@@ -262,7 +263,7 @@ func (s *gitSearch) checkPaths() error {
 // guard refuses a result that does not come after what the lock says.
 func (s *gitSearch) guard(ctx context.Context, found *hit) error {
 	lock := s.reader.previous
-	if lock == nil || lock.Git == nil || lock.Git.Repository != s.g.Repository || lock.Git.Commit == found.commit.ID {
+	if lock == nil || lock.Git == nil || lock.Git.Repository != public(s.g.Repository) || lock.Git.Commit == found.commit.ID {
 		return nil
 	}
 	previous := lock.Git
@@ -298,6 +299,16 @@ func (s *gitSearch) rollback(ctx context.Context, found *hit, previous *manifest
 	}
 	return fmt.Sprintf("the locked commit %s is no longer on branch %s, which now leads to commit %s (tag %s)",
 		short(locked), s.g.Branch, short(now), found.builds[0].tag), nil
+}
+
+// public returns a URL without what lets one in.
+func public(repository string) string {
+	u, err := url.Parse(repository)
+	if err != nil || u.User == nil || u.Scheme == "ssh" {
+		return repository
+	}
+	u.User = nil // a token may stand in place of the name
+	return u.String()
 }
 
 // short abbreviates a commit id for people.

@@ -85,23 +85,22 @@ func (s *gitSearch) explainHit(found *hit) {
 	if found.at.ID != found.newest.ID {
 		best.reason = fmt.Sprintf("commit %s has the files of commit %s, the newest on branch %s with an image", short(found.at.ID), short(found.newest.ID), s.g.Branch)
 	}
-	same, before := 0, 0
-	var tags []string
+	var same, earlier []string
 	for i, b := range found.builds[1:] {
 		b.rank, b.back = rankSame, i
-		if tags = append(tags, b.tag); b.digest == best.digest {
+		if b.digest == best.digest {
 			b.reason = fmt.Sprintf("the image of tag %s", best.tag)
-			same++
+			same = append(same, b.tag)
 			continue
 		}
 		b.reason = fmt.Sprintf("another build of commit %s, before tag %s in order", short(found.at.ID), best.tag)
-		before++
+		earlier = append(earlier, b.tag)
 	}
-	if same > 0 {
-		s.notes = append(s.notes, fmt.Sprintf("the image has other tags for commit %s: %s", short(found.at.ID), strings.Join(tags[:same], ", ")))
+	if len(same) > 0 {
+		s.notes = append(s.notes, fmt.Sprintf("the image has other tags for commit %s: %s", short(found.at.ID), strings.Join(same, ", ")))
 	}
-	if before > 0 {
-		s.notes = append(s.notes, fmt.Sprintf("commit %s has earlier builds: %s", short(found.at.ID), strings.Join(tags[same:], ", ")))
+	if len(earlier) > 0 {
+		s.notes = append(s.notes, fmt.Sprintf("commit %s has earlier builds: %s", short(found.at.ID), strings.Join(earlier, ", ")))
 	}
 	if found.by == byTree {
 		s.notes = append(s.notes, fmt.Sprintf("commit %s has no image of its own: its files are those of commit %s", short(found.commit.ID), short(found.at.ID)))

@@ -169,24 +169,30 @@ func (s *gitSearch) commitsOf(abbreviation string) ([]Commit, error) {
 	return found[abbreviation], err
 }
 
-// findAll asks for the commits of all builds at once, and sorts them by their files.
+// findAll asks for the commits of all builds at once.
 func (s *gitSearch) findAll() error {
 	if s.known != nil {
 		return nil
 	}
-	found, err := s.history.Find(slices.Collect(maps.Keys(s.byCommit)))
-	if err != nil {
-		return err
+	var err error
+	s.known, err = s.history.Find(slices.Collect(maps.Keys(s.byCommit)))
+	return err
+}
+
+// lenders returns the commits that builds may be of and which have some files, by their ids.
+func (s *gitSearch) lenders(files string) (map[string]bool, error) {
+	if s.byFiles != nil {
+		return s.byFiles[files], nil
 	}
-	s.known, s.byFiles = found, map[string]map[string]bool{}
-	if s.g.NoEqualTrees {
-		return nil
+	if err := s.findAll(); err != nil {
+		return nil, err
 	}
-	for _, commits := range found {
+	s.byFiles = map[string]map[string]bool{}
+	for _, commits := range s.known {
 		for _, c := range commits {
 			key, err := s.files(c)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			if s.byFiles[key] == nil {
 				s.byFiles[key] = map[string]bool{}
@@ -194,7 +200,7 @@ func (s *gitSearch) findAll() error {
 			s.byFiles[key][c.ID] = true
 		}
 	}
-	return nil
+	return s.byFiles[files], nil
 }
 
 // borrow returns the image of the nearest older commit whose files are those of the
@@ -204,15 +210,15 @@ func (s *gitSearch) borrow(ctx context.Context, i int) (*hit, error) {
 	if s.g.NoEqualTrees {
 		return nil, nil
 	}
-	if err := s.findAll(); err != nil {
-		return nil, err
-	}
 	c := s.trail.commits[i]
 	key, err := s.files(c)
 	if err != nil {
 		return nil, err
 	}
-	wanted := s.byFiles[key]
+	wanted, err := s.lenders(key)
+	if err != nil {
+		return nil, err
+	}
 	delete(wanted, c.ID) // it has no image, and so it was with those before it
 	for j := i + 1; len(wanted) > 0; j++ {
 		older, ok, err := s.trail.at(j)

@@ -417,3 +417,19 @@ func TestGitRevisionPinned(t *testing.T) {
 		})
 	}
 }
+
+func TestGitRevisionSecret(t *testing.T) {
+	t.Parallel()
+	s := newSample(t)
+	reg := &shelf{tags: map[string]string{s.text("main-<m3>"): "a"}}
+	g := &manifest.GitRevision{Repository: "https://user:secret@git.example.com/x", Branch: "main"}
+	lock := &manifest.Lock{Git: &manifest.LockGit{Repository: "https://git.example.com/x", Commit: s.ids["m1"]}}
+	choice, err := resolveRevision(t, g, reg, openCommits(t, s.Dir), lock, Options{})
+	if err != nil || choice.Git.Repository != lock.Git.Repository {
+		t.Errorf("got %+v %v", choice, err)
+	}
+	lock.Git.Commit = s.ids["m4"]
+	if _, err := resolveRevision(t, g, reg, openCommits(t, s.Dir), lock, Options{}); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("got %v, want the rollback refused", err)
+	}
+}
