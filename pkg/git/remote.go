@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -57,7 +58,7 @@ func (m Remote) Fetch(ctx context.Context) (r *Repository, head string, err erro
 		return nil, "", fmt.Errorf("fetching branch %s of %s: %w", branch.Short(), m, m.hide(err))
 	}
 	r = &Repository{repo, m.String()}
-	head, err = r.Resolve(branch.String())
+	head, err = r.branch(branch)
 	return r, head, err
 }
 
@@ -105,6 +106,9 @@ func (m Remote) path() (string, bool) {
 // inPlace opens a repository that needs no copy.
 func (m Remote) inPlace(path string) (*Repository, string, error) {
 	r, err := Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, "", fmt.Errorf("opening git repository %s: no such file or directory", path)
+	}
 	if err != nil {
 		return nil, "", err
 	}
@@ -112,20 +116,31 @@ func (m Remote) inPlace(path string) (*Repository, string, error) {
 		head, err := r.Resolve(plumbing.HEAD.String())
 		return r, head, err
 	}
-	head, err := r.Resolve(plumbing.NewBranchReferenceName(m.Branch).String())
-	if err != nil {
-		if other, e := r.Resolve(plumbing.NewRemoteReferenceName(origin, m.Branch).String()); e == nil {
-			return r, other, nil
-		}
-	}
+	head, err := r.branch(plumbing.NewBranchReferenceName(m.Branch), plumbing.NewRemoteReferenceName(origin, m.Branch))
 	return r, head, err
+}
+
+// branch returns the commit at the head of a branch, by the first of its names that there is.
+func (r *Repository) branch(names ...plumbing.ReferenceName) (string, error) {
+	for _, name := range names {
+		ref, err := r.repo.Reference(name, true)
+		if errors.Is(err, plumbing.ErrReferenceNotFound) {
+			continue
+		}
+		if err != nil {
+			return "", fmt.Errorf("reading branch %s of the git repository of %s: %w", name.Short(), r.name, err)
+		}
+		_, err = r.commit(ref.Hash().String())
+		return ref.Hash().String(), err
+	}
+	return "", fmt.Errorf("the git repository of %s has no branch %s", r.name, names[0].Short())
 }
 
 // open returns the copy, empty if it was never fetched.
 func (m Remote) open() (*git.Repository, error) {
 	var store storage.Storer = memory.NewStorage()
 	if m.Dir != "" {
-		store = filesystem.NewStorage(osfs.New(m.Dir), cache.NewObjectLRUDefault())
+		store = filesystem.NewStorageWithOptions(osfs.New(m.Dir), cache.NewObjectLRUDefault(), filesystem.Options{KeepDescriptors: true})
 	}
 	repo, err := git.Open(store, nil)
 	if errors.Is(err, git.ErrRepositoryNotExists) {

@@ -94,6 +94,8 @@ func TestFetch(t *testing.T) {
 		"it is a copy of":     {URL: url + "x", Dir: copied},
 		"none of http":        {URL: secret, Branch: "none"},
 		"not in a git":        {URL: t.TempDir()},
+		"opening git reposi":  {URL: filepath.Join(dir, "none")},
+		"has no branch none":  {URL: dir, Branch: "none"},
 		"repository not foun": {URL: secret + "/elsewhere"},
 	} {
 		if _, _, err := m.Fetch(t.Context()); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {

@@ -40,7 +40,7 @@ type Options struct {
 	AllowRollback bool // take a result that is older than the lock's
 }
 
-// Registry reads the repositories that producers name.
+// Registry reads the repositories that producers name. It is safe for concurrent use.
 type Registry interface {
 	// Tags returns all tags, in any order. A repository that does not exist is an error.
 	Tags(ctx context.Context, repo image.Repository) ([]string, error)
