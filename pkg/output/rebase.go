@@ -98,11 +98,10 @@ func writeCheckText(w io.Writer, r Rebase) error {
 		switch {
 		case a.Error != "":
 			b.put(": ", Escape(a.Error))
+		case a.PreviousDigest == a.Digest:
+			b.put("  on ", Escape(a.Onto.Image))
 		default:
-			b.put("  on ", Escape(a.From.Reference))
-			if a.PreviousDigest != a.Digest {
-				b.put(", now ", Escape(a.Onto.Image), " is ", Escape(a.Onto.Digest))
-			}
+			b.put("  ", Escape(a.Onto.Image), " is ", Escape(a.Onto.Digest), ", it is on ", Escape(a.From.Reference))
 		}
 		b.put("\n")
 	}

@@ -120,6 +120,9 @@ func (r *Reader) index(ctx context.Context, res *Result, m *registry.Manifest, o
 	res.Notes = append(res.Notes, dropped...)
 	doc = doc.clone()
 	doc.set("manifests", descs)
+	if err := refresh(doc, res.Images[0].Onto.Image, res.Images[0].Onto.Digest); err != nil {
+		return err
+	}
 	raw, err := encode(doc)
 	if err != nil {
 		return fmt.Errorf("encoding the index: %w", err)
@@ -134,6 +137,9 @@ func (c *child) rebased(img *Image) (*object, error) {
 	desc.set("digest", img.Manifest.Digest)
 	desc.set("size", len(img.Manifest.Raw))
 	desc.remove(func(key string) bool { return key == "data" || key == "urls" })
+	if err := refresh(desc, img.Onto.Image, img.base); err != nil {
+		return nil, err
+	}
 	if desc.index("platform") < 0 {
 		return desc, nil
 	}

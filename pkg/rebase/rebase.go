@@ -107,6 +107,7 @@ type Image struct {
 
 	notes    []string
 	platform platform
+	base     image.Digest // of the one image of Onto
 }
 
 // Blob is a configuration or layer, and where it is: in a repository, or made here.
@@ -154,7 +155,7 @@ func assemble(app, base *picture, m *metadata, to chosen, o Options) (*Image, er
 	top := base.diffIDs[len(base.diffIDs)-1]
 	img := &Image{
 		Platform: app.platform.String(), Was: app.digest(), From: From{m.reference, m.topLayer}, PlatformAPI: app.platformAPI,
-		Onto: Onto{Image: to.Reference.String(), Digest: to.digest, TopLayer: top}, platform: app.platform,
+		Onto: Onto{Image: to.Reference.String(), Digest: to.digest, TopLayer: top}, platform: app.platform, base: base.digest(),
 	}
 	names, note, err := admit(m, to, o)
 	if err != nil {
@@ -260,7 +261,7 @@ func (img *Image) finish(app, base *picture, cut int, config []byte) error {
 	doc := app.doc.clone()
 	doc.set("config", desc)
 	doc.set("layers", layers)
-	if err := img.annotate(app, base, doc); err != nil {
+	if err := refresh(doc, img.Onto.Image, base.digest()); err != nil {
 		return err
 	}
 	raw, err := encode(doc)
@@ -271,23 +272,22 @@ func (img *Image) finish(app, base *picture, cut int, config []byte) error {
 	return nil
 }
 
-// annotate refreshes the annotations that name the base, where there are any.
-func (img *Image) annotate(app, base *picture, doc *object) error {
-	annotations, err := app.doc.object("annotations")
+// refresh sets the annotations that name the base, where there are any.
+func refresh(o *object, name string, digest image.Digest) error {
+	annotations, err := o.object("annotations")
 	if err != nil {
 		return err
 	}
-	const name, digest = "org.opencontainers.image.base.name", "org.opencontainers.image.base.digest"
-	if annotations.index(name) < 0 && annotations.index(digest) < 0 {
-		return nil
+	changed := false
+	for key, value := range map[string]string{"org.opencontainers.image.base.name": name, "org.opencontainers.image.base.digest": string(digest)} {
+		if annotations.index(key) >= 0 {
+			annotations.set(key, value)
+			changed = true
+		}
 	}
-	if annotations.index(name) >= 0 {
-		annotations.set(name, img.Onto.Image)
+	if changed {
+		o.set("annotations", annotations)
 	}
-	if annotations.index(digest) >= 0 {
-		annotations.set(digest, string(base.digest()))
-	}
-	doc.set("annotations", annotations)
 	return nil
 }
 

@@ -300,7 +300,8 @@ func TestIndex(t *testing.T) {
 		bases = append(bases, baseImage(20+i, []int{10 * i, 10*i + 2}, platform))
 		apps = append(apps, appImage(30+i, old, []int{10 * i, 10*i + 1}, run, platform))
 	}
-	app := registrytest.Index(append(slices.Clone(apps), registrytest.Attestation(40, apps[0])), registrytest.Annotate("kept", "yes"))
+	app := registrytest.Index(append(slices.Clone(apps), registrytest.Attestation(40, apps[0])),
+		registrytest.Annotate("kept", "yes"), registrytest.Annotate("org.opencontainers.image.base.digest", "old"))
 	s.Push(t, "base/run", registrytest.Index(append(slices.Clone(bases), registrytest.Attestation(41, bases[0]))), "22")
 	s.Push(t, "shop/web", app, "1.4")
 	res, names := rebaseTo(t, "", Options{}, name)
@@ -324,7 +325,7 @@ func TestIndex(t *testing.T) {
 			t.Errorf("child %d: %s for %s", i, c.Digest, c.platform)
 		}
 	}
-	contains(t, string(res.Manifest.Raw), `"annotations":{"kept":"yes"}`)
+	contains(t, string(res.Manifest.Raw), `"annotations":{"kept":"yes","org.opencontainers.image.base.digest":"`+string(res.Onto.Digest)+`"}`)
 	budget(t, s, map[registrytest.Kind]int{
 		registrytest.ManifestGet: 6, registrytest.BlobGet: 4, registrytest.Mount: 2, registrytest.UploadPost: 2, registrytest.UploadPut: 2,
 		registrytest.ManifestHead: 1, registrytest.ManifestPut: 3,
