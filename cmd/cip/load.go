@@ -2,12 +2,15 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/pflag"
 
+	"cip/pkg/git"
 	"cip/pkg/manifest"
 )
 
@@ -40,6 +43,22 @@ func (o *manifestOptions) load() (*manifest.Set, error) {
 		return manifest.Thin(os.DirFS(o.thinDir), filepath.Clean(o.thinDir)), nil
 	}
 	return nil, errors.New("--manifest or --thin-manifest-dir is required")
+}
+
+// commitOf returns the git commit that all of some paths belong to.
+func commitOf(paths []string) (string, error) {
+	var all []string
+	for _, path := range paths {
+		commit, err := git.Commit(path)
+		if err != nil {
+			return "", err
+		}
+		all = append(all, commit)
+	}
+	if all = slices.Compact(all); len(all) != 1 {
+		return "", fmt.Errorf("the files belong to %d commits", len(all))
+	}
+	return all[0], nil
 }
 
 // tell logs faults: one line each, beginning with the place.

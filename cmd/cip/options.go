@@ -80,8 +80,10 @@ func (o *confirmOptions) addFlags(f *pflag.FlagSet) {
 func (o *confirmOptions) dry() (bool, error) {
 	dry, confirm := given(o.flags, "dry-run"), given(o.flags, "confirm")
 	switch {
+	case o.flags.Changed("dry-run") && o.flags.Changed("confirm"):
+		return false, errors.New("--dry-run and --confirm exclude each other: give one")
 	case dry && confirm && o.dryRun == o.confirm:
-		return false, errors.New("--dry-run and --confirm contradict each other")
+		return false, errors.New("CIP_DRY_RUN and CIP_CONFIRM contradict each other")
 	case confirm:
 		return !o.confirm, nil
 	}
@@ -130,6 +132,36 @@ func (o *registryOptions) client(sites registry.Sites, log logrus.FieldLogger) (
 		r.RootCAs = append(r.RootCAs, pem)
 	}
 	return registry.New(r)
+}
+
+// promotionOptions say how a promotion is done and reported. A command offers those that it has flags for.
+type promotionOptions struct {
+	registryOptions
+	logOptions
+	confirmOptions
+
+	parseOnly    bool
+	output       string
+	report       string
+	shard        string
+	allowMissing bool
+	failFast     bool
+	detailed     bool
+	referrers    bool
+	deep         bool
+}
+
+// addFlags adds the flags of every promotion.
+func (o *promotionOptions) addFlags(f *pflag.FlagSet) {
+	o.confirmOptions.addFlags(f)
+	f.BoolVar(&o.parseOnly, "parse-only", false, "load and validate the files and send no request")
+	f.StringVarP(&o.output, "output", "o", "", "form of the report: text (default), json, yaml, csv or markdown")
+	f.StringVar(&o.report, "report", "", "write the JSON report to a `file`, too")
+	f.BoolVar(&o.allowMissing, "allow-missing", false, "images found in neither source nor destination do not fail the run")
+	f.BoolVar(&o.failFast, "fail-fast", false, "write nothing if anything is refused or cannot be read")
+	f.BoolVar(&o.detailed, "detailed-exitcode", false, "dry run: exit 2 if something would change")
+	o.registryOptions.addFlags(f)
+	o.logOptions.addFlags(f)
 }
 
 // writeFile writes a product to a file: whole or not at all where it is a regular

@@ -120,7 +120,10 @@ Every flag has a default from the environment: --thin-manifest-dir from CIP_THIN
 	}
 	o.addFlags(root.Flags())
 	root.SetUsageTemplate(root.UsageTemplate() + exitCodes)
-	root.AddCommand(newRunCmd(s), newSnapshotCmd(s), newResolveCmd(s), newExplainCmd(s), newTagsCmd(s), newRunImageCmd(s), newRebaseCmd(s), newDemoCmd(s), newVersionCmd(s))
+	root.AddCommand(
+		newRunCmd(s), newRetagCmd(s), newSnapshotCmd(s), newResolveCmd(s), newExplainCmd(s), newTagsCmd(s),
+		newRunImageCmd(s), newRebaseCmd(s), newDemoCmd(s), newVersionCmd(s),
+	)
 	return root
 }
 

@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"cip/pkg/git"
 	"cip/pkg/image"
 	"cip/pkg/manifest"
 	"cip/pkg/output"
@@ -26,43 +25,24 @@ import (
 // runOptions are the flags of cip run.
 type runOptions struct {
 	manifestOptions
-	registryOptions
-	logOptions
+	promotionOptions
 	snapshotFilter
 
 	snapshotOf         string
 	manifestSnapshotOf string
-
-	confirmOptions
-	parseOnly    bool
-	output       string
-	report       string
-	shard        string
-	allowMissing bool
-	failFast     bool
-	detailed     bool
-	referrers    bool
-	deep         bool
 }
 
 func (o *runOptions) addFlags(f *pflag.FlagSet) {
 	o.manifestOptions.addFlags(f)
-	o.confirmOptions.addFlags(f)
-	f.BoolVar(&o.parseOnly, "parse-only", false, "load and validate the manifests and send no request")
+	o.promotionOptions.addFlags(f)
 	f.StringVar(&o.snapshotOf, "snapshot", "", "print what this `registry` holds, and do nothing else")
 	f.StringVar(&o.manifestSnapshotOf, "manifest-based-snapshot-of", "", "print what the manifests put into this `registry`, offline")
 	o.snapshotFilter.addFlags(f)
-	f.StringVarP(&o.output, "output", "o", "", "form of the report: text (default), json, yaml, csv or markdown; of a snapshot: yaml (default), csv or json")
-	f.StringVar(&o.report, "report", "", "write the JSON report to a `file`, too")
+	f.Lookup("output").Usage += "; of a snapshot: yaml (default), csv or json"
 	f.StringVar(&o.shard, "shard", "", "do only the `I/N`th of N disjoint parts (0 ≤ I < N)")
-	f.BoolVar(&o.allowMissing, "allow-missing", false, "images found in neither source nor destination do not fail the run")
-	f.BoolVar(&o.failFast, "fail-fast", false, "write nothing if anything is refused or cannot be read")
-	f.BoolVar(&o.detailed, "detailed-exitcode", false, "dry run: exit 2 if something would change")
 	f.BoolVar(&o.referrers, "referrers", false, "promote signatures, attestations and other referrers with each digest")
 	f.BoolVar(&o.deep, "deep", false, "also look for every child and blob of what is up to date, and copy again what is lost")
-	o.registryOptions.addFlags(f)
 	o.addAccountFlags(f)
-	o.logOptions.addFlags(f)
 }
 
 func newRunCmd(s streams) *cobra.Command {
@@ -98,10 +78,13 @@ func (o *runOptions) runSnapshot(ctx context.Context, s streams) error {
 	return takeSnapshot(ctx, snapshotJob{o.snapshotOf, o.output, &o.snapshotFilter, &o.registryOptions, nil}, s, log, progress)
 }
 
-// promotion is one run of cip run.
+// promotion is one run of cip run, or of a command that does the same with other files.
 type promotion struct {
-	*runOptions
+	*promotionOptions
 	streams
+	paths    []string // what was named to load
+	load     func() (*manifest.Set, error)
+	ifExists func(image.Repository) plan.IfExists // nil: tags that exist in place do not move
 	format   output.Format
 	log      *logrus.Logger
 	progress *output.Progress
@@ -123,17 +106,23 @@ func runRun(ctx context.Context, o *runOptions, s streams) error {
 	if o.snapshotOf != "" || o.manifestSnapshotOf != "" {
 		return o.runSnapshot(ctx, s)
 	}
-	p := &promotion{runOptions: o, streams: s, began: time.Now()}
+	p := &promotion{promotionOptions: &o.promotionOptions, streams: s, paths: []string{o.path()}, load: o.load}
+	return p.start(ctx)
+}
+
+// start carries out a promotion.
+func (p *promotion) start(ctx context.Context) error {
+	p.began = time.Now()
 	if err := p.check(); err != nil {
 		return err
 	}
 	tell(p.log, p.set.Faults)
-	if p.set.Broken() || o.parseOnly {
+	if p.set.Broken() || p.parseOnly {
 		return p.parsed()
 	}
 	sites := plan.SitesOf(p.set)
 	p.warn(sites.Warnings...)
-	client, err := o.client(sites, p.log)
+	client, err := p.registryOptions.client(sites, p.log)
 	if err != nil {
 		return err
 	}
@@ -167,7 +156,7 @@ func (p *promotion) check() (err error) {
 	if p.log, p.progress, err = p.logger(p.streams); err != nil {
 		return err
 	}
-	if p.format, err = output.ReportFormat(p.runOptions.output); err != nil {
+	if p.format, err = output.ReportFormat(p.output); err != nil {
 		return err
 	}
 	if p.isDry, err = p.dry(); err != nil {
@@ -182,7 +171,7 @@ func (p *promotion) check() (err error) {
 	if p.set, err = p.load(); err != nil {
 		return err
 	}
-	if p.commit, err = git.Commit(p.path()); err != nil {
+	if p.commit, err = commitOf(p.paths); err != nil {
 		p.log.Debugf("the report names no git commit: %v", err)
 	}
 	return nil
@@ -238,6 +227,9 @@ func (p *promotion) tellItems(items []plan.Item) {
 func (p *promotion) run(ctx context.Context) error {
 	wanted := plan.Desired(p.set, promote.ResolveTags(ctx, p.sources, plan.Unpinned(p.set)))
 	tell(p.log, wanted.Faults)
+	if p.ifExists != nil {
+		wanted.SetIfExists(p.ifExists)
+	}
 	faults := p.set.Faults
 	if p.count > 0 {
 		faults = wanted.Shard(p.index, p.count, faults)
@@ -308,7 +300,7 @@ func (p *promotion) write(result *plan.Plan, estimate map[string]plan.Estimate, 
 		r.Requests, r.Bytes = p.client.Requests(), p.client.BytesCopied()
 	}
 	r.Seconds = time.Since(p.began).Seconds()
-	r.Manifests = plan.Origin{Path: p.path(), Digest: p.set.Digest, Commit: p.commit, Shard: p.shard}
+	r.Manifests = plan.Origin{Path: strings.Join(p.paths, ","), Digest: p.set.Digest, Commit: p.commit, Shard: p.shard}
 	if p.report != "" {
 		err := writeFile(p.report, func(w io.Writer) error { return output.WriteReport(w, r, output.JSON, false) })
 		if err != nil {

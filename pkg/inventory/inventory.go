@@ -35,8 +35,9 @@ func (s State) String() string {
 type Repository struct {
 	tags       map[string]image.Digest
 	digests    map[image.Digest]State
-	tagsKnown  bool // every tag that exists is in tags
-	everything bool // every digest that exists is in digests
+	failed     map[string]error // why a tag is unknown, where that was tried
+	tagsKnown  bool             // every tag that exists is in tags
+	everything bool             // every digest that exists is in digests
 }
 
 // SetTag records that tag points to d, and so that d is present.
@@ -47,6 +48,25 @@ func (r *Repository) SetTag(tag string, d image.Digest) {
 	r.tags[tag] = d
 	r.SetDigest(d, Present)
 }
+
+// SetAbsent records that tag does not exist.
+func (r *Repository) SetAbsent(tag string) {
+	if r.tags == nil {
+		r.tags = map[string]image.Digest{}
+	}
+	r.tags[tag] = ""
+}
+
+// SetFailed records why tag could not be read: it stays unknown.
+func (r *Repository) SetFailed(tag string, err error) {
+	if r.failed == nil {
+		r.failed = map[string]error{}
+	}
+	r.failed[tag] = err
+}
+
+// Failure returns why tag is unknown, if it was tried.
+func (r *Repository) Failure(tag string) error { return r.failed[tag] }
 
 // SetDigest records the state of a digest.
 func (r *Repository) SetDigest(d image.Digest, s State) {
@@ -64,10 +84,11 @@ func (r *Repository) Close() { r.tagsKnown, r.everything = true, true }
 
 // Tag returns the digest that tag points to, and whether that is known.
 func (r *Repository) Tag(tag string) (image.Digest, State) {
-	if d, ok := r.tags[tag]; ok {
+	d, ok := r.tags[tag]
+	switch {
+	case d != "":
 		return d, Present
-	}
-	if r.tagsKnown {
+	case ok || r.tagsKnown:
 		return "", Absent
 	}
 	return "", Unknown

@@ -57,6 +57,7 @@ func FuzzPlain(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, text []byte) {
 		sound(t, Plain(fstest.MapFS{"m.yaml": {Data: text}}, "m.yaml", ""))
+		sound(t, Native(fstest.MapFS{"m.yaml": {Data: text}}, "m.yaml", "m.yaml"))
 	})
 }
 

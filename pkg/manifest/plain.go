@@ -1,6 +1,9 @@
 package manifest
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"io/fs"
 	"slices"
 
@@ -16,14 +19,36 @@ func Plain(fsys fs.FS, name, display string) *Set {
 	}
 	s := open(fsys, name, display)
 	set := &Set{}
-	set.add(s.manifests(s.document), s)
+	set.add(s.manifests("registries", s.document), s)
 	set.Digest = digest([]*source{s})
 	return set
 }
 
-// manifests reads every document of s as a manifest of its own. Those without a source
-// and a destination are left out: what is wrong with them is noted.
-func (s *source) manifests(read func(root *yaml.Node, m *Manifest)) []*Manifest {
+// Native reads the native StarlingX file name of fsys, which messages call display. Anything else is a fault.
+func Native(fsys fs.FS, name, display string) *Set {
+	s := open(fsys, name, display)
+	set := &Set{}
+	set.add(s.manifests("images", s.nativeDocument), s)
+	set.Digest = digest([]*source{s})
+	return set
+}
+
+// Join returns several sets as one, in their order.
+func Join(sets ...*Set) *Set {
+	all := &Set{}
+	h := sha256.New()
+	for _, s := range sets {
+		all.Manifests = append(all.Manifests, s.Manifests...)
+		all.Faults = append(all.Faults, s.Faults...)
+		fmt.Fprintln(h, s.Digest)
+	}
+	all.Digest = "sha256:" + hex.EncodeToString(h.Sum(nil))
+	return all
+}
+
+// manifests reads every document of s, which should have what, as a manifest of its own. Those
+// without a source and a destination are left out: what is wrong with them is noted.
+func (s *source) manifests(what string, read func(root *yaml.Node, m *Manifest)) []*Manifest {
 	var manifests []*Manifest
 	resources := 0
 	empty := s.read && len(s.faults) == 0
@@ -42,10 +67,10 @@ func (s *source) manifests(read func(root *yaml.Node, m *Manifest)) []*Manifest 
 		}
 	}
 	if empty {
-		s.whole(Broken, "no registries: the file is empty")
+		s.whole(Broken, "no %s: the file is empty", what)
 	}
 	if resources > 0 && resources == len(s.docs) {
-		s.whole(Broken, "no registries: the file holds Flux resources alone, which are for cip resolve")
+		s.whole(Broken, "no %s: the file holds Flux resources alone, which are for cip resolve", what)
 	}
 	return manifests
 }
@@ -70,7 +95,7 @@ func (r *reader) document(root *yaml.Node, m *Manifest) {
 	r.provenance(e)
 	if _, ok := e["registries"]; !ok && slices.ContainsFunc(entries, builds) {
 		m.Native = true
-		r.native(entries, m)
+		r.native(entries, m, true)
 		return
 	}
 	r.registries(root, e, m)
@@ -83,6 +108,32 @@ func (r *reader) document(root *yaml.Node, m *Manifest) {
 		}
 		m.Producers = r.producers(items, &registry)
 	}
+}
+
+// nativeDocument reads a native document into m.
+func (r *reader) nativeDocument(root *yaml.Node, m *Manifest) {
+	if at := deref(root); at.Kind == yaml.MappingNode {
+		fields, _ := new(reader).fields(root, "")
+		for _, f := range fields {
+			if f.name() == "registries" {
+				r.fault(Broken, f.key, "registries: this is a plain manifest, which cip run promotes; "+
+					"a native StarlingX file has images alone, each with its full name")
+				return
+			}
+		}
+	}
+	e := r.known(root, "a native file", "images")
+	if e == nil {
+		return
+	}
+	f, ok := e["images"]
+	if !ok {
+		r.fault(Broken, root, "a native file without images")
+		return
+	}
+	m.Native = true
+	entries, _ := r.items(f.value, "images")
+	r.native(entries, m, false)
 }
 
 // provenance notes that a policy which cip does not know is not enforced.

@@ -73,13 +73,17 @@ func (t Retag) refusal(name string, why Fault) Refusal {
 	return Refusal{Name: name, Digest: string(t.Digest), SourceTag: t.SourceTag, Tags: []string{t.Tag}, Fault: why}
 }
 
-// native reads the entries of a native StarlingX file into m.
-func (r *reader) native(entries []*yaml.Node, m *Manifest) {
+// mixed is said of a file that is neither a manifest nor a native file.
+const mixed = "an entry without src_build_tag in a file without registries: " +
+	"a manifest needs registries, a native StarlingX file needs src_build_tag in every entry"
+
+// native reads the entries of a native StarlingX file into m. guessed says that the
+// file was taken for one because an entry looks like it.
+func (r *reader) native(entries []*yaml.Node, m *Manifest, guessed bool) {
 	const what = "an entry of a native file"
 	for _, n := range entries {
-		if !builds(n) {
-			r.fault(Broken, n, "an entry without src_build_tag in a file without registries: "+
-				"a manifest needs registries, a native StarlingX file needs src_build_tag in every entry")
+		if guessed && !builds(n) {
+			r.fault(Broken, n, mixed)
 			continue
 		}
 		e := r.known(n, what, "name", "src_build_tag", "src_ref", "tag", "digest")

@@ -3,6 +3,7 @@ package manifest
 import (
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"cip/pkg/image"
 )
@@ -121,4 +122,31 @@ func TestNativeRefusals(t *testing.T) {
 		{Name: "a", Digest: a63, SourceTag: "s", Tags: []string{"-t"}},
 		{Name: "d.io/b", SourceTag: "s", Tags: []string{"-t"}},
 	})
+}
+
+func TestNative(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		file string
+		want []string
+	}{
+		"fine":           {"images: [{name: d.io/a, src_build_tag: s, tag: t}]\n---\nimages: []\n", nil},
+		"no tag at all":  {"images:\n- name: d.io/a\n", []string{"broken n.yaml:2:3: an entry of a native file without src_build_tag", "broken n.yaml:2:3: an entry of a native file without tag"}},
+		"a manifest":     {"images: []\nregistries: []\n", []string{"broken n.yaml:2:1: registries: this is a plain manifest, which cip run promotes; a native StarlingX file has images alone, each with its full name"}},
+		"no images":      {"{}\n", []string{"broken n.yaml:1:1: a native file without images"}},
+		"another key":    {"image: []\n", []string{`broken n.yaml:1:1: a native file without images`, `broken n.yaml:1:1: a native file: unknown key "image": did you mean "images"?`}},
+		"a list":         {"- name: a\n", []string{"broken n.yaml:1:1: a native file: want a mapping, found a list"}},
+		"an entry alone": {"images: [a]\n", []string{`broken n.yaml:1:10: an entry of a native file: want a mapping, found the value "a"`}},
+		"empty":          {"# none\n", []string{"broken n.yaml: no images: the file is empty"}},
+		"bad YAML":       {"images: [\n", []string{"broken n.yaml:1:1: bad YAML: did not find expected node content"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			set := Native(fstest.MapFS{"f": {Data: []byte(tc.file)}}, "f", "n.yaml")
+			equal(t, faults(set), tc.want)
+			if joined := Join(set, set); len(joined.Manifests) != 2*len(set.Manifests) || len(joined.Faults) != 2*len(set.Faults) || joined.Digest == set.Digest {
+				t.Errorf("joined with itself: %+v", joined)
+			}
+		})
+	}
 }

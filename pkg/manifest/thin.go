@@ -127,7 +127,7 @@ func (t *thin) pair(d string, hasImages bool) pair {
 	}
 	m := open(t.fsys, name, t.call(name))
 	p := pair{files: []*source{m}, found: true}
-	p.manifests = m.manifests(m.thinManifest)
+	p.manifests = m.manifests("registries", m.thinManifest)
 	if !hasImages {
 		return p
 	}

@@ -78,7 +78,7 @@ func row(it *plan.ReportItem, show func(digest string) string, more ...string) s
 		action += " (referrer)"
 	}
 	if it.PreviousDigest != "" && !strings.Contains(it.Error, it.PreviousDigest) {
-		digest += " (was " + code(show(it.PreviousDigest), cellSize) + ")"
+		digest += " (" + now(it) + " " + code(show(it.PreviousDigest), cellSize) + ")"
 	}
 	cells := append([]string{action, it.Status, code(it.Destination, cellSize), tagCell(it.Tags), digest, code(origin(it), cellSize)}, more...)
 	return "| " + strings.Join(cells, " | ") + " |\n"

@@ -123,6 +123,7 @@ func (t tally) troubles(r *plan.Report) string {
 	l.add(r.Summary.Missing, "missing", "missing")
 	l.add(r.Summary.Invalid, "invalid", "invalid")
 	l.add(r.Summary.Unknown-t.unread, "unknown", "unknown")
+	l.add(r.Summary.Existing, "existing", "existing")
 	l.add(t.failed, "failed", "failed")
 	l.add(t.refused, "refused", "refused")
 	l.add(t.skipped, "skipped", "skipped")

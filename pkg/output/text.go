@@ -133,12 +133,20 @@ func (t *text) words(it *plan.ReportItem, source bool) []string {
 		words = append(words, "(referrer)")
 	}
 	if it.PreviousDigest != "" && !exact(it) {
-		words = append(words, "(was "+t.short(it.PreviousDigest)+")")
+		words = append(words, "("+now(it)+" "+t.short(it.PreviousDigest)+")")
 	}
 	if from := origin(it); source && from != "" && !exact(it) {
 		words = append(words, "(from "+Escape(from)+")")
 	}
 	return words
+}
+
+// now returns what is said before the digest that an item's tags point to, or did.
+func now(it *plan.ReportItem) string {
+	if it.Action == plan.Existing.String() {
+		return "is"
+	}
+	return "was"
 }
 
 // exact reports whether an item's references are written out: those that somebody has to look into.

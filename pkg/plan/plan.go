@@ -22,9 +22,10 @@ const (
 	Missing                      // neither source nor destination holds the digest
 	Invalid                      // a bad or contradicting entry
 	Unreadable                   // what is there could not be read
+	Existing                     // the tags point elsewhere, and that is fine (IfExists)
 )
 
-var actions = [...]string{"", "copy", "tag", "move", "conflict", "missing", "invalid", "unknown"}
+var actions = [...]string{"", "copy", "tag", "move", "conflict", "missing", "invalid", "unknown", "existing"}
 
 // String returns the action's name in reports.
 func (a Action) String() string { return actions[a] }
@@ -157,7 +158,7 @@ type Finding struct {
 // as Unreadable.
 func Compute(t *Target, have *inventory.Repository, found Found) (items []Item, upToDate int) {
 	for _, r := range t.Want.Refused {
-		items = append(items, r.item(t.Repository))
+		items = append(items, t.refused(r, have))
 	}
 	for i := range t.Want.Entries {
 		e := &t.Want.Entries[i]
@@ -208,7 +209,9 @@ func (c *computing) entry() (upToDate int) {
 		case state == inventory.Present && at == c.e.Digest:
 			upToDate++
 		case state == inventory.Unknown:
-			c.add(Item{Action: Unreadable, Error: "tag was not read"}, tag, "")
+			c.add(Item{Action: Unreadable, Error: errorText("reading tag "+tag, c.have.Failure(tag))}, tag, "")
+		case state == inventory.Present && c.t.ifExists == Leave:
+			c.add(Item{Action: Existing}, tag, at)
 		case state == inventory.Present && !c.t.mayMove(Edge{c.e.Digest, tag}):
 			c.add(Item{Action: Conflict, Error: "tag points to " + string(at) + " and may not move"}, tag, at)
 		default:
@@ -295,6 +298,8 @@ func (c *computing) add(it Item, tag string, previous image.Digest) {
 		it.Status = Planned
 	case Unreadable:
 		it.Status = Failed
+	case Existing:
+		it.Status = Done
 	default:
 		it.Status = Refused
 	}
@@ -320,6 +325,9 @@ func errorText(doing string, err error) string {
 
 // mayMove reports whether every registry entry that wants the edge lets its tag move.
 func (t *Target) mayMove(edge Edge) bool {
+	if t.ifExists == Overwrite {
+		return true
+	}
 	allowed := false
 	for _, c := range t.claims {
 		if !c.wish.wants(edge) {

@@ -78,6 +78,7 @@ type Summary struct {
 	Missing  int `json:"missing"`
 	Invalid  int `json:"invalid"`
 	Unknown  int `json:"unknown,omitempty"`
+	Existing int `json:"existing,omitempty"`
 	Failed   int `json:"failed"`
 }
 
@@ -167,6 +168,8 @@ func (s *Summary) of(a Action) *int {
 		return &s.Invalid
 	case Unreadable:
 		return &s.Unknown
+	case Existing:
+		return &s.Existing
 	}
 	return nil
 }

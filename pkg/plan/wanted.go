@@ -35,6 +35,7 @@ type Target struct {
 	Repository image.Repository
 	Want       *Want   // shared between the destinations of an image
 	claims     []claim // who wants it; several where manifests meet in one repository
+	ifExists   IfExists
 }
 
 // Want is what is wanted of a repository: the union of one or more manifests' wishes.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cip/internal/registrytest"
+	"cip/pkg/image"
 	"cip/pkg/manifest"
 	"cip/pkg/plan"
 	"cip/pkg/promote"
@@ -16,7 +17,9 @@ import (
 
 // rig runs promotions of a manifest as cip run does.
 type rig struct {
-	manifest  string // plain manifest
+	manifest  string   // plain manifest
+	native    []string // or native files
+	ifExists  plan.IfExists
 	dryRun    bool
 	deep      bool
 	referrers bool
@@ -26,7 +29,7 @@ type rig struct {
 // run plans and, unless it is a dry run, promotes.
 func (r rig) run(t *testing.T) *plan.Plan {
 	t.Helper()
-	set := manifest.Plain(fstest.MapFS{"m.yaml": {Data: []byte(r.manifest)}}, "m.yaml", "m.yaml")
+	set := r.set()
 	if set.Broken() {
 		t.Fatalf("broken manifest: %v\n%s", set.Faults, r.manifest)
 	}
@@ -45,6 +48,7 @@ func (r rig) run(t *testing.T) *plan.Plan {
 	defer sources.Close()
 	ctx := t.Context()
 	wanted := plan.Desired(set, promote.ResolveTags(ctx, sources, plan.Unpinned(set)))
+	wanted.SetIfExists(func(image.Repository) plan.IfExists { return r.ifExists })
 	p := promote.Survey(ctx, client, sources, wanted, func() {})
 	if r.deep {
 		promote.SurveyDeep(ctx, client, sources, wanted, p, func() {})
@@ -58,6 +62,18 @@ func (r rig) run(t *testing.T) *plan.Plan {
 	}
 	p.Warnings = append(p.Warnings, warnings...)
 	return p
+}
+
+func (r rig) set() *manifest.Set {
+	if r.native == nil {
+		return manifest.Plain(fstest.MapFS{"m.yaml": {Data: []byte(r.manifest)}}, "m.yaml", "m.yaml")
+	}
+	sets := make([]*manifest.Set, len(r.native))
+	for i, file := range r.native {
+		name := fmt.Sprintf("n%d.yaml", i+1)
+		sets[i] = manifest.Native(fstest.MapFS{name: {Data: []byte(file)}}, name, name)
+	}
+	return manifest.Join(sets...)
 }
 
 // lines prints items as "action status repository digest tags error", the host

@@ -22,8 +22,9 @@ type Sources struct {
 	mu     sync.Mutex
 	reads  map[sourceKey]*sourceRead
 	tags   map[plan.SourceTag]*tagRead
-	known  map[string]*loaded // by digest: the first read that succeeded
-	unions map[string]*merged // by digest: manifests that are not in any source
+	seen   map[sourceKey]struct{} // what source tags were found to point to
+	known  map[string]*loaded     // by digest: the first read that succeeded
+	unions map[string]*merged     // by digest: manifests that are not in any source
 	store  spill
 	failed map[image.Repository]struct{} // mirrors that a warning was given for
 }
@@ -56,7 +57,7 @@ type tagRead struct {
 // NewSources returns a reader of sources. warn is told, once each, of mirrors that are passed over.
 func NewSources(c *registry.Client, warn func(string)) *Sources {
 	return &Sources{
-		client: c, warn: warn, reads: map[sourceKey]*sourceRead{}, tags: map[plan.SourceTag]*tagRead{},
+		client: c, warn: warn, reads: map[sourceKey]*sourceRead{}, tags: map[plan.SourceTag]*tagRead{}, seen: map[sourceKey]struct{}{},
 		known: map[string]*loaded{}, failed: map[image.Repository]struct{}{},
 	}
 }
@@ -75,6 +76,11 @@ func (s *Sources) Resolve(ctx context.Context, tag plan.SourceTag) plan.Resoluti
 	s.mu.Unlock()
 	if !ok {
 		r.Digest, r.State, r.Err = s.client.Resolve(ctx, tag.Repository, tag.Tag)
+		if r.State == inventory.Present {
+			s.mu.Lock()
+			s.seen[sourceKey{tag.Repository, string(r.Digest)}] = struct{}{}
+			s.mu.Unlock()
+		}
 		close(r.done)
 	}
 	select {
@@ -82,6 +88,18 @@ func (s *Sources) Resolve(ctx context.Context, tag plan.SourceTag) plan.Resoluti
 		return r.Resolution
 	case <-ctx.Done():
 		return plan.Resolution{Err: ctx.Err()}
+	}
+}
+
+// see records the wanted digests that source tags have shown to be in the target already.
+func (s *Sources) see(t *plan.Target, have *inventory.Repository) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range t.Want.Entries {
+		d := t.Want.Entries[i].Digest
+		if _, ok := s.seen[sourceKey{t.Repository, string(d)}]; ok {
+			have.SetDigest(d, inventory.Present)
+		}
 	}
 }
 

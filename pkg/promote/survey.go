@@ -78,6 +78,10 @@ func interrupt(items []plan.Item) {
 
 // survey plans one target.
 func survey(ctx context.Context, c *registry.Client, s *Sources, t *plan.Target) (items []plan.Item, upToDate int) {
+	if t.InPlace() {
+		have := c.ReadTags(ctx, t.Repository, t.Tags())
+		return plan.Compute(t, have, find(ctx, c, s, t, have))
+	}
 	if len(t.Want.Entries) == 0 {
 		return plan.Compute(t, &inventory.Repository{}, plan.Found{})
 	}
@@ -85,29 +89,24 @@ func survey(ctx context.Context, c *registry.Client, s *Sources, t *plan.Target)
 	if err != nil {
 		return plan.Unread(t, fmt.Errorf("reading destination %s: %w", t.Repository, err)), 0
 	}
-	found := find(ctx, c, s, t, have)
-	return plan.Compute(t, have, found)
+	return plan.Compute(t, have, find(ctx, c, s, t, have))
 }
 
 // find asks the sources about what a target lacks. Before a digest is called
 // missing, the destination is asked for it by digest.
 func find(ctx context.Context, c *registry.Client, s *Sources, t *plan.Target, have *inventory.Repository) plan.Found {
+	s.see(t, have)
 	lack := plan.Lacking(t, have)
-	found := plan.Found{Digests: map[image.Digest]plan.Finding{}, Pins: map[plan.SourceTag]plan.Resolution{}}
+	found := plan.Found{Digests: map[image.Digest]plan.Finding{}, Pins: ResolveTags(ctx, s, lack.Pins)}
+	s.see(t, have)                               // what pins have shown
 	states := map[image.Digest]inventory.State{} // of digests that the destination was asked for
 	var mu sync.Mutex
 	var g errgroup.Group
 	g.SetLimit(atOnce)
-	for _, pin := range lack.Pins {
-		g.Go(func() error {
-			r := s.Resolve(ctx, pin)
-			mu.Lock()
-			defer mu.Unlock()
-			found.Pins[pin] = r
-			return nil
-		})
-	}
 	for _, e := range lack.Entries {
+		if have.Digest(e.Digest) == inventory.Present {
+			continue
+		}
 		g.Go(func() error {
 			f := s.Find(ctx, e, t.Repository)
 			there := inventory.Unknown

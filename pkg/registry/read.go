@@ -57,6 +57,32 @@ func (c *Client) Read(ctx context.Context, repo image.Repository, wanted iter.Se
 	return have, c.readDigests(ctx, repo, noTags, wanted, have)
 }
 
+// ReadTags returns what a repository holds under some tags: one HEAD each, no list.
+// A tag that cannot be read is unknown, for a reason of its own.
+func (c *Client) ReadTags(ctx context.Context, repo image.Repository, tags []string) *inventory.Repository {
+	type answer struct {
+		digest image.Digest
+		state  inventory.State
+		err    error
+	}
+	answers, _ := each(ctx, tags, func(ctx context.Context, tag string) (a answer, _ error) {
+		a.digest, a.state, a.err = c.Resolve(ctx, repo, tag)
+		return a, nil
+	})
+	have := &inventory.Repository{}
+	for i, a := range answers {
+		switch a.state {
+		case inventory.Present:
+			have.SetTag(tags[i], a.digest)
+		case inventory.Absent:
+			have.SetAbsent(tags[i])
+		default:
+			have.SetFailed(tags[i], a.err)
+		}
+	}
+	return have
+}
+
 // readTags resolves the wanted tags that the list names.
 func (c *Client) readTags(ctx context.Context, repo image.Repository, listed []string, wanted iter.Seq2[image.Digest, []string], have *inventory.Repository) error {
 	exists := make(map[string]struct{}, len(listed))
