@@ -205,10 +205,18 @@ func (p *promotion) warn(texts ...string) {
 }
 
 // tellItems logs what is refused or could not be read, so that it is not only in the report.
-func (p *promotion) tellItems(items []plan.Item) {
+// What a fault has told is not told again for each destination.
+func (p *promotion) tellItems(items []plan.Item, faults []manifest.Fault) {
+	told := map[string]struct{}{}
+	for _, f := range faults {
+		told[f.String()], told[f.Message] = struct{}{}, struct{}{}
+	}
 	for i := range items {
 		it := &items[i]
 		if it.Status != plan.Refused && it.Status != plan.Failed {
+			continue
+		}
+		if _, ok := told[it.Error]; ok && it.Action == plan.Invalid {
 			continue
 		}
 		where := it.Destination.Digest(it.Digest)
@@ -262,7 +270,7 @@ func (p *promotion) run(ctx context.Context) error {
 		p.progress.Finish()
 	}
 	p.warn(result.Warnings...)
-	p.tellItems(result.Items)
+	p.tellItems(result.Items, result.Faults)
 	result.Warnings = p.warnings
 	result.Sort()
 	if err := p.write(result, estimate, true); err != nil {

@@ -66,6 +66,9 @@ func TestRegistriesRules(t *testing.T) {
 		{"service-account with a space", src + "- {name: d.io, service-account: \"a b\"}\n", []string{`broken m.yaml:3:33: bad service-account "a b": it holds spaces or control characters`}},
 		{"service-account with a control character", src + "- {name: d.io, service-account: \"a\\n\"}\n", []string{`broken m.yaml:3:33: bad service-account "a\n": it holds spaces or control characters`}},
 		{"service-account of a wrong type", src + "- {name: d.io, service-account: {}}\n", []string{`broken m.yaml:3:33: service-account: want text, found a mapping`}},
+		{"mutable-tags on the source", "registries:\n- {name: s.io, src: true, mutable-tags: [a]}\n- {name: d.io}\n", []string{
+			`warning m.yaml:2:27: mutable-tags on the source: it has no effect, tags move in destinations only`,
+		}},
 		{"null fields are unset", "registries:\n- {name: s.io, src: true, mirrors: ~, service-account: }\n- {name: d.io, src: ~, mutable-tags: , absent-status: ~}\n", nil},
 	})
 }

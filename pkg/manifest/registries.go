@@ -78,6 +78,9 @@ func (r *reader) registry(n *yaml.Node) (reg *Registry, src *yaml.Node) {
 	if f, given := e["mirrors"]; given && src == nil {
 		r.fault(Broken, f.key, "mirrors on a destination: mirrors belong to the source")
 	}
+	if f, given := e["mutable-tags"]; given && src != nil {
+		r.fault(Warning, f.key, "mutable-tags on the source: it has no effect, tags move in destinations only")
+	}
 	if f, given := e["absent-status"]; given && src != nil {
 		r.fault(Broken, f.key, "absent-status on the source: it is for destinations only")
 	}

@@ -142,17 +142,12 @@ func (w *wisher) wish(to *wish, img *manifest.Image, src *Source) {
 	}
 }
 
-// merge gives every target its Want. Targets with the same wishes share one.
+// merge gives every target its Want. Targets with the same one or two wishes share one.
 func (w *wisher) merge() {
 	type pair struct{ first, second *wish }
-	single, double := map[*wish]*Want{}, map[pair]*Want{}
 	w.wanted.Targets = make([]*Target, 0, len(w.targets))
-	for _, t := range w.targets {
-		w.wanted.Targets = append(w.wanted.Targets, t)
-	}
-	slices.SortFunc(w.wanted.Targets, func(a, b *Target) int { return a.Repository.Compare(b.Repository) })
-	for _, t := range w.wanted.Targets {
-		wishes := make([]*wish, 0, len(t.claims))
+	sharing := map[pair]int{}
+	of := func(t *Target) (wishes []*wish, key pair) {
 		for _, c := range t.claims {
 			if !slices.Contains(wishes, c.wish) {
 				wishes = append(wishes, c.wish)
@@ -160,18 +155,32 @@ func (w *wisher) merge() {
 		}
 		switch len(wishes) {
 		case 1:
-			if single[wishes[0]] == nil {
-				single[wishes[0]] = w.want(wishes)
-			}
-			t.Want = single[wishes[0]]
+			key.first = wishes[0]
 		case 2:
-			key := pair{wishes[0], wishes[1]}
-			if double[key] == nil {
-				double[key] = w.want(wishes)
-			}
-			t.Want = double[key]
-		default:
-			t.Want = w.want(wishes)
+			key = pair{wishes[0], wishes[1]}
+		}
+		return wishes, key
+	}
+	for _, t := range w.targets {
+		w.wanted.Targets = append(w.wanted.Targets, t)
+		_, key := of(t)
+		sharing[key]++
+	}
+	slices.SortFunc(w.wanted.Targets, func(a, b *Target) int { return a.Repository.Compare(b.Repository) })
+	shared := map[pair]*Want{}
+	for _, t := range w.wanted.Targets {
+		wishes, key := of(t)
+		t.Want = shared[key]
+		if t.Want != nil {
+			continue
+		}
+		place := t.Repository.String()
+		if key != (pair{}) && sharing[key] > 1 {
+			place += fmt.Sprintf(" and %d more", sharing[key]-1)
+		}
+		t.Want = w.want(wishes, place)
+		if key != (pair{}) {
+			shared[key] = t.Want
 		}
 	}
 	slices.SortStableFunc(w.wanted.Faults, func(a, b manifest.Fault) int {
@@ -180,14 +189,15 @@ func (w *wisher) merge() {
 }
 
 // want unites wishes into one Want: redundant edges once, overlaps refused.
-func (w *wisher) want(wishes []*wish) *Want {
+// place is what messages call the repositories that share it.
+func (w *wisher) want(wishes []*wish, place string) *Want {
 	want := &Want{}
 	var edges []wishEdge
 	for _, wi := range wishes {
 		edges = append(edges, wi.edges...)
 		want.Refused = append(want.Refused, wi.refused...)
 	}
-	clash := w.overlaps(edges)
+	clash := w.overlaps(edges, place)
 	slices.SortStableFunc(edges, func(a, b wishEdge) int {
 		if c := strings.Compare(string(a.Digest), string(b.Digest)); c != 0 {
 			return c

@@ -152,6 +152,23 @@ func TestCandidatesPreferTheDestinationsHost(t *testing.T) {
 	}
 }
 
+// An overlap names the places it is at: one, and how many more.
+func TestOverlapsNameTheirPlace(t *testing.T) {
+	t.Parallel()
+	set := load(t, `
+registries: [{name: s.example/s, src: true}, {name: b.example/p}, {name: a.example/p}]
+images:
+- {name: x, dmap: {'`+dA+`': [v], '`+dB+`': [v]}}`)
+	w := plan.Desired(set, nil)
+	if len(w.Faults) != 2 {
+		t.Fatalf("%d faults, want 2: %v", len(w.Faults), w.Faults)
+	}
+	const want = `overlap: tag "v" of a.example/p/x and 1 more is wanted for `
+	if got := w.Faults[0].Message; !strings.HasPrefix(got, want) {
+		t.Errorf("got %q, want %q…", got, want)
+	}
+}
+
 func TestSites(t *testing.T) {
 	t.Parallel()
 	set := load(t, `

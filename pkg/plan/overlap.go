@@ -11,7 +11,8 @@ import (
 // repository, and reports each place that takes part. It returns the reason for
 // refusing each such tag. Unpinned retag entries of different source tags
 // overlap whatever these point to, so that a check without network says the same.
-func (w *wisher) overlaps(edges []wishEdge) map[string]string {
+// place is where the edges meet.
+func (w *wisher) overlaps(edges []wishEdge, place string) map[string]string {
 	byTag := make(map[string]int, len(edges)) // tag → the first edge that wants it
 	var rivals map[string][]int               // tag → edges, where two disagree
 	for i := range edges {
@@ -41,7 +42,7 @@ func (w *wisher) overlaps(edges []wishEdge) map[string]string {
 		for _, i := range at {
 			places = append(places, fmt.Sprintf("%s (%s)", edges[i].what(), edges[i].pos))
 		}
-		clash[tag] = fmt.Sprintf("overlap: tag %q is wanted for %s", tag, strings.Join(places, " and "))
+		clash[tag] = fmt.Sprintf("overlap: tag %q of %s is wanted for %s", tag, place, strings.Join(places, " and "))
 		for _, i := range at {
 			w.fault(edges[i].pos, clash[tag])
 		}

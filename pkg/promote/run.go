@@ -226,8 +226,8 @@ func (e *engine) below(ctx context.Context, dst, from image.Repository, n *node)
 	for _, child := range n.children {
 		g.Go(func() error { return e.child(ctx, dst, from, child) })
 	}
-	for _, digest := range n.missing {
-		g.Go(func() error { return e.sparse(ctx, dst, from, n, digest) })
+	if len(n.missing) > 0 {
+		g.Go(func() error { return e.sparse(ctx, dst, from, n) })
 	}
 	return g.Wait()
 }
@@ -242,13 +242,35 @@ func (e *engine) blob(ctx context.Context, dst, from image.Repository, n *node, 
 	return err
 }
 
-// sparse deals with a child that the source lacks: unless the destination has it,
-// the index is put without it.
-func (e *engine) sparse(ctx context.Context, dst, from image.Repository, n *node, digest string) error {
-	if there, err := e.client.Has(ctx, dst, digest); err != nil || there == inventory.Present {
-		return wrap(err, "looking for child %s", digest)
+// sparse deals with the children that the source lacks: the index is put without those
+// that the destination has not, either.
+func (e *engine) sparse(ctx context.Context, dst, from image.Repository, n *node) error {
+	there := make([]inventory.State, len(n.missing))
+	var g errgroup.Group
+	g.SetLimit(32)
+	for i, digest := range n.missing {
+		g.Go(func() (err error) {
+			there[i], err = e.client.Has(ctx, dst, digest)
+			return wrap(err, "looking for child %s", digest)
+		})
 	}
-	e.warn(fmt.Sprintf("%s: the source %s lacks the child %s: the index is promoted without it", dst.String()+"@"+n.digest, from, digest))
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	var lost []string
+	for i, digest := range n.missing {
+		if there[i] != inventory.Present {
+			lost = append(lost, digest)
+		}
+	}
+	head := fmt.Sprintf("%s@%s: the source %s lacks", dst, n.digest, from)
+	switch len(lost) {
+	case 0:
+	case 1:
+		e.warn(fmt.Sprintf("%s the child %s: the index is promoted without it", head, lost[0]))
+	default:
+		e.warn(fmt.Sprintf("%s %d children, %s among them: the index is promoted without them", head, len(lost), lost[0]))
+	}
 	return nil
 }
 

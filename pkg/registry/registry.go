@@ -81,7 +81,7 @@ func New(o Options) (*Client, error) {
 	}
 	store, err := auth.NewStore(auth.Options{
 		KeyFiles: o.KeyFiles, NoServiceAccount: o.NoServiceAccount, NoAmbient: o.NoAmbient,
-		Warn: func(text string) { c.log.Warn(text) },
+		Warn: func(text string) { c.log.Warn(text) }, Debug: func(text string) { c.log.Debug(text) },
 	})
 	if err != nil {
 		return nil, err

@@ -86,6 +86,9 @@ func (s *snapshot) read(warn func(string)) error {
 		if self == nil {
 			return fmt.Errorf("%w, and %s is %w", errNoCatalog, repo, missing)
 		}
+		if len(self.Tags) == 0 { // as some registries answer for what does not exist
+			return fmt.Errorf("%w, and %s has no tags: nothing tells what is at or below it", errNoCatalog, repo)
+		}
 		warn(fmt.Sprintf("%s has no catalog: %s is read as one repository", s.root.Host, repo))
 		s.one(repo, self)
 		return nil

@@ -44,6 +44,7 @@ type Options struct {
 	HTTPClient       *http.Client     // for identity services; nil: clients with timeouts
 	Now              func() time.Time // nil: time.Now
 	Warn             func(string)     // told once per oddity that was passed over; nil: ignored
+	Debug            func(string)     // told once per thing that is as it may be; nil: ignored
 }
 
 // Store resolves and caches credentials. It is safe for concurrent use.
@@ -56,6 +57,8 @@ type Store struct {
 	ownClient bool         // web and link come from Options
 	now       func() time.Time
 	warn      func(key, text string)
+	debug     func(key, text string)
+	ignore    bool   // the accounts that registry entries name
 	firmware  string // firmwareDir but in tests
 }
 
@@ -83,6 +86,8 @@ func NewStore(o Options) (*Store, error) {
 		ownClient: o.HTTPClient != nil,
 		now:       o.Now,
 		warn:      warn,
+		debug:     once(o.Debug),
+		ignore:    o.NoServiceAccount,
 		firmware:  firmwareDir,
 	}, nil
 }
@@ -103,7 +108,11 @@ type Principal struct {
 // not get to see a token that Google's whole cloud accepts.
 func (s *Store) Principal(host, path, account string) Principal {
 	host = canonicalHost(host)
-	if account != "" && s.accounts[account] != nil {
+	switch {
+	case account == "" || s.ignore:
+	case s.accounts[account] == nil:
+		s.debug("key "+account+" "+host, fmt.Sprintf("no key file holds service account %q: %s is spoken to without it", account, host))
+	default:
 		if isGoogle(host) || image.Loopback(host) {
 			return Principal{Host: host, Key: accountPrefix + account}
 		}
