@@ -63,6 +63,9 @@ func runSnapshotDiff(ctx context.Context, o *diffOptions, s streams, args []stri
 	if err := o.check(); err != nil {
 		return err
 	}
+	if args[0] == "-" && args[1] == "-" {
+		return errors.New("both sides are standard input: it can be read once")
+	}
 	progress.Start("reading repositories", 0)
 	var sides [2]inventory.Snapshot
 	g, ctx := errgroup.WithContext(ctx)

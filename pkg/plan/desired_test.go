@@ -2,6 +2,7 @@ package plan_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -158,14 +159,32 @@ func TestOverlapsNameTheirPlace(t *testing.T) {
 	set := load(t, `
 registries: [{name: s.example/s, src: true}, {name: b.example/p}, {name: a.example/p}]
 images:
-- {name: x, dmap: {'`+dA+`': [v], '`+dB+`': [v]}}`)
+- {name: x, dmap: {'`+dA+`': [v]}}
+- {name: x, dmap: {'`+dA+`': [v]}}
+- {name: x, dmap: {'`+dB+`': [v]}}`)
 	w := plan.Desired(set, nil)
-	if len(w.Faults) != 2 {
-		t.Fatalf("%d faults, want 2: %v", len(w.Faults), w.Faults)
+	if len(w.Faults) != 3 {
+		t.Fatalf("%d faults, want one for each place: %v", len(w.Faults), w.Faults)
 	}
 	const want = `overlap: tag "v" of a.example/p/x and 1 more is wanted for `
 	if got := w.Faults[0].Message; !strings.HasPrefix(got, want) {
 		t.Errorf("got %q, want %q…", got, want)
+	}
+}
+
+// Many rivals do not make messages that grow with their square.
+func TestOverlapsOfMany(t *testing.T) {
+	t.Parallel()
+	var images strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&images, "- {name: x, dmap: {'%s': [v]}}\n", digest(i))
+	}
+	w := plan.Desired(load(t, "registries: [{name: s.example/s, src: true}, {name: d.example/p}]\nimages:\n"+images.String()), nil)
+	if len(w.Faults) != 1000 {
+		t.Fatalf("%d faults, want 1000", len(w.Faults))
+	}
+	if got := w.Faults[999].Message; len(got) > 4000 || !strings.HasSuffix(got, " and 980 more") {
+		t.Errorf("%d bytes: %.200s…", len(got), got)
 	}
 }
 

@@ -7,6 +7,9 @@ import (
 	"cip/pkg/image"
 )
 
+// mostPlaces is how many places one message names: each has a fault of its own, and n of them would have n² words.
+const mostPlaces = 20
+
 // overlaps finds the tags that edges want for different digests in one
 // repository, and reports each place that takes part. It returns the reason for
 // refusing each such tag. Unpinned retag entries of different source tags
@@ -14,7 +17,7 @@ import (
 // place is where the edges meet.
 func (w *wisher) overlaps(edges []wishEdge, place string) map[string]string {
 	byTag := make(map[string]int, len(edges)) // tag → the first edge that wants it
-	var rivals map[string][]int               // tag → edges, where two disagree
+	var rivals map[string][]int               // tag → all edges that want it, where two differ
 	for i := range edges {
 		tag := edges[i].Tag
 		if tag == "" {
@@ -24,13 +27,16 @@ func (w *wisher) overlaps(edges []wishEdge, place string) map[string]string {
 		switch {
 		case !ok:
 			byTag[tag] = i
-		case rivals[tag] != nil:
-			rivals[tag] = append(rivals[tag], i)
 		case edges[first].Edge != edges[i].Edge || edges[first].from != edges[i].from:
 			if rivals == nil {
 				rivals = map[string][]int{}
 			}
-			rivals[tag] = []int{first, i}
+			rivals[tag] = nil
+		}
+	}
+	for i := range edges {
+		if at, ok := rivals[edges[i].Tag]; ok {
+			rivals[edges[i].Tag] = append(at, i)
 		}
 	}
 	clash := map[string]string{}
@@ -39,8 +45,11 @@ func (w *wisher) overlaps(edges []wishEdge, place string) map[string]string {
 			continue
 		}
 		var places []string
-		for _, i := range at {
+		for _, i := range at[:min(len(at), mostPlaces)] {
 			places = append(places, fmt.Sprintf("%s (%s)", edges[i].what(), edges[i].pos))
+		}
+		if more := len(at) - mostPlaces; more > 0 {
+			places = append(places, fmt.Sprintf("%d more", more))
 		}
 		clash[tag] = fmt.Sprintf("overlap: tag %q of %s is wanted for %s", tag, place, strings.Join(places, " and "))
 		for _, i := range at {
