@@ -1,6 +1,7 @@
 package inventory_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -72,5 +73,24 @@ func TestSortUnites(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestTagsReadOneByOne(t *testing.T) {
+	t.Parallel()
+	var r inventory.Repository
+	why := errors.New("down")
+	r.SetTag("there", "sha256:a")
+	r.SetAbsent("gone")
+	r.SetFailed("dark", why)
+	for tag, want := range map[string]inventory.State{
+		"there": inventory.Present, "gone": inventory.Absent, "dark": inventory.Unknown, "unasked": inventory.Unknown,
+	} {
+		if _, got := r.Tag(tag); got != want {
+			t.Errorf("%s: got %s, want %s", tag, got, want)
+		}
+	}
+	if got := r.Failure("dark"); !errors.Is(got, why) || r.Failure("unasked") != nil {
+		t.Errorf("got %v, want %v", got, why)
 	}
 }

@@ -10,11 +10,11 @@ import (
 // IfExists says what becomes of a tag that a native entry wants and that points to something else.
 type IfExists int
 
-// The answers. The zero value refuses.
+// The answers. None is Refuse, too.
 const (
-	Refuse    IfExists = iota // a conflict
-	Leave                     // that it exists is enough, whatever it points to
-	Overwrite                 // it moves
+	Refuse    IfExists = iota + 1 // a conflict
+	Leave                         // that it exists is enough, whatever it points to
+	Overwrite                     // it moves
 )
 
 // SetIfExists sets what becomes of tags that exist in the repositories that native entries alone want.

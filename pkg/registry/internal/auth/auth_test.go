@@ -199,6 +199,25 @@ func TestDockerConfigurationComesBeforeTheCloud(t *testing.T) {
 	}
 }
 
+// An account that no key file holds is passed over, and told once.
+func TestAccountWithoutKey(t *testing.T) {
+	cleanEnv(t)
+	for _, ignored := range []bool{false, true} {
+		var told []string
+		s := testStore(t, Options{NoServiceAccount: ignored, Debug: func(text string) { told = append(told, text) }})
+		for range 2 {
+			s.Principal("gcr.io", "p/app", "a@b")
+		}
+		var want []string
+		if !ignored {
+			want = []string{`no key file holds service account "a@b": gcr.io is spoken to without it`}
+		}
+		if diff := cmp.Diff(want, told); diff != "" {
+			t.Errorf("ignored %t (-want +got):\n%s", ignored, diff)
+		}
+	}
+}
+
 func TestPrincipals(t *testing.T) {
 	home := cleanEnv(t)
 	write(t, home, ".docker/config.json", `{
