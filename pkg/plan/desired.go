@@ -78,6 +78,7 @@ func (w *wisher) add(m *manifest.Manifest) {
 	for _, r := range m.Refused {
 		of(r.Name).refused = append(of(r.Name).refused, Refusal{
 			Action: Invalid, Digest: image.Digest(r.Digest), Tags: r.Tags, Source: refusedSource(m, r), Reason: r.Fault.String(),
+			entry: strings.Join(append([]string{r.Digest, r.SourceTag}, r.Tags...), "\n"),
 		})
 	}
 	for _, name := range names {
@@ -148,11 +149,7 @@ func (w *wisher) merge() {
 	w.wanted.Targets = make([]*Target, 0, len(w.targets))
 	sharing := map[pair]int{}
 	of := func(t *Target) (wishes []*wish, key pair) {
-		for _, c := range t.claims {
-			if !slices.Contains(wishes, c.wish) {
-				wishes = append(wishes, c.wish)
-			}
-		}
+		wishes = t.wishes()
 		switch len(wishes) {
 		case 1:
 			key.first = wishes[0]

@@ -330,10 +330,10 @@ func (t *Target) mayMove(edge Edge) bool {
 	}
 	allowed := false
 	for _, c := range t.claims {
-		if !c.wish.wants(edge) {
+		if len(t.claims) > 1 && !c.wish.wants(edge) {
 			continue
 		}
-		if c.registry == nil || !slices.ContainsFunc(c.registry.MutableTags, func(glob string) bool {
+		if !slices.ContainsFunc(c.globs(), func(glob string) bool {
 			ok, err := path.Match(glob, edge.Tag)
 			return ok && err == nil
 		}) {

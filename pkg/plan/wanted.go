@@ -84,6 +84,7 @@ type Refusal struct {
 	Tags   []string
 	Source string // the source reference, where there is one
 	Reason string
+	entry  string // what a bad entry asks for, wherever it stands; empty: the refusal is of an edge
 }
 
 // Wishes returns the wanted digests, each with its tags.
@@ -149,6 +150,10 @@ func Unpinned(set *manifest.Set) []SourceTag {
 			}
 		}
 	}
+	return sortTags(seen)
+}
+
+func sortTags(seen map[SourceTag]struct{}) []SourceTag {
 	tags := make([]SourceTag, 0, len(seen))
 	for t := range seen {
 		tags = append(tags, t)

@@ -1,0 +1,190 @@
+package plan
+
+import (
+	"slices"
+	"strings"
+
+	"cip/pkg/image"
+	"cip/pkg/manifest"
+)
+
+// Selection is a part of what is wanted, by destination repository and tag. It is
+// what changed (Since) or what was approved (Approval.Selection).
+type Selection struct {
+	parts   map[image.Repository]*part
+	invalid map[string]struct{}    // wishes for impossible repositories that are in it
+	known   map[manifest.Fault]int // faults that are not told again, without severity and line; nil: all
+}
+
+// part is what a selection holds of one repository. Repositories share it.
+type part struct {
+	all      bool
+	tags     map[string]struct{}
+	digests  map[image.Digest]struct{} // wanted without a tag
+	subjects map[image.Digest]struct{} // wanted for the sake of their referrers
+	refused  map[string]struct{}       // bad entries (Refusal.entry)
+}
+
+func newPart() *part {
+	return &part{
+		tags: map[string]struct{}{}, digests: map[image.Digest]struct{}{}, subjects: map[image.Digest]struct{}{}, refused: map[string]struct{}{},
+	}
+}
+
+func (p *part) hasTag(tag string) bool {
+	_, ok := p.tags[tag]
+	return p.all || ok
+}
+
+// Unpinned returns the source tags that have to be read before the selected part
+// of what is wanted offline is known, sorted.
+func (s *Selection) Unpinned(offline *Wanted) []SourceTag {
+	seen := map[SourceTag]struct{}{}
+	for _, t := range offline.Targets {
+		p := s.parts[t.Repository]
+		if p == nil {
+			continue
+		}
+		for _, wi := range t.wishes() {
+			for i := range wi.edges {
+				if e := &wi.edges[i]; e.unpinned() && p.hasTag(e.Tag) {
+					seen[e.from] = struct{}{}
+				}
+			}
+		}
+	}
+	return sortTags(seen)
+}
+
+// Select keeps the selected part of what is wanted. Faults wholly outside of it
+// become warnings; so it is with the manifests' own faults, which are returned.
+func (w *Wanted) Select(s *Selection, faults []manifest.Fault) []manifest.Fault {
+	type key struct {
+		want *Want
+		part *part
+	}
+	narrowed := map[key]*Want{}
+	all := reasons(w.Targets)
+	var targets []*Target
+	for _, t := range w.Targets {
+		k := key{t.Want, s.parts[t.Repository]}
+		if k.part == nil {
+			continue
+		}
+		if narrowed[k] == nil {
+			narrowed[k] = k.part.of(t.Want)
+		}
+		if n := narrowed[k]; len(n.Entries) > 0 || len(n.Refused) > 0 {
+			targets = append(targets, &Target{t.Repository, n, t.claims})
+		}
+	}
+	w.Targets = targets
+	w.Invalid = slices.DeleteFunc(slices.Clone(w.Invalid), func(it Item) bool {
+		_, ok := s.invalid[it.wish()]
+		return !ok
+	})
+	own := reasons(w.Targets)
+	fresh := s.fresh(slices.Concat(faults, w.Faults))
+	demote := func(faults []manifest.Fault) []manifest.Fault {
+		out := slices.Clone(faults)
+		for i := range out {
+			f := &out[i]
+			_, isFresh := fresh[unplaced(*f)]
+			if f.Severity == manifest.Refused && !among(*f, own) && (among(*f, all) || !isFresh) {
+				f.Severity = manifest.Warning
+			}
+		}
+		return out
+	}
+	w.Faults = demote(w.Faults)
+	return demote(faults)
+}
+
+// fresh returns those of the faults, without their places, that there are more of than are known.
+func (s *Selection) fresh(faults []manifest.Fault) map[manifest.Fault]struct{} {
+	out := map[manifest.Fault]struct{}{}
+	if s.known == nil {
+		return out
+	}
+	for f, n := range countFaults(faults) {
+		if n > s.known[f] {
+			out[f] = struct{}{}
+		}
+	}
+	return out
+}
+
+func countFaults(faults []manifest.Fault) map[manifest.Fault]int {
+	n := map[manifest.Fault]int{}
+	for _, f := range faults {
+		n[unplaced(f)]++
+	}
+	return n
+}
+
+// unplaced returns a fault as it is whatever lines come before it.
+func unplaced(f manifest.Fault) manifest.Fault {
+	return manifest.Fault{Pos: manifest.Pos{File: f.Pos.File}, Message: f.Message}
+}
+
+// of returns the part of a Want.
+func (p *part) of(want *Want) *Want {
+	if p.all {
+		return want
+	}
+	out := &Want{Pins: want.Pins}
+	for _, e := range want.Entries {
+		_, alone := p.digests[e.Digest]
+		_, subject := p.subjects[e.Digest]
+		switch tags := p.chosen(e.Tags); {
+		case len(tags) > 0:
+			e.Tags = tags
+		case len(e.Tags) == 0 && alone:
+		case subject:
+			e.Tags = nil
+		default:
+			continue
+		}
+		out.Entries = append(out.Entries, e)
+	}
+	for _, r := range want.Refused {
+		_, bad := p.refused[r.entry]
+		if r.entry != "" && bad || r.entry == "" && slices.ContainsFunc(r.Tags, p.hasTag) {
+			out.Refused = append(out.Refused, r)
+		}
+	}
+	return out
+}
+
+// chosen returns the tags that are in the part: the same slice if all are.
+func (p *part) chosen(tags []string) []string {
+	if !slices.ContainsFunc(tags, func(t string) bool { return !p.hasTag(t) }) {
+		return tags
+	}
+	var out []string
+	for _, t := range tags {
+		if p.hasTag(t) {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// wishes returns who wants something of the target, each once.
+func (t *Target) wishes() []*wish {
+	wishes := make([]*wish, 0, len(t.claims))
+	for _, c := range t.claims {
+		if !slices.Contains(wishes, c.wish) {
+			wishes = append(wishes, c.wish)
+		}
+	}
+	return wishes
+}
+
+// unpinned reports whether the edge's digest is whatever its source tag has.
+func (e *wishEdge) unpinned() bool { return e.from != (SourceTag{}) && !e.pinned }
+
+// wish names the wish of an item that names no possible repository.
+func (it *Item) wish() string {
+	return strings.Join(append([]string{it.Destination.String(), string(it.Digest), it.Source}, it.Tags...), "\n")
+}
