@@ -16,6 +16,7 @@ import (
 //	exit N[,N…] cip ARGS…     run cip; it must end with code N
 //	subst FILE…               put the values of $VARIABLES into files
 //	crlf FILE…                end lines as Windows does
+//	checkin VAR DIR           make the files of a directory a git commit, in a repository there; $VAR is its id
 //	login NAME USER PASSWORD  write Docker's configuration for a registry
 //
 //	registry NAME [OPTION…]   start a registry; $NAME is its host, $NAME_ca its certificate
@@ -52,6 +53,7 @@ func TestScripts(t *testing.T) {
 			"exit":            onWorld((*world).exit),
 			"subst":           onWorld((*world).subst),
 			"crlf":            onWorld((*world).crlf),
+			"checkin":         onWorld((*world).checkin),
 			"login":           onWorld((*world).login),
 			"registry":        onWorld((*world).registry),
 			"storage":         onWorld((*world).storage),

@@ -139,11 +139,11 @@ type promotionOptions struct {
 	registryOptions
 	logOptions
 	confirmOptions
+	partOptions
 
 	parseOnly    bool
 	output       string
 	report       string
-	shard        string
 	allowMissing bool
 	failFast     bool
 	detailed     bool

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -39,7 +38,7 @@ func (o *runOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.manifestSnapshotOf, "manifest-based-snapshot-of", "", "print what the manifests put into this `registry`, offline")
 	o.snapshotFilter.addFlags(f)
 	f.Lookup("output").Usage += "; of a snapshot: yaml (default), csv or json"
-	f.StringVar(&o.shard, "shard", "", "do only the `I/N`th of N disjoint parts (0 ≤ I < N)")
+	o.partOptions.addFlags(f)
 	f.BoolVar(&o.referrers, "referrers", false, "promote signatures, attestations and other referrers with each digest")
 	f.BoolVar(&o.deep, "deep", false, "also look for every child and blob of what is up to date, and copy again what is lost")
 	o.addAccountFlags(f)
@@ -84,15 +83,15 @@ type promotion struct {
 	streams
 	paths    []string // what was named to load
 	load     func() (*manifest.Set, error)
-	ifExists func(image.Repository) plan.IfExists // nil: tags that exist in place do not move
+	at       func(rev string) (*manifest.Set, string, error) // loads what a git revision has; nil: there is no --since
+	ifExists func(image.Repository) plan.IfExists            // nil: tags that exist in place do not move
 	format   output.Format
 	log      *logrus.Logger
 	progress *output.Progress
 	isDry    bool
-	index    int // of the shard
-	count    int // of shards; 0: all
 	began    time.Time
 	set      *manifest.Set
+	part     selected
 	commit   string // of the manifests, if they are in a git repository
 	client   *registry.Client
 	sources  *promote.Sources
@@ -106,7 +105,7 @@ func runRun(ctx context.Context, o *runOptions, s streams) error {
 	if o.snapshotOf != "" || o.manifestSnapshotOf != "" {
 		return o.runSnapshot(ctx, s)
 	}
-	p := &promotion{promotionOptions: &o.promotionOptions, streams: s, paths: []string{o.path()}, load: o.load}
+	p := &promotion{promotionOptions: &o.promotionOptions, streams: s, paths: []string{o.path()}, load: o.load, at: o.atRevision}
 	return p.start(ctx)
 }
 
@@ -116,9 +115,17 @@ func (p *promotion) start(ctx context.Context) error {
 	if err := p.check(); err != nil {
 		return err
 	}
-	tell(p.log, p.set.Faults)
-	if p.set.Broken() || p.parseOnly {
-		return p.parsed()
+	if p.set.Broken() {
+		tell(p.log, p.set.Faults)
+		return p.parsed(p.set.Faults)
+	}
+	var err error
+	if p.part, err = p.choose(p.paths, p.at, p.set, p.warn); err != nil {
+		return err
+	}
+	if p.parseOnly {
+		_, faults := p.wanted(nil)
+		return p.parsed(faults)
 	}
 	sites := plan.SitesOf(p.set)
 	p.warn(sites.Warnings...)
@@ -133,15 +140,19 @@ func (p *promotion) start(ctx context.Context) error {
 	return p.run(ctx)
 }
 
+// wanted returns the part of what the manifests want that the run is about, and
+// all faults, which it tells. Without resolve it is offline.
+func (p *promotion) wanted(resolve func([]plan.SourceTag) map[plan.SourceTag]plan.Resolution) (*plan.Wanted, []manifest.Fault) {
+	wanted, faults := p.part.of(p.set, resolve)
+	tell(p.log, faults)
+	tell(p.log, wanted.Faults)
+	return wanted, append(faults, wanted.Faults...)
+}
+
 // parsed ends a run that sends no request: a file is broken, or no more was asked
 // for. Programs that read the report get one, with the faults.
-func (p *promotion) parsed() error {
-	result := &plan.Plan{Faults: p.set.Faults}
-	if !p.set.Broken() {
-		wanted := plan.Desired(p.set, nil)
-		tell(p.log, wanted.Faults)
-		result.Faults = append(result.Faults, wanted.Faults...)
-	}
+func (p *promotion) parsed(faults []manifest.Fault) error {
+	result := &plan.Plan{Faults: faults, Warnings: p.warnings}
 	if err := p.write(result, nil, p.format != output.Text); err != nil {
 		return err
 	}
@@ -162,7 +173,7 @@ func (p *promotion) check() (err error) {
 	if p.isDry, err = p.dry(); err != nil {
 		return err
 	}
-	if p.index, p.count, err = parseShard(p.shard); err != nil {
+	if _, _, err := parseShard(p.shard); err != nil {
 		return err
 	}
 	if err := checkFile(p.report); err != nil {
@@ -175,23 +186,6 @@ func (p *promotion) check() (err error) {
 		p.log.Debugf("the report names no git commit: %v", err)
 	}
 	return nil
-}
-
-func parseShard(s string) (index, count int, err error) {
-	if s == "" {
-		return 0, 0, nil
-	}
-	i, n, ok := strings.Cut(s, "/")
-	if ok {
-		index, err = strconv.Atoi(i)
-	}
-	if ok && err == nil {
-		count, err = strconv.Atoi(n)
-	}
-	if !ok || err != nil || index < 0 || index >= count {
-		return 0, 0, fmt.Errorf("bad --shard %q: want I/N with 0 ≤ I < N", s)
-	}
-	return index, count, nil
 }
 
 // warn tells warnings and keeps them for the report. It is safe for concurrent use.
@@ -233,14 +227,11 @@ func (p *promotion) tellItems(items []plan.Item, faults []manifest.Fault) {
 
 // run plans, carries out unless it is a dry run, and reports.
 func (p *promotion) run(ctx context.Context) error {
-	wanted := plan.Desired(p.set, promote.ResolveTags(ctx, p.sources, plan.Unpinned(p.set)))
-	tell(p.log, wanted.Faults)
+	wanted, faults := p.wanted(func(tags []plan.SourceTag) map[plan.SourceTag]plan.Resolution {
+		return promote.ResolveTags(ctx, p.sources, tags)
+	})
 	if p.ifExists != nil {
 		wanted.SetIfExists(p.ifExists)
-	}
-	faults := p.set.Faults
-	if p.count > 0 {
-		faults = wanted.Shard(p.index, p.count, faults)
 	}
 	p.progress.Start("reading repositories", len(wanted.Targets))
 	result := promote.Survey(ctx, p.client, p.sources, wanted, p.progress.Step)
@@ -250,12 +241,16 @@ func (p *promotion) run(ctx context.Context) error {
 		promote.SurveyDeep(ctx, p.client, p.sources, wanted, result, p.progress.Step)
 		p.progress.Finish()
 	}
-	if p.referrers {
+	if p.part.referrers(p.referrers) {
 		p.progress.Start("reading referrers", len(wanted.Targets))
 		promote.SurveyReferrers(ctx, p.client, p.sources, wanted, result, p.progress.Step)
 		p.progress.Finish()
 	}
-	result.Faults = append(append(result.Faults, faults...), wanted.Faults...)
+	if approval := p.part.approval; approval != nil {
+		p.log.Infof("%d wanted edges are not in the plan, and are left alone", p.part.outside)
+		approval.Hold(result, wanted)
+	}
+	result.Faults = append(result.Faults, faults...)
 	var estimate map[string]plan.Estimate
 	switch {
 	case p.isDry:
@@ -308,7 +303,9 @@ func (p *promotion) write(result *plan.Plan, estimate map[string]plan.Estimate, 
 		r.Requests, r.Bytes = p.client.Requests(), p.client.BytesCopied()
 	}
 	r.Seconds = time.Since(p.began).Seconds()
-	r.Manifests = plan.Origin{Path: strings.Join(p.paths, ","), Digest: p.set.Digest, Commit: p.commit, Shard: p.shard}
+	r.Manifests = plan.Origin{
+		Path: strings.Join(p.paths, ","), Digest: p.set.Digest, Commit: p.commit, Since: p.since, Base: p.part.commit, Shard: p.shard,
+	}
 	if p.report != "" {
 		err := writeFile(p.report, func(w io.Writer) error { return output.WriteReport(w, r, output.JSON, false) })
 		if err != nil {

@@ -61,9 +61,10 @@ type Report struct {
 // Origin says which manifests a report is about, and what part of them.
 type Origin struct {
 	Path   string `json:"path,omitempty"`
-	Digest string `json:"digest,omitempty"` // of the files' names and bytes
-	Commit string `json:"commit,omitempty"` // git commit of the work tree they are in; "-dirty" when it differs
-	Since  string `json:"since,omitempty"`
+	Digest string `json:"digest,omitempty"`      // of the files' names and bytes
+	Commit string `json:"commit,omitempty"`      // git commit of the work tree they are in; "-dirty" when it differs
+	Since  string `json:"since,omitempty"`       // revision, as given
+	Base   string `json:"sinceCommit,omitempty"` // the commit that it named
 	Shard  string `json:"shard,omitempty"`
 }
 
@@ -93,7 +94,11 @@ type ReportItem struct {
 	Tags           []string `json:"tags"`
 	PreviousDigest string   `json:"previousDigest"`
 	Error          string   `json:"error"`
+	Subject        string   `json:"subject,omitempty"` // of a referrer: the wanted digest that it belongs to
 }
+
+// referrerKind is the kind of items that are referrers.
+const referrerKind = "referrer"
 
 // ReportFault is a fault of a file.
 type ReportFault struct {
@@ -131,7 +136,7 @@ func (it *Item) report() ReportItem {
 		Digest: string(it.Digest), Tags: it.Tags, PreviousDigest: string(it.Previous), Error: it.Error,
 	}
 	if it.Referrer {
-		r.Kind = "referrer"
+		r.Kind, r.Subject = referrerKind, string(it.Subject)
 	}
 	if r.Tags == nil {
 		r.Tags = []string{}

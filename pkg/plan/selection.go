@@ -75,7 +75,7 @@ func (w *Wanted) Select(s *Selection, faults []manifest.Fault) []manifest.Fault 
 			narrowed[k] = k.part.of(t.Want)
 		}
 		if n := narrowed[k]; len(n.Entries) > 0 || len(n.Refused) > 0 {
-			targets = append(targets, &Target{t.Repository, n, t.claims})
+			targets = append(targets, &Target{t.Repository, n, t.claims, t.ifExists})
 		}
 	}
 	w.Targets = targets

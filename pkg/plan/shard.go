@@ -4,6 +4,7 @@ import (
 	"hash/fnv"
 	"slices"
 
+	"cip/pkg/image"
 	"cip/pkg/manifest"
 )
 
@@ -14,9 +15,7 @@ import (
 func (w *Wanted) Shard(index, count int, faults []manifest.Fault) []manifest.Fault {
 	all := reasons(w.Targets)
 	w.Targets = slices.DeleteFunc(w.Targets, func(t *Target) bool {
-		h := fnv.New64a()
-		h.Write([]byte(t.Repository.String()))
-		return h.Sum64()%uint64(count) != uint64(index)
+		return shardOf(t.Repository, count) != index
 	})
 	own := reasons(w.Targets)
 	if index != 0 {
@@ -30,6 +29,13 @@ func (w *Wanted) Shard(index, count int, faults []manifest.Fault) []manifest.Fau
 	}
 	w.Faults = slices.DeleteFunc(w.Faults, elsewhere)
 	return slices.DeleteFunc(slices.Clone(faults), elsewhere)
+}
+
+// shardOf returns the part of count that a destination repository belongs to.
+func shardOf(repo image.Repository, count int) int {
+	h := fnv.New64a()
+	h.Write([]byte(repo.String()))
+	return int(h.Sum64() % uint64(count))
 }
 
 // reasons returns why wishes of the targets are refused.

@@ -210,7 +210,7 @@ func TestSince(t *testing.T) {
 		"an overlap that is gone": {
 			base: "- {name: x, dmap: {$A: ['1'], $B: ['1']}}\n", now: "- {name: x, dmap: {$A: ['1']}}\n", want: []string{"x A 1: granted"},
 		},
-		"a bad entry that is new": {base: "# none\n", now: bad, want: []string{"y sha256:bad 1: refused"}, refused: 1},
+		"a bad entry that is new":               {base: "# none\n", now: bad, want: []string{"y sha256:bad 1: refused"}, refused: 1},
 		"a bad entry that is old, and its like": {base: bad, now: bad + bad, want: []string{"y sha256:bad 1: refused", "y sha256:bad 1: refused"}, refused: 2},
 		"a bad entry mended":                    {base: bad, now: "- {name: y, dmap: {$A: ['1']}}\n", want: []string{"y A 1: granted"}},
 		"retag entries": {

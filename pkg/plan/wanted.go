@@ -98,6 +98,17 @@ func (w *Want) Wishes() iter.Seq2[image.Digest, []string] {
 	}
 }
 
+// Edges returns how many edges are wanted and granted, a tagless digest being one.
+func (w *Wanted) Edges() int {
+	n := 0
+	for _, t := range w.Targets {
+		for i := range t.Want.Entries {
+			n += max(1, len(t.Want.Entries[i].Tags))
+		}
+	}
+	return n
+}
+
 // Candidates returns where the entry may be read for a destination host, best
 // first: mirrors on that host, whose blobs can be mounted, then the sources, then
 // the other mirrors.

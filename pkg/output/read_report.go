@@ -1,0 +1,52 @@
+package output
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"sigs.k8s.io/yaml"
+
+	"cip/pkg/plan"
+)
+
+// The largest reports that are read, in bytes: a JSON report of 500,000 copies is
+// smaller, and YAML takes many times its size to read.
+const (
+	MaxReport     = 512 << 20
+	maxYAMLReport = 32 << 20
+)
+
+// ReadReport reads what WriteReport wrote as JSON or YAML. Whether it makes sense
+// is not looked into.
+func ReadReport(r io.Reader) (*plan.Report, error) {
+	raw, err := io.ReadAll(io.LimitReader(r, MaxReport+1))
+	if err != nil {
+		return nil, err
+	}
+	isJSON := bytes.HasPrefix(bytes.TrimLeft(raw, " \t\r\n"), []byte("{"))
+	switch {
+	case len(raw) > MaxReport:
+		return nil, fmt.Errorf("it is larger than %d MiB", MaxReport>>20)
+	case !isJSON && len(raw) > maxYAMLReport:
+		return nil, fmt.Errorf("it is YAML of more than %d MiB: write the report as JSON", maxYAMLReport>>20)
+	case !isJSON:
+		if raw, err = yaml.YAMLToJSONStrict(raw); err != nil {
+			return nil, fmt.Errorf("parsing the report: %w", err)
+		}
+	}
+	var report *plan.Report
+	d := json.NewDecoder(bytes.NewReader(raw))
+	if err := d.Decode(&report); err != nil {
+		return nil, fmt.Errorf("parsing the report: %w", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("parsing the report: there is something after its end")
+	}
+	if report == nil {
+		return nil, errors.New("it is empty")
+	}
+	return report, nil
+}
