@@ -122,7 +122,7 @@ Every flag has a default from the environment: --thin-manifest-dir from CIP_THIN
 	root.SetUsageTemplate(root.UsageTemplate() + exitCodes)
 	root.AddCommand(
 		newRunCmd(s), newRetagCmd(s), newSnapshotCmd(s), newResolveCmd(s), newExplainCmd(s), newTagsCmd(s),
-		newRunImageCmd(s), newRebaseCmd(s), newDemoCmd(s), newVersionCmd(s),
+		newRunImageCmd(s), newRebaseCmd(s), newDemoCmd(s), newSchemaCmd(s), newVersionCmd(s),
 	)
 	return root
 }
