@@ -53,9 +53,14 @@ func newRunCmd(s streams) *cobra.Command {
 difference. Dry run is the default: nothing is written. With --confirm the
 difference is carried out: blobs first, then manifests, tags last. What is refused
 (a bad entry, a tag that may not move, a missing image) stops only itself; the
-rest is done, and the exit code is 1.`,
+rest is done, and the exit code is 1.
+
+--since, --plan and --shard do a part of what the manifests want; what is wrong
+elsewhere is then a warning.`,
 		Example: `  cip run --thin-manifest-dir=manifests/demo
-  cip run --manifest=promote.yaml --confirm --report=report.json`,
+  cip run --manifest=promote.yaml --confirm --report=report.json
+  cip run --thin-manifest-dir=. --since=origin/main --report=plan.json
+  cip run --thin-manifest-dir=. --plan=plan.json --confirm`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runRun(cmd.Context(), o, s) },
 	}
