@@ -121,8 +121,8 @@ Every flag has a default from the environment: --thin-manifest-dir from CIP_THIN
 	o.addFlags(root.Flags())
 	root.SetUsageTemplate(root.UsageTemplate() + exitCodes)
 	root.AddCommand(
-		newRunCmd(s), newRetagCmd(s), newSnapshotCmd(s), newResolveCmd(s), newExplainCmd(s), newTagsCmd(s),
-		newRunImageCmd(s), newRebaseCmd(s), newDemoCmd(s), newSchemaCmd(s), newVersionCmd(s),
+		newRunCmd(s), newRetagCmd(s), newSnapshotCmd(s), newCheckCmd(s), newResolveCmd(s), newExplainCmd(s),
+		newTagsCmd(s), newRunImageCmd(s), newRebaseCmd(s), newDemoCmd(s), newSchemaCmd(s), newVersionCmd(s),
 	)
 	return root
 }

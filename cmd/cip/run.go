@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"cip/pkg/check"
 	"cip/pkg/image"
 	"cip/pkg/manifest"
 	"cip/pkg/output"
@@ -26,6 +27,7 @@ type runOptions struct {
 	manifestOptions
 	promotionOptions
 	snapshotFilter
+	guardOptions
 
 	snapshotOf         string
 	manifestSnapshotOf string
@@ -41,6 +43,7 @@ func (o *runOptions) addFlags(f *pflag.FlagSet) {
 	o.partOptions.addFlags(f)
 	f.BoolVar(&o.referrers, "referrers", false, "promote signatures, attestations and other referrers with each digest")
 	f.BoolVar(&o.deep, "deep", false, "also look for every child and blob of what is up to date, and copy again what is lost")
+	o.guardOptions.addFlags(f, 0)
 	o.addAccountFlags(f)
 }
 
@@ -100,6 +103,8 @@ type promotion struct {
 	commit   string // of the manifests, if they are in a git repository
 	client   *registry.Client
 	sources  *promote.Sources
+	evidence evidence
+	rules    []check.Rule // that what is about to be promoted has to pass
 
 	mu       sync.Mutex
 	warnings []string
@@ -111,6 +116,10 @@ func runRun(ctx context.Context, o *runOptions, s streams) error {
 		return o.runSnapshot(ctx, s)
 	}
 	p := &promotion{promotionOptions: &o.promotionOptions, streams: s, paths: []string{o.path()}, load: o.load, at: o.atRevision}
+	var err error
+	if p.rules, err = o.rules(&p.evidence); err != nil {
+		return err
+	}
 	return p.start(ctx)
 }
 
@@ -255,6 +264,7 @@ func (p *promotion) run(ctx context.Context) error {
 		p.log.Infof("%d wanted edges are not in the plan, and are left alone", p.part.outside)
 		approval.Hold(result, wanted)
 	}
+	p.guard(ctx, wanted, result)
 	result.Faults = append(result.Faults, faults...)
 	var estimate map[string]plan.Estimate
 	switch {

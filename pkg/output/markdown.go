@@ -2,6 +2,7 @@ package output
 
 import (
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,6 +26,18 @@ type page struct {
 func writeMarkdown(w io.Writer, r *plan.Report) error {
 	var p page
 	p.WriteString("### " + summary(r) + "\n")
+	rest := ""
+	if len(r.Faults) > 0 || slices.ContainsFunc(r.Items, func(it plan.ReportItem) bool { return bad(&it) }) {
+		rest = "Everything else"
+	}
+	p.items(r, rest)
+	_, err := io.WriteString(w, p.String())
+	return err
+}
+
+// items writes what a report lists, refusals and faults first; rest is the title of
+// what follows them, if it is to have one.
+func (p *page) items(r *plan.Report, rest string) {
 	var good, lost []*plan.ReportItem
 	for i := range r.Items {
 		if it := &r.Items[i]; bad(it) {
@@ -42,14 +55,12 @@ func writeMarkdown(w io.Writer, r *plan.Report) error {
 		return "- " + code(fault(r.Faults[i]), errorSize) + "\n"
 	})
 	title := ""
-	if len(lost)+len(r.Faults) > 0 {
-		title = "\n#### Everything else\n"
+	if rest != "" {
+		title = "\n#### " + rest + "\n"
 	}
 	t := &text{digits: digits(r.Items)}
 	p.section(title+"\n| action | status | destination | tag | digest | source |\n| --- | --- | --- | --- | --- | --- |\n",
 		len(good), "planned, done or skipped", func(i int) string { return row(good[i], t.short) })
-	_, err := io.WriteString(w, p.String())
-	return err
 }
 
 // section writes a title and as many of n lines as the page has room for; what are these.

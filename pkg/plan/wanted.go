@@ -45,6 +45,20 @@ type Want struct {
 	Refused []Refusal          // wishes that are not granted, whatever the registries hold
 }
 
+// Entry returns what is wanted of a digest in a repository, or nil.
+func (w *Wanted) Entry(repo image.Repository, d image.Digest) *Entry {
+	i, ok := slices.BinarySearchFunc(w.Targets, repo, func(t *Target, r image.Repository) int { return t.Repository.Compare(r) })
+	if !ok {
+		return nil
+	}
+	entries := w.Targets[i].Want.Entries
+	i, ok = slices.BinarySearchFunc(entries, d, func(e Entry, d image.Digest) int { return strings.Compare(string(e.Digest), string(d)) })
+	if !ok {
+		return nil
+	}
+	return &entries[i]
+}
+
 // Edge is one wish: a digest under a tag, or under none.
 type Edge struct {
 	Digest image.Digest

@@ -219,6 +219,19 @@ func (s *Sources) manifest(l *loaded) (*registry.Manifest, error) {
 	return &registry.Manifest{Digest: l.digest, MediaType: l.mediaType, Raw: raw}, nil
 }
 
+// Read reads a manifest by digest from one repository, once a run, and returns what
+// it points to; nil if the repository does not hold it.
+func (s *Sources) Read(ctx context.Context, repo image.Repository, digest string) (*registry.Content, error) {
+	r := s.read(ctx, repo, digest)
+	switch r.state {
+	case inventory.Present:
+		return r.content, nil
+	case inventory.Absent:
+		return nil, nil
+	}
+	return nil, fmt.Errorf("reading %s@%s: %w", repo, digest, r.err)
+}
+
 // Content returns what a digest that was read points to, or nil.
 func (s *Sources) Content(digest string) *registry.Content {
 	s.mu.Lock()

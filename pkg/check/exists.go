@@ -1,0 +1,138 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"cip/pkg/image"
+	"cip/pkg/inventory"
+	"cip/pkg/plan"
+)
+
+// Finder looks for digests that a plan did not have to ask about.
+type Finder interface {
+	// Find returns whether a destination or one of its sources holds a wanted digest.
+	Find(ctx context.Context, dst image.Repository, digest image.Digest) (inventory.State, error)
+}
+
+// Exists finds wanted digests that are nowhere.
+type Exists struct {
+	Finder Finder
+}
+
+// Name implements Rule.
+func (Exists) Name() string { return "exists" }
+
+// About implements Rule.
+func (Exists) About() string { return "a wanted digest is in neither source nor destination" }
+
+// Check implements Rule.
+func (e Exists) Check(ctx context.Context, in *Input) []Finding {
+	return append(append(in.unread(), e.missing(in)...), e.conflicting(ctx, in)...)
+}
+
+// missing tells the plan's missing images, each once for all its destinations.
+func (Exists) missing(in *Input) []Finding {
+	type key struct {
+		source string
+		digest image.Digest
+	}
+	var found []Finding
+	at := map[key]int{}
+	for i := range in.Plan.Items {
+		it := &in.Plan.Items[i]
+		if it.Action != plan.Missing || it.Referrer {
+			continue
+		}
+		k := key{it.SourceRef(), it.Digest}
+		n, ok := at[k]
+		if !ok {
+			n = len(found)
+			at[k] = n
+			found = append(found, in.about(it).finding(Error, it.Error))
+		}
+		im := &found[n].Image
+		if !slices.Contains(im.Destinations, it.Destination) {
+			im.Destinations = append(im.Destinations, it.Destination)
+		}
+		if it.Digest != "" {
+			found[n].Message = fmt.Sprintf("%s does not exist, nor does %s hold the digest", it.SourceRef(), list(im.Destinations))
+		}
+	}
+	return found
+}
+
+// conflicting looks for the digests of tags that may not move: a plan does not ask
+// for what it would not copy.
+func (e Exists) conflicting(ctx context.Context, in *Input) []Finding {
+	type key struct {
+		dst    image.Repository
+		digest image.Digest
+	}
+	known := map[key]struct{}{}
+	for i := range in.Plan.Items {
+		if it := &in.Plan.Items[i]; it.Action != plan.Conflict {
+			known[key{it.Destination, it.Digest}] = struct{}{}
+		}
+	}
+	var ask []Image
+	for i := range in.Plan.Items {
+		it := &in.Plan.Items[i]
+		if _, ok := known[key{it.Destination, it.Digest}]; ok || it.Referrer {
+			continue
+		}
+		known[key{it.Destination, it.Digest}] = struct{}{}
+		ask = append(ask, in.about(it))
+	}
+	return each(ctx, ask, atOnce, func(ctx context.Context, im Image) []Finding {
+		dst := im.Destinations[0]
+		state, err := e.Finder.Find(ctx, dst, im.Digest)
+		switch {
+		case err != nil:
+			return []Finding{im.finding(Failed, fmt.Sprintf("looking for %s: %v", im.Ref(), err))}
+		case state == inventory.Absent:
+			return []Finding{im.finding(Error, fmt.Sprintf("%s does not exist, nor does %s hold the digest", im.Ref(), dst))}
+		}
+		return nil
+	})
+}
+
+// about returns the image that an item of the plan is about.
+func (in *Input) about(it *plan.Item) Image {
+	return Image{
+		Digest: it.Digest, From: it.From, Destinations: []image.Repository{it.Destination}, Tags: it.Tags,
+		Pos: in.places.of(it.Destination, it.Digest, it.Tags),
+	}
+}
+
+// unread tells, to the first rule that asks, what of the plan could not be read:
+// no rule can judge it. One error is told once, however many images it is about.
+func (in *Input) unread() []Finding {
+	if in.Plan == nil || in.toldUnread {
+		return nil
+	}
+	in.toldUnread = true
+	var found []Finding
+	at := map[string]int{}
+	for i := range in.Plan.Items {
+		it := &in.Plan.Items[i]
+		if it.Action != plan.Unreadable {
+			continue
+		}
+		n, ok := at[it.Error]
+		if !ok {
+			n = len(found)
+			at[it.Error] = n
+			found = append(found, in.about(it).finding(Failed, it.Error))
+		}
+		im := &found[n].Image
+		if im.Digest != it.Digest {
+			im.Digest, im.Tags = "", nil // it is about more than one
+		}
+		if !slices.Contains(im.Destinations, it.Destination) {
+			im.Destinations = append(im.Destinations, it.Destination)
+		}
+	}
+	return found
+}

@@ -1,0 +1,136 @@
+package check
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"cip/pkg/image"
+	"cip/pkg/manifest"
+	"cip/pkg/plan"
+)
+
+// Input is what all rules judge.
+type Input struct {
+	Set    *manifest.Set
+	Faults []manifest.Fault // of the files, and between them
+	Plan   *plan.Plan       // nil: the registries are not read
+	Images []Image          // about to be promoted; without a plan, all that are wanted
+
+	places     places
+	toldUnread bool // what could not be read has been told by a rule
+}
+
+// Image is a digest that is, or is about to be, promoted.
+type Image struct {
+	Digest       image.Digest
+	From         image.Repository   // holds it; without a plan, may hold it
+	Also         []image.Repository // other places that may know of it
+	Destinations []image.Repository // in order
+	Tags         []string           // in order
+	Pos          manifest.Pos
+}
+
+// Ref returns the reference that the image can be read by.
+func (im *Image) Ref() string { return im.From.Digest(im.Digest) }
+
+// finding returns a finding about the image, at its place.
+func (im Image) finding(level Level, message string) Finding {
+	return Finding{Level: level, Pos: im.Pos, Message: message, Image: im}
+}
+
+// NewInput prepares what rules judge. Without a plan the images are all that are
+// wanted, else those that carrying it out would copy or tag.
+func NewInput(set *manifest.Set, faults []manifest.Fault, wanted *plan.Wanted, p *plan.Plan) *Input {
+	in := &Input{Set: set, Faults: faults, Plan: p, places: placesOf(set)}
+	g := gathering{in: in, at: map[image.Digest]int{}}
+	if p == nil {
+		for _, t := range wanted.Targets {
+			for i := range t.Want.Entries {
+				e := &t.Want.Entries[i]
+				g.add(t.Repository, e.Digest, e.Tags, sourcesOf(e))
+			}
+		}
+		return g.done()
+	}
+	for i := range p.Items {
+		it := &p.Items[i]
+		if !it.Writes() || it.Referrer {
+			continue
+		}
+		from := []image.Repository{it.From}
+		if it.Present {
+			from = []image.Repository{it.Destination, it.From}
+		}
+		if e := wanted.Entry(it.Destination, it.Digest); e != nil {
+			from = append(from, sourcesOf(e)...)
+		}
+		g.add(it.Destination, it.Digest, it.Tags, from)
+	}
+	return g.done()
+}
+
+func sourcesOf(e *plan.Entry) []image.Repository {
+	all := make([]image.Repository, len(e.Sources))
+	for i, s := range e.Sources {
+		all[i] = s.Repository
+	}
+	return all
+}
+
+// gathering collects images, one for each digest.
+type gathering struct {
+	in *Input
+	at map[image.Digest]int // index in in.Images
+}
+
+func (g *gathering) add(dst image.Repository, d image.Digest, tags []string, from []image.Repository) {
+	i, ok := g.at[d]
+	if !ok {
+		i = len(g.in.Images)
+		g.at[d] = i
+		g.in.Images = append(g.in.Images, Image{Digest: d, From: from[0], Pos: g.in.places.of(dst, d, tags)})
+	}
+	im := &g.in.Images[i]
+	for _, r := range from {
+		if r != im.From && !slices.Contains(im.Also, r) {
+			im.Also = append(im.Also, r)
+		}
+	}
+	if !slices.Contains(im.Destinations, dst) {
+		im.Destinations = append(im.Destinations, dst)
+	}
+	for _, t := range tags {
+		if !slices.Contains(im.Tags, t) {
+			im.Tags = append(im.Tags, t)
+		}
+	}
+}
+
+func (g *gathering) done() *Input {
+	for i := range g.in.Images {
+		slices.Sort(g.in.Images[i].Tags)
+	}
+	return g.in
+}
+
+// some is how many names a message lists.
+const some = 5
+
+// list names repositories, the first few of many.
+func list(repos []image.Repository) string {
+	var b strings.Builder
+	for i, r := range repos[:min(len(repos), some)] {
+		switch {
+		case i > 0 && i == len(repos)-1:
+			b.WriteString(" and ")
+		case i > 0:
+			b.WriteString(", ")
+		}
+		b.WriteString(r.String())
+	}
+	if more := len(repos) - some; more > 0 {
+		b.WriteString(" and " + strconv.Itoa(more) + " more")
+	}
+	return b.String()
+}

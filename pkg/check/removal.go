@@ -1,0 +1,189 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"cip/pkg/image"
+	"cip/pkg/manifest"
+	"cip/pkg/plan"
+)
+
+// Removal finds what manifests wanted at a base revision and want no more. Where it
+// comes from does not matter: an image may move to another source registry.
+type Removal struct {
+	Base *manifest.Set
+	Rev  string // as messages call the base
+}
+
+// Name implements Rule.
+func (Removal) Name() string { return "removal" }
+
+// About implements Rule.
+func (Removal) About() string {
+	return "a digest or tag that the manifests had at the base is gone from a destination"
+}
+
+// Check implements Rule.
+func (r Removal) Check(_ context.Context, in *Input) []Finding {
+	refused := map[manifest.Pos]struct{}{} // overlaps: they were never promoted
+	for _, f := range plan.Desired(r.Base, nil).Faults {
+		refused[f.Pos] = struct{}{}
+	}
+	base, head := holdings(r.Base), holdings(in.Set)
+	gone := map[*edge][]image.Repository{}
+	compared := comparisons{}
+	var order []*edge
+	for _, repo := range base.order {
+		now := head.of[repo]
+		for _, h := range base.of[repo] {
+			for _, e := range compared.missing(h, now) {
+				if _, never := refused[e.pos]; never {
+					continue
+				}
+				if gone[e] == nil {
+					order = append(order, e)
+				}
+				gone[e] = append(gone[e], repo)
+			}
+		}
+	}
+	found := make([]Finding, len(order))
+	for i, e := range order {
+		im := Image{Digest: e.digest, Destinations: gone[e], Pos: e.pos}
+		if e.tag != "" {
+			im.Tags = []string{e.tag}
+		}
+		found[i] = im.finding(Error, fmt.Sprintf("%s is gone from %s; the manifests had it at %s", e, list(gone[e]), r.Rev))
+	}
+	return found
+}
+
+// comparisons keeps what was found of pairs of holdings: destinations share them.
+type comparisons map[[2]*holding][]*edge
+
+// missing returns the edges of h that none of the holdings has.
+func (c comparisons) missing(h *holding, now []*holding) []*edge {
+	if len(now) != 1 {
+		return h.without(now)
+	}
+	key := [2]*holding{h, now[0]}
+	gone, ok := c[key]
+	if !ok {
+		gone = h.without(now)
+		c[key] = gone
+	}
+	return gone
+}
+
+// edge is what one manifest wants of an image name, wherever it is promoted to.
+type edge struct {
+	digest image.Digest // empty: what a source tag has
+	from   string       // source tag of a retag entry
+	tag    string
+	pos    manifest.Pos
+}
+
+// String returns the edge as messages name it.
+func (e *edge) String() string {
+	what := string(e.digest)
+	if what == "" {
+		what = "source tag " + e.from
+	}
+	if e.tag == "" {
+		return what
+	}
+	return "tag " + e.tag + " of " + what
+}
+
+// holding is all edges of one image name in one manifest; its destinations share it.
+type holding struct {
+	edges   []*edge
+	digests map[image.Digest]struct{}
+	tags    map[plan.Edge]struct{}
+	retags  map[[2]string]bool // source tag and tag; true: without a pin
+}
+
+// held is what manifests want of repositories.
+type held struct {
+	of    map[image.Repository][]*holding
+	order []image.Repository
+}
+
+func holdings(set *manifest.Set) held {
+	all := held{of: map[image.Repository][]*holding{}}
+	for _, m := range set.Manifests {
+		byName := map[string]*holding{}
+		for i := range m.Images {
+			img := &m.Images[i]
+			h := byName[img.Name]
+			if h == nil {
+				h = &holding{digests: map[image.Digest]struct{}{}, tags: map[plan.Edge]struct{}{}, retags: map[[2]string]bool{}}
+				byName[img.Name] = h
+				for _, repo := range destinations(m, img) {
+					if all.of[repo] == nil {
+						all.order = append(all.order, repo)
+					}
+					all.of[repo] = append(all.of[repo], h)
+				}
+			}
+			h.add(img)
+		}
+	}
+	slices.SortFunc(all.order, image.Repository.Compare)
+	return all
+}
+
+func (h *holding) add(img *manifest.Image) {
+	put := func(e edge) {
+		h.edges = append(h.edges, &e)
+		if e.digest != "" {
+			h.digests[e.digest] = struct{}{}
+			h.tags[plan.Edge{Digest: e.digest, Tag: e.tag}] = struct{}{}
+		}
+		if e.from != "" {
+			key := [2]string{e.from, e.tag}
+			h.retags[key] = h.retags[key] || e.digest == ""
+		}
+	}
+	for _, d := range img.Digests {
+		if len(d.Tags) == 0 {
+			put(edge{digest: d.Digest, pos: d.Pos})
+		}
+		for _, t := range d.Tags {
+			put(edge{digest: d.Digest, tag: t.Name, pos: t.Pos})
+		}
+	}
+	for _, r := range img.Retags {
+		put(edge{digest: r.Digest, from: r.SourceTag, tag: r.Tag, pos: r.Pos})
+	}
+}
+
+// without returns the edges of h that none of the holdings has.
+func (h *holding) without(now []*holding) []*edge {
+	var gone []*edge
+	for _, e := range h.edges {
+		if !slices.ContainsFunc(now, func(n *holding) bool { return n.has(e) }) {
+			gone = append(gone, e)
+		}
+	}
+	return gone
+}
+
+// has reports whether an edge is still there. A digest without a tag may have got
+// one; a source tag stands for whatever digest it has.
+func (h *holding) has(e *edge) bool {
+	unpinned, same := h.retags[[2]string{e.from, e.tag}]
+	switch {
+	case e.from != "" && same && (unpinned || e.digest == ""):
+		return true
+	case e.digest == "":
+		return false
+	case e.tag == "":
+		_, ok := h.digests[e.digest]
+		return ok
+	}
+	_, ok := h.tags[plan.Edge{Digest: e.digest, Tag: e.tag}]
+	return ok
+}

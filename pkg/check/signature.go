@@ -1,0 +1,192 @@
+package check
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+
+	"github.com/sigstore/sigstore/pkg/cryptoutils"
+	"github.com/sigstore/sigstore/pkg/signature"
+	"github.com/sigstore/sigstore/pkg/signature/dsse"
+	"github.com/sigstore/sigstore/pkg/signature/payload"
+
+	"cip/pkg/image"
+)
+
+// Attached is a signature that belongs to an image, in one of cosign's two forms.
+type Attached struct {
+	Where     string // its reference
+	Payload   []byte // what is signed, a simple signing document
+	Signature string // of Payload, in base64
+	Bundle    []byte // in place of the two: a sigstore bundle, JSON
+}
+
+// Signatures reads signatures.
+type Signatures interface {
+	// Signatures returns the signatures that a repository holds of a digest, those
+	// that cost least first. What cannot be read comes as an error.
+	Signatures(ctx context.Context, repo image.Repository, digest string) iter.Seq2[Attached, error]
+}
+
+// Signature finds images that nobody has signed with a key.
+type Signature struct {
+	verifiers []signature.Verifier
+	read      Signatures
+}
+
+// NewSignature returns the rule for a public key in PEM form: ECDSA, RSA or Ed25519.
+func NewSignature(pem []byte, read Signatures) (*Signature, error) {
+	key, err := cryptoutils.UnmarshalPEMToPublicKey(pem)
+	if err != nil {
+		return nil, fmt.Errorf("parsing the public key: %w", err)
+	}
+	// Cosign signs with SHA-256 by default, whatever the key, or with the hash that fits the key.
+	plain, err := signature.LoadVerifier(key, crypto.SHA256)
+	if err != nil {
+		return nil, fmt.Errorf("parsing the public key: %w", err)
+	}
+	fitting, err := signature.LoadDefaultVerifier(key)
+	if err != nil {
+		return nil, fmt.Errorf("parsing the public key: %w", err)
+	}
+	return &Signature{[]signature.Verifier{plain, fitting}, read}, nil
+}
+
+// Name implements Rule.
+func (*Signature) Name() string { return "signature" }
+
+// About implements Rule.
+func (*Signature) About() string {
+	return "a digest about to be promoted carries no signature that verifies"
+}
+
+// Check implements Rule.
+func (s *Signature) Check(ctx context.Context, in *Input) []Finding {
+	return append(in.unread(), each(ctx, in.Images, atOnce, s.judge)...)
+}
+
+// judge looks for one signature that verifies.
+func (s *Signature) judge(ctx context.Context, im Image) []Finding {
+	var unread, wrong []string
+	for _, repo := range append([]image.Repository{im.From}, im.Also...) {
+		for a, err := range s.read.Signatures(ctx, repo, string(im.Digest)) {
+			if err != nil {
+				unread = append(unread, fmt.Sprintf("reading signatures in %s: %v", repo, err))
+				continue
+			}
+			if err := s.verify(a, im.Digest); err != nil {
+				wrong = append(wrong, fmt.Sprintf("%s: %v", a.Where, err))
+				continue
+			}
+			return nil
+		}
+	}
+	switch {
+	case unread != nil:
+		return []Finding{im.finding(Failed, im.Ref()+": "+strings.Join(unread, "; "))}
+	case wrong != nil:
+		return []Finding{im.finding(Error, im.Ref()+" carries no signature that verifies: "+strings.Join(wrong, "; "))}
+	}
+	return []Finding{im.finding(Error, im.Ref()+" carries no signature")}
+}
+
+// verify returns an error unless a signature is one of the key, and claims the digest.
+func (s *Signature) verify(a Attached, digest image.Digest) error {
+	if a.Bundle != nil {
+		return s.verifyBundle(a.Bundle, digest)
+	}
+	sig, err := base64.StdEncoding.DecodeString(a.Signature)
+	if err != nil {
+		return fmt.Errorf("decoding the signature: %w", err)
+	}
+	err = s.any(func(v signature.Verifier) error {
+		return v.VerifySignature(bytes.NewReader(sig), bytes.NewReader(a.Payload))
+	})
+	if err != nil {
+		return err
+	}
+	var claim payload.SimpleContainerImage
+	if err := json.Unmarshal(a.Payload, &claim); err != nil {
+		return fmt.Errorf("parsing the payload: %w", err)
+	}
+	if claim.Critical.Type != payload.CosignSignatureType {
+		return fmt.Errorf("the payload is of type %.80q, not %q", claim.Critical.Type, payload.CosignSignatureType)
+	}
+	if got := claim.Critical.Image.DockerManifestDigest; got != string(digest) {
+		return fmt.Errorf("the payload is about %.80q", got)
+	}
+	return nil
+}
+
+// any tries the verifiers of the key.
+func (s *Signature) any(try func(signature.Verifier) error) error {
+	for _, v := range s.verifiers {
+		if try(v) == nil {
+			return nil
+		}
+	}
+	return errors.New("it was not made with the key")
+}
+
+// What a bundle that signs an image holds: other statements about it, such as an
+// SBOM, are not its signature.
+const (
+	statementType   = "application/vnd.in-toto+json"
+	signPredicate   = "https://sigstore.dev/cosign/sign/v1"
+	digestAlgorithm = "sha256"
+)
+
+// statement is what of an in-toto statement tells what it is about.
+type statement struct {
+	PredicateType string `json:"predicateType"`
+	Subject       []struct {
+		Digest map[string]string `json:"digest"`
+	} `json:"subject"`
+}
+
+func (s *Signature) verifyBundle(raw []byte, digest image.Digest) error {
+	var bundle struct {
+		Envelope json.RawMessage `json:"dsseEnvelope"`
+	}
+	if err := json.Unmarshal(raw, &bundle); err != nil {
+		return fmt.Errorf("parsing the bundle: %w", err)
+	}
+	if bundle.Envelope == nil {
+		return errors.New("the bundle holds no DSSE envelope")
+	}
+	err := s.any(func(v signature.Verifier) error {
+		return dsse.WrapVerifier(v).VerifySignature(bytes.NewReader(bundle.Envelope), nil)
+	})
+	if err != nil {
+		return err
+	}
+	var envelope struct {
+		PayloadType string `json:"payloadType"`
+		Payload     []byte `json:"payload"`
+	}
+	if err := json.Unmarshal(bundle.Envelope, &envelope); err != nil {
+		return fmt.Errorf("parsing the envelope: %w", err)
+	}
+	if envelope.PayloadType != statementType {
+		return fmt.Errorf("the envelope holds %.80q, not %q", envelope.PayloadType, statementType)
+	}
+	var claim statement
+	if err := json.Unmarshal(envelope.Payload, &claim); err != nil {
+		return fmt.Errorf("parsing the statement: %w", err)
+	}
+	if claim.PredicateType != signPredicate {
+		return fmt.Errorf("the statement is a %.80q, not a %q", claim.PredicateType, signPredicate)
+	}
+	for _, subject := range claim.Subject {
+		if subject.Digest[digestAlgorithm] == digest.Hex() {
+			return nil
+		}
+	}
+	return errors.New("the statement is about other digests")
+}

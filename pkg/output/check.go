@@ -1,0 +1,172 @@
+package output
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+
+	"cip/pkg/check"
+	"cip/pkg/plan"
+)
+
+// CheckVersion is the version of a check's JSON form; it grows when a reader of the last form would go wrong.
+const CheckVersion = 1
+
+// CheckReport is what a check tells.
+type CheckReport struct {
+	Manifests plan.Origin
+	Base      string // commit that the manifests were compared with; empty: none
+	Rules     []check.Rule
+	Idle      []check.Idle
+	Findings  []check.Finding // in order
+	Plan      *plan.Report    // what would be promoted; nil: the registries were not read
+
+	// URI returns what code scanning calls a file: its path in the repository.
+	URI func(file string) string
+}
+
+// SARIF is the format of code scanning, of checks alone.
+const SARIF Format = "sarif"
+
+// CheckFormat returns the format of a check called s, in upper or lower case; Text if s is empty.
+func CheckFormat(s string) (Format, error) {
+	return choose(s, "check", Text, JSON, Markdown, SARIF)
+}
+
+// WriteCheck writes what a check tells. Color is for Text alone.
+func WriteCheck(w io.Writer, r *CheckReport, f Format, color bool) error {
+	switch f {
+	case Text:
+		return writeCheckLines(w, r, color)
+	case JSON:
+		return writeJSON(w, r.document())
+	case Markdown:
+		return writeCheckComment(w, r)
+	case SARIF:
+		return writeJSON(w, r.sarif())
+	}
+	return fmt.Errorf("a check has no output format %q", f)
+}
+
+// place returns where a finding is, "file:line" or "file".
+func place(f check.Finding) string {
+	if f.Pos.Line == 0 {
+		return f.Pos.File
+	}
+	return f.Pos.File + ":" + strconv.Itoa(int(f.Pos.Line))
+}
+
+// says returns a finding's message, and of what level it is unless that is plain.
+func says(f check.Finding) string {
+	switch f.Level {
+	case check.Note:
+		return "note: " + f.Message
+	case check.Failed:
+		return "not checked: " + f.Message
+	}
+	return f.Message
+}
+
+// count returns how many findings are of each level.
+func (r *CheckReport) count() (errors, failed, notes int) {
+	for _, f := range r.Findings {
+		switch f.Level {
+		case check.Error:
+			errors++
+		case check.Failed:
+			failed++
+		default:
+			notes++
+		}
+	}
+	return errors, failed, notes
+}
+
+// sentence says in one line what came of the check.
+func (r *CheckReport) sentence() string {
+	errors, failed, notes := r.count()
+	var l list
+	l.add(errors, "finding", "findings")
+	l.add(failed, "not checked", "not checked")
+	l.add(notes, "note", "notes")
+	if errors+failed == 0 {
+		l = append(list{"no findings"}, l...)
+	}
+	l.add(len(r.Rules), "rule run", "rules run")
+	l.add(len(r.Idle), "rule not run", "rules not run")
+	return l.String()
+}
+
+func writeCheckLines(w io.Writer, r *CheckReport, color bool) error {
+	b := newBuffer(w)
+	t := text{color: color}
+	paint := map[check.Level]string{check.Note: yellow, check.Error: red, check.Failed: red}
+	for _, f := range r.Findings {
+		b.put(Escape(place(f)), ": ", t.paint(paint[f.Level], f.Rule), ": ", Escape(says(f)), "\n")
+	}
+	for _, i := range r.Idle {
+		b.put("not run: ", i.Name, ": ", Escape(i.Why), "\n")
+	}
+	b.put(r.sentence(), "\n")
+	return b.Flush()
+}
+
+// checkDocument is the JSON form of a check.
+type checkDocument struct {
+	Version   int            `json:"version"`
+	Manifests plan.Origin    `json:"manifests"`
+	Base      string         `json:"base,omitempty"`
+	Summary   checkSummary   `json:"summary"`
+	Rules     []checkRule    `json:"rules"`
+	Findings  []checkFinding `json:"findings"`
+	Plan      *plan.Report   `json:"plan,omitempty"`
+}
+
+type checkSummary struct {
+	Findings   int `json:"findings"`
+	NotChecked int `json:"notChecked"`
+	Notes      int `json:"notes"`
+}
+
+type checkRule struct {
+	Name string `json:"name"`
+	Run  bool   `json:"run"`
+	Why  string `json:"why,omitempty"`
+}
+
+type checkFinding struct {
+	Rule         string   `json:"rule"`
+	Level        string   `json:"level"`
+	File         string   `json:"file"`
+	Line         int32    `json:"line"`
+	Column       int32    `json:"column"`
+	Message      string   `json:"message"`
+	Digest       string   `json:"digest"`
+	Tags         []string `json:"tags"`
+	Destinations []string `json:"destinations"`
+}
+
+func (r *CheckReport) document() checkDocument {
+	d := checkDocument{Version: CheckVersion, Manifests: r.Manifests, Base: r.Base, Rules: []checkRule{}, Findings: make([]checkFinding, len(r.Findings))}
+	d.Summary.Findings, d.Summary.NotChecked, d.Summary.Notes = r.count()
+	for _, rule := range r.Rules {
+		d.Rules = append(d.Rules, checkRule{Name: rule.Name(), Run: true})
+	}
+	for _, i := range r.Idle {
+		d.Rules = append(d.Rules, checkRule{Name: i.Name, Why: i.Why})
+	}
+	for i, f := range r.Findings {
+		c := checkFinding{
+			Rule: f.Rule, Level: f.Level.String(), File: f.Pos.File, Line: f.Pos.Line, Column: f.Pos.Column, Message: f.Message,
+			Digest: string(f.Image.Digest), Tags: append([]string{}, f.Image.Tags...), Destinations: []string{},
+		}
+		for _, repo := range f.Image.Destinations {
+			c.Destinations = append(c.Destinations, repo.String())
+		}
+		d.Findings[i] = c
+	}
+	if r.Plan != nil {
+		d.Plan = complete(r.Plan)
+	}
+	return d
+}

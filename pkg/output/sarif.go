@@ -1,0 +1,128 @@
+package output
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"net/url"
+
+	"cip/pkg/check"
+)
+
+// The form that code scanning takes: SARIF 2.1.0, an OASIS standard.
+const (
+	sarifVersion = "2.1.0"
+	sarifSchema  = "https://json.schemastore.org/sarif-2.1.0.json"
+	sourceRoot   = "%SRCROOT%" // what paths are relative to: the repository
+)
+
+type sarifLog struct {
+	Schema  string     `json:"$schema"`
+	Version string     `json:"version"`
+	Runs    []sarifRun `json:"runs"`
+}
+
+type sarifRun struct {
+	Tool        sarifTool         `json:"tool"`
+	Invocations []sarifInvocation `json:"invocations"`
+	Results     []sarifResult     `json:"results"`
+	ColumnKind  string            `json:"columnKind"`
+}
+
+type sarifTool struct {
+	Driver sarifDriver `json:"driver"`
+}
+
+type sarifDriver struct {
+	Name  string      `json:"name"`
+	Rules []sarifRule `json:"rules"`
+}
+
+type sarifRule struct {
+	ID    string       `json:"id"`
+	About sarifMessage `json:"shortDescription"`
+}
+
+type sarifMessage struct {
+	Text string `json:"text"`
+}
+
+type sarifInvocation struct {
+	Successful    bool                `json:"executionSuccessful"`
+	Notifications []sarifNotification `json:"toolExecutionNotifications,omitempty"`
+}
+
+type sarifNotification struct {
+	Level   string       `json:"level"`
+	Message sarifMessage `json:"message"`
+}
+
+type sarifResult struct {
+	RuleID       string            `json:"ruleId"`
+	RuleIndex    int               `json:"ruleIndex"`
+	Level        string            `json:"level"`
+	Message      sarifMessage      `json:"message"`
+	Locations    []sarifLocation   `json:"locations"`
+	Fingerprints map[string]string `json:"partialFingerprints"`
+}
+
+type sarifLocation struct {
+	Physical sarifPhysical `json:"physicalLocation"`
+}
+
+type sarifPhysical struct {
+	Artifact sarifArtifact `json:"artifactLocation"`
+	Region   sarifRegion   `json:"region"`
+}
+
+type sarifArtifact struct {
+	URI  string `json:"uri"`
+	Base string `json:"uriBaseId"`
+}
+
+type sarifRegion struct {
+	Line   int32 `json:"startLine"`
+	Column int32 `json:"startColumn,omitempty"`
+}
+
+// sarif returns the check as code scanning reads it.
+func (r *CheckReport) sarif() sarifLog {
+	run := sarifRun{
+		Tool: sarifTool{sarifDriver{Name: "cip", Rules: []sarifRule{}}}, Results: make([]sarifResult, len(r.Findings)),
+		ColumnKind: "unicodeCodePoints",
+	}
+	index := map[string]int{}
+	for i, rule := range r.Rules {
+		index[rule.Name()] = i
+		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRule{rule.Name(), sarifMessage{rule.About()}})
+	}
+	invocation := sarifInvocation{Successful: true}
+	for _, i := range r.Idle {
+		invocation.Notifications = append(invocation.Notifications, sarifNotification{"note", sarifMessage{i.Name + " was not run: " + i.Why}})
+	}
+	for i, f := range r.Findings {
+		level := "error"
+		if f.Level == check.Note {
+			level = "note"
+		}
+		invocation.Successful = invocation.Successful && f.Level != check.Failed
+		run.Results[i] = sarifResult{
+			RuleID: f.Rule, RuleIndex: index[f.Rule], Level: level, Message: sarifMessage{says(f)},
+			Locations: []sarifLocation{{sarifPhysical{
+				sarifArtifact{uri(r.URI(f.Pos.File)), sourceRoot}, sarifRegion{max(1, f.Pos.Line), f.Pos.Column},
+			}}},
+			Fingerprints: map[string]string{"primaryLocationLineHash": fingerprint(f)},
+		}
+	}
+	run.Invocations = []sarifInvocation{invocation}
+	return sarifLog{sarifSchema, sarifVersion, []sarifRun{run}}
+}
+
+// uri returns a relative path as a URI reference.
+func uri(path string) string { return (&url.URL{Path: path}).String() }
+
+// fingerprint names a finding wherever in its file it stands: edits above it do
+// not make it a new one.
+func fingerprint(f check.Finding) string {
+	sum := sha256.Sum256([]byte(f.Rule + "\x00" + f.Pos.File + "\x00" + f.Message))
+	return hex.EncodeToString(sum[:8]) + ":1"
+}
