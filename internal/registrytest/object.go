@@ -48,6 +48,8 @@ type Blob struct {
 	Raw       []byte
 	URLs      []string // of a foreign layer
 	Skip      bool     // Push leaves the blob out
+
+	Annotations map[string]string // what the manifest says about it
 }
 
 // Wrap makes an object of any bytes, for manifests that no builder makes.
@@ -131,7 +133,7 @@ func (o Object) descriptor() descriptor {
 }
 
 func (b Blob) descriptor() descriptor {
-	return descriptor{MediaType: b.MediaType, Size: int64(len(b.Raw)), Digest: b.Digest, URLs: b.URLs}
+	return descriptor{MediaType: b.MediaType, Size: int64(len(b.Raw)), Digest: b.Digest, URLs: b.URLs, Annotations: b.Annotations}
 }
 
 func parsePlatform(s string) *platform {

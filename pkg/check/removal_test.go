@@ -1,0 +1,121 @@
+package check_test
+
+import (
+	"maps"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cip/pkg/check"
+)
+
+// thin returns a thin manifest directory for two destinations, with an images list for each name.
+func thin(lists map[string]string) map[string]string {
+	files := map[string]string{"manifests/OWNERS": "", "images/OWNERS": ""}
+	for name, list := range lists {
+		files["manifests/"+name+"/promoter-manifest.yaml"] = "registries:\n- {name: r.example/staging-" + name + ", src: true}\n- name: r.example/prod\n- name: r.example/eu\n"
+		files["images/"+name+"/images.yaml"] = list
+	}
+	return files
+}
+
+func TestRemoval(t *testing.T) {
+	t.Parallel()
+	const apple = "- name: apple\n  dmap:\n    \"(a)\": [\"1.0\", latest]\n    \"(b)\": []\n"
+	without := func(files map[string]string, name string) map[string]string {
+		files = maps.Clone(files)
+		delete(files, name)
+		return files
+	}
+	tests := map[string]struct {
+		base, head map[string]string
+		want       string
+	}{
+		"nothing changed": {plain(apple), plain(apple), ""},
+		"added":           {plain(apple), plain(apple + "- name: pear\n  dmap: {\"(c)\": [\"1.0\"]}\n"), ""},
+		"tag gone": {plain(apple), plain("- name: apple\n  dmap:\n    \"(a)\": [\"1.0\"]\n    \"(b)\": []\n"),
+			"m.yaml:8 error tag latest of (a) is gone from eu/apple and prod/apple; the manifests had it at BASE\n"},
+		"tag moved to another digest": {plain(apple), plain("- name: apple\n  dmap:\n    \"(a)\": [\"1.0\"]\n    \"(b)\": [latest]\n"),
+			"m.yaml:8 error tag latest of (a) is gone from eu/apple and prod/apple; the manifests had it at BASE\n"},
+		"tagless digest gone": {plain(apple), plain("- name: apple\n  dmap:\n    \"(a)\": [\"1.0\", latest]\n"),
+			"m.yaml:9 error (b) is gone from eu/apple and prod/apple; the manifests had it at BASE\n"},
+		"tagless digest tagged":     {plain(apple), plain("- name: apple\n  dmap:\n    \"(a)\": [\"1.0\", latest]\n    \"(b)\": [\"2.0\"]\n"), ""},
+		"in another order and form": {plain(apple), plain("- name: apple\n  dmap: {(b): []}\n- name: apple\n  dmap: {(a): [latest]}\n- name: apple\n  dmap: {(a): ['1.0']}\n"), ""},
+		"destination gone": {plain(apple), map[string]string{"m.yaml": "registries:\n- {name: r.example/staging, src: true}\n- name: r.example/prod\nimages:\n" + apple},
+			"m.yaml:8 error tag 1.0 of (a) is gone from eu/apple; the manifests had it at BASE\n" +
+				"m.yaml:8 error tag latest of (a) is gone from eu/apple; the manifests had it at BASE\n" +
+				"m.yaml:9 error (b) is gone from eu/apple; the manifests had it at BASE\n"},
+		"another source":                {plain(apple), map[string]string{"m.yaml": "registries:\n- {name: r.example/other, src: true}\n- name: r.example/eu\n- name: r.example/prod\nimages:\n" + apple}, ""},
+		"moved to another team's files": {thin(map[string]string{"one": apple, "two": ""}), thin(map[string]string{"one": "", "two": apple}), ""},
+		"files deleted": {thin(map[string]string{"one": apple, "two": "- name: pear\n  dmap: {\"(c)\": [\"1.0\"]}\n"}), thin(map[string]string{"one": apple}),
+			"images/two/images.yaml:2 error tag 1.0 of (c) is gone from eu/pear and prod/pear; the manifests had it at BASE\n"},
+		"images of two teams in one repository": {thin(map[string]string{"one": apple, "two": "- name: apple\n  dmap: {\"(c)\": [\"3.0\"]}\n"}),
+			thin(map[string]string{"one": "- name: apple\n  dmap: {\"(c)\": [\"3.0\"]}\n", "two": apple}), ""},
+		"one of two teams in one repository": {thin(map[string]string{"one": apple, "two": "- name: apple\n  dmap: {\"(c)\": [\"3.0\"]}\n"}), thin(map[string]string{"one": apple}),
+			"images/two/images.yaml:2 error tag 3.0 of (c) is gone from eu/apple and prod/apple; the manifests had it at BASE\n"},
+		"nothing at the base": {thin(nil), thin(map[string]string{"one": apple}), ""},
+		"an overlap mended":   {plain(apple + "- name: apple\n  dmap: {\"(c)\": [\"1.0\"]}\n"), plain(apple), ""},
+		"same name elsewhere": {plain(apple), plain("- name: fruit/apple\n  dmap:\n    \"(a)\": [\"1.0\", latest]\n    \"(b)\": []\n"),
+			"m.yaml:8 error tag 1.0 of (a) is gone from eu/apple and prod/apple; the manifests had it at BASE\n" +
+				"m.yaml:8 error tag latest of (a) is gone from eu/apple and prod/apple; the manifests had it at BASE\n" +
+				"m.yaml:9 error (b) is gone from eu/apple and prod/apple; the manifests had it at BASE\n"},
+		"a bad entry in its place": {plain(apple), plain("- name: apple\n  dmap:\n    \"(a)\": [\"1.0\", \"latest!\"]\n    \"(b)\": []\n"),
+			"m.yaml:8 error tag latest of (a) is gone from eu/apple and prod/apple; the manifests had it at BASE\n"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rule := check.Removal{Base: set(t, tc.base), Rev: "BASE"}
+			in := input(set(t, tc.head))
+			if diff := cmp.Diff(tc.want, told(check.Run(t.Context(), []check.Rule{rule}, in))); diff != "" {
+				t.Errorf("findings (-want +got):\n%s", diff)
+			}
+		})
+	}
+	t.Run("a manifest less", func(t *testing.T) {
+		t.Parallel()
+		base := thin(map[string]string{"one": apple, "two": ""})
+		head := without(without(base, "manifests/one/promoter-manifest.yaml"), "images/one/images.yaml")
+		found := check.Run(t.Context(), []check.Rule{check.Removal{Base: set(t, base), Rev: "BASE"}}, input(set(t, head)))
+		if len(found) != 3 || found[0].Pos.File != "images/one/images.yaml" || len(found[0].Image.Destinations) != 2 {
+			t.Errorf("found %s", told(found))
+		}
+	})
+}
+
+// TestRemovalRetags holds retag entries: without a pin they stand for whatever digest their source tag has.
+func TestRemovalRetags(t *testing.T) {
+	t.Parallel()
+	entry := func(from, tag, pin string) string {
+		if pin != "" {
+			pin = ", digest: \"" + pin + "\""
+		}
+		return plain("- name: apple\n  retag:\n  - {src_build_tag: " + from + ", src_ref: x, tag: " + tag + pin + "}\n")["m.yaml"]
+	}
+	dmap := plain("- name: apple\n  dmap: {\"(a)\": [stx]}\n")["m.yaml"]
+	tests := map[string]struct {
+		base, head string
+		gone       bool
+	}{
+		"same":                         {entry("build.0", "stx", ""), entry("build.0", "stx", ""), false},
+		"another source tag":           {entry("build.0", "stx", ""), entry("build.1", "stx", ""), true},
+		"another tag":                  {entry("build.0", "stx", ""), entry("build.0", "stx2", ""), true},
+		"pinned since":                 {entry("build.0", "stx", ""), entry("build.0", "stx", "(a)"), false},
+		"pin left out":                 {entry("build.0", "stx", "(a)"), entry("build.0", "stx", ""), false},
+		"another pin":                  {entry("build.0", "stx", "(a)"), entry("build.0", "stx", "(b)"), true},
+		"pin kept, another source tag": {entry("build.0", "stx", "(a)"), entry("build.1", "stx", "(a)"), false},
+		"pinned, then in dmap":         {entry("build.0", "stx", "(a)"), dmap, false},
+		"in dmap, then pinned":         {dmap, entry("build.0", "stx", "(a)"), false},
+		"not pinned, then in dmap":     {entry("build.0", "stx", ""), dmap, true},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rule := check.Removal{Base: set(t, map[string]string{"m.yaml": tc.base}), Rev: "BASE"}
+			found := check.Run(t.Context(), []check.Rule{rule}, input(set(t, map[string]string{"m.yaml": tc.head})))
+			if (len(found) > 0) != tc.gone {
+				t.Errorf("found %q, want a finding: %v", told(found), tc.gone)
+			}
+		})
+	}
+}

@@ -1,0 +1,274 @@
+package check_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"iter"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"cip/internal/registrytest"
+	"cip/pkg/check"
+	"cip/pkg/image"
+	"cip/pkg/registry"
+)
+
+// reader reads signatures with a registry client.
+type reader struct{ client *registry.Client }
+
+func (r reader) Signatures(ctx context.Context, repo image.Repository, digest string) iter.Seq2[check.Attached, error] {
+	return func(yield func(check.Attached, error) bool) {
+		for s, err := range r.client.Signatures(ctx, repo, digest) {
+			if !yield(check.Attached(s), err) {
+				return
+			}
+		}
+	}
+}
+
+// signed is a registry with an image, and the rule for a key.
+type signed struct {
+	*registrytest.Server
+	apple registrytest.Object
+	key   *registrytest.Key
+}
+
+func newSigned(t *testing.T, kind string, opts ...registrytest.Option) signed {
+	t.Helper()
+	s := signed{registrytest.New(t, opts...), registrytest.Image(1, 1), registrytest.NewKey(t, kind)}
+	s.Push(t, "staging/apple", s.apple, "build")
+	return s
+}
+
+func (s signed) tag() string { return strings.Replace(s.apple.Digest, ":", "-", 1) + ".sig" }
+
+// referrer makes what refers to the image.
+func (s signed) referrer(artifactType string, layers ...registrytest.Blob) registrytest.Object {
+	return registrytest.Signatures(layers, registrytest.Subject(s.apple), registrytest.ArtifactType(artifactType))
+}
+
+// judge runs the rule on the image.
+func (s signed) judge(t *testing.T) []check.Finding {
+	t.Helper()
+	client, err := registry.New(registry.Options{NoAmbient: true, Backoff: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	rule, err := check.NewSignature(s.key.Public(), reader{client})
+	if err != nil {
+		t.Fatal(err)
+	}
+	repo := image.Repository{Host: s.Host, Path: "staging/apple"}
+	return rule.Check(t.Context(), &check.Input{Images: []check.Image{{Digest: image.Digest(s.apple.Digest), From: repo}}})
+}
+
+func TestSignature(t *testing.T) {
+	t.Parallel()
+	const predicate, artifact, bundle = registrytest.SignPredicate, registrytest.SignatureArtifact, registrytest.SignatureBundle
+	pear := registrytest.Image(2, 1)
+	tests := map[string]struct {
+		put  func(t *testing.T, s signed)
+		want string // in the finding; empty: there is none
+	}{
+		"none": {func(*testing.T, signed) {}, "carries no signature"},
+		"tag": {func(t *testing.T, s signed) {
+			s.Push(t, "staging/apple", registrytest.Signatures([]registrytest.Blob{s.key.Layer(registrytest.Claim(s.apple.Digest))}), s.tag())
+		}, ""},
+		"tag of another key first, same payload": {func(t *testing.T, s signed) {
+			other := registrytest.NewKey(t, "p256").Layer(registrytest.Claim(s.apple.Digest))
+			mine := s.key.Layer(registrytest.Claim(s.apple.Digest))
+			s.Push(t, "staging/apple", registrytest.Signatures([]registrytest.Blob{other, mine}), s.tag())
+		}, ""},
+		"another key": {func(t *testing.T, s signed) {
+			other := registrytest.NewKey(t, "p256").Layer(registrytest.Claim(s.apple.Digest))
+			s.Push(t, "staging/apple", registrytest.Signatures([]registrytest.Blob{other}), s.tag())
+		}, "not made with the key"},
+		"payload about another image": {func(t *testing.T, s signed) {
+			s.Push(t, "staging/apple", registrytest.Signatures([]registrytest.Blob{s.key.Layer(registrytest.Claim(pear.Digest))}), s.tag())
+		}, "the payload is about"},
+		"payload of another type": {func(t *testing.T, s signed) {
+			claim := bytes.Replace(registrytest.Claim(s.apple.Digest), []byte("cosign container"), []byte("atomic container"), 1)
+			s.Push(t, "staging/apple", registrytest.Signatures([]registrytest.Blob{s.key.Layer(claim)}), s.tag())
+		}, "of type"},
+		"signature of another payload": {func(t *testing.T, s signed) {
+			forged := registrytest.NewBlob(registrytest.SignaturePayload, registrytest.Claim(s.apple.Digest))
+			forged.Annotations = s.key.Layer(registrytest.Claim(pear.Digest)).Annotations
+			s.Push(t, "staging/apple", registrytest.Signatures([]registrytest.Blob{forged}), s.tag())
+		}, "not made with the key"},
+		"payload that is no JSON": {func(t *testing.T, s signed) {
+			s.Push(t, "staging/apple", registrytest.Signatures([]registrytest.Blob{s.key.Layer([]byte("apple"))}), s.tag())
+		}, "parsing the payload"},
+		"signature that is no base64": {func(t *testing.T, s signed) {
+			l := s.key.Layer(registrytest.Claim(s.apple.Digest))
+			l.Annotations = map[string]string{"dev.cosignproject.cosign/signature": "!"}
+			s.Push(t, "staging/apple", registrytest.Signatures([]registrytest.Blob{l}), s.tag())
+		}, "decoding the signature"},
+		"referrer": {func(t *testing.T, s signed) {
+			s.Push(t, "staging/apple", s.referrer(artifact, s.key.Layer(registrytest.Claim(s.apple.Digest))))
+		}, ""},
+		"wrong tag, right referrer": {func(t *testing.T, s signed) {
+			s.Push(t, "staging/apple", registrytest.Signatures([]registrytest.Blob{s.key.Layer(registrytest.Claim(pear.Digest))}), s.tag())
+			s.Push(t, "staging/apple", s.referrer(artifact, s.key.Layer(registrytest.Claim(s.apple.Digest))))
+		}, ""},
+		"bundle": {func(t *testing.T, s signed) {
+			s.Push(t, "staging/apple", s.referrer(bundle, s.key.Bundle(registrytest.Statement(predicate, pear.Digest, s.apple.Digest))))
+		}, ""},
+		"bundle of another key": {func(t *testing.T, s signed) {
+			s.Push(t, "staging/apple", s.referrer(bundle, registrytest.NewKey(t, "p256").Bundle(registrytest.Statement(predicate, s.apple.Digest))))
+		}, "not made with the key"},
+		"bundle about another image": {func(t *testing.T, s signed) {
+			s.Push(t, "staging/apple", s.referrer(bundle, s.key.Bundle(registrytest.Statement(predicate, pear.Digest))))
+		}, "about other digests"},
+		"bundle that is no signature": {func(t *testing.T, s signed) {
+			s.Push(t, "staging/apple", s.referrer(bundle, s.key.Bundle(registrytest.Statement("https://spdx.dev/Document", s.apple.Digest))))
+		}, "the statement is a"},
+		"tampered bundle": {func(t *testing.T, s signed) {
+			honest := s.key.Bundle(registrytest.Statement(predicate, pear.Digest))
+			payloads := [2]string{inBase64(registrytest.Statement(predicate, pear.Digest)), inBase64(registrytest.Statement(predicate, s.apple.Digest))}
+			forged := bytes.Replace(honest.Raw, []byte(payloads[0]), []byte(payloads[1]), 1)
+			if bytes.Equal(forged, honest.Raw) {
+				t.Fatal("nothing was tampered with")
+			}
+			s.Push(t, "staging/apple", s.referrer(bundle, registrytest.NewBlob(registrytest.SignatureBundle, forged)))
+		}, "not made with the key"},
+		"bundle without an envelope": {func(t *testing.T, s signed) {
+			s.Push(t, "staging/apple", s.referrer(bundle, registrytest.NewBlob(registrytest.SignatureBundle, []byte(`{"messageSignature":{}}`))))
+		}, "no DSSE envelope"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSigned(t, "p256")
+			tc.put(t, s)
+			expect(t, s.judge(t), check.Error, tc.want)
+		})
+	}
+}
+
+// expect compares findings with the one that is wanted, if any.
+func expect(t *testing.T, found []check.Finding, level check.Level, want string) {
+	t.Helper()
+	switch {
+	case want == "" && len(found) == 0:
+	case want != "" && len(found) == 1 && found[0].Level == level && strings.Contains(found[0].Message, want):
+	default:
+		t.Errorf("found %+v, want %s %q", found, level, want)
+	}
+}
+
+func TestSignatureKeys(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"p256", "p384", "rsa", "ed25519"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			s := newSigned(t, kind)
+			s.Push(t, "staging/apple", registrytest.Signatures([]registrytest.Blob{s.key.Layer(registrytest.Claim(s.apple.Digest))}), s.tag())
+			expect(t, s.judge(t), 0, "")
+			bundled := newSigned(t, kind)
+			bundled.Push(t, "staging/apple", bundled.referrer(registrytest.SignatureBundle,
+				bundled.key.Bundle(registrytest.Statement(registrytest.SignPredicate, bundled.apple.Digest))))
+			expect(t, bundled.judge(t), 0, "")
+		})
+	}
+	for _, bad := range []string{"", "apple", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"} {
+		if _, err := check.NewSignature([]byte(bad), nil); err == nil {
+			t.Errorf("key %q was taken", bad)
+		}
+	}
+}
+
+// TestSignatureFallback holds signatures in registries without referrers.
+func TestSignatureFallback(t *testing.T) {
+	t.Parallel()
+	s := newSigned(t, "p256", registrytest.Distribution())
+	expect(t, s.judge(t), check.Error, "carries no signature")
+	sig := s.referrer(registrytest.SignatureArtifact, s.key.Layer(registrytest.Claim(s.apple.Digest)))
+	s.Push(t, "staging/apple", registrytest.Index([]registrytest.Object{sig}), strings.Replace(s.apple.Digest, ":", "-", 1))
+	expect(t, s.judge(t), 0, "")
+}
+
+// TestSignatureUnread takes nothing unread for good, nor for absent; a signature that
+// verifies is enough, whatever else cannot be read.
+func TestSignatureUnread(t *testing.T) {
+	t.Parallel()
+	for name, kind := range map[string]registrytest.Kind{"tag": registrytest.ManifestGet, "referrers": registrytest.Referrers} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSigned(t, "p256")
+			s.Fault(registrytest.Refuse(http.StatusForbidden, "DENIED", "no"), registrytest.Is(kind))
+			expect(t, s.judge(t), check.Failed, "DENIED")
+		})
+	}
+	s := newSigned(t, "p256")
+	s.Push(t, "staging/apple", registrytest.Signatures([]registrytest.Blob{s.key.Layer(registrytest.Claim(s.apple.Digest))}), s.tag())
+	s.Fault(registrytest.Refuse(http.StatusForbidden, "DENIED", "no"), registrytest.Is(registrytest.Referrers))
+	expect(t, s.judge(t), 0, "")
+	if n := s.Count(); n != 3 { // ping, manifest, payload
+		t.Errorf("%d requests for a signature under its tag:\n%s", n, s.Summary())
+	}
+	s.Fault(registrytest.Refuse(http.StatusNotFound, "BLOB_UNKNOWN", "no"), registrytest.Is(registrytest.BlobGet))
+	expect(t, s.judge(t), check.Failed, "BLOB_UNKNOWN")
+}
+
+// TestSignatureElsewhere finds a signature in another place that knows of the image.
+func TestSignatureElsewhere(t *testing.T) {
+	t.Parallel()
+	key := registrytest.NewKey(t, "p256")
+	places := fixed{
+		"mirror/apple":  {{err: errors.New("no answer")}},
+		"staging/apple": {{Attached: check.Attached{}}, {Attached: layer(key.Layer(registrytest.Claim(digestA)))}},
+	}
+	rule, err := check.NewSignature(key.Public(), places)
+	if err != nil {
+		t.Fatal(err)
+	}
+	im := check.Image{Digest: digestA, From: repo("mirror/apple"), Also: []image.Repository{repo("staging/apple")}}
+	expect(t, rule.Check(t.Context(), &check.Input{Images: []check.Image{im}}), 0, "")
+	im.Also = nil
+	expect(t, rule.Check(t.Context(), &check.Input{Images: []check.Image{im}}), check.Failed, "no answer")
+}
+
+// fixed are signatures by repository path.
+type fixed map[string][]struct {
+	check.Attached
+	err error
+}
+
+func (f fixed) Signatures(_ context.Context, repo image.Repository, _ string) iter.Seq2[check.Attached, error] {
+	return func(yield func(check.Attached, error) bool) {
+		for _, s := range f[repo.Path] {
+			if !yield(s.Attached, s.err) {
+				return
+			}
+		}
+	}
+}
+
+func layer(b registrytest.Blob) check.Attached {
+	return check.Attached{Payload: b.Raw, Signature: b.Annotations["dev.cosignproject.cosign/signature"]}
+}
+
+// FuzzSignature reads hostile payloads and bundles: none may verify, nor break the rule.
+func FuzzSignature(f *testing.F) {
+	key, other := registrytest.NewKey(f, "p256"), registrytest.NewKey(f, "p256")
+	f.Add(registrytest.Claim(digestA), "", []byte(nil))
+	f.Add(registrytest.Claim(digestA), other.Layer(registrytest.Claim(digestA)).Annotations["dev.cosignproject.cosign/signature"], []byte(nil))
+	f.Add([]byte(nil), "", other.Bundle(registrytest.Statement(registrytest.SignPredicate, digestA)).Raw)
+	f.Add([]byte(nil), "", []byte(`{"dsseEnvelope":{"payloadType":"","payload":"","signatures":[]}}`))
+	public := key.Public()
+	f.Fuzz(func(t *testing.T, payload []byte, sig string, bundle []byte) {
+		places := fixed{"staging/apple": {{Attached: check.Attached{Payload: payload, Signature: sig, Bundle: bundle}}}}
+		rule, err := check.NewSignature(public, places)
+		if err != nil {
+			t.Fatal(err)
+		}
+		im := check.Image{Digest: digestA, From: repo("staging/apple")}
+		if len(rule.Check(t.Context(), &check.Input{Images: []check.Image{im}})) == 0 {
+			t.Errorf("payload %q, signature %q, bundle %q verify", payload, sig, bundle)
+		}
+	})
+}
