@@ -24,6 +24,8 @@ import (
 //	object VAR KIND [OPTION…] make an image; $VAR is its digest, $VAR_tag that as a tag, $VAR_0 its first child's
 //	push NAME REPO[:TAG,…] VAR [KIND OPTION…]  put an object, made here or before, into a registry
 //	delete NAME REPO@DIGEST|REPO:TAG           remove it
+//	key NAME KIND             make a key pair; NAME.pem is the public key
+//	sign NAME REPO VAR KEY tag|referrer|bundle  put a signature beside an object
 //	fault NAME FAULT [MATCH…] make requests fail; clear NAME… ends that
 //
 //	[!] holds NAME REPO[:TAG,…] VAR  the object is there, whole and unchanged, under these tags (not at all)
@@ -60,6 +62,8 @@ func TestScripts(t *testing.T) {
 			"object":          onWorld((*world).object),
 			"push":            onWorld((*world).push),
 			"delete":          onWorld((*world).remove),
+			"key":             onWorld((*world).key),
+			"sign":            onWorld((*world).sign),
 			"fault":           onWorld((*world).fault),
 			"clear":           onWorld((*world).clear),
 			"holds":           onWorld((*world).holds),
@@ -90,6 +94,7 @@ type world struct {
 	servers                map[string]*registrytest.Server
 	objects                map[string]registrytest.Object
 	repositories           map[string]*repository // by directory
+	keys                   map[string]*registrytest.Key
 }
 
 type worldKey struct{}
@@ -109,6 +114,7 @@ func setUp(env *testscript.Env) error {
 		objects: map[string]registrytest.Object{},
 
 		repositories: map[string]*repository{},
+		keys:         map[string]*registrytest.Key{},
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
@@ -186,14 +187,14 @@ func (c *checking) choose() error {
 			all[i].Rule, all[i].Why = nil, "the manifests are broken"
 		}
 	}
-	if c.report.Rules, c.report.Idle, err = check.Choose(all, c.only, c.skip); err != nil {
-		return err
+	c.report.Rules, c.report.Idle, err = check.Choose(all, c.only, c.skip)
+	if err == nil && c.set.Broken() && len(c.report.Rules) == 0 {
+		err = errors.New("the manifests are broken: no other rule can be run")
 	}
-	if c.set.Broken() && len(c.report.Rules) == 0 {
+	if err != nil && c.set.Broken() {
 		tell(c.log, c.set.Faults)
-		return errors.New("the manifests are broken: no other rule can be run")
 	}
-	return nil
+	return err
 }
 
 // needsRegistries reports whether a rule cannot be run offline.
@@ -221,6 +222,7 @@ func (c *checking) judge(ctx context.Context) error {
 		c.report.Findings = check.Run(ctx, c.report.Rules, check.NewInput(c.set, faults, wanted, nil))
 		return nil
 	}
+	began := time.Now()
 	sites := plan.SitesOf(c.set)
 	c.warn(sites.Warnings...)
 	client, err := c.client(sites, c.log)
@@ -242,7 +244,7 @@ func (c *checking) judge(ctx context.Context) error {
 	check.Refuse(result, findings)
 	result.Sort()
 	c.report.Findings, c.report.Plan = findings, result.Report(true)
-	c.report.Plan.Requests = client.Requests()
+	c.report.Plan.Requests, c.report.Plan.Seconds = client.Requests(), time.Since(began).Seconds()
 	return nil
 }
 

@@ -57,7 +57,7 @@ func (Exists) missing(in *Input) []Finding {
 			im.Destinations = append(im.Destinations, it.Destination)
 		}
 		if it.Digest != "" {
-			found[n].Message = fmt.Sprintf("%s does not exist, nor does %s hold the digest", it.SourceRef(), list(im.Destinations))
+			found[n].Message = fmt.Sprintf("%s is not there, nor is the digest in %s", it.SourceRef(), list(im.Destinations))
 		}
 	}
 	return found
@@ -92,7 +92,7 @@ func (e Exists) conflicting(ctx context.Context, in *Input) []Finding {
 		case err != nil:
 			return []Finding{im.finding(Failed, fmt.Sprintf("looking for %s: %v", im.Ref(), err))}
 		case state == inventory.Absent:
-			return []Finding{im.finding(Error, fmt.Sprintf("%s does not exist, nor does %s hold the digest", im.Ref(), dst))}
+			return []Finding{im.finding(Error, fmt.Sprintf("%s is not there, nor is the digest in %s", im.Ref(), dst))}
 		}
 		return nil
 	})

@@ -145,11 +145,11 @@ func TestExists(t *testing.T) {
 	}{
 		"all there": {[]plan.Item{item(plan.Copy, "prod/apple", digestA, "1.0")}, nil, ""},
 		"missing from two destinations": {[]plan.Item{item(plan.Missing, "eu/apple", digestB, "2.0"), item(plan.Missing, "prod/apple", digestB, "2.0")}, nil,
-			"m.yaml:9 error staging/apple@(b) does not exist, nor does eu/apple and prod/apple hold the digest\n"},
+			"m.yaml:9 error staging/apple@(b) is not there, nor is the digest in eu/apple and prod/apple\n"},
 		"source tag":                    {[]plan.Item{source}, nil, "m.yaml:0 error source tag staging/pear:build.0 does not exist\n"},
 		"unread is told once":           {[]plan.Item{unread, unread2}, nil, "m.yaml:8 failed reading destination eu/apple: 401\n"},
 		"conflict, there":               {[]plan.Item{item(plan.Conflict, "prod/apple", digestA, "1.0")}, finder{"prod/apple " + digestA: inventory.Present}, ""},
-		"conflict, nowhere":             {[]plan.Item{item(plan.Conflict, "prod/apple", digestA, "1.0")}, finder{"prod/apple " + digestA: inventory.Absent}, "m.yaml:8 error staging/apple@(a) does not exist, nor does prod/apple hold the digest\n"},
+		"conflict, nowhere":             {[]plan.Item{item(plan.Conflict, "prod/apple", digestA, "1.0")}, finder{"prod/apple " + digestA: inventory.Absent}, "m.yaml:8 error staging/apple@(a) is not there, nor is the digest in prod/apple\n"},
 		"conflict, unreadable":          {[]plan.Item{item(plan.Conflict, "prod/apple", digestA, "1.0")}, finder{}, "m.yaml:8 failed looking for staging/apple@(a): 503\n"},
 		"conflict beside another state": {[]plan.Item{item(plan.Conflict, "prod/apple", digestA, "1.0"), item(plan.TagOnly, "prod/apple", digestA, "1")}, finder{}, ""},
 	}
