@@ -115,7 +115,7 @@ func (g *gathering) done() *Input {
 }
 
 // some is how many names a message lists.
-const some = 5
+const some = 3
 
 // list names repositories, the first few of many.
 func list(repos []image.Repository) string {

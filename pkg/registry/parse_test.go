@@ -62,6 +62,24 @@ func FuzzParseManifest(f *testing.F) {
 	})
 }
 
+func FuzzSignatureLayers(f *testing.F) {
+	zeros := strings.Repeat("0", 64)
+	f.Add(`{"layers":[{"mediaType":"` + typeSimpleSigning + `","digest":"sha256:` + zeros + `","size":1,"annotations":{"` + signatureAnnotation + `":"x"}}]}`)
+	f.Add(`{"layers":[{"mediaType":"` + typeBundlePrefix + `.v0.3+json","digest":"sha256:` + zeros + `","size":1}]}`)
+	f.Add(`{"layers":null,"manifests":[{}]}`)
+	f.Fuzz(func(t *testing.T, raw string) {
+		layers, err := signatureLayers(&Manifest{Raw: []byte(raw), MediaType: typeOCIManifest})
+		if err == nil && len(layers) > maxSignatures {
+			t.Error("accepted too many")
+		}
+		for _, l := range layers {
+			if !descriptorDigest.MatchString(l.Digest) || l.Size < 0 {
+				t.Errorf("accepted %+v", l)
+			}
+		}
+	})
+}
+
 func TestFallbackTag(t *testing.T) {
 	t.Parallel()
 	hex := strings.Repeat("ab", 64)

@@ -1,0 +1,193 @@
+package output
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cip/pkg/check"
+	"cip/pkg/image"
+	"cip/pkg/manifest"
+	"cip/pkg/plan"
+)
+
+// named is a rule that says nothing.
+type named string
+
+func (n named) Name() string                                      { return string(n) }
+func (n named) About() string                                     { return "what " + string(n) + " says" }
+func (named) Check(context.Context, *check.Input) []check.Finding { return nil }
+
+func checked() *CheckReport {
+	apple := check.Image{Digest: image.Digest(digest("1")), Tags: []string{"1.0"}, Destinations: []image.Repository{{Host: "d.io", Path: "prod/apple"}}}
+	at := func(line int32) manifest.Pos { return manifest.Pos{File: "top/images/a b.yaml", Line: line, Column: 3} }
+	return &CheckReport{
+		Manifests: plan.Origin{Path: "top", Digest: digest("9")}, Base: "4ed8c31",
+		Rules: []check.Rule{named("valid"), named("size")}, Idle: []check.Idle{{Name: "signature", Why: "no key is known"}},
+		Findings: []check.Finding{
+			{Rule: "valid", Level: check.Error, Pos: manifest.Pos{File: "top/m.yaml"}, Message: "empty"},
+			{Rule: "size", Level: check.Error, Pos: at(4), Message: "too large", Image: apple},
+			{Rule: "size", Level: check.Failed, Pos: at(5), Message: "reading: 401"},
+			{Rule: "valid", Level: check.Note, Pos: at(6), Message: "null dmap"},
+		},
+		URI: func(file string) string { return "repo/" + file },
+	}
+}
+
+func writtenCheck(t *testing.T, r *CheckReport, f Format) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := WriteCheck(&b, r, f, false); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestCheckText(t *testing.T) {
+	t.Parallel()
+	equal(t, writtenCheck(t, checked(), Text), `top/m.yaml: valid: empty
+top/images/a b.yaml:4: size: too large
+top/images/a b.yaml:5: size: not checked: reading: 401
+top/images/a b.yaml:6: valid: note: null dmap
+not run: signature: no key is known
+2 findings, 1 not checked, 1 note, 2 rules run, 1 rule not run
+`)
+	equal(t, writtenCheck(t, &CheckReport{}, Text), "no findings\n")
+}
+
+func TestCheckMarkdown(t *testing.T) {
+	t.Parallel()
+	r := checked()
+	refused := item("copy", "refused", "s.io/stage/apple", "d.io/prod/apple", digest("1"), "1.0")
+	refused.Error = "size: too large"
+	r.Plan = &plan.Report{DryRun: true, Summary: plan.Summary{Copy: 2}, Items: []plan.ReportItem{
+		refused, item("copy", "planned", "s.io/stage/pear", "d.io/prod/pear", digest("2")),
+	}}
+	equal(t, writtenCheck(t, r, Markdown), strings.ReplaceAll(`### cip check: 2 findings, 1 not checked, 1 note, 2 rules run, 1 rule not run
+
+#### Findings
+
+| place | rule | finding |
+| --- | --- | --- |
+| 'top/m.yaml' | valid | 'empty' |
+| 'top/images/a b.yaml:4' | size | 'too large' |
+| 'top/images/a b.yaml:5' | size | 'not checked: reading: 401' |
+
+#### Plan: Dry run: 1 to copy, 0 to tag, 0 to move; 0 up to date; 1 refused; nothing was written.
+
+#### Refused or failed
+
+| action | status | destination | tag | digest | source | error |
+| --- | --- | --- | --- | --- | --- | --- |
+| copy | refused | 'd.io/prod/apple' | '1.0' | '`+digest("1")+`' | 's.io/stage/apple' | 'size: too large' |
+
+#### To be promoted
+
+| action | status | destination | tag | digest | source |
+| --- | --- | --- | --- | --- | --- |
+| copy | planned | 'd.io/prod/pear' | (by digest) | 'sha256:222222222222' | 's.io/stage/pear' |
+
+#### Notes
+
+| place | rule | finding |
+| --- | --- | --- |
+| 'top/images/a b.yaml:6' | valid | 'note: null dmap' |
+
+#### Rules not run
+
+- signature: 'no key is known'
+`, "'", "`"))
+}
+
+func TestCheckJSON(t *testing.T) {
+	t.Parallel()
+	var got checkDocument
+	if err := json.Unmarshal([]byte(writtenCheck(t, checked(), JSON)), &got); err != nil {
+		t.Fatal(err)
+	}
+	got.Findings = got.Findings[1:2]
+	want := checkDocument{
+		Version: CheckVersion, Manifests: plan.Origin{Path: "top", Digest: digest("9")}, Base: "4ed8c31",
+		Summary: checkSummary{Findings: 2, NotChecked: 1, Notes: 1},
+		Rules:   []checkRule{{"valid", true, ""}, {"size", true, ""}, {"signature", false, "no key is known"}},
+		Findings: []checkFinding{{
+			Rule: "size", Level: "error", File: "top/images/a b.yaml", Line: 4, Column: 3, Message: "too large",
+			Digest: digest("1"), Tags: []string{"1.0"}, Destinations: []string{"d.io/prod/apple"},
+		}},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("JSON (-want +got):\n%s", diff)
+	}
+	if empty := writtenCheck(t, &CheckReport{}, JSON); strings.Contains(empty, "null") {
+		t.Errorf("null in\n%s", empty)
+	}
+}
+
+// TestCheckSARIF holds what GitHub demands of code scanning results.
+func TestCheckSARIF(t *testing.T) {
+	t.Parallel()
+	var got sarifLog
+	text := writtenCheck(t, checked(), SARIF)
+	if err := json.Unmarshal([]byte(text), &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Version != "2.1.0" || got.Schema == "" || len(got.Runs) != 1 {
+		t.Fatalf("got %+v", got)
+	}
+	run := got.Runs[0]
+	levels, places, prints := []string{}, []sarifPhysical{}, map[string]bool{}
+	for _, r := range run.Results {
+		if run.Tool.Driver.Rules[r.RuleIndex].ID != r.RuleID || r.Message.Text == "" || len(r.Locations) != 1 {
+			t.Errorf("result %+v", r)
+		}
+		levels = append(levels, r.Level)
+		places = append(places, r.Locations[0].Physical)
+		prints[r.Fingerprints["primaryLocationLineHash"]] = true
+	}
+	if diff := cmp.Diff([]string{"error", "error", "error", "note"}, levels); diff != "" {
+		t.Errorf("levels (-want +got):\n%s", diff)
+	}
+	uri := sarifArtifact{"repo/top/images/a%20b.yaml", "%SRCROOT%"}
+	want := []sarifPhysical{
+		{sarifArtifact{"repo/top/m.yaml", "%SRCROOT%"}, sarifRegion{1, 0}}, {uri, sarifRegion{4, 3}}, {uri, sarifRegion{5, 3}}, {uri, sarifRegion{6, 3}},
+	}
+	if diff := cmp.Diff(want, places); diff != "" {
+		t.Errorf("places (-want +got):\n%s", diff)
+	}
+	if len(prints) != 4 || run.Invocations[0].Successful || len(run.Invocations[0].Notifications) != 1 {
+		t.Errorf("fingerprints %v, invocations %+v", prints, run.Invocations)
+	}
+	moved := checked()
+	moved.Findings[1].Pos.Line = 40
+	if fingerprint(moved.Findings[1]) != fingerprint(checked().Findings[1]) {
+		t.Error("a finding that moved within its file is another one")
+	}
+	if empty := writtenCheck(t, &CheckReport{}, SARIF); strings.Contains(empty, "null") || !strings.Contains(empty, `"executionSuccessful": true`) {
+		t.Errorf("empty check:\n%s", empty)
+	}
+}
+
+// TestCheckForeign keeps foreign text on its line and in its cell.
+func TestCheckForeign(t *testing.T) {
+	t.Parallel()
+	r := checked()
+	r.Findings = r.Findings[:1]
+	r.Findings[0].Message = "a\x1b[31m\nb | `c` <img>"
+	r.Findings[0].Pos.File = "x\n::error::y"
+	if got := writtenCheck(t, r, Text); strings.Count(got, "\n") != 3 || strings.Contains(got, "\x1b") {
+		t.Errorf("text:\n%s", got)
+	}
+	if got := writtenCheck(t, r, Markdown); strings.Contains(got, "<img>") || strings.Contains(got, "\x1b") || strings.Contains(got, "\n::error") {
+		t.Errorf("markdown:\n%s", got)
+	}
+	for range 2000 {
+		r.Findings = append(r.Findings, r.Findings[0])
+	}
+	if got := writtenCheck(t, r, Markdown); len(got) > 65_536 || !strings.Contains(got, "more findings") {
+		t.Errorf("markdown has %d bytes", len(got))
+	}
+}
