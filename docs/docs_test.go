@@ -9,11 +9,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"go.yaml.in/yaml/v3"
 )
 
 var (
 	codeRE       = regexp.MustCompile("(?ms)^```.*?^```|`[^`\n]+`") // blocks and spans
 	flagRE       = regexp.MustCompile(`--[a-z][a-z-]*`)
+	exampleRE    = regexp.MustCompile(`(?m)^ *cip .*`)
 	commandRE    = regexp.MustCompile("(?m)(?:^|`)(?:bin/)?cip ([a-z][a-z-]*)")
 	identifierRE = regexp.MustCompile(`[a-z-]+(\.[A-Za-z]+)+\b`)
 	declaredRE   = regexp.MustCompile(`(?m)^(?:func (?:\([^)]*\) )?|type |var |const )(\w+)`)
@@ -62,7 +65,9 @@ func TestCommandsAndFlagsExist(t *testing.T) {
 	var help func(command ...string) string
 	help = func(command ...string) string {
 		text := run(cip, append(command, "--help")...)
-		for _, sub := range regexp.MustCompile(`(?m)^  ([a-z][a-z-]*)  `).FindAllStringSubmatch(text, -1) {
+		_, list, _ := strings.Cut(text, "\nAvailable Commands:\n")
+		list, _, _ = strings.Cut(list, "\n\n")
+		for _, sub := range regexp.MustCompile(`(?m)^  ([a-z][a-z-]*)  `).FindAllStringSubmatch(list, -1) {
 			known[sub[1]] = known[sub[1]] || len(command) == 0
 			text += help(slices.Concat(command, sub[1:2])...)
 		}
@@ -70,6 +75,20 @@ func TestCommandsAndFlagsExist(t *testing.T) {
 	}
 	for _, flag := range flagRE.FindAllString(help(), -1) {
 		known[flag] = true
+	}
+	examples := 0
+	for page, text := range read(t, "examples/*.yaml") {
+		for _, line := range exampleRE.FindAllString(text, -1) {
+			examples++
+			for _, word := range append(flagRE.FindAllString(line, -1), strings.Fields(line)[1]) {
+				if !known[word] {
+					t.Errorf("%s: cip has no %s", page, word)
+				}
+			}
+		}
+	}
+	if examples < 5 {
+		t.Errorf("the examples hold %d commands: they are not found any more", examples)
 	}
 	for page, text := range pages(t) {
 		for _, flag := range flagRE.FindAllString(text, -1) {
@@ -80,6 +99,27 @@ func TestCommandsAndFlagsExist(t *testing.T) {
 		for _, command := range commandRE.FindAllStringSubmatch(strings.Join(codeRE.FindAllString(text, -1), "\n"), -1) {
 			if !known[command[1]] {
 				t.Errorf("%s: there is no command cip %s", page, command[1])
+			}
+		}
+	}
+}
+
+// TestExamplesParse holds the examples for CI systems against YAML, and against the
+// keys without which those systems would not run them.
+func TestExamplesParse(t *testing.T) {
+	t.Parallel()
+	keys := map[string][]string{"examples/github-actions.yaml": {"on", "jobs", "permissions"}, "examples/prow-job.yaml": {"presubmits"}}
+	for page, text := range read(t, "examples/*.yaml") {
+		var doc map[string]yaml.Node
+		if err := yaml.Unmarshal([]byte(text), &doc); err != nil {
+			t.Errorf("%s: %v", page, err)
+		}
+		if keys[page] == nil {
+			t.Errorf("%s: nobody says what it has to hold", page)
+		}
+		for _, key := range keys[page] {
+			if _, ok := doc[key]; !ok {
+				t.Errorf("%s: there is no %s", page, key)
 			}
 		}
 	}
@@ -104,7 +144,7 @@ func TestIdentifiersAndFilesExist(t *testing.T) {
 			parts := strings.Split(id, ".")
 			names, ours := packages[parts[0]]
 			for _, name := range parts[1:] {
-				if ours && parts[1] != "example" && !names[name] { // registry.example.com is a host
+				if ours && parts[1] != "example" && parts[1] != "go" && !names[name] { // registry.example.com is a host, check.go a file
 					t.Errorf("%s: there is no %s", page, id)
 				}
 			}
