@@ -66,8 +66,8 @@ func (e *evidence) Find(ctx context.Context, dst image.Repository, digest image.
 
 // Bounds of a scanner's report.
 const (
-	maxReport  = 256 << 20 // bytes; large images make tens of MiB
-	maxWords   = 2_000     // bytes of what a failing scanner says
+	maxReport  = 64 << 20 // bytes; the largest images make some ten MiB
+	maxWords   = 2_000    // bytes of what a failing scanner says
 	killedWait = 10 * time.Second
 )
 

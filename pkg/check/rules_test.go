@@ -132,6 +132,7 @@ func (f finder) Find(_ context.Context, dst image.Repository, d image.Digest) (i
 
 func TestExists(t *testing.T) {
 	t.Parallel()
+	const retag = "- name: pear\n  retag:\n  - {src_build_tag: build.0, src_ref: x, tag: stx}\n"
 	source := item(plan.Missing, "prod/pear", "", "stx")
 	source.From, source.Source, source.Error = image.Repository{}, "r.example/staging/pear:build.0", "source tag r.example/staging/pear:build.0 does not exist"
 	unread := item(plan.Unreadable, "eu/apple", digestA, "1.0")
@@ -146,7 +147,7 @@ func TestExists(t *testing.T) {
 		"all there": {[]plan.Item{item(plan.Copy, "prod/apple", digestA, "1.0")}, nil, ""},
 		"missing from two destinations": {[]plan.Item{item(plan.Missing, "eu/apple", digestB, "2.0"), item(plan.Missing, "prod/apple", digestB, "2.0")}, nil,
 			"m.yaml:9 error staging/apple@(b) is not there, nor is the digest in eu/apple and prod/apple\n"},
-		"source tag":                    {[]plan.Item{source}, nil, "m.yaml:0 error source tag staging/pear:build.0 does not exist\n"},
+		"source tag":                    {[]plan.Item{source}, nil, "m.yaml:15 error source tag staging/pear:build.0 does not exist\n"},
 		"unread is told once":           {[]plan.Item{unread, unread2}, nil, "m.yaml:8 failed reading destination eu/apple: 401\n"},
 		"conflict, there":               {[]plan.Item{item(plan.Conflict, "prod/apple", digestA, "1.0")}, finder{"prod/apple " + digestA: inventory.Present}, ""},
 		"conflict, nowhere":             {[]plan.Item{item(plan.Conflict, "prod/apple", digestA, "1.0")}, finder{"prod/apple " + digestA: inventory.Absent}, "m.yaml:8 error staging/apple@(a) is not there, nor is the digest in prod/apple\n"},
@@ -156,7 +157,7 @@ func TestExists(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			in := input(set(t, plain(apples)), tc.items...)
+			in := input(set(t, plain(apples+retag)), tc.items...)
 			got := told(check.Run(t.Context(), []check.Rule{check.Exists{Finder: tc.find}, check.Size{Contents: contents{digestA: {}}}}, in))
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("findings (-want +got):\n%s", diff)
