@@ -34,8 +34,8 @@ func item(action plan.Action, dst, digest string, tags ...string) plan.Item {
 func TestValid(t *testing.T) {
 	t.Parallel()
 	s := set(t, plain("- name: apple\n  dmap:\n    \"(a)\": [\"1.0\"]\n    \"(b)\": [\"1.0\"]\n    sha256:short: []\n- name: pear\n  dmap:\n"))
-	want := "m.yaml:8 error overlap: tag \"1.0\" is wanted for (a) (m.yaml:8:81) and (b) (m.yaml:9:81)\n" +
-		"m.yaml:9 error overlap: tag \"1.0\" is wanted for (a) (m.yaml:8:81) and (b) (m.yaml:9:81)\n"
+	want := "m.yaml:8 error overlap: tag \"1.0\" of eu/apple and 1 more is wanted for (a) (m.yaml:8:81) and (b) (m.yaml:9:81)\n" +
+		"m.yaml:9 error overlap: tag \"1.0\" of eu/apple and 1 more is wanted for (a) (m.yaml:8:81) and (b) (m.yaml:9:81)\n"
 	got := told(check.Run(t.Context(), []check.Rule{check.Valid{}}, input(s)))
 	if !strings.HasPrefix(got, want) || !strings.Contains(got, "m.yaml:10 error") || !strings.Contains(got, "m.yaml:12 note") {
 		t.Errorf("found\n%s", got)
