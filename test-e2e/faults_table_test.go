@@ -109,6 +109,19 @@ func bodyFaults() []misbehavior {
 		{name: "a child with other bytes, always", inject: func(tr *trial) {
 			tr.src.Fault(rt.Corrupt(50), rt.Is(rt.ManifestGet), rt.Ref(tr.pear.Children[1].Digest))
 		}, code: 1, lost: []string{"pear failed"}, says: "other bytes"},
+		{name: "blobs with other bytes", inject: func(tr *trial) { tr.src.Fault(rt.Corrupt(300), rt.Is(rt.BlobGet), rt.FirstEach(1)) }},
+		{name: "blobs with other bytes, mounts refused", near: true, inject: func(tr *trial) {
+			tr.dst.Fault(rt.RefuseMounts(403))
+			tr.dst.Fault(rt.Corrupt(300), rt.Is(rt.BlobGet), rt.FirstEach(2))
+		}},
+		{name: "a blob with other bytes, always, mounts refused", near: true, inject: func(tr *trial) {
+			tr.dst.Fault(rt.RefuseMounts(202))
+			tr.dst.Fault(rt.Corrupt(50), rt.Is(rt.BlobGet), rt.Ref(tr.apple.Blobs[2].Digest))
+		}, code: 1, lost: []string{"apple failed"}, says: "other bytes"},
+		{name: "blobs that break off, mounts refused", near: true, inject: func(tr *trial) {
+			tr.dst.Fault(rt.RefuseMounts(405))
+			tr.dst.Fault(rt.Truncate(100), rt.Is(rt.BlobGet), rt.FirstEach(1))
+		}},
 		{name: "a blob with other bytes, always", inject: func(tr *trial) {
 			tr.src.Fault(rt.Corrupt(50), rt.Is(rt.BlobGet), rt.Ref(tr.apple.Blobs[2].Digest))
 		}, code: 1, lost: []string{"apple failed"}, says: "other bytes"},

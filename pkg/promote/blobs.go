@@ -194,7 +194,7 @@ func (b *blobs) deliver(ctx context.Context, dst, from image.Repository, d regis
 		b.drop(ctx, session)
 		select {
 		case <-mine.done:
-			if mine.err != nil && ctx.Err() == nil { // it failed for another repository: try for this one
+			if mine.err != nil && mine.to != dst && ctx.Err() == nil { // it failed for another repository: try for this one
 				return b.deliver(ctx, dst, from, d, nil)
 			}
 			return mine.to, mine.err
@@ -296,6 +296,7 @@ func (b *blobs) give(ctx context.Context, dst image.Repository, session *registr
 				return fmt.Errorf("opening an upload for blob %s: %w", d.Digest, err)
 			}
 		}
+		turns := body.turns()
 		if err = b.upload(ctx, session, dst, d, body); err == nil {
 			return nil
 		}
@@ -306,11 +307,14 @@ func (b *blobs) give(ctx context.Context, dst image.Repository, session *registr
 			return ctx.Err()
 		case failed != nil:
 			return failed
-		case try == uploadTries || permanent(err):
+		case body.turns() == turns && (try == uploadTries || permanent(err)):
 			return fmt.Errorf("uploading blob %s: %w", d.Digest, err)
 		}
 		if err := pause(ctx, try); err != nil {
 			return err
+		}
+		if body.turns() > turns {
+			try-- // the source's fault, which it has a limit for
 		}
 	}
 }

@@ -136,3 +136,47 @@ func TestDeepRepairsWhatIsLost(t *testing.T) {
 		})
 	}
 }
+
+// A large blob that comes with other bytes first is on its way to every destination
+// by then: none of them gets to see its end, and all get it whole in the end.
+func TestCorruptedBlobToTwoHosts(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		hit  []registrytest.Match // of the blob's reads
+		want plan.Status
+	}{
+		"at first": {[]registrytest.Match{registrytest.First(3)}, plan.Done},
+		"always":   {nil, plan.Failed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			src, one, two := registrytest.New(t), registrytest.New(t), registrytest.New(t)
+			img := registrytest.Image(1, 1, registrytest.LayerSize(2<<20))
+			src.Push(t, "staging/a", img, "build")
+			layer := img.Blobs[1]
+			src.Fault(registrytest.Corrupt(1000), append(tc.hit, registrytest.Ref(layer.Digest))...)
+			p := rig{manifest: plain(want("a", img.Digest, "v1"), src.Host+"/staging", one.Host+"/prod", two.Host+"/prod")}.run(t)
+			for _, it := range p.Items {
+				if it.Status != tc.want {
+					t.Errorf("%s is %s: %s", it.Destination, it.Status, it.Error)
+				}
+			}
+			for _, s := range []*registrytest.Server{one, two} {
+				if got := s.HasBlob(t, "prod/a", layer.Digest); got != (tc.want == plan.Done) {
+					t.Errorf("the layer is there: %t\n%s", got, s.Summary())
+				}
+				if n := s.OpenUploads(); n > 0 {
+					t.Errorf("%d uploads are left open", n)
+				}
+				for _, problem := range s.Complete(t, "prod/a", "v1") {
+					if tc.want == plan.Done {
+						t.Error(problem)
+					}
+				}
+			}
+			if n := src.Count(registrytest.BlobGet); n > 1+4 {
+				t.Errorf("%d reads of blobs\n%s", n, src.Summary())
+			}
+		})
+	}
+}

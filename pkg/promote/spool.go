@@ -20,6 +20,7 @@ type spool struct {
 	buf  []byte
 	file *os.File // of blobs that are not held in memory
 	n    int64    // bytes written
+	turn int      // how often the writer has begun again
 	done bool
 	err  error
 }
@@ -60,6 +61,26 @@ func (s *spool) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// Reset drops what was written: it turned out wrong. Readers that have seen some of it
+// fail; those that have seen nothing follow the next turn.
+func (s *spool) Reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.file == nil {
+		s.buf = make([]byte, 0, cap(s.buf)) // not the same: a reader may be copying from it
+	}
+	s.n = 0
+	s.turn++
+	s.more.Broadcast()
+}
+
+// turns returns how often the writer has begun again.
+func (s *spool) turns() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.turn
+}
+
 // finish says that all has been written, or why not all was.
 func (s *spool) finish(err error) {
 	s.mu.Lock()
@@ -85,12 +106,15 @@ func (s *spool) close() {
 // body opens a reader at the beginning.
 func (s *spool) body() (io.ReadCloser, error) { return &spoolReader{spool: s}, nil }
 
-// errClosed is what a reader says that was closed while it waited.
-var errClosed = errors.New("reading a closed body")
+var (
+	errClosed = errors.New("reading a closed body")                     // says a reader that was closed while it waited
+	errReset  = errors.New("reading a blob that came with other bytes") // says one whose bytes turned out wrong
+)
 
 type spoolReader struct {
 	spool  *spool
 	at     int64
+	turn   int // of the spool, once something has been read
 	closed bool
 }
 
@@ -98,9 +122,10 @@ type spoolReader struct {
 func (r *spoolReader) Read(p []byte) (int, error) {
 	s := r.spool
 	s.mu.Lock()
-	for r.at == s.n && !s.done && !r.closed {
+	for r.follows() && r.at == s.n && !s.done && !r.closed {
 		s.more.Wait()
 	}
+	stale := !r.follows()
 	n, done, closed, err, buf := s.n, s.done, r.closed, s.err, s.buf
 	s.mu.Unlock()
 	switch {
@@ -108,6 +133,8 @@ func (r *spoolReader) Read(p []byte) (int, error) {
 		return 0, errClosed
 	case err != nil:
 		return 0, err
+	case stale:
+		return 0, errReset
 	case r.at < n && s.file == nil:
 		c := copy(p, buf[r.at:n])
 		r.at += int64(c)
@@ -120,6 +147,15 @@ func (r *spoolReader) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	return 0, nil
+}
+
+// follows reports whether what was read is still the beginning of the spool. The
+// caller holds the spool.
+func (r *spoolReader) follows() bool {
+	if r.at == 0 {
+		r.turn = r.spool.turn
+	}
+	return r.turn == r.spool.turn
 }
 
 // Close ends the reader, even while it waits.

@@ -69,3 +69,36 @@ func TestSpoolEndsItsReaders(t *testing.T) {
 	s.finish(broken)
 	wg.Wait()
 }
+
+// A reader that has seen wrong bytes fails; one that has seen none never knows.
+func TestSpoolBeginsAgain(t *testing.T) {
+	t.Parallel()
+	for name, size := range map[string]int{"in memory": 1000, "on disk": spoolMemory + 12345} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, err := newSpool(int64(size))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.close()
+			early, _ := s.body()
+			late, _ := s.body()
+			want := bytes.Repeat([]byte("y"), size)
+			if _, err := s.Write(bytes.Repeat([]byte("x"), size/2)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadFull(early, make([]byte, size/4)); err != nil {
+				t.Fatal(err)
+			}
+			s.Reset()
+			if _, err := early.Read(make([]byte, 1)); !errors.Is(err, errReset) {
+				t.Errorf("a reader of what was dropped: %v", err)
+			}
+			_, err = s.Write(want)
+			s.finish(err)
+			if got, err := io.ReadAll(late); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("read %d bytes of %d: %v", len(got), size, err)
+			}
+		})
+	}
+}

@@ -37,8 +37,26 @@ func (c *Client) HasBlob(ctx context.Context, repo image.Repository, digest stri
 
 // FetchBlob writes the bytes of a blob to w. Where the connection breaks off it goes
 // on from there. Digest and size are verified before the last bytes are written, so
-// that what follows w cannot take a wrong blob for a whole one.
+// that what follows w cannot take a wrong blob for a whole one. A blob that comes
+// with other bytes is read again from its beginning if w has a Reset method, as a
+// bytes.Buffer has, that drops what was written.
 func (c *Client) FetchBlob(ctx context.Context, repo image.Repository, d Descriptor, w io.Writer) error {
+	for try := 1; ; try++ {
+		err := c.fetchWhole(ctx, repo, d, w)
+		again, ok := w.(interface{ Reset() })
+		if !errors.Is(err, errOtherBytes) || !ok || try == bodyTries || ctx.Err() != nil {
+			return err
+		}
+		c.log.Debugf("reading blob %s of %s: %v: reading it again", d.Digest, repo, err)
+		again.Reset()
+	}
+}
+
+// errOtherBytes is a blob that is not what its digest says.
+var errOtherBytes = errors.New("the registry served other bytes")
+
+// fetchWhole reads a blob from its beginning.
+func (c *Client) fetchWhole(ctx context.Context, repo image.Repository, d Descriptor, w io.Writer) error {
 	algorithm, want, _ := strings.Cut(d.Digest, ":")
 	f := &fetch{w: w, hash: newHash(algorithm), size: d.Size}
 	for try := 1; ; try++ {
@@ -59,7 +77,7 @@ func (c *Client) FetchBlob(ctx context.Context, repo image.Repository, d Descrip
 		}
 	}
 	if got := hex.EncodeToString(f.hash.Sum(nil)); got != want {
-		return fmt.Errorf("the registry served other bytes: they have digest %s:%s", algorithm, got)
+		return fmt.Errorf("%w: they have digest %s:%s", errOtherBytes, algorithm, got)
 	}
 	return f.flush()
 }
@@ -116,7 +134,7 @@ type fetch struct {
 // Write takes the next bytes of the blob.
 func (f *fetch) Write(p []byte) (int, error) {
 	if f.got+int64(len(p)) > f.size {
-		f.failed = fmt.Errorf("the registry served more than the %d bytes that the manifest names", f.size)
+		f.failed = fmt.Errorf("%w: more than the %d that the manifest names", errOtherBytes, f.size)
 		return 0, f.failed
 	}
 	if err := f.flush(); err != nil {

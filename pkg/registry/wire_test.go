@@ -247,7 +247,8 @@ func TestBlobIsResumedAndVerified(t *testing.T) {
 		gets  int
 	}{
 		"cut off three times": {registrytest.Truncate(300 << 10), 3, "", 4},
-		"corrupted":           {registrytest.Corrupt(5000), 0, "other bytes", 1},
+		"corrupted twice":     {registrytest.Corrupt(5000), 2, "", 3},
+		"corrupted":           {registrytest.Corrupt(5000), 0, "other bytes", 4},
 	} {
 		for protocol, o := range protocols {
 			t.Run(name+" over "+protocol, func(t *testing.T) {
