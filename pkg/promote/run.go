@@ -46,7 +46,7 @@ func Run(ctx context.Context, c *registry.Client, s *Sources, p *plan.Plan, step
 	units, rest := split(p.Items)
 	e.expect(units)
 	e.readTrees(ctx, units)
-	byHost(unitsAtOnce, units, func(u *unit) string { return u.dst.Host }, func(u *unit) {
+	byHost(share(units), units, func(u *unit) string { return u.dst.Host }, func(u *unit) {
 		e.carryOut(ctx, u)
 		step()
 	})
@@ -57,6 +57,15 @@ func Run(ctx context.Context, c *registry.Client, s *Sources, p *plan.Plan, step
 	}
 	p.Warnings = append(p.Warnings, e.warnings...)
 	p.Sort()
+}
+
+// share returns how many units of each host are worked on at once.
+func share(units []*unit) int {
+	hosts := map[string]struct{}{}
+	for _, u := range units {
+		hosts[u.dst.Host] = struct{}{}
+	}
+	return max(unitsPerHost, unitsAtOnce/max(1, len(hosts)))
 }
 
 // Skip marks everything that would be written as not tried.

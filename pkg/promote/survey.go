@@ -25,11 +25,12 @@ import (
 	"cip/pkg/registry"
 )
 
-// How much of one host is worked on at once. The host's pace bounds the requests;
-// this bounds memory.
+// How much is worked on at once. The pace of each host bounds the requests; this
+// bounds memory.
 const (
-	atOnce      = 96 // repositories to read, mostly one request each at a time
-	unitsAtOnce = 40 // digests to promote, several requests each at a time
+	atOnce       = 96 // repositories of a host to read, mostly one request each at a time
+	unitsAtOnce  = 40 // digests to promote, several requests each at a time, shared among the hosts…
+	unitsPerHost = 8  // …but of each host so many
 )
 
 // ResolveTags reads the source tags of unpinned retag entries: one HEAD each.
