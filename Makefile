@@ -48,9 +48,14 @@ test-unit: ## Run all tests but the end-to-end ones
 test-e2e: $(REGISTRY) ## Run the end-to-end tests
 	CIP_TEST_REGISTRY='$(REGISTRY)' $(GOTEST) ./test-e2e/...
 
+# BENCH=noop,two measures these scenarios alone; BENCHFLAGS are in docs/benchmarks.md.
+BENCH      ?=
+BENCHFLAGS ?=
+
 .PHONY: bench
-bench: ## Run the benchmarks, without tests
-	go test -run '^$$' -bench . -benchmem $(TESTFLAGS) ./...
+bench: ## Run the benchmarks: Go's, then whole runs beside other tools
+	$(if $(BENCH),,go test -run '^$$' -bench . -benchmem $(TESTFLAGS) ./...)
+	go run ./internal/bench -run '$(BENCH)' $(BENCHFLAGS)
 
 # Each target a minute: FUZZTIME=10m make soak for longer.
 FUZZTIME ?= 1m

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -78,5 +81,38 @@ func TestComplete(t *testing.T) {
 		if err == nil {
 			t.Errorf("%s counts as complete", name)
 		}
+	}
+}
+
+// Figures of several runs are kept in one file; a new one takes the place of its predecessor.
+func TestFiguresInPieces(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "figures.json")
+	for _, one := range []*sample{
+		{Scenario: "two", Client: ours, usage: usage{Wall: 2}, Requests: 10},
+		{Scenario: "noop", Client: crane, usage: usage{Wall: 9}, Requests: 30},
+		{Scenario: "noop", Client: ours, usage: usage{Wall: 5}, Requests: 10},
+		{Scenario: "noop", Client: ours, usage: usage{Wall: 3}, Requests: 10},
+	} {
+		r, err := load(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.add(one)
+		if err := r.save(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.compare()
+	var got []string
+	for _, s := range r.Samples {
+		got = append(got, fmt.Sprintf("%s %s %g %g", s.Scenario, s.Client, s.Wall, s.TimesWall))
+	}
+	if want := []string{"noop cip 3 0", "noop crane 9 3", "two cip 2 0"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -20,9 +20,12 @@ const (
 	skopeo  = "skopeo"
 )
 
+// everyone is who may be measured, in the order of the tables.
+var everyone = []string{ours, crane, regsync, tuned, skopeo}
+
 // clients returns who is measured in a scenario.
 func (s *scenario) clients(t tools) []string {
-	return slices.DeleteFunc([]string{ours, crane, regsync, tuned, skopeo}, func(client string) bool {
+	return slices.DeleteFunc(slices.Clone(everyone), func(client string) bool {
 		return client != ours && !s.peers || t.of(client) == ""
 	})
 }

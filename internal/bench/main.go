@@ -1,7 +1,7 @@
 // Command bench measures cip, and what else does its work where that can be had,
 // on promotions and snapshots of registries with latency.
 //
-//	go run ./internal/bench [-run noop,one] [-count 3] [-markdown] [-json FILE]
+//	go run ./internal/bench [-run noop,one] [-clients cip,crane] [-count 3] [-markdown] [-json FILE]
 //
 // Each measurement starts the scenario's registries as a process of its own (this
 // program again, with -serve), so that their processor time and memory are not the
@@ -29,6 +29,7 @@ import (
 // options are the flags.
 type options struct {
 	run        string
+	clients    string
 	count      int
 	latency    time.Duration
 	burst      int
@@ -46,6 +47,7 @@ type options struct {
 func (o *options) flags() *flag.FlagSet {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.StringVar(&o.run, "run", "", "scenarios, separated by commas (default: all)")
+	f.StringVar(&o.clients, "clients", "", "clients, separated by commas (default: all that the scenario and -peers allow)")
 	f.IntVar(&o.count, "count", 1, "runs of each client; the one with the median wall time is shown")
 	f.DurationVar(&o.latency, "latency", 20*time.Millisecond, "what every request waits for")
 	f.IntVar(&o.burst, "burst", 200, "requests that the limiter lets through at once")
@@ -54,7 +56,7 @@ func (o *options) flags() *flag.FlagSet {
 	f.StringVar(&o.cip, "cip", "", "binary to measure (default: built from ./cmd/cip)")
 	f.BoolVar(&o.peers, "peers", true, "measure crane, regsync and, if installed, skopeo too")
 	f.BoolVar(&o.markdown, "markdown", false, "print the tables in Markdown")
-	f.StringVar(&o.json, "json", "", "write everything to this `file` in JSON, too")
+	f.StringVar(&o.json, "json", "", "keep every figure in this `file`, too; those it holds of earlier runs are shown with the new ones")
 	f.StringVar(&o.serve, "serve", "", "serve the registries of a scenario (for the program itself)")
 	f.BoolVar(&o.exec, "exec", false, "run the client's commands that stdin names (for the program itself)")
 	f.StringVar(&o.dir, "dir", "", "where to write, with -serve and -exec")
@@ -97,33 +99,48 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err != nil {
 		return err
 	}
-	r := &results{About: about(ctx, o, t)}
-	var failed []string
-	for _, s := range chosen {
-		for _, name := range s.clients(t) {
-			fmt.Fprintf(stderr, "%s: %s\n", s.name, name)
-			one, err := median(ctx, o, t, s, name)
-			switch {
-			case ctx.Err() != nil:
-				return ctx.Err()
-			case err != nil:
-				failed = append(failed, fmt.Sprintf("%s: %s: %v", s.name, name, err))
-			default:
-				r.Samples = append(r.Samples, one)
-			}
-		}
+	r, err := load(o.json)
+	if err != nil {
+		return err
+	}
+	r.About = about(ctx, o, t)
+	failed, err := all(ctx, o, t, chosen, r, stderr)
+	if err != nil {
+		return err
 	}
 	r.compare()
 	r.print(stdout, o.markdown)
-	if o.json != "" {
-		if err := os.WriteFile(o.json, marshal(r), 0o644); err != nil { //nolint:gosec // figures are for everyone
-			return err
-		}
-	}
 	if len(failed) > 0 {
 		return fmt.Errorf("no figures of what went wrong:\n%s", strings.Join(failed, "\n"))
 	}
 	return nil
+}
+
+// all measures every scenario's clients and tells of each as it ends. What fails is
+// returned; the rest goes on.
+func all(ctx context.Context, o *options, t tools, chosen []*scenario, r *results, stderr io.Writer) (failed []string, err error) {
+	for _, s := range chosen {
+		for _, name := range s.clients(t) {
+			if o.clients != "" && !slices.Contains(strings.Split(o.clients, ","), name) {
+				continue
+			}
+			one, err := median(ctx, o, t, s, name)
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			if err != nil {
+				fmt.Fprintf(stderr, "%s: %s: %v\n", s.name, name, err)
+				failed = append(failed, fmt.Sprintf("%s: %s: %v", s.name, name, err))
+				continue
+			}
+			fmt.Fprintf(stderr, "%s: %s: %s\n", s.name, name, one)
+			r.add(one)
+			if err := r.save(o.json); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return failed, nil
 }
 
 // patience is how long a client may take to be run again, in seconds.

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"cmp"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -13,6 +17,46 @@ import (
 type results struct {
 	About   []string
 	Samples []*sample
+}
+
+// load reads the figures of earlier runs; there are none without a file.
+func load(file string) (*results, error) {
+	r := &results{}
+	raw, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return r, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(raw, r); err != nil {
+		return nil, fmt.Errorf("reading the figures in %s: %w", file, err)
+	}
+	r.Samples = slices.DeleteFunc(r.Samples, func(s *sample) bool { return s == nil || find(s.Scenario) == nil })
+	return r, nil
+}
+
+// save writes the figures to a file, if there is one to write.
+func (r *results) save(file string) error {
+	if file == "" {
+		return nil
+	}
+	return os.WriteFile(file, marshal(r), 0o644) //nolint:gosec // figures are for everyone
+}
+
+// add takes a figure in, in place of an earlier one of the same scenario and client.
+func (r *results) add(one *sample) {
+	r.Samples = slices.DeleteFunc(r.Samples, func(s *sample) bool { return s.Scenario == one.Scenario && s.Client == one.Client })
+	r.Samples = append(r.Samples, one)
+	slices.SortStableFunc(r.Samples, func(a, b *sample) int {
+		return cmp.Or(cmp.Compare(slices.Index(scenarios, find(a.Scenario)), slices.Index(scenarios, find(b.Scenario))),
+			cmp.Compare(slices.Index(everyone, a.Client), slices.Index(everyone, b.Client)))
+	})
+}
+
+// String tells of one measurement on one line.
+func (s *sample) String() string {
+	return fmt.Sprintf("%.2f s, %.2f s CPU, %.0f MB, %d requests, %s sent, %s received", s.Wall, s.CPU, s.RSS, s.Requests, bytesOf(s.Sent), bytesOf(s.Received))
 }
 
 func (r *results) find(scenario, client string) *sample {
