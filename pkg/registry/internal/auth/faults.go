@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -104,8 +105,12 @@ func text(v any) string {
 // clip shortens s to maxText bytes of whole characters.
 func clip(s string) string { return clipTo(s, maxText) }
 
-// clipTo shortens s to n bytes of whole characters.
+// signedQuery is what follows a '?' in an address: signatures, among others.
+var signedQuery = regexp.MustCompile(`\?[^\s"'<>]+`)
+
+// clipTo shortens s to n bytes of whole characters. The queries of addresses are left out.
 func clipTo(s string, n int) string {
+	s = signedQuery.ReplaceAllString(s, "?…")
 	if len(s) > n {
 		s = s[:n]
 	}

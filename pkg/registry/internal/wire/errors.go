@@ -110,7 +110,7 @@ func refused(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", errRefused, fmt.Sprintf(format, args...))
 }
 
-// clean strips the address, with whatever state is in it, from a client error.
+// clean strips addresses, with whatever state is in them, from a client error.
 func clean(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {
@@ -119,8 +119,20 @@ func clean(err error) error {
 	if errors.Is(err, errStalled) {
 		return errStalled
 	}
+	if signedQuery.MatchString(err.Error()) {
+		return &cleanError{err}
+	}
 	return err
 }
+
+// cleanError is an error that quotes an address, of a redirect that cannot be followed for instance.
+type cleanError struct{ error }
+
+// Error leaves out the queries of addresses.
+func (e *cleanError) Error() string { return Printable(e.error.Error(), errorMessage) }
+
+// Unwrap returns the error as it was.
+func (e *cleanError) Unwrap() error { return e.error }
 
 // mendable reports whether another try might go better.
 func mendable(err error) bool {
