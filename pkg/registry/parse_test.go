@@ -1,8 +1,12 @@
 package registry
 
 import (
+	"bytes"
+	"encoding/json"
 	"strings"
 	"testing"
+
+	"cip/pkg/image"
 )
 
 func TestNextLink(t *testing.T) {
@@ -88,4 +92,44 @@ func TestFallbackTag(t *testing.T) {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
+}
+
+// Of whatever a registry answers to a tag list no more is kept than is wanted, and
+// of a well-formed one all that is.
+func FuzzTagList(f *testing.F) {
+	for _, seed := range []string{
+		`{"name":"a","tags":["1","2"]}`, `{"tags":null}`, `{"tags":[null,"../../x","\u001b[31m"]}`, `{"errors":[]}`, `{"tags":["1"]}{`,
+		`{"child":["b"],"manifest":{"sha256:` + strings.Repeat("0", 64) + `":{"mediaType":"m","tag":["1"],"imageSizeBytes":"1"}},"tags":["1"]}`,
+		`{"manifest":{"x":{"tag":[1]}}}`, `[]`, `{"tags":{"a":"b"}}`, `{"tags":["1"],"tags":["2"]}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		p := &page{keep: func(tag string) bool { return image.CheckTag(tag) == nil }}
+		if err := p.read(bytes.NewReader(raw)); err != nil {
+			return
+		}
+		if !json.Valid(raw) {
+			t.Errorf("it is no JSON: %q", raw)
+		}
+		kept := len(p.tags)
+		for _, tag := range p.tags {
+			if err := image.CheckTag(tag); err != nil {
+				t.Errorf("kept: %v", err)
+			}
+		}
+		for d, m := range p.manifests {
+			if _, err := image.ParseDigest(string(d)); err != nil {
+				t.Errorf("kept: %v", err)
+			}
+			for _, tag := range m.Tags {
+				if err := image.CheckTag(tag); err != nil {
+					t.Errorf("kept: %v", err)
+				}
+			}
+		}
+		if kept > p.names {
+			t.Errorf("%d tags of %d names", kept, p.names)
+		}
+	})
 }

@@ -10,9 +10,11 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"cip/pkg/image"
@@ -111,28 +113,27 @@ func withOrigin(ctx context.Context, h *host) context.Context {
 // machine can reach.
 func (t *Transport) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	d := net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}
-	conn, err := d.DialContext(ctx, network, addr)
-	if err != nil {
-		return nil, err
-	}
 	origin, _ := ctx.Value(originKey{}).(*host)
-	if origin == nil || ctx.Value(proxiedKey{}) != nil {
+	switch {
+	case origin == nil, ctx.Value(proxiedKey{}) != nil:
+	case origin.owns(addr):
+		conn, err := d.DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		if tcp, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
+			origin.setReach(reachOf(tcp.IP))
+		}
 		return conn, nil
+	default: // the name has been looked up by the time Control is asked, and nothing sent
+		d.Control = func(_, at string, _ syscall.RawConn) error {
+			if p, err := netip.ParseAddrPort(at); err != nil || reachOf(p.Addr().Unmap().AsSlice()) > origin.getReach() {
+				return refused("connecting to %s, where %s sent us: the address is not public", addr, origin.name)
+			}
+			return nil
+		}
 	}
-	tcp, ok := conn.RemoteAddr().(*net.TCPAddr)
-	if !ok {
-		return conn, nil
-	}
-	reach := reachOf(tcp.IP)
-	if origin.owns(addr) {
-		origin.setReach(reach)
-		return conn, nil
-	}
-	if reach > origin.getReach() {
-		conn.Close()
-		return nil, refused("connecting to %s, where %s sent us: the address is not public", addr, origin.name)
-	}
-	return conn, nil
+	return d.DialContext(ctx, network, addr)
 }
 
 // reach orders addresses by who can reach them.
@@ -145,13 +146,16 @@ const (
 	linkLocal // cloud metadata services among them
 )
 
+// carrierGrade is shared address space (RFC 6598); one cloud's metadata service is in it.
+var carrierGrade = net.IPNet{IP: net.IPv4(100, 64, 0, 0).To4(), Mask: net.CIDRMask(10, 32)}
+
 func reachOf(ip net.IP) reach {
 	switch {
 	case ip.IsLinkLocalUnicast(), ip.IsLinkLocalMulticast():
 		return linkLocal
 	case ip.IsLoopback(), ip.IsUnspecified():
 		return loopback
-	case ip.IsPrivate():
+	case ip.IsPrivate(), carrierGrade.Contains(ip):
 		return private
 	}
 	return public

@@ -1,0 +1,85 @@
+package registry_test
+
+import (
+	"fmt"
+	"net/http"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"cip/internal/registrytest"
+	"cip/pkg/inventory"
+	"cip/pkg/registry"
+)
+
+// A repository of a million tags costs memory for those that are wanted.
+func TestMillionTags(t *testing.T) {
+	const perPage, pages = 10_000, 100
+	var most atomic.Uint64
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	s := registrytest.New(t)
+	s.Fault(func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
+		page, _ := strconv.Atoi(r.URL.Query().Get("last")) // the first has none
+		if page%20 == 0 {
+			most.Store(max(most.Load(), heap()))
+		}
+		if page+1 < pages {
+			w.Header().Set("Link", fmt.Sprintf(`</v2/a/tags/list?last=%d>; rel="next"`, page+1))
+		}
+		fmt.Fprint(w, `{"name":"a","tags":["`)
+		for i := range perPage {
+			if i > 0 {
+				fmt.Fprint(w, `","`)
+			}
+			fmt.Fprintf(w, "v%d", page*perPage+i)
+		}
+		fmt.Fprint(w, `"]}`)
+	}, registrytest.Is(registrytest.Tags))
+	c := newClient(t, registry.Options{})
+	before := heap()
+	got, err := c.List(t.Context(), repo(s, "a"), func(tag string) bool { return strings.HasSuffix(tag, "99999") })
+	if err != nil || len(got.Tags) != 10 {
+		t.Fatalf("%d tags, %v", len(got.Tags), err)
+	}
+	if n := s.Count(registrytest.Tags); n != pages {
+		t.Errorf("%d pages, want %d", n, pages)
+	}
+	const bound = 8 << 20 // a million names of 7 bytes take some 24 MB
+	if grown := int64(most.Load()) - int64(before); grown > bound {
+		t.Errorf("the heap grew by %d bytes, want at most %d", grown, bound)
+	}
+}
+
+// A registry cannot send us to the addresses that clouds keep identity services at.
+func TestRegistrySendsNobodyToTheMetadataServer(t *testing.T) {
+	for name, target := range map[string]string{
+		"an address": "http://169.254.169.254", "its IPv6 form": "http://[fe80::1]", "mapped into IPv6": "http://[::ffff:169.254.169.254]",
+	} {
+		for step, tc := range map[string]struct {
+			fault func(to string) registrytest.Fault
+			kind  registrytest.Kind
+		}{
+			"realm": {func(to string) registrytest.Fault {
+				return registrytest.Status(401, registrytest.Header("WWW-Authenticate", `Bearer realm="`+to+`/token"`), "")
+			}, registrytest.Ping},
+			"redirect": {registrytest.Redirect, registrytest.ManifestHead},
+		} {
+			t.Run(step+" to "+name, func(t *testing.T) {
+				s := registrytest.New(t)
+				dockerConfig(t, s.Host, "me", "secret")
+				s.Fault(tc.fault(target), registrytest.Is(tc.kind))
+				_, state, err := newClient(t, registry.Options{}).Resolve(t.Context(), repo(s, "a"), "1")
+				if state != inventory.Unknown || err == nil || !strings.Contains(err.Error(), "refused") && !strings.Contains(err.Error(), "this machine's link") {
+					t.Errorf("%s %v", state, err)
+				}
+			})
+		}
+	}
+}
