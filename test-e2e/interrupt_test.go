@@ -273,3 +273,54 @@ func TestInterruptTwice(t *testing.T) {
 	}
 	j.visible(t)
 }
+
+// TestInterruptWaits ends promotions that wait for something other than an answer
+// of the registry: well within ten seconds, whatever they wait for.
+func TestInterruptWaits(t *testing.T) {
+	t.Parallel()
+	const limit = 10 * time.Second
+	later := rt.Header("Retry-After", "3600")
+	for name, wait := range map[string]struct {
+		fault rt.Fault
+		when  rt.Match
+		atSrc bool
+	}{
+		"a token server that hangs":     {rt.Hang(), rt.Is(rt.Token), false},
+		"a token server that stalls":    {rt.Stall(5), rt.Is(rt.Token), false},
+		"an hour, says the registry":    {rt.Status(http.StatusTooManyRequests, later, ""), rt.Is(rt.ManifestPut), false},
+		"an hour, says the ping":        {rt.Status(http.StatusTooManyRequests, later, ""), rt.Is(rt.Ping), false},
+		"an hour, says the token":       {rt.Status(http.StatusTooManyRequests, later, ""), rt.Is(rt.Token), false},
+		"half a minute, says the token": {rt.Status(http.StatusServiceUnavailable, rt.Header("Retry-After", "30"), ""), rt.Is(rt.Token), true},
+		"a blob that stalls":            {rt.Stall(100), rt.Is(rt.BlobGet), true},
+		"errors, again and again":       {rt.Status(http.StatusBadGateway, nil, ""), rt.Is(rt.UploadPost), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			auth := rt.TokenAuth(map[string]string{"alice": secret})
+			src, dst := rt.New(t, auth), rt.New(t, auth)
+			j := newJob(t, src, dst)
+			at := dst
+			if wait.atSrc {
+				at = src
+			}
+			reached, fault := announced(wait.fault)
+			at.Fault(fault, wait.when)
+			p := prepare(t, append([]string{"run"}, j.args...)...)
+			p.login(t, "alice", secret, src, dst)
+			p.begin(t)
+			awaited(t, reached, "the request")
+			if err := p.Process.Signal(syscall.SIGINT); err != nil {
+				t.Fatal(err)
+			}
+			out := p.wait(t, limit)
+			if out.code != 130 || out.report == nil {
+				t.Errorf("exit code %d, want 130 and a report\n%s", out.code, out)
+			}
+			j.visible(t)
+			// A host that asked to be left alone is: its sessions stay.
+			if n := dst.OpenUploads(); n > 0 && name != "an hour, says the registry" {
+				t.Errorf("%d uploads are left open\n%s", n, dst.Summary())
+			}
+		})
+	}
+}
