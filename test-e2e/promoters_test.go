@@ -34,10 +34,12 @@ func TestTwoPromoters(t *testing.T) {
 			}
 			watch := rt.Before(func(*http.Request) {
 				for name := range images {
-					for _, p := range dst.Complete(t, "prod/"+name, "1.0") {
-						if dst.Tags(t, "prod/"+name)["1.0"] != "" {
-							t.Errorf("visible: %s", p)
-						}
+					digest := dst.Tags(t, "prod/"+name)["1.0"]
+					if digest == "" {
+						continue
+					}
+					for _, p := range dst.Complete(t, "prod/"+name, digest) {
+						t.Errorf("visible: %s", p)
 					}
 				}
 			})
