@@ -14,7 +14,7 @@ const secret = "pl4nted-s3cret"
 // misbehaviors returns the table.
 func misbehaviors() []misbehavior {
 	var all []misbehavior
-	for _, part := range [][]misbehavior{tokenFaults(), paceFaults(), connectionFaults(), bodyFaults(), uploadFaults(), mountFaults(), answerFaults(), refusals()} {
+	for _, part := range [][]misbehavior{tokenFaults(), paceFaults(), connectionFaults(), bodyFaults(), uploadFaults(), mountFaults(), answerFaults(), immutableTags(), refusals()} {
 		all = append(all, part...)
 	}
 	return all
@@ -53,7 +53,27 @@ func paceFaults() []misbehavior {
 			}
 		}
 	}
+	users := map[string]string{"alice": secret}
+	// A registry whose clock is a day off counts its dates from there.
+	skewed := func(off time.Duration) http.Header {
+		now := time.Now().Add(off).UTC()
+		h := rt.Header("Retry-After", now.Add(time.Second).Format(http.TimeFormat))
+		h.Set("Date", now.Format(http.TimeFormat))
+		return h
+	}
+	const day = 24 * time.Hour
 	return []misbehavior{
+		{name: "429 with a date, the clock a day ahead", inject: busy(skewed(day), "")},
+		{name: "429 with a date, the clock a day behind", inject: busy(skewed(-day), "")},
+		{name: "429 with the end of a quota", inject: busy(rt.Header("Ratelimit-Reset", "1"), "")},
+		{name: "429 to pings", inject: func(tr *trial) {
+			tr.src.Fault(rt.Status(429, rt.Header("Retry-After", "1"), ""), rt.Is(rt.Ping), rt.First(1))
+			tr.dst.Fault(rt.Status(429, nil, ""), rt.Is(rt.Ping), rt.First(2))
+		}},
+		{name: "429 to requests for tokens", options: []rt.Option{rt.TokenAuth(users)}, account: "alice:" + secret, inject: func(tr *trial) {
+			tr.src.Fault(rt.Status(429, rt.Header("Retry-After", "1"), ""), rt.Is(rt.Token), rt.First(1))
+			tr.dst.Fault(rt.Status(429, nil, ""), rt.Is(rt.Token), rt.First(2))
+		}},
 		{name: "429 with seconds", inject: busy(rt.Header("Retry-After", "1"), "")},
 		{name: "429 with a date", inject: busy(rt.Header("Retry-After", time.Now().Add(time.Second).UTC().Format(http.TimeFormat)), "")},
 		{name: "429 without a time", inject: busy(nil, "")},
@@ -87,6 +107,13 @@ func connectionFaults() []misbehavior {
 		{name: "connections that end", inject: both(func(uint64) (rt.Fault, rt.Match) { return rt.GoAway(), rt.Every(3) })},
 		{name: "5xx to every first upload", inject: func(tr *trial) {
 			tr.dst.Fault(rt.ServerErrors(3), rt.Is(rt.UploadPut), rt.FirstEach(1))
+		}},
+		{name: "what gateways answer", inject: func(tr *trial) {
+			for i, status := range []int{408, 499, 520, 521, 522, 524} {
+				for _, s := range []*rt.Server{tr.src, tr.dst} {
+					s.Fault(rt.Status(status, nil, "<html>gateway</html>"), later, rt.Nth(3*i+2))
+				}
+			}
 		}},
 		{name: "5xx to a whole step, always", inject: func(tr *trial) {
 			tr.dst.Fault(rt.Status(500, nil, ""), rt.Is(rt.UploadPut), rt.Repo("prod/pear"))
@@ -211,6 +238,40 @@ func answerFaults() []misbehavior {
 		{name: "pages without end", inject: func(tr *trial) { tr.dst.Fault(rt.LinkLoop(), rt.Repo("prod/pear")) },
 			code: 1, lost: []string{"pear failed"}, says: "no end"},
 	}
+}
+
+// immutableTags are the answers of registries whose tags cannot be written: asked once, told, and left at that.
+func immutableTags() []misbehavior {
+	var rows []misbehavior
+	for _, a := range []struct {
+		status int
+		code   string
+	}{{400, "TAG_INVALID"}, {403, "DENIED"}, {409, "TAG_EXISTS"}, {412, "PRECONDITION_FAILED"}} {
+		refuse := rt.Refuse(a.status, a.code, "tags are immutable")
+		rows = append(rows, misbehavior{
+			name: "immutable tags, " + a.code, args: []string{"--threads=1"},
+			inject: func(tr *trial) { tr.dst.Fault(refuse, rt.Is(rt.ManifestPut), rt.Repo("prod/apple")) },
+			code:   1, lost: []string{"apple failed"}, says: a.code + ": tags are immutable",
+			afterRun: func(tr *trial, _ outcome) {
+				puts := 0
+				for _, r := range tr.dst.Requests() {
+					if r.Kind == rt.ManifestPut && r.Repo == "prod/apple" {
+						puts++
+					}
+				}
+				if puts != 1 {
+					tr.t.Errorf("asked %d times", puts)
+				}
+			},
+		}, misbehavior{
+			name: "immutable tags that are as wanted, " + a.code,
+			inject: func(tr *trial) {
+				tr.dst.Push(tr.t, "prod/apple", tr.apple, "1.0")
+				tr.dst.Fault(refuse, rt.Is(rt.ManifestPut), rt.Repo("prod/apple"))
+			},
+		})
+	}
+	return rows
 }
 
 func refusals() []misbehavior {
