@@ -122,14 +122,15 @@ Every flag has a default from the environment: --thin-manifest-dir from CIP_THIN
 	root.SetUsageTemplate(root.UsageTemplate() + exitCodes)
 	root.AddCommand(
 		newRunCmd(s), newRetagCmd(s), newSnapshotCmd(s), newCheckCmd(s), newResolveCmd(s), newExplainCmd(s),
-		newTagsCmd(s), newRunImageCmd(s), newRebaseCmd(s), newDemoCmd(s), newSchemaCmd(s), newVersionCmd(s),
+		newTagsCmd(s), newRunImageCmd(s), newRebaseCmd(s), newAuditCmd(s), newDemoCmd(s),
+		newSchemaCmd(s), newVersionCmd(s),
 	)
 	return root
 }
 
 // exclusive are flags that stand for each other: one on the command line beats all in the environment.
 var exclusive = [][]string{
-	{"manifest", "thin-manifest-dir"},
+	{"manifest", "thin-manifest-dir", "url"},
 	{"snapshot", "manifest-based-snapshot-of"},
 	{"dry-run", "confirm"},
 }

@@ -41,6 +41,9 @@ func (d *Descriptor) Foreign() bool {
 	return len(d.URLs) > 0 || strings.Contains(d.MediaType, ".foreign.") || strings.Contains(d.MediaType, ".nondistributable.")
 }
 
+// Index reports whether it points to an index.
+func (d *Descriptor) Index() bool { return isIndex(d.MediaType) }
+
 // Content is what a manifest points to.
 type Content struct {
 	Index    bool         // it names children, not blobs

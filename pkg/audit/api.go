@@ -1,0 +1,151 @@
+package audit
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"cip/pkg/output"
+)
+
+// maxLimit is how many verdicts one answer holds at most.
+const maxLimit = 1000
+
+// writeJSON answers with a value.
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	raw, err := json.MarshalIndent(v, "", " ")
+	if err != nil {
+		answer(w, http.StatusInternalServerError, err.Error())
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(raw, '\n')) // whoever asked has gone otherwise
+}
+
+// parseQuery reads the filters of /api/verdicts.
+func parseQuery(in url.Values) (q Query, err error) {
+	q = Query{Source: in.Get("source"), Text: in.Get("q"), Limit: 100}
+	for _, list := range in["verdict"] {
+		for _, name := range strings.Split(list, ",") {
+			switch o := Outcome(strings.ToUpper(name)); o {
+			case Verified, Rejected, Ignored:
+				q.Outcomes = append(q.Outcomes, o)
+			case "":
+			default:
+				return q, fmt.Errorf("bad verdict %q: want VERIFIED, REJECTED or IGNORED", clip(name))
+			}
+		}
+	}
+	for name, to := range map[string]*time.Time{"since": &q.Since, "until": &q.Until} {
+		if text := in.Get(name); text != "" {
+			if *to, err = time.Parse(time.RFC3339, text); err != nil {
+				return q, fmt.Errorf("bad %s %q: want a time like 2006-01-02T15:04:05Z", name, clip(text))
+			}
+		}
+	}
+	for name, to := range map[string]*uint64{"after": &q.After, "before": &q.Before} {
+		if text := in.Get(name); text != "" {
+			if *to, err = strconv.ParseUint(text, 10, 64); err != nil {
+				return q, fmt.Errorf("bad %s %q: want a sequence number", name, clip(text))
+			}
+		}
+	}
+	if text := in.Get("limit"); text != "" {
+		if q.Limit, err = strconv.Atoi(text); err != nil || q.Limit < 1 || q.Limit > maxLimit {
+			return q, fmt.Errorf("bad limit %q: want a number from 1 to %d", clip(text), maxLimit)
+		}
+	}
+	return q, nil
+}
+
+// verdicts answers with verdicts, the newest first. A Link header leads to older ones.
+func (s *server) verdicts(w http.ResponseWriter, r *http.Request) {
+	in := r.URL.Query()
+	q, err := parseQuery(in)
+	if err != nil {
+		answer(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	all, err := s.store.Verdicts(q)
+	if err != nil {
+		answer(w, http.StatusInternalServerError, err.Error())
+		return
+	}
+	if len(all) == q.Limit {
+		in.Set("before", strconv.FormatUint(all[len(all)-1].Seq, 10))
+		w.Header().Set("Link", "</api/verdicts?"+in.Encode()+`>; rel="next"`)
+	}
+	writeJSON(w, http.StatusOK, all)
+}
+
+// drift answers with what the last sweep found, by destination.
+func (s *server) drift(w http.ResponseWriter, _ *http.Request) {
+	all, err := s.store.Drifts()
+	if err != nil {
+		answer(w, http.StatusInternalServerError, err.Error())
+		return
+	}
+	writeJSON(w, http.StatusOK, all)
+}
+
+// Status is how the auditor is.
+type Status struct {
+	Ready     bool            `json:"ready"`
+	Pending   int             `json:"pending"`           // events that wait for a verdict
+	Retrying  int             `json:"retrying"`          // of them, those that were tried in vain
+	Trouble   string          `json:"trouble,omitempty"` // why
+	Manifests ManifestsStatus `json:"manifests"`
+	Sweep     string          `json:"sweep,omitempty"` // how often; empty: never
+	Counts    map[string]int  `json:"counts"`          // of verdicts that are kept
+}
+
+// ManifestsStatus is what is at hand to hold events against.
+type ManifestsStatus struct {
+	Commit string     `json:"commit,omitempty"`
+	Digest string     `json:"digest,omitempty"`
+	Read   *time.Time `json:"read,omitempty"`
+	Error  string     `json:"error,omitempty"` // of newer ones
+}
+
+// state returns how the auditor is. It is ready while it can take events and judge some of them.
+func (a *Auditor) state() Status {
+	rules, err := a.manifests.state()
+	st := Status{Pending: a.store.Pending(), Counts: map[string]int{}}
+	st.Retrying, st.Trouble = a.worker.state()
+	st.Trouble = output.Escape(st.Trouble)
+	st.Ready = rules != nil && st.Pending < maxPending
+	if a.options.Sweep > 0 {
+		st.Sweep = a.options.Sweep.String()
+	}
+	if rules != nil {
+		read := rules.Read.UTC()
+		st.Manifests = ManifestsStatus{Commit: rules.Commit, Digest: rules.Set.Digest, Read: &read}
+	}
+	if err != nil {
+		st.Manifests.Error = output.Escape(err.Error())
+	}
+	for o, n := range a.store.counts {
+		st.Counts[string(o)] = int(n.Load())
+	}
+	return st
+}
+
+func (s *server) status(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, s.state())
+}
+
+func (s *server) ready(w http.ResponseWriter, _ *http.Request) {
+	st := s.state()
+	code := http.StatusOK
+	if !st.Ready {
+		code = http.StatusServiceUnavailable
+	}
+	writeJSON(w, code, st)
+}

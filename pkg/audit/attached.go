@@ -1,0 +1,171 @@
+package audit
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+
+	"cip/pkg/image"
+	"cip/pkg/inventory"
+	"cip/pkg/registry"
+)
+
+// attachedTags returns a source's tags that hold what belongs to digests, with their
+// digest where the list tells it.
+func (f *family) attachedTags(ctx context.Context, src image.Repository) (map[string]image.Digest, error) {
+	list, err := f.client.List(ctx, src, attachedRE.MatchString)
+	if errors.Is(err, registry.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listing tags of source %s: %w", src, err)
+	}
+	tags := map[string]image.Digest{}
+	for _, t := range list.Tags {
+		tags[t] = ""
+	}
+	for d, m := range list.Digests {
+		for _, t := range m.Tags {
+			tags[t] = d
+		}
+	}
+	return tags, nil
+}
+
+// cosigned returns the wanted digest to which a source's tag says that d belongs.
+func (f *family) cosigned(ctx context.Context, src image.Repository, d image.Digest, entries []wantedEntry) (*link, error) {
+	tags, err := f.attachedTags(ctx, src)
+	if err != nil {
+		return nil, err
+	}
+	for i := range entries {
+		base := registry.FallbackTag(string(entries[i].Digest))
+		for _, tag := range []string{base, base + ".sig", base + ".att", base + ".sbom"} {
+			has, listed := tags[tag]
+			if listed && has == "" {
+				var state inventory.State
+				if has, state, err = f.client.Resolve(ctx, src, tag); state == inventory.Unknown {
+					return nil, fmt.Errorf("reading source %s: %w", src.Tag(tag), err)
+				}
+			}
+			if has == d {
+				return &link{&entries[i], fmt.Sprintf("%s belongs to %s", src.Tag(tag), entries[i].Digest)}, nil
+			}
+		}
+	}
+	return nil, nil
+}
+
+// attached judges a tag that holds what belongs to a digest: the digest has to be
+// wanted, and the source to hold the same under that tag. Where promotions unite
+// both sides, each part has to be the source's.
+func (q *inquirer) attached(ctx context.Context, v Verdict, r *Rules, open question) (Verdict, error) {
+	e := v.Event
+	entries, err := q.entries(ctx, e.Repository, r)
+	if err != nil {
+		return v, err
+	}
+	link, err := q.family.explain(ctx, e.Repository, open.subject, entries)
+	switch {
+	case err != nil:
+		return v, err
+	case link == nil:
+		v.Reason = fmt.Sprintf("belongs to %s, which no manifest wants here", open.subject)
+		return v, nil
+	}
+	found, state, err := q.client.Resolve(ctx, e.Repository, e.Tag)
+	switch state {
+	case inventory.Unknown:
+		return v, fmt.Errorf("reading destination %s: %w", e.Repository.Tag(e.Tag), err)
+	case inventory.Absent:
+		return q.unseen(v)
+	}
+	v.Found = found
+	for _, src := range sourcesOf(e.Repository, entries) {
+		same, err := q.same(ctx, e.Repository, src, e.Tag, found, open.suffix)
+		if err != nil {
+			return v, fmt.Errorf("comparing %s with source %s: %w", e.Repository.Tag(e.Tag), src, err)
+		}
+		if same {
+			v.Outcome, v.Allowed = Verified, link.to.line(r, e.Repository)
+			v.Reason = fmt.Sprintf("agrees with manifest %s: belongs to %s, and source %s has it", v.Allowed, open.subject, src)
+			return v, nil
+		}
+	}
+	v.Reason = fmt.Sprintf("belongs to %s, but no source holds what is there now, %s", open.subject, found)
+	if q.young(e, settleTime) {
+		return v, &unsettledError{v.Reason}
+	}
+	return v, nil
+}
+
+// same reports whether a source holds what a destination's tag points to.
+func (q *inquirer) same(ctx context.Context, dst, src image.Repository, tag string, found image.Digest, suffix string) (bool, error) {
+	has, state, err := q.client.Resolve(ctx, src, tag)
+	if state != inventory.Present {
+		return false, err
+	}
+	if has == found {
+		return true, nil
+	}
+	switch suffix {
+	case ".sbom":
+		return false, nil
+	case "":
+		return q.sameReferrers(ctx, dst, src, found)
+	}
+	theirs, err := q.layers(ctx, src, has)
+	if err != nil {
+		return false, err
+	}
+	ours, err := q.layers(ctx, dst, found)
+	if err != nil {
+		return false, err
+	}
+	if len(ours) == 0 {
+		return false, nil // something else stands under the tag
+	}
+	maps.DeleteFunc(ours, func(l string, _ struct{}) bool { _, ok := theirs[l]; return ok })
+	return len(ours) == 0, nil
+}
+
+// sameReferrers reports whether a source holds each manifest that a list of referrers names.
+func (q *inquirer) sameReferrers(ctx context.Context, dst, src image.Repository, list image.Digest) (bool, error) {
+	m, err := q.family.members(ctx, []image.Repository{dst}, list)
+	if err != nil || m == nil || len(m.children) == 0 {
+		return false, err // something else stands under the tag
+	}
+	for _, d := range m.children {
+		state, err := q.client.Has(ctx, src, string(d))
+		if state != inventory.Present {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// layers returns the layers of a signature or attestation, each with its
+// annotations, which hold the signature itself.
+func (q *inquirer) layers(ctx context.Context, repo image.Repository, d image.Digest) (map[string]struct{}, error) {
+	m, err := q.client.Manifest(ctx, repo, string(d))
+	if err != nil {
+		return nil, err
+	}
+	var doc struct {
+		Layers []registry.Descriptor `json:"layers"`
+	}
+	if err := json.Unmarshal(m.Raw, &doc); err != nil {
+		return nil, fmt.Errorf("parsing %s: %w", repo.Digest(d), err)
+	}
+	all := map[string]struct{}{}
+	for _, l := range doc.Layers {
+		annotations, err := json.Marshal(l.Annotations) // maps marshal in order
+		if err != nil {
+			return nil, err
+		}
+		all[l.Digest+string(annotations)] = struct{}{}
+	}
+	return all, nil
+}

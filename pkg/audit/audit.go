@@ -1,0 +1,129 @@
+// Package audit holds every change of the destinations against the manifests.
+//
+// Registries send events: "something was pushed to this repository". An event is a
+// hint that decides where to look and is never evidence: what a verdict rests on is
+// read from the registry and from the manifests.
+//
+//	notification ─ decoder ─▶ Event ─ Store (durable queue) ─▶ worker
+//	Event, manifests ─ Rules.consider ─▶ a verdict, or what has to be read ─ inquirer ─▶ Verdict ─▶ Store
+//	manifests, whole destinations ─ sweep ─▶ Drift ─▶ Store
+//	Store ─▶ page, API, metrics, alerts
+//
+// Events come in by HTTP (server.go), one decoder a system. Those that cannot be
+// judged yet, because a registry or the manifests cannot be read, stay in the queue
+// and are tried again; a push by Pub/Sub is judged while it waits for its answer.
+// The package logs nothing (Options has functions for that) and writes to no registry.
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"cip/pkg/registry"
+)
+
+// Options configure an Auditor.
+type Options struct {
+	Manifests *Manifests
+	Client    *registry.Client
+	State     string        // file that verdicts and waiting events are kept in; empty: gone with the process
+	Token     string        // that notifications must show; empty: none
+	OIDC      OIDC          // of Pub/Sub pushes
+	Sweep     time.Duration // between two sweeps; 0: none
+	AlertURL  string        // told of rejected changes and new drift; empty: nobody
+	Verdict   func(Record)  // told of each verdict
+	Warn      func(string)  // told of what stands in the way
+}
+
+// Auditor judges changes of registries. Serve runs it.
+type Auditor struct {
+	options   Options
+	manifests *Manifests
+	store     *Store
+	inquirer  *inquirer
+	worker    *worker
+	metrics   *metrics
+	alerts    *alerter
+	oidc      *verifier
+	sweeps    *sweeper
+}
+
+// New returns an auditor and opens its store. It is to be closed. ctx is that of fetches of keys.
+func New(ctx context.Context, o Options) (*Auditor, error) {
+	store, err := OpenStore(o.State, o.AlertURL != "")
+	if err != nil {
+		return nil, err
+	}
+	a := &Auditor{options: o, manifests: o.Manifests, store: store, inquirer: newInquirer(o.Client), oidc: newVerifier(ctx, o.OIDC)}
+	a.metrics = newMetrics(a)
+	a.alerts = &alerter{url: o.AlertURL, store: store, metrics: a.metrics, warn: o.Warn, news: make(chan struct{}, 1)}
+	a.worker, err = newWorker(store, a.judge, a.settled, o.Warn)
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	a.sweeps = &sweeper{auditor: a, every: o.Sweep}
+	return a, nil
+}
+
+// Close closes the store.
+func (a *Auditor) Close() error { return a.store.Close() }
+
+// drainLimit bounds how long requests and events under way may take once ctx has ended.
+const drainLimit = 10 * time.Second
+
+// Serve answers on a listener until ctx ends. Then requests under way are
+// answered and events under way judged; what waits stays in the store.
+func (a *Auditor) Serve(ctx context.Context, listener net.Listener) error {
+	server := a.server()
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var g errgroup.Group
+	g.Go(func() error { a.manifests.keep(ctx); return nil })
+	g.Go(func() error { a.worker.run(ctx, work); return nil })
+	g.Go(func() error { a.sweeps.run(ctx); return nil })
+	g.Go(func() error { a.alerts.run(ctx, work); return nil })
+	g.Go(func() error {
+		<-ctx.Done()
+		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainLimit)
+		defer cancel()
+		defer context.AfterFunc(limit, stop)()
+		return server.Shutdown(limit)
+	})
+	err := server.Serve(listener)
+	if !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving on %s: %w", listener.Addr(), err)
+	}
+	return g.Wait()
+}
+
+// judge returns the verdict on an event, or why there cannot be one yet.
+func (a *Auditor) judge(ctx context.Context, e Event) (Verdict, error) {
+	began := time.Now()
+	rules, err := a.manifests.Current(ctx)
+	if err != nil {
+		return Verdict{}, err
+	}
+	v, err := a.inquirer.judge(ctx, e, rules)
+	if err == nil && v.Outcome == Rejected && rules.Read.Before(e.Received) {
+		// The manifests may have changed since: what is not explained by those at hand is held against the newest.
+		if rules, err = a.manifests.Since(ctx, e.Received); err != nil {
+			return Verdict{}, fmt.Errorf("the manifests at hand do not explain it, and newer ones are not to be had: %w", err)
+		}
+		v, err = a.inquirer.judge(ctx, e, rules)
+	}
+	a.metrics.judged(time.Since(began), err)
+	return v, err
+}
+
+// settled tells of a verdict that has been stored.
+func (a *Auditor) settled(r Record) {
+	a.metrics.verdict(r)
+	a.alerts.wake()
+	a.options.Verdict(r)
+}

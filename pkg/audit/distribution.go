@@ -1,0 +1,61 @@
+package audit
+
+import (
+	"net/url"
+	"strings"
+)
+
+// decodeDistribution reads the envelope of CNCF distribution's notifications. Only
+// manifests matter: blobs are pushed and mounted before them and name no image. A
+// deletion by tag has no media type, and neither has one by digest.
+func decodeDistribution(n notification) ([]Event, error) {
+	var envelope struct {
+		Events []struct {
+			ID     string `json:"id"`
+			Action string `json:"action"`
+			Target struct {
+				MediaType  string `json:"mediaType"`
+				Digest     string `json:"digest"`
+				Repository string `json:"repository"`
+				URL        string `json:"url"`
+				Tag        string `json:"tag"`
+			} `json:"target"`
+			Request struct {
+				Host string `json:"host"`
+			} `json:"request"`
+			Actor struct {
+				Name string `json:"name"`
+			} `json:"actor"`
+		} `json:"events"`
+	}
+	if err := parse(n.Body, &envelope); err != nil {
+		return nil, err
+	}
+	if err := tooMany(len(envelope.Events)); err != nil {
+		return nil, err
+	}
+	var events []Event
+	for i := range envelope.Events {
+		in := &envelope.Events[i]
+		e := Event{ID: clip(in.ID), Source: "distribution", Action: Other, Actor: clip(in.Actor.Name)}
+		host := in.Request.Host
+		u, err := url.Parse(in.Target.URL)
+		if host == "" && err == nil {
+			host = u.Host
+		}
+		if err := e.at(n, host, in.Target.Repository); err != nil {
+			return nil, err
+		}
+		blob := err == nil && strings.Contains(u.Path, "/blobs/") || in.Target.MediaType == "application/octet-stream"
+		switch {
+		case blob || in.Target.Tag == "" && in.Target.Digest == "": // of a blob, or of a whole repository
+		case in.Action == "push":
+			e.Action = Push
+		case in.Action == "delete":
+			e.Action = Delete
+		}
+		e.names(in.Target.Tag, in.Target.Digest)
+		events = append(events, e)
+	}
+	return events, nil
+}

@@ -1,0 +1,27 @@
+package audit
+
+import "cip/pkg/image"
+
+// decodeDockerHub reads Docker Hub's webhooks: pushes of a tag, without a digest.
+// They have no id, and two pushes in one second look alike, so each is taken for
+// new. Their callback URL is never called.
+func decodeDockerHub(n notification) ([]Event, error) {
+	var hook struct {
+		PushData struct {
+			Tag    string `json:"tag"`
+			Pusher string `json:"pusher"`
+		} `json:"push_data"`
+		Repository struct {
+			Name string `json:"repo_name"`
+		} `json:"repository"`
+	}
+	if err := parse(n.Body, &hook); err != nil {
+		return nil, err
+	}
+	e := Event{Source: "dockerhub", Action: Push, Actor: clip(hook.PushData.Pusher)}
+	if err := e.at(n, image.DockerHub, hook.Repository.Name); err != nil {
+		return nil, err
+	}
+	e.names(hook.PushData.Tag, "")
+	return []Event{e}, nil
+}

@@ -1,0 +1,162 @@
+package audit
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"cip/pkg/image"
+	"cip/pkg/output"
+)
+
+// Kind is a way in which a destination is not as the manifests want it.
+type Kind string
+
+// The kinds of drift.
+const (
+	ExtraTag    Kind = "extra tag"    // no manifest wants it
+	ExtraDigest Kind = "extra digest" // untagged, and belongs to nothing that is wanted
+	MovedTag    Kind = "moved tag"    // points to another digest than wanted
+	MissingTag  Kind = "missing"      // wanted, and not there
+	LostChild   Kind = "lost child"   // a wanted index names it, and it is gone
+	Unread      Kind = "unread"       // the registry could not be read
+)
+
+// Finding is one thing that is not as wanted.
+type Finding struct {
+	Kind       Kind         `json:"kind"`
+	Repository string       `json:"repository"`
+	Tag        string       `json:"tag,omitempty"`
+	Digest     image.Digest `json:"digest,omitempty"` // that is there; of what is not, that is wanted
+	Wanted     image.Digest `json:"wanted,omitempty"` // by the manifests, of a moved tag
+	Line       string       `json:"line,omitempty"`   // of the manifest
+	Reason     string       `json:"reason,omitempty"`
+}
+
+// Drift is what one sweep found of one destination.
+type Drift struct {
+	Destination string    `json:"destination"`
+	Swept       time.Time `json:"swept"`
+	Commit      string    `json:"commit,omitempty"`
+	Held        int       `json:"held"`  // edges that are there
+	Count       int       `json:"count"` // of findings, those beyond what is listed too
+	Findings    []Finding `json:"findings"`
+}
+
+// maxFindings is how many findings of a destination are listed.
+const maxFindings = 1000
+
+// add adds a finding.
+func (d *Drift) add(f Finding) {
+	d.Count++
+	f.Reason = output.Escape(f.Reason)
+	if len(d.Findings) < 10*maxFindings {
+		d.Findings = append(d.Findings, f)
+	}
+}
+
+// finish orders the findings and keeps those that are listed.
+func (d *Drift) finish() {
+	slices.SortFunc(d.Findings, func(a, b Finding) int {
+		return strings.Compare(a.Repository+"\x00"+a.Tag+"\x00"+string(a.Digest)+string(a.Kind), b.Repository+"\x00"+b.Tag+"\x00"+string(b.Digest)+string(b.Kind))
+	})
+	d.Findings = d.Findings[:min(len(d.Findings), maxFindings)]
+}
+
+// news returns the findings that an older drift does not have.
+func (d *Drift) news(old *Drift) []Finding {
+	known := map[Finding]struct{}{}
+	if old != nil {
+		for _, f := range old.Findings {
+			known[f.plain()] = struct{}{}
+		}
+	}
+	var fresh []Finding
+	for _, f := range d.Findings {
+		if _, ok := known[f.plain()]; !ok {
+			fresh = append(fresh, f)
+		}
+	}
+	return fresh
+}
+
+// plain leaves out what may differ from sweep to sweep.
+func (f Finding) plain() Finding {
+	f.Line, f.Reason = "", ""
+	return f
+}
+
+// PutDrift stores what a sweep found of one destination, and an alert if there is news.
+func (s *Store) PutDrift(d Drift) error {
+	raw, err := json.Marshal(d)
+	if err != nil {
+		return err
+	}
+	return s.db.Update(func(tx *bbolt.Tx) error {
+		b := tx.Bucket([]byte(bucketDrift))
+		var old *Drift
+		if was := b.Get([]byte(d.Destination)); was != nil {
+			old = &Drift{}
+			if err := json.Unmarshal(was, old); err != nil {
+				return fmt.Errorf("reading the last sweep: %w", err)
+			}
+		}
+		if fresh := d.news(old); len(fresh) > 0 {
+			told := d
+			told.Findings = fresh
+			text := fmt.Sprintf("DRIFT: %s: %d not as the manifests want it, %d of them new: %s", d.Destination, d.Count, len(fresh), fresh[0])
+			if err := s.alert(tx, Alert{Text: text, Drift: &told}); err != nil {
+				return err
+			}
+		}
+		return b.Put([]byte(d.Destination), raw)
+	})
+}
+
+// String returns the finding in a few words.
+func (f Finding) String() string {
+	ref := f.Repository
+	if f.Tag != "" {
+		ref += ":" + f.Tag
+	}
+	if f.Digest != "" {
+		ref += "@" + string(f.Digest)
+	}
+	return string(f.Kind) + " " + ref
+}
+
+// Drifts returns what the last sweep found, by destination.
+func (s *Store) Drifts() ([]Drift, error) {
+	out := []Drift{}
+	err := s.db.View(func(tx *bbolt.Tx) error {
+		return tx.Bucket([]byte(bucketDrift)).ForEach(func(_, raw []byte) error {
+			var d Drift
+			if err := json.Unmarshal(raw, &d); err != nil {
+				return fmt.Errorf("reading the last sweep: %w", err)
+			}
+			out = append(out, d)
+			return nil
+		})
+	})
+	return out, err
+}
+
+// ForgetDrift removes destinations that manifests no longer name.
+func (s *Store) ForgetDrift(keep []image.Registry) error {
+	return s.db.Update(func(tx *bbolt.Tx) error {
+		c := tx.Bucket([]byte(bucketDrift)).Cursor()
+		for k, _ := c.First(); k != nil; k, _ = c.Next() {
+			if slices.ContainsFunc(keep, func(r image.Registry) bool { return r.String() == string(k) }) {
+				continue
+			}
+			if err := c.Delete(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

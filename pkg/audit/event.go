@@ -1,0 +1,177 @@
+package audit
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"cip/pkg/image"
+)
+
+// Action is what an event says was done.
+type Action string
+
+// The actions. Whatever is neither a push nor a deletion changes nothing.
+const (
+	Push   Action = "push"
+	Delete Action = "delete"
+	Other  Action = "other"
+)
+
+// Event is what a system says happened in a repository: a hint where to look.
+type Event struct {
+	ID         string           `json:"id,omitempty"` // the sender's, the same when it sends again; empty: it has none
+	Source     string           `json:"source"`       // the system, as in /events/SOURCE; pubsub
+	Action     Action           `json:"action"`
+	Repository image.Repository `json:"repository"`
+	Tag        string           `json:"tag,omitempty"`
+	Digest     image.Digest     `json:"digest,omitempty"`
+	Actor      string           `json:"actor,omitempty"` // who did it, as the sender says
+	Fault      string           `json:"fault,omitempty"` // what is wrong with the names; they are empty then
+	Received   time.Time        `json:"received"`
+}
+
+// Ref returns the reference that the event is about.
+func (e Event) Ref() string {
+	if e.Repository.IsZero() {
+		return "an unnamed repository"
+	}
+	ref := e.Repository.String()
+	if e.Tag != "" {
+		ref += ":" + e.Tag
+	}
+	if e.Digest != "" {
+		ref += "@" + string(e.Digest)
+	}
+	return ref
+}
+
+// key names the event, so that one that is sent again is recognised: by the
+// sender's id and what it says. An id alone would let a forged event hide another.
+// It is empty for events without an id.
+func (e Event) key() string {
+	if e.ID == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(strings.Join([]string{e.Source, e.ID, string(e.Action), e.Ref(), e.Fault}, "\x00")))
+	return hex.EncodeToString(sum[:16])
+}
+
+// notification is a body that a system sent.
+type notification struct {
+	Body   []byte
+	Header http.Header
+	Host   string // of the registry, where the receiver's URL says it (?host=)
+}
+
+// decoder reads the notifications of one system.
+type decoder func(notification) ([]Event, error)
+
+// decoders returns the decoder of each system that sends to /events/NAME.
+func decoders() map[string]decoder {
+	return map[string]decoder{
+		"acr":          decodeACR,
+		"distribution": decodeDistribution,
+		"dockerhub":    decodeDockerHub,
+		"ecr":          decodeECR,
+		"harbor":       decodeHarbor,
+		"quay":         decodeQuay,
+		"zot":          decodeZot,
+	}
+}
+
+const (
+	maxEvents = 1000 // in one notification
+	maxText   = 256  // bytes of an id or actor that are kept
+)
+
+// errNoHost says that a system's notifications do not name their registry.
+var errNoHost = errors.New("the notification names no registry host: add ?host=HOST to the URL that it is sent to")
+
+// parse reads a JSON body into v.
+func parse(body []byte, v any) error {
+	if err := json.Unmarshal(body, v); err != nil {
+		return fmt.Errorf("parsing the notification: %w", err)
+	}
+	return nil
+}
+
+// at fills in where an event happened: the receiver's host comes before the
+// sender's. Names that cannot be are no reason to refuse a notification: senders
+// would send it again for ever, and nothing after it.
+func (e *Event) at(n notification, host, path string) error {
+	if n.Host != "" {
+		host = n.Host
+	}
+	if host == "" {
+		return errNoHost
+	}
+	repo, err := image.ParseRepository(host + "/" + path)
+	if err != nil {
+		e.Fault = err.Error()
+	}
+	e.Repository = repo
+	return nil
+}
+
+// names fills in the tag and the digest; either may be empty.
+func (e *Event) names(tag, digest string) {
+	if tag != "" {
+		if err := image.CheckTag(tag); err != nil {
+			e.Fault = err.Error()
+			tag = ""
+		}
+		e.Tag = tag
+	}
+	if digest != "" {
+		d, err := image.ParseDigest(digest)
+		if err != nil {
+			e.Fault = err.Error()
+		}
+		e.Digest = d
+	}
+}
+
+// reference fills in a tag or a digest, whichever it is.
+func (e *Event) reference(ref, digest string) {
+	if strings.Contains(ref, ":") {
+		ref, digest = "", ref
+	}
+	e.names(ref, digest)
+}
+
+// splitRef splits "host/path[:tag][@digest]".
+func splitRef(ref string) (repo, tag, digest string) {
+	ref, digest, _ = strings.Cut(ref, "@")
+	if i := strings.LastIndexByte(ref, ':'); i > strings.LastIndexByte(ref, '/') {
+		ref, tag = ref[:i], ref[i+1:]
+	}
+	return ref, tag, digest
+}
+
+// clip bounds a text that is kept but means nothing here.
+func clip(s string) string {
+	if len(s) > maxText {
+		return strings.ToValidUTF8(s[:maxText], "")
+	}
+	return s
+}
+
+// bodyID returns an id for notifications that have none but hold their time, so that equal bytes are one event.
+func bodyID(body []byte, index int) string {
+	sum := sha256.Sum256(body)
+	return fmt.Sprintf("%x-%d", sum[:16], index)
+}
+
+// tooMany returns an error if a notification holds more events than are read.
+func tooMany(n int) error {
+	if n > maxEvents {
+		return fmt.Errorf("the notification holds %d events: more than %d are refused", n, maxEvents)
+	}
+	return nil
+}

@@ -1,0 +1,233 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/singleflight"
+
+	"cip/pkg/image"
+	"cip/pkg/inventory"
+	"cip/pkg/registry"
+)
+
+const (
+	maxDepth    = 8       // of indexes in indexes, and of referrers of referrers
+	maxRemember = 200_000 // digests in the memory of what manifests point to
+	readAtOnce  = 16      // manifests that are read for one event
+)
+
+// family finds out how a digest belongs to what is wanted: as the child of an index,
+// or as a referrer. What a manifest points to never changes and is remembered.
+type family struct {
+	client *registry.Client
+	flight singleflight.Group
+
+	mu    sync.Mutex
+	known map[image.Digest]*members
+	count int // digests in known
+}
+
+// members is what a manifest points to.
+type members struct {
+	children []image.Digest
+	indexes  []image.Digest // those of the children that are indexes themselves
+	subject  image.Digest
+}
+
+// link is how a digest belongs to what is wanted.
+type link struct {
+	to  *wantedEntry
+	how string
+}
+
+func newFamily(c *registry.Client) *family {
+	return &family{client: c, known: map[image.Digest]*members{}}
+}
+
+// members reads what a manifest points to, in the first of these repositories that
+// has it; nil if none has.
+func (f *family) members(ctx context.Context, at []image.Repository, d image.Digest) (*members, error) {
+	f.mu.Lock()
+	m := f.known[d]
+	f.mu.Unlock()
+	if m != nil {
+		return m, nil
+	}
+	var unread error
+	for _, repo := range at {
+		got, err, _ := f.flight.Do(repo.Digest(d), func() (any, error) { return f.read(ctx, repo, d) })
+		if err == nil {
+			return got.(*members), nil
+		}
+		if !errors.Is(err, registry.ErrNotFound) && unread == nil {
+			unread = fmt.Errorf("reading %s: %w", repo.Digest(d), err)
+		}
+	}
+	return nil, unread
+}
+
+func (f *family) read(ctx context.Context, repo image.Repository, d image.Digest) (*members, error) {
+	raw, err := f.client.Manifest(ctx, repo, string(d))
+	if err != nil {
+		return nil, err
+	}
+	content, err := raw.Parse()
+	if err != nil {
+		return nil, err
+	}
+	m := &members{}
+	for _, c := range content.Children {
+		child := image.Digest(c.Digest)
+		m.children = append(m.children, child)
+		if c.Index() {
+			m.indexes = append(m.indexes, child)
+		}
+	}
+	if content.Subject != nil {
+		m.subject = image.Digest(content.Subject.Digest)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.count += 1 + len(m.children); f.count > maxRemember {
+		clear(f.known)
+		f.count = 1 + len(m.children)
+	}
+	f.known[d] = m
+	return m, nil
+}
+
+// explain returns how a digest belongs to what is wanted of a repository, or nil.
+func (f *family) explain(ctx context.Context, repo image.Repository, d image.Digest, entries []wantedEntry) (*link, error) {
+	return f.explainTo(ctx, repo, d, entries, maxDepth)
+}
+
+func (f *family) explainTo(ctx context.Context, repo image.Repository, d image.Digest, entries []wantedEntry, depth int) (*link, error) {
+	for i := range entries {
+		if entries[i].Digest == d {
+			return &link{&entries[i], "wanted there"}, nil
+		}
+	}
+	if l, err := f.child(ctx, repo, d, entries); l != nil || err != nil {
+		return l, err
+	}
+	if depth == 0 {
+		return nil, nil
+	}
+	for _, src := range sourcesOf(repo, entries) {
+		if l, err := f.referrer(ctx, repo, src, d, entries, depth); l != nil || err != nil {
+			return l, err
+		}
+	}
+	return nil, nil
+}
+
+// sourcesOf returns the repositories that the entries of a repository come from, itself left out:
+// what a place holds that is its own source proves nothing.
+func sourcesOf(repo image.Repository, entries []wantedEntry) []image.Repository {
+	var all []image.Repository
+	for i := range entries {
+		for _, s := range entries[i].Sources {
+			if s.Repository != repo && !slices.Contains(all, s.Repository) {
+				all = append(all, s.Repository)
+			}
+		}
+	}
+	return all
+}
+
+// referrer returns how a digest that a source holds refers to what is wanted.
+func (f *family) referrer(ctx context.Context, repo, src image.Repository, d image.Digest, entries []wantedEntry, depth int) (*link, error) {
+	state, err := f.client.Has(ctx, src, string(d))
+	switch state {
+	case inventory.Unknown:
+		return nil, fmt.Errorf("reading source %s: %w", src.Digest(d), err)
+	case inventory.Absent:
+		return nil, nil
+	}
+	m, err := f.members(ctx, []image.Repository{src}, d)
+	switch {
+	case err != nil || m == nil:
+		return nil, err
+	case m.subject == "":
+		return f.cosigned(ctx, src, d, entries)
+	}
+	l, err := f.explainTo(ctx, repo, m.subject, entries, depth-1)
+	if l == nil || err != nil {
+		return nil, err
+	}
+	return &link{l.to, fmt.Sprintf("refers to %s, and source %s has it", m.subject, src)}, nil
+}
+
+// child returns the index that holds a digest, or an index in it.
+func (f *family) child(ctx context.Context, repo image.Repository, d image.Digest, entries []wantedEntry) (*link, error) {
+	var mu sync.Mutex
+	var found *link
+	g, inner := errgroup.WithContext(ctx)
+	g.SetLimit(readAtOnce)
+	for i := range entries {
+		e := &entries[i]
+		g.Go(func() error {
+			holds, err := f.holds(inner, append(e.Candidates(repo.Host), repo), e.Digest, d, maxDepth)
+			if err != nil || !holds {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			found = &link{e, "a child of index " + string(e.Digest)}
+			return errFound
+		})
+	}
+	err := g.Wait()
+	if found != nil {
+		return found, nil
+	}
+	return nil, err
+}
+
+// errFound ends a search.
+var errFound = errors.New("found")
+
+// holds reports whether an index names a digest, itself or by an index that it names.
+func (f *family) holds(ctx context.Context, at []image.Repository, index, d image.Digest, depth int) (bool, error) {
+	m, err := f.members(ctx, at, index)
+	if err != nil || m == nil {
+		return false, err
+	}
+	if slices.Contains(m.children, d) {
+		return true, nil
+	}
+	if depth == 0 {
+		return false, nil
+	}
+	for _, inner := range m.indexes {
+		if holds, err := f.holds(ctx, at, inner, d, depth-1); holds || err != nil {
+			return holds, err
+		}
+	}
+	return false, nil
+}
+
+// descendants returns every manifest below an index, as far as it can be read.
+func (f *family) descendants(ctx context.Context, at []image.Repository, index image.Digest, depth int) ([]image.Digest, error) {
+	m, err := f.members(ctx, at, index)
+	if err != nil || m == nil {
+		return nil, err
+	}
+	all := slices.Clone(m.children)
+	for _, inner := range m.indexes {
+		if depth == 0 {
+			break
+		}
+		below, err := f.descendants(ctx, at, inner, depth-1)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, below...)
+	}
+	return all, nil
+}

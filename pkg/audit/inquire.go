@@ -1,0 +1,176 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"cip/pkg/image"
+	"cip/pkg/inventory"
+	"cip/pkg/manifest"
+	"cip/pkg/plan"
+	"cip/pkg/registry"
+)
+
+const (
+	// settleTime is how long another digest under a wanted tag may be what the tag
+	// had before: registries notify before they write the tag.
+	settleTime = 2 * time.Second
+	// patience is how long a wanted tag or digest may be unreadable after its push.
+	patience = 10 * time.Minute
+)
+
+// unsettledError says that a push is not to be seen yet. It is no fault of a registry.
+type unsettledError struct{ reason string }
+
+func (e *unsettledError) Error() string { return e.reason }
+
+// inquirer reads what verdicts rest on.
+type inquirer struct {
+	client *registry.Client
+	family *family
+	now    func() time.Time
+}
+
+func newInquirer(c *registry.Client) *inquirer {
+	return &inquirer{client: c, family: newFamily(c), now: time.Now}
+}
+
+// judge returns the verdict on an event; an error if it cannot be given yet.
+func (q *inquirer) judge(ctx context.Context, e Event, r *Rules) (Verdict, error) {
+	v, open := r.consider(e)
+	var err error
+	switch open.read {
+	case nothing:
+	case theTag:
+		v, err = q.tag(ctx, v, open.want.Digest, r.pos(e.Repository, open.want.Digest, e.Tag))
+	case theSource:
+		v, err = q.source(ctx, v, r.open(e.Repository, e.Tag))
+	case theDigest:
+		v, err = q.digest(ctx, v, r.pos(e.Repository, e.Digest, ""), "wanted there")
+	case theFamily:
+		v, err = q.kin(ctx, v, r)
+	case attached:
+		v, err = q.attached(ctx, v, r, open)
+	}
+	v.Judged = q.now()
+	return v, err
+}
+
+// young reports whether an event came so recently.
+func (q *inquirer) young(e Event, limit time.Duration) bool { return q.now().Sub(e.Received) < limit }
+
+// unseen is the answer while what was pushed, and is wanted, is not to be seen.
+func (q *inquirer) unseen(v Verdict) (Verdict, error) {
+	if q.young(v.Event, patience) {
+		return v, &unsettledError{v.Event.Ref() + " is wanted, but the registry does not serve it yet"}
+	}
+	v.Outcome = Ignored
+	v.Reason = fmt.Sprintf("wanted, but the registry has not served it for %s: there is nothing to hold against the manifests", patience)
+	return v, nil
+}
+
+// tag reads where a wanted tag points to.
+func (q *inquirer) tag(ctx context.Context, v Verdict, want image.Digest, pos manifest.Pos) (Verdict, error) {
+	e := v.Event
+	found, state, err := q.client.Resolve(ctx, e.Repository, e.Tag)
+	switch {
+	case state == inventory.Unknown:
+		return v, fmt.Errorf("reading destination %s: %w", e.Repository.Tag(e.Tag), err)
+	case state == inventory.Absent:
+		return q.unseen(v)
+	}
+	v.Found = found
+	if found == want {
+		v.Outcome, v.Allowed, v.Reason = Verified, pos, "agrees with manifest "+pos.String()
+		return v, nil
+	}
+	v.Reason = fmt.Sprintf("%s wants %s under this tag, and it points to %s", pos, want, found)
+	if q.young(e, settleTime) {
+		return v, &unsettledError{v.Reason}
+	}
+	return v, nil
+}
+
+// source judges a tag whose digest a source tag has.
+func (q *inquirer) source(ctx context.Context, v Verdict, open []retagged) (Verdict, error) {
+	for _, t := range open {
+		want, state, err := q.client.Resolve(ctx, t.from.Repository, t.from.Tag)
+		switch {
+		case state == inventory.Unknown:
+			return v, fmt.Errorf("reading source tag %s: %w", t.from.Repository.Tag(t.from.Tag), err)
+		case state == inventory.Present && (v.Event.Digest == "" || v.Event.Digest == want):
+			return q.tag(ctx, v, want, t.pos)
+		}
+		v.Reason = fmt.Sprintf("%s wants what %s is, which this is not", t.pos, t.from.Repository.Tag(t.from.Tag))
+	}
+	return v, nil
+}
+
+// digest judges a digest that a line allows: it has to be there.
+func (q *inquirer) digest(ctx context.Context, v Verdict, pos manifest.Pos, why string) (Verdict, error) {
+	e := v.Event
+	state, err := q.client.Has(ctx, e.Repository, string(e.Digest))
+	switch state {
+	case inventory.Unknown:
+		return v, fmt.Errorf("reading destination %s: %w", e.Repository.Digest(e.Digest), err)
+	case inventory.Absent:
+		return q.unseen(v)
+	}
+	v.Outcome, v.Allowed, v.Found = Verified, pos, e.Digest
+	v.Reason = fmt.Sprintf("agrees with manifest %s: %s", pos, why)
+	return v, nil
+}
+
+// kin judges an untagged digest that no line names.
+func (q *inquirer) kin(ctx context.Context, v Verdict, r *Rules) (Verdict, error) {
+	e := v.Event
+	entries, err := q.entries(ctx, e.Repository, r)
+	if err != nil {
+		return v, err
+	}
+	link, err := q.family.explain(ctx, e.Repository, e.Digest, entries)
+	if err != nil {
+		return v, err
+	}
+	if link == nil {
+		v.Reason = "no manifest wants this digest here, nor an index that holds it or an image that it belongs to"
+		return v, nil
+	}
+	return q.digest(ctx, v, link.to.line(r, e.Repository), link.how)
+}
+
+// wantedEntry is a wanted digest.
+type wantedEntry struct {
+	plan.Entry
+	pos manifest.Pos // of a retag entry without a pin
+}
+
+// line returns the line that wants the digest.
+func (e *wantedEntry) line(r *Rules, repo image.Repository) manifest.Pos {
+	if e.pos.File != "" {
+		return e.pos
+	}
+	return r.pos(repo, e.Digest, "")
+}
+
+// entries returns all that is wanted of a repository, what only the sources' tags tell with it.
+func (q *inquirer) entries(ctx context.Context, repo image.Repository, r *Rules) ([]wantedEntry, error) {
+	var all []wantedEntry
+	if t := r.targets[repo]; t != nil {
+		for _, e := range t.Want.Entries {
+			all = append(all, wantedEntry{Entry: e})
+		}
+	}
+	for _, t := range r.open(repo, "") {
+		d, state, err := q.client.Resolve(ctx, t.from.Repository, t.from.Tag)
+		if state == inventory.Unknown {
+			return nil, fmt.Errorf("reading source tag %s: %w", t.from.Repository.Tag(t.from.Tag), err)
+		}
+		if state == inventory.Present {
+			e := plan.Entry{Digest: d, Tags: []string{t.tag}, Sources: []*plan.Source{{Repository: t.from.Repository}}}
+			all = append(all, wantedEntry{e, t.pos})
+		}
+	}
+	return all, nil
+}

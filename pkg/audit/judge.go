@@ -1,0 +1,85 @@
+package audit
+
+import (
+	"fmt"
+	"regexp"
+
+	"cip/pkg/image"
+	"cip/pkg/plan"
+)
+
+// reading is what has to be read before there can be a verdict.
+type reading int
+
+const (
+	nothing   reading = iota // the manifests alone decide
+	theTag                   // the tag has to point to the wanted digest
+	theSource                // the wanted digest is what a source tag points to
+	theDigest                // the wanted digest has to be there
+	theFamily                // the digest may be a child or a referrer of a wanted one
+	attached                 // the tag may hold what belongs to a wanted digest
+)
+
+// question is what is left open about an event.
+type question struct {
+	read    reading
+	want    *plan.Entry  // theTag, theDigest
+	subject image.Digest // attached
+	suffix  string       // attached: cosign's, or empty for a list of referrers
+}
+
+// attachedRE is the form of tags beside a digest: the list of its referrers (OCI
+// distribution-spec, "Referrers tag schema"), and cosign's.
+var attachedRE = regexp.MustCompile(`^sha256-([0-9a-f]{64})(\.sig|\.att|\.sbom)?$`)
+
+// consider holds an event against the manifests alone. What they decide is a
+// verdict, what they leave open a question. An event's own claim is enough to
+// reject it, since whoever sends it tells of something that must not be; it is
+// never enough to verify it.
+func (r *Rules) consider(e Event) (Verdict, question) {
+	v := Verdict{Event: e, Outcome: Rejected, Commit: r.Commit}
+	ours := r.ours(e.Repository)
+	switch {
+	case !ours:
+		v.Outcome, v.Reason = Ignored, "not in one of the destinations"
+	case e.Action == Delete:
+		v.Reason = "nothing is ever deleted from a destination"
+	case e.Action != Push:
+		v.Outcome, v.Reason = Ignored, "neither pushed nor deleted"
+	case e.Fault != "":
+		v.Reason = "malformed: " + e.Fault
+	case e.Tag == "" && e.Digest == "":
+		v.Reason = "malformed: the push names neither tag nor digest"
+	case e.Tag != "":
+		return r.considerTag(v)
+	case r.entry(e.Repository, e.Digest) != nil:
+		return v, question{read: theDigest, want: r.entry(e.Repository, e.Digest)}
+	default:
+		return v, question{read: theFamily}
+	}
+	return v, question{}
+}
+
+// considerTag holds the push of a tag against the manifests.
+func (r *Rules) considerTag(v Verdict) (Verdict, question) {
+	e := v.Event
+	want := r.tagged(e.Repository, e.Tag)
+	part := attachedRE.FindStringSubmatch(e.Tag)
+	switch {
+	case want != nil && e.Digest != "" && e.Digest != want.Digest:
+		v.Reason = fmt.Sprintf("%s wants %s under this tag", r.pos(e.Repository, want.Digest, e.Tag), want.Digest)
+	case want != nil:
+		return v, question{read: theTag, want: want}
+	case len(r.open(e.Repository, e.Tag)) > 0:
+		return v, question{read: theSource}
+	case part != nil && r.targets[e.Repository] != nil:
+		return v, question{read: attached, subject: image.Digest("sha256:" + part[1]), suffix: part[2]}
+	case r.targets[e.Repository] == nil:
+		v.Reason = "no manifest wants anything in this repository"
+	case e.Digest != "" && r.entry(e.Repository, e.Digest) != nil:
+		v.Reason = fmt.Sprintf("%s wants this digest, but under no such tag", r.pos(e.Repository, e.Digest, ""))
+	default:
+		v.Reason = "no manifest wants this tag here"
+	}
+	return v, question{}
+}

@@ -1,0 +1,115 @@
+package audit
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// metrics are what Prometheus reads. What the store and the manifests know is taken
+// from them when it is asked for.
+type metrics struct {
+	registry *prometheus.Registry
+	events   *prometheus.CounterVec
+	verdicts *prometheus.CounterVec
+	refused  *prometheus.CounterVec
+	alerts   *prometheus.CounterVec
+	judging  *prometheus.HistogramVec
+	swept    prometheus.Gauge
+}
+
+func newMetrics(a *Auditor) *metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		events:   counter("cip_audit_events_total", "Events that were received, repeated ones too.", "source"),
+		verdicts: counter("cip_audit_verdicts_total", "Verdicts by outcome.", "verdict", "source"),
+		refused:  counter("cip_audit_refused_total", "Notifications that were refused, by status.", "status"),
+		alerts:   counter("cip_audit_alerts_total", "Alerts that were sent, and tries that failed.", "result"),
+		judging: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "cip_audit_judging_seconds", Help: "Time that it took to judge an event, or to fail.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
+		}, []string{"result"}),
+		swept: prometheus.NewGauge(prometheus.GaugeOpts{Name: "cip_audit_sweep_timestamp_seconds", Help: "When the last sweep ended."}),
+	}
+	for _, o := range []Outcome{Verified, Rejected, Ignored} {
+		m.verdicts.WithLabelValues(string(o), pubsubSource)
+	}
+	gauge := func(name, help string, f func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f)
+	}
+	m.registry.MustRegister(m.events, m.verdicts, m.refused, m.alerts, m.judging, m.swept,
+		gauge("cip_audit_pending", "Events that wait for a verdict.", func() float64 { return float64(a.store.Pending()) }),
+		gauge("cip_audit_retrying", "Events that were tried and could not be judged yet.", func() float64 {
+			n, _ := a.worker.state()
+			return float64(n)
+		}),
+		gauge("cip_audit_alerts_waiting", "Alerts that are still to be sent.", func() float64 { return float64(a.store.outgoing.Load()) }),
+		gauge("cip_audit_manifests_timestamp_seconds", "When the manifests at hand were read.", func() float64 {
+			r, _ := a.manifests.state()
+			if r == nil {
+				return 0
+			}
+			return float64(r.Read.UnixMilli()) / 1000
+		}),
+		gauge("cip_audit_manifests_good", "Whether the last reading of the manifests went well.", func() float64 {
+			if r, err := a.manifests.state(); r == nil || err != nil {
+				return 0
+			}
+			return 1
+		}),
+		&driftCollector{a, prometheus.NewDesc("cip_audit_drift", "Findings of the last sweep.", []string{"destination", "kind"}, nil)},
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	return m
+}
+
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
+}
+
+func (m *metrics) verdict(r Record) { m.verdicts.WithLabelValues(string(r.Verdict), r.Source).Inc() }
+
+func (m *metrics) judged(took time.Duration, err error) {
+	m.judging.WithLabelValues(result(err)).Observe(took.Seconds())
+}
+
+func (m *metrics) alert(err error) { m.alerts.WithLabelValues(result(err)).Inc() }
+
+func result(err error) string {
+	if err != nil {
+		return "failed"
+	}
+	return "done"
+}
+
+// driftCollector tells the drift by destination and kind.
+type driftCollector struct {
+	auditor *Auditor
+	desc    *prometheus.Desc
+}
+
+// Describe sends the metric's description.
+func (c *driftCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
+
+// Collect sends what the last sweep found.
+func (c *driftCollector) Collect(ch chan<- prometheus.Metric) {
+	drifts, err := c.auditor.store.Drifts()
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(c.desc, err)
+		return
+	}
+	for _, d := range drifts {
+		counts := map[Kind]int{ExtraTag: 0, ExtraDigest: 0, MovedTag: 0, MissingTag: 0, LostChild: 0, Unread: 0}
+		for _, f := range d.Findings {
+			counts[f.Kind]++
+		}
+		for kind, n := range counts {
+			ch <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, float64(n), d.Destination, string(kind))
+		}
+	}
+}

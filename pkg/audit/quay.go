@@ -1,0 +1,34 @@
+package audit
+
+import "strings"
+
+// decodeQuay reads Quay's webhooks: pushes of tags, without digests, ids or times,
+// so that each is taken for new.
+func decodeQuay(n notification) ([]Event, error) {
+	var hook struct {
+		Repository string   `json:"repository"` // namespace/name
+		DockerURL  string   `json:"docker_url"`
+		Tags       []string `json:"updated_tags"`
+	}
+	if err := parse(n.Body, &hook); err != nil {
+		return nil, err
+	}
+	if err := tooMany(len(hook.Tags)); err != nil {
+		return nil, err
+	}
+	host, path, _ := strings.Cut(hook.DockerURL, "/")
+	if path == "" {
+		path = hook.Repository
+	}
+	at := Event{Source: "quay", Action: Push}
+	if err := at.at(n, host, path); err != nil {
+		return nil, err
+	}
+	var events []Event
+	for _, tag := range hook.Tags {
+		e := at
+		e.names(tag, "")
+		events = append(events, e)
+	}
+	return events, nil
+}

@@ -1,0 +1,281 @@
+package audit
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"cip/pkg/output"
+)
+
+const (
+	maxBody      = 1 << 20         // bytes of a notification
+	maxReading   = 64              // notifications that are read at once
+	maxAnswering = 256             // Pub/Sub pushes that are judged at once
+	pushLimit    = 8 * time.Second // for the verdict on a Pub/Sub push
+	unseenLimit  = 4 * time.Second // of that, for a tag to become readable
+)
+
+// gate bounds how many requests do something at once.
+type gate chan struct{}
+
+// enter returns false if the request ended first.
+func (g gate) enter(ctx context.Context) bool {
+	select {
+	case g <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (g gate) leave() { <-g }
+
+// server answers notifications, people and programs.
+type server struct {
+	*Auditor
+	decoders  map[string]decoder
+	reading   gate
+	answering gate
+
+	mu   sync.Mutex
+	seen map[string]time.Time // when a push came first that could not be judged
+}
+
+// server returns the HTTP server of the auditor.
+func (a *Auditor) server() *http.Server {
+	return &http.Server{
+		Handler: a.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
+		WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+	}
+}
+
+// Handler answers all that the auditor is asked. Serve has to run beside it.
+func (a *Auditor) Handler() http.Handler {
+	s := &server{
+		Auditor: a, decoders: decoders(), seen: map[string]time.Time{},
+		reading: make(gate, maxReading), answering: make(gate, maxAnswering),
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /{$}", s.push)
+	mux.HandleFunc("POST /events/{source}", s.events)
+	mux.HandleFunc("GET /api/verdicts", s.verdicts)
+	mux.HandleFunc("GET /api/drift", s.drift)
+	mux.HandleFunc("GET /api/status", s.status)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok") })
+	mux.HandleFunc("GET /readyz", s.ready)
+	mux.Handle("GET /metrics", a.metrics.handler())
+	mux.Handle("GET /", pages())
+	return mux
+}
+
+// answer writes one line of text.
+func answer(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	fmt.Fprintln(w, output.Escape(text))
+}
+
+// refuse answers a notification that is not taken.
+func (s *server) refuse(w http.ResponseWriter, status int, text string) {
+	s.metrics.refused.WithLabelValues(strconv.Itoa(status)).Inc()
+	switch status {
+	case http.StatusServiceUnavailable:
+		w.Header().Set("Retry-After", "5")
+	case http.StatusUnauthorized:
+		w.Header().Set("WWW-Authenticate", `Bearer realm="cip audit"`)
+	}
+	answer(w, status, text)
+}
+
+// body reads a notification; ok is false if it was refused.
+func (s *server) body(w http.ResponseWriter, r *http.Request) (n notification, ok bool) {
+	if !s.reading.enter(r.Context()) {
+		return n, false
+	}
+	defer s.reading.leave()
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		s.refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("a notification of more than %d bytes is refused", maxBody))
+		return n, false
+	case err != nil:
+		s.refuse(w, http.StatusBadRequest, "reading the notification: "+err.Error())
+		return n, false
+	}
+	return notification{Body: raw, Header: r.Header, Host: r.URL.Query().Get("host")}, true
+}
+
+// allowed reports whether a request shows the token. Systems can be made to send it
+// as a bearer token, as the Authorization header itself, as the password of basic
+// authentication, or in the URL.
+func (s *server) allowed(r *http.Request) bool {
+	_, password, _ := r.BasicAuth()
+	header := r.Header.Get("Authorization")
+	bearer, _ := strings.CutPrefix(header, "Bearer ")
+	good := 0
+	for _, shown := range []string{header, bearer, password, r.URL.Query().Get("token")} {
+		a, b := sha256.Sum256([]byte(shown)), sha256.Sum256([]byte(s.options.Token))
+		good |= subtle.ConstantTimeCompare(a[:], b[:])
+	}
+	return good == 1
+}
+
+// events takes the notifications of /events/SOURCE: they are answered once they are on disk.
+func (s *server) events(w http.ResponseWriter, r *http.Request) {
+	source := r.PathValue("source")
+	decode := s.decoders[source]
+	switch {
+	case decode == nil:
+		s.refuse(w, http.StatusNotFound, "there is no system "+clip(source))
+		return
+	case s.options.Token == "" && s.oidc != nil:
+		s.refuse(w, http.StatusForbidden, "only Pub/Sub pushes are taken: no token for other systems is set")
+		return
+	case s.options.Token != "" && !s.allowed(r):
+		s.refuse(w, http.StatusUnauthorized, "the notification does not show the token")
+		return
+	}
+	n, ok := s.body(w, r)
+	if !ok {
+		return
+	}
+	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err == nil && t == "application/x-www-form-urlencoded" {
+		s.refuse(w, http.StatusUnsupportedMediaType, "the notification is a form, not JSON")
+		return
+	}
+	events, err := decode(n)
+	if err != nil {
+		s.refuse(w, http.StatusBadRequest, source+": "+err.Error())
+		return
+	}
+	now := time.Now().UTC()
+	for i := range events {
+		events[i].Received = now
+	}
+	added, err := s.store.Enqueue(events)
+	if err != nil {
+		s.refuse(w, http.StatusServiceUnavailable, err.Error())
+		return
+	}
+	s.metrics.events.WithLabelValues(source).Add(float64(len(events)))
+	s.worker.add(added)
+	answer(w, http.StatusAccepted, fmt.Sprintf("%d events, %d of them new", len(events), len(added)))
+}
+
+// push takes a Pub/Sub push: the answer is the verdict, or that there is none yet.
+func (s *server) push(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case s.oidc != nil:
+		if err := s.oidc.check(r); err != nil {
+			s.refuse(w, http.StatusUnauthorized, err.Error())
+			return
+		}
+	case s.options.Token != "" && !s.allowed(r):
+		s.refuse(w, http.StatusUnauthorized, "the push does not show the token")
+		return
+	}
+	n, ok := s.body(w, r)
+	if !ok {
+		return
+	}
+	s.metrics.events.WithLabelValues(pubsubSource).Inc()
+	e, err := decodePubSub(n)
+	e.Source, e.Received = pubsubSource, time.Now().UTC()
+	if err != nil {
+		e = Event{ID: e.ID, Source: pubsubSource, Received: e.Received}
+		s.settle(w, Verdict{Event: e, Outcome: Rejected, Reason: "malformed: " + err.Error(), Judged: e.Received})
+		return
+	}
+	if known, ok := s.store.Known(e); ok {
+		answer(w, http.StatusOK, known.Text)
+		return
+	}
+	if !s.answering.enter(r.Context()) {
+		return
+	}
+	defer s.answering.leave()
+	e.Received = s.firstSeen(e)
+	v, err := s.judgeNow(r.Context(), e)
+	if err != nil {
+		text := fmt.Sprintf("cannot judge %s of %s yet: %v", e.Action, e.Ref(), err)
+		s.options.Warn(text)
+		s.refuse(w, http.StatusServiceUnavailable, text)
+		return
+	}
+	s.settle(w, v)
+}
+
+// judgeNow judges a push while its sender waits. A wanted tag that is not readable
+// yet is read again for a while.
+func (s *server) judgeNow(ctx context.Context, e Event) (Verdict, error) {
+	ctx, cancel := context.WithTimeout(ctx, pushLimit)
+	defer cancel()
+	began := time.Now()
+	for try := 1; ; try++ {
+		v, err := s.judge(ctx, e)
+		var unsettled *unsettledError
+		if !errors.As(err, &unsettled) {
+			return v, err
+		}
+		wait := backoff(try)
+		if time.Since(began)+wait > unseenLimit {
+			return v, err
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return v, err
+		}
+	}
+}
+
+// maxSeen is how many pushes without a verdict are remembered.
+const maxSeen = 10_000
+
+// firstSeen returns when a push came first: one that is sent again is as old as that.
+func (s *server) firstSeen(e Event) time.Time {
+	key := e.key()
+	if key == "" {
+		return e.Received
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if first, ok := s.seen[key]; ok {
+		return first
+	}
+	if len(s.seen) >= maxSeen {
+		clear(s.seen)
+	}
+	s.seen[key] = e.Received
+	return e.Received
+}
+
+// settle stores the verdict on a push and answers with it.
+func (s *server) settle(w http.ResponseWriter, v Verdict) {
+	r, fresh, err := s.store.Settle(0, v)
+	if err != nil {
+		s.refuse(w, http.StatusInternalServerError, err.Error())
+		return
+	}
+	if fresh {
+		s.mu.Lock()
+		delete(s.seen, v.Event.key())
+		s.mu.Unlock()
+		s.settled(r)
+	}
+	answer(w, http.StatusOK, r.Text)
+}

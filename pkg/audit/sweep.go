@@ -1,0 +1,299 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"cip/pkg/image"
+	"cip/pkg/inventory"
+	"cip/pkg/plan"
+	"cip/pkg/registry"
+)
+
+// sweeper compares whole destinations with the manifests, so that a change that no
+// event told of is found.
+type sweeper struct {
+	auditor *Auditor
+	every   time.Duration
+}
+
+// run sweeps again and again until ctx ends.
+func (s *sweeper) run(ctx context.Context) {
+	if s.every <= 0 {
+		return
+	}
+	ticker := time.NewTicker(s.every)
+	defer ticker.Stop()
+	for {
+		if err := s.auditor.Sweep(ctx); err != nil && ctx.Err() == nil {
+			s.auditor.options.Warn("sweeping: " + err.Error())
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// Sweep compares every destination with the manifests and stores the drift. A
+// destination that cannot be read is a finding, not an error.
+func (a *Auditor) Sweep(ctx context.Context) error {
+	r, err := a.manifests.Since(ctx, time.Now())
+	if err != nil {
+		return err
+	}
+	resolved := a.resolve(ctx, plan.Unpinned(r.Set))
+	wanted := plan.Desired(r.Set, resolved)
+	roots := r.destinations()
+	for _, root := range roots {
+		w := &sweep{inquirer: a.inquirer, rules: r, root: root, resolved: resolved, warn: a.options.Warn}
+		w.drift = Drift{Destination: root.String(), Commit: r.Commit}
+		for _, t := range wanted.Targets {
+			if _, ok := root.Relative(t.Repository); ok {
+				w.targets = append(w.targets, t)
+			}
+		}
+		if err := w.run(ctx); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			w.drift.add(Finding{Kind: Unread, Repository: root.String(), Reason: err.Error()})
+		}
+		w.drift.Swept = time.Now().UTC()
+		w.drift.finish()
+		if err := a.store.PutDrift(w.drift); err != nil {
+			return fmt.Errorf("storing the drift of %s: %w", root, err)
+		}
+		a.alerts.wake()
+	}
+	if err := a.store.ForgetDrift(roots); err != nil {
+		return fmt.Errorf("forgetting old drift: %w", err)
+	}
+	a.metrics.swept.SetToCurrentTime()
+	return nil
+}
+
+// resolve reads the source tags of retag entries without a pin.
+func (a *Auditor) resolve(ctx context.Context, tags []plan.SourceTag) map[plan.SourceTag]plan.Resolution {
+	found := make([]plan.Resolution, len(tags))
+	var g errgroup.Group
+	g.SetLimit(readAtOnce)
+	for i, t := range tags {
+		g.Go(func() error {
+			found[i].Digest, found[i].State, found[i].Err = a.options.Client.Resolve(ctx, t.Repository, t.Tag)
+			return nil
+		})
+	}
+	_ = g.Wait() // each has its own error
+	all := make(map[plan.SourceTag]plan.Resolution, len(tags))
+	for i, t := range tags {
+		all[t] = found[i]
+	}
+	return all
+}
+
+// sweep is the comparison of one destination.
+type sweep struct {
+	*inquirer
+	rules    *Rules
+	root     image.Registry
+	targets  []*plan.Target
+	resolved map[plan.SourceTag]plan.Resolution
+	warn     func(string)
+	drift    Drift
+}
+
+// run reads the destination and compares it.
+func (s *sweep) run(ctx context.Context) error {
+	held, err := s.read(ctx)
+	if err != nil {
+		return err
+	}
+	targets := map[image.Repository]*plan.Target{}
+	for _, t := range s.targets {
+		targets[t.Repository] = t
+	}
+	for repo, digests := range held {
+		if !s.rules.ours(repo) {
+			continue
+		}
+		if err := s.compare(ctx, repo, targets[repo], digests); err != nil {
+			return err
+		}
+		delete(targets, repo)
+	}
+	for _, t := range targets {
+		if err := s.compare(ctx, t.Repository, t, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read returns what the destination holds. Where the registry lists no
+// repositories, those are read that something is wanted in.
+func (s *sweep) read(ctx context.Context) (map[image.Repository][]inventory.Tagged, error) {
+	held := map[image.Repository][]inventory.Tagged{}
+	take := func(root image.Registry) (partial bool, err error) {
+		snapshot, err := s.client.Snapshot(ctx, root, registry.SnapshotOptions{}, func(string) { partial = true })
+		for _, img := range snapshot {
+			if repo, ok := s.named(root, img.Name); ok {
+				held[repo] = img.Digests
+			}
+		}
+		return partial, err
+	}
+	partial, err := take(s.root)
+	if err == nil && !partial {
+		return held, nil
+	}
+	clear(held)
+	for _, t := range s.targets {
+		_, err := take(image.Registry{Host: t.Repository.Host, Prefix: t.Repository.Path})
+		if err != nil && !errors.Is(err, registry.ErrNotFound) {
+			return nil, err
+		}
+	}
+	return held, nil
+}
+
+// named returns the repository that a snapshot of a registry calls name. The
+// repository that is the registry itself goes by its last element.
+func (s *sweep) named(root image.Registry, name string) (image.Repository, bool) {
+	self := image.Repository{Host: root.Host, Path: root.Prefix}
+	short, _ := root.Relative(self)
+	if root.Prefix != "" && short == name && slices.ContainsFunc(s.targets, func(t *plan.Target) bool { return t.Repository == self }) {
+		return self, true
+	}
+	repo, err := root.Repository(name)
+	return repo, err == nil
+}
+
+// compare finds the drift of one repository.
+func (s *sweep) compare(ctx context.Context, repo image.Repository, t *plan.Target, held []inventory.Tagged) error {
+	there, tags := map[image.Digest]struct{}{}, map[string]image.Digest{}
+	for _, d := range held {
+		there[d.Digest] = struct{}{}
+		for _, tag := range d.Tags {
+			tags[tag] = d.Digest
+		}
+	}
+	s.drift.Held += len(tags)
+	wanted, children := map[string]image.Digest{}, map[image.Digest]struct{}{}
+	var entries []plan.Entry
+	if t != nil {
+		entries = t.Want.Entries
+		s.refused(t)
+	}
+	for _, e := range entries {
+		for _, tag := range e.Tags {
+			wanted[tag] = e.Digest
+			s.tag(repo, tag, e.Digest, tags[tag])
+		}
+		if err := s.content(ctx, repo, &e, there, children); err != nil {
+			return err
+		}
+	}
+	for _, d := range held {
+		if err := s.extras(ctx, repo, d, wanted, children); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// refused tells of source tags that could not be read: what they want is not known.
+func (s *sweep) refused(t *plan.Target) {
+	for _, r := range t.Want.Refused {
+		if r.Action == plan.Unreadable {
+			s.drift.add(Finding{Kind: Unread, Repository: t.Repository.String(), Tag: strings.Join(r.Tags, ","), Reason: r.Reason})
+		}
+	}
+}
+
+// tag compares one wanted tag.
+func (s *sweep) tag(repo image.Repository, tag string, want, has image.Digest) {
+	f := Finding{Repository: repo.String(), Tag: tag, Digest: want, Line: s.rules.pos(repo, want, tag).String()}
+	switch has {
+	case want:
+		return
+	case "":
+		f.Kind, f.Reason = MissingTag, "wanted, and not there"
+	default:
+		f.Kind, f.Digest, f.Wanted, f.Reason = MovedTag, has, want, "points elsewhere"
+	}
+	s.drift.add(f)
+}
+
+// content looks for a digest that is wanted without a tag, and for the children of
+// one that is there, which it adds to known.
+func (s *sweep) content(ctx context.Context, repo image.Repository, e *plan.Entry, there, known map[image.Digest]struct{}) error {
+	if _, ok := there[e.Digest]; !ok {
+		if len(e.Tags) > 0 {
+			return nil // told by its tags
+		}
+		state, err := s.client.Has(ctx, repo, string(e.Digest))
+		switch state {
+		case inventory.Unknown:
+			return fmt.Errorf("reading %s: %w", repo.Digest(e.Digest), err)
+		case inventory.Absent:
+			line := s.rules.pos(repo, e.Digest, "").String()
+			s.drift.add(Finding{Kind: MissingTag, Repository: repo.String(), Digest: e.Digest, Line: line, Reason: "wanted, and not there"})
+			return nil
+		}
+	}
+	children, err := s.family.descendants(ctx, append([]image.Repository{repo}, e.Candidates(repo.Host)...), e.Digest, maxDepth)
+	if err != nil {
+		return err
+	}
+	for _, child := range children {
+		known[child] = struct{}{}
+		state, err := s.client.Has(ctx, repo, string(child))
+		switch state {
+		case inventory.Unknown:
+			return fmt.Errorf("reading %s: %w", repo.Digest(child), err)
+		case inventory.Absent:
+			s.drift.add(Finding{
+				Kind: LostChild, Repository: repo.String(), Digest: child,
+				Line: s.rules.pos(repo, e.Digest, "").String(), Reason: "index " + string(e.Digest) + " names it",
+			})
+		}
+	}
+	return nil
+}
+
+// extras judges what is there and not wanted as if it had just been pushed: what
+// belongs to a wanted image is none.
+func (s *sweep) extras(ctx context.Context, repo image.Repository, d inventory.Tagged, wanted map[string]image.Digest, children map[image.Digest]struct{}) error {
+	for _, tag := range d.Tags {
+		if _, ok := wanted[tag]; ok {
+			continue
+		}
+		if err := s.extra(ctx, Finding{Kind: ExtraTag, Repository: repo.String(), Tag: tag, Digest: d.Digest}, repo); err != nil {
+			return err
+		}
+	}
+	if _, child := children[d.Digest]; child || len(d.Tags) > 0 {
+		return nil
+	}
+	return s.extra(ctx, Finding{Kind: ExtraDigest, Repository: repo.String(), Digest: d.Digest}, repo)
+}
+
+func (s *sweep) extra(ctx context.Context, f Finding, repo image.Repository) error {
+	v, err := s.judge(ctx, Event{Action: Push, Repository: repo, Tag: f.Tag, Digest: f.Digest}, s.rules)
+	if err != nil {
+		return err
+	}
+	if v.Outcome == Rejected {
+		f.Reason = v.Reason
+		s.drift.add(f)
+	}
+	return nil
+}

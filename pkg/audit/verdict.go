@@ -1,0 +1,77 @@
+package audit
+
+import (
+	"fmt"
+	"time"
+
+	"cip/pkg/image"
+	"cip/pkg/manifest"
+	"cip/pkg/output"
+)
+
+// Outcome is what was found about an event.
+type Outcome string
+
+// The outcomes.
+const (
+	Verified Outcome = "VERIFIED" // the manifests want what is there now
+	Rejected Outcome = "REJECTED" // they do not
+	Ignored  Outcome = "IGNORED"  // it is none of our business
+)
+
+// Verdict is what became of an event.
+type Verdict struct {
+	Event   Event
+	Outcome Outcome
+	Reason  string
+	Allowed manifest.Pos // the line that allows it
+	Found   image.Digest // what the registry has there, as far as it was read
+	Commit  string       // of the manifests
+	Judged  time.Time
+}
+
+// Text returns the verdict in one line, as answers and logs have it.
+func (v Verdict) Text() string {
+	text := fmt.Sprintf("TRANSACTION %s: %s", v.Outcome, v.Reason)
+	if v.Event.Action != "" {
+		text = fmt.Sprintf("TRANSACTION %s: %s of %s: %s", v.Outcome, v.Event.Action, v.Event.Ref(), v.Reason)
+	}
+	return output.Escape(text)
+}
+
+// Record is a verdict as the store keeps it, and as the API and the log show it.
+type Record struct {
+	Seq        uint64       `json:"seq"` // in the order of the verdicts
+	Verdict    Outcome      `json:"verdict"`
+	Source     string       `json:"source"`
+	ID         string       `json:"id,omitempty"`
+	Action     Action       `json:"action"`
+	Repository string       `json:"repository"`
+	Tag        string       `json:"tag,omitempty"`
+	Digest     image.Digest `json:"digest,omitempty"`
+	Found      image.Digest `json:"found,omitempty"`
+	Actor      string       `json:"actor,omitempty"`
+	Reason     string       `json:"reason"`
+	AllowedBy  string       `json:"allowedBy,omitempty"`
+	Commit     string       `json:"commit,omitempty"`
+	Received   time.Time    `json:"received"`
+	Judged     time.Time    `json:"judged"`
+	Text       string       `json:"text"`
+}
+
+// Record returns the verdict in its flat form. Foreign text in it can be shown.
+func (v Verdict) Record() Record {
+	e := v.Event
+	r := Record{
+		Verdict: v.Outcome, Source: e.Source, ID: output.Escape(e.ID), Action: e.Action, Tag: e.Tag, Digest: e.Digest,
+		Found: v.Found, Actor: output.Escape(e.Actor), Reason: output.Escape(v.Reason), Commit: v.Commit,
+		Received: e.Received.UTC(), Judged: v.Judged.UTC(), Text: v.Text(),
+	}
+	if !e.Repository.IsZero() {
+		r.Repository = e.Repository.String()
+	}
+	if v.Allowed.File != "" {
+		r.AllowedBy = output.Escape(v.Allowed.String())
+	}
+	return r
+}

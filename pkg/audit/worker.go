@@ -1,0 +1,224 @@
+package audit
+
+import (
+	"container/heap"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+const (
+	workers      = 64
+	judgeLimit   = 30 * time.Second // for one try of one event
+	firstBackoff = 250 * time.Millisecond
+	lastBackoff  = time.Minute
+)
+
+// worker turns events that wait into verdicts. An event that cannot be judged is
+// tried again, ever more seldom, until it can be. While a registry does not answer,
+// its other events wait with the one that found out.
+type worker struct {
+	store   *Store
+	judge   func(context.Context, Event) (Verdict, error)
+	settled func(Record)
+	warn    func(string)
+	news    chan struct{} // has a token when an event was added
+
+	mu      sync.Mutex
+	waiting schedule
+	retried int // of waiting, events that were tried before
+	hosts   map[string]outage
+	trouble string // the last error
+}
+
+// appointment is when an event is to be tried.
+type appointment struct {
+	due   time.Time
+	seq   uint64
+	tries int
+	host  string
+}
+
+// outage is a host that did not answer.
+type outage struct {
+	until time.Time
+	tries int
+}
+
+// schedule is a heap of appointments, the next first.
+type schedule []appointment
+
+func (s schedule) Len() int { return len(s) }
+func (s schedule) Less(i, j int) bool {
+	return s[i].due.Before(s[j].due) || s[i].due.Equal(s[j].due) && s[i].seq < s[j].seq
+}
+func (s schedule) Swap(i, j int) { s[i], s[j] = s[j], s[i] }
+func (s *schedule) Push(x any)   { *s = append(*s, x.(appointment)) }
+func (s *schedule) Pop() any {
+	old := *s
+	last := old[len(old)-1]
+	*s = old[:len(old)-1]
+	return last
+}
+
+// newWorker returns a worker that begins with what the store has waiting.
+func newWorker(s *Store, judge func(context.Context, Event) (Verdict, error), settled func(Record), warn func(string)) (*worker, error) {
+	w := &worker{store: s, judge: judge, settled: settled, warn: warn, news: make(chan struct{}, 1), hosts: map[string]outage{}}
+	err := s.EachPending(func(e Waiting) { w.waiting = append(w.waiting, appointment{seq: e.Seq, host: e.Event.Repository.Host}) })
+	heap.Init(&w.waiting)
+	return w, err
+}
+
+// add makes events due that the store has accepted.
+func (w *worker) add(events []Waiting) {
+	w.mu.Lock()
+	for _, e := range events {
+		heap.Push(&w.waiting, appointment{due: e.Event.Received, seq: e.Seq, host: e.Event.Repository.Host})
+	}
+	w.mu.Unlock()
+	w.wake()
+}
+
+func (w *worker) wake() {
+	select {
+	case w.news <- struct{}{}:
+	default:
+	}
+}
+
+// run judges until ctx ends, and then, until work ends, what has not been tried once.
+func (w *worker) run(ctx, work context.Context) {
+	jobs := make(chan appointment)
+	var g sync.WaitGroup
+	for range workers {
+		g.Go(func() {
+			for a := range jobs {
+				w.try(work, a)
+			}
+		})
+	}
+	for {
+		a, wait, ok := w.next(time.Now(), ctx.Err() != nil)
+		if ok {
+			select {
+			case jobs <- a:
+				continue
+			case <-work.Done():
+			}
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-w.news:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+	close(jobs)
+	g.Wait()
+}
+
+// next takes the next event that is due, or returns how long there is none. When
+// draining, only those count that were never tried.
+func (w *worker) next(now time.Time, draining bool) (a appointment, wait time.Duration, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(w.waiting) > 0 {
+		a := w.waiting[0]
+		if a.due.After(now) {
+			return a, a.due.Sub(now), false
+		}
+		if out := w.hosts[a.host]; out.until.After(now) {
+			w.waiting[0].due = out.until
+			heap.Fix(&w.waiting, 0)
+			continue
+		}
+		heap.Pop(&w.waiting)
+		if a.tries > 0 {
+			w.retried--
+		}
+		if !draining || a.tries == 0 {
+			return a, 0, true
+		}
+	}
+	return a, time.Hour, false
+}
+
+// try judges one event.
+func (w *worker) try(work context.Context, a appointment) {
+	ctx, cancel := context.WithTimeout(work, judgeLimit)
+	defer cancel()
+	e, err := w.store.Event(a.seq)
+	var v Verdict
+	if err == nil {
+		v, err = w.judge(ctx, e)
+	}
+	if err == nil {
+		var r Record
+		var fresh bool
+		if r, fresh, err = w.store.Settle(a.seq, v); err == nil {
+			w.answered(a.host)
+			if fresh {
+				w.settled(r)
+			}
+			return
+		}
+	}
+	if work.Err() == nil {
+		w.postpone(a, e, err)
+	}
+}
+
+// answered forgets that a host did not answer.
+func (w *worker) answered(host string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.hosts, host)
+}
+
+// postpone puts an event off that could not be judged.
+func (w *worker) postpone(a appointment, e Event, err error) {
+	now := time.Now()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	a.tries++
+	a.due = now.Add(backoff(a.tries))
+	heap.Push(&w.waiting, a)
+	w.retried++
+	defer w.wake() // it may be due before anything else
+	var unsettled *unsettledError
+	if errors.As(err, &unsettled) {
+		return
+	}
+	out := w.hosts[a.host]
+	if !out.until.After(now) {
+		out.tries++
+		out.until = now.Add(backoff(out.tries))
+		w.hosts[a.host] = out
+	}
+	text := fmt.Sprintf("cannot judge %s of %s yet: %v", e.Action, e.Ref(), err)
+	if text != w.trouble {
+		w.trouble = text
+		w.warn(text)
+	}
+}
+
+// backoff returns how long to wait after so many failed tries.
+func backoff(tries int) time.Duration {
+	return min(firstBackoff<<min(tries-1, 20), lastBackoff)
+}
+
+// state returns how many events have been tried in vain, and the last error; empty if there are none.
+func (w *worker) state() (retried int, trouble string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.retried == 0 {
+		return 0, ""
+	}
+	return w.retried, w.trouble
+}

@@ -1,0 +1,49 @@
+package audit
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// decodeZot reads zot's CloudEvents, structured and binary. They do not name their
+// registry, so the URL that they are sent to has to.
+func decodeZot(n notification) ([]Event, error) {
+	var event struct {
+		ID   string          `json:"id"`
+		Type string          `json:"type"`
+		Data json.RawMessage `json:"data"`
+	}
+	if err := parse(n.Body, &event); err != nil {
+		return nil, err
+	}
+	if kind := n.Header.Get("Ce-Type"); kind != "" {
+		event.ID, event.Type, event.Data = n.Header.Get("Ce-Id"), kind, n.Body
+	}
+	if event.Type == "" {
+		return nil, errors.New("parsing the notification: it has no type")
+	}
+	var data struct {
+		Name      string `json:"name"`
+		Reference string `json:"reference"`
+		Digest    string `json:"digest"`
+		Actor     struct {
+			Name string `json:"name"`
+		} `json:"actor"`
+	}
+	if err := json.Unmarshal(event.Data, &data); err != nil {
+		return nil, fmt.Errorf("parsing the event's data: %w", err)
+	}
+	e := Event{ID: clip(event.ID), Source: "zot", Action: Other, Actor: clip(data.Actor.Name)}
+	if err := e.at(n, "", data.Name); err != nil {
+		return nil, err
+	}
+	switch event.Type {
+	case "zotregistry.image.updated":
+		e.Action = Push
+	case "zotregistry.image.deleted":
+		e.Action = Delete
+	}
+	e.reference(data.Reference, data.Digest)
+	return []Event{e}, nil
+}
