@@ -120,7 +120,7 @@ func (a *Auditor) state() Status {
 	st := Status{Pending: a.store.Pending(), Counts: map[string]int{}}
 	st.Retrying, st.Trouble = a.worker.state()
 	st.Trouble = output.Escape(st.Trouble)
-	st.Ready = rules != nil && st.Pending < maxPending
+	st.Ready = rules != nil && int64(st.Pending) < a.store.most
 	if a.options.Sweep > 0 {
 		st.Sweep = a.options.Sweep.String()
 	}

@@ -52,6 +52,7 @@ type Auditor struct {
 	alerts    *alerter
 	oidc      *verifier
 	sweeps    *sweeper
+	timeline  *timeline
 }
 
 // New returns an auditor and opens its store. It is to be closed. ctx is that of fetches of keys.
@@ -64,6 +65,9 @@ func New(ctx context.Context, o Options) (*Auditor, error) {
 	a.metrics = newMetrics(a)
 	a.alerts = &alerter{url: o.AlertURL, store: store, metrics: a.metrics, warn: o.Warn, news: make(chan struct{}, 1)}
 	a.worker, err = newWorker(store, a.judge, a.settled, o.Warn)
+	if err == nil {
+		a.timeline, err = newTimeline(store, time.Now())
+	}
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
@@ -124,6 +128,7 @@ func (a *Auditor) judge(ctx context.Context, e Event) (Verdict, error) {
 // settled tells of a verdict that has been stored.
 func (a *Auditor) settled(r Record) {
 	a.metrics.verdict(r)
+	a.timeline.add(r)
 	a.alerts.wake()
 	a.options.Verdict(r)
 }

@@ -40,6 +40,8 @@ func (r *Rules) consider(e Event) (Verdict, question) {
 	v := Verdict{Event: e, Outcome: Rejected, Commit: r.Commit}
 	ours := r.ours(e.Repository)
 	switch {
+	case !ours && e.Repository.IsZero():
+		v.Outcome, v.Reason = Ignored, "names no repository: "+e.Fault
 	case !ours:
 		v.Outcome, v.Reason = Ignored, "not in one of the destinations"
 	case e.Action == Delete:

@@ -25,6 +25,9 @@ type Store struct {
 	remove string // the file, where it could not be removed at once
 	alerts bool
 
+	most   int64             // events that may wait
+	limits map[Outcome]int64 // verdicts that are kept
+
 	pending  atomic.Int64
 	outgoing atomic.Int64
 	counts   map[Outcome]*atomic.Int64
@@ -45,17 +48,16 @@ const (
 	keyLength  = 32
 )
 
-func limits() map[Outcome]int64 {
-	return map[Outcome]int64{Verified: 100_000, Rejected: 100_000, Ignored: 20_000}
-}
-
 // ErrFull says that no more events can wait.
 var ErrFull = errors.New("too many events wait for a verdict")
 
 // OpenStore opens or makes a store. Without a file it lasts as long as the process.
 // alerts says whether anything takes alerts.
 func OpenStore(file string, alerts bool) (*Store, error) {
-	s := &Store{alerts: alerts, counts: map[Outcome]*atomic.Int64{}}
+	s := &Store{
+		alerts: alerts, most: maxPending, counts: map[Outcome]*atomic.Int64{},
+		limits: map[Outcome]int64{Verified: 100_000, Rejected: 100_000, Ignored: 20_000},
+	}
 	o := &bbolt.Options{Timeout: time.Second, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType}
 	name := file
 	if file == "" {
@@ -89,7 +91,7 @@ func OpenStore(file string, alerts bool) (*Store, error) {
 // prepare makes the buckets and counts what they hold.
 func (s *Store) prepare(tx *bbolt.Tx) error {
 	names := []string{bucketPending, bucketKeys, bucketAlerts, bucketDrift}
-	for outcome := range limits() {
+	for outcome := range s.limits {
 		names = append(names, string(outcome))
 		s.counts[outcome] = &atomic.Int64{}
 	}
@@ -154,7 +156,7 @@ func (s *Store) Enqueue(events []Event) ([]Waiting, error) {
 			}
 			added = append(added, Waiting{seq, e})
 		}
-		if s.pending.Load()+int64(len(added)) > maxPending {
+		if s.pending.Load()+int64(len(added)) > s.most {
 			return ErrFull
 		}
 		n := int64(len(added))

@@ -77,7 +77,7 @@ func (s *Store) unqueue(tx *bbolt.Tx, seq uint64) error {
 // most, since verdicts that are stored together see the same count.
 func (s *Store) trim(tx *bbolt.Tx, outcome Outcome) error {
 	n := s.counts[outcome]
-	over := min(n.Load()-limits()[outcome], 1)
+	over := min(n.Load()-s.limits[outcome], 1)
 	change := int64(1)
 	c := tx.Bucket([]byte(outcome)).Cursor()
 	for k, value := c.First(); k != nil && over >= 0; k, value = c.First() {
@@ -178,11 +178,14 @@ func newest(tx *bbolt.Tx, q Query, f func(value []byte) error) error {
 	}
 	for _, o := range outcomes {
 		h := &head{cursor: tx.Bucket([]byte(o)).Cursor()}
-		h.key, h.value = h.cursor.Last()
+		var beyond []byte
 		if q.Before > 0 {
-			if k, _ := h.cursor.Seek(number(q.Before)); k != nil {
-				h.key, h.value = h.cursor.Prev()
-			}
+			beyond, _ = h.cursor.Seek(number(q.Before))
+		}
+		if beyond != nil {
+			h.key, h.value = h.cursor.Prev()
+		} else {
+			h.key, h.value = h.cursor.Last()
 		}
 		heads = append(heads, h)
 	}

@@ -1,0 +1,170 @@
+package audit
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"cip/pkg/image"
+)
+
+func openStore(t *testing.T, file string) *Store {
+	t.Helper()
+	s, err := OpenStore(file, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func someEvent(id string) Event {
+	return Event{ID: id, Source: "zot", Action: Push, Repository: image.Repository{Host: "r.example.com", Path: "prod/a"}, Tag: "t" + id, Received: time.Now().UTC()}
+}
+
+func TestStoreSurvives(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "audit.db")
+	s := openStore(t, file)
+	added, err := s.Enqueue([]Event{someEvent("1"), someEvent("2"), someEvent("1")})
+	if err != nil || len(added) != 2 {
+		t.Fatalf("%d added, %v", len(added), err)
+	}
+	if _, _, err := s.Settle(added[0].Seq, Verdict{Event: added[0].Event, Outcome: Rejected, Reason: "so"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenStore(file, true); err == nil {
+		t.Error("two processes may use one store")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openStore(t, file)
+	var waiting []string
+	if err := s.EachPending(func(w Waiting) { waiting = append(waiting, w.Event.ID) }); err != nil {
+		t.Fatal(err)
+	}
+	if s.Pending() != 1 || len(waiting) != 1 || waiting[0] != "2" {
+		t.Errorf("waiting: %d, %q", s.Pending(), waiting)
+	}
+	if all, err := s.Verdicts(Query{Limit: 10}); err != nil || len(all) != 1 || all[0].ID != "1" || all[0].Verdict != Rejected {
+		t.Errorf("verdicts: %+v, %v", all, err)
+	}
+	if key, _ := s.firstAlert(); key == nil {
+		t.Error("the alert is lost")
+	}
+	if added, err := s.Enqueue([]Event{someEvent("1"), someEvent("2")}); err != nil || len(added) != 0 {
+		t.Errorf("sent again: %d added, %v", len(added), err)
+	}
+	if r, fresh, err := s.Settle(0, Verdict{Event: someEvent("1"), Outcome: Verified}); err != nil || fresh || r.Verdict != Rejected {
+		t.Errorf("judged again: %+v, %v, %v", r, fresh, err)
+	}
+}
+
+func TestStoreFull(t *testing.T) {
+	t.Parallel()
+	s := openStore(t, "")
+	s.most = 100
+	for n := range s.most {
+		if _, err := s.Enqueue([]Event{someEvent(fmt.Sprint(n))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.Enqueue([]Event{someEvent("one more")}); !errors.Is(err, ErrFull) {
+		t.Errorf("the error is %v", err)
+	}
+	if s.Pending() != int(s.most) {
+		t.Errorf("%d wait", s.Pending())
+	}
+}
+
+// TestStoreKeepsRejected floods the store with ignored events.
+func TestStoreKeepsRejected(t *testing.T) {
+	t.Parallel()
+	s := openStore(t, "")
+	settle := func(id string, o Outcome) {
+		if _, _, err := s.Settle(0, Verdict{Event: someEvent(id), Outcome: o}); err != nil {
+			t.Error(err)
+		}
+	}
+	settle("rejected", Rejected)
+	const limit = 500
+	s.limits[Ignored] = limit
+	todo, done := make(chan int), make(chan struct{})
+	for range 100 {
+		go func() {
+			for i := range todo {
+				settle(fmt.Sprint(i), Ignored)
+			}
+			done <- struct{}{}
+		}()
+	}
+	for i := range limit + 1000 {
+		todo <- i
+	}
+	close(todo)
+	for range 100 {
+		<-done
+	}
+	settle("last", Ignored)
+	if n := int(s.counts[Ignored].Load()); n > limit+250 {
+		t.Errorf("%d ignored verdicts are kept, limit %d", n, limit)
+	}
+	all, err := s.Verdicts(Query{Outcomes: []Outcome{Rejected}, Limit: 10})
+	if err != nil || len(all) != 1 {
+		t.Errorf("%d rejected verdicts are left, %v", len(all), err)
+	}
+	if all, err := s.Verdicts(Query{Limit: 1}); err != nil || all[0].ID != "last" {
+		t.Errorf("the newest: %+v, %v", all, err)
+	}
+}
+
+func TestQuery(t *testing.T) {
+	t.Parallel()
+	s := openStore(t, "")
+	begin := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	outcomes := []Outcome{Verified, Rejected, Ignored}
+	for i := range 9 {
+		e := someEvent(fmt.Sprint(i))
+		if i%2 == 1 {
+			e.Source = "acr"
+		}
+		v := Verdict{Event: e, Outcome: outcomes[i%3], Reason: "Because " + e.ID, Judged: begin.Add(time.Duration(i) * time.Minute)}
+		if _, _, err := s.Settle(0, v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, test := range []struct {
+		name  string
+		query Query
+		want  string
+	}{
+		{"all", Query{Limit: 100}, "[8 7 6 5 4 3 2 1 0]"},
+		{"limit", Query{Limit: 2}, "[8 7]"},
+		{"before", Query{Limit: 2, Before: 8}, "[6 5]"},
+		{"before the first", Query{Limit: 2, Before: 1}, "[]"},
+		{"before beyond the last", Query{Limit: 2, Before: 100}, "[8 7]"},
+		{"after", Query{Limit: 100, After: 7}, "[8 7]"},
+		{"outcome", Query{Limit: 100, Outcomes: []Outcome{Rejected}}, "[7 4 1]"},
+		{"outcomes", Query{Limit: 100, Outcomes: []Outcome{Rejected, Verified}, Before: 8}, "[6 4 3 1 0]"},
+		{"source", Query{Limit: 100, Source: "acr"}, "[7 5 3 1]"},
+		{"text", Query{Limit: 100, Text: "because 3"}, "[3]"},
+		{"tag", Query{Limit: 100, Text: "prod/a:t4"}, "[4]"},
+		{"since", Query{Limit: 100, Since: begin.Add(6 * time.Minute)}, "[8 7 6]"},
+		{"until", Query{Limit: 100, Until: begin.Add(2 * time.Minute)}, "[2 1 0]"},
+	} {
+		all, err := s.Verdicts(test.query)
+		if err != nil {
+			t.Errorf("%s: %v", test.name, err)
+		}
+		got := []string{}
+		for _, r := range all {
+			got = append(got, r.ID)
+		}
+		if fmt.Sprint(got) != test.want {
+			t.Errorf("%s: %v, want %s", test.name, got, test.want)
+		}
+	}
+}

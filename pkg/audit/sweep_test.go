@@ -1,0 +1,133 @@
+package audit
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cip/internal/registrytest"
+)
+
+func TestSweep(t *testing.T) {
+	t.Parallel()
+	for name, option := range map[string][]registrytest.Option{
+		"catalog": {registrytest.WithCatalog(), registrytest.Sparse()},
+		"listing": {registrytest.GoogleListing(), registrytest.Sparse()},
+		"neither": {registrytest.Sparse()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			reg := registrytest.New(t, option...)
+			apple, evil, pear := registrytest.Image(1, 1), registrytest.Image(2, 1), registrytest.MultiArch(3, 2, 1)
+			signature := registrytest.Artifact(6, "application/vnd.dev.cosign")
+			sig := strings.Replace(apple.Digest, ":", "-", 1) + ".sig"
+			for _, side := range []string{"src", "prod"} {
+				reg.Push(t, side+"/apple", apple, "1.0")
+				reg.Push(t, side+"/apple", signature, sig)
+				reg.Push(t, side+"/pear", pear, "2.0")
+			}
+			reg.Push(t, "prod/apple", evil, "moved", "extra")
+			reg.Push(t, "prod/rogue", evil, "1.0")
+			reg.DeleteManifest(t, "prod/pear", pear.Children[1].Digest)
+			r := newRig(t, reg, entry("apple", apple.Digest, "1.0", "moved", "lacking")+entry("pear", pear.Digest, "2.0"))
+			if err := r.auditor.Sweep(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			want := map[string]bool{
+				"moved tag " + reg.Host + "/prod/apple:moved@" + evil.Digest:            true,
+				"extra tag " + reg.Host + "/prod/apple:extra@" + evil.Digest:            true,
+				"missing " + reg.Host + "/prod/apple:lacking@" + apple.Digest:           true,
+				"lost child " + reg.Host + "/prod/pear@" + pear.Children[1].Digest:      true,
+				"extra tag " + reg.Host + "/prod/rogue:1.0@" + evil.Digest:              name != "neither",
+				"extra digest " + reg.Host + "/prod/pear@" + pear.Children[1].Digest:    false,
+				"extra tag " + reg.Host + "/prod/apple:" + sig + "@" + signature.Digest: false,
+			}
+			drifts, err := r.auditor.store.Drifts()
+			if err != nil || len(drifts) != 1 || drifts[0].Destination != reg.Host+"/prod" {
+				t.Fatalf("%+v, %v", drifts, err)
+			}
+			got := map[string]bool{}
+			for _, f := range drifts[0].Findings {
+				got[f.String()] = true
+			}
+			for f := range want {
+				if !want[f] {
+					delete(want, f)
+				}
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			if _, text := r.get("/metrics"); !strings.Contains(text, `cip_audit_drift{destination="`+reg.Host+`/prod",kind="moved tag"} 1`) {
+				t.Error("the metrics do not tell the drift")
+			}
+		})
+	}
+}
+
+func TestSweepUnreadable(t *testing.T) {
+	t.Parallel()
+	reg := registrytest.New(t, registrytest.WithCatalog())
+	apple := registrytest.Image(1, 1)
+	reg.Push(t, "prod/apple", apple, "1.0")
+	r := newRig(t, reg, entry("apple", apple.Digest, "1.0"))
+	reg.Fault(registrytest.Refuse(http.StatusForbidden, "DENIED", "no"), registrytest.Is(registrytest.Tags))
+	if err := r.auditor.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	drifts, err := r.auditor.store.Drifts()
+	if err != nil || len(drifts) != 1 || len(drifts[0].Findings) != 1 || drifts[0].Findings[0].Kind != Unread {
+		t.Errorf("%+v, %v", drifts, err)
+	}
+}
+
+// TestAlerts has a receiver that fails at first.
+func TestAlerts(t *testing.T) {
+	t.Parallel()
+	got := make(chan Alert, 10)
+	failures := 2
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if failures > 0 {
+			failures--
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		var a Alert
+		if err := json.NewDecoder(r.Body).Decode(&a); err != nil {
+			t.Error(err)
+		}
+		got <- a
+	}))
+	defer receiver.Close()
+	reg := registrytest.New(t, registrytest.WithCatalog())
+	evil := registrytest.Image(2, 1)
+	reg.Push(t, "prod/rogue", evil, "1.0")
+	r := newRig(t, reg, "  []\n", func(o *Options) { o.AlertURL = receiver.URL + "/secret" })
+	r.push("1", "INSERT", "src/any", "1.0", evil.Digest)
+	r.push("2", "INSERT", "prod/rogue", "1.0", evil.Digest)
+	if a := <-got; a.Verdict == nil || a.Verdict.Verdict != Rejected || !strings.HasPrefix(a.Text, "TRANSACTION REJECTED") {
+		t.Errorf("%+v", a)
+	}
+	for range 2 { // drift is told once
+		if err := r.auditor.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if a := <-got; a.Drift == nil || len(a.Drift.Findings) != 1 || !strings.HasPrefix(a.Text, "DRIFT") {
+		t.Errorf("%+v", a)
+	}
+	r.push("3", "DELETE", "prod/rogue", "1.0", "")
+	if a := <-got; a.Verdict == nil || a.Verdict.ID != "3" {
+		t.Errorf("%+v", a)
+	}
+	r.stop()
+	for _, w := range r.warnings {
+		if strings.Contains(w, "secret") {
+			t.Errorf("a warning tells the receiver's address: %s", w)
+		}
+	}
+}

@@ -1,0 +1,71 @@
+package audit
+
+import (
+	"sync"
+	"time"
+)
+
+// timelineSpan is how far back the timeline goes, in steps of a minute.
+const timelineSpan = 24 * time.Hour
+
+// timeline counts verdicts by the minute, for the picture on the page.
+type timeline struct {
+	mu      sync.Mutex
+	minutes map[int64]*Minute
+}
+
+// Minute is how many verdicts fell in one minute.
+type Minute struct {
+	Time     time.Time `json:"time"`
+	Verified int       `json:"verified"`
+	Rejected int       `json:"rejected"`
+	Ignored  int       `json:"ignored"`
+}
+
+// newTimeline returns the timeline of the newest verdicts of a store.
+func newTimeline(s *Store, now time.Time) (*timeline, error) {
+	t := &timeline{minutes: map[int64]*Minute{}}
+	all, err := s.Verdicts(Query{Since: now.Add(-timelineSpan), Limit: mostLookedAt})
+	for _, r := range all {
+		t.add(r)
+	}
+	return t, err
+}
+
+func (t *timeline) add(r Record) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	at := r.Judged.Truncate(time.Minute)
+	m := t.minutes[at.Unix()]
+	if m == nil {
+		m = &Minute{Time: at}
+		t.minutes[at.Unix()] = m
+	}
+	switch r.Verdict {
+	case Verified:
+		m.Verified++
+	case Rejected:
+		m.Rejected++
+	case Ignored:
+		m.Ignored++
+	}
+}
+
+// since returns the minutes with verdicts, in order, and forgets older ones.
+func (t *timeline) since(now time.Time) []Minute {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := []Minute{}
+	first := now.Add(-timelineSpan).Truncate(time.Minute)
+	for key := range t.minutes {
+		if key < first.Unix() {
+			delete(t.minutes, key)
+		}
+	}
+	for at := first; !at.After(now); at = at.Add(time.Minute) {
+		if m := t.minutes[at.Unix()]; m != nil {
+			all = append(all, *m)
+		}
+	}
+	return all
+}

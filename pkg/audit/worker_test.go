@@ -1,0 +1,134 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"cip/pkg/image"
+)
+
+// work runs a worker over a store in fake time until the test says it is enough.
+func work(t *testing.T, events []Event, judge func(context.Context, Event) (Verdict, error), check func(w *worker, settled chan Record)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		s, err := OpenStore("", false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		settled := make(chan Record, len(events))
+		w, err := newWorker(s, judge, func(r Record) { settled <- r }, func(string) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { w.run(ctx, t.Context()); close(done) }()
+		for i := range events {
+			events[i].Received = time.Now()
+		}
+		added, err := s.Enqueue(events)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.add(added)
+		check(w, settled)
+		cancel()
+		<-done
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestWorkerTriesAgain(t *testing.T) {
+	t.Parallel()
+	var tries atomic.Int64
+	judge := func(_ context.Context, e Event) (Verdict, error) {
+		if tries.Add(1) < 6 {
+			return Verdict{}, &unsettledError{"not yet"}
+		}
+		return Verdict{Event: e, Outcome: Verified}, nil
+	}
+	work(t, []Event{someEvent("1")}, judge, func(w *worker, settled chan Record) {
+		began := time.Now()
+		<-settled
+		// 250, 500, 1000, 2000 and 4000 milliseconds, and what batches of the store take
+		if took := time.Since(began); tries.Load() != 6 || took < 7750*time.Millisecond || took > 8*time.Second {
+			t.Errorf("%d tries in %s", tries.Load(), took)
+		}
+	})
+}
+
+// TestWorkerSparesDeadHosts has many events of a host that does not answer and one of another.
+func TestWorkerSparesDeadHosts(t *testing.T) {
+	t.Parallel()
+	var events []Event
+	for i := range 1000 {
+		events = append(events, someEvent(fmt.Sprint(i)))
+	}
+	alive := someEvent("alive")
+	alive.Repository = image.Repository{Host: "alive.example.com", Path: "a"}
+	events = append(events, alive)
+	var tries atomic.Int64
+	judge := func(ctx context.Context, e Event) (Verdict, error) {
+		if e.Repository == alive.Repository {
+			return Verdict{Event: e, Outcome: Verified}, nil
+		}
+		tries.Add(1)
+		<-ctx.Done() // a host that drops packets
+		return Verdict{}, errors.New("timed out")
+	}
+	work(t, events, judge, func(w *worker, settled chan Record) {
+		began := time.Now()
+		if r := <-settled; r.ID != "alive" || time.Since(began) > judgeLimit+time.Second {
+			t.Errorf("%s after %s", r.ID, time.Since(began))
+		}
+		time.Sleep(10 * time.Minute)
+		if n := tries.Load(); n > 20*workers {
+			t.Errorf("%d tries of a host that is dead", n)
+		}
+		if n, trouble := w.state(); n == 0 || trouble == "" {
+			t.Errorf("%d retried: %q", n, trouble)
+		}
+	})
+}
+
+func TestWorkerDrains(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, err := OpenStore("", false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		var events []Event
+		for i := range 500 {
+			events = append(events, someEvent(fmt.Sprint(i)))
+		}
+		if _, err := s.Enqueue(events); err != nil {
+			t.Fatal(err)
+		}
+		judge := func(_ context.Context, e Event) (Verdict, error) {
+			if e.ID == "7" {
+				return Verdict{}, &unsettledError{"never"}
+			}
+			return Verdict{Event: e, Outcome: Ignored}, nil
+		}
+		var settled atomic.Int64
+		w, err := newWorker(s, judge, func(Record) { settled.Add(1) }, func(string) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		w.run(ctx, t.Context())
+		if settled.Load() != 499 || s.Pending() != 1 {
+			t.Errorf("%d settled, %d wait", settled.Load(), s.Pending())
+		}
+	})
+}
