@@ -231,6 +231,14 @@ func parseReport(t testing.TB, raw []byte) *report {
 // writeManifest writes a plain manifest, its first registry being the source, and returns its path.
 func writeManifest(t testing.TB, images string, registries ...string) string {
 	t.Helper()
+	path := filepath.Join(t.TempDir(), "promote.yaml")
+	rewrite(t, path, images, registries...)
+	return path
+}
+
+// rewrite replaces a plain manifest in one step, so that whoever reads it sees one or the other.
+func rewrite(t testing.TB, path, images string, registries ...string) {
+	t.Helper()
 	var b strings.Builder
 	b.WriteString("registries:\n")
 	for i, r := range registries {
@@ -240,11 +248,13 @@ func writeManifest(t testing.TB, images string, registries ...string) string {
 		}
 	}
 	b.WriteString("images:\n" + images)
-	path := filepath.Join(t.TempDir(), "promote.yaml")
-	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
+	err := os.WriteFile(path+".new", []byte(b.String()), 0o600)
+	if err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
-	return path
 }
 
 // entry is an images entry of one digest.

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,8 +26,9 @@ func registryBinary() string { return os.Getenv(registryVariable) }
 
 var listening = regexp.MustCompile(`listening on (127\.0\.0\.1:[0-9]+)`)
 
-// distribution starts a distribution registry on a port that it chooses, and returns its URL.
-func distribution(t testing.TB) string {
+// distribution starts a distribution registry on a port that it chooses, and returns
+// its URL. more is added to its configuration.
+func distribution(t testing.TB, more ...string) string {
 	t.Helper()
 	dir := t.TempDir()
 	config := filepath.Join(dir, "config.yml")
@@ -34,8 +36,9 @@ func distribution(t testing.TB) string {
 log: {level: info, accesslog: {disabled: true}}
 storage:
   filesystem: {rootdirectory: %q}
+  delete: {enabled: true}
 http: {addr: "127.0.0.1:0"}
-`, filepath.Join(dir, "data"))
+%s`, filepath.Join(dir, "data"), strings.Join(more, ""))
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -48,6 +48,9 @@ func buildAndRun(m *testing.M) (int, error) {
 	if registryBinary() == "" {
 		fmt.Fprintf(os.Stderr, "e2e: NOT TESTED on a real registry: %s does not name one\n", registryVariable)
 	}
+	if browser() == "" {
+		fmt.Fprintf(os.Stderr, "e2e: NOT TESTED in a browser: there is no chromium, and %s does not name one\n", browserVariable)
+	}
 	return m.Run(), nil
 }
 

@@ -21,7 +21,7 @@ import (
 
 // rig is an auditor at work over a registry: src is the source, prod the destination.
 type rig struct {
-	t       *testing.T
+	t       testing.TB
 	reg     *registrytest.Server
 	file    string // the plain manifest
 	url     string
@@ -35,7 +35,7 @@ type rig struct {
 }
 
 // newRig starts an auditor; images is the images list of the manifest.
-func newRig(t *testing.T, reg *registrytest.Server, images string, change ...func(*Options)) *rig {
+func newRig(t testing.TB, reg *registrytest.Server, images string, change ...func(*Options)) *rig {
 	t.Helper()
 	r := &rig{t: t, reg: reg, file: filepath.Join(t.TempDir(), "promote.yaml"), news: make(chan struct{}, 1)}
 	r.write(images)
@@ -143,11 +143,11 @@ func (r *rig) do(req *http.Request) (int, string) {
 // await returns the records once there are n.
 func (r *rig) await(n int) []Record {
 	r.t.Helper()
-	limit := time.NewTimer(30 * time.Second)
+	limit := time.NewTimer(2 * time.Minute)
 	defer limit.Stop()
 	for {
 		r.mu.Lock()
-		records := append([]Record{}, r.records...)
+		records := r.records
 		r.mu.Unlock()
 		if len(records) >= n {
 			return records

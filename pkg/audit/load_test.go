@@ -1,0 +1,105 @@
+package audit
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"cip/internal/registrytest"
+)
+
+// flood sends n events over so many connections, some of them twice, and fails
+// unless each is accepted.
+func flood(t testing.TB, url string, body func(i int) string, n, connections int) {
+	t.Helper()
+	transport := &http.Transport{MaxIdleConnsPerHost: connections}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport}
+	todo := make(chan int)
+	var g sync.WaitGroup
+	for range connections {
+		g.Go(func() {
+			for i := range todo {
+				resp, err := client.Post(url+"/events/distribution", "application/json", strings.NewReader(body(i)))
+				if err != nil {
+					t.Error(err)
+					continue
+				}
+				_, _ = io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+				if resp.StatusCode != http.StatusAccepted {
+					t.Errorf("event %d: %s", i, resp.Status)
+				}
+			}
+		})
+	}
+	for i := range n {
+		todo <- i
+		if i%10 == 0 {
+			todo <- i
+		}
+	}
+	close(todo)
+	g.Wait()
+}
+
+// floodBody tells of pushes of what is wanted, of rogue ones, of deletions and of other repositories.
+func floodBody(host, digest string) func(int) string {
+	return func(i int) string {
+		id := fmt.Sprint("event-", i)
+		switch i % 4 {
+		case 0:
+			return distributionBody(id, "push", host, "prod/apple", "1.0", digest)
+		case 1:
+			return distributionBody(id, "push", host, "prod/apple", fmt.Sprint("rogue-", i), digest)
+		case 2:
+			return distributionBody(id, "delete", host, "prod/apple", "1.0", "")
+		}
+		return distributionBody(id, "pull", host, "src/apple", "1.0", digest)
+	}
+}
+
+// TestFlood counts: each event has one verdict, the right one, and memory stays within bounds.
+func TestFlood(t *testing.T) {
+	t.Parallel()
+	reg := registrytest.New(t)
+	apple := registrytest.Image(1, 1)
+	reg.Push(t, "prod/apple", apple, "1.0")
+	r := newRig(t, reg, entry("apple", apple.Digest, "1.0"))
+	const n = 4000
+	flood(t, r.url, floodBody(reg.Host, apple.Digest), n, 50)
+	counts, ids := map[Outcome]int{}, map[string]int{}
+	for _, record := range r.await(n) {
+		counts[record.Verdict]++
+		ids[record.ID]++
+	}
+	if counts[Verified] != n/4 || counts[Rejected] != n/2 || counts[Ignored] != n/4 || len(ids) != n {
+		t.Errorf("%v of %d events", counts, len(ids))
+	}
+	if pending := r.auditor.store.Pending(); pending != 0 {
+		t.Errorf("%d events wait", pending)
+	}
+	var mem runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&mem)
+	if mem.HeapAlloc > 256<<20 {
+		t.Errorf("the heap holds %d MiB", mem.HeapAlloc>>20)
+	}
+}
+
+// BenchmarkFlood tells how many events a second are received and judged.
+func BenchmarkFlood(b *testing.B) {
+	reg := registrytest.New(b)
+	apple := registrytest.Image(1, 1)
+	reg.Push(b, "prod/apple", apple, "1.0")
+	r := newRig(b, reg, entry("apple", apple.Digest, "1.0"), func(o *Options) { o.State = b.TempDir() + "/audit.db" })
+	b.ResetTimer()
+	flood(b, r.url, floodBody(reg.Host, apple.Digest), b.N, 100)
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "received/s")
+	r.await(b.N)
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "judged/s")
+}

@@ -1,0 +1,153 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	gogit "github.com/go-git/go-git/v5"
+	"github.com/go-git/go-git/v5/plumbing/object"
+
+	"cip/pkg/git"
+	"cip/pkg/manifest"
+)
+
+// origin is an Origin that a test makes fail.
+type origin struct {
+	mu    sync.Mutex
+	reads int
+	err   error
+	set   *manifest.Set
+}
+
+func (o *origin) Read(context.Context) (*manifest.Set, string, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.reads++
+	time.Sleep(100 * time.Millisecond) // fake time: fetching takes
+	return o.set, "c", o.err
+}
+
+func (*origin) MaxAge() time.Duration { return time.Minute }
+
+func TestManifestsAreReadSeldom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := &origin{set: &manifest.Set{Digest: "1"}}
+		m := NewManifests(o, func(string) {})
+		if _, err := m.Current(t.Context()); err != nil || o.reads != 1 {
+			t.Fatalf("%d readings, %v", o.reads, err)
+		}
+		if _, err := m.Current(t.Context()); err != nil || o.reads != 1 {
+			t.Errorf("%d readings while they are fresh, %v", o.reads, err)
+		}
+		now := time.Now()
+		var g sync.WaitGroup
+		for range 100 { // events that are not explained, all at once
+			g.Go(func() {
+				if r, err := m.Since(t.Context(), now); err != nil || r.Read.Before(now) {
+					t.Errorf("%+v, %v", r, err)
+				}
+			})
+		}
+		g.Wait()
+		if o.reads != 2 {
+			t.Errorf("%d readings, want 2", o.reads)
+		}
+		if pause := time.Since(now); pause < 400*time.Millisecond {
+			t.Errorf("the second reading came %s after the first", pause)
+		}
+		o.err = errors.New("down")
+		time.Sleep(2 * time.Minute)
+		if r, err := m.Current(t.Context()); err != nil || r == nil {
+			t.Errorf("the last good ones are not kept: %v", err)
+		}
+		if _, err := m.Since(t.Context(), time.Now()); err == nil {
+			t.Error("old ones are taken for new")
+		}
+	})
+}
+
+func TestManifestsFromGit(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	repo, err := gogit.PlainInit(dir, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree, err := repo.Worktree()
+	if err != nil {
+		t.Fatal(err)
+	}
+	commit := func(files map[string]string) string {
+		for name, text := range files {
+			path := filepath.Join(dir, name)
+			if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := tree.Add(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		id, err := tree.Commit("change", &gogit.CommitOptions{Author: &object.Signature{Name: "a", Email: "a@example.com", When: time.Now()}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id.String()
+	}
+	registries := "registries:\n- {name: r.example.com/src, src: true}\n- {name: r.example.com/prod}\n"
+	first := commit(map[string]string{
+		"registries/manifests/a/promoter-manifest.yaml": registries,
+		"registries/images/a/images.yaml":               entry("apple", digestA, "1.0"),
+		"plain.yaml":                                    registries + "images:\n" + entry("pear", digestB, "2.0"),
+	})
+	prod := someEvent("1").Repository
+	prod.Path = "prod/apple"
+	for _, test := range []struct{ path, repo, line string }{
+		{"registries", "prod/apple", "registries/images/a/images.yaml:3:"},
+		{"/registries/", "prod/apple", "registries/images/a/images.yaml:3:"},
+		{"plain.yaml", "prod/pear", "plain.yaml:7:"},
+	} {
+		m := NewManifests(&Git{Remote: git.Remote{URL: "file://" + dir}, Path: test.path}, func(string) {})
+		r, err := m.Current(t.Context())
+		if err != nil {
+			t.Errorf("%s: %v", test.path, err)
+			continue
+		}
+		prod.Path = test.repo
+		digest := digestA
+		if test.repo == "prod/pear" {
+			digest = digestB
+		}
+		if pos := r.pos(prod, digest, "").String(); r.Commit != first || !strings.HasPrefix(pos, test.line) {
+			t.Errorf("%s: commit %s, line %s", test.path, r.Commit, pos)
+		}
+	}
+	m := NewManifests(&Git{Remote: git.Remote{URL: "file://" + dir}, Path: "registries"}, func(string) {})
+	if _, err := m.Current(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	second := commit(map[string]string{"registries/images/a/images.yaml": entry("apple", digestA, "1.0", "1.1")})
+	r, err := m.Since(t.Context(), time.Now())
+	if err != nil || r.Commit != second {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	prod.Path = "prod/apple"
+	if e := r.tagged(prod, "1.1"); e == nil || e.Digest != digestA {
+		t.Errorf("1.1 is wanted as %+v", e)
+	}
+	for _, bad := range []Git{{Remote: git.Remote{URL: "file://" + dir}, Path: "nothing"}, {Remote: git.Remote{URL: "file://" + dir + "/none"}, Path: "."}} {
+		if r, err := NewManifests(&bad, func(string) {}).Current(t.Context()); err == nil {
+			t.Errorf("%+v gives %+v", bad.Remote, r)
+		}
+	}
+}
