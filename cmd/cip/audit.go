@@ -48,7 +48,7 @@ against the manifests, of a directory or of a git branch's head: VERIFIED, REJEC
 or IGNORED if it is none of the destinations. Verdicts are JSON lines on stdout.
 GET / is a page for people, /api/verdicts and /api/drift are for programs, with
 /healthz, /readyz and /metrics. It ends at SIGTERM, when requests under way are answered.`,
-		Example: `  cip audit --url=https://git.example.com/manifests --branch=main --path=registries --state=/var/lib/cip/audit.db
+		Example: `  cip audit --url=https://git.example.com/manifests --branch=main --path=registries --state=/var/lib/cip/verdicts
   cip audit --thin-manifest-dir=manifests/demo --listen=127.0.0.1:8080 --sweep-interval=1h`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runAudit(cmd.Context(), o, s, cmd.Flags()) },
@@ -115,7 +115,7 @@ func runAudit(ctx context.Context, o *auditOptions, s streams, flags *pflag.Flag
 	defer clean()
 	manifests := audit.NewManifests(origin, func(text string) { log.Warn(text) })
 	if _, local := origin.(audit.Directory); local {
-		if _, err := manifests.Current(ctx); err != nil {
+		if err := manifests.Read(ctx); err != nil {
 			return err
 		}
 	}

@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -64,13 +65,15 @@ func New(ctx context.Context, o Options) (*Auditor, error) {
 	a := &Auditor{options: o, manifests: o.Manifests, store: store, inquirer: newInquirer(o.Client), oidc: newVerifier(ctx, o.OIDC)}
 	a.metrics = newMetrics(a)
 	a.alerts = &alerter{url: o.AlertURL, store: store, metrics: a.metrics, warn: o.Warn, news: make(chan struct{}, 1)}
-	a.worker, err = newWorker(store, a.judge, a.settled, o.Warn)
+	judge := func(ctx context.Context, e Event) (Verdict, error) { return a.judge(ctx, e, a.manifests.Newer) }
+	a.worker, err = newWorker(store, judge, a.settled, o.Warn)
 	if err == nil {
 		a.timeline, err = newTimeline(store, time.Now())
 	}
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
+	a.worker.stale, a.manifests.told = a.manifests.want, a.worker.unpark
 	a.sweeps = &sweeper{auditor: a, every: o.Sweep}
 	return a, nil
 }
@@ -86,18 +89,18 @@ const drainLimit = 10 * time.Second
 func (a *Auditor) Serve(ctx context.Context, listener net.Listener) error {
 	server := a.server()
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
-	defer stop()
 	var g errgroup.Group
-	g.Go(func() error { a.manifests.keep(ctx); return nil })
+	var kept sync.WaitGroup
+	kept.Go(func() { a.manifests.Keep(work) }) // what is judged last may need it
+	defer kept.Wait()
+	defer stop()
 	g.Go(func() error { a.worker.run(ctx, work); return nil })
 	g.Go(func() error { a.sweeps.run(ctx); return nil })
 	g.Go(func() error { a.alerts.run(ctx, work); return nil })
 	g.Go(func() error {
 		<-ctx.Done()
-		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainLimit)
-		defer cancel()
-		defer context.AfterFunc(limit, stop)()
-		return server.Shutdown(limit)
+		time.AfterFunc(drainLimit, stop)
+		return server.Shutdown(work)
 	})
 	err := server.Serve(listener)
 	if !errors.Is(err, http.ErrServerClosed) {
@@ -106,24 +109,34 @@ func (a *Auditor) Serve(ctx context.Context, listener net.Listener) error {
 	return g.Wait()
 }
 
-// judge returns the verdict on an event, or why there cannot be one yet.
-func (a *Auditor) judge(ctx context.Context, e Event) (Verdict, error) {
+// judge returns the verdict on an event, or why there cannot be one yet. What the
+// manifests at hand do not explain is held against the newest, which newer returns.
+func (a *Auditor) judge(ctx context.Context, e Event, newer func(context.Context, time.Time) (*Rules, error)) (Verdict, error) {
 	began := time.Now()
 	rules, err := a.manifests.Current(ctx)
 	if err != nil {
-		return Verdict{}, err
+		return Verdict{}, &manifestsError{err}
 	}
 	v, err := a.inquirer.judge(ctx, e, rules)
-	if err == nil && v.Outcome == Rejected && rules.Read.Before(e.Received) {
-		// The manifests may have changed since: what is not explained by those at hand is held against the newest.
-		if rules, err = a.manifests.Since(ctx, e.Received); err != nil {
-			return Verdict{}, fmt.Errorf("the manifests at hand do not explain it, and newer ones are not to be had: %w", err)
+	explained := v.Outcome == Verified || v.Event.Action == Other
+	if err == nil && !explained && rules.Read.Before(e.Received) {
+		if rules, err = newer(ctx, e.Received); err != nil {
+			return Verdict{}, &manifestsError{err}
 		}
 		v, err = a.inquirer.judge(ctx, e, rules)
 	}
 	a.metrics.judged(time.Since(began), err)
 	return v, err
 }
+
+// manifestsError says that an event cannot be judged for want of manifests. It is no fault of a registry.
+type manifestsError struct{ err error }
+
+func (e *manifestsError) Error() string {
+	return "the manifests at hand do not explain it, and newer ones are not to be had: " + e.err.Error()
+}
+
+func (e *manifestsError) Unwrap() error { return e.err }
 
 // settled tells of a verdict that has been stored.
 func (a *Auditor) settled(r Record) {

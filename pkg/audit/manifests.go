@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -86,102 +87,147 @@ func (g *Git) Read(ctx context.Context) (*manifest.Set, string, error) {
 func (*Git) MaxAge() time.Duration { return 30 * time.Second }
 
 // Manifests keeps the rules that events are held against. While the origin cannot
-// be read, or holds broken files, the last good ones stay.
+// be read, or holds broken files, the last good ones stay. One goroutine, Keep,
+// reads; all others wait for it or take what is at hand.
 type Manifests struct {
 	origin Origin
 	warn   func(string)
-	now    func() time.Time
-	turn   chan struct{} // holds one token: who has it reads
+	wanted chan struct{} // has a token when a reading is asked for
 
 	mu     sync.Mutex
 	rules  *Rules
-	failed time.Time // when the last failed reading began
-	err    error     // of the last reading
-	tried  time.Time // when the last reading ended
-	took   time.Duration
+	err    error         // of the last reading
+	failed time.Time     // when the last failed reading began
+	began  time.Time     // when the reading under way began; zero: there is none
+	ended  time.Time     // when the last reading ended
+	took   time.Duration // by the last reading
+	done   chan struct{} // closed when the next reading ends
+	told   func()        // called after each reading
 }
 
 // NewManifests returns manifests that have not been read. warn is told of faults.
 func NewManifests(origin Origin, warn func(string)) *Manifests {
-	return &Manifests{origin: origin, warn: warn, now: time.Now, turn: make(chan struct{}, 1)}
+	return &Manifests{origin: origin, warn: warn, wanted: make(chan struct{}, 1), done: make(chan struct{}), told: func() {}}
 }
 
-// leastGap is the time between two readings; a slow reading is followed by four times as long.
-const leastGap = 100 * time.Millisecond
+const (
+	idleGap    = time.Minute            // between two readings that nothing asks for
+	leastGap   = 100 * time.Millisecond // between any two; a slow reading is followed by four times as long
+	currentGap = 2 * time.Second        // that an event waits for newer manifests, if it may be judged by those at hand
+)
 
-// Current returns rules that may explain an event: the last good ones, after trying
-// for newer ones if they are old. It is an error only if there are none.
+// Keep reads the origin when it is asked to, and now and then, until ctx ends.
+func (m *Manifests) Keep(ctx context.Context) {
+	ticker := time.NewTicker(idleGap)
+	defer ticker.Stop()
+	for ctx.Err() == nil {
+		m.mu.Lock()
+		pause := time.Until(m.ended.Add(max(leastGap, 4*m.took, m.origin.MaxAge()/10)))
+		m.mu.Unlock()
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+			_ = m.Read(ctx) // it is kept for those who wait
+		case <-ctx.Done():
+		}
+		timer.Stop()
+		select {
+		case <-m.wanted:
+		case <-ticker.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// want asks for a reading that begins from now on.
+func (m *Manifests) want() {
+	select {
+	case m.wanted <- struct{}{}:
+	default:
+	}
+}
+
+// Current returns rules that may explain an event: the last good ones, after waiting
+// a little for newer ones if they are old. It is an error only if there are none.
 func (m *Manifests) Current(ctx context.Context) (*Rules, error) {
-	fresh, err := m.Since(ctx, m.now().Add(-m.origin.MaxAge()))
-	if err == nil {
+	now := time.Now()
+	m.mu.Lock()
+	rules, slow := m.rules, !m.began.IsZero() && now.Sub(m.began) > currentGap
+	m.mu.Unlock()
+	switch {
+	case rules == nil:
+		return m.Since(ctx, now.Add(-m.origin.MaxAge()))
+	case now.Sub(rules.Read) <= m.origin.MaxAge():
+		return rules, nil
+	case slow:
+		return rules, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, currentGap)
+	defer cancel()
+	if fresh, err := m.Since(ctx, now.Add(-m.origin.MaxAge())); err == nil {
 		return fresh, nil
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.rules == nil {
-		return nil, err
-	}
-	return m.rules, nil
+	return rules, nil
 }
 
-// Since returns rules whose reading began at t or later.
+// Since returns rules whose reading began at t or later, once there are some.
 func (m *Manifests) Since(ctx context.Context, t time.Time) (*Rules, error) {
-	if rules, ok, err := m.known(t); ok {
-		return rules, err
-	}
-	select {
-	case m.turn <- struct{}{}:
-		defer func() { <-m.turn }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	if rules, ok, err := m.known(t); ok { // another has read meanwhile
-		return rules, err
-	}
-	m.mu.Lock()
-	pause := m.tried.Add(max(leastGap, 4*m.took)).Sub(m.now())
-	m.mu.Unlock()
-	if m.tried.IsZero() || pause <= 0 {
-		return m.read(ctx)
-	}
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return m.read(ctx)
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	for {
+		rules, done, err := m.known(t)
+		if done == nil {
+			return rules, err
+		}
+		m.want()
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("waiting for the manifests: %w", ctx.Err())
+		}
 	}
 }
 
-// known returns the outcome of a reading that began at t or later, if there is one.
-func (m *Manifests) known(t time.Time) (rules *Rules, ok bool, err error) {
+// errStale says that the manifests have not been read since an event came.
+var errStale = errors.New("waiting for the newest manifests")
+
+// Newer returns rules whose reading began at t or later; without waiting, errStale if there are none yet.
+func (m *Manifests) Newer(_ context.Context, t time.Time) (*Rules, error) {
+	rules, done, err := m.known(t)
+	if done != nil {
+		return nil, errStale
+	}
+	return rules, err
+}
+
+// known returns the outcome of a reading that began at t or later. If there is none
+// yet, done is closed when the next one ends.
+func (m *Manifests) known(t time.Time) (rules *Rules, done <-chan struct{}, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.rules != nil && !m.rules.Read.Before(t) {
-		return m.rules, true, nil
+		return m.rules, nil, nil
 	}
 	if m.err != nil && !m.failed.Before(t) {
-		return nil, true, m.err
+		return nil, nil, m.err
 	}
-	return nil, false, nil
+	return nil, m.done, nil
 }
 
 // readLimit bounds one reading.
 const readLimit = 2 * time.Minute
 
-// read reads the origin. Whoever waits for it does not end it for the others.
-func (m *Manifests) read(ctx context.Context) (*Rules, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readLimit)
+// Read reads the origin. It is called before Keep, or by it.
+func (m *Manifests) Read(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readLimit)
 	defer cancel()
-	began := m.now()
+	began := time.Now()
+	m.mu.Lock()
+	m.began = began
+	old := m.rules
+	m.mu.Unlock()
 	set, commit, err := m.origin.Read(ctx)
 	if err == nil && set.Broken() {
 		err = broken(set)
 	}
-	m.mu.Lock()
-	old := m.rules
-	m.mu.Unlock()
 	var rules *Rules
 	switch {
 	case err != nil:
@@ -193,19 +239,29 @@ func (m *Manifests) read(ctx context.Context) (*Rules, error) {
 		rules = newRules(set, commit, began)
 		m.tell(rules)
 	}
+	m.keep(rules, began, err)
+	return err
+}
+
+// keep keeps the outcome of a reading and tells those who wait for it.
+func (m *Manifests) keep(rules *Rules, began time.Time, err error) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if err != nil && (m.err == nil || m.err.Error() != err.Error()) {
+	news := err != nil && (m.err == nil || m.err.Error() != err.Error())
+	m.err, m.began, m.ended = err, time.Time{}, time.Now()
+	m.took = m.ended.Sub(began)
+	if err == nil {
+		m.rules = rules
+	} else {
+		m.failed = began
+	}
+	close(m.done)
+	m.done = make(chan struct{})
+	told := m.told
+	m.mu.Unlock()
+	if news {
 		m.warn(err.Error())
 	}
-	m.err, m.tried = err, m.now()
-	m.took = m.tried.Sub(began)
-	if err != nil {
-		m.failed = began
-		return nil, err
-	}
-	m.rules = rules
-	return rules, nil
+	told()
 }
 
 // broken returns the faults that make a set unusable as one error.
@@ -231,20 +287,6 @@ func (m *Manifests) tell(r *Rules) {
 	}
 	for _, text := range r.Sites.Warnings {
 		m.warn(text)
-	}
-}
-
-// keep reads the origin again and again until ctx ends, so that faults are noticed while nothing happens.
-func (m *Manifests) keep(ctx context.Context) {
-	ticker := time.NewTicker(time.Minute)
-	defer ticker.Stop()
-	for {
-		_, _ = m.Current(ctx) // it is kept, and read has told of it
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
 	}
 }
 

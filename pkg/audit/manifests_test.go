@@ -34,6 +34,14 @@ func (o *origin) Read(context.Context) (*manifest.Set, string, error) {
 	return o.set, "c", o.err
 }
 
+// fail makes readings fail and returns how many there were.
+func (o *origin) fail(err error) int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.err = err
+	return o.reads
+}
+
 func (*origin) MaxAge() time.Duration { return time.Minute }
 
 func TestManifestsAreReadSeldom(t *testing.T) {
@@ -41,11 +49,15 @@ func TestManifestsAreReadSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := &origin{set: &manifest.Set{Digest: "1"}}
 		m := NewManifests(o, func(string) {})
-		if _, err := m.Current(t.Context()); err != nil || o.reads != 1 {
-			t.Fatalf("%d readings, %v", o.reads, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		kept := make(chan struct{})
+		go func() { m.Keep(ctx); close(kept) }()
+		defer func() { cancel(); <-kept }()
+		if _, err := m.Current(t.Context()); err != nil || o.fail(nil) != 1 {
+			t.Fatalf("%d readings, %v", o.fail(nil), err)
 		}
-		if _, err := m.Current(t.Context()); err != nil || o.reads != 1 {
-			t.Errorf("%d readings while they are fresh, %v", o.reads, err)
+		if _, err := m.Current(t.Context()); err != nil || o.fail(nil) != 1 {
+			t.Errorf("%d readings while they are fresh, %v", o.fail(nil), err)
 		}
 		now := time.Now()
 		var g sync.WaitGroup
@@ -57,13 +69,13 @@ func TestManifestsAreReadSeldom(t *testing.T) {
 			})
 		}
 		g.Wait()
-		if o.reads != 2 {
-			t.Errorf("%d readings, want 2", o.reads)
+		if n := o.fail(nil); n != 2 {
+			t.Errorf("%d readings, want 2", n)
 		}
-		if pause := time.Since(now); pause < 400*time.Millisecond {
+		if pause := time.Since(now); pause < 6*time.Second { // a tenth of MaxAge
 			t.Errorf("the second reading came %s after the first", pause)
 		}
-		o.err = errors.New("down")
+		o.fail(errors.New("down"))
 		time.Sleep(2 * time.Minute)
 		if r, err := m.Current(t.Context()); err != nil || r == nil {
 			t.Errorf("the last good ones are not kept: %v", err)
@@ -118,11 +130,11 @@ func TestManifestsFromGit(t *testing.T) {
 		{"plain.yaml", "prod/pear", "plain.yaml:7:"},
 	} {
 		m := NewManifests(&Git{Remote: git.Remote{URL: "file://" + dir}, Path: test.path}, func(string) {})
-		r, err := m.Current(t.Context())
-		if err != nil {
+		if err := m.Read(t.Context()); err != nil {
 			t.Errorf("%s: %v", test.path, err)
 			continue
 		}
+		r, _ := m.state()
 		prod.Path = test.repo
 		digest := digestA
 		if test.repo == "prod/pear" {
@@ -133,21 +145,24 @@ func TestManifestsFromGit(t *testing.T) {
 		}
 	}
 	m := NewManifests(&Git{Remote: git.Remote{URL: "file://" + dir}, Path: "registries"}, func(string) {})
-	if _, err := m.Current(t.Context()); err != nil {
+	if err := m.Read(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	second := commit(map[string]string{"registries/images/a/images.yaml": entry("apple", digestA, "1.0", "1.1")})
-	r, err := m.Since(t.Context(), time.Now())
-	if err != nil || r.Commit != second {
-		t.Fatalf("%+v, %v", r, err)
+	if err := m.Read(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r, _ := m.state()
+	if r.Commit != second {
+		t.Fatalf("the commit is %s, want %s", r.Commit, second)
 	}
 	prod.Path = "prod/apple"
 	if e := r.tagged(prod, "1.1"); e == nil || e.Digest != digestA {
 		t.Errorf("1.1 is wanted as %+v", e)
 	}
 	for _, bad := range []Git{{Remote: git.Remote{URL: "file://" + dir}, Path: "nothing"}, {Remote: git.Remote{URL: "file://" + dir + "/none"}, Path: "."}} {
-		if r, err := NewManifests(&bad, func(string) {}).Current(t.Context()); err == nil {
-			t.Errorf("%+v gives %+v", bad.Remote, r)
+		if err := NewManifests(&bad, func(string) {}).Read(t.Context()); err == nil {
+			t.Errorf("%+v has manifests", bad.Remote)
 		}
 	}
 }

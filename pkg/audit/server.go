@@ -227,7 +227,7 @@ func (s *server) judgeNow(ctx context.Context, e Event) (Verdict, error) {
 	defer cancel()
 	began := time.Now()
 	for try := 1; ; try++ {
-		v, err := s.judge(ctx, e)
+		v, err := s.judge(ctx, e, s.manifests.Since)
 		var unsettled *unsettledError
 		if !errors.As(err, &unsettled) {
 			return v, err

@@ -24,11 +24,14 @@ type worker struct {
 	judge   func(context.Context, Event) (Verdict, error)
 	settled func(Record)
 	warn    func(string)
+	stale   func()        // asks for newer manifests
 	news    chan struct{} // has a token when an event was added
 
 	mu      sync.Mutex
 	waiting schedule
-	retried int // of waiting, events that were tried before
+	parked  []appointment // that wait for newer manifests
+	retried int           // of waiting, events that were tried before
+	trying  int           // events that are being judged
 	hosts   map[string]outage
 	trouble string // the last error
 }
@@ -96,6 +99,7 @@ func (w *worker) run(ctx, work context.Context) {
 		g.Go(func() {
 			for a := range jobs {
 				w.try(work, a)
+				w.tried()
 			}
 		})
 	}
@@ -108,19 +112,37 @@ func (w *worker) run(ctx, work context.Context) {
 			case <-work.Done():
 			}
 		}
+		stop := ctx.Done()
 		if ctx.Err() != nil {
-			break
+			if stop = work.Done(); w.idle() || work.Err() != nil {
+				break
+			}
 		}
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
 		case <-w.news:
-		case <-ctx.Done():
+		case <-stop:
 		}
 		timer.Stop()
 	}
 	close(jobs)
 	g.Wait()
+}
+
+// tried counts an event that is no longer being judged.
+func (w *worker) tried() {
+	w.mu.Lock()
+	w.trying--
+	w.mu.Unlock()
+	w.wake()
+}
+
+// idle reports whether no event is being judged or waits for newer manifests.
+func (w *worker) idle() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.trying == 0 && len(w.parked) == 0
 }
 
 // next takes the next event that is due, or returns how long there is none. When
@@ -143,6 +165,7 @@ func (w *worker) next(now time.Time, draining bool) (a appointment, wait time.Du
 			w.retried--
 		}
 		if !draining || a.tries == 0 {
+			w.trying++
 			return a, 0, true
 		}
 	}
@@ -169,9 +192,35 @@ func (w *worker) try(work context.Context, a appointment) {
 			return
 		}
 	}
-	if work.Err() == nil {
+	switch {
+	case work.Err() != nil:
+	case errors.Is(err, errStale):
+		w.park(a)
+	default:
 		w.postpone(a, e, err)
 	}
+}
+
+// park puts an event off until the manifests have been read again.
+func (w *worker) park(a appointment) {
+	w.mu.Lock()
+	w.parked = append(w.parked, a)
+	w.mu.Unlock()
+	w.stale()
+}
+
+// unpark makes events due that waited for newer manifests.
+func (w *worker) unpark() {
+	w.mu.Lock()
+	for _, a := range w.parked {
+		heap.Push(&w.waiting, a)
+		if a.tries > 0 {
+			w.retried++
+		}
+	}
+	w.parked = nil
+	w.mu.Unlock()
+	w.wake()
 }
 
 // answered forgets that a host did not answer.
@@ -195,16 +244,20 @@ func (w *worker) postpone(a appointment, e Event, err error) {
 	if errors.As(err, &unsettled) {
 		return
 	}
+	text := fmt.Sprintf("cannot judge %s of %s yet: %v", e.Action, e.Ref(), err)
+	if text != w.trouble {
+		w.trouble = text
+		defer w.warn(text)
+	}
+	var manifests *manifestsError
+	if errors.As(err, &manifests) {
+		return
+	}
 	out := w.hosts[a.host]
 	if !out.until.After(now) {
 		out.tries++
 		out.until = now.Add(backoff(out.tries))
 		w.hosts[a.host] = out
-	}
-	text := fmt.Sprintf("cannot judge %s of %s yet: %v", e.Action, e.Ref(), err)
-	if text != w.trouble {
-		w.trouble = text
-		w.warn(text)
 	}
 }
 
