@@ -218,3 +218,45 @@ func TestAudit(t *testing.T) {
 	}
 	a.stop(t)
 }
+
+// TestAuditKill has events wait for a registry that does not answer, kills the
+// auditor, and starts another: none is lost, and none is judged twice.
+func TestAuditKill(t *testing.T) {
+	t.Parallel()
+	reg := registrytest.New(t)
+	apple := registrytest.Image(1, 1)
+	reg.Push(t, "prod/apple", apple, "1.0")
+	down := reg.Fault(registrytest.Refuse(http.StatusForbidden, "DENIED", "no"))
+	manifest := writeManifest(t, entry("apple", apple.Digest, "1.0"), reg.Host+"/src", reg.Host+"/prod")
+	args := []string{"--manifest=" + manifest, "--state=" + filepath.Join(t.TempDir(), "state")}
+	a := startAuditor(t, args...)
+	const n = 100
+	for i := range n {
+		body := fmt.Sprintf(`{"id":"%d","action":"push","target":{"repository":"prod/apple","tag":"1.0","digest":%q},"request":{"host":%q}}`, i, apple.Digest, reg.Host)
+		for range 2 {
+			request(t, http.MethodPost, a.url+"/events/acr", "application/json", []byte(body))
+		}
+	}
+	reg.Await(t, 1)
+	if status := a.get(t, "/readyz"); !strings.Contains(status, `"pending": 100`) {
+		t.Errorf("the events do not wait: %s", status)
+	}
+	if err := a.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-a.ended
+	if len(a.verdicts) > 0 {
+		t.Errorf("%d verdicts without a registry", len(a.verdicts))
+	}
+	down.Remove()
+	a = startAuditor(t, args...)
+	for range n {
+		if v := a.next(t); v.Verdict != "VERIFIED" {
+			t.Errorf("%+v", v)
+		}
+	}
+	a.stop(t)
+	if len(a.verdicts) > 0 {
+		t.Errorf("%d verdicts too many", len(a.verdicts))
+	}
+}

@@ -115,13 +115,13 @@ func (a *Auditor) judge(ctx context.Context, e Event, newer func(context.Context
 	began := time.Now()
 	rules, err := a.manifests.Current(ctx)
 	if err != nil {
-		return Verdict{}, &manifestsError{err}
+		return Verdict{}, &manifestsError{"there are no manifests", err}
 	}
 	v, err := a.inquirer.judge(ctx, e, rules)
 	explained := v.Outcome == Verified || v.Event.Action == Other
 	if err == nil && !explained && rules.Read.Before(e.Received) {
 		if rules, err = newer(ctx, e.Received); err != nil {
-			return Verdict{}, &manifestsError{err}
+			return Verdict{}, &manifestsError{"the manifests at hand do not explain it, and there are no newer ones", err}
 		}
 		v, err = a.inquirer.judge(ctx, e, rules)
 	}
@@ -130,11 +130,12 @@ func (a *Auditor) judge(ctx context.Context, e Event, newer func(context.Context
 }
 
 // manifestsError says that an event cannot be judged for want of manifests. It is no fault of a registry.
-type manifestsError struct{ err error }
-
-func (e *manifestsError) Error() string {
-	return "the manifests at hand do not explain it, and newer ones are not to be had: " + e.err.Error()
+type manifestsError struct {
+	what string
+	err  error
 }
+
+func (e *manifestsError) Error() string { return e.what + ": " + e.err.Error() }
 
 func (e *manifestsError) Unwrap() error { return e.err }
 

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"strconv"
 	"strings"
@@ -152,10 +151,6 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 	}
 	n, ok := s.body(w, r)
 	if !ok {
-		return
-	}
-	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err == nil && t == "application/x-www-form-urlencoded" {
-		s.refuse(w, http.StatusUnsupportedMediaType, "the notification is a form, not JSON")
 		return
 	}
 	events, err := decode(n)
