@@ -94,12 +94,14 @@ func (a *Auditor) Serve(ctx context.Context, listener net.Listener) error {
 	kept.Go(func() { a.manifests.Keep(work) }) // what is judged last may need it
 	defer kept.Wait()
 	defer stop()
-	g.Go(func() error { a.worker.run(ctx, work); return nil })
+	taken, end := context.WithCancel(work) // ends when no more events can come in
+	g.Go(func() error { a.worker.run(taken, work); return nil })
 	g.Go(func() error { a.sweeps.run(ctx); return nil })
 	g.Go(func() error { a.alerts.run(ctx, work); return nil })
 	g.Go(func() error {
 		<-ctx.Done()
 		time.AfterFunc(drainLimit, stop)
+		defer end()
 		return server.Shutdown(work)
 	})
 	err := server.Serve(listener)
@@ -118,7 +120,7 @@ func (a *Auditor) judge(ctx context.Context, e Event, newer func(context.Context
 		return Verdict{}, &manifestsError{"there are no manifests", err}
 	}
 	v, err := a.inquirer.judge(ctx, e, rules)
-	explained := v.Outcome == Verified || v.Event.Action == Other
+	explained := v.Outcome == Verified || e.Action == Other || e.Repository.IsZero()
 	if err == nil && !explained && rules.Read.Before(e.Received) {
 		if rules, err = newer(ctx, e.Received); err != nil {
 			return Verdict{}, &manifestsError{"the manifests at hand do not explain it, and there are no newer ones", err}

@@ -185,7 +185,9 @@ func (w *worker) try(work context.Context, a appointment) {
 		var r Record
 		var fresh bool
 		if r, fresh, err = w.store.Settle(a.seq, v); err == nil {
-			w.answered(a.host)
+			if v.Found != "" {
+				w.answered(a.host)
+			}
 			if fresh {
 				w.settled(r)
 			}
@@ -223,7 +225,7 @@ func (w *worker) unpark() {
 	w.wake()
 }
 
-// answered forgets that a host did not answer.
+// answered forgets that a host did not answer: it has been read.
 func (w *worker) answered(host string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
