@@ -191,6 +191,15 @@ func mountFaults() []misbehavior {
 			inject: func(tr *trial) { tr.dst.Fault(rt.RefuseMounts(status)) },
 		})
 	}
+	for _, threads := range []string{"1", "2"} { // uploads must not wait for bytes that cannot come before they end
+		rows = append(rows, misbehavior{
+			name: "mounts refused and blobs with other bytes, requests at once: " + threads, near: true, args: []string{"--threads=" + threads},
+			inject: func(tr *trial) {
+				tr.dst.Fault(rt.RefuseMounts(405))
+				tr.dst.Fault(rt.Corrupt(300), rt.Is(rt.BlobGet), rt.FirstEach(2))
+			},
+		})
+	}
 	return append(rows, misbehavior{
 		name: "mounts refused for one repository", near: true,
 		inject: func(tr *trial) { tr.dst.Fault(rt.RefuseMounts(403), rt.Repo("prod/pear")) },

@@ -65,7 +65,7 @@ func (b *blobs) send(ctx context.Context, dst image.Repository, d registry.Descr
 	defer s.close()
 	_, err = s.Write(raw)
 	s.finish(err)
-	return b.give(ctx, dst, nil, d, func() (*spool, error) { return s, nil })
+	return b.give(ctx, dst, dst, nil, d, func() (*spool, error) { return s, nil })
 }
 
 // linked sees to it that a referrer can be found from its subject: where the

@@ -252,7 +252,7 @@ func (b *blobs) copyTo(ctx context.Context, to []*delivery, session *registry.Se
 			own = nil
 		}
 		group.Go(func() {
-			errs[i] = b.give(ctx, t.to, own, d, open)
+			errs[i] = b.give(ctx, t.to, from, own, d, open)
 			if t.done != nil {
 				t.err = errs[i]
 				close(t.done)
@@ -278,8 +278,12 @@ func (b *blobs) fetch(ctx context.Context, from image.Repository, d registry.Des
 	return wrap(b.client.FetchBlob(ctx, from, d, to), "reading blob %s of %s", d.Digest, from)
 }
 
-// give uploads a blob to one repository unless it is there.
-func (b *blobs) give(ctx context.Context, dst image.Repository, session *registry.Session, d registry.Descriptor, open func() (*spool, error)) error {
+// give uploads a blob, which comes from a repository, to another unless it is there.
+func (b *blobs) give(ctx context.Context, dst, from image.Repository, session *registry.Session, d registry.Descriptor, open func() (*spool, error)) error {
+	// An upload that waits for bytes holds one of the requests a host may have. On the
+	// source's own host uploads could take them all, and their bytes would never come;
+	// elsewhere, what is small is soon there. The rest flows through.
+	whole := d.Size <= spoolMemory || dst.Host == from.Host
 	for try := 1; ; try++ {
 		there, err := b.client.HasBlob(ctx, dst, d.Digest)
 		if err != nil || there == inventory.Present {
@@ -288,6 +292,10 @@ func (b *blobs) give(ctx context.Context, dst image.Repository, session *registr
 		}
 		body, err := open()
 		if err != nil {
+			b.drop(ctx, session)
+			return err
+		}
+		if err := body.wait(ctx, whole); err != nil {
 			b.drop(ctx, session)
 			return err
 		}

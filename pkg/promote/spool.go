@@ -1,6 +1,7 @@
 package promote
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -87,6 +88,26 @@ func (s *spool) finish(err error) {
 	defer s.mu.Unlock()
 	s.done, s.err = true, err
 	s.more.Broadcast()
+}
+
+// wait returns once there is something to read, or with whole all of it, or an error
+// if there never will be.
+func (s *spool) wait(ctx context.Context, whole bool) error {
+	stop := context.AfterFunc(ctx, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.more.Broadcast()
+	})
+	defer stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for !s.done && ctx.Err() == nil && (whole || s.n == 0) {
+		s.more.Wait()
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return s.err
 }
 
 // failed returns why the blob could not be read, once that is known.
