@@ -1,6 +1,7 @@
 package promote_test
 
 import (
+	"maps"
 	"fmt"
 	"strings"
 	"testing"
@@ -66,8 +67,9 @@ func TestRetagBudget(t *testing.T) {
 			if got := lines(p, names); got != tc.want {
 				t.Errorf("got %q, want %q: %+v", got, tc.want, p.Items)
 			}
-			tc.budget[registrytest.Ping] = 1
-			budget(t, s, tc.budget)
+			spent := maps.Clone(tc.budget) // rows share it
+			spent[registrytest.Ping] = 1
+			budget(t, s, spent)
 			if got := s.Tags(t, "starlingx/x")["v1"]; got != want {
 				t.Errorf("v1 points to %s, want %s", got, want)
 			}
