@@ -1,8 +1,8 @@
 package promote_test
 
 import (
-	"maps"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
