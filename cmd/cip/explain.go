@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -44,8 +43,9 @@ changes nothing.`,
 
 // runExplain carries out cip explain.
 func runExplain(ctx context.Context, o *explainOptions, s streams) error {
-	if o.output != "" && o.output != string(output.Text) && o.output != string(output.JSON) {
-		return fmt.Errorf("bad --output %q: want text or json", o.output)
+	asJSON, err := textOrJSON(o.output)
+	if err != nil {
+		return err
 	}
 	r, err := newResolution(&o.producerOptions, s)
 	if err != nil {
@@ -65,7 +65,7 @@ func runExplain(ctx context.Context, o *explainOptions, s streams) error {
 			}
 		}
 	}
-	if err := writeExplanations(s.out, found, o.output); err != nil {
+	if err := writeExplanations(s.out, found, asJSON); err != nil {
 		return fmt.Errorf("writing to stdout: %w", err)
 	}
 	if failed {
@@ -115,11 +115,9 @@ func explain(file *manifest.Producers, result *resolve.Result) explanation {
 	return e
 }
 
-func writeExplanations(w io.Writer, found []explanation, form string) error {
-	if form == string(output.JSON) {
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		return enc.Encode(found)
+func writeExplanations(w io.Writer, found []explanation, asJSON bool) error {
+	if asJSON {
+		return output.WriteJSON(w, found)
 	}
 	for i := range found {
 		e := &found[i]

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -247,8 +246,9 @@ func runResolve(ctx context.Context, o *resolveOptions, s streams) error {
 	if o.write && o.check {
 		return errors.New("--write and --check exclude each other")
 	}
-	if o.output != "" && o.output != string(output.Text) && o.output != string(output.JSON) {
-		return fmt.Errorf("bad --output %q: want text or json", o.output)
+	asJSON, err := textOrJSON(o.output)
+	if err != nil {
+		return err
 	}
 	r, err := newResolution(&o.producerOptions, s)
 	if err != nil {
@@ -266,7 +266,7 @@ func runResolve(ctx context.Context, o *resolveOptions, s streams) error {
 			return err
 		}
 	}
-	if err := r.show(all, o.output); err != nil {
+	if err := r.show(all, asJSON); err != nil {
 		return fmt.Errorf("writing to stdout: %w", err)
 	}
 	if o.write {
@@ -295,7 +295,7 @@ func (r *resolution) write(all []*resolved) error {
 }
 
 // show prints the product, and tells what failed.
-func (r *resolution) show(all []*resolved, form string) error {
+func (r *resolution) show(all []*resolved, asJSON bool) error {
 	found := []resolvedSource{}
 	for _, done := range all {
 		for i := range done.results {
@@ -309,10 +309,8 @@ func (r *resolution) show(all []*resolved, form string) error {
 			}
 		}
 	}
-	if form == string(output.JSON) {
-		enc := json.NewEncoder(r.out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(found)
+	if asJSON {
+		return output.WriteJSON(r.out, found)
 	}
 	for i := range found {
 		for _, note := range found[i].Notes {

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"cip/pkg/output"
 )
 
 // schemaText maps names to JSON Schemas (draft 07), which refer to each other as
@@ -104,10 +106,7 @@ func printSchema(s streams, title string, kinds ...string) error {
 			todo = append(todo, string(m[1]))
 		}
 	}
-	e := json.NewEncoder(s.out)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	if err := e.Encode(out); err != nil {
+	if err := output.WriteJSON(s.out, out); err != nil {
 		return fmt.Errorf("writing to stdout: %w", err)
 	}
 	return nil

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
@@ -65,23 +63,4 @@ func (o *imageTagsOptions) required(log logrus.FieldLogger) (*resolve.ImageTags,
 		return nil, errors.New("--image-tags is required")
 	}
 	return o.load(log)
-}
-
-// textOrJSON reports whether --output asks for JSON.
-func textOrJSON(output string) (asJSON bool, err error) {
-	switch strings.ToLower(output) {
-	case "", "text":
-		return false, nil
-	case "json":
-		return true, nil
-	}
-	return false, fmt.Errorf("unknown output format %q: want text or json", output)
-}
-
-// writeJSON writes a product as indented JSON.
-func writeJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
 }

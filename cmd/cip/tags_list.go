@@ -70,7 +70,7 @@ func runTagsList(o *tagsListOptions, s streams) error {
 		all = append(all, t)
 	}
 	if asJSON {
-		return writeJSON(s.out, all)
+		return output.WriteJSON(s.out, all)
 	}
 	return writeTags(s.out, all)
 }

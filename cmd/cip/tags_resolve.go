@@ -10,6 +10,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
+	"cip/pkg/output"
 	"cip/pkg/resolve"
 )
 
@@ -107,7 +108,7 @@ func runTagsResolve(ctx context.Context, o *tagsResolveOptions, s streams, refer
 	for _, c := range choice.Candidates {
 		r.Candidates = append(r.Candidates, explainedCandidate{c.Tag, string(c.Digest), c.Chosen, c.Reason})
 	}
-	return writeJSON(s.out, r)
+	return output.WriteJSON(s.out, r)
 }
 
 // sayWhy tells how a choice came about.

@@ -1,12 +1,13 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"cip/pkg/output"
 )
 
 // versionInfo is what cip version tells.
@@ -28,9 +29,7 @@ func newVersionCmd(s streams) *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			v := versionInfo{version, commit, date, runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
 			if asJSON {
-				enc := json.NewEncoder(s.out)
-				enc.SetIndent("", "  ")
-				return enc.Encode(v)
+				return output.WriteJSON(s.out, v)
 			}
 			fields := strings.Fields(strings.Join([]string{"cip", v.Version, v.Commit, v.Date, v.Go, v.Platform}, " "))
 			_, err := fmt.Fprintln(s.out, strings.Join(fields, " "))

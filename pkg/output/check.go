@@ -39,11 +39,11 @@ func WriteCheck(w io.Writer, r *CheckReport, f Format, color bool) error {
 	case Text:
 		return writeCheckLines(w, r, color)
 	case JSON:
-		return writeJSON(w, r.document())
+		return WriteJSON(w, r.document())
 	case Markdown:
 		return writeCheckComment(w, r)
 	case SARIF:
-		return writeJSON(w, r.sarif())
+		return WriteJSON(w, r.sarif())
 	}
 	return fmt.Errorf("a check has no output format %q", f)
 }

@@ -61,7 +61,7 @@ func writeDiffJSON(w io.Writer, c Comparison) error {
 	for i, ch := range c.Changes {
 		r.Changes[i] = diffChange{ch.Kind.String(), ch.Name, ch.Tag, string(ch.Digest), string(ch.Was)}
 	}
-	return writeJSON(w, r)
+	return WriteJSON(w, r)
 }
 
 // sentence says in one line how many edges differ.

@@ -44,7 +44,8 @@ func encodeJSON(v any, prefix string) ([]byte, error) {
 	return escapeJSON(bytes.TrimSuffix(b.Bytes(), []byte("\n"))), nil
 }
 
-func writeJSON(w io.Writer, v any) error {
+// WriteJSON writes a product as indented JSON in which nothing is invisible.
+func WriteJSON(w io.Writer, v any) error {
 	b, err := encodeJSON(v, "")
 	if err != nil {
 		return err

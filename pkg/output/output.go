@@ -63,7 +63,7 @@ func WriteReport(w io.Writer, r *plan.Report, f Format, color bool) error {
 	case Text:
 		return writeText(w, r, color, width(w))
 	case JSON:
-		return writeJSON(w, complete(r))
+		return WriteJSON(w, complete(r))
 	case YAML:
 		return writeYAML(w, complete(r))
 	case CSV:

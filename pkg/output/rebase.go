@@ -70,7 +70,7 @@ func RebaseFormat(s string) (Format, error) { return choose(s, "rebase", Text, J
 func WriteRebase(w io.Writer, r Rebase, f Format) error {
 	switch {
 	case f == JSON:
-		return writeJSON(w, completeRebase(r))
+		return WriteJSON(w, completeRebase(r))
 	case r.Check:
 		return writeCheckText(w, r)
 	}

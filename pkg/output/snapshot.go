@@ -84,7 +84,7 @@ type jsonImage struct {
 // writeSnapshotJSON writes a list of images, encoding one at a time.
 func writeSnapshotJSON(w io.Writer, s inventory.Snapshot) error {
 	if len(s) == 0 {
-		return writeJSON(w, []jsonImage{})
+		return WriteJSON(w, []jsonImage{})
 	}
 	b := newBuffer(w)
 	before := "[\n  "
