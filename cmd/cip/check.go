@@ -106,7 +106,7 @@ func runCheck(ctx context.Context, o *checkOptions, s streams) (err error) {
 	if err != nil {
 		return err
 	}
-	if c.set, err = o.load(); err != nil {
+	if c.set, _, _, err = o.loadAll(); err != nil {
 		return err
 	}
 	if err := c.readBase(); err != nil {

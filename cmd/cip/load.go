@@ -61,6 +61,22 @@ func commitOf(paths []string) (string, error) {
 	return all[0], nil
 }
 
+// loadAll reads the manifests and the producers beside them, whose names are in the
+// directory root.
+func (o *manifestOptions) loadAll() (set *manifest.Set, files []*manifest.Producers, root string, err error) {
+	switch {
+	case o.manifest != "" && o.thinDir == "":
+		root = filepath.Dir(o.manifest)
+		set, files = manifest.PlainProducers(os.DirFS(root), filepath.Base(o.manifest), o.manifest)
+	case o.thinDir != "" && o.manifest == "":
+		root = o.thinDir
+		set, files = manifest.ThinProducers(os.DirFS(root), filepath.Clean(root))
+	default:
+		_, err = o.load()
+	}
+	return set, files, root, err
+}
+
 // tell logs faults: one line each, beginning with the place.
 func tell(log logrus.FieldLogger, faults []manifest.Fault) {
 	for _, f := range faults {

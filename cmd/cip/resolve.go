@@ -96,16 +96,8 @@ func newResolution(o *producerOptions, s streams) (*resolution, error) {
 	if r.log, r.progress, err = o.logger(s); err != nil {
 		return nil, err
 	}
-	switch {
-	case o.manifest != "" && o.thinDir != "" || o.path() == "":
-		_, err = o.load()
+	if r.set, r.files, r.root, err = o.loadAll(); err != nil {
 		return nil, err
-	case o.manifest != "":
-		r.root = filepath.Dir(o.manifest)
-		r.set, r.files = manifest.PlainProducers(os.DirFS(r.root), filepath.Base(o.manifest), o.manifest)
-	default:
-		r.root = o.thinDir
-		r.set, r.files = manifest.ThinProducers(os.DirFS(r.root), filepath.Clean(r.root))
 	}
 	tell(r.log, r.set.Faults)
 	if r.set.Broken() {
