@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path"
 	"path/filepath"
+	"sync"
 
 	"cip/pkg/git"
 	"cip/pkg/manifest"
@@ -21,7 +23,7 @@ func (o *manifestOptions) atRevision(rev string) (set *manifest.Set, commit stri
 	if commit, err = repo.Resolve(rev); err != nil {
 		return nil, "", err
 	}
-	name, err := repo.Within(o.path())
+	name, err := repo.Named(o.path())
 	if err != nil {
 		return nil, "", err
 	}
@@ -37,13 +39,39 @@ func (o *manifestOptions) atRevision(rev string) (set *manifest.Set, commit stri
 	if o.manifest != "" {
 		at = path.Base(name)
 	}
-	switch _, err := fs.Stat(files, at); {
+	whole := &wholeFS{FS: files}
+	switch _, err := fs.Stat(whole, at); {
 	case errors.Is(err, fs.ErrNotExist):
 		return &manifest.Set{}, commit, nil
 	case err != nil:
 		return nil, "", fmt.Errorf("reading %s of commit %s: %w", name, commit, err)
 	case o.manifest != "":
-		return manifest.Plain(files, at, o.manifest), commit, nil
+		set = manifest.Plain(whole, at, o.manifest)
+	default:
+		set = manifest.Thin(whole, filepath.Clean(o.thinDir))
 	}
-	return manifest.Thin(files, filepath.Clean(o.thinDir)), commit, nil
+	if whole.err != nil {
+		return nil, "", fmt.Errorf("reading %s of commit %s: %w", name, commit, whole.err)
+	}
+	return set, commit, nil
+}
+
+// wholeFS keeps the first error about what a clone leaves out: that is no fault of
+// the files, and they are not the revision's without it.
+type wholeFS struct {
+	fs.FS
+
+	mu  sync.Mutex
+	err error
+}
+
+// Open implements fs.FS.
+func (w *wholeFS) Open(name string) (fs.File, error) {
+	f, err := w.FS.Open(name)
+	if errors.Is(err, git.ErrUnreadable) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.err = cmp.Or(w.err, err)
+	}
+	return f, err
 }

@@ -27,6 +27,9 @@ func (Removal) About() string {
 
 // Check implements Rule.
 func (r Removal) Check(_ context.Context, in *Input) []Finding {
+	if len(r.Base.Manifests) == 0 && !r.Base.Broken() {
+		return []Finding{{Level: Note, Pos: in.places.first, Message: "nothing to compare with: there were no manifests here at " + r.Rev}}
+	}
 	refused := map[manifest.Pos]struct{}{} // overlaps: they were never promoted
 	for _, f := range plan.Desired(r.Base, nil).Faults {
 		refused[f.Pos] = struct{}{}

@@ -23,6 +23,9 @@ import (
 // ErrNoRepository is what errors wrap about files that lie in no git repository.
 var ErrNoRepository = errors.New("not in a git repository")
 
+// ErrUnreadable is what errors wrap about objects of a commit that are lost, or left out of a partial clone.
+var ErrUnreadable = errors.New("the git repository cannot be read")
+
 // Repository is a git repository. Its methods are not safe for concurrent use.
 type Repository struct {
 	repo *git.Repository
@@ -115,6 +118,24 @@ func (r *Repository) Within(path string) (string, error) {
 		return "", fmt.Errorf("%s is not in the git repository of %s", path, r.name)
 	}
 	return filepath.ToSlash(rel), nil
+}
+
+// Named returns what Within does, with the symbolic links that the repository has on
+// the way: in another commit they may lead elsewhere.
+func (r *Repository) Named(path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	for i := range len(abs) + 1 {
+		if i < len(abs) && (i == 0 || !os.IsPathSeparator(abs[i])) {
+			continue
+		}
+		if entry, err := r.Within(abs[:i]); err == nil { // the first element that is inside
+			return filepath.ToSlash(filepath.Join(entry, abs[i:])), nil
+		}
+	}
+	return r.Within(path)
 }
 
 // commit returns a commit by its id.

@@ -32,7 +32,7 @@ func (r *Repository) FS(commit, dir string) (fs.FS, error) {
 	}
 	root, err := c.Tree()
 	if err != nil {
-		return nil, fmt.Errorf("reading the files of commit %s: %w", commit, err)
+		return nil, fmt.Errorf("reading the files of commit %s: %w", commit, unreadable(c.TreeHash, err))
 	}
 	return &treeFS{repo: r.repo, root: root, dir: path.Clean(dir), when: c.Committer.When}, nil
 }
@@ -71,7 +71,7 @@ func (t *treeFS) open(name string) (fs.File, error) {
 	case info.IsDir():
 		tree, err := t.repo.TreeObject(entry.Hash)
 		if err != nil {
-			return nil, err
+			return nil, unreadable(entry.Hash, err)
 		}
 		entries, err := t.entries(tree)
 		if err != nil {
@@ -96,12 +96,12 @@ func (t *treeFS) find(name string) (object.TreeEntry, error) {
 	here, rest := ".", name
 	for rest != "." && rest != "" {
 		element, after, _ := strings.Cut(rest, "/")
-		if !at.Mode.IsFile() && at.Mode != filemode.Dir {
-			return at, fs.ErrNotExist
+		if at.Mode != filemode.Dir {
+			return at, fs.ErrNotExist // below a file, or a submodule's commit
 		}
 		tree, err := t.repo.TreeObject(at.Hash)
 		if err != nil {
-			return at, fs.ErrNotExist // a file, or a submodule's commit
+			return at, unreadable(at.Hash, err)
 		}
 		entry, err := tree.FindEntry(element)
 		if err != nil {
@@ -132,17 +132,29 @@ func (t *treeFS) find(name string) (object.TreeEntry, error) {
 func (t *treeFS) read(hash plumbing.Hash) ([]byte, error) {
 	blob, err := t.repo.BlobObject(hash)
 	if err != nil {
-		return nil, err
+		return nil, unreadable(hash, err)
 	}
 	if blob.Size > maxFile {
 		return nil, fmt.Errorf("is larger than %d MiB", maxFile>>20)
 	}
 	r, err := blob.Reader()
 	if err != nil {
-		return nil, err
+		return nil, unreadable(hash, err)
 	}
 	defer r.Close()
-	return io.ReadAll(r)
+	raw, err := io.ReadAll(r)
+	if err != nil {
+		return nil, unreadable(hash, err)
+	}
+	return raw, nil
+}
+
+// unreadable returns the error about an object that a commit names and that could not be read.
+func unreadable(hash plumbing.Hash, err error) error {
+	if errors.Is(err, plumbing.ErrObjectNotFound) {
+		return fmt.Errorf("%w: object %s is not in this clone: fetch it first", ErrUnreadable, hash)
+	}
+	return fmt.Errorf("%w: object %s: %w", ErrUnreadable, hash, err)
 }
 
 // entries returns what a directory holds, as git sorts it.
@@ -153,7 +165,7 @@ func (t *treeFS) entries(tree *object.Tree) ([]fs.DirEntry, error) {
 		if info.mode.IsRegular() {
 			var err error
 			if info.size, err = t.repo.Storer.EncodedObjectSize(e.Hash); err != nil {
-				return nil, err
+				return nil, unreadable(e.Hash, err)
 			}
 		}
 		list[i] = fs.FileInfoToDirEntry(info)

@@ -131,3 +131,101 @@ func TestFSConforms(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What a clone leaves out is not taken for what a commit does not hold.
+func TestFSUnreadable(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ lost, read string }{
+		{"HEAD^{tree}", "k8s/images/images.yaml"},
+		{"HEAD:k8s", "k8s/images/images.yaml"},
+		{"HEAD:k8s", "k8s"},
+		{"HEAD:k8s/images", "k8s/images/images.yaml"},
+		{"HEAD:k8s/images/images.yaml", "k8s/images/images.yaml"},
+		{"HEAD:k8s/images/images.yaml", "k8s/images"}, // whose sizes are listed
+	} {
+		t.Run(c.lost+" "+c.read, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			write(t, filepath.Join(dir, "k8s/images/images.yaml"), "[]")
+			id := commitAll(t, dir, "first")
+			object := revision(t, dir, c.lost)
+			if err := os.Remove(filepath.Join(dir, ".git/objects", object[:2], object[2:])); err != nil {
+				t.Fatal(err)
+			}
+			tree, err := open(t, dir).FS(id, ".")
+			if err == nil {
+				_, err = fs.Stat(tree, c.read)
+			}
+			if !errors.Is(err, git.ErrUnreadable) || errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), object) {
+				t.Errorf("got %v, want an error about %s", err, object)
+			}
+		})
+	}
+}
+
+// revision returns the id of an object: HEAD^{tree}, or HEAD: and a path.
+func revision(t *testing.T, dir, name string) string {
+	t.Helper()
+	repo, err := gogit.PlainOpen(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, err := repo.Head()
+	if err != nil {
+		t.Fatal(err)
+	}
+	commit, err := repo.CommitObject(head.Hash())
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, below := strings.CutPrefix(name, "HEAD:")
+	if !below {
+		return commit.TreeHash.String()
+	}
+	tree, err := commit.Tree()
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry, err := tree.FindEntry(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return entry.Hash.String()
+}
+
+func TestNamed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	repo, outside := filepath.Join(dir, "repo"), filepath.Join(dir, "outside")
+	write(t, filepath.Join(repo, "k8s/v1/images.yaml"), "[]")
+	commitAll(t, repo, "first")
+	for at, to := range map[string]string{
+		filepath.Join(repo, "k8s/now"):            "v1",
+		filepath.Join(repo, "k8s/v1/latest.yaml"): "images.yaml",
+		outside: filepath.Join(repo, "k8s"),
+	} {
+		if err := os.Symlink(to, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := open(t, repo)
+	for _, c := range []struct{ path, named, within string }{
+		{repo, ".", "."},
+		{filepath.Join(repo, "k8s"), "k8s", "k8s"},
+		{filepath.Join(repo, "k8s/now"), "k8s/now", "k8s/v1"},
+		{filepath.Join(repo, "k8s/now/latest.yaml"), "k8s/now/latest.yaml", "k8s/v1/images.yaml"},
+		{outside, "k8s", "k8s"},
+		{filepath.Join(outside, "now/latest.yaml"), "k8s/now/latest.yaml", "k8s/v1/images.yaml"},
+	} {
+		named, err := r.Named(c.path)
+		within, err2 := r.Within(c.path)
+		if err != nil || err2 != nil || named != c.named || within != c.within {
+			t.Errorf("%s: got %q and %q, %v %v, want %q and %q", c.path, named, within, err, err2, c.named, c.within)
+		}
+	}
+	for _, path := range []string{dir, filepath.Join(dir, "none")} {
+		if got, err := r.Named(path); err == nil {
+			t.Errorf("%s: got %q", path, got)
+		}
+	}
+}
