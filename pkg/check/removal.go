@@ -30,9 +30,9 @@ func (r Removal) Check(_ context.Context, in *Input) []Finding {
 	if len(r.Base.Manifests) == 0 && !r.Base.Broken() {
 		return []Finding{{Level: Note, Pos: in.places.first, Message: "nothing to compare with: there were no manifests here at " + r.Rev}}
 	}
-	refused := map[manifest.Pos]struct{}{} // overlaps: they were never promoted
-	for _, f := range plan.Desired(r.Base, nil).Faults {
-		refused[f.Pos] = struct{}{}
+	wanted := map[image.Repository]*plan.Want{}
+	for _, t := range plan.Desired(r.Base, nil).Targets {
+		wanted[t.Repository] = t.Want
 	}
 	base, head := holdings(r.Base), holdings(in.Set)
 	gone := map[*edge][]image.Repository{}
@@ -42,8 +42,8 @@ func (r Removal) Check(_ context.Context, in *Input) []Finding {
 		now := head.of[repo]
 		for _, h := range base.of[repo] {
 			for _, e := range compared.missing(h, now) {
-				if _, never := refused[e.pos]; never {
-					continue
+				if want := wanted[repo]; want != nil && want.Overlaps(e.tag) {
+					continue // it was never promoted
 				}
 				if gone[e] == nil {
 					order = append(order, e)

@@ -55,6 +55,12 @@ func TestRemoval(t *testing.T) {
 			"images/two/images.yaml:2 error tag 3.0 of (c) is gone from eu/apple and prod/apple; the manifests had it at BASE\n"},
 		"nothing at the base": {thin(nil), thin(map[string]string{"one": apple}), ""},
 		"an overlap mended":   {plain(apple + "- name: apple\n  dmap: {\"(c)\": [\"1.0\"]}\n"), plain(apple), ""},
+		"an overlap mended where it was, and gone where there was none": {
+			map[string]string{"m.yaml": "registries:\n- {name: r.example/staging, src: true}\n- name: r.example/eu\nimages:\n- name: apple\n  dmap: {\"(a)\": [\"1.0\"]}\n---\n" +
+				"registries:\n- {name: r.example/staging, src: true}\n- name: r.example/eu\n- name: r.example/prod\nimages:\n- name: apple\n  dmap: {\"(c)\": [\"1.0\"]}\n"},
+			map[string]string{"m.yaml": "registries:\n- {name: r.example/staging, src: true}\n- name: r.example/eu\nimages:\n- name: apple\n  dmap: {\"(a)\": [\"1.0\"]}\n"},
+			"m.yaml:14 error tag 1.0 of (c) is gone from prod/apple; the manifests had it at BASE\n",
+		},
 		"same name elsewhere": {plain(apple), plain("- name: fruit/apple\n  dmap:\n    \"(a)\": [\"1.0\", latest]\n    \"(b)\": []\n"),
 			"m.yaml:8 error tag 1.0 of (a) is gone from eu/apple and prod/apple; the manifests had it at BASE\n" +
 				"m.yaml:8 error tag latest of (a) is gone from eu/apple and prod/apple; the manifests had it at BASE\n" +

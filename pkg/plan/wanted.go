@@ -101,6 +101,13 @@ type Refusal struct {
 	entry  string // what a bad entry asks for, wherever it stands; empty: the refusal is of an edge
 }
 
+// Overlaps reports whether a tag is refused because it is wanted for several digests.
+func (w *Want) Overlaps(tag string) bool {
+	return slices.ContainsFunc(w.Refused, func(r Refusal) bool {
+		return r.Action == Invalid && r.entry == "" && slices.Contains(r.Tags, tag)
+	})
+}
+
 // Wishes returns the wanted digests, each with its tags.
 func (w *Want) Wishes() iter.Seq2[image.Digest, []string] {
 	return func(yield func(image.Digest, []string) bool) {
