@@ -109,6 +109,9 @@ Every flag has a default from the environment: --thin-manifest-dir from CIP_THIN
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := refuseEmpty(cmd.Flags()); err != nil {
+				return err
+			}
 			return fromEnvironment(cmd.Flags(), s.getenv)
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -133,6 +136,19 @@ var exclusive = [][]string{
 	{"manifest", "thin-manifest-dir", "url"},
 	{"snapshot", "manifest-based-snapshot-of"},
 	{"dry-run", "confirm"},
+}
+
+// restraints are files without which more is promoted: empty on the command line, as
+// from a variable that is not set, they are not taken for left out.
+var restraints = []string{"plan", "signature-key"}
+
+func refuseEmpty(flags *pflag.FlagSet) error {
+	for _, name := range restraints {
+		if flags.Changed(name) && flags.Lookup(name).Value.String() == "" {
+			return fmt.Errorf("--%s is empty: want a file", name)
+		}
+	}
+	return nil
 }
 
 // fromEnvironment gives each flag that is not on the command line its value from
