@@ -78,29 +78,36 @@ type scanCommand []string
 func (c scanCommand) Report(ctx context.Context, im check.Image) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, c[0], append(c[1:len(c):len(c)], im.Ref())...)
 	cmd.WaitDelay = killedWait
-	out, words := &bounded{most: maxReport}, &bounded{most: maxWords}
+	out, words := &bounded{most: maxReport, more: errors.New("it is too large")}, &bounded{most: maxWords}
 	cmd.Stdout, cmd.Stderr = out, words
-	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("running %s: %w: %s", c[0], err, strings.TrimSpace(words.String()))
-	}
-	if out.lost {
+	switch err := cmd.Run(); {
+	case out.lost:
 		return nil, fmt.Errorf("running %s: its report is larger than %d MiB", c[0], maxReport>>20)
+	case err != nil && len(words.kept) > 0:
+		return nil, fmt.Errorf("running %s: %w: %s", c[0], err, bytes.TrimSpace(words.kept))
+	case err != nil:
+		return nil, fmt.Errorf("running %s: %w", c[0], err)
 	}
-	return out.Bytes(), nil
+	return out.kept, nil
 }
 
-// bounded keeps the first bytes of what is written to it.
+// bounded keeps the first bytes of what is written to it. It is no bytes.Buffer,
+// whose ReadFrom knows no bound.
 type bounded struct {
-	bytes.Buffer
+	kept []byte
 	most int
-	lost bool // there was more
+	more error // what comes of writing more; nil: it is dropped
+	lost bool  // there was more
 }
 
 // Write implements io.Writer.
 func (b *bounded) Write(p []byte) (int, error) {
-	room := min(len(p), b.most-b.Len())
+	room := min(len(p), b.most-len(b.kept))
+	b.kept = append(b.kept, p[:room]...)
 	b.lost = b.lost || room < len(p)
-	b.Buffer.Write(p[:room])
+	if room < len(p) && b.more != nil {
+		return room, b.more
+	}
 	return len(p), nil
 }
 

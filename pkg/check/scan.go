@@ -53,6 +53,8 @@ func parseReport(raw []byte) ([]weakness, error) {
 	var all []weakness
 	var err error
 	switch {
+	case r.Matches != nil && r.Results != nil:
+		return nil, errors.New("parsing the report: it has both Trivy's Results and Grype's matches")
 	case r.Matches != nil:
 		all, err = fromGrype(r.Matches)
 	case r.ArtifactName != "" || r.Results != nil:
