@@ -48,6 +48,9 @@ func Open(path string) (*Repository, error) {
 			return nil, fmt.Errorf("%s: %w", path, ErrNoRepository)
 		}
 	}
+	if errors.Is(err, git.ErrUnknownExtension) || errors.Is(err, git.ErrUnsupportedExtensionRepositoryFormatVersion) {
+		repo, err = openExtended(dir)
+	}
 	if errors.Is(err, git.ErrUnknownExtension) && strings.Contains(err.Error(), "objectformat") {
 		err = errors.New("its commits have SHA-256 ids, which cip does not read")
 	}
@@ -82,8 +85,11 @@ func (r *Repository) Resolve(rev string) (string, error) {
 	}
 	if errors.Is(err, plumbing.ErrReferenceNotFound) || errors.Is(err, plumbing.ErrObjectNotFound) {
 		err = errors.New("no such revision")
-		if r.shallow() {
+		switch {
+		case r.shallow():
 			err = errors.New("no such revision in this shallow clone: fetch it first")
+		case r.borrows():
+			err = errors.New("no such revision in this clone itself, and those it borrows objects from are not read: git repack -a -d brings them here")
 		}
 	}
 	return "", fmt.Errorf("reading revision %q of the git repository of %s: %w", rev, r.name, err)
@@ -93,6 +99,16 @@ func (r *Repository) Resolve(rev string) (string, error) {
 func (r *Repository) shallow() bool {
 	cut, err := r.repo.Storer.Shallow()
 	return err == nil && len(cut) > 0
+}
+
+// borrows reports whether objects may be in other clones, as git clone --shared leaves them.
+func (r *Repository) borrows() bool {
+	disk, ok := r.repo.Storer.(*filesystem.Storage)
+	if !ok {
+		return false
+	}
+	_, err := disk.Filesystem().Stat("objects/info/alternates")
+	return err == nil
 }
 
 // Within returns what the tree of a commit calls path, a file or directory of the

@@ -84,3 +84,46 @@ func TestOpenSHA256(t *testing.T) {
 		t.Errorf("got %v %v, want an error that says that SHA-256 repositories are not read", r, err)
 	}
 }
+
+// Sparse checkouts and partial clones have extensions that do not matter to a reader.
+func TestOpenExtensions(t *testing.T) {
+	t.Parallel()
+	dir, further := t.TempDir(), t.TempDir()
+	write(t, filepath.Join(dir, "sub/a.yaml"), "a")
+	first := commitAll(t, dir, "first")
+	meta := filepath.Join(dir, ".git/worktrees/further")
+	write(t, filepath.Join(meta, "HEAD"), first+"\n")
+	write(t, filepath.Join(meta, "commondir"), "../..\n")
+	write(t, filepath.Join(further, ".git"), "gitdir: "+meta+"\n")
+	write(t, filepath.Join(further, "sub/a.yaml"), "a")
+	for _, config := range []string{
+		"[core]\n\trepositoryformatversion = 0\n[extensions]\n\tworktreeConfig = true\n",
+		"[core]\n\trepositoryformatversion = 1\n[extensions]\n\tworktreeConfig = true\n\tpartialclone = origin\n",
+	} {
+		write(t, filepath.Join(dir, ".git/config"), config)
+		for _, path := range []string{dir, filepath.Join(dir, "sub/a.yaml"), filepath.Join(further, "sub")} {
+			r := open(t, path)
+			if id, err := r.Resolve(first[:10]); err != nil || id != first {
+				t.Errorf("%s: got %s %v, want %s", path, id, err, first)
+			}
+			if commit, err := git.Commit(path); err != nil || commit != first {
+				t.Errorf("%s: got %s %v, want %s", path, commit, err, first)
+			}
+		}
+	}
+	write(t, filepath.Join(dir, ".git/config"), "[core]\n\trepositoryformatversion = 1\n[extensions]\n\tworktreeConfig = true\n\trefStorage = reftable\n")
+	if r, err := git.Open(dir); err == nil || !strings.Contains(err.Error(), "refstorage") {
+		t.Errorf("got %v %v, want an error about reftable", r, err)
+	}
+}
+
+func TestResolveBorrowed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "a"), "a")
+	commitAll(t, dir, "first")
+	write(t, filepath.Join(dir, ".git/objects/info/alternates"), filepath.Join(t.TempDir(), "objects")+"\n")
+	if _, err := open(t, dir).Resolve(strings.Repeat("1", 40)); err == nil || !strings.Contains(err.Error(), "borrows") {
+		t.Errorf("got %v, want an error about borrowed objects", err)
+	}
+}
