@@ -172,6 +172,35 @@ func TestCheckSARIF(t *testing.T) {
 }
 
 // TestCheckForeign keeps foreign text on its line and in its cell.
+// TestCheckSARIFMany holds that many findings, and such that say the same, are taken as what they are.
+func TestCheckSARIFMany(t *testing.T) {
+	t.Parallel()
+	r := checked()
+	r.Findings = nil
+	for i := range maxSARIF + 2 {
+		level := check.Note
+		if i == maxSARIF+1 {
+			level = check.Error
+		}
+		r.Findings = append(r.Findings, check.Finding{Rule: "valid", Level: level, Pos: manifest.Pos{File: "m.yaml", Line: int32(i + 1)}, Message: "see [this](https://e.example)"})
+	}
+	log := r.sarif()
+	results, told := log.Runs[0].Results, log.Runs[0].Invocations[0].Notifications
+	if len(results) != maxSARIF || results[0].Level != "error" || !strings.HasPrefix(told[len(told)-1].Message.Text, "2 of 25002 findings are left out") {
+		t.Errorf("%d results, the first of level %s; told %v", len(results), results[0].Level, told)
+	}
+	prints := map[string]bool{}
+	for _, result := range results {
+		prints[result.Fingerprints["primaryLocationLineHash"]] = true
+		if strings.Contains(result.Message.Text, "](") {
+			t.Fatalf("a link in %q", result.Message.Text)
+		}
+	}
+	if len(prints) != maxSARIF {
+		t.Errorf("%d findings have %d fingerprints", maxSARIF, len(prints))
+	}
+}
+
 func TestCheckForeign(t *testing.T) {
 	t.Parallel()
 	r := checked()

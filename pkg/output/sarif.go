@@ -1,9 +1,14 @@
 package output
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"net/url"
+	"slices"
+	"strconv"
+	"strings"
 
 	"cip/pkg/check"
 )
@@ -13,6 +18,7 @@ const (
 	sarifVersion = "2.1.0"
 	sarifSchema  = "https://json.schemastore.org/sarif-2.1.0.json"
 	sourceRoot   = "%SRCROOT%" // what paths are relative to: the repository
+	maxSARIF     = 25_000      // results that GitHub takes; it refuses files with more
 )
 
 type sarifLog struct {
@@ -86,8 +92,9 @@ type sarifRegion struct {
 
 // sarif returns the check as code scanning reads it.
 func (r *CheckReport) sarif() sarifLog {
+	findings := worst(r.Findings, maxSARIF)
 	run := sarifRun{
-		Tool: sarifTool{sarifDriver{Name: "cip", Rules: []sarifRule{}}}, Results: make([]sarifResult, len(r.Findings)),
+		Tool: sarifTool{sarifDriver{Name: "cip", Rules: []sarifRule{}}}, Results: make([]sarifResult, len(findings)),
 		ColumnKind: "unicodeCodePoints",
 	}
 	index := map[string]int{}
@@ -99,18 +106,25 @@ func (r *CheckReport) sarif() sarifLog {
 	for _, i := range r.Idle {
 		invocation.Notifications = append(invocation.Notifications, sarifNotification{"note", sarifMessage{i.Name + " was not run: " + i.Why}})
 	}
-	for i, f := range r.Findings {
+	if more := len(r.Findings) - len(findings); more > 0 {
+		text := fmt.Sprintf("%d of %d findings are left out: code scanning takes no more", more, len(r.Findings))
+		invocation.Notifications = append(invocation.Notifications, sarifNotification{"warning", sarifMessage{text}})
+	}
+	alike := map[string]int{}
+	for i, f := range findings {
 		level := "error"
 		if f.Level == check.Note {
 			level = "note"
 		}
 		invocation.Successful = invocation.Successful && f.Level != check.Failed
+		hash := fingerprint(f)
+		alike[hash]++
 		run.Results[i] = sarifResult{
-			RuleID: f.Rule, RuleIndex: index[f.Rule], Level: level, Message: sarifMessage{says(f)},
+			RuleID: f.Rule, RuleIndex: index[f.Rule], Level: level, Message: sarifMessage{unlink(says(f))},
 			Locations: []sarifLocation{{sarifPhysical{
 				sarifArtifact{uri(r.URI(f.Pos.File)), sourceRoot}, sarifRegion{max(1, f.Pos.Line), f.Pos.Column},
 			}}},
-			Fingerprints: map[string]string{"primaryLocationLineHash": fingerprint(f)},
+			Fingerprints: map[string]string{"primaryLocationLineHash": hash + ":" + strconv.Itoa(alike[hash])},
 		}
 	}
 	run.Invocations = []sarifInvocation{invocation}
@@ -120,9 +134,22 @@ func (r *CheckReport) sarif() sarifLog {
 // uri returns a relative path as a URI reference.
 func uri(path string) string { return (&url.URL{Path: path}).String() }
 
+// worst returns the findings, or so many of them, notes last, if there are more.
+func worst(findings []check.Finding, most int) []check.Finding {
+	if len(findings) <= most {
+		return findings
+	}
+	sorted := slices.Clone(findings)
+	slices.SortStableFunc(sorted, func(a, b check.Finding) int { return cmp.Compare(b.Level, a.Level) })
+	return sorted[:most]
+}
+
+// unlink takes the links out of foreign text: code scanning makes them of [text](address).
+func unlink(text string) string { return strings.ReplaceAll(text, "](", "] (") }
+
 // fingerprint names a finding wherever in its file it stands: edits above it do
-// not make it a new one.
+// not make it a new one. Findings that say the same are told apart by a number after it.
 func fingerprint(f check.Finding) string {
 	sum := sha256.Sum256([]byte(f.Rule + "\x00" + f.Pos.File + "\x00" + f.Message))
-	return hex.EncodeToString(sum[:8]) + ":1"
+	return hex.EncodeToString(sum[:8])
 }
