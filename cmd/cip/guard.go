@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/kballard/go-shellquote"
@@ -51,7 +52,7 @@ func (o *guardOptions) signature(e *evidence) (check.Rule, error) {
 	if o.signatureKey == "" {
 		return nil, nil
 	}
-	pem, err := os.ReadFile(o.signatureKey)
+	pem, err := readKey(o.signatureKey)
 	if err != nil {
 		return nil, fmt.Errorf("reading --signature-key: %w", err)
 	}
@@ -60,6 +61,22 @@ func (o *guardOptions) signature(e *evidence) (check.Rule, error) {
 		return nil, fmt.Errorf("reading --signature-key %s: %w", o.signatureKey, err)
 	}
 	return rule, nil
+}
+
+// maxKey bounds a key file, in bytes.
+const maxKey = 1 << 20
+
+func readKey(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, maxKey+1))
+	if err == nil && len(raw) > maxKey {
+		err = fmt.Errorf("%s is larger than %d MiB", name, maxKey>>20)
+	}
+	return raw, err
 }
 
 // vulnerability returns the vulnerability rule, nil if there is no threshold.
