@@ -136,6 +136,7 @@ var exclusive = [][]string{
 	{"manifest", "thin-manifest-dir", "url"},
 	{"snapshot", "manifest-based-snapshot-of"},
 	{"dry-run", "confirm"},
+	{"write", "check"},
 }
 
 // restraints are files without which more is promoted: empty on the command line, as
