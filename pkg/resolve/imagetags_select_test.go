@@ -1,0 +1,126 @@
+package resolve_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cip/pkg/image"
+	"cip/pkg/manifest"
+	"cip/pkg/resolve"
+)
+
+// select1 resolves one producer among the stock's images.
+func select1(t *testing.T, s *stock, p manifest.Producer, previous *manifest.Lock, o resolve.Options, file string) (*resolve.Choice, error) {
+	t.Helper()
+	p.Name, p.Repository = "app", image.Repository{Host: "reg.example", Path: "app"}
+	return resolve.Resolve(t.Context(), &p, previous, resolve.Readers{Registry: s, ReadFile: func(name string) ([]byte, error) {
+		if name != "t.json" {
+			return nil, errors.New("no such file")
+		}
+		return []byte(file), nil
+	}}, o)
+}
+
+func TestSelectByAlias(t *testing.T) {
+	t.Parallel()
+	byAlias := manifest.Producer{Select: manifest.Select{Alias: &manifest.Alias{Tag: "latest", ImageTags: "t.json"}}, Labels: set{"os": "linux", "arch": "amd64"}}
+	c, err := select1(t, repository(), byAlias, nil, resolve.Options{}, chained)
+	if err != nil {
+		t.Fatal(letters(err.Error()))
+	}
+	want := &manifest.LockAlias{
+		File: "t.json", FileDigest: parse(t, chained).Digest, Path: []string{"latest", "3.x", "3.0.x", "3.0.1", "3.0.1-2"}, Labels: set{"version": "3.0.1", "build": "2"},
+	}
+	if diff := cmp.Diff(want, c.Alias); diff != "" {
+		t.Errorf("evidence (-want +got):\n%s", diff)
+	}
+	if c.Digest != hash("S") || c.Tag != "3.0.1-2" || !slices.Equal(c.Default, []string{"3.0.1-2"}) {
+		t.Errorf("got %s %s %v: the last tag of the chain is promoted, never the alias", letters(string(c.Digest)), c.Tag, c.Default)
+	}
+	out := slices.IndexFunc(c.Candidates, func(c resolve.Candidate) bool { return c.Tag == "x.sig" })
+	if out < 0 || c.Candidates[out].Chosen {
+		t.Errorf("tags that are no candidates are not told: %v", c.Candidates)
+	}
+
+	// A digest that was found stays until it is asked for anew, or the file says something else.
+	lock := &manifest.Lock{Name: "app", Digest: hash("Y"), Tag: "3.0.1-2", Alias: c.Alias, Intent: func() string {
+		p := byAlias
+		p.Name = "app"
+		return p.Intent()
+	}()}
+	for _, tc := range []struct {
+		name, want string
+		o          resolve.Options
+		file       string
+	}{
+		{"kept", "Y", resolve.Options{}, chained},
+		{"refreshed", "S", resolve.Options{Refresh: true}, chained},
+		{"another chain", "S", resolve.Options{}, `{"aliases": {"latest": "3.0.1-2"}, "labels": {"3.0.1-2": {"version": "3.0.1", "build": "2"}}}`},
+		{"other labels", "S", resolve.Options{}, strings.Replace(chained, `"version": "3.0.1", "build": "2"`, `"version": "3.0.1-2"`, 1)},
+	} {
+		c, err := select1(t, repository(), byAlias, lock, tc.o, tc.file)
+		if err != nil || letters(string(c.Digest)) != tc.want {
+			t.Errorf("%s: got %v %v, want %s", tc.name, c, err, tc.want)
+		}
+	}
+
+	for file, want := range map[string]string{
+		`{"aliases": {"": ""}}`: "t.json:1:14: aliases: empty tag name\nt.json:1:18: ",
+		`{}`:                    `t.json: unknown tag "latest"`,
+		`{"labels": {"latest": {"version": "4", "build": "x"}}}`: "following tag latest of t.json: no image of source",
+	} {
+		if _, err := select1(t, repository(), byAlias, nil, resolve.Options{}, file); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", file, err, want)
+		}
+	}
+	byAlias.Select.Alias.ImageTags = "gone.json"
+	if _, err := select1(t, repository(), byAlias, nil, resolve.Options{}, "{}"); err == nil || !strings.Contains(err.Error(), "reading image tags gone.json") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestSelectByLabels(t *testing.T) {
+	t.Parallel()
+	p := manifest.Producer{Select: manifest.Select{Labels: set{"version": "multi", "os": "linux", "arch": "aarch64"}}}
+	c, err := select1(t, repository(), p, nil, resolve.Options{}, "")
+	if err != nil || c.Digest != hash("C") || c.Tag != "" || !slices.Equal(c.Default, []string{"multi"}) || c.Alias != nil {
+		t.Errorf("got %v %v", c, err)
+	}
+	p.Exclude = []string{"^multi$"}
+	if _, err := select1(t, repository(), p, nil, resolve.Options{}, ""); err == nil {
+		t.Errorf("an excluded tag was taken")
+	}
+}
+
+func TestExport(t *testing.T) {
+	t.Parallel()
+	s := &stock{tags: set{"latest": "A", "3": "A", "3.0": "A", "3.0.1": "A", "main": "B", "b-2": "B", "x": "C", "y": "C"}}
+	for fold, want := range map[bool]string{
+		false: `{"labels":{"3":A,"3.0":A,"3.0.1":A,"b-2":B,"latest":A,"main":B,"x":C,"y":C}}`,
+		true:  `{"aliases":{"3":"3.0.1","3.0":"3.0.1","latest":"3.0.1","main":"b-2","y":"x"},"labels":{"3.0.1":A,"b-2":B,"x":C}}`,
+	} {
+		tags, _, err := resolve.ExportImageTags(t.Context(), s, image.Repository{Host: "reg.example", Path: "app"}, fold)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b strings.Builder
+		if err := tags.Write(&b); err != nil {
+			t.Fatal(err)
+		}
+		got := letters(strings.Join(strings.Fields(b.String()), ""))
+		for _, l := range "ABC" {
+			got = strings.ReplaceAll(got, fmt.Sprintf(`{"digest":"%c"}`, l), string(l))
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("fold %v (-want +got):\n%s", fold, diff)
+		}
+		if read := parse(t, b.String()); len(read.Tags()) != 8 {
+			t.Errorf("read back: %v", read.Tags())
+		}
+	}
+}
