@@ -83,8 +83,11 @@ func (s *snapshot) read(warn func(string)) error {
 	}
 	names, err := s.client.catalog(s.ctx, s.root.Host)
 	if errors.Is(err, errNoCatalog) {
-		if self == nil {
+		if missing != nil {
 			return fmt.Errorf("%w, and %s is %w", errNoCatalog, repo, missing)
+		}
+		if self == nil { // a whole host is no repository
+			return errNoCatalog
 		}
 		if len(self.Tags) == 0 { // as some registries answer for what does not exist
 			return fmt.Errorf("%w, and %s has no tags: nothing tells what is at or below it", errNoCatalog, repo)
@@ -96,6 +99,12 @@ func (s *snapshot) read(warn func(string)) error {
 	if err != nil {
 		return err
 	}
+	return s.listed(names, repo, self, warn)
+}
+
+// listed takes the repositories among names that are at root or below it; self is the
+// listing of the one at root, which has been read.
+func (s *snapshot) listed(names []string, root image.Repository, self *Listing, warn func(string)) error {
 	var repos []image.Repository
 	for _, name := range names {
 		if r, err := (image.Registry{Host: s.root.Host}).Repository(name); err == nil {
@@ -104,12 +113,12 @@ func (s *snapshot) read(warn func(string)) error {
 			}
 		}
 	}
-	if len(repos) == 0 && repo.Path != "" {
+	if len(repos) == 0 && root.Path != "" {
 		warn(fmt.Sprintf("the catalog of %s names no repository at or below %s", s.root.Host, s.root))
 	}
 	s.client.ExpectReads(repos)
 	for _, r := range repos {
-		if r == repo {
+		if r == root {
 			s.one(r, self)
 			continue
 		}

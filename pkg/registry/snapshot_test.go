@@ -156,3 +156,25 @@ func TestSnapshotFailsWhole(t *testing.T) {
 		})
 	}
 }
+
+// Without a catalog nothing tells what a host holds.
+func TestSnapshotOfNothingListed(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ prefix, want string }{
+		"a whole host":       {"", ""},
+		"no such repository": {"gone", ", and %s/gone is not found (404 NAME_UNKNOWN)"},
+		"an empty list":      {"prod", ", and %s/prod has no tags: nothing tells what is at or below it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := registrytest.New(t)
+			s.Fault(registrytest.Refuse(404, "NAME_UNKNOWN", ""), registrytest.Repo("gone"))
+			root := image.Registry{Host: s.Host, Prefix: tc.prefix}
+			want := fmt.Sprintf("reading registry %s: the registry lists no repositories", root) + strings.ReplaceAll(tc.want, "%s", s.Host)
+			got, err := newClient(t, registry.Options{}).Snapshot(t.Context(), root, registry.SnapshotOptions{}, func(string) {})
+			if err == nil || got != nil || err.Error() != want {
+				t.Errorf("got %d images, %v, want %s", len(got), err, want)
+			}
+		})
+	}
+}

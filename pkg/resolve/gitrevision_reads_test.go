@@ -16,18 +16,18 @@ func TestGitRevisionReads(t *testing.T) {
 	t.Parallel()
 	s := &sample{gittest.NewPacked(t), map[string]string{}}
 	s.add("c0", 0)
-	for i := range 9000 {
+	for i := range 5200 {
 		s.add(fmt.Sprint("c", i+1), i+1, fmt.Sprint("c", i))
 	}
-	s.Branch("main", s.ids["c9000"])
+	s.Branch("main", s.ids["c5200"])
 	s.Pack()
 	history := openCommits(t, s.Dir)
-	tt := gitCase{tags: "main-<c8990>-2 main-<c8990>-1 main-<c8980> main-<c1> v1", policy: []func(*manifest.GitRevision){byPattern}}
+	tt := gitCase{tags: "main-<c5190>-2 main-<c5190>-1 main-<c5180> main-<c1> v1", policy: []func(*manifest.GitRevision){byPattern}}
 	choice, reg, err := tt.run(t, s, history)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"HEAD " + s.text("main-<c8990>-2")}, reg.asked); diff != "" {
+	if diff := cmp.Diff([]string{"HEAD " + s.text("main-<c5190>-2")}, reg.asked); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
 	}
 	if choice.Git.Behind != 10 || history.read > 2*tellAbout {
