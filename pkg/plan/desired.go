@@ -284,6 +284,7 @@ func sourceOf(m *manifest.Manifest, img *manifest.Image) (*Source, error) {
 	if m.Native {
 		return src, nil
 	}
+	src.account = m.Source.ServiceAccount
 	for _, mirror := range m.Source.Mirrors {
 		r, err := mirror.Repository(img.Name)
 		if err != nil {

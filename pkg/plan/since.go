@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -11,9 +12,10 @@ import (
 // Since returns what is wanted now that base did not want, both offline: edges of
 // (destination repository, digest, tag), a tagless digest being one. An edge whose
 // tag may move now and might not then, or the other way round, is another one, and
-// so is one with another pin; where the digest is read is no part of it. Retag
+// so is one with another pin, one that is read elsewhere, and one whose registries
+// are spoken to in another way: what could not be promoted then may be now. Retag
 // entries without a pin are compared by their source tags. faults are those of
-// base's files: what is wrong now and was then is no change either.
+// base's files: what is wrong now and was then is no change.
 func Since(now, base *Wanted, faults []manifest.Fault) *Selection {
 	s := &Selection{
 		parts: map[image.Repository]*part{}, invalid: map[string]struct{}{}, known: countFaults(slices.Concat(faults, base.Faults)),
@@ -30,7 +32,7 @@ func Since(now, base *Wanted, faults []manifest.Fault) *Selection {
 	whole := &part{all: true}
 	for _, t := range now.Targets {
 		b := was[t.Repository]
-		if b == nil {
+		if b == nil || t.reach() != b.reach() {
 			s.parts[t.Repository] = whole
 			continue
 		}
@@ -59,6 +61,22 @@ type edgeID struct {
 	Edge          // without a digest, if unpinned
 	from   string // source tag of a retag entry
 	pinned bool
+	source string // Source.reach
+}
+
+// reach tells sources apart by where and how they are read.
+func (s *Source) reach() string { return fmt.Sprint(s.Repository, s.Mirrors, s.account) }
+
+// reach tells how the target's repository is spoken to.
+func (t *Target) reach() string {
+	ways := make([]string, 0, len(t.claims))
+	for _, c := range t.claims {
+		if c.registry != nil {
+			ways = append(ways, fmt.Sprint(c.registry.ServiceAccount, c.registry.AbsentStatus))
+		}
+	}
+	slices.Sort(ways)
+	return strings.Join(slices.Compact(ways), ",")
 }
 
 // ids returns the edges that the target's manifests ask for under tags, granted or not.
@@ -67,7 +85,7 @@ func (t *Target) ids() map[edgeID]struct{} {
 	for _, wi := range t.wishes() {
 		for i := range wi.edges {
 			if e := &wi.edges[i]; e.Tag != "" {
-				ids[edgeID{e.Edge, e.from.Tag, e.pinned}] = struct{}{}
+				ids[edgeID{e.Edge, e.from.Tag, e.pinned, e.source.reach()}] = struct{}{}
 			}
 		}
 	}
@@ -93,8 +111,8 @@ func (t *Target) since(b *Target, moved []string) *part {
 		}
 	}
 	alone := b.Want.tagless()
-	for d := range t.Want.tagless() {
-		if _, ok := alone[d]; !ok {
+	for d, from := range t.Want.tagless() {
+		if alone[d] != from {
 			p.digests[d] = struct{}{}
 		}
 	}
@@ -110,11 +128,17 @@ func (t *Target) since(b *Target, moved []string) *part {
 	return p
 }
 
-func (w *Want) tagless() map[image.Digest]struct{} {
-	out := map[image.Digest]struct{}{}
+// tagless returns the digests that are wanted without a tag, and where they are read.
+func (w *Want) tagless() map[image.Digest]string {
+	out := map[image.Digest]string{}
 	for i := range w.Entries {
-		if len(w.Entries[i].Tags) == 0 {
-			out[w.Entries[i].Digest] = struct{}{}
+		if e := &w.Entries[i]; len(e.Tags) == 0 {
+			var from []string
+			for _, s := range e.Sources {
+				from = append(from, s.reach())
+			}
+			slices.Sort(from)
+			out[e.Digest] = strings.Join(slices.Compact(from), ",")
 		}
 	}
 	return out

@@ -18,13 +18,14 @@ import (
 
 // naiveEdges returns every edge of a set as a string, "repository digest tag",
 // and how it is wanted: "granted", and whether its tag may move, or "refused" with
-// all digests that contradict each other.
+// all digests that contradict each other; and from which sources.
 func naiveEdges(set *manifest.Set) map[string]string {
 	type wish struct {
 		repo   string
 		digest image.Digest
 		tag    string
 		globs  []string
+		source string
 	}
 	var wishes []wish
 	for _, m := range set.Manifests {
@@ -33,10 +34,10 @@ func naiveEdges(set *manifest.Set) map[string]string {
 				repo, _ := dst.Name.Repository(img.Name)
 				for _, d := range img.Digests {
 					if len(d.Tags) == 0 {
-						wishes = append(wishes, wish{repo.String(), d.Digest, "", dst.MutableTags})
+						wishes = append(wishes, wish{repo.String(), d.Digest, "", dst.MutableTags, m.Source.Name.String() + "/" + img.Name})
 					}
 					for _, tag := range d.Tags {
-						wishes = append(wishes, wish{repo.String(), d.Digest, tag.Name, dst.MutableTags})
+						wishes = append(wishes, wish{repo.String(), d.Digest, tag.Name, dst.MutableTags, m.Source.Name.String() + "/" + img.Name})
 					}
 				}
 			}
@@ -45,16 +46,20 @@ func naiveEdges(set *manifest.Set) map[string]string {
 	out := map[string]string{}
 	for _, a := range wishes {
 		may, tagged := a.tag != "", false
-		rivals := map[string]bool{}
+		rivals, sources := map[string]bool{}, map[string]bool{}
 		for _, b := range wishes {
 			if a.repo != b.repo {
 				continue
 			}
 			if a.tag == b.tag && a.tag != "" {
 				rivals[string(b.digest)] = true
+				sources[string(b.digest)+b.source] = true
 			}
 			if a.digest == b.digest {
 				tagged = tagged || b.tag != ""
+				if a.tag == "" {
+					sources[b.source] = true
+				}
 			}
 			if a.digest == b.digest && a.tag == b.tag {
 				may = may && slices.ContainsFunc(b.globs, func(g string) bool { ok, _ := path.Match(g, a.tag); return ok })
@@ -64,9 +69,9 @@ func naiveEdges(set *manifest.Set) map[string]string {
 		switch {
 		case a.tag == "" && tagged:
 		case len(rivals) > 1:
-			out[key] = fmt.Sprint("refused ", rivals) // maps print sorted
+			out[key] = fmt.Sprint("refused ", rivals, sources) // maps print sorted
 		default:
-			out[key] = fmt.Sprint("granted ", may)
+			out[key] = fmt.Sprint("granted ", may, sources)
 		}
 	}
 	return out
@@ -108,10 +113,13 @@ func TestSinceAgreesWithOracle(t *testing.T) {
 				continue
 			}
 			m := *now.Manifests[i]
-			if rng.IntN(2) == 0 {
+			switch rng.IntN(3) {
+			case 0:
 				m.Images = append(slices.Clone(m.Images[rng.IntN(2):]), other.Manifests[i].Images[rng.IntN(2):]...)
-			} else {
+			case 1:
 				m.Destinations = other.Manifests[i].Destinations
+			default:
+				m.Source = other.Manifests[i].Source
 			}
 			now.Manifests[i] = &m
 		}
@@ -186,6 +194,26 @@ func TestSince(t *testing.T) {
 			base: "- {name: x, dmap: {$A: ['1']}}\n" + retag,
 			now: "registries:\n- {name: other.example/s, src: true}\n- {name: prod.example/p}\nimages:\n" +
 				"- {name: x, dmap: {$A: ['1']}}\n" + retag,
+			want: []string{"x A 1: granted"}, unpinned: "other.example/s/x:b1",
+		},
+		"another mirror": {
+			base: "- {name: x, dmap: {$A: []}}\n",
+			now: "registries:\n- {name: staging.example/s, src: true, mirrors: [eu.example/s]}\n- {name: prod.example/p}\nimages:\n" +
+				"- {name: x, dmap: {$A: []}}\n",
+			want: []string{"x A : granted"},
+		},
+		"another account of the source": {
+			base: "- {name: x, dmap: {$A: ['1']}}\n",
+			now: "registries:\n- {name: staging.example/s, src: true, service-account: a@b}\n- {name: prod.example/p}\nimages:\n" +
+				"- {name: x, dmap: {$A: ['1']}}\n",
+			want: []string{"x A 1: granted"},
+		},
+		"a destination that answers absent otherwise": {
+			base: "registries:\n- {name: staging.example/s, src: true}\n- {name: prod.example/p}\n- {name: prod.example/q}\nimages:\n" +
+				"- {name: x, dmap: {$A: ['1']}}\n",
+			now: "registries:\n- {name: staging.example/s, src: true}\n- {name: prod.example/p}\n- {name: prod.example/q, absent-status: [403]}\nimages:\n" +
+				"- {name: x, dmap: {$A: ['1']}}\n",
+			want: []string{"q/x A 1: granted"},
 		},
 		"another destination": {
 			base: "- {name: x, dmap: {$A: ['1'], $B: []}}\n",

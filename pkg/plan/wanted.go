@@ -76,6 +76,7 @@ type Entry struct {
 type Source struct {
 	Repository image.Repository
 	Mirrors    []image.Repository
+	account    string // of the registry entry
 }
 
 // SourceTag is a tag in a source repository.
