@@ -1,6 +1,7 @@
 package image_test
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
@@ -115,6 +116,37 @@ func TestDigestsAndTags(t *testing.T) {
 	}
 }
 
+// The grammars are tested by hand; these are their definitions.
+var (
+	tagRE    = regexp.MustCompile(`^\w[\w.-]{0,127}$`)
+	digestRE = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+)
+
+func agree(t *testing.T, s string) {
+	t.Helper()
+	if err := image.CheckTag(s); (err == nil) != tagRE.MatchString(s) {
+		t.Errorf("tag %q: got %v", s, err)
+	}
+	if _, err := image.ParseDigest(s); (err == nil) != digestRE.MatchString(s) {
+		t.Errorf("digest %q: got %v", s, err)
+	}
+}
+
+// Every byte, at every place that has a rule of its own.
+func TestGrammars(t *testing.T) {
+	t.Parallel()
+	digest := "sha256:" + strings.Repeat("0", 64)
+	for c := range 256 {
+		b := string([]byte{byte(c)})
+		for _, s := range []string{b, "a" + b, "a" + b + "a", strings.Repeat("a", 127) + b} {
+			agree(t, s)
+		}
+		for i := range len(digest) + 1 {
+			agree(t, digest[:i]+b+digest[min(i+1, len(digest)):])
+		}
+	}
+}
+
 func TestLoopback(t *testing.T) {
 	t.Parallel()
 	for host, want := range map[string]bool{
@@ -132,6 +164,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
+		agree(t, s)
 		r, err := image.ParseRegistry(s)
 		if err != nil {
 			return
