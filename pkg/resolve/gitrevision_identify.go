@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -135,13 +136,7 @@ func commitID(s string, atLeast int) (id, problem string) {
 }
 
 // quote quotes a foreign text, shortened.
-func quote(s string) string {
-	const enough = 80
-	if len(s) > enough {
-		return fmt.Sprintf("%q…", s[:enough])
-	}
-	return fmt.Sprintf("%q", s)
-}
+func quote(s string) string { return strconv.Quote(told(s)) }
 
 // labelled takes the commit out of an annotation or label.
 type labelled struct {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sort"
+	"strings"
 	"unicode/utf8"
 
 	"cip/pkg/manifest"
@@ -181,9 +182,5 @@ func told(s string) string {
 	if len(s) <= maxTold {
 		return s
 	}
-	cut := maxTold
-	for !utf8.RuneStart(s[cut]) {
-		cut--
-	}
-	return s[:cut] + "…"
+	return strings.ToValidUTF8(s[:maxTold], "") + "…"
 }

@@ -338,7 +338,7 @@ func FuzzImageTags(f *testing.F) {
 
 // FuzzReference writes what was parsed, percent-encoded, and parses it again.
 func FuzzReference(f *testing.F) {
-	for _, s := range []string{"example.com/a:1,os=linux", "[::1]:5000/a/b,tag=x", "localhost/a:%2c%3a,k=%00", "a.b/c:x:y", "a.b/c,,="} {
+	for _, s := range []string{"example.com/a:1,os=linux", "[::1]:5000/a/b,tag=x", "localhost/a:%2c%3a,k=%00", "a.b/c:x:y", "a.b/c,,=", strings.Repeat("\x80", 300)} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
