@@ -268,6 +268,11 @@ func (b *blobs) copyTo(ctx context.Context, to []*delivery, session *registry.Se
 	return errs
 }
 
+// unreadError is the failure to read a blob: another place that holds it may help.
+type unreadError struct{ error }
+
+func (e *unreadError) Unwrap() error { return e.error }
+
 // fetch reads a blob from its source.
 func (b *blobs) fetch(ctx context.Context, from image.Repository, d registry.Descriptor, to *spool) error {
 	done, err := b.lanes.pass(ctx, lane{from.Host, false}, d)
@@ -275,7 +280,10 @@ func (b *blobs) fetch(ctx context.Context, from image.Repository, d registry.Des
 		return err
 	}
 	defer done()
-	return wrap(b.client.FetchBlob(ctx, from, d, to), "reading blob %s of %s", d.Digest, from)
+	if err := b.client.FetchBlob(ctx, from, d, to); err != nil {
+		return &unreadError{fmt.Errorf("reading blob %s of %s: %w", d.Digest, from, err)}
+	}
+	return nil
 }
 
 // give uploads a blob, which comes from a repository, to another unless it is there.

@@ -36,8 +36,9 @@ func TestMirrorThatIsRead(t *testing.T) {
 		"the one on the host lacks it":          {place{false, ""}, place{true, ""}, place{true, ""}, "src", plan.Done, nil},
 		"only another mirror holds it":          {place{false, ""}, place{false, ""}, place{true, ""}, "far", plan.Done, nil},
 		"a mirror is closed":                    {place{true, "closed"}, place{true, ""}, place{true, ""}, "src", plan.Done, []string{"near"}},
-		"the source is closed":                  {place{false, ""}, place{true, "closed"}, place{true, ""}, "far", plan.Done, nil},
-		"the source is down":                    {place{false, ""}, place{true, down}, place{true, ""}, "far", plan.Done, nil},
+		"the source is closed":                  {place{false, ""}, place{true, "closed"}, place{true, ""}, "far", plan.Done, []string{"src"}},
+		"the source is down":                    {place{false, ""}, place{true, down}, place{true, ""}, "far", plan.Done, []string{"src"}},
+		"nobody holds it, and the source is":    {place{false, ""}, place{true, "closed"}, place{false, ""}, "", plan.Failed, nil},
 		"what is behind the one read is down":   {place{true, ""}, place{true, down}, place{true, down}, "near", plan.Done, nil},
 		"nobody holds it":                       {place{false, ""}, place{false, ""}, place{false, ""}, "", plan.Refused, nil},
 		"nobody holds it, and a mirror is down": {place{false, ""}, place{false, ""}, place{true, down}, "", plan.Failed, []string{"far"}},
@@ -81,7 +82,7 @@ func TestMirrorThatIsRead(t *testing.T) {
 			var warned []string
 			for _, w := range p.Warnings {
 				for name, repo := range repos {
-					if strings.HasPrefix(w, "passing over mirror "+repo+": ") {
+					if strings.HasPrefix(w, "passing over "+map[bool]string{true: "source", false: "mirror"}[name == "src"]+" "+repo+": ") {
 						warned = append(warned, name)
 					}
 				}
@@ -110,5 +111,60 @@ func TestMirrorDownForAll(t *testing.T) {
 	}
 	if len(p.Items) != 2 || len(p.Warnings) != 1 || !strings.Contains(p.Warnings[0], "403 DENIED") {
 		t.Errorf("%d items, warnings %q", len(p.Items), p.Warnings)
+	}
+}
+
+// What a mirror lacks of an image that it holds is read where else it is: a child is
+// missing only if no candidate has it.
+func TestMirrorThatIsNotWhole(t *testing.T) {
+	t.Parallel()
+	img := registrytest.MultiArch(1, 2, 2)
+	child := img.Children[1]
+	for name, tc := range map[string]struct {
+		spoil  func(near *registrytest.Server)
+		warned string
+	}{
+		"a child is lacking": {func(near *registrytest.Server) { near.DeleteManifest(t, "mirror/x", child.Digest) }, ""},
+		"a child is closed": {func(near *registrytest.Server) {
+			near.Fault(registrytest.Refuse(403, "DENIED", "no"), registrytest.Repo("mirror/x"), registrytest.Ref(child.Digest))
+		}, "403 DENIED"},
+		"a blob is lacking": {func(near *registrytest.Server) {
+			near.DeleteBlob(t, "mirror/x", child.BlobDigests()[0])
+		}, "404"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dst, src := registrytest.New(t), registrytest.New(t)
+			src.Push(t, "staging/x", img, "x")
+			dst.Push(t, "mirror/x", img, "x")
+			tc.spoil(dst)
+			p := rig{manifest: mirrored(want("x", img.Digest, "1"), src.Host+"/staging", dst.Host+"/prod", dst.Host+"/mirror")}.run(t)
+			if len(p.Items) != 1 || p.Items[0].Status != plan.Done || p.Items[0].From.Host != dst.Host {
+				t.Fatalf("%+v, warnings %q", p.Items, p.Warnings)
+			}
+			if missing := dst.Complete(t, "prod/x", "1"); missing != nil {
+				t.Errorf("missing: %v", missing)
+			}
+			if len(p.Warnings) != map[bool]int{true: 1}[tc.warned != ""] || len(p.Warnings) == 1 && !strings.Contains(p.Warnings[0], tc.warned) {
+				t.Errorf("warnings %q, want one with %q", p.Warnings, tc.warned)
+			}
+		})
+	}
+}
+
+// A child that one candidate lacks and another cannot be asked for is not missing.
+func TestMirrorChildUnknown(t *testing.T) {
+	t.Parallel()
+	dst, src := registrytest.New(t), registrytest.New(t)
+	img := registrytest.MultiArch(1, 2, 2)
+	dst.Push(t, "mirror/x", img, "x")
+	dst.DeleteManifest(t, "mirror/x", img.Children[1].Digest)
+	src.Fault(registrytest.Refuse(403, "DENIED", "no"))
+	p := rig{manifest: mirrored(want("x", img.Digest, "1"), src.Host+"/staging", dst.Host+"/prod", dst.Host+"/mirror")}.run(t)
+	if len(p.Items) != 1 || p.Items[0].Status != plan.Failed || !strings.Contains(p.Items[0].Error, "403 DENIED") {
+		t.Errorf("%+v, warnings %q", p.Items, p.Warnings)
+	}
+	if writes := dst.Writes(); len(writes) > 0 {
+		t.Errorf("wrote: %v", writes)
 	}
 }

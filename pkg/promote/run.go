@@ -158,10 +158,13 @@ func (e *engine) readTrees(ctx context.Context, units []*unit) {
 	}
 	_ = g.Wait() // no function returns an error
 	for _, u := range units {
-		if u.tree == nil || u.copied.Host == u.dst.Host {
+		if u.tree == nil {
 			continue
 		}
 		u.tree.walk(func(n *node) {
+			if n.from[0].Host == u.dst.Host {
+				return
+			}
 			for _, d := range n.content.Blobs {
 				e.blobs.expect(d, u.dst)
 			}
@@ -207,7 +210,7 @@ func (e *engine) content(ctx context.Context, u *unit) (*registry.Manifest, erro
 	if u.copied.IsZero() {
 		return e.atHand(ctx, u)
 	}
-	if err := e.below(ctx, u.dst, u.copied, u.tree); err != nil {
+	if err := e.below(ctx, u.dst, u.tree); err != nil {
 		return nil, err
 	}
 	return e.sources.manifest(u.tree.loaded)
@@ -226,26 +229,43 @@ func (e *engine) atHand(ctx context.Context, u *unit) (*registry.Manifest, error
 }
 
 // below places the blobs of a manifest, and puts the manifests below it, deepest first.
-func (e *engine) below(ctx context.Context, dst, from image.Repository, n *node) error {
+func (e *engine) below(ctx context.Context, dst image.Repository, n *node) error {
 	var g errgroup.Group // without a context: what one blob's failure stops might be another image's blob
 	g.SetLimit(32)
 	for _, d := range n.content.Blobs {
-		g.Go(func() error { return e.blob(ctx, dst, from, n, d) })
+		g.Go(func() error { return e.blob(ctx, dst, n, d) })
 	}
 	for _, child := range n.children {
-		g.Go(func() error { return e.child(ctx, dst, from, child) })
+		g.Go(func() error { return e.child(ctx, dst, child) })
 	}
 	if len(n.missing) > 0 {
-		g.Go(func() error { return e.sparse(ctx, dst, from, n) })
+		g.Go(func() error { return e.sparse(ctx, dst, n) })
 	}
 	return g.Wait()
 }
 
-// blob places one blob. A foreign layer that the source does not serve is left out.
-func (e *engine) blob(ctx context.Context, dst, from image.Repository, n *node, d registry.Descriptor) error {
-	err := e.blobs.place(ctx, dst, from, d)
+// blob places one blob: from where its manifest was read, or else, if it cannot be
+// read there, from where else it may be. A foreign layer that no source serves is left out.
+func (e *engine) blob(ctx context.Context, dst image.Repository, n *node, d registry.Descriptor) error {
+	var err error
+	for i, from := range n.from {
+		next := e.blobs.place(ctx, dst, from, d)
+		if next == nil && i > 0 {
+			e.sources.passOver("source", n.from[0], err)
+		}
+		if next == nil {
+			return nil
+		}
+		if i == 0 || !errors.Is(next, registry.ErrNotFound) {
+			err = next // that the others lack it explains less than what the first said
+		}
+		var unread *unreadError
+		if !errors.As(next, &unread) || ctx.Err() != nil {
+			break
+		}
+	}
 	if d.Foreign() && errors.Is(err, registry.ErrNotFound) {
-		e.warn(fmt.Sprintf("%s: foreign layer %s is left out: the source %s does not serve it", dst.String()+"@"+n.digest, d.Digest, from))
+		e.warn(fmt.Sprintf("%s: foreign layer %s is left out: the source %s does not serve it", dst.String()+"@"+n.digest, d.Digest, n.from[0]))
 		return nil
 	}
 	return err
@@ -253,7 +273,7 @@ func (e *engine) blob(ctx context.Context, dst, from image.Repository, n *node, 
 
 // sparse deals with the children that the source lacks: the index is put without those
 // that the destination has not, either.
-func (e *engine) sparse(ctx context.Context, dst, from image.Repository, n *node) error {
+func (e *engine) sparse(ctx context.Context, dst image.Repository, n *node) error {
 	there := make([]inventory.State, len(n.missing))
 	var g errgroup.Group
 	g.SetLimit(32)
@@ -272,7 +292,7 @@ func (e *engine) sparse(ctx context.Context, dst, from image.Repository, n *node
 			lost = append(lost, digest)
 		}
 	}
-	head := fmt.Sprintf("%s@%s: the source %s lacks", dst, n.digest, from)
+	head := fmt.Sprintf("%s@%s: the source %s lacks", dst, n.digest, n.from[0])
 	switch len(lost) {
 	case 0:
 	case 1:
@@ -284,22 +304,22 @@ func (e *engine) sparse(ctx context.Context, dst, from image.Repository, n *node
 }
 
 // child puts a manifest by digest, once a run, after everything below it.
-func (e *engine) child(ctx context.Context, dst, from image.Repository, n *node) error {
+func (e *engine) child(ctx context.Context, dst image.Repository, n *node) error {
 	return e.manifests.do(ctx, place{dst, n.digest}, func() error {
-		if err := e.below(ctx, dst, from, n); err != nil {
+		if err := e.below(ctx, dst, n); err != nil {
 			return err
 		}
 		m, err := e.sources.manifest(n.loaded)
 		if err != nil {
 			return err
 		}
-		return wrap(e.put(ctx, dst, from, n, m), "putting manifest %s", n.digest)
+		return wrap(e.put(ctx, dst, n, m), "putting manifest %s", n.digest)
 	})
 }
 
 // put puts a manifest by digest.
-func (e *engine) put(ctx context.Context, dst, from image.Repository, n *node, m *registry.Manifest) error {
-	return e.mending(ctx, dst, from, n, func() error {
+func (e *engine) put(ctx context.Context, dst image.Repository, n *node, m *registry.Manifest) error {
+	return e.mending(ctx, dst, n, func() error {
 		res, err := e.client.Put(ctx, dst, m.Digest, m)
 		if err != nil {
 			return err
@@ -310,7 +330,7 @@ func (e *engine) put(ctx context.Context, dst, from image.Repository, n *node, m
 
 // mending runs a manifest PUT, and again after bringing back what the registry
 // says it has lost meanwhile: a garbage collection can come between blob and manifest.
-func (e *engine) mending(ctx context.Context, dst, from image.Repository, n *node, put func() error) error {
+func (e *engine) mending(ctx context.Context, dst image.Repository, n *node, put func() error) error {
 	for try := 1; ; try++ {
 		err := put()
 		var answer *registry.Error
@@ -326,7 +346,7 @@ func (e *engine) mending(ctx context.Context, dst, from image.Repository, n *nod
 		if err := pause(ctx, try); err != nil {
 			return err
 		}
-		if again := e.below(ctx, dst, from, n); again != nil {
+		if again := e.below(ctx, dst, n); again != nil {
 			return errors.Join(err, again)
 		}
 	}

@@ -26,7 +26,8 @@ type Sources struct {
 	known  map[string]*loaded     // by digest: the first read that succeeded
 	unions map[string]*merged     // by digest: manifests that are not in any source
 	store  spill
-	failed map[image.Repository]struct{} // mirrors that a warning was given for
+	failed map[image.Repository]struct{} // repositories that a warning was given for
+	others map[sourceKey]*plan.Entry     // what was found and may be read elsewhere, too
 }
 
 type sourceKey struct {
@@ -54,11 +55,11 @@ type tagRead struct {
 	plan.Resolution
 }
 
-// NewSources returns a reader of sources. warn is told, once each, of mirrors that are passed over.
+// NewSources returns a reader of sources. warn is told, once each, of repositories that are passed over.
 func NewSources(c *registry.Client, warn func(string)) *Sources {
 	return &Sources{
 		client: c, warn: warn, reads: map[sourceKey]*sourceRead{}, tags: map[plan.SourceTag]*tagRead{}, seen: map[sourceKey]struct{}{},
-		known: map[string]*loaded{}, failed: map[image.Repository]struct{}{},
+		known: map[string]*loaded{}, failed: map[image.Repository]struct{}{}, others: map[sourceKey]*plan.Entry{},
 	}
 }
 
@@ -106,6 +107,7 @@ func (s *Sources) see(t *plan.Target, have *inventory.Repository) {
 // Find looks a wanted digest up at its candidates for a destination host: the first that holds it.
 func (s *Sources) Find(ctx context.Context, e *plan.Entry, dst image.Repository) plan.Finding {
 	var unread []string
+	var passed []func() // warnings of sources, which are errors unless something else is read
 	for _, repo := range e.Candidates(dst.Host) {
 		if repo == dst {
 			continue // it lacks the digest, or it would not be looked for
@@ -113,10 +115,16 @@ func (s *Sources) Find(ctx context.Context, e *plan.Entry, dst image.Repository)
 		r := s.read(ctx, repo, string(e.Digest))
 		switch r.state {
 		case inventory.Present:
+			for _, warn := range passed {
+				warn()
+			}
+			s.found(e, repo)
 			return plan.Finding{State: inventory.Present, From: repo}
 		case inventory.Unknown:
-			if !isSource(e, repo) {
-				s.passOver(repo, r.err)
+			if isSource(e, repo) {
+				passed = append(passed, func() { s.passOver("source", repo, r.err) })
+			} else {
+				s.passOver("mirror", repo, r.err)
 			}
 			text := r.err.Error()
 			if repo != e.Sources[0].Repository {
@@ -140,13 +148,43 @@ func isSource(e *plan.Entry, repo image.Repository) bool {
 	return false
 }
 
-func (s *Sources) passOver(repo image.Repository, err error) {
+// found remembers where else a digest, and what belongs to it, may be read.
+func (s *Sources) found(e *plan.Entry, from image.Repository) {
+	if len(e.Sources) == 1 && len(e.Sources[0].Mirrors) == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if key := (sourceKey{from, string(e.Digest)}); s.others[key] == nil {
+		s.others[key] = e
+	}
+}
+
+// places returns where a digest that was found in a repository, and what belongs
+// to it, may be read: there, then at the other candidates.
+func (s *Sources) places(from image.Repository, digest string) []image.Repository {
+	s.mu.Lock()
+	e := s.others[sourceKey{from, digest}]
+	s.mu.Unlock()
+	all := []image.Repository{from}
+	if e == nil {
+		return all
+	}
+	for _, repo := range e.Candidates(from.Host) {
+		if repo != from {
+			all = append(all, repo)
+		}
+	}
+	return all
+}
+
+func (s *Sources) passOver(side string, repo image.Repository, err error) {
 	s.mu.Lock()
 	_, told := s.failed[repo]
 	s.failed[repo] = struct{}{}
 	s.mu.Unlock()
 	if !told {
-		s.warn(fmt.Sprintf("passing over mirror %s: %v", repo, err))
+		s.warn(fmt.Sprintf("passing over %s %s: %v", side, repo, err))
 	}
 }
 

@@ -113,7 +113,7 @@ func (t tagging) several(ctx context.Context, tags []string) (done []string) {
 // put puts the manifest under a reference and compares what the registry says with
 // what it was sent; if it says nothing, it is asked.
 func (t tagging) put(ctx context.Context, ref string, heard func(registry.PutResult), tags ...string) error {
-	return wrap(t.e.mending(ctx, t.u.dst, t.u.copied, t.u.tree, func() error {
+	return wrap(t.e.mending(ctx, t.u.dst, t.u.tree, func() error {
 		res, err := t.e.client.Put(ctx, t.u.dst, ref, t.top, tags...)
 		if err != nil {
 			return err

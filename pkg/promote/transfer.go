@@ -49,7 +49,7 @@ func (t *Transfer) Copy(ctx context.Context, dst, from image.Repository, digest 
 	if err != nil {
 		return err
 	}
-	if err := t.engine.child(ctx, dst, from, n); err != nil {
+	if err := t.engine.child(ctx, dst, n); err != nil {
 		return fmt.Errorf("copying %s to %s: %w", from.Digest(digest), dst, err)
 	}
 	return nil

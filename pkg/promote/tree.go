@@ -20,23 +20,25 @@ const (
 // node is a manifest with all manifests below it.
 type node struct {
 	*loaded
+	from     []image.Repository // where it was read, then where else its blobs may be
 	children []*node
-	missing  []string // children that the source does not hold
+	missing  []string // children that no source holds
 }
 
 // climb reads the manifests below one digest.
 type climb struct {
 	sources *Sources
-	from    image.Repository
+	from    []image.Repository // the source, and where else what it lacks may be
 
 	mu   sync.Mutex
 	seen map[string]*node
 }
 
 // tree reads a manifest that the source holds and everything below it, each
-// manifest once a run however many trees share it.
+// manifest once a run however many trees share it. What is below may be read from
+// any of the places that the manifest may be read from: a mirror need not be whole.
 func (s *Sources) tree(ctx context.Context, from image.Repository, digest string) (*node, error) {
-	c := &climb{sources: s, from: from, seen: map[string]*node{}}
+	c := &climb{sources: s, from: s.places(from, digest), seen: map[string]*node{}}
 	n, err := c.node(ctx, digest, -1, 0)
 	if err == nil && n == nil {
 		err = registry.ErrNotFound
@@ -50,12 +52,9 @@ func (c *climb) node(ctx context.Context, digest string, size int64, depth int) 
 	if depth > maxDepth {
 		return nil, fmt.Errorf("reading %s: indexes are nested more than %d deep", digest, maxDepth)
 	}
-	r := c.sources.read(ctx, c.from, digest)
-	switch r.state {
-	case inventory.Absent:
-		return nil, nil
-	case inventory.Unknown:
-		return nil, fmt.Errorf("reading %s: %w", digest, r.err)
+	r, at, err := c.read(ctx, digest)
+	if r == nil || err != nil {
+		return nil, err
 	}
 	if size >= 0 && int64(r.at.size) != size {
 		return nil, fmt.Errorf("reading %s: it has %d bytes, its index says %d", digest, r.at.size, size)
@@ -63,7 +62,7 @@ func (c *climb) node(ctx context.Context, digest string, size int64, depth int) 
 	c.mu.Lock()
 	n, known := c.seen[digest]
 	if !known {
-		n = &node{loaded: r.loaded}
+		n = &node{loaded: r.loaded, from: at}
 		c.seen[digest] = n
 	}
 	tooMany := len(c.seen) > maxNodes
@@ -75,6 +74,27 @@ func (c *climb) node(ctx context.Context, digest string, size int64, depth int) 
 		return nil, fmt.Errorf("reading %s: more than %d manifests belong to it", digest, maxNodes)
 	}
 	return n, c.below(ctx, n, depth)
+}
+
+// read reads a manifest from the first place that holds it, and returns the places
+// with that one first; nil if none does.
+func (c *climb) read(ctx context.Context, digest string) (*sourceRead, []image.Repository, error) {
+	var unread error
+	var passed image.Repository // that could not be read
+	for i, repo := range c.from {
+		r := c.sources.read(ctx, repo, digest)
+		switch {
+		case r.state == inventory.Unknown && unread == nil:
+			unread, passed = fmt.Errorf("reading %s: %w", digest, r.err), repo
+		case r.state == inventory.Present:
+			if unread != nil {
+				c.sources.passOver("source", passed, unread)
+			}
+			at := append([]image.Repository{repo}, c.from[:i]...)
+			return r, append(at, c.from[i+1:]...), nil
+		}
+	}
+	return nil, nil, unread
 }
 
 func (c *climb) below(ctx context.Context, n *node, depth int) error {
