@@ -85,6 +85,9 @@ of app, run image and flags: the same come out of dry run, real run and repetiti
 	return cmd
 }
 
+// outOfDate is what a check calls an app that would be planned without it.
+const outOfDate = "out of date"
+
 // rebasing is one run of cip rebase.
 type rebasing struct {
 	*rebaseOptions
@@ -195,6 +198,9 @@ func (r *rebasing) save(ctx context.Context, res *rebase.Result, app rebase.Refe
 	r.tell(res)
 	told := describe(res, app)
 	told.Names, told.State = nameStates(names)
+	if r.check && told.State == rebase.NamePlanned.String() {
+		told.State = outOfDate
+	}
 	t := res.Traffic(refs[0].Repository)
 	told.Layers = output.AppLayers{There: t.There, Mounted: t.Mounted, Copied: t.Copied}
 	return told, names
@@ -219,7 +225,7 @@ func (r *rebasing) tell(res *rebase.Result) {
 	for _, n := range res.Notes {
 		r.log.Warn(n)
 	}
-	if !res.UpToDate {
+	if !res.UpToDate && !r.check {
 		r.log.Infof("signatures and attestations of %s do not cover %s: sign it anew", res.App.Digest, res.Digest)
 	}
 }
@@ -241,7 +247,7 @@ func (r *rebasing) checkAll(ctx context.Context) error {
 		}
 		one := describe(res, app)
 		if one.State = "up to date"; !res.UpToDate {
-			one.State, stale = "out of date", true
+			one.State, stale = outOfDate, true
 		}
 		for _, n := range res.Notes {
 			r.log.Warnf("%s: %s", app, n)

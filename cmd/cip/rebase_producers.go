@@ -141,7 +141,7 @@ func rebaseVerdict(ctx context.Context, told output.Rebase, ok bool) error {
 		switch told.Apps[i].State {
 		case rebase.NameFailed.String():
 			ok = false
-		case rebase.NamePlanned.String():
+		case outOfDate:
 			stale = true
 		}
 	}
@@ -150,7 +150,7 @@ func rebaseVerdict(ctx context.Context, told output.Rebase, ok bool) error {
 		return &exitError{code: exitInterrupted, err: errors.New("interrupted")}
 	case !ok:
 		return &exitError{code: exitFailed}
-	case told.Check && stale:
+	case stale:
 		return &exitError{code: exitChanges}
 	}
 	return nil

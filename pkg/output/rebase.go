@@ -34,6 +34,14 @@ type AppBase struct {
 	TopLayer  string `json:"topLayer"`
 }
 
+// text returns what people read of a base: its name, or where the metadata tells none, its top layer.
+func (b AppBase) text() string {
+	if b.Reference == "" {
+		return "a run image with top layer " + Escape(b.TopLayer)
+	}
+	return Escape(b.Reference)
+}
+
 // AppNewBase is the base that an app is put on.
 type AppNewBase struct {
 	Image    string `json:"image"`
@@ -98,10 +106,10 @@ func writeCheckText(w io.Writer, r Rebase) error {
 		switch {
 		case a.Error != "":
 			b.put(": ", Escape(a.Error))
-		case a.PreviousDigest == a.Digest:
+		case a.State == "up to date":
 			b.put("  on ", Escape(a.Onto.Image))
 		default:
-			b.put("  ", Escape(a.Onto.Image), " is ", Escape(a.Onto.Digest), ", it is on ", Escape(a.From.Reference))
+			b.put("  ", Escape(a.Onto.Image), " is ", Escape(a.Onto.Digest), ", it is on ", a.From.text())
 		}
 		b.put("\n")
 	}
@@ -111,9 +119,17 @@ func writeCheckText(w io.Writer, r Rebase) error {
 
 func writeRebaseText(w io.Writer, r Rebase) error {
 	b := newBuffer(w)
-	for _, a := range r.Apps {
-		b.put("app      ", Escape(a.App), "\n         ", Escape(a.PreviousDigest), "\n")
-		b.put("from     ", Escape(a.From.Reference), "\n")
+	for i, a := range r.Apps {
+		if i > 0 {
+			b.put("\n")
+		}
+		b.put("app      ", Escape(a.App), "\n")
+		if a.Error != "" {
+			b.put("failed   ", Escape(a.Error), "\n")
+			continue
+		}
+		b.put("         ", Escape(a.PreviousDigest), "\n")
+		b.put("from     ", a.From.text(), "\n")
 		b.put("onto     ", Escape(a.Onto.Image), "\n         ", Escape(a.Onto.Digest), "\n")
 		if a.PreviousDigest == a.Digest {
 			b.put("becomes  what it is: up to date\n")
