@@ -90,8 +90,13 @@ func parseMetadata(label string) (*metadata, error) {
 	if m.names = names; names.Image == "" {
 		m.names = old
 	}
-	if err := errors.Join(m.run.read("topLayer", &m.topLayer), m.run.read("reference", &m.reference)); err != nil {
-		return nil, err
+	for _, o := range []*object{m.run, m.stackRun} {
+		if m.topLayer != "" {
+			break
+		}
+		if err := errors.Join(o.read("topLayer", &m.topLayer), o.read("reference", &m.reference)); err != nil {
+			return nil, err
+		}
 	}
 	var tree any
 	if err := json.Unmarshal([]byte(label), &tree); err != nil {
@@ -163,17 +168,24 @@ func (m *metadata) renamed(to Reference) (names Names, ok bool) {
 }
 
 // rebased returns the label for another base. names, unless nil, replace the run
-// image's, also where older platforms look for them.
+// image's. Where older platforms look, it says the same.
 func (m *metadata) rebased(topLayer, reference string, names *Names) (string, error) {
-	root, run := m.root.clone(), m.run.clone()
-	run.set("topLayer", topLayer)
-	run.set("reference", reference)
+	root, run, stack, stackRun := m.root.clone(), m.run.clone(), m.stack.clone(), m.stackRun.clone()
+	based := []*object{run}
+	if stackRun.index("topLayer") >= 0 {
+		based = append(based, stackRun)
+	}
+	for _, o := range based {
+		o.set("topLayer", topLayer)
+		o.set("reference", reference)
+	}
 	if names != nil {
-		stack, stackRun := m.stack.clone(), m.stackRun.clone()
 		for _, o := range []*object{run, stackRun} {
 			o.set("image", names.Image)
 			o.set("mirrors", append([]string{}, names.Mirrors...))
 		}
+	}
+	if names != nil || len(based) > 1 {
 		stack.set("runImage", stackRun)
 		root.set("stack", stack)
 	}

@@ -91,6 +91,30 @@ func TestMetadataIsEdited(t *testing.T) {
 	}
 }
 
+// Old metadata says of the stack's run image what newer says of the run image: it
+// will do, and stays true.
+func TestStackMetadata(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	stack := func(top, reference string) string {
+		return `"stack":{"runImage":{"image":"` + w.run + `","topLayer":"` + top + `","reference":"` + reference + `"}}`
+	}
+	label := `{"app":[],` + stack(w.old.DiffIDs()[1], "old") + `}`
+	w.Push(t, "shop/web", appImage(7, w.old, oldLayers, "", registrytest.Label(lifecycleLabel, label)), "1.4")
+	res, _ := rebaseTo(t, "", Options{}, w.name)
+	top, reference := w.new.DiffIDs()[2], w.Host+"/base/run@"+w.new.Digest
+	want := `{"app":[],` + stack(top, reference) + `,"runImage":{"topLayer":"` + top + `","reference":"` + reference + `"}}`
+	if diff := cmp.Diff(want, look(t, res.Images[0]).Config.Config.Labels[lifecycleLabel]); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got, want := res.From, (From{"old", w.old.DiffIDs()[1]}); got != want {
+		t.Errorf("from: got %+v, want %+v", got, want)
+	}
+	if again, _ := rebaseTo(t, "", Options{}, w.name); !again.UpToDate {
+		t.Error("not up to date afterwards")
+	}
+}
+
 // Labels that describe the base are the new base's; those that it lacks go.
 func TestBaseLabels(t *testing.T) {
 	t.Parallel()
