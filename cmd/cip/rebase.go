@@ -192,8 +192,11 @@ func (r *rebasing) one(ctx context.Context) error {
 // save saves a result under names, unless it is a dry run, and describes it.
 func (r *rebasing) save(ctx context.Context, res *rebase.Result, app rebase.Reference, refs []rebase.Reference) (output.App, []rebase.Name) {
 	names := rebase.Survey(ctx, r.client, res, refs)
+	t := res.Traffic(refs[0].Repository)
 	if !r.dry && !r.check {
-		res.Notes = append(res.Notes, rebase.Push(ctx, r.client, res, names)...)
+		var notes []string
+		t, notes = rebase.Push(ctx, r.client, res, names)
+		res.Notes = append(res.Notes, notes...)
 	}
 	r.tell(res)
 	told := describe(res, app)
@@ -201,7 +204,6 @@ func (r *rebasing) save(ctx context.Context, res *rebase.Result, app rebase.Refe
 	if r.check && told.State == rebase.NamePlanned.String() {
 		told.State = outOfDate
 	}
-	t := res.Traffic(refs[0].Repository)
 	told.Layers = output.AppLayers{There: t.There, Mounted: t.Mounted, Copied: t.Copied}
 	return told, names
 }

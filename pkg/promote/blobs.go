@@ -32,7 +32,8 @@ type blobs struct {
 	all     map[string]*blob // by digest
 	placed  flights[place]
 	mounts  map[string]*mounts // by host
-	running sync.WaitGroup     // deliveries to other hosts than the asker's
+	moved   map[image.Repository]Moved
+	running sync.WaitGroup // deliveries to other hosts than the asker's
 }
 
 // mounts is what is known of mounting on one host.
@@ -70,7 +71,7 @@ type delivery struct {
 }
 
 func newBlobs(c *registry.Client) *blobs {
-	return &blobs{client: c, space: semaphore.NewWeighted(spooledBytes), all: map[string]*blob{}, mounts: map[string]*mounts{}}
+	return &blobs{client: c, space: semaphore.NewWeighted(spooledBytes), all: map[string]*blob{}, mounts: map[string]*mounts{}, moved: map[image.Repository]Moved{}}
 }
 
 func (b *blobs) blob(d registry.Descriptor) *blob {
@@ -153,6 +154,7 @@ func (b *blobs) mount(ctx context.Context, dst, from image.Repository, d registr
 	switch {
 	case err == nil:
 		m.granted.Store(true)
+		b.count(dst, Moved{Mounted: 1})
 	case errors.Is(err, registry.ErrMountRefused):
 		m.refuse(from, err)
 	default:
@@ -314,6 +316,7 @@ func (b *blobs) give(ctx context.Context, dst, from image.Repository, session *r
 		}
 		turns := body.turns()
 		if err = b.upload(ctx, session, dst, d, body); err == nil {
+			b.count(dst, Moved{Copied: 1})
 			return nil
 		}
 		b.drop(ctx, session)

@@ -23,6 +23,22 @@ func (t *Transfer) Blob(ctx context.Context, dst, from image.Repository, d regis
 	return t.engine.blobs.place(ctx, dst, from, d)
 }
 
+// Moved counts the blobs that were brought into a repository. One that was there is neither.
+type Moved struct{ Mounted, Copied int }
+
+func (b *blobs) count(dst image.Repository, m Moved) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.moved[dst] = Moved{b.moved[dst].Mounted + m.Mounted, b.moved[dst].Copied + m.Copied}
+}
+
+// Moved returns how many blobs were brought into a repository.
+func (t *Transfer) Moved(dst image.Repository) Moved {
+	t.engine.blobs.mu.Lock()
+	defer t.engine.blobs.mu.Unlock()
+	return t.engine.blobs.moved[dst]
+}
+
 // Upload puts a blob that was made, not read, into a repository.
 func (t *Transfer) Upload(ctx context.Context, dst image.Repository, d registry.Descriptor, raw []byte) error {
 	for try := 1; ; try++ {

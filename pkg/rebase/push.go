@@ -77,10 +77,10 @@ func (res *Result) isApp(ref Reference) bool {
 }
 
 // Push saves a result under the planned names and records what became of each:
-// layers, then configurations and manifests, tags last. notes are what people
-// should know.
-func Push(ctx context.Context, c *registry.Client, res *Result, names []Name) (notes []string) {
-	p := &pusher{client: c, res: res, transfer: promote.NewTransfer(c)}
+// layers, then configurations and manifests, tags last. traffic is how the layers
+// got into the first name's repository, notes are what people should know.
+func Push(ctx context.Context, c *registry.Client, res *Result, names []Name) (traffic Traffic, notes []string) {
+	p := &pusher{client: c, res: res, transfer: promote.NewTransfer(c), traffic: map[image.Repository]Traffic{}}
 	brought := map[image.Repository]error{}
 	for i := range names {
 		n := &names[i]
@@ -103,7 +103,11 @@ func Push(ctx context.Context, c *registry.Client, res *Result, names []Name) (n
 	if notes = append(p.notes, warnings...); err != nil {
 		notes = append(notes, err.Error())
 	}
-	return notes
+	traffic, tried := p.traffic[names[0].Repository]
+	if !tried {
+		traffic = res.Traffic(names[0].Repository)
+	}
+	return traffic, notes
 }
 
 // pusher brings one result into repositories.
@@ -111,6 +115,7 @@ type pusher struct {
 	client   *registry.Client
 	res      *Result
 	transfer *promote.Transfer
+	traffic  map[image.Repository]Traffic
 	notes    []string
 }
 
@@ -166,7 +171,11 @@ func (p *pusher) blobs(ctx context.Context, repo image.Repository, img *Image) e
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(blobsAtOnce)
 	absent := make([]bool, len(img.Blobs))
+	layers, before := 0, p.transfer.Moved(repo)
 	for i, b := range img.Blobs {
+		if !b.From.IsZero() {
+			layers++
+		}
 		if b.From == repo {
 			continue
 		}
@@ -182,6 +191,9 @@ func (p *pusher) blobs(ctx context.Context, repo image.Repository, img *Image) e
 		})
 	}
 	err := g.Wait()
+	after, t := p.transfer.Moved(repo), p.traffic[repo]
+	mounted, copied := after.Mounted-before.Mounted, after.Copied-before.Copied
+	p.traffic[repo] = Traffic{There: t.There + layers - mounted - copied, Mounted: t.Mounted + mounted, Copied: t.Copied + copied}
 	for i, b := range img.Blobs {
 		if absent[i] {
 			p.notes = append(p.notes, fmt.Sprintf("foreign layer %s is left out: %s does not serve it", b.Digest, b.From))

@@ -293,12 +293,12 @@ func refresh(o *object, name string, digest image.Digest) error {
 
 // Traffic is how the layers of a result get into a repository.
 type Traffic struct {
-	There   int // they are in it, as the app's
+	There   int // they are in it, as the app's are
 	Mounted int // from another repository of the host
 	Copied  int // from another host
 }
 
-// Traffic returns how the layers of a result get into a repository.
+// Traffic returns how the layers of a result get into a repository whose host mounts.
 func (res *Result) Traffic(repo image.Repository) Traffic {
 	var t Traffic
 	for i := range res.Images {

@@ -219,13 +219,26 @@ func TestRebaseFromAnotherRegistry(t *testing.T) {
 	}
 }
 
-// A registry that mounts nothing gets the layers anyway, and no session is left open.
+// A registry that mounts nothing gets the layers anyway, and no session is left
+// open; what is told is what was done.
 func TestRefusedMounts(t *testing.T) {
 	t.Parallel()
-	for _, status := range []int{202, 403, 404, 500} {
+	for _, status := range []int{0, 202, 403, 404, 500} {
 		w := newWorld(t)
-		w.Fault(registrytest.RefuseMounts(status), registrytest.Is(registrytest.Mount))
-		_, names := rebaseTo(t, "", Options{}, w.name)
+		want := Traffic{There: 3, Mounted: 2}
+		if status != 0 {
+			w.Fault(registrytest.RefuseMounts(status), registrytest.Is(registrytest.Mount))
+			want = Traffic{There: 3, Copied: 2}
+		}
+		c := newClient(t)
+		res, err := NewReader(c).Rebase(t.Context(), ref(t, w.name), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := Survey(t.Context(), c, res, []Reference{ref(t, w.name)})
+		if got, notes := Push(t.Context(), c, res, names); got != want {
+			t.Errorf("status %d: got %+v, want %+v, %q", status, got, want, notes)
+		}
 		if missing := w.Complete(t, "shop/web", "1.4"); missing != nil || names[0].State != NameSaved || w.OpenUploads() > 0 {
 			t.Errorf("status %d: %+v, missing %v, %d sessions open", status, names, missing, w.OpenUploads())
 		}

@@ -75,7 +75,8 @@ func rebaseTo(t *testing.T, app string, o Options, names ...string) (*Result, []
 		refs = append(refs, ref(t, n))
 	}
 	saved := Survey(t.Context(), c, res, refs)
-	res.Notes = append(res.Notes, Push(t.Context(), c, res, saved)...)
+	_, notes := Push(t.Context(), c, res, saved)
+	res.Notes = append(res.Notes, notes...)
 	return res, saved
 }
 
