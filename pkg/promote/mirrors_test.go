@@ -4,9 +4,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"cip/internal/registrytest"
+	"cip/pkg/image"
 	"cip/pkg/plan"
+	"cip/pkg/promote"
+	"cip/pkg/registry"
 )
 
 // mirrored writes a plain manifest whose source has mirrors.
@@ -149,6 +153,36 @@ func TestMirrorThatIsNotWhole(t *testing.T) {
 				t.Errorf("warnings %q, want one with %q", p.Warnings, tc.warned)
 			}
 		})
+	}
+}
+
+// Rules judge the children that are going to be copied, wherever they are read.
+func TestMirrorReadForRules(t *testing.T) {
+	t.Parallel()
+	near, src := registrytest.New(t), registrytest.New(t)
+	img := registrytest.MultiArch(1, 2, 2)
+	src.Push(t, "staging/x", img, "x")
+	near.Push(t, "mirror/x", img, "x")
+	near.DeleteManifest(t, "mirror/x", img.Children[1].Digest)
+	client, err := registry.New(registry.Options{NoAmbient: true, Backoff: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	sources := promote.NewSources(client, func(w string) { t.Errorf("warned: %s", w) })
+	defer sources.Close()
+	at := func(host, path string) image.Repository { return image.Repository{Host: host, Path: path} }
+	entry := &plan.Entry{Digest: image.Digest(img.Digest), Sources: []*plan.Source{
+		{Repository: at(src.Host, "staging/x"), Mirrors: []image.Repository{at(near.Host, "mirror/x")}},
+	}}
+	found := sources.Find(t.Context(), entry, at(near.Host, "prod/x"))
+	if found.From != at(near.Host, "mirror/x") {
+		t.Fatalf("%+v", found)
+	}
+	for _, c := range img.Children {
+		if content, err := sources.Read(t.Context(), found.From, c.Digest); err != nil || content == nil {
+			t.Errorf("%s: %v, %v", c.Digest, content, err)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -26,8 +27,8 @@ type Sources struct {
 	known  map[string]*loaded     // by digest: the first read that succeeded
 	unions map[string]*merged     // by digest: manifests that are not in any source
 	store  spill
-	failed map[image.Repository]struct{} // repositories that a warning was given for
-	others map[sourceKey]*plan.Entry     // what was found and may be read elsewhere, too
+	failed map[image.Repository]struct{}           // repositories that a warning was given for
+	others map[image.Repository][]image.Repository // of one that was read: where else what it lacks may be
 }
 
 type sourceKey struct {
@@ -59,7 +60,7 @@ type tagRead struct {
 func NewSources(c *registry.Client, warn func(string)) *Sources {
 	return &Sources{
 		client: c, warn: warn, reads: map[sourceKey]*sourceRead{}, tags: map[plan.SourceTag]*tagRead{}, seen: map[sourceKey]struct{}{},
-		known: map[string]*loaded{}, failed: map[image.Repository]struct{}{}, others: map[sourceKey]*plan.Entry{},
+		known: map[string]*loaded{}, failed: map[image.Repository]struct{}{}, others: map[image.Repository][]image.Repository{},
 	}
 }
 
@@ -148,34 +149,44 @@ func isSource(e *plan.Entry, repo image.Repository) bool {
 	return false
 }
 
-// found remembers where else a digest, and what belongs to it, may be read.
+// found remembers where else what belongs to a digest may be read.
 func (s *Sources) found(e *plan.Entry, from image.Repository) {
-	if len(e.Sources) == 1 && len(e.Sources[0].Mirrors) == 0 {
-		return
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if key := (sourceKey{from, string(e.Digest)}); s.others[key] == nil {
-		s.others[key] = e
+	for _, repo := range e.Candidates(from.Host) {
+		if repo != from && !slices.Contains(s.others[from], repo) {
+			s.others[from] = append(s.others[from], repo)
+		}
 	}
 }
 
-// places returns where a digest that was found in a repository, and what belongs
-// to it, may be read: there, then at the other candidates.
-func (s *Sources) places(from image.Repository, digest string) []image.Repository {
+// places returns where what belongs to a digest that a repository holds may be
+// read: there, then at the other candidates.
+func (s *Sources) places(from image.Repository) []image.Repository {
 	s.mu.Lock()
-	e := s.others[sourceKey{from, digest}]
-	s.mu.Unlock()
-	all := []image.Repository{from}
-	if e == nil {
-		return all
-	}
-	for _, repo := range e.Candidates(from.Host) {
-		if repo != from {
-			all = append(all, repo)
+	defer s.mu.Unlock()
+	return append([]image.Repository{from}, s.others[from]...)
+}
+
+// first reads a manifest from the first place that holds it, and returns the places
+// with that one first; nil if none does.
+func (s *Sources) first(ctx context.Context, places []image.Repository, digest string) (*sourceRead, []image.Repository, error) {
+	var unread error
+	var passed image.Repository // that could not be read
+	for i, repo := range places {
+		r := s.read(ctx, repo, digest)
+		switch {
+		case r.state == inventory.Unknown && unread == nil:
+			unread, passed = fmt.Errorf("reading %s@%s: %w", repo, digest, r.err), repo
+		case r.state == inventory.Present:
+			if unread != nil {
+				s.passOver("source", passed, unread)
+			}
+			at := append([]image.Repository{repo}, places[:i]...)
+			return r, append(at, places[i+1:]...), nil
 		}
 	}
-	return all
+	return nil, nil, unread
 }
 
 func (s *Sources) passOver(side string, repo image.Repository, err error) {
@@ -257,17 +268,15 @@ func (s *Sources) manifest(l *loaded) (*registry.Manifest, error) {
 	return &registry.Manifest{Digest: l.digest, MediaType: l.mediaType, Raw: raw}, nil
 }
 
-// Read reads a manifest by digest from one repository, once a run, and returns what
-// it points to; nil if the repository does not hold it.
+// Read reads a manifest by digest from a repository that a digest was found in, or
+// from where else what belongs to that may be, and returns what it points to; nil if
+// none of these holds it.
 func (s *Sources) Read(ctx context.Context, repo image.Repository, digest string) (*registry.Content, error) {
-	r := s.read(ctx, repo, digest)
-	switch r.state {
-	case inventory.Present:
-		return r.content, nil
-	case inventory.Absent:
-		return nil, nil
+	r, _, err := s.first(ctx, s.places(repo), digest)
+	if r == nil || err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("reading %s@%s: %w", repo, digest, r.err)
+	return r.content, nil
 }
 
 // Content returns what a digest that was read points to, or nil.

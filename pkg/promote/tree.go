@@ -8,7 +8,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"cip/pkg/image"
-	"cip/pkg/inventory"
 	"cip/pkg/registry"
 )
 
@@ -38,7 +37,7 @@ type climb struct {
 // manifest once a run however many trees share it. What is below may be read from
 // any of the places that the manifest may be read from: a mirror need not be whole.
 func (s *Sources) tree(ctx context.Context, from image.Repository, digest string) (*node, error) {
-	c := &climb{sources: s, from: s.places(from, digest), seen: map[string]*node{}}
+	c := &climb{sources: s, from: s.places(from), seen: map[string]*node{}}
 	n, err := c.node(ctx, digest, -1, 0)
 	if err == nil && n == nil {
 		err = registry.ErrNotFound
@@ -52,7 +51,7 @@ func (c *climb) node(ctx context.Context, digest string, size int64, depth int) 
 	if depth > maxDepth {
 		return nil, fmt.Errorf("reading %s: indexes are nested more than %d deep", digest, maxDepth)
 	}
-	r, at, err := c.read(ctx, digest)
+	r, at, err := c.sources.first(ctx, c.from, digest)
 	if r == nil || err != nil {
 		return nil, err
 	}
@@ -74,27 +73,6 @@ func (c *climb) node(ctx context.Context, digest string, size int64, depth int) 
 		return nil, fmt.Errorf("reading %s: more than %d manifests belong to it", digest, maxNodes)
 	}
 	return n, c.below(ctx, n, depth)
-}
-
-// read reads a manifest from the first place that holds it, and returns the places
-// with that one first; nil if none does.
-func (c *climb) read(ctx context.Context, digest string) (*sourceRead, []image.Repository, error) {
-	var unread error
-	var passed image.Repository // that could not be read
-	for i, repo := range c.from {
-		r := c.sources.read(ctx, repo, digest)
-		switch {
-		case r.state == inventory.Unknown && unread == nil:
-			unread, passed = fmt.Errorf("reading %s: %w", digest, r.err), repo
-		case r.state == inventory.Present:
-			if unread != nil {
-				c.sources.passOver("source", passed, unread)
-			}
-			at := append([]image.Repository{repo}, c.from[:i]...)
-			return r, append(at, c.from[i+1:]...), nil
-		}
-	}
-	return nil, nil, unread
 }
 
 func (c *climb) below(ctx context.Context, n *node, depth int) error {
