@@ -51,18 +51,27 @@ func parseIndex(m *registry.Manifest) (*object, []child, error) {
 	return doc, all, nil
 }
 
-// forPlatform returns the child for a platform: the one with its variant, else one
-// without a variant, else the first.
+// forPlatform returns the child for a platform: of those with its version of the
+// system, or else its build of that, or else of all, the one with its variant, else
+// one without a variant, else the first.
 func forPlatform(all []child, want platform) *child {
 	var best *child
 	rank := func(c *child) int {
+		rank := 0
+		switch {
+		case want.OSVersion == "":
+		case c.platform.OSVersion == want.OSVersion:
+			rank = 6
+		case c.platform.build() == want.build():
+			rank = 3
+		}
 		switch c.platform.Variant {
 		case want.Variant:
-			return 2
+			return rank + 2
 		case "":
-			return 1
+			return rank + 1
 		}
-		return 0
+		return rank
 	}
 	for i := range all {
 		c := &all[i]

@@ -46,6 +46,13 @@ func (p platform) String() string {
 	return strings.TrimSuffix(p.OS+"/"+p.Architecture+"/"+p.Variant, "/")
 }
 
+// build returns the build of the system's version: Windows' first three numbers, which
+// containers and hosts have to share. The fourth counts its fixes.
+func (p platform) build() string {
+	parts := strings.SplitN(p.OSVersion, ".", 4)
+	return strings.Join(parts[:min(3, len(parts))], ".")
+}
+
 // on returns the platform of an app on another base: the base's, and the app's
 // variant where the base names none.
 func (p platform) on(base platform) platform {

@@ -3,6 +3,7 @@ package rebase
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -136,5 +137,40 @@ func TestConfiguration(t *testing.T) {
 	want := `{"os":"linux","architecture":"arm64","variant":"v8","author":"x","config":{"Labels":{"z":"1","` + lifecycleLabel + `":"L"},"Cmd":null,"Env":["PATH=/a"]},"size":1e3,"rootfs":{"diff_ids":["b"],"type":"layers"},"os.features":["f"],"created":"` + created + `","history":[{"created":"` + created + `"}]}`
 	if diff := cmp.Diff(want, string(got)); diff != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+}
+
+// Of several images for a system and architecture, its version goes before the variant.
+func TestForPlatform(t *testing.T) {
+	t.Parallel()
+	one := func(arch, variant, version string) child {
+		return child{platform: platform{OS: "windows", Architecture: arch, Variant: variant, OSVersion: version}}
+	}
+	all := []child{
+		{platform: platform{OS: "windows", Architecture: "amd64"}, attestation: true},
+		one("amd64", "", "10.0.17763.1"), one("amd64", "", "10.0.20348.1"), one("amd64", "", "10.0.20348.2"),
+		one("arm", "v6", ""), one("arm", "", ""), one("arm", "v7", ""), one("arm64", "v8", ""), one("arm64", "v9", ""),
+	}
+	for name, tc := range map[string]struct {
+		want platform
+		got  int
+	}{
+		"the version":           {one("amd64", "", "10.0.20348.2").platform, 3},
+		"the build":             {one("amd64", "", "10.0.20348.9").platform, 2},
+		"another build":         {one("amd64", "", "10.0.1.1").platform, 1},
+		"no version":            {one("amd64", "", "").platform, 1},
+		"the variant":           {one("arm", "v7", "").platform, 6},
+		"one without a variant": {one("arm", "v5", "").platform, 5},
+		"without a variant":     {one("arm", "", "").platform, 5},
+		"any variant":           {one("arm64", "", "").platform, 7},
+		"none":                  {one("s390x", "", "").platform, -1},
+	} {
+		got := -1
+		if c := forPlatform(all, tc.want); c != nil {
+			got = slices.IndexFunc(all, func(o child) bool { return o.platform == c.platform && !o.attestation })
+		}
+		if got != tc.got {
+			t.Errorf("%s: got %d, want %d", name, got, tc.got)
+		}
 	}
 }
