@@ -72,7 +72,7 @@ lock and list agree: that is for pull requests. A source that fails stops only i
 	f := cmd.Flags()
 	f.BoolVar(&o.write, "write", false, "write the change into the files")
 	f.BoolVar(&o.check, "check", false, "say whether sources, lock and list agree, offline")
-	f.StringSliceVar(&o.only, "only", nil, "resolve only the sources of these `names`")
+	f.StringSliceVar(&o.only, "only", nil, "resolve, or check, only the sources of these `names`")
 	f.StringVarP(&o.output, "output", "o", "", "form of the result: text (default), a diff, or json, the sources and what was found")
 	o.producerOptions.addFlags(f)
 	return cmd

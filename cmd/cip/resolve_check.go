@@ -8,7 +8,7 @@ import (
 	"cip/pkg/resolve"
 )
 
-// check says whether sources, lock and list of images agree, without asking anybody.
+// check says whether what was asked for of sources, lock and list of images agree, without asking anybody.
 func (r *resolution) check() error {
 	var stale []manifest.Fault
 	for _, file := range r.files {
@@ -42,12 +42,15 @@ func (r *resolution) stale(file *manifest.Producers) ([]manifest.Fault, error) {
 	readers := resolve.Readers{ReadFile: r.reader(file)}
 	for _, p := range file.Entries {
 		used[file.Find(p)] = true
+		if !r.asked(p) {
+			continue
+		}
 		if err := resolve.Stale(file, p, wants, readers); err != nil {
 			faults = append(faults, manifest.Fault{Pos: p.Pos, Severity: manifest.Refused, Message: err.Error() + ": run cip resolve --write"})
 		}
 	}
 	for i := range file.Locked {
-		if l := &file.Locked[i]; !used[l] {
+		if l := &file.Locked[i]; !used[l] && len(r.only) == 0 {
 			message := fmt.Sprintf("%s is in the lock, but in no source: run cip resolve --write", l.Name)
 			faults = append(faults, manifest.Fault{Pos: l.Pos, Severity: manifest.Refused, Message: message})
 		}
