@@ -89,7 +89,9 @@ func Push(ctx context.Context, c *registry.Client, res *Result, names []Name) (t
 		}
 		err, tried := brought[n.Repository]
 		if !tried {
-			err = p.content(ctx, n.Repository)
+			if err = p.content(ctx, n.Repository); err != nil {
+				delete(p.traffic, n.Repository) // it tells nothing of what did not get there
+			}
 			brought[n.Repository] = err
 		}
 		if err == nil {

@@ -245,6 +245,22 @@ func TestRefusedMounts(t *testing.T) {
 	}
 }
 
+// Of layers that did not all get there the plan is told.
+func TestTrafficOfAFailure(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Fault(registrytest.Refuse(403, "DENIED", "no"), registrytest.Is(registrytest.Mount, registrytest.UploadPost))
+	c := newClient(t)
+	res, err := NewReader(c).Rebase(t.Context(), ref(t, w.name), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := Survey(t.Context(), c, res, []Reference{ref(t, w.name)})
+	if got, _ := Push(t.Context(), c, res, names); got != res.Traffic(names[0].Repository) || names[0].State != NameFailed {
+		t.Errorf("got %+v, %+v", got, names)
+	}
+}
+
 // A tag that was built anew meanwhile is not overwritten.
 func TestMovedTag(t *testing.T) {
 	t.Parallel()
