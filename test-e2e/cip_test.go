@@ -19,7 +19,7 @@ import (
 )
 
 // runLimit bounds one run of cip; only a run that hangs reaches it, and then tells its stacks.
-const runLimit = 45 * time.Second
+const runLimit = 2 * time.Minute
 
 // process is a run of cip.
 type process struct {

@@ -71,6 +71,11 @@ func (t *Transfer) Copy(ctx context.Context, dst, from image.Repository, digest 
 	return nil
 }
 
+// Put puts a manifest under a tag or digest and makes sure of what the registry stored.
+func (t *Transfer) Put(ctx context.Context, dst image.Repository, ref string, m *registry.Manifest) error {
+	return tagging{e: t.engine, u: &unit{dst: dst, digest: m.Digest}, top: m}.put(ctx, ref, nil)
+}
+
 // Close waits for what is under way, and returns what was left out.
 func (t *Transfer) Close() (warnings []string, err error) {
 	t.engine.blobs.running.Wait()

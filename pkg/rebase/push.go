@@ -148,7 +148,7 @@ func (p *pusher) content(ctx context.Context, repo image.Repository) error {
 		if !p.res.Index {
 			continue
 		}
-		if err := p.put(ctx, repo, img.Manifest.Digest, img.Manifest); err != nil {
+		if err := p.transfer.Put(ctx, repo, img.Manifest.Digest, img.Manifest); err != nil {
 			return err
 		}
 	}
@@ -208,7 +208,7 @@ func (p *pusher) blobs(ctx context.Context, repo image.Repository, img *Image) e
 // since the app was read: somebody built a newer one.
 func (p *pusher) name(ctx context.Context, n *Name) error {
 	if n.Tag == "" {
-		return p.put(ctx, n.Repository, string(p.res.Digest), p.res.Manifest)
+		return p.transfer.Put(ctx, n.Repository, string(p.res.Digest), p.res.Manifest)
 	}
 	if p.res.isApp(n.Reference) {
 		at, state, err := p.client.Resolve(ctx, n.Repository, n.Tag)
@@ -221,24 +221,5 @@ func (p *pusher) name(ctx context.Context, n *Name) error {
 			return fmt.Errorf("the tag has moved since it was read: it points to %s", at)
 		}
 	}
-	return p.put(ctx, n.Repository, n.Tag, p.res.Manifest)
-}
-
-// put puts a manifest and makes sure of what the registry stored.
-func (p *pusher) put(ctx context.Context, repo image.Repository, ref string, m *registry.Manifest) error {
-	out, err := p.client.Put(ctx, repo, ref, m)
-	if err != nil {
-		return fmt.Errorf("putting manifest: %w", err)
-	}
-	if out.Digest == "" {
-		at, state, err := p.client.Resolve(ctx, repo, ref)
-		if err != nil || state == inventory.Absent {
-			return errors.Join(fmt.Errorf("%s cannot be read after writing it", ref), err)
-		}
-		out.Digest = string(at)
-	}
-	if out.Digest != m.Digest {
-		return fmt.Errorf("the registry stored it under another digest, %.100q", out.Digest)
-	}
-	return nil
+	return p.transfer.Put(ctx, n.Repository, n.Tag, p.res.Manifest)
 }

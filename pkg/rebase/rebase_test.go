@@ -277,6 +277,18 @@ func TestMovedTag(t *testing.T) {
 	}
 }
 
+// A registry that says nothing of what it stored is asked, and may be late.
+func TestSeenLate(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Fault(registrytest.WrongDigest(""), registrytest.Is(registrytest.ManifestPut))
+	w.Fault(registrytest.DelayVisibility(2))
+	_, names := rebaseTo(t, "", Options{}, w.name)
+	if names[0].State != NameSaved {
+		t.Fatalf("%+v", names[0])
+	}
+}
+
 // One name that cannot be saved, or looked at, does not keep the others from it.
 func TestSomeNamesFail(t *testing.T) {
 	t.Parallel()
