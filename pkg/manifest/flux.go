@@ -75,16 +75,16 @@ func (f *flux) read(root *yaml.Node) {
 		f.images, f.gits = map[resourceName]resource{}, map[resourceName]resource{}
 	}
 	switch kind := scalar(root, "kind"); {
+	case kind != kindPolicy && kind != kindImages && kind != kindGit:
+		f.fault(Warning, root, "%s is not read: only %s, %s and %s are", clip(kind), kindPolicy, kindImages, kindGit)
 	case r.id.name == "" || r.spec == nil:
-		f.fault(Broken, root, "%s without metadata.name or spec", clip(kind))
+		f.fault(Broken, root, "%s without metadata.name or spec", kind)
 	case kind == kindPolicy:
 		f.policies = append(f.policies, r)
 	case kind == kindImages:
 		f.images[r.id] = r
-	case kind == kindGit:
-		f.gits[r.id] = r
 	default:
-		f.fault(Warning, root, "%s is not read: only %s, %s and %s are", clip(kind), kindPolicy, kindImages, kindGit)
+		f.gits[r.id] = r
 	}
 }
 

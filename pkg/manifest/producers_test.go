@@ -187,6 +187,8 @@ func TestFluxFaults(t *testing.T) {
 		{"{name: repo, namespace: other}}}", "{name: repo}}}", `there is no GitRepository "repo" in the file`},
 		{"digestReflectionPolicy: Always", "suspend: true", "ImagePolicy app is suspended: not resolved"},
 		{"kind: GitRepository\nmetadata: {name: repo, namespace: other}", "kind: Kustomization\nmetadata: {name: z}", "Kustomization is not read"},
+		{fluxStream, "kind: ConfigMap\nmetadata: {name: z}\ndata: {a: b}\n---\n" + fluxStream, "images/a/sources.yaml:1:1: ConfigMap is not read: only ImagePolicy, ImageRepository and GitRepository are"},
+		{"kind: GitRepository\nmetadata: {name: repo, namespace: other}", "kind: GitRepository\nmetadata: {namespace: other}", "GitRepository without metadata.name or spec"},
 	} {
 		set, _ := manifest.ThinProducers(thinTree(strings.Replace(fluxStream, tt.from, tt.to, 1), ""), "")
 		if got := strings.Join(faultsOf(set), "\n"); !strings.Contains(got, tt.want) {
