@@ -212,8 +212,13 @@ func ParseRepository(s string) (Repository, error) {
 	return r.Repository(path)
 }
 
-// String returns "host/path".
-func (r Repository) String() string { return r.Host + "/" + r.Path }
+// String returns "host/path", and the host alone without a path.
+func (r Repository) String() string {
+	if r.Path == "" {
+		return r.Host
+	}
+	return r.Host + "/" + r.Path
+}
 
 // IsZero reports whether r names nothing.
 func (r Repository) IsZero() bool { return r == Repository{} }

@@ -109,8 +109,9 @@ func (w *wisher) claimNative(m *manifest.Manifest, name string, wi *wish) {
 		w.claim(repo, claim{wish: wi})
 		return
 	}
+	host, path, _ := strings.Cut(name, "/")
 	for _, r := range wi.refused {
-		w.wanted.Invalid = append(w.wanted.Invalid, r.item(image.Repository{Path: name}))
+		w.wanted.Invalid = append(w.wanted.Invalid, r.item(image.Repository{Host: host, Path: path}))
 	}
 }
 
