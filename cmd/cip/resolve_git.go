@@ -7,6 +7,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"cip/pkg/git"
@@ -28,7 +29,7 @@ func newHistories() *histories {
 func (h *histories) in(dir string) func(context.Context, string, string) (resolve.History, func(), error) {
 	return func(ctx context.Context, repository, branch string) (resolve.History, func(), error) {
 		m := git.Remote{URL: repository, Branch: branch}
-		if m.Local() && !filepath.IsAbs(repository) {
+		if m.Local() && !filepath.IsAbs(repository) && !strings.Contains(repository, "://") {
 			m.URL = filepath.Join(dir, filepath.FromSlash(repository))
 		}
 		h.mu.Lock()
@@ -58,10 +59,10 @@ func openHistory(ctx context.Context, m git.Remote) (*history, error) {
 
 // cacheDir returns where the copy of a remote branch is kept from one run to the
 // next; "", for a copy in memory, where there is no home for it, or its URL holds a
-// secret that should not be written down.
+// secret that should not be written down. What is local is not copied.
 func cacheDir(m git.Remote) string {
 	cache, err := os.UserCacheDir()
-	if err != nil || m.String() != m.URL {
+	if err != nil || m.Local() || m.String() != m.URL {
 		return ""
 	}
 	key := sha256.Sum256([]byte(m.URL + "\n" + m.Branch))
