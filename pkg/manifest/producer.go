@@ -137,7 +137,7 @@ type TagFields struct {
 	Digest string
 	Commit string            // of a git revision
 	Value  string            // what filterTags extracted
-	Labels map[string]string // of an alias' tag
+	Labels map[string]string // that the image of an alias has to have
 }
 
 // ImageName returns the name of the image that results are written to: where a

@@ -103,7 +103,7 @@ func (f *Finder) Alias(ctx context.Context, tags *ImageTags, m Merged) (*Choice,
 		c.Default = nil
 		c.Notes = append(c.Notes, fmt.Sprintf("%q cannot be a tag in a registry: name the tags to promote", told(last)))
 	}
-	c.Fields.Labels = tags.Labels[last]
+	c.Fields.Labels = m.Labels
 	c.Alias = &manifest.LockAlias{File: tags.File, FileDigest: tags.Digest, Path: m.Path, Labels: tags.Labels[last]}
 	return c, nil
 }

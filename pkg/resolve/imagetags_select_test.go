@@ -47,6 +47,10 @@ func TestSelectByAlias(t *testing.T) {
 		t.Errorf("tags that are no candidates are not told: %v", c.Candidates)
 	}
 
+	if diff := cmp.Diff(set{"version": "3.0.1", "build": "2", "os": "linux", "arch": "amd64"}, c.Fields.Labels); diff != "" {
+		t.Errorf("labels in templates (-want +got):\n%s", diff)
+	}
+
 	// A digest that was found stays until it is asked for anew, or the file says something else.
 	lock := &manifest.Lock{Name: "app", Digest: hash("Y"), Tag: "3.0.1-2", Alias: c.Alias, Intent: func() string {
 		p := byAlias
