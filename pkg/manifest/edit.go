@@ -167,8 +167,8 @@ func (t *ImagesText) Wants() (map[string][]string, error) {
 	return all, nil
 }
 
-// list returns the images list, nil if there is none, and its key in a plain manifest.
-func (t *ImagesText) list() (key, list *yaml.Node, err error) {
+// list returns the images list, nil if there is none, and what holds it in a plain manifest.
+func (t *ImagesText) list() (root, list *yaml.Node, err error) {
 	var docs []*yaml.Node
 	if err := parse(t.text.data, func(root *yaml.Node) { docs = append(docs, root) }); err != nil {
 		return nil, nil, err
@@ -185,8 +185,8 @@ func (t *ImagesText) list() (key, list *yaml.Node, err error) {
 	case t.bare:
 		return nil, docs[0], nil
 	}
-	key, list = pairOf(docs[0], "images")
-	return key, list, nil
+	_, list = pairOf(docs[0], "images")
+	return docs[0], list, nil
 }
 
 // entries returns the entries of the list that have a name.
@@ -242,25 +242,32 @@ func (t *ImagesText) digestWith(name string, d image.Digest, tag string) (key, v
 
 // addEntry puts a new entry to the end of the list.
 func (t *ImagesText) addEntry(name string, d image.Digest, tags []string) error {
-	key, list, err := t.list()
+	root, list, err := t.list()
 	if err != nil {
 		return err
 	}
 	lines := []string{"- name: " + word(name), "  dmap:", "    " + digestLine(d, tags)}
 	switch {
 	case list == nil && !t.bare:
-		return errors.New("there is no list of images: add images: []")
+		if root.Kind != yaml.MappingNode || len(root.Content) == 0 {
+			return errShape
+		}
+		return t.text.addList(root, lines, flowEntry(root.Content[0], name, d, tags))
 	case list == nil || t.bare && null(list):
 		t.text.insertLines(len(t.text.data), lines)
 		return nil
 	case list.Kind == yaml.AliasNode:
 		return errAlias
 	case len(list.Content) == 0:
+		key, _ := pairOf(root, "images")
+		if key != nil && root.Style&yaml.FlowStyle != 0 {
+			return t.text.setValue(key, list, "["+flowEntry(key, name, d, tags)+"]")
+		}
 		return t.text.fill(key, list, lines)
 	}
 	last := list.Content[len(list.Content)-1]
 	if list.Style&yaml.FlowStyle != 0 {
-		return t.text.insertAfter(last, fmt.Sprintf(", {name: %q, dmap: {%s}}", name, digestLine(d, tags)))
+		return t.text.insertAfter(last, ", "+flowEntry(deref(last).Content[0], name, d, tags))
 	}
 	prefix, err := t.text.dash(last)
 	if err != nil {
@@ -274,6 +281,11 @@ func (t *ImagesText) addEntry(name string, d image.Digest, tags []string) error 
 	lines[0], lines[1], lines[2] = prefix+lines[0][2:], pad+"dmap:", pad+"  "+digestLine(d, tags)
 	t.text.insertLines(at, lines)
 	return nil
+}
+
+// flowEntry returns an entry as it is written in brackets, its keys in the quotes that key has.
+func flowEntry(key *yaml.Node, name string, d image.Digest, tags []string) string {
+	return fmt.Sprintf("{%s: %q, %s: {%s}}", like(key, "name"), name, like(key, "dmap"), digestLine(d, tags))
 }
 
 // errAlias says that what should change stands elsewhere.

@@ -36,7 +36,7 @@ func (t *text) appendTag(key, value *yaml.Node, tag string) error {
 	return err
 }
 
-// setValue puts s in place of a null value.
+// setValue puts s in place of a value that is null or empty.
 func (t *text) setValue(key, value *yaml.Node, s string) error {
 	at, err := t.colon(key)
 	if err != nil {
@@ -88,14 +88,40 @@ func (t *text) addDigest(entry *yaml.Node, d image.Digest, tags []string) error 
 	return t.appendDigest(dmap, d, tags)
 }
 
+// addList adds a list of images to a plain manifest that has none: its one entry is
+// lines, or flow where the manifest is in brackets.
+func (t *text) addList(root *yaml.Node, lines []string, flow string) error {
+	first, last := root.Content[0], root.Content[len(root.Content)-1]
+	if root.Style&yaml.FlowStyle != 0 {
+		if t.missing(last) {
+			return errShape
+		}
+		return t.insertAfter(last, ", "+like(first, "images")+": ["+flow+"]")
+	}
+	pad, err := t.indent(first)
+	if err != nil {
+		return err
+	}
+	at, err := t.end(root)
+	if err != nil {
+		return err
+	}
+	all := []string{pad + "images:"}
+	for _, line := range lines {
+		all = append(all, pad+line)
+	}
+	t.insertLines(at, all)
+	return nil
+}
+
 // addDmap adds a dmap to an entry that has none.
 func (t *text) addDmap(entry *yaml.Node, line string) error {
-	_, name := pairOf(entry, "name")
+	key, name := pairOf(entry, "name")
 	if name == nil {
 		return errAlias
 	}
 	if entry.Style&yaml.FlowStyle != 0 {
-		return t.insertAfter(name, ", dmap: {"+line+"}")
+		return t.insertAfter(name, ", "+like(key, "dmap")+": {"+line+"}")
 	}
 	pad, err := t.indent(entry.Content[0])
 	if err != nil {

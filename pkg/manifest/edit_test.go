@@ -68,7 +68,10 @@ func TestEditImages(t *testing.T) {
 		{"list over lines", "- name: x\n  dmap:\n    \"~A\": [\n      \"a\", # ]\n      \"b\"\n    ]\n", add("x", "a", "c"), "- name: x\n  dmap:\n    \"~A\": [\n      \"a\", # ]\n      \"b\", \"c\"\n    ]\n", ""},
 		{"list over lines, digest behind", "- name: x\n  dmap:\n    \"~A\": [\n      \"a\",\n    ]\n", add("x", "b", "c"), "- name: x\n  dmap:\n    \"~A\": [\n      \"a\",\n    ]\n    \"~B\": [\"c\"]\n", ""},
 		{"JSON", `[{"name": "x", "dmap": {"~A": ["1"]}}]`, add("x", "b", "2"), `[{"name": "x", "dmap": {"~A": ["1"], "~B": ["2"]}}]`, ""},
-		{"JSON, new name", `[{"name": "x", "dmap": {"~A": ["1"]}}]`, add("y", "b", "2"), `[{"name": "x", "dmap": {"~A": ["1"]}}, {name: "y", dmap: {"~B": ["2"]}}]`, ""},
+		{"JSON, new name", `[{"name": "x", "dmap": {"~A": ["1"]}}]`, add("y", "b", "2"), `[{"name": "x", "dmap": {"~A": ["1"]}}, {"name": "y", "dmap": {"~B": ["2"]}}]`, ""},
+		{"JSON, no dmap", `[{"name": "x", "retag": []}]`, add("x", "b", "2"), `[{"name": "x", "dmap": {"~B": ["2"]}, "retag": []}]`, ""},
+		{"brackets, new name", `[{name: x, dmap: {"~A": ["1"]}}]`, add("y", "b", "2"), `[{name: x, dmap: {"~A": ["1"]}}, {name: "y", dmap: {"~B": ["2"]}}]`, ""},
+		{"CRLF, empty list", "# c\r\n[]\r\n", add("x", "b", "1"), "# c\r\n- name: x\r\n  dmap:\r\n    \"~B\": [\"1\"]\r\n", ""},
 		{"empty mapping", "- name: x\n  dmap: {}\n", add("x", "b", "2"), "- name: x\n  dmap: {\"~B\": [\"2\"]}\n", ""},
 		{"null dmap", "- name: x\n  dmap: # none\n- name: y\n  dmap:\n", add("x", "b", "2"), "- name: x\n  dmap: # none\n    \"~B\": [\"2\"]\n- name: y\n  dmap:\n", ""},
 		{"written null dmap", "- name: x\n  dmap: ~\n", add("x", "b", "2"), "- name: x\n  dmap:\n    \"~B\": [\"2\"]\n", ""},
@@ -115,6 +118,11 @@ func TestEditPlain(t *testing.T) {
 	for _, tt := range [][2]string{
 		{head + "images: []\nsources: []\n", head + "images:\n- name: x\n  dmap:\n    \"~A\": [\"1\"]\nsources: []\n"},
 		{head + "images:\nsources: []\n", head + "images:\n- name: x\n  dmap:\n    \"~A\": [\"1\"]\nsources: []\n"},
+		{head + "sources:\n- {} # c\n\n# end\n", head + "sources:\n- {} # c\nimages:\n- name: x\n  dmap:\n    \"~A\": [\"1\"]\n\n# end\n"},
+		{"  registries: []\n  sources: []", "  registries: []\n  sources: []\n  images:\n  - name: x\n    dmap:\n      \"~A\": [\"1\"]\n"},
+		{`{"registries": [], "sources": []}`, `{"registries": [], "sources": [], "images": [{"name": "x", "dmap": {"~A": ["1"]}}]}`},
+		{`{"registries": [], "images": [], "sources": []}`, `{"registries": [], "images": [{"name": "x", "dmap": {"~A": ["1"]}}], "sources": []}`},
+		{`{"images": null, "sources": []}`, `{"images": [{"name": "x", "dmap": {"~A": ["1"]}}], "sources": []}`},
 		{
 			head + "images: # c\n  - name: y\n    dmap: {}\n---\n" + head + "sources: []\nimages:\n  - name: y\n    dmap:\n      \"~B\": []\n",
 			head + "images: # c\n  - name: y\n    dmap: {}\n---\n" + head + "sources: []\nimages:\n  - name: y\n    dmap:\n      \"~B\": []\n  - name: x\n    dmap:\n      \"~A\": [\"1\"]\n",

@@ -22,17 +22,20 @@ func FuzzEdit(f *testing.F) {
 	f.Add("- name: x\n  dmap:\n    \""+dig("a")+"\": [\"1\"] # c\n", "v1")
 	f.Add("[{name: x, dmap: {}}]", "true")
 	f.Add("# c\n", "1.10")
+	f.Add(`{"registries": [], "sources": []}`, "v1")
 	f.Fuzz(func(t *testing.T, list, tag string) {
-		text := manifest.NewImagesText([]byte(list), true)
-		if err := text.Add("x", image.Digest(dig("b")), []string{tag}); err != nil {
-			if string(text.Bytes()) != list {
-				t.Errorf("%v, and the text is %q", err, text.Bytes())
+		for _, bare := range []bool{true, false} {
+			text := manifest.NewImagesText([]byte(list), bare)
+			if err := text.Add("x", image.Digest(dig("b")), []string{tag}); err != nil {
+				if string(text.Bytes()) != list {
+					t.Errorf("%v, and the text is %q", err, text.Bytes())
+				}
+				continue
 			}
-			return
-		}
-		wants, err := text.Wants()
-		if err != nil || !slices.Contains(wants["x@"+dig("b")], tag) {
-			t.Errorf("%q became %q: %v %v", list, text.Bytes(), wants, err)
+			wants, err := text.Wants()
+			if err != nil || !slices.Contains(wants["x@"+dig("b")], tag) {
+				t.Errorf("%q became %q: %v %v", list, text.Bytes(), wants, err)
+			}
 		}
 	})
 }

@@ -169,12 +169,17 @@ func (t *text) line(at int) (from, next int) {
 	return from, len(t.data)
 }
 
+// feed returns the text's own line end.
+func (t *text) feed() string {
+	if i := bytes.IndexByte(t.data, '\n'); i > 0 && t.data[i-1] == '\r' {
+		return "\r\n"
+	}
+	return "\n"
+}
+
 // insertLines puts lines behind the line of a place, with the text's own line ends.
 func (t *text) insertLines(at int, lines []string) {
-	feed := "\n"
-	if i := bytes.IndexByte(t.data, '\n'); i > 0 && t.data[i-1] == '\r' {
-		feed = "\r\n"
-	}
+	feed := t.feed()
 	_, next := t.line(at)
 	s := strings.Join(lines, feed) + feed
 	if next > 0 && t.data[next-1] != '\n' {
@@ -233,7 +238,7 @@ func (t *text) fill(key, list *yaml.Node, lines []string) error {
 		at := t.start(list)
 		end, err := t.end(list)
 		if err == nil {
-			t.replace(at, end, strings.Join(lines, "\n"))
+			t.replace(at, end, strings.Join(lines, t.feed()))
 		}
 		return err
 	}
