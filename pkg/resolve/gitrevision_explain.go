@@ -153,7 +153,7 @@ func (s *gitSearch) explainMerged(ctx context.Context, waiting map[string][]*bui
 
 // counts says how many builds are no candidates for the branch.
 func (s *gitSearch) counts(found *hit) []string {
-	var off, unsure, none int
+	var off, unsure, beyond, none int
 	for _, b := range s.builds {
 		switch {
 		case b.commit == "":
@@ -161,8 +161,10 @@ func (s *gitSearch) counts(found *hit) []string {
 			none++
 		case b.rank == rankOff:
 			off++
-		case b.rank == rankUnsure && found == nil: // else they do not matter
+		case b.rank == rankUnsure && found == nil:
 			unsure++
+		case b.rank == rankUnsure && s.trail.err != nil && found.behind > 0 && !s.g.NoEqualTrees:
+			beyond++
 		}
 	}
 	var counts []string
@@ -171,6 +173,9 @@ func (s *gitSearch) counts(found *hit) []string {
 	}
 	if unsure > 0 {
 		counts = append(counts, tally(unsure, "tag")+" of commits that are not in the history that was read")
+	}
+	if beyond > 0 {
+		counts = append(counts, tally(beyond, "tag")+" of commits beyond the end of this history: an image of them may be that of a newer commit with the same files")
 	}
 	if none > 0 {
 		counts = append(counts, tally(none, "tag")+" that no commit can be told of")

@@ -334,8 +334,11 @@ func TestGitRevisionShallow(t *testing.T) {
 	s := newSample(t)
 	clone := s.Shallow("main", []string{s.ids["m4"], s.ids["M"]}, s.ids["M"])
 	tests := map[string]gitCase{
-		"an image within": {tags: "main-<M> main-<m1>", want: "main-<M> <M:40> 1 tag", notes: []string{"1 commit behind the head of branch main"},
-			reason: map[string]string{"main-<m1>": "commit <m1> is not in the history that there is"}},
+		"an image within": {tags: "main-<M> main-<m1>", want: "main-<M> <M:40> 1 tag", notes: []string{
+			"1 commit behind the head of branch main",
+			"1 tag of commits beyond the end of this history: an image of them may be that of a newer commit with the same files",
+		}, reason: map[string]string{"main-<m1>": "commit <m1> is not in the history that there is"}},
+		"an image of the head":  {tags: "main-<m4> main-<m1>", want: "main-<m4> <m4:40> 0 tag"},
 		"none within":           {tags: "main-<m3>", err: "looking for an image on branch main: history ends at <M:40>: the clone is shallow, fetch more of it"},
 		"the lock is not there": {tags: "main-<M>", previous: "<m3:40>", err: "comparing commit <M> with the locked commit <m3>: history ends at <M:40>"},
 		"older than the lock":   {tags: "main-<M>", previous: "<m4:40>", err: "is older than the locked commit"},
