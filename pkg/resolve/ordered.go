@@ -39,9 +39,9 @@ func (j *job) ordered(ctx context.Context, p policy) (*Choice, error) {
 		return nil, err
 	}
 	var in []ranked
-	var out []Candidate
-	values, rejected := j.filter(tags)
-	out = append(out, rejected...)
+	var failure error
+	values, out := j.filter(tags)
+	slices.SortFunc(values, func(a, b value) int { return strings.Compare(a.tag, b.tag) })
 	for _, v := range values {
 		rank, reason, err := p.parse(v.value)
 		if err == nil && reason == "" {
@@ -49,12 +49,19 @@ func (j *job) ordered(ctx context.Context, p policy) (*Choice, error) {
 		}
 		switch {
 		case err != nil:
-			return nil, fmt.Errorf("tag %q: %w", v.tag, err)
+			failure = cmp.Or(failure, fmt.Errorf("tag %q: %w", v.tag, err))
+			out = append(out, Candidate{Tag: v.tag, Reason: err.Error()})
 		case reason != "":
 			out = append(out, Candidate{Tag: v.tag, Reason: reason})
 		default:
 			in = append(in, ranked{v.tag, v.value, rank})
 		}
+	}
+	if failure != nil {
+		for _, r := range in {
+			out = append(out, Candidate{Tag: r.tag, Reason: "would do, if all tags could be compared"})
+		}
+		return &Choice{Candidates: sorted(out)}, failure
 	}
 	if len(in) == 0 {
 		return &Choice{Candidates: sorted(out)}, none(j.Repository.String(), tags, out)

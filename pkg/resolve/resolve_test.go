@@ -109,7 +109,7 @@ func TestSelect(t *testing.T) {
 		{"select: {numerical: {order: asc}}", []string{"-5", "0", "10", "9.5"}, "10"},
 		{"select: {numerical: {order: desc}}", []string{"0", "10", "9.5"}, "0"},
 		{"select: {numerical: }", []string{"5"}, "5"},
-		{"select: {numerical: {order: asc}}", []string{"0", "1a", "b"}, "!is not a decimal number"},
+		{"select: {numerical: {order: asc}}", []string{"0", "1a", "b"}, `!tag "1a": "1a" is not a decimal number`},
 		{"select: {numerical: {order: asc}}", []string{"inf"}, "!is not a decimal number"},
 		{"select: {numerical: {order: asc}}", []string{"1_000"}, "!is not a decimal number"},
 		{"select: {numerical: {order: asc}}", []string{"12345e7"}, "!is not a decimal number"},
@@ -149,6 +149,25 @@ func TestSelect(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestExplainFailure holds that every tag has its reason where no choice can be made of them.
+func TestExplainFailure(t *testing.T) {
+	t.Parallel()
+	p := producers(t, "- {name: x, exclude: [^c$], select: {numerical: {}}}\n", "[]", "")
+	choice, err := resolveOne(t, p, shelve("b", "1", "c", "1a"), resolve.Options{})
+	if err == nil || choice == nil {
+		t.Fatalf("got %v, %v", choice, err)
+	}
+	want := []resolve.Candidate{
+		{Tag: "1", Reason: "would do, if all tags could be compared"},
+		{Tag: "1a", Reason: `"1a" is not a decimal number: let filterTags keep tags with numbers alone`},
+		{Tag: "b", Reason: `"b" is not a decimal number: let filterTags keep tags with numbers alone`},
+		{Tag: "c", Reason: "excluded by ^c$"},
+	}
+	if diff := cmp.Diff(want, choice.Candidates); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
 
