@@ -45,7 +45,7 @@ func (q *inquirer) judge(ctx context.Context, e Event, r *Rules) (Verdict, error
 	case theTag:
 		v, err = q.tag(ctx, v, open.want.Digest, r.pos(e.Repository, open.want.Digest, e.Tag))
 	case theSource:
-		v, err = q.source(ctx, v, r.open(e.Repository, e.Tag))
+		v, err = q.source(ctx, v, r.retags(e.Repository, e.Tag))
 	case theDigest:
 		v, err = q.digest(ctx, v, r.pos(e.Repository, e.Digest, ""), "wanted there")
 	case theFamily:
@@ -93,16 +93,16 @@ func (q *inquirer) tag(ctx context.Context, v Verdict, want image.Digest, pos ma
 }
 
 // source judges a tag whose digest a source tag has.
-func (q *inquirer) source(ctx context.Context, v Verdict, open []retagged) (Verdict, error) {
+func (q *inquirer) source(ctx context.Context, v Verdict, open []plan.Retag) (Verdict, error) {
 	for _, t := range open {
-		want, state, err := q.client.Resolve(ctx, t.from.Repository, t.from.Tag)
+		want, state, err := q.client.Resolve(ctx, t.From.Repository, t.From.Tag)
 		switch {
 		case state == inventory.Unknown:
-			return v, fmt.Errorf("reading source tag %s: %w", t.from.Repository.Tag(t.from.Tag), err)
+			return v, fmt.Errorf("reading source tag %s: %w", t.From.Repository.Tag(t.From.Tag), err)
 		case state == inventory.Present && (v.Event.Digest == "" || v.Event.Digest == want):
-			return q.tag(ctx, v, want, t.pos)
+			return q.tag(ctx, v, want, t.Pos)
 		}
-		v.Reason = fmt.Sprintf("%s wants what %s is, which this is not", t.pos, t.from.Repository.Tag(t.from.Tag))
+		v.Reason = fmt.Sprintf("%s wants what %s is, which this is not", t.Pos, t.From.Repository.Tag(t.From.Tag))
 	}
 	return v, nil
 }
@@ -157,19 +157,19 @@ func (e *wantedEntry) line(r *Rules, repo image.Repository) manifest.Pos {
 // entries returns all that is wanted of a repository, what only the sources' tags tell with it.
 func (q *inquirer) entries(ctx context.Context, repo image.Repository, r *Rules) ([]wantedEntry, error) {
 	var all []wantedEntry
-	if t := r.targets[repo]; t != nil {
+	if t := r.wanted.Target(repo); t != nil {
 		for _, e := range t.Want.Entries {
 			all = append(all, wantedEntry{Entry: e})
 		}
 	}
-	for _, t := range r.open(repo, "") {
-		d, state, err := q.client.Resolve(ctx, t.from.Repository, t.from.Tag)
+	for _, t := range r.retags(repo, "") {
+		d, state, err := q.client.Resolve(ctx, t.From.Repository, t.From.Tag)
 		if state == inventory.Unknown {
-			return nil, fmt.Errorf("reading source tag %s: %w", t.from.Repository.Tag(t.from.Tag), err)
+			return nil, fmt.Errorf("reading source tag %s: %w", t.From.Repository.Tag(t.From.Tag), err)
 		}
 		if state == inventory.Present {
-			e := plan.Entry{Digest: d, Tags: []string{t.tag}, Sources: []*plan.Source{{Repository: t.from.Repository}}}
-			all = append(all, wantedEntry{e, t.pos})
+			e := plan.Entry{Digest: d, Tags: []string{t.Tag}, Sources: []*plan.Source{{Repository: t.From.Repository}}}
+			all = append(all, wantedEntry{e, t.Pos})
 		}
 	}
 	return all, nil

@@ -54,8 +54,8 @@ func (r *Rules) consider(e Event) (Verdict, question) {
 		v.Reason = "malformed: the push names neither tag nor digest"
 	case e.Tag != "":
 		return r.considerTag(v)
-	case r.entry(e.Repository, e.Digest) != nil:
-		return v, question{read: theDigest, want: r.entry(e.Repository, e.Digest)}
+	case r.wanted.Entry(e.Repository, e.Digest) != nil:
+		return v, question{read: theDigest, want: r.wanted.Entry(e.Repository, e.Digest)}
 	default:
 		return v, question{read: theFamily}
 	}
@@ -72,13 +72,13 @@ func (r *Rules) considerTag(v Verdict) (Verdict, question) {
 		v.Reason = fmt.Sprintf("%s wants %s under this tag", r.pos(e.Repository, want.Digest, e.Tag), want.Digest)
 	case want != nil:
 		return v, question{read: theTag, want: want}
-	case len(r.open(e.Repository, e.Tag)) > 0:
+	case len(r.retags(e.Repository, e.Tag)) > 0:
 		return v, question{read: theSource}
-	case part != nil && r.targets[e.Repository] != nil:
+	case part != nil && r.wanted.Target(e.Repository) != nil:
 		return v, question{read: attached, subject: image.Digest("sha256:" + part[1]), suffix: part[2]}
-	case r.targets[e.Repository] == nil:
+	case r.wanted.Target(e.Repository) == nil:
 		v.Reason = "no manifest wants anything in this repository"
-	case e.Digest != "" && r.entry(e.Repository, e.Digest) != nil:
+	case e.Digest != "" && r.wanted.Entry(e.Repository, e.Digest) != nil:
 		v.Reason = fmt.Sprintf("%s wants this digest, but under no such tag", r.pos(e.Repository, e.Digest, ""))
 	default:
 		v.Reason = "no manifest wants this tag here"

@@ -18,35 +18,8 @@ type Rules struct {
 	Sites  *plan.Sites
 	Faults []manifest.Fault // overlaps
 
-	targets map[image.Repository]*plan.Target
-	places  map[image.Registry]*place
-	native  map[image.Repository][]claim
-	images  map[named][]*manifest.Image
-}
-
-// place is a registry that manifests name.
-type place struct {
-	destination bool
-	manifests   []*manifest.Manifest // that promote to it
-}
-
-// named is an image name in a manifest.
-type named struct {
-	manifest *manifest.Manifest
-	name     string
-}
-
-// claim is an images entry that wants something of a repository.
-type claim struct {
-	image  *manifest.Image
-	source image.Repository
-}
-
-// retagged is a wish whose digest only the source knows.
-type retagged struct {
-	from plan.SourceTag
-	tag  string
-	pos  manifest.Pos
+	wanted     *plan.Wanted
+	registries map[image.Registry]bool // that manifests name: whether they are promoted to
 }
 
 // newRules indexes a set that is not broken. Retag entries without a pin stay
@@ -55,39 +28,21 @@ func newRules(set *manifest.Set, commit string, read time.Time) *Rules {
 	wanted := plan.Desired(set, nil)
 	r := &Rules{
 		Read: read, Commit: commit, Set: set, Sites: plan.SitesOf(set), Faults: wanted.Faults,
-		targets: make(map[image.Repository]*plan.Target, len(wanted.Targets)),
-		places:  map[image.Registry]*place{}, native: map[image.Repository][]claim{}, images: map[named][]*manifest.Image{},
+		wanted: wanted, registries: map[image.Registry]bool{},
 	}
-	for _, t := range wanted.Targets {
-		r.targets[t.Repository] = t
-	}
-	at := func(name image.Registry) *place {
-		if r.places[name] == nil {
-			r.places[name] = &place{}
-		}
-		return r.places[name]
+	name := func(registry image.Registry, destination bool) {
+		r.registries[registry] = r.registries[registry] || destination
 	}
 	for _, m := range set.Manifests {
-		for i := range m.Images {
-			img := &m.Images[i]
-			if m.Native {
-				r.native[img.Repository] = append(r.native[img.Repository], claim{img, img.Repository})
-				continue
-			}
-			key := named{m, img.Name}
-			r.images[key] = append(r.images[key], img)
-		}
 		if m.Native {
 			continue
 		}
-		at(m.Source.Name)
+		name(m.Source.Name, false)
 		for _, mirror := range m.Source.Mirrors {
-			at(mirror)
+			name(mirror, false)
 		}
 		for _, d := range m.Destinations {
-			p := at(d.Name)
-			p.destination = true
-			p.manifests = append(p.manifests, m)
+			name(d.Name, true)
 		}
 	}
 	return r
@@ -96,13 +51,15 @@ func newRules(set *manifest.Set, commit string, read time.Time) *Rules {
 // destinations returns the registries that are promoted to, those below another left out, sorted.
 func (r *Rules) destinations() []image.Registry {
 	var all []image.Registry
-	for name, p := range r.places {
-		if p.destination {
+	for name, destination := range r.registries {
+		if destination {
 			all = append(all, name)
 		}
 	}
-	for repo := range r.native {
-		all = append(all, image.Registry{Host: repo.Host, Prefix: repo.Path})
+	for _, t := range r.wanted.Targets {
+		if t.InPlace() {
+			all = append(all, image.Registry{Host: t.Repository.Host, Prefix: t.Repository.Path})
+		}
 	}
 	slices.SortFunc(all, func(a, b image.Registry) int { return strings.Compare(a.String(), b.String()) })
 	var out []image.Registry
@@ -117,80 +74,23 @@ func (r *Rules) destinations() []image.Registry {
 	return out
 }
 
-// above calls f with each registry that a repository lies in, the nearest first,
-// and its name there, until f returns false.
-func above(repo image.Repository, f func(in image.Registry, name string) bool) {
-	for i := len(repo.Path); i >= 0; i = strings.LastIndexByte(repo.Path[:i], '/') {
-		in := image.Registry{Host: repo.Host, Prefix: repo.Path[:i]}
-		if !f(in, strings.TrimPrefix(repo.Path[i:], "/")) {
-			return
-		}
-		if i == 0 {
-			return
-		}
-	}
-	f(image.Registry{Host: repo.Host}, repo.Path)
-}
-
 // ours reports whether a repository is one of a destination: something is wanted
 // in it, or the nearest registry that manifests name it by is promoted to.
 func (r *Rules) ours(repo image.Repository) bool {
-	if r.targets[repo] != nil {
+	if r.wanted.Target(repo) != nil {
 		return true
 	}
-	found := false
-	above(repo, func(in image.Registry, _ string) bool {
-		p := r.places[in]
-		found = p != nil && p.destination
-		return p == nil
-	})
-	return found
-}
-
-// claims returns the entries that want something of a repository.
-func (r *Rules) claims(repo image.Repository) []claim {
-	all := slices.Clone(r.native[repo])
-	above(repo, func(in image.Registry, name string) bool {
-		p := r.places[in]
-		if p == nil {
-			return true
+	for in := (image.Registry{Host: repo.Host, Prefix: repo.Path}); ; in.Prefix = in.Prefix[:max(0, strings.LastIndexByte(in.Prefix, '/'))] {
+		destination, named := r.registries[in]
+		if named || in.Prefix == "" {
+			return destination
 		}
-		names := []string{name}
-		if short, ok := strings.CutPrefix(name, "library/"); ok && repo.Host == image.DockerHub {
-			names = append(names, short)
-		}
-		for _, m := range p.manifests {
-			for _, n := range names {
-				for _, img := range r.images[named{m, n}] {
-					if src, err := m.Source.Name.Repository(n); err == nil {
-						all = append(all, claim{img, src})
-					}
-				}
-			}
-		}
-		return true
-	})
-	return all
-}
-
-// entry returns what is wanted of a digest in a repository, or nil.
-func (r *Rules) entry(repo image.Repository, d image.Digest) *plan.Entry {
-	t := r.targets[repo]
-	if t == nil {
-		return nil
 	}
-	i, ok := slices.BinarySearchFunc(t.Want.Entries, d, func(e plan.Entry, d image.Digest) int {
-		return strings.Compare(string(e.Digest), string(d))
-	})
-	if !ok {
-		return nil
-	}
-	return &t.Want.Entries[i]
 }
 
 // tagged returns what is wanted under a tag in a repository, or nil.
 func (r *Rules) tagged(repo image.Repository, tag string) *plan.Entry {
-	t := r.targets[repo]
+	t := r.wanted.Target(repo)
 	if t == nil {
 		return nil
 	}
@@ -202,41 +102,18 @@ func (r *Rules) tagged(repo image.Repository, tag string) *plan.Entry {
 	return nil
 }
 
-// open returns the retag entries without a pin that want something of a repository, under one tag or any.
-func (r *Rules) open(repo image.Repository, tag string) []retagged {
-	var all []retagged
-	for _, c := range r.claims(repo) {
-		for _, t := range c.image.Retags {
-			if t.Digest == "" && (tag == "" || t.Tag == tag) {
-				all = append(all, retagged{plan.SourceTag{Repository: c.source, Tag: t.SourceTag}, t.Tag, t.Pos})
-			}
-		}
+// retags returns the retag entries without a pin that want something of a repository, under one tag or any.
+func (r *Rules) retags(repo image.Repository, tag string) []plan.Retag {
+	if t := r.wanted.Target(repo); t != nil {
+		return t.Retags(tag)
 	}
-	return all
+	return nil
 }
 
 // pos returns the line that wants a digest in a repository under a tag; under any for an empty tag.
 func (r *Rules) pos(repo image.Repository, d image.Digest, tag string) manifest.Pos {
-	for _, c := range r.claims(repo) {
-		for i := range c.image.Digests {
-			entry := &c.image.Digests[i]
-			if entry.Digest != d {
-				continue
-			}
-			if tag == "" {
-				return entry.Pos
-			}
-			for _, t := range entry.Tags {
-				if t.Name == tag {
-					return t.Pos
-				}
-			}
-		}
-		for _, t := range c.image.Retags {
-			if t.Digest == d && (tag == "" || t.Tag == tag) {
-				return t.Pos
-			}
-		}
+	if t := r.wanted.Target(repo); t != nil {
+		return t.Pos(d, tag)
 	}
 	return manifest.Pos{}
 }

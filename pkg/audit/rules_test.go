@@ -81,7 +81,7 @@ images:
 `+entry("apple", digestB, "2.0"))
 	repo := image.Repository{Host: "r.example.com", Path: "prod/x/apple"}
 	for d, line := range map[image.Digest]string{digestA: "m.yaml:7:", digestB: "m.yaml:15:"} {
-		if r.entry(repo, d) == nil {
+		if r.wanted.Entry(repo, d) == nil {
 			t.Errorf("%s is not wanted", d)
 		}
 		if pos := r.pos(repo, d, "").String(); len(pos) < len(line) || pos[:len(line)] != line {

@@ -53,7 +53,7 @@ func (a *Auditor) Sweep(ctx context.Context) error {
 	wanted := plan.Desired(r.Set, resolved)
 	roots := r.destinations()
 	for _, root := range roots {
-		w := &sweep{inquirer: a.inquirer, rules: r, root: root, resolved: resolved, warn: a.options.Warn}
+		w := &sweep{inquirer: a.inquirer, rules: r, root: root}
 		w.drift = Drift{Destination: root.String(), Commit: r.Commit}
 		for _, t := range wanted.Targets {
 			if _, ok := root.Relative(t.Repository); ok {
@@ -102,12 +102,10 @@ func (a *Auditor) resolve(ctx context.Context, tags []plan.SourceTag) map[plan.S
 // sweep is the comparison of one destination.
 type sweep struct {
 	*inquirer
-	rules    *Rules
-	root     image.Registry
-	targets  []*plan.Target
-	resolved map[plan.SourceTag]plan.Resolution
-	warn     func(string)
-	drift    Drift
+	rules   *Rules
+	root    image.Registry
+	targets []*plan.Target
+	drift   Drift
 }
 
 // run reads the destination and compares it.

@@ -42,7 +42,7 @@ func (im Image) finding(level Level, message string) Finding {
 // NewInput prepares what rules judge. Without a plan the images are all that are
 // wanted, else those that carrying it out would copy or tag.
 func NewInput(set *manifest.Set, faults []manifest.Fault, wanted *plan.Wanted, p *plan.Plan) *Input {
-	in := &Input{Set: set, Faults: faults, Plan: p, places: placesOf(set)}
+	in := &Input{Set: set, Faults: faults, Plan: p, places: placesOf(set, wanted)}
 	g := gathering{in: in, at: map[image.Digest]int{}}
 	if p == nil {
 		for _, t := range wanted.Targets {

@@ -20,6 +20,7 @@ type wish struct {
 type wishEdge struct {
 	Edge   // Digest is empty while a retag entry is unresolved
 	pos    manifest.Pos
+	entry  manifest.Pos // of the dmap key
 	source *Source
 	from   SourceTag // of a retag entry
 	pinned bool
@@ -129,14 +130,14 @@ func (w *wisher) wish(to *wish, img *manifest.Image, src *Source) {
 	for i := range img.Digests {
 		d := &img.Digests[i]
 		if len(d.Tags) == 0 {
-			to.edges = append(to.edges, wishEdge{Edge: Edge{Digest: d.Digest}, pos: d.Pos, source: src})
+			to.edges = append(to.edges, wishEdge{Edge: Edge{Digest: d.Digest}, pos: d.Pos, entry: d.Pos, source: src})
 		}
 		for _, t := range d.Tags {
-			to.edges = append(to.edges, wishEdge{Edge: Edge{d.Digest, t.Name}, pos: t.Pos, source: src})
+			to.edges = append(to.edges, wishEdge{Edge: Edge{d.Digest, t.Name}, pos: t.Pos, entry: d.Pos, source: src})
 		}
 	}
 	for _, r := range img.Retags {
-		e := wishEdge{Edge: Edge{r.Digest, r.Tag}, pos: r.Pos, source: src, from: SourceTag{src.Repository, r.SourceTag}, pinned: r.Digest != ""}
+		e := wishEdge{Edge: Edge{r.Digest, r.Tag}, pos: r.Pos, entry: r.Pos, source: src, from: SourceTag{src.Repository, r.SourceTag}, pinned: r.Digest != ""}
 		if !e.pinned {
 			e.Digest = w.resolved[e.from].Digest
 		}

@@ -47,12 +47,12 @@ type Want struct {
 
 // Entry returns what is wanted of a digest in a repository, or nil.
 func (w *Wanted) Entry(repo image.Repository, d image.Digest) *Entry {
-	i, ok := slices.BinarySearchFunc(w.Targets, repo, func(t *Target, r image.Repository) int { return t.Repository.Compare(r) })
-	if !ok {
+	t := w.Target(repo)
+	if t == nil {
 		return nil
 	}
-	entries := w.Targets[i].Want.Entries
-	i, ok = slices.BinarySearchFunc(entries, d, func(e Entry, d image.Digest) int { return strings.Compare(string(e.Digest), string(d)) })
+	entries := t.Want.Entries
+	i, ok := slices.BinarySearchFunc(entries, d, func(e Entry, d image.Digest) int { return strings.Compare(string(e.Digest), string(d)) })
 	if !ok {
 		return nil
 	}
@@ -118,6 +118,51 @@ func (w *Want) Wishes() iter.Seq2[image.Digest, []string] {
 			}
 		}
 	}
+}
+
+// Pos returns the place that wants a digest under a tag: of the tag, or of the digest if tag is empty.
+func (t *Target) Pos(d image.Digest, tag string) manifest.Pos {
+	for _, wi := range t.wishes() {
+		for i := range wi.edges {
+			switch e := &wi.edges[i]; {
+			case e.Digest != d:
+			case tag == "":
+				return e.entry
+			case tag == e.Tag:
+				return e.pos
+			}
+		}
+	}
+	return manifest.Pos{}
+}
+
+// Retag is a retag entry without a pin: its digest is whatever its source tag has.
+type Retag struct {
+	From SourceTag
+	Tag  string
+	Pos  manifest.Pos
+}
+
+// Retags returns the retag entries without a pin that want a tag, or any if tag is empty.
+func (t *Target) Retags(tag string) []Retag {
+	var all []Retag
+	for _, wi := range t.wishes() {
+		for i := range wi.edges {
+			if e := &wi.edges[i]; e.unpinned() && (tag == "" || e.Tag == tag) {
+				all = append(all, Retag{e.from, e.Tag, e.pos})
+			}
+		}
+	}
+	return all
+}
+
+// Target returns what is wanted of a repository, or nil.
+func (w *Wanted) Target(repo image.Repository) *Target {
+	i, ok := slices.BinarySearchFunc(w.Targets, repo, func(t *Target, r image.Repository) int { return t.Repository.Compare(r) })
+	if !ok {
+		return nil
+	}
+	return w.Targets[i]
 }
 
 // Edges returns how many edges are wanted and granted, a tagless digest being one.
