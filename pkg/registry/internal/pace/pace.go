@@ -33,6 +33,29 @@ const (
 	raise    = 1.03            // …so much a second
 )
 
+// When refusals tell of a limit. One alone may have any reason, and before the host
+// has answered anything there is no rate to learn from.
+const (
+	evidence = 20  // answers that a rate is learned from
+	together = 0.2 // of the requests that were in flight, refused as well…
+	atLeast  = 2   // …and so many of them, or
+	strikes  = 3   // refusals, one after the other,
+	apart    = 50  // with fewer answers in between
+)
+
+// refusal is what was known when the host refused a request, and no rate was learned yet.
+type refusal struct {
+	since  int           // answers since the last pause
+	took   time.Duration // for them
+	around int           // other requests in flight
+	too    int           // of these, refused as well
+}
+
+// limits reports whether requests were refused together, at a rate that can be told.
+func (r refusal) limits() bool {
+	return r.since >= evidence && r.too >= max(atLeast, int(together*float64(r.around)))
+}
+
 // Options bound a Host.
 type Options struct {
 	Threads int     // most requests in flight; 0: adapt, beginning with 10
@@ -56,6 +79,8 @@ type Host struct {
 	qps     float64       // the user's bound; 0: none
 	learned bool          // the rate is what the host was found to bear
 	refused time.Time     // when the host last refused
+	doubt   refusal       // that refusal, while it is not known to tell of a limit
+	struck  int           // refusals that followed each other closely
 	resumed time.Time     // when the last pause ended, or the first request was sent
 	since   int           // answers since then
 	raised  time.Time     // when the rate was last raised
@@ -189,7 +214,7 @@ func (s *Slot) Answered() {
 		h.quickest = took
 	}
 	switch {
-	case h.answered < probation, h.inFlight < int(h.limit): // too early, or the limit is not what holds us back
+	case h.answered < probation && h.limit >= startInFlight, h.inFlight < int(h.limit): // too early, or the limit is not what holds us back
 	case took > slowFactor*h.quickest && took > h.quickest+slowSlack: // it is busy enough
 	case h.learned:
 		h.limit = min(h.most, h.limit+1/h.limit)
@@ -214,29 +239,52 @@ func (s *Slot) Throttled(pause time.Duration) {
 			h.wake = nil
 		}
 	}
-	if s.sent.After(h.refused) { // requests that were under way then say nothing new
-		h.learn(now)
-		h.refused, h.since = now, 0
-		h.limit = max(1, h.limit/2)
+	switch took := now.Sub(h.resumed); {
+	case !s.sent.After(h.refused): // it was under way when another was refused
+		h.doubt.too++
+		if !h.learned && h.doubt.limits() {
+			h.learn()
+		}
+	case h.learned:
+		h.cut(took)
+		h.refuse(now)
+	default:
+		h.doubt = refusal{since: h.since, took: took, around: h.inFlight - 1}
+		if h.since < apart {
+			h.struck++
+		} else {
+			h.struck = 0
+		}
+		if h.struck >= strikes && h.since > 0 {
+			h.learn()
+		}
+		h.answered = 0 // on probation again
+		h.refuse(now)
 	}
 	h.resumed = h.until
 	h.hand()
 }
 
-// learn lowers the rate after a refusal.
-func (h *Host) learn(now time.Time) {
-	took := now.Sub(h.resumed)
-	switch {
-	case !h.learned:
-		h.learned = true
-		seen := float64(max(h.since, 1)) / max(took.Seconds(), 0.02)
-		if h.rate == nil {
-			h.rate = rate.NewLimiter(1, 1)
-		}
-		h.setRate(seen * firstCut)
-	case took < soon:
+// refuse notes a refusal.
+func (h *Host) refuse(now time.Time) {
+	h.refused, h.since = now, 0
+	h.limit = max(1, h.limit/2)
+}
+
+// learn bounds the rate by what the host bore before it refused.
+func (h *Host) learn() {
+	h.learned = true
+	if h.rate == nil {
+		h.rate = rate.NewLimiter(1, 1)
+	}
+	h.setRate(float64(h.doubt.since) / max(h.doubt.took.Seconds(), 0.02) * firstCut)
+}
+
+// cut lowers the rate that was learned, which was not low enough.
+func (h *Host) cut(took time.Duration) {
+	if took < soon {
 		h.setRate(float64(h.rate.Limit()) * deepCut)
-	default:
+	} else {
 		h.setRate(float64(h.rate.Limit()) * fineCut)
 	}
 }

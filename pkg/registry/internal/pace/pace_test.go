@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -179,6 +180,51 @@ func TestQuotaIsFoundAndKept(t *testing.T) {
 				}
 				if share := float64(q.refused) / float64(q.seen); share > tc.refused {
 					t.Errorf("%.2f %% refused, want at most %.2f %%", share*100, tc.refused*100)
+				}
+			})
+		})
+	}
+}
+
+// A refusal that tells of no limit costs its pause, and not the pace of the run.
+func TestRefusalsByChanceOnlyPause(t *testing.T) {
+	for name, refuse := range map[string]func(n int) bool{
+		"the first request":      func(n int) bool { return n == 1 },
+		"the first requests":     func(n int) bool { return n <= 10 },
+		"one in the middle":      func(n int) bool { return n == 300 },
+		"one now and then":       func(n int) bool { return n%500 == 7 },
+		"one soon after another": func(n int) bool { return n == 100 || n == 120 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := pace.New(pace.Options{})
+				var asked atomic.Int64
+				var pauses atomic.Int64
+				var wg sync.WaitGroup
+				began := time.Now()
+				for range 2000 {
+					wg.Go(func() {
+						for refused := true; refused; {
+							s, err := h.Acquire(t.Context())
+							if err != nil {
+								t.Error(err)
+								return
+							}
+							refused = refuse(int(asked.Add(1)))
+							time.Sleep(20 * time.Millisecond)
+							if refused {
+								pauses.Add(1)
+								s.Throttled(time.Second)
+							} else {
+								s.Answered()
+							}
+							s.Done()
+						}
+					})
+				}
+				wg.Wait()
+				if took, most := time.Since(began), time.Duration(pauses.Load())*time.Second+5*time.Second; took > most {
+					t.Errorf("took %v with %d refusals, want at most %v", took, pauses.Load(), most)
 				}
 			})
 		})
