@@ -9,6 +9,7 @@ package git
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -83,7 +84,8 @@ func (r *Repository) Resolve(rev string) (string, error) {
 	if err == nil {
 		return hash.String(), nil
 	}
-	if errors.Is(err, plumbing.ErrReferenceNotFound) || errors.Is(err, plumbing.ErrObjectNotFound) {
+	// EOF is go-git's answer where history ends before ~N.
+	if errors.Is(err, plumbing.ErrReferenceNotFound) || errors.Is(err, plumbing.ErrObjectNotFound) || errors.Is(err, io.EOF) {
 		err = errors.New("no such revision")
 		switch {
 		case r.shallow():

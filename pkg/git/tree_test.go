@@ -80,7 +80,7 @@ func TestFS(t *testing.T) {
 	if id, err := r.Resolve(first[:10]); err != nil || id != first {
 		t.Fatalf("%s is %s %v, want %s", first[:10], id, err, first)
 	}
-	for _, rev := range []string{"nowhere", strings.Repeat("1", 40)} {
+	for _, rev := range []string{"nowhere", strings.Repeat("1", 40), "HEAD~2", "HEAD^2"} {
 		if _, err := r.Resolve(rev); err == nil || !strings.Contains(err.Error(), "no such revision") {
 			t.Errorf("%s: got %v", rev, err)
 		}
