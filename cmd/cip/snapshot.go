@@ -116,8 +116,11 @@ func (o *runOptions) manifestSnapshot(s streams, log *logrus.Logger) error {
 	if err != nil {
 		return err
 	}
-	if o.minimal || o.tag != "" {
-		return errors.New("--minimal-snapshot and --snapshot-tag are for registries: manifests are read offline and whole")
+	if o.minimal {
+		return errors.New("--minimal-snapshot is for registries: offline, nothing tells what an index names")
+	}
+	if err := o.snapshotFilter.check(); err != nil {
+		return err
 	}
 	set, err := o.load()
 	if err != nil {
@@ -132,7 +135,11 @@ func (o *runOptions) manifestSnapshot(s streams, log *logrus.Logger) error {
 	for _, t := range plan.Unpinned(set) {
 		log.Warn(fmt.Sprintf("left out: what retag of %s wants is known only to the registry", t.Repository.Tag(t.Tag)))
 	}
-	if err := output.WriteSnapshot(s.out, wanted.Snapshot(root), format); err != nil {
+	held := wanted.Snapshot(root)
+	if o.tag != "" {
+		held = held.WithTag(o.tag)
+	}
+	if err := output.WriteSnapshot(s.out, held, format); err != nil {
 		return err
 	}
 	if !set.OK() || len(wanted.Faults) > 0 {
