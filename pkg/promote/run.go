@@ -20,7 +20,8 @@ type engine struct {
 	sources   *Sources
 	blobs     *blobs
 	manifests flights[place]
-	fallback  sync.Mutex // held while a referrers tag is changed
+	multiTag  flights[string] // hosts: finding out whether they set several tags at once
+	fallback  sync.Mutex      // held while a referrers tag is changed
 
 	mu       sync.Mutex
 	warnings []string

@@ -78,18 +78,8 @@ func (t tagging) look(ctx context.Context, tag string, previous image.Digest) (r
 
 // write puts tags: several in one request where the registry does that, else one by one.
 func (t tagging) write(ctx context.Context, tags []string, results map[string]result) {
-	can, tried := t.e.client.MultiTag(t.u.dst.Host)
-	// Finding out costs a PUT by digest if the answer is no: a copy has one to spend.
-	if len(tags) > 1 && (can || !tried && !t.u.copied.IsZero()) {
-		for chunk := range slices.Chunk(tags, tagsPerPut) {
-			done := t.several(ctx, chunk)
-			for _, tag := range done {
-				results[tag] = result{status: plan.Done}
-			}
-			if len(done) == 0 {
-				break // it does not know how: each tag by itself will tell what is wrong, if anything
-			}
-		}
+	if len(tags) > 1 {
+		t.together(ctx, tags, results)
 	}
 	for _, tag := range tags {
 		if _, known := results[tag]; !known {
@@ -98,8 +88,31 @@ func (t tagging) write(ctx context.Context, tags []string, results map[string]re
 	}
 }
 
-// several puts the manifest by digest with tags and returns those the registry confirms.
-func (t tagging) several(ctx context.Context, tags []string) (done []string) {
+// together puts tags several at a time, if the host sets them so. Those that it does
+// not confirm are left: each by itself will tell what is wrong, if anything.
+func (t tagging) together(ctx context.Context, tags []string, results map[string]result) {
+	host := t.u.dst.Host
+	// Finding out costs a PUT by digest if the answer is no: a copy has one to spend, and
+	// one is enough for the host. An error is that of ctx: then nothing is put any more.
+	if _, tried := t.e.client.MultiTag(host); !tried && !t.u.copied.IsZero() {
+		_ = t.e.multiTag.do(ctx, host, func() error {
+			first := tags[:min(len(tags), tagsPerPut)]
+			tags = tags[len(first):]
+			t.several(ctx, first, results)
+			return nil
+		})
+	}
+	for chunk := range slices.Chunk(tags, tagsPerPut) {
+		if can, _ := t.e.client.MultiTag(host); !can {
+			return
+		}
+		t.several(ctx, chunk, results)
+	}
+}
+
+// several puts the manifest by digest with tags, and records those that the registry confirms.
+func (t tagging) several(ctx context.Context, tags []string, results map[string]result) {
+	var done []string
 	err := t.put(ctx, t.u.digest, func(res registry.PutResult) {
 		done = slices.DeleteFunc(slices.Clone(tags), func(tag string) bool { return !slices.Contains(res.Tags, tag) })
 	}, tags...)
@@ -107,7 +120,9 @@ func (t tagging) several(ctx context.Context, tags []string) (done []string) {
 		done = nil
 	}
 	t.e.client.SetMultiTag(t.u.dst.Host, len(done) > 0)
-	return done
+	for _, tag := range done {
+		results[tag] = result{status: plan.Done}
+	}
 }
 
 // put puts the manifest under a reference and compares what the registry says with
