@@ -163,7 +163,7 @@ func fromEnvironment(flags *pflag.FlagSet, getenv func(string) string) error {
 			return
 		}
 		if e := f.Value.Set(value); e != nil {
-			err = fmt.Errorf("reading %s: bad value %q: want a %s", name, value, f.Value.Type())
+			err = fmt.Errorf("reading %s: bad value %q: want %s", name, value, f.Value.Type())
 		}
 		flags.SetAnnotation(f.Name, fromEnv, nil) //nolint:errcheck // the flag exists
 	})
