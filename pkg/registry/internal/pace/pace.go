@@ -36,7 +36,7 @@ const (
 // When refusals tell of a limit. One alone may have any reason, and before the host
 // has answered anything there is no rate to learn from.
 const (
-	evidence = 20  // answers that a rate is learned from
+	evidence = 10  // answers that a rate is learned from
 	together = 0.2 // of the requests that were in flight, refused as well…
 	atLeast  = 2   // …and so many of them, or
 	strikes  = 3   // refusals, one after the other,
