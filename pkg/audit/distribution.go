@@ -2,12 +2,12 @@ package audit
 
 import (
 	"net/url"
-	"strings"
+	"path"
 )
 
-// decodeDistribution reads the envelope of CNCF distribution's notifications. Only
-// manifests matter: blobs are pushed and mounted before them and name no image. A
-// deletion by tag has no media type, and neither has one by digest.
+// decodeDistribution reads the envelope of CNCF distribution's notifications. Pushes
+// matter of manifests only: blobs are pushed and mounted before them and name no
+// image. A deletion has no media type, that of a whole repository names nothing else.
 func decodeDistribution(n notification) ([]Event, error) {
 	var envelope struct {
 		Events []struct {
@@ -38,18 +38,20 @@ func decodeDistribution(n notification) ([]Event, error) {
 	for i := range envelope.Events {
 		in := &envelope.Events[i]
 		e := Event{ID: clip(in.ID), Source: "distribution", Action: Other, Actor: clip(in.Actor.Name)}
-		host := in.Request.Host
 		u, err := url.Parse(in.Target.URL)
-		if host == "" && err == nil {
+		if err != nil {
+			u = &url.URL{}
+		}
+		host := in.Request.Host
+		if host == "" {
 			host = u.Host
 		}
 		if err := e.at(n, host, in.Target.Repository); err != nil {
 			return nil, err
 		}
-		blob := err == nil && strings.Contains(u.Path, "/blobs/") || in.Target.MediaType == "application/octet-stream"
+		blob := path.Base(path.Dir(u.Path)) == "blobs" || u.Path == "" && in.Target.MediaType == "application/octet-stream"
 		switch {
-		case blob || in.Target.Tag == "" && in.Target.Digest == "": // of a blob, or of a whole repository
-		case in.Action == "push":
+		case in.Action == "push" && (in.Target.Tag != "" || !blob): // no tag leads to a blob
 			e.Action = Push
 		case in.Action == "delete":
 			e.Action = Delete

@@ -1,6 +1,10 @@
 package audit
 
-import "cip/pkg/image"
+import (
+	"errors"
+
+	"cip/pkg/image"
+)
 
 // decodeDockerHub reads Docker Hub's webhooks: pushes of a tag, without a digest.
 // They have no id, and two pushes in one second look alike, so each is taken for
@@ -17,6 +21,9 @@ func decodeDockerHub(n notification) ([]Event, error) {
 	}
 	if err := parse(n.Body, &hook); err != nil {
 		return nil, err
+	}
+	if hook.Repository.Name == "" {
+		return nil, errors.New("parsing the notification: it names no repository")
 	}
 	e := Event{Source: "dockerhub", Action: Push, Actor: clip(hook.PushData.Pusher)}
 	if err := e.at(n, image.DockerHub, hook.Repository.Name); err != nil {

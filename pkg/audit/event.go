@@ -95,7 +95,14 @@ var errNoHost = errors.New("the notification names no registry host: add ?host=H
 
 // parse reads a JSON body into v.
 func parse(body []byte, v any) error {
-	if err := json.Unmarshal(body, v); err != nil {
+	err := json.Unmarshal(body, v)
+	var other *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &other) && other.Field != "":
+		return fmt.Errorf("parsing the notification: %s holds another type: %s", other.Field, other.Value)
+	case errors.As(err, &other):
+		return fmt.Errorf("parsing the notification: it is another type than an object: %s", other.Value)
+	case err != nil:
 		return fmt.Errorf("parsing the notification: %w", err)
 	}
 	return nil
@@ -103,7 +110,8 @@ func parse(body []byte, v any) error {
 
 // at fills in where an event happened: the receiver's host comes before the
 // sender's. Names that cannot be are no reason to refuse a notification: senders
-// would send it again for ever, and nothing after it.
+// would send it again for ever, and nothing after it. A path that cannot be is
+// placed where it begins, so that below a destination it is rejected.
 func (e *Event) at(n notification, host, path string) error {
 	if n.Host != "" {
 		host = n.Host
@@ -114,6 +122,11 @@ func (e *Event) at(n notification, host, path string) error {
 	repo, err := image.ParseRepository(host + "/" + path)
 	if err != nil {
 		e.Fault = err.Error()
+	}
+	for i := len(path); err != nil && i > 0; {
+		if i = strings.LastIndexByte(path[:i], '/'); 0 < i && i < maxText {
+			repo, err = image.ParseRepository(host + "/" + path[:i])
+		}
 	}
 	e.Repository = repo
 	return nil

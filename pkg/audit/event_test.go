@@ -40,7 +40,20 @@ var samples = []struct {
 			{ID: "2", Action: Delete, Repository: image.Repository{Host: "outside.example.com", Path: "a"}, Digest: digestA},
 			{ID: "3", Action: Other, Repository: image.Repository{Host: "outside.example.com", Path: "a"}, Digest: digestA},
 			{ID: "4", Action: Other, Repository: image.Repository{Host: "outside.example.com", Path: "a"}, Digest: digestA},
-			{ID: "5", Action: Other, Repository: image.Repository{Host: "outside.example.com", Path: "a"}},
+			{ID: "5", Action: Delete, Repository: image.Repository{Host: "outside.example.com", Path: "a"}},
+		},
+	},
+	{
+		name: "what looks like a blob", system: "distribution",
+		body: `{"events":[{"id":"1","action":"push","target":{"mediaType":"m","repository":"blobs/a","digest":"` + string(digestA) + `","url":"http://r.example.com/v2/blobs/a/manifests/` + string(digestA) + `"},"request":{"host":"r.example.com"}},
+			{"id":"2","action":"push","target":{"mediaType":"application/octet-stream","repository":"a","digest":"` + string(digestA) + `","tag":"t"},"request":{"host":"r.example.com"}},
+			{"id":"3","action":"push","target":{"mediaType":"application/octet-stream","repository":"a","digest":"` + string(digestA) + `","url":"http://r.example.com/v2/a/manifests/x"},"request":{"host":"r.example.com"}},
+			{"id":"4","action":"delete","target":{"mediaType":"application/octet-stream","repository":"a","digest":"` + string(digestA) + `"},"request":{"host":"r.example.com"}}]}`,
+		want: []Event{
+			{ID: "1", Action: Push, Repository: image.Repository{Host: "r.example.com", Path: "blobs/a"}, Digest: digestA},
+			{ID: "2", Action: Push, Repository: image.Repository{Host: "r.example.com", Path: "a"}, Tag: "t", Digest: digestA},
+			{ID: "3", Action: Push, Repository: image.Repository{Host: "r.example.com", Path: "a"}, Digest: digestA},
+			{ID: "4", Action: Delete, Repository: image.Repository{Host: "r.example.com", Path: "a"}, Digest: digestA},
 		},
 	},
 	{
@@ -48,6 +61,18 @@ var samples = []struct {
 		body: `{"events":[{"id":"1","action":"push","target":{"repository":"a","tag":"-","digest":"sha512:1"},"request":{"host":"r.example.com"}}]}`,
 		want: []Event{{ID: "1", Action: Push, Repository: image.Repository{Host: "r.example.com", Path: "a"}, Fault: `bad digest "sha512:1": want sha256: and 64 lower-case hexadecimal digits`}},
 	},
+	{
+		name: "paths that cannot be", system: "distribution",
+		body: `{"events":[{"id":"1","action":"push","target":{"repository":"prod/a/B","tag":"t"},"request":{"host":"r.example.com"}},
+			{"id":"2","action":"push","target":{"repository":"prod/` + strings.Repeat("a", 250) + `","tag":"t"},"request":{"host":"r.example.com"}},
+			{"id":"3","action":"delete","target":{"repository":"B","tag":"t"},"request":{"host":"r.example.com"}}]}`,
+		want: []Event{
+			{ID: "1", Action: Push, Repository: image.Repository{Host: "r.example.com", Path: "prod/a"}, Tag: "t", Fault: `bad repository name "prod/a/B": want lower-case letters and digits, joined by '.', '_', '__', '-' or '/'`},
+			{ID: "2", Action: Push, Repository: image.Repository{Host: "r.example.com", Path: "prod"}, Tag: "t", Fault: `bad repository name "prod/` + strings.Repeat("a", 135) + `…": r.example.com and it are longer than 255 bytes`},
+			{ID: "3", Action: Delete, Tag: "t", Fault: `bad repository name "B": want lower-case letters and digits, joined by '.', '_', '__', '-' or '/'`},
+		},
+	},
+	{name: "quota", system: "harbor", body: `{"type":"QUOTA_EXCEED","occur_at":1,"event_data":{"resources":[{"digest":"` + string(digestA) + `"}],"repository":{"repo_full_name":"b/a"}}}`},
 	{
 		name: "two artifacts", system: "harbor",
 		body: `{"type":"PUSH_ARTIFACT","occur_at":1,"operator":"admin","event_data":{"resources":[{"digest":"` + string(digestA) + `","tag":"1.0","resource_url":"harbor.example.com/prod/apple:1.0"},{"digest":"` + string(digestB) + `","tag":"` + string(digestB) + `","resource_url":"harbor.example.com/prod/apple@` + string(digestB) + `"}],"repository":{"name":"apple","namespace":"prod","repo_full_name":"prod/apple","repo_type":"private"}}}`,

@@ -70,6 +70,9 @@ func (d *harborData) events(n notification, like Event) ([]Event, error) {
 		if d.Repository.FullName != "" {
 			path = d.Repository.FullName
 		}
+		if e.Action == Other && host == "" && n.Host == "" {
+			continue // a quota's, a replication's: they change nothing
+		}
 		if err := e.at(n, host, path); err != nil {
 			return nil, err
 		}
