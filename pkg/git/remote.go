@@ -62,22 +62,36 @@ func (m Remote) Fetch(ctx context.Context) (r *Repository, head string, err erro
 	return r, head, err
 }
 
-// String returns the URL without a password.
+// String returns the URL without credentials.
 func (m Remote) String() string {
 	u, err := url.Parse(m.URL)
-	if err != nil || u.User == nil || u.Scheme == "ssh" {
+	if err != nil || u.User == nil {
 		return m.URL
 	}
-	u.User = nil // a token may stand in place of the name
+	_, password := u.User.Password()
+	switch {
+	case u.Scheme != "ssh":
+		u.User = nil // a token may stand in place of the name
+	case password:
+		u.User = url.User(u.User.Username())
+	}
 	return u.String()
 }
 
-// hide takes the credentials of the URL out of an error's text.
+// hide takes the credentials of the URL out of an error's text: net/http leaves the
+// name, which may be a token, and stars the password.
 func (m Remote) hide(err error) error {
-	if m.String() == m.URL || !strings.Contains(err.Error(), m.URL) {
+	u, bad := url.Parse(m.URL)
+	if bad != nil || m.String() == m.URL {
 		return err
 	}
-	return errors.New(strings.ReplaceAll(err.Error(), m.URL, m.String()))
+	text := strings.ReplaceAll(err.Error(), m.URL, m.String())
+	text = strings.ReplaceAll(text, u.User.String()+"@", "")
+	text = strings.ReplaceAll(text, url.User(u.User.Username()).String()+":***@", "")
+	if text == err.Error() {
+		return err
+	}
+	return errors.New(text)
 }
 
 // Local reports whether the URL is a path, or has the scheme file.

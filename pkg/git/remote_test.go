@@ -103,3 +103,24 @@ func TestFetch(t *testing.T) {
 		}
 	}
 }
+
+// TestRemoteHidesCredentials fetches where nothing listens: what is said of it holds
+// neither the password nor the name, which may be a token itself.
+func TestRemoteHidesCredentials(t *testing.T) {
+	t.Parallel()
+	for _, remote := range []string{
+		"http://SECRET@127.0.0.1:1/repo", "http://SECRET:x-oauth-basic@127.0.0.1:1/repo", "http://user:SECRET@127.0.0.1:1/repo",
+		"http://SECRET:SECRET@127.0.0.1:1/repo", "ssh://git:SECRET@127.0.0.1:1/repo",
+	} {
+		for _, branch := range []string{"", "main"} {
+			m := git.Remote{URL: remote, Branch: branch}
+			_, _, err := m.Fetch(t.Context())
+			if err == nil {
+				t.Fatalf("%s: fetched", remote)
+			}
+			if text := m.String() + " " + err.Error(); strings.Contains(text, "SECRET") || !strings.Contains(text, "127.0.0.1:1/repo") {
+				t.Errorf("%s: %s", remote, text)
+			}
+		}
+	}
+}
