@@ -112,30 +112,33 @@ func NewManifests(origin Origin, warn func(string)) *Manifests {
 
 const (
 	idleGap    = time.Minute            // between two readings that nothing asks for
+	failedGap  = 5 * time.Second        // the same, after one that failed
 	leastGap   = 100 * time.Millisecond // between any two; a slow reading is followed by four times as long
 	currentGap = 2 * time.Second        // that an event waits for newer manifests, if it may be judged by those at hand
 )
 
 // Keep reads the origin when it is asked to, and now and then, until ctx ends.
 func (m *Manifests) Keep(ctx context.Context) {
-	ticker := time.NewTicker(idleGap)
-	defer ticker.Stop()
 	for ctx.Err() == nil {
 		m.mu.Lock()
 		pause := time.Until(m.ended.Add(max(leastGap, 4*m.took, m.origin.MaxAge()/10)))
 		m.mu.Unlock()
 		timer := time.NewTimer(pause)
+		idle := idleGap
 		select {
 		case <-timer.C:
-			_ = m.Read(ctx) // it is kept for those who wait
+			if m.Read(ctx) != nil { // it is kept for those who wait
+				idle = failedGap
+			}
+		case <-ctx.Done():
+		}
+		timer.Reset(idle)
+		select {
+		case <-m.wanted:
+		case <-timer.C:
 		case <-ctx.Done():
 		}
 		timer.Stop()
-		select {
-		case <-m.wanted:
-		case <-ticker.C:
-		case <-ctx.Done():
-		}
 	}
 }
 
@@ -156,7 +159,7 @@ func (m *Manifests) Current(ctx context.Context) (*Rules, error) {
 	m.mu.Unlock()
 	switch {
 	case rules == nil:
-		return m.Since(ctx, now.Add(-m.origin.MaxAge()))
+		return m.Since(ctx, now.Add(-currentGap)) // a failure is not news for as long as manifests are
 	case now.Sub(rules.Read) <= m.origin.MaxAge():
 		return rules, nil
 	case slow:

@@ -86,6 +86,37 @@ func TestManifestsAreReadSeldom(t *testing.T) {
 	})
 }
 
+// TestManifestsComeBack has the origin fail from the start: once it answers, it is
+// read soon, whether an event asks for it or not.
+func TestManifestsComeBack(t *testing.T) {
+	t.Parallel()
+	for _, asked := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			o := &origin{set: &manifest.Set{Digest: "1"}, err: errors.New("down")}
+			m := NewManifests(o, func(string) {})
+			ctx, cancel := context.WithCancel(t.Context())
+			kept := make(chan struct{})
+			go func() { m.Keep(ctx); close(kept) }()
+			defer func() { cancel(); <-kept }()
+			if _, err := m.Current(t.Context()); err == nil {
+				t.Fatal("there are manifests")
+			}
+			time.Sleep(30 * time.Second)
+			o.fail(nil)
+			if asked {
+				if _, err := m.Current(t.Context()); err != nil {
+					t.Errorf("the failure is still told: %v", err)
+				}
+				return
+			}
+			time.Sleep(2*failedGap + o.MaxAge()/10)
+			if r, err := m.state(); r == nil || err != nil {
+				t.Errorf("the manifests are not read again: %v", err)
+			}
+		})
+	}
+}
+
 func TestManifestsFromGit(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
