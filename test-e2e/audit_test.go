@@ -29,6 +29,7 @@ type verdict struct {
 	Digest     string `json:"digest"`
 	Reason     string `json:"reason"`
 	AllowedBy  string `json:"allowedBy"`
+	Commit     string `json:"commit"`
 }
 
 // auditor is a running cip audit.
