@@ -125,7 +125,10 @@ func (s *server) body(w http.ResponseWriter, r *http.Request) (n notification, o
 func (s *server) allowed(r *http.Request) bool {
 	_, password, _ := r.BasicAuth()
 	header := r.Header.Get("Authorization")
-	bearer, _ := strings.CutPrefix(header, "Bearer ")
+	scheme, bearer, _ := strings.Cut(header, " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		bearer = header
+	}
 	good := 0
 	for _, shown := range []string{header, bearer, password, r.URL.Query().Get("token")} {
 		a, b := sha256.Sum256([]byte(shown)), sha256.Sum256([]byte(s.options.Token))
