@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -105,7 +106,9 @@ type sweep struct {
 	rules   *Rules
 	root    image.Registry
 	targets []*plan.Target
-	drift   Drift
+
+	mu    sync.Mutex
+	drift Drift
 }
 
 // run reads the destination and compares it.
@@ -117,49 +120,59 @@ func (s *sweep) run(ctx context.Context) error {
 	targets := map[image.Repository]*plan.Target{}
 	for _, t := range s.targets {
 		targets[t.Repository] = t
+		if _, ok := held[t.Repository]; !ok {
+			held[t.Repository] = nil
+		}
 	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(readAtOnce)
 	for repo, digests := range held {
-		if !s.rules.ours(repo) {
-			continue
-		}
-		if err := s.compare(ctx, repo, targets[repo], digests); err != nil {
-			return err
-		}
-		delete(targets, repo)
-	}
-	for _, t := range targets {
-		if err := s.compare(ctx, t.Repository, t, nil); err != nil {
-			return err
+		if s.rules.ours(repo) {
+			g.Go(func() error { return s.compare(ctx, repo, targets[repo], digests) })
 		}
 	}
-	return nil
+	return g.Wait()
+}
+
+// add adds a finding. It is safe for concurrent use.
+func (s *sweep) add(f Finding) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drift.add(f)
 }
 
 // read returns what the destination holds. Where the registry lists no
 // repositories, those are read that something is wanted in.
 func (s *sweep) read(ctx context.Context) (map[image.Repository][]inventory.Tagged, error) {
 	held := map[image.Repository][]inventory.Tagged{}
-	take := func(root image.Registry) (partial bool, err error) {
-		snapshot, err := s.client.Snapshot(ctx, root, registry.SnapshotOptions{}, func(string) { partial = true })
+	partial := false
+	snapshot, err := s.client.Snapshot(ctx, s.root, registry.SnapshotOptions{Listed: true}, func(string) { partial = true })
+	if err == nil && !partial {
 		for _, img := range snapshot {
-			if repo, ok := s.named(root, img.Name); ok {
+			if repo, ok := s.named(s.root, img.Name); ok {
 				held[repo] = img.Digests
 			}
 		}
-		return partial, err
-	}
-	partial, err := take(s.root)
-	if err == nil && !partial {
 		return held, nil
 	}
-	clear(held)
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(readAtOnce)
 	for _, t := range s.targets {
-		_, err := take(image.Registry{Host: t.Repository.Host, Prefix: t.Repository.Path})
-		if err != nil && !errors.Is(err, registry.ErrNotFound) {
-			return nil, err
-		}
+		g.Go(func() error {
+			alone := image.Registry{Host: t.Repository.Host, Prefix: t.Repository.Path}
+			snapshot, err := s.client.Snapshot(ctx, alone, registry.SnapshotOptions{Listed: true, Alone: true}, func(string) {})
+			if err != nil && !errors.Is(err, registry.ErrNotFound) {
+				return err
+			}
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			for _, img := range snapshot {
+				held[t.Repository] = img.Digests
+			}
+			return nil
+		})
 	}
-	return held, nil
+	return held, g.Wait()
 }
 
 // named returns the repository that a snapshot of a registry calls name. The
@@ -183,35 +196,49 @@ func (s *sweep) compare(ctx context.Context, repo image.Repository, t *plan.Targ
 			tags[tag] = d.Digest
 		}
 	}
+	s.mu.Lock()
 	s.drift.Held += len(tags)
-	wanted, children := map[string]image.Digest{}, map[image.Digest]struct{}{}
+	s.mu.Unlock()
 	var entries []plan.Entry
 	if t != nil {
 		entries = t.Want.Entries
 		s.refused(t)
 	}
-	for _, e := range entries {
+	wanted := map[string]image.Digest{}
+	children := make([][]image.Digest, len(entries))
+	g, inner := errgroup.WithContext(ctx)
+	g.SetLimit(readAtOnce)
+	for i := range entries {
+		e := &entries[i]
 		for _, tag := range e.Tags {
 			wanted[tag] = e.Digest
 			s.tag(repo, tag, e.Digest, tags[tag])
 		}
-		if err := s.content(ctx, repo, &e, there, children); err != nil {
+		g.Go(func() (err error) {
+			children[i], err = s.content(inner, repo, e, there)
 			return err
-		}
+		})
 	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	known := map[image.Digest]struct{}{}
+	for _, child := range slices.Concat(children...) {
+		known[child] = struct{}{}
+	}
+	g, inner = errgroup.WithContext(ctx)
+	g.SetLimit(readAtOnce)
 	for _, d := range held {
-		if err := s.extras(ctx, repo, d, wanted, children); err != nil {
-			return err
-		}
+		g.Go(func() error { return s.extras(inner, repo, d, wanted, known) })
 	}
-	return nil
+	return g.Wait()
 }
 
 // refused tells of source tags that could not be read: what they want is not known.
 func (s *sweep) refused(t *plan.Target) {
 	for _, r := range t.Want.Refused {
 		if r.Action == plan.Unreadable {
-			s.drift.add(Finding{Kind: Unread, Repository: t.Repository.String(), Tag: strings.Join(r.Tags, ","), Reason: r.Reason})
+			s.add(Finding{Kind: Unread, Repository: t.Repository.String(), Tag: strings.Join(r.Tags, ","), Reason: r.Reason})
 		}
 	}
 }
@@ -227,49 +254,51 @@ func (s *sweep) tag(repo image.Repository, tag string, want, has image.Digest) {
 	default:
 		f.Kind, f.Digest, f.Wanted, f.Reason = MovedTag, has, want, "points elsewhere"
 	}
-	s.drift.add(f)
+	s.add(f)
 }
 
 // content looks for a digest that is wanted without a tag, and for the children of
-// one that is there, which it adds to known.
-func (s *sweep) content(ctx context.Context, repo image.Repository, e *plan.Entry, there, known map[image.Digest]struct{}) error {
+// one that is there, which it returns. there is what the registry lists.
+func (s *sweep) content(ctx context.Context, repo image.Repository, e *plan.Entry, there map[image.Digest]struct{}) ([]image.Digest, error) {
 	if _, ok := there[e.Digest]; !ok {
 		if len(e.Tags) > 0 {
-			return nil // told by its tags
+			return nil, nil // told by its tags
 		}
 		state, err := s.client.Has(ctx, repo, string(e.Digest))
 		switch state {
 		case inventory.Unknown:
-			return fmt.Errorf("reading %s: %w", repo.Digest(e.Digest), err)
+			return nil, fmt.Errorf("reading %s: %w", repo.Digest(e.Digest), err)
 		case inventory.Absent:
 			line := s.rules.pos(repo, e.Digest, "").String()
-			s.drift.add(Finding{Kind: MissingTag, Repository: repo.String(), Digest: e.Digest, Line: line, Reason: "wanted, and not there"})
-			return nil
+			s.add(Finding{Kind: MissingTag, Repository: repo.String(), Digest: e.Digest, Line: line, Reason: "wanted, and not there"})
+			return nil, nil
 		}
 	}
 	children, err := s.family.descendants(ctx, append([]image.Repository{repo}, e.Candidates(repo.Host)...), e.Digest, maxDepth)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, child := range children {
-		known[child] = struct{}{}
+		if _, ok := there[child]; ok {
+			continue
+		}
 		state, err := s.client.Has(ctx, repo, string(child))
 		switch state {
 		case inventory.Unknown:
-			return fmt.Errorf("reading %s: %w", repo.Digest(child), err)
+			return nil, fmt.Errorf("reading %s: %w", repo.Digest(child), err)
 		case inventory.Absent:
-			s.drift.add(Finding{
+			s.add(Finding{
 				Kind: LostChild, Repository: repo.String(), Digest: child,
 				Line: s.rules.pos(repo, e.Digest, "").String(), Reason: "index " + string(e.Digest) + " names it",
 			})
 		}
 	}
-	return nil
+	return children, nil
 }
 
 // extras judges what is there and not wanted as if it had just been pushed: what
 // belongs to a wanted image is none.
-func (s *sweep) extras(ctx context.Context, repo image.Repository, d inventory.Tagged, wanted map[string]image.Digest, children map[image.Digest]struct{}) error {
+func (s *sweep) extras(ctx context.Context, repo image.Repository, d inventory.Tagged, wanted map[string]image.Digest, known map[image.Digest]struct{}) error {
 	for _, tag := range d.Tags {
 		if _, ok := wanted[tag]; ok {
 			continue
@@ -278,7 +307,7 @@ func (s *sweep) extras(ctx context.Context, repo image.Repository, d inventory.T
 			return err
 		}
 	}
-	if _, child := children[d.Digest]; child || len(d.Tags) > 0 {
+	if _, child := known[d.Digest]; child || len(d.Tags) > 0 {
 		return nil
 	}
 	return s.extra(ctx, Finding{Kind: ExtraDigest, Repository: repo.String(), Digest: d.Digest}, repo)
@@ -291,7 +320,7 @@ func (s *sweep) extra(ctx context.Context, f Finding, repo image.Repository) err
 	}
 	if v.Outcome == Rejected {
 		f.Reason = v.Reason
-		s.drift.add(f)
+		s.add(f)
 	}
 	return nil
 }

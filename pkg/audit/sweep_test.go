@@ -2,6 +2,7 @@ package audit
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -64,6 +65,63 @@ func TestSweep(t *testing.T) {
 			}
 			if _, text := r.get("/metrics"); !strings.Contains(text, `cip_audit_drift{destination="`+reg.Host+`/prod",kind="moved tag"} 1`) {
 				t.Error("the metrics do not tell the drift")
+			}
+		})
+	}
+}
+
+// What is as wanted costs a listing and, where only indexes tell of their children, a
+// HEAD for each; manifests are read once.
+func TestSweepRequests(t *testing.T) {
+	t.Parallel()
+	type counts map[registrytest.Kind]int
+	for name, tc := range map[string]struct {
+		option        registrytest.Option
+		first, second counts
+	}{
+		"catalog": {
+			registrytest.WithCatalog(),
+			counts{registrytest.Catalog: 1, registrytest.Tags: 11, registrytest.ManifestHead: 10 + 30, registrytest.ManifestGet: 10},
+			counts{registrytest.Catalog: 1, registrytest.Tags: 11, registrytest.ManifestHead: 10 + 30},
+		},
+		"listing": {
+			registrytest.GoogleListing(),
+			counts{registrytest.Tags: 11, registrytest.ManifestGet: 10},
+			counts{registrytest.Tags: 11},
+		},
+		"neither": {
+			nil,
+			counts{registrytest.Catalog: 1, registrytest.Tags: 11, registrytest.ManifestHead: 10 + 30, registrytest.ManifestGet: 10},
+			counts{registrytest.Catalog: 1, registrytest.Tags: 11, registrytest.ManifestHead: 10 + 30},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var options []registrytest.Option
+			if tc.option != nil {
+				options = append(options, tc.option)
+			}
+			reg := registrytest.New(t, options...)
+			images := ""
+			for i := range 10 {
+				index := registrytest.MultiArch(10*i, 3, 1)
+				reg.Push(t, fmt.Sprintf("prod/p%d", i), index, "1.0")
+				images += entry(fmt.Sprintf("p%d", i), index.Digest, "1.0")
+			}
+			r := newRig(t, reg, images)
+			for n, want := range []counts{tc.first, tc.second} {
+				reg.Reset()
+				if err := r.auditor.Sweep(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				for _, kind := range []registrytest.Kind{registrytest.Catalog, registrytest.Tags, registrytest.ManifestHead, registrytest.ManifestGet} {
+					if got := reg.Count(kind); got != want[kind] {
+						t.Errorf("sweep %d: %s: got %d, want %d", n+1, kind, got, want[kind])
+					}
+				}
+			}
+			if drifts, err := r.auditor.store.Drifts(); err != nil || len(drifts) != 1 || drifts[0].Count != 0 || drifts[0].Held != 10 {
+				t.Errorf("%+v, %v", drifts, err)
 			}
 		})
 	}

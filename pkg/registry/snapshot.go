@@ -22,6 +22,8 @@ import (
 // SnapshotOptions say what of a registry to tell.
 type SnapshotOptions struct {
 	Minimal bool   // leave out tagless digests that an index of the repository names
+	Listed  bool   // leave out digests that only an index tells of: off Google's listing, those without a tag
+	Alone   bool   // root is one repository: what is below it is not looked for
 	Tag     string // tell only digests that carry this tag, with all their tags
 	Step    func() // called after each repository; may be nil
 }
@@ -72,10 +74,13 @@ func (s *snapshot) read(warn func(string)) error {
 		var err error
 		self, err = s.client.List(s.ctx, repo, nil)
 		switch {
-		case errors.Is(err, ErrNotFound):
+		case errors.Is(err, ErrNotFound) && !s.options.Alone:
 			self, missing = nil, err
 		case err != nil:
 			return err
+		case s.options.Alone:
+			s.one(repo, self)
+			return nil
 		case self.Extended:
 			s.walk(repo, self)
 			return nil
@@ -195,7 +200,7 @@ func (s *snapshot) take(repo image.Repository, l *Listing) error {
 	switch {
 	case !l.Extended:
 		digests, err = s.resolve(repo, l.Tags)
-		if err == nil && !s.options.Minimal && s.options.Tag == "" {
+		if err == nil && !s.options.Minimal && !s.options.Listed && s.options.Tag == "" {
 			children, err = s.children(repo, digests)
 		}
 		for d := range children {
