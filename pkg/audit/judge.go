@@ -44,6 +44,9 @@ func (r *Rules) consider(e Event) (Verdict, question) {
 		v.Outcome, v.Reason = Ignored, "names no repository: "+e.Fault
 	case !ours:
 		v.Outcome, v.Reason = Ignored, "not in one of the destinations"
+		if _, named := r.hosts[e.Repository.Host]; !named { // as of a registry that does not know its own name
+			v.Reason += ": no manifest names host " + e.Repository.Host
+		}
 	case e.Action == Delete:
 		v.Reason = "nothing is ever deleted from a destination"
 	case e.Action != Push:

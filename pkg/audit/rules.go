@@ -20,6 +20,7 @@ type Rules struct {
 
 	wanted     *plan.Wanted
 	registries map[image.Registry]bool // that manifests name: whether they are promoted to
+	hosts      map[string]struct{}     // that manifests name
 }
 
 // newRules indexes a set that is not broken. Retag entries without a pin stay
@@ -28,10 +29,14 @@ func newRules(set *manifest.Set, commit string, read time.Time) *Rules {
 	wanted := plan.Desired(set, nil)
 	r := &Rules{
 		Read: read, Commit: commit, Set: set, Sites: plan.SitesOf(set), Faults: wanted.Faults,
-		wanted: wanted, registries: map[image.Registry]bool{},
+		wanted: wanted, registries: map[image.Registry]bool{}, hosts: map[string]struct{}{},
 	}
 	name := func(registry image.Registry, destination bool) {
 		r.registries[registry] = r.registries[registry] || destination
+		r.hosts[registry.Host] = struct{}{}
+	}
+	for _, t := range wanted.Targets {
+		r.hosts[t.Repository.Host] = struct{}{}
 	}
 	for _, m := range set.Manifests {
 		if m.Native {

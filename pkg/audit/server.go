@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log" //nolint:depguard // http.Server takes no other
 	"net/http"
 	"strconv"
 	"strings"
@@ -55,7 +56,17 @@ func (a *Auditor) server() *http.Server {
 	return &http.Server{
 		Handler: a.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
 		WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: log.New(warner(a.options.Warn), "", 0),
 	}
+}
+
+// warner makes warnings of what an HTTP server writes to its log.
+type warner func(string)
+
+// Write takes one line.
+func (w warner) Write(line []byte) (int, error) {
+	w(strings.TrimSpace(string(line)))
+	return len(line), nil
 }
 
 // Handler answers all that the auditor is asked. Serve has to run beside it.
@@ -172,7 +183,7 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 	}
 	s.metrics.events.WithLabelValues(source).Add(float64(len(events)))
 	s.worker.add(added)
-	answer(w, http.StatusAccepted, fmt.Sprintf("%d events, %d of them new", len(events), len(added)))
+	answer(w, http.StatusAccepted, fmt.Sprintf("events: %d, of them new: %d", len(events), len(added)))
 }
 
 // push takes a Pub/Sub push: the answer is the verdict, or that there is none yet.

@@ -242,13 +242,14 @@ func (w *worker) postpone(a appointment, e Event, err error) {
 	heap.Push(&w.waiting, a)
 	w.retried++
 	defer w.wake() // it may be due before anything else
+	text := fmt.Sprintf("cannot judge %s of %s yet: %v", e.Action, e.Ref(), err)
+	news := text != w.trouble
+	w.trouble = text
 	var unsettled *unsettledError
-	if errors.As(err, &unsettled) {
+	if errors.As(err, &unsettled) { // as after every push: nobody is called for that
 		return
 	}
-	text := fmt.Sprintf("cannot judge %s of %s yet: %v", e.Action, e.Ref(), err)
-	if text != w.trouble {
-		w.trouble = text
+	if news {
 		defer w.warn(text)
 	}
 	var manifests *manifestsError
