@@ -329,7 +329,7 @@ func (b *blobs) give(ctx context.Context, dst, from image.Repository, session *r
 		case body.turns() == turns && (try == uploadTries || permanent(err)):
 			return fmt.Errorf("uploading blob %s: %w", d.Digest, err)
 		}
-		if err := pause(ctx, try); err != nil {
+		if err := b.client.Pause(ctx, try); err != nil {
 			return err
 		}
 		if body.turns() > turns {
@@ -368,18 +368,6 @@ func permanent(err error) bool {
 		return true
 	}
 	return false
-}
-
-// pause waits before another try: a quarter of a second, then twice as long each time.
-func pause(ctx context.Context, tried int) error {
-	timer := time.NewTimer(250 * time.Millisecond << (tried - 1))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 func isClosed(c chan struct{}) bool {

@@ -344,7 +344,7 @@ func (e *engine) mending(ctx context.Context, dst image.Repository, n *node, put
 		for _, c := range n.children {
 			e.manifests.forget(place{dst, c.digest})
 		}
-		if err := pause(ctx, try); err != nil {
+		if err := e.client.Pause(ctx, try); err != nil {
 			return err
 		}
 		if again := e.below(ctx, dst, n); again != nil {

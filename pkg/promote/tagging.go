@@ -162,7 +162,7 @@ func (t tagging) confirm(ctx context.Context, ref string) error {
 		case try == looks:
 			return fmt.Errorf("%s cannot be read after writing it", ref)
 		}
-		if err := pause(ctx, try); err != nil {
+		if err := t.e.client.Pause(ctx, try); err != nil {
 			return err
 		}
 	}

@@ -53,7 +53,7 @@ func (t *Transfer) Upload(ctx context.Context, dst image.Repository, d registry.
 		if ctx.Err() != nil || try == uploadTries || permanent(err) {
 			return fmt.Errorf("uploading blob %s: %w", d.Digest, err)
 		}
-		if err := pause(ctx, try); err != nil {
+		if err := t.engine.client.Pause(ctx, try); err != nil {
 			return err
 		}
 	}

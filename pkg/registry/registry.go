@@ -115,6 +115,10 @@ func hostNames(names []string) []string {
 // Close closes idle connections.
 func (c *Client) Close() { c.wire.Close() }
 
+// Pause waits before another try of what takes several requests: after the first try
+// the shortest time, then ever longer. It returns ctx's error if that ends first.
+func (c *Client) Pause(ctx context.Context, tried int) error { return c.wire.Pause(ctx, tried) }
+
 // Requests returns how many requests each host was sent, all kinds and tries included.
 func (c *Client) Requests() map[string]int { return c.wire.Requests() }
 

@@ -200,14 +200,14 @@ func (t *Transport) tries(ctx context.Context, h *host, r *Request, try func(con
 			}
 			h.tell("%s %s: try %d: %v: trying again", r.Method, r.where(), *count, e)
 		}
-		if err := t.sleep(ctx, failed+throttled); err != nil {
+		if err := t.Pause(ctx, failed+throttled); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// sleep waits between two tries: exponentially longer, with jitter.
-func (t *Transport) sleep(ctx context.Context, tried int) error {
+// Pause waits between two tries: exponentially longer, with jitter.
+func (t *Transport) Pause(ctx context.Context, tried int) error {
 	d := min(longestBackoff, t.options.Backoff<<min(tried-1, 10))
 	d = d/2 + rand.N(d/2+1)
 	timer := time.NewTimer(d)
