@@ -27,7 +27,7 @@ func SurveyDeep(ctx context.Context, c *registry.Client, s *Sources, w *plan.Wan
 	var mu sync.Mutex
 	byHost(atOnce, w.Targets, func(t *plan.Target) string { return t.Repository.Host }, func(t *plan.Target) {
 		defer step()
-		d := deep{client: c, repo: t.Repository, known: map[string]string{}}
+		d := deep{client: c, repo: t.Repository}
 		for i := range t.Want.Entries {
 			e := &t.Want.Entries[i]
 			if _, ok := planned[place{t.Repository, string(e.Digest)}]; ok {
@@ -76,26 +76,22 @@ func repair(ctx context.Context, s *Sources, dst image.Repository, e *plan.Entry
 type deep struct {
 	client *registry.Client
 	repo   image.Repository
-
-	mu    sync.Mutex
-	known map[string]string // digest → what it has lost; empty: nothing
+	known  memo[string, loss] // by digest
 }
 
-// look calls find unless the outcome for a digest is known.
-func (d *deep) look(digest string, find func() (string, error)) (lost string, err error) {
-	d.mu.Lock()
-	lost, known := d.known[digest]
-	d.mu.Unlock()
-	if known {
-		return lost, nil
-	}
-	if lost, err = find(); err != nil {
-		return "", err
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.known[digest] = lost
-	return lost, nil
+// loss is what something was found to have lost; empty: nothing.
+type loss struct {
+	lost string
+	err  error
+}
+
+// look calls find once for a digest.
+func (d *deep) look(ctx context.Context, digest string, find func() (string, error)) (lost string, err error) {
+	l, err := d.known.do(ctx, digest, func() (l loss) {
+		l.lost, l.err = find()
+		return l
+	})
+	return l.lost, errors.Join(l.err, err)
 }
 
 // manifest returns the first thing below a manifest, or the manifest itself, that
@@ -104,7 +100,7 @@ func (d *deep) manifest(ctx context.Context, digest string, depth int) (lost str
 	if depth > maxDepth {
 		return "", fmt.Errorf("reading %s: indexes are nested more than %d deep", digest, maxDepth)
 	}
-	return d.look(digest, func() (string, error) {
+	return d.look(ctx, digest, func() (string, error) {
 		m, err := d.client.Manifest(ctx, d.repo, digest)
 		if errors.Is(err, registry.ErrNotFound) {
 			return "manifest " + digest, nil
@@ -123,7 +119,7 @@ func (d *deep) manifest(ctx context.Context, digest string, depth int) (lost str
 // below returns the first of a manifest's children and blobs that the repository lacks.
 func (d *deep) below(ctx context.Context, content *registry.Content, depth int) (lost string, err error) {
 	found := make([]string, len(content.Children)+len(content.Blobs))
-	g, ctx := errgroup.WithContext(ctx)
+	var g errgroup.Group // without a context: what one failure stops might be another image's, too
 	g.SetLimit(32)
 	for i, child := range content.Children {
 		g.Go(func() (err error) {
@@ -149,7 +145,7 @@ func (d *deep) below(ctx context.Context, content *registry.Content, depth int) 
 }
 
 func (d *deep) blob(ctx context.Context, digest string) (lost string, err error) {
-	return d.look(digest, func() (string, error) {
+	return d.look(ctx, digest, func() (string, error) {
 		there, err := d.client.HasBlob(ctx, d.repo, digest)
 		if there == inventory.Absent {
 			return "blob " + digest, nil

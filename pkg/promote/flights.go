@@ -5,47 +5,65 @@ import (
 	"sync"
 )
 
-// flights runs a function once for each key; who comes later waits for the
-// outcome. A failure is forgotten, so that the next to come tries again: it may
-// have been the first one's own trouble.
-type flights[K comparable] struct {
+// memo runs a function once for each key and keeps what it returns; who comes later
+// waits for that.
+type memo[K comparable, V any] struct {
 	mu  sync.Mutex
-	all map[K]*flight
+	all map[K]*flight[V]
 }
 
-type flight struct {
-	done chan struct{}
-	err  error
+type flight[V any] struct {
+	done  chan struct{}
+	value V
 }
 
-func (f *flights[K]) do(ctx context.Context, key K, run func() error) error {
-	f.mu.Lock()
-	if f.all == nil {
-		f.all = map[K]*flight{}
+// do returns an error only if it was another's turn, and ctx ended before it came back.
+func (m *memo[K, V]) do(ctx context.Context, key K, run func() V) (V, error) {
+	m.mu.Lock()
+	if m.all == nil {
+		m.all = map[K]*flight[V]{}
 	}
-	at, ok := f.all[key]
+	at, ok := m.all[key]
 	if !ok {
-		at = &flight{done: make(chan struct{})}
-		f.all[key] = at
+		at = &flight[V]{done: make(chan struct{})}
+		m.all[key] = at
 	}
-	f.mu.Unlock()
+	m.mu.Unlock()
 	if !ok {
-		if at.err = run(); at.err != nil {
-			f.forget(key)
-		}
+		at.value = run()
 		close(at.done)
-		return at.err
+		return at.value, nil
 	}
 	select {
 	case <-at.done:
-		return at.err
+		return at.value, nil
 	case <-ctx.Done():
-		return ctx.Err()
+		var none V
+		return none, ctx.Err()
 	}
 }
 
-func (f *flights[K]) forget(key K) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	delete(f.all, key)
+// forget makes the next call for a key run its function.
+func (m *memo[K, V]) forget(key K) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.all, key)
+}
+
+// flights is a memo of what is done for its effect. A failure is forgotten, so that
+// the next to come tries again: it may have been the first one's own trouble.
+type flights[K comparable] struct{ memo[K, error] }
+
+func (f *flights[K]) do(ctx context.Context, key K, run func() error) error {
+	done, err := f.memo.do(ctx, key, func() error {
+		err := run()
+		if err != nil {
+			f.forget(key)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return done
 }

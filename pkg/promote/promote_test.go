@@ -1,7 +1,10 @@
 package promote_test
 
 import (
+	"net/http"
+	"strings"
 	"testing"
+	"time"
 
 	"cip/internal/registrytest"
 	"cip/pkg/plan"
@@ -61,13 +64,11 @@ func TestIndexToTwoHosts(t *testing.T) {
 	src.Push(t, "staging/apple", index, "build")
 	r := rig{manifest: plain(want("apple", index.Digest, "1.0, latest, stable"), src.Host+"/staging", a.Host+"/prod", b.Host+"/prod", b.Host+"/other")}
 	p := r.run(t)
-	want := "copy done prod/apple index 1.0,latest,stable\n"
 	for _, it := range p.Items {
 		if it.Status != plan.Done {
 			t.Errorf("%+v", it)
 		}
 	}
-	_ = want
 	blobs := len(index.BlobDigests())
 	if got := src.Count(registrytest.BlobGet); got != blobs {
 		t.Errorf("blob reads: got %d, want %d\n%s", got, blobs, src.Summary())
@@ -98,6 +99,35 @@ func TestIndexToTwoHosts(t *testing.T) {
 	}
 	if got := len(src.Requests()); got != 0 {
 		t.Errorf("the second run asked the source %d times", got)
+	}
+}
+
+// Two indexes share a child. That one of them has a child that cannot be read is no
+// matter of the other's.
+func TestFailureStaysInItsIndex(t *testing.T) {
+	t.Parallel()
+	src, dst := registrytest.New(t), registrytest.New(t)
+	bad, shared := registrytest.Image(1, 1), registrytest.Image(2, 1)
+	inner := registrytest.Index([]registrytest.Object{shared})
+	broken, sound := registrytest.Index([]registrytest.Object{bad, shared}), registrytest.Index([]registrytest.Object{inner})
+	src.Push(t, "staging/a", broken, "broken")
+	src.Push(t, "staging/a", sound, "sound")
+	asked := make(chan struct{})
+	for _, later := range []string{bad.Digest, inner.Digest} {
+		src.Fault(registrytest.Before(func(*http.Request) { <-asked }), registrytest.Ref(later))
+	}
+	src.Fault(registrytest.Refuse(403, "DENIED", "no"), registrytest.Ref(bad.Digest))
+	src.Fault(registrytest.Before(func(r *http.Request) {
+		close(asked)
+		select { // it is under way when the other fails
+		case <-r.Context().Done():
+		case <-time.After(200 * time.Millisecond):
+		}
+	}), registrytest.Ref(shared.Digest), registrytest.First(1))
+	r := rig{manifest: plain(want("a", broken.Digest, "1")+want("a", sound.Digest, "2"), src.Host+"/staging", dst.Host+"/prod")}
+	got := lines(r.run(t), map[string]string{broken.Digest: "broken", sound.Digest: "sound"})
+	if !strings.Contains(got, "copy failed prod/a broken 1") || !strings.Contains(got, "copy done prod/a sound 2\n") {
+		t.Errorf("got %s", got)
 	}
 }
 

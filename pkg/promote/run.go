@@ -131,19 +131,11 @@ func (e *engine) expect(units []*unit) {
 // readTrees reads the manifests below everything that is copied, and tells the
 // blobs who will need them: only so can each be read once for all hosts.
 func (e *engine) readTrees(ctx context.Context, units []*unit) {
-	type key struct {
-		from   image.Repository
-		digest string
-	}
 	type read struct {
-		once sync.Once
 		tree *node
 		err  error
 	}
-	trees := map[key]*read{}
-	for _, u := range units {
-		trees[key{u.copied, u.digest}] = &read{}
-	}
+	var trees memo[place, read]
 	var g errgroup.Group
 	g.SetLimit(atOnce)
 	for _, u := range units {
@@ -151,9 +143,11 @@ func (e *engine) readTrees(ctx context.Context, units []*unit) {
 			continue
 		}
 		g.Go(func() error {
-			r := trees[key{u.copied, u.digest}]
-			r.once.Do(func() { r.tree, r.err = e.sources.tree(ctx, u.copied, u.digest) })
-			u.tree, u.err = r.tree, r.err
+			r, err := trees.do(ctx, place{u.copied, u.digest}, func() (r read) {
+				r.tree, r.err = e.sources.tree(ctx, u.copied, u.digest)
+				return r
+			})
+			u.tree, u.err = r.tree, errors.Join(r.err, err)
 			return nil
 		})
 	}
@@ -219,10 +213,7 @@ func (e *engine) content(ctx context.Context, u *unit) (*registry.Manifest, erro
 
 // atHand returns the manifest of a digest that the destination holds.
 func (e *engine) atHand(ctx context.Context, u *unit) (*registry.Manifest, error) {
-	e.sources.mu.Lock()
-	known := e.sources.known[u.digest]
-	e.sources.mu.Unlock()
-	if known != nil {
+	if known := e.sources.kept(u.digest); known != nil {
 		return e.sources.manifest(known)
 	}
 	m, err := e.client.Manifest(ctx, u.dst, u.digest)

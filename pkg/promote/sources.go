@@ -20,20 +20,16 @@ type Sources struct {
 	client *registry.Client
 	warn   func(string)
 
+	reads memo[place, *sourceRead]
+	tags  memo[plan.SourceTag, plan.Resolution]
+
 	mu     sync.Mutex
-	reads  map[sourceKey]*sourceRead
-	tags   map[plan.SourceTag]*tagRead
-	seen   map[sourceKey]struct{} // what source tags were found to point to
-	known  map[string]*loaded     // by digest: the first read that succeeded
-	unions map[string]*merged     // by digest: manifests that are not in any source
+	seen   map[place]struct{} // what source tags were found to point to
+	known  map[string]*loaded // by digest: the first read that succeeded
+	unions map[string]*merged // by digest: manifests that are not in any source
 	store  spill
 	failed map[image.Repository]struct{}           // repositories that a warning was given for
 	others map[image.Repository][]image.Repository // of one that was read: where else what it lacks may be
-}
-
-type sourceKey struct {
-	repo   image.Repository
-	digest string
 }
 
 // loaded is a manifest that was read: its content, and where its bytes are kept.
@@ -45,22 +41,15 @@ type loaded struct {
 }
 
 type sourceRead struct {
-	done  chan struct{}
 	state inventory.State
 	err   error
 	*loaded
 }
 
-type tagRead struct {
-	done chan struct{}
-	plan.Resolution
-}
-
 // NewSources returns a reader of sources. warn is told, once each, of repositories that are passed over.
 func NewSources(c *registry.Client, warn func(string)) *Sources {
 	return &Sources{
-		client: c, warn: warn, reads: map[sourceKey]*sourceRead{}, tags: map[plan.SourceTag]*tagRead{}, seen: map[sourceKey]struct{}{},
-		known: map[string]*loaded{}, failed: map[image.Repository]struct{}{}, others: map[image.Repository][]image.Repository{},
+		client: c, warn: warn, seen: map[place]struct{}{}, known: map[string]*loaded{}, failed: map[image.Repository]struct{}{}, others: map[image.Repository][]image.Repository{},
 	}
 }
 
@@ -69,28 +58,19 @@ func (s *Sources) Close() error { return s.store.close() }
 
 // Resolve reads a source tag, once a run.
 func (s *Sources) Resolve(ctx context.Context, tag plan.SourceTag) plan.Resolution {
-	s.mu.Lock()
-	r, ok := s.tags[tag]
-	if !ok {
-		r = &tagRead{done: make(chan struct{})}
-		s.tags[tag] = r
-	}
-	s.mu.Unlock()
-	if !ok {
+	r, err := s.tags.do(ctx, tag, func() (r plan.Resolution) {
 		r.Digest, r.State, r.Err = s.client.Resolve(ctx, tag.Repository, tag.Tag)
 		if r.State == inventory.Present {
 			s.mu.Lock()
-			s.seen[sourceKey{tag.Repository, string(r.Digest)}] = struct{}{}
+			s.seen[place{tag.Repository, string(r.Digest)}] = struct{}{}
 			s.mu.Unlock()
 		}
-		close(r.done)
+		return r
+	})
+	if err != nil {
+		return plan.Resolution{Err: err}
 	}
-	select {
-	case <-r.done:
-		return r.Resolution
-	case <-ctx.Done():
-		return plan.Resolution{Err: ctx.Err()}
-	}
+	return r
 }
 
 // see records the wanted digests that source tags have shown to be in the target already.
@@ -99,7 +79,7 @@ func (s *Sources) see(t *plan.Target, have *inventory.Repository) {
 	defer s.mu.Unlock()
 	for i := range t.Want.Entries {
 		d := t.Want.Entries[i].Digest
-		if _, ok := s.seen[sourceKey{t.Repository, string(d)}]; ok {
+		if _, ok := s.seen[place{t.Repository, string(d)}]; ok {
 			have.SetDigest(d, inventory.Present)
 		}
 	}
@@ -201,44 +181,32 @@ func (s *Sources) passOver(side string, repo image.Repository, err error) {
 
 // read reads a manifest by digest from one repository, once a run.
 func (s *Sources) read(ctx context.Context, repo image.Repository, digest string) *sourceRead {
-	key := sourceKey{repo, digest}
-	s.mu.Lock()
-	r, ok := s.reads[key]
-	if !ok {
-		r = &sourceRead{done: make(chan struct{})}
-		s.reads[key] = r
+	r, err := s.reads.do(ctx, place{repo, digest}, func() *sourceRead {
+		l, err := s.load(ctx, repo, digest)
+		switch {
+		case errors.Is(err, registry.ErrNotFound):
+			return &sourceRead{state: inventory.Absent}
+		case err != nil:
+			return &sourceRead{err: err}
+		}
+		return &sourceRead{state: inventory.Present, loaded: l}
+	})
+	if err != nil {
+		return &sourceRead{err: err}
 	}
-	s.mu.Unlock()
-	if !ok {
-		r.state, r.err = s.load(ctx, repo, digest, r)
-		close(r.done)
-		return r
-	}
-	select {
-	case <-r.done:
-		return r
-	case <-ctx.Done():
-		return &sourceRead{err: ctx.Err()}
-	}
+	return r
 }
 
-func (s *Sources) load(ctx context.Context, repo image.Repository, digest string, r *sourceRead) (inventory.State, error) {
+func (s *Sources) load(ctx context.Context, repo image.Repository, digest string) (*loaded, error) {
 	m, err := s.client.Manifest(ctx, repo, digest)
-	if errors.Is(err, registry.ErrNotFound) {
-		return inventory.Absent, nil
-	}
 	if err != nil {
-		return inventory.Unknown, err
+		return nil, err
 	}
 	content, err := m.Parse()
 	if err != nil {
-		return inventory.Unknown, err
+		return nil, err
 	}
-	r.loaded, err = s.keep(m, content)
-	if err != nil {
-		return inventory.Unknown, err
-	}
-	return inventory.Present, nil
+	return s.keep(m, content)
 }
 
 // keep stores a manifest's bytes, once for each digest.
@@ -281,10 +249,15 @@ func (s *Sources) Read(ctx context.Context, repo image.Repository, digest string
 
 // Content returns what a digest that was read points to, or nil.
 func (s *Sources) Content(digest string) *registry.Content {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if l := s.known[digest]; l != nil {
+	if l := s.kept(digest); l != nil {
 		return l.content
 	}
 	return nil
+}
+
+// kept returns a manifest that was read, or nil.
+func (s *Sources) kept(digest string) *loaded {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.known[digest]
 }
