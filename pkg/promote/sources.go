@@ -41,8 +41,9 @@ type loaded struct {
 }
 
 type sourceRead struct {
-	state inventory.State
-	err   error
+	state   inventory.State
+	err     error
+	stopped bool // err is the reader's end
 	*loaded
 }
 
@@ -179,22 +180,31 @@ func (s *Sources) passOver(side string, repo image.Repository, err error) {
 	}
 }
 
-// read reads a manifest by digest from one repository, once a run.
+// read reads a manifest by digest from one repository, once a run. That a reader was
+// stopped says nothing of the manifest: the next one reads it itself.
 func (s *Sources) read(ctx context.Context, repo image.Repository, digest string) *sourceRead {
-	r, err := s.reads.do(ctx, place{repo, digest}, func() *sourceRead {
-		l, err := s.load(ctx, repo, digest)
+	key := place{repo, digest}
+	for {
+		r, err := s.reads.do(ctx, key, func() *sourceRead {
+			l, err := s.load(ctx, repo, digest)
+			switch {
+			case errors.Is(err, registry.ErrNotFound):
+				return &sourceRead{state: inventory.Absent}
+			case err != nil && ctx.Err() != nil:
+				s.reads.forget(key)
+				return &sourceRead{err: err, stopped: true}
+			case err != nil:
+				return &sourceRead{err: err}
+			}
+			return &sourceRead{state: inventory.Present, loaded: l}
+		})
 		switch {
-		case errors.Is(err, registry.ErrNotFound):
-			return &sourceRead{state: inventory.Absent}
 		case err != nil:
 			return &sourceRead{err: err}
+		case !r.stopped || ctx.Err() != nil:
+			return r
 		}
-		return &sourceRead{state: inventory.Present, loaded: l}
-	})
-	if err != nil {
-		return &sourceRead{err: err}
 	}
-	return r
 }
 
 func (s *Sources) load(ctx context.Context, repo image.Repository, digest string) (*loaded, error) {

@@ -77,7 +77,7 @@ func (c *climb) node(ctx context.Context, digest string, size int64, depth int) 
 
 func (c *climb) below(ctx context.Context, n *node, depth int) error {
 	below := make([]*node, len(n.content.Children))
-	var g errgroup.Group // without a context: what one failure stops might be another index's, too
+	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(32)
 	for i, d := range n.content.Children {
 		g.Go(func() (err error) {
