@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -50,6 +51,9 @@ func (r *sourceReader) Tags(ctx context.Context, repo image.Repository) ([]strin
 	}
 	r.mu.Unlock()
 	l, err := read()
+	if wasStopped(ctx, err) {
+		l, err = r.list(ctx, repo)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the tags of source %s: %w", repo, err)
 	}
@@ -116,7 +120,16 @@ func (r *sourceReader) Image(ctx context.Context, repo image.Repository, ref str
 		r.images[key] = read
 	}
 	r.mu.Unlock()
-	return read()
+	im, err := read()
+	if wasStopped(ctx, err) {
+		return r.describe(ctx, repo, ref)
+	}
+	return im, err
+}
+
+// wasStopped reports whether a reading failed because another one who wanted it gave up.
+func wasStopped(ctx context.Context, err error) bool {
+	return ctx.Err() == nil && errors.Is(err, context.Canceled)
 }
 
 // described are the parts of a manifest or index that selectors look at (OCI image-spec, "Image Manifest", "Image Index").

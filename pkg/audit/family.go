@@ -61,6 +61,9 @@ func (f *family) members(ctx context.Context, at []image.Repository, d image.Dig
 	var unread error
 	for _, repo := range at {
 		got, err, _ := f.flight.Do(repo.Digest(d), func() (any, error) { return f.read(ctx, repo, d) })
+		if err != nil && ctx.Err() == nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
+			got, err = f.read(ctx, repo, d) // who read it for all was stopped
+		}
 		if err == nil {
 			return got.(*members), nil
 		}

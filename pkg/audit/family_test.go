@@ -1,0 +1,46 @@
+package audit
+
+import (
+	"context"
+	"net/http"
+	"testing"
+
+	"cip/internal/registrytest"
+	"cip/pkg/image"
+	"cip/pkg/registry"
+)
+
+// Who gives up while he reads for others, too, does not take them with him.
+func TestMembersOutliveTheirReader(t *testing.T) {
+	t.Parallel()
+	reg := registrytest.New(t)
+	index := registrytest.MultiArch(1, 2, 1)
+	reg.Push(t, "prod/a", index, "1")
+	asked := make(chan struct{})
+	reg.Fault(registrytest.Before(func(r *http.Request) {
+		close(asked)
+		<-r.Context().Done()
+	}), registrytest.Is(registrytest.ManifestGet), registrytest.First(1))
+	client, err := registry.New(registry.Options{NoAmbient: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	f := newFamily(client)
+	at := []image.Repository{{Host: reg.Host, Path: "prod/a"}}
+	first, stop := context.WithCancel(t.Context())
+	stopped := make(chan error, 1)
+	go func() {
+		_, err := f.members(first, at, image.Digest(index.Digest))
+		stopped <- err
+	}()
+	<-asked
+	go stop()
+	m, err := f.members(t.Context(), at, image.Digest(index.Digest))
+	if err != nil || m == nil || len(m.children) != 2 {
+		t.Errorf("got %+v, %v", m, err)
+	}
+	if err := <-stopped; err == nil {
+		t.Error("the first was not stopped")
+	}
+}
