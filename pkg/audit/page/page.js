@@ -86,6 +86,7 @@ async function update() {
   const mine = asked;
   const fresh = await read('api/verdicts?' + query({limit: 200, after: newest}));
   if (mine !== asked || fresh.length === 0) return;
+  if (fresh.length === 200) return reload(); // there may be more between these and those shown
   newest = fresh[0].seq;
   oldest = oldest || fresh[fresh.length - 1].seq;
   $('rows').prepend(...fresh.map((v) => row(v, true)));
