@@ -1,9 +1,9 @@
 package manifest
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -22,7 +22,7 @@ type ImagesText struct {
 
 // NewImagesText returns the text of an images.yaml (bare), or of a plain manifest.
 func NewImagesText(data []byte, bare bool) *ImagesText {
-	return &ImagesText{text{data}, bare}
+	return &ImagesText{text{data: data}, bare}
 }
 
 // Clone returns a copy that can be changed apart.
@@ -36,27 +36,34 @@ func (t *ImagesText) Bytes() []byte { return t.text.data }
 // end of the list.
 func (t *ImagesText) Add(name string, d image.Digest, tags []string) error {
 	return t.change("adding "+string(d)+" to "+name, func() error {
-		entries, err := t.entries(name)
+		l, err := t.read()
 		if err != nil {
 			return err
 		}
-		for _, e := range entries {
-			if key, _ := pairOf(child(e, "dmap"), string(d)); key != nil {
-				return t.addTags(name, d, tags)
-			}
+		places, entries := l.places(name, d), l.entries(name)
+		lack := lacking(places, tags)
+		if len(places) > 0 && len(lack) == 0 {
+			return nil
 		}
-		if len(entries) == 0 {
-			return t.addEntry(name, d, tags)
+		if err := t.text.countable(); err != nil {
+			return err
 		}
-		return t.text.addDigest(entries[len(entries)-1], d, tags)
+		switch {
+		case len(places) > 0:
+			return t.text.appendTags(places[0], lack)
+		case len(entries) > 0:
+			return t.text.addDigest(entries[len(entries)-1], d, tags)
+		}
+		return t.addEntry(l, name, d, tags)
 	}, func(wants map[string][]string) {
 		k := name + "@" + string(d)
+		all := append([]string{}, wants[k]...)
 		for _, tag := range tags {
-			if !slices.Contains(wants[k], tag) {
-				wants[k] = append(wants[k], tag)
+			if !slices.Contains(all, tag) {
+				all = append(all, tag)
 			}
 		}
-		wants[k] = append([]string{}, wants[k]...)
+		wants[k] = all
 	})
 }
 
@@ -64,17 +71,22 @@ func (t *ImagesText) Add(name string, d image.Digest, tags []string) error {
 func (t *ImagesText) RemoveTag(name string, d image.Digest, tag string) error {
 	return t.change("removing "+tag+" from "+string(d)+" of "+name, func() error {
 		for {
-			key, value := t.digestWith(name, d, tag)
-			if key == nil {
+			l, err := t.read()
+			if err != nil {
+				return err
+			}
+			places := l.places(name, d)
+			i := slices.IndexFunc(places, func(f field) bool { return slices.Contains(texts(deref(f.value).Content), tag) })
+			if i < 0 {
 				return nil
 			}
-			if err := t.text.removeItem(key, value, tag); err != nil {
+			if err := t.text.removeItem(places[i].key, places[i].value, tag); err != nil {
 				return err
 			}
 		}
 	}, func(wants map[string][]string) {
 		k := name + "@" + string(d)
-		wants[k] = slices.DeleteFunc(wants[k], func(s string) bool { return s == tag })
+		wants[k] = slices.DeleteFunc(slices.Clone(wants[k]), func(s string) bool { return s == tag })
 	})
 }
 
@@ -82,10 +94,11 @@ func (t *ImagesText) RemoveTag(name string, d image.Digest, tag string) error {
 func (t *ImagesText) RemoveDigest(name string, d image.Digest) error {
 	return t.change("removing "+string(d)+" from "+name, func() error {
 		for {
-			entries, err := t.entries(name)
+			l, err := t.read()
 			if err != nil {
 				return err
 			}
+			entries := l.entries(name)
 			i := slices.IndexFunc(entries, func(e *yaml.Node) bool {
 				key, _ := pairOf(child(e, "dmap"), string(d))
 				return key != nil
@@ -102,11 +115,12 @@ func (t *ImagesText) RemoveDigest(name string, d image.Digest) error {
 
 // change carries out an edit and holds its result against what was meant.
 func (t *ImagesText) change(what string, edit func() error, meant func(map[string][]string)) error {
-	before := t.text.data
-	want, err := t.Wants()
+	before := t.text
+	wants, err := t.Wants()
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
+	want := maps.Clone(wants)
 	meant(want)
 	err = edit()
 	if err == nil {
@@ -116,7 +130,7 @@ func (t *ImagesText) change(what string, edit func() error, meant func(map[strin
 		}
 	}
 	if err != nil {
-		t.text.data = before
+		t.text = before
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	return nil
@@ -136,16 +150,44 @@ func sameWants(a, b map[string][]string) bool {
 	return true
 }
 
-// Wants returns the tags of every "name@digest" of the list; none: by digest alone.
+// Wants returns the tags of every "name@digest" of the list; none: by digest alone. It is not to be changed.
 func (t *ImagesText) Wants() (map[string][]string, error) {
-	_, items, err := t.list()
+	l, err := t.read()
 	if err != nil {
 		return nil, err
 	}
+	return l.wants, nil
+}
+
+// imagesList is what a text says.
+type imagesList struct {
+	root  *yaml.Node // what holds the list in a plain manifest
+	items *yaml.Node // the list; nil if there is none
+	wants map[string][]string
+}
+
+// read parses the text, once until it is changed.
+func (t *ImagesText) read() (*imagesList, error) {
+	if t.text.says != nil {
+		return t.text.says, nil
+	}
+	l, err := t.list()
+	if err != nil {
+		return nil, err
+	}
+	if l.wants, err = wantsOf(l.items); err != nil {
+		return nil, err
+	}
+	t.text.says = l
+	return l, nil
+}
+
+// wantsOf returns the tags of every "name@digest" of a list, which may be nil.
+func wantsOf(list *yaml.Node) (map[string][]string, error) {
 	r, m := &reader{}, &Manifest{}
-	if items != nil {
-		list, _ := r.items(items, "images")
-		r.images(list, m)
+	if list != nil {
+		items, _ := r.items(list, "images")
+		r.images(items, m)
 	}
 	for _, f := range r.faults {
 		if f.Severity == Broken {
@@ -156,22 +198,26 @@ func (t *ImagesText) Wants() (map[string][]string, error) {
 	for _, im := range m.Images {
 		for _, d := range im.Digests {
 			k := im.Name + "@" + string(d.Digest)
-			all[k] = append([]string{}, all[k]...)
+			tags, ok := all[k]
+			if !ok {
+				tags = make([]string, 0, len(d.Tags))
+			}
 			for _, tag := range d.Tags {
-				if !slices.Contains(all[k], tag.Name) {
-					all[k] = append(all[k], tag.Name)
+				if !slices.Contains(tags, tag.Name) {
+					tags = append(tags, tag.Name)
 				}
 			}
+			all[k] = tags
 		}
 	}
 	return all, nil
 }
 
-// list returns the images list, nil if there is none, and what holds it in a plain manifest.
-func (t *ImagesText) list() (root, list *yaml.Node, err error) {
+// list returns the images list and what holds it.
+func (t *ImagesText) list() (*imagesList, error) {
 	var docs []*yaml.Node
 	if err := parse(t.text.data, func(root *yaml.Node) { docs = append(docs, root) }); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	docs = slices.DeleteFunc(docs, isResource)
 	if len(docs) > 1 && !t.bare {
@@ -179,108 +225,84 @@ func (t *ImagesText) list() (root, list *yaml.Node, err error) {
 	}
 	switch {
 	case len(docs) == 0 && t.bare:
-		return nil, nil, nil
+		return &imagesList{}, nil
 	case len(docs) != 1:
-		return nil, nil, errors.New("want one document with a list of images")
+		return nil, errors.New("want one document with a list of images")
 	case t.bare:
-		return nil, docs[0], nil
+		return &imagesList{items: docs[0]}, nil
 	}
-	_, list = pairOf(docs[0], "images")
-	return docs[0], list, nil
+	_, items := pairOf(docs[0], "images")
+	return &imagesList{root: docs[0], items: items}, nil
 }
 
 // entries returns the entries of the list that have a name.
-func (t *ImagesText) entries(name string) ([]*yaml.Node, error) {
-	_, list, err := t.list()
-	if err != nil || list == nil {
-		return nil, err
+func (l *imagesList) entries(name string) []*yaml.Node {
+	if l.items == nil {
+		return nil
 	}
 	var all []*yaml.Node
-	for _, e := range deref(list).Content {
+	for _, e := range deref(l.items).Content {
 		if scalar(e, "name") == name {
 			all = append(all, e)
 		}
 	}
-	return all, nil
+	return all
 }
 
-// addTags adds tags to a digest that the text wants.
-func (t *ImagesText) addTags(name string, d image.Digest, tags []string) error {
+// places returns where the entries of a name have a digest.
+func (l *imagesList) places(name string, d image.Digest) []field {
+	var all []field
+	for _, e := range l.entries(name) {
+		if key, value := pairOf(child(e, "dmap"), string(d)); key != nil {
+			all = append(all, field{key, value})
+		}
+	}
+	return all
+}
+
+// lacking returns which of some tags none of the places of a digest has, each once.
+func lacking(places []field, tags []string) []string {
+	var have, lack []string
+	for _, f := range places {
+		have = append(have, texts(deref(f.value).Content)...)
+	}
 	for _, tag := range tags {
-		if key, _ := t.digestWith(name, d, tag); key != nil {
-			continue
-		}
-		key, value := t.digest(name, d)
-		if err := t.text.appendTag(key, value, tag); err != nil {
-			return err
+		if !slices.Contains(have, tag) && !slices.Contains(lack, tag) {
+			lack = append(lack, tag)
 		}
 	}
-	return nil
+	return lack
 }
 
-// digest returns the nodes of a digest that the text wants.
-func (t *ImagesText) digest(name string, d image.Digest) (key, value *yaml.Node) {
-	entries, _ := t.entries(name)
-	for _, e := range entries {
-		if key, value = pairOf(child(e, "dmap"), string(d)); key != nil {
-			return key, value
-		}
-	}
-	return nil, nil
-}
-
-// digestWith returns the nodes of a digest where it has a tag.
-func (t *ImagesText) digestWith(name string, d image.Digest, tag string) (key, value *yaml.Node) {
-	entries, _ := t.entries(name)
-	for _, e := range entries {
-		if key, value = pairOf(child(e, "dmap"), string(d)); key != nil && slices.Contains(texts(deref(value).Content), tag) {
-			return key, value
-		}
-	}
-	return nil, nil
-}
-
-// addEntry puts a new entry to the end of the list.
-func (t *ImagesText) addEntry(name string, d image.Digest, tags []string) error {
-	root, list, err := t.list()
-	if err != nil {
-		return err
-	}
+// addEntry puts a new entry to the end of the list l, which is the text's.
+func (t *ImagesText) addEntry(l *imagesList, name string, d image.Digest, tags []string) error {
 	lines := []string{"- name: " + word(name), "  dmap:", "    " + digestLine(d, tags)}
 	switch {
-	case list == nil && !t.bare:
-		if root.Kind != yaml.MappingNode || len(root.Content) == 0 {
+	case l.items == nil && !t.bare:
+		if l.root.Kind != yaml.MappingNode || len(l.root.Content) == 0 {
 			return errShape
 		}
-		return t.text.addList(root, lines, flowEntry(root.Content[0], name, d, tags))
-	case list == nil || t.bare && null(list):
+		return t.text.addList(l.root, lines, flowEntry(l.root.Content[0], name, d, tags))
+	case l.items == nil || t.bare && null(l.items):
 		t.text.insertLines(len(t.text.data), lines)
 		return nil
-	case list.Kind == yaml.AliasNode:
+	case l.items.Kind == yaml.AliasNode:
 		return errAlias
-	case len(list.Content) == 0:
-		key, _ := pairOf(root, "images")
-		if key != nil && root.Style&yaml.FlowStyle != 0 {
-			return t.text.setValue(key, list, "["+flowEntry(key, name, d, tags)+"]")
+	case len(l.items.Content) == 0 && t.bare:
+		return t.text.rewrite(l.items, strings.Join(lines, t.text.feed()))
+	case len(l.items.Content) == 0:
+		key, _ := pairOf(l.root, "images")
+		if l.root.Style&yaml.FlowStyle != 0 {
+			return t.text.setValue(key, l.items, "["+flowEntry(key, name, d, tags)+"]")
 		}
-		return t.text.fill(key, list, lines)
+		return t.text.setLines(key, l.items, lines)
 	}
-	last := list.Content[len(list.Content)-1]
-	if list.Style&yaml.FlowStyle != 0 {
-		return t.text.insertAfter(last, ", "+flowEntry(deref(last).Content[0], name, d, tags))
-	}
-	prefix, err := t.text.dash(last)
-	if err != nil {
-		return err
-	}
-	at, err := t.text.end(last)
-	if err != nil {
-		return err
-	}
-	pad := strings.Repeat(" ", len(prefix))
-	lines[0], lines[1], lines[2] = prefix+lines[0][2:], pad+"dmap:", pad+"  "+digestLine(d, tags)
-	t.text.insertLines(at, lines)
-	return nil
+	last := l.items.Content[len(l.items.Content)-1]
+	return t.text.grow(l.items, flowEntry(deref(last).Content[0], name, d, tags), func() ([]string, error) {
+		prefix, err := t.text.dash(last)
+		pad := strings.Repeat(" ", len(prefix))
+		return []string{prefix + "name: " + word(name), pad + "dmap:", pad + "  " + digestLine(d, tags)}, err
+	})
 }
 
 // flowEntry returns an entry as it is written in brackets, its keys in the quotes that key has.
@@ -306,14 +328,10 @@ func pairOf(m *yaml.Node, key string) (k, v *yaml.Node) {
 
 // digestLine returns a digest and its tags as they are written in a dmap.
 func digestLine(d image.Digest, tags []string) string {
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "%q: [", string(d))
-	for i, tag := range tags {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		fmt.Fprintf(&b, "%q", tag)
-	}
-	b.WriteString("]")
-	return b.String()
+	return fmt.Sprintf("%q: %s", string(d), tagList(tags))
+}
+
+// tagList returns tags as they are written in a dmap.
+func tagList(tags []string) string {
+	return "[" + strings.Join(alike(&yaml.Node{Style: yaml.DoubleQuotedStyle}, tags), ", ") + "]"
 }

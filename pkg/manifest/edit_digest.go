@@ -9,47 +9,63 @@ import (
 	"cip/pkg/image"
 )
 
-// appendTag adds a tag to the list of a digest.
-func (t *text) appendTag(key, value *yaml.Node, tag string) error {
-	switch {
-	case value.Kind == yaml.AliasNode:
-		return errAlias
-	case null(value):
-		return t.setValue(key, value, "["+word(tag)+"]")
-	case len(value.Content) == 0:
-		at := t.start(value) + 1
-		t.replace(at, at, like(key, tag))
+// grow adds to the end of a list or mapping: flow where it is in brackets, else lines.
+func (t *text) grow(n *yaml.Node, flow string, lines func() ([]string, error)) error {
+	if len(n.Content) == 0 {
+		at := t.start(n) + 1
+		t.replace(at, at, flow)
 		return nil
 	}
-	last := value.Content[len(value.Content)-1]
-	if value.Style&yaml.FlowStyle != 0 {
-		return t.insertAfter(last, ", "+like(last, tag))
+	if n.Style&yaml.FlowStyle != 0 {
+		last := n.Content[len(n.Content)-1]
+		if t.missing(last) {
+			return errShape
+		}
+		return t.insertAfter(last, ", "+flow)
 	}
-	prefix, err := t.dash(last)
+	all, err := lines()
 	if err != nil {
 		return err
 	}
-	at, err := t.end(last)
+	at, err := t.end(n)
 	if err == nil {
-		t.insertLines(at, []string{prefix + like(last, tag)})
+		t.insertLines(at, all)
 	}
 	return err
 }
 
-// setValue puts s in place of a value that is null or empty.
-func (t *text) setValue(key, value *yaml.Node, s string) error {
-	at, err := t.colon(key)
-	if err != nil {
-		return err
+// appendTags adds tags to the list of a digest.
+func (t *text) appendTags(digest field, tags []string) error {
+	list, model := digest.value, digest.key
+	switch {
+	case list.Kind == yaml.AliasNode:
+		return errAlias
+	case null(list):
+		return t.setValue(digest.key, list, "["+strings.Join(alike(&yaml.Node{}, tags), ", ")+"]")
+	case len(list.Content) > 0:
+		model = list.Content[len(list.Content)-1]
 	}
-	end := at
-	if !t.missing(value) {
-		if end, err = t.end(value); err != nil {
-			return err
+	all := alike(model, tags)
+	return t.grow(list, strings.Join(all, ", "), func() ([]string, error) {
+		prefix, err := t.dash(model)
+		for i := range all {
+			all[i] = prefix + all[i]
+		}
+		return all, err
+	})
+}
+
+// alike returns tags in the quotes that n has, or else in quotes from the first one on that needs them.
+func alike(n *yaml.Node, tags []string) []string {
+	before := yaml.Node{Style: n.Style}
+	all := make([]string, len(tags))
+	for i, tag := range tags {
+		all[i] = like(&before, tag)
+		if strings.HasPrefix(all[i], `"`) {
+			before.Style = yaml.DoubleQuotedStyle
 		}
 	}
-	t.replace(at, end, " "+s)
-	return nil
+	return all
 }
 
 // addDigest adds a digest to the dmap of an entry, and a dmap if it has none.
@@ -69,49 +85,27 @@ func (t *text) addDigest(entry *yaml.Node, d image.Digest, tags []string) error 
 		if err != nil {
 			return err
 		}
-		if err := t.setValue(key, dmap, ""); err != nil {
-			return err
-		}
-		at, err := t.colon(key)
-		if err == nil {
-			t.replace(at, at+1, "")
-			t.insertLines(at, []string{pad + "  " + line})
-		}
-		return err
+		return t.setLines(key, dmap, []string{pad + "  " + line})
 	case null(dmap):
 		return t.setValue(key, dmap, "{"+line+"}")
-	case len(dmap.Content) == 0:
-		at := t.start(dmap) + 1
-		t.replace(at, at, line)
-		return nil
+	case dmap.Style&yaml.FlowStyle != 0 && len(dmap.Content) > 0 && t.missing(dmap.Content[len(dmap.Content)-1]):
+		return t.insertAfter(dmap.Content[len(dmap.Content)-2], ": [], "+line)
 	}
-	return t.appendDigest(dmap, d, tags)
+	return t.grow(dmap, line, func() ([]string, error) { return t.digestLines(dmap, d, tags) })
 }
 
 // addList adds a list of images to a plain manifest that has none: its one entry is
 // lines, or flow where the manifest is in brackets.
 func (t *text) addList(root *yaml.Node, lines []string, flow string) error {
-	first, last := root.Content[0], root.Content[len(root.Content)-1]
-	if root.Style&yaml.FlowStyle != 0 {
-		if t.missing(last) {
-			return errShape
+	first := root.Content[0]
+	return t.grow(root, like(first, "images")+": ["+flow+"]", func() ([]string, error) {
+		pad, err := t.indent(first)
+		all := []string{pad + "images:"}
+		for _, line := range lines {
+			all = append(all, pad+line)
 		}
-		return t.insertAfter(last, ", "+like(first, "images")+": ["+flow+"]")
-	}
-	pad, err := t.indent(first)
-	if err != nil {
-		return err
-	}
-	at, err := t.end(root)
-	if err != nil {
-		return err
-	}
-	all := []string{pad + "images:"}
-	for _, line := range lines {
-		all = append(all, pad+line)
-	}
-	t.insertLines(at, all)
-	return nil
+		return all, err
+	})
 }
 
 // addDmap adds a dmap to an entry that has none.
@@ -134,45 +128,33 @@ func (t *text) addDmap(entry *yaml.Node, line string) error {
 	return err
 }
 
-// appendDigest adds a digest behind the others of a dmap, in their style.
-func (t *text) appendDigest(dmap *yaml.Node, d image.Digest, tags []string) error {
+// digestLines returns a digest as it is written behind the others of a dmap, in the style of the last.
+func (t *text) digestLines(dmap *yaml.Node, d image.Digest, tags []string) ([]string, error) {
 	key, value := dmap.Content[len(dmap.Content)-2], dmap.Content[len(dmap.Content)-1]
-	line := digestLine(d, tags)
-	if dmap.Style&yaml.FlowStyle != 0 {
-		if t.missing(value) {
-			return t.insertAfter(key, ": [], "+line)
-		}
-		return t.insertAfter(value, ", "+line)
-	}
 	pad, err := t.indent(key)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	at, err := t.end(dmap)
-	if err != nil {
-		return err
+	head := pad + like(key, string(d)) + ":"
+	if value.Kind != yaml.SequenceNode || value.Style&yaml.FlowStyle != 0 || len(tags) == 0 {
+		return []string{head + " " + tagList(tags)}, nil
 	}
-	_, list, _ := strings.Cut(line, "\": ")
-	lines := []string{pad + like(key, string(d)) + ": " + list}
-	if value.Kind == yaml.SequenceNode && value.Style&yaml.FlowStyle == 0 && len(tags) > 0 {
-		first := value.Content[0]
-		prefix, err := t.dash(first)
-		if err != nil {
-			return err
-		}
-		lines[0] = strings.TrimSuffix(lines[0], " "+list)
-		for _, tag := range tags {
-			lines = append(lines, prefix+like(first, tag))
-		}
+	first := value.Content[0]
+	prefix, err := t.dash(first)
+	lines := []string{head}
+	for _, tag := range tags {
+		lines = append(lines, prefix+like(first, tag))
 	}
-	t.insertLines(at, lines)
-	return nil
+	return lines, err
 }
 
 // removeItem removes a tag from the list of a digest.
 func (t *text) removeItem(key, list *yaml.Node, tag string) error {
 	if list.Kind == yaml.AliasNode {
 		return errAlias
+	}
+	if err := t.countable(); err != nil {
+		return err
 	}
 	i := slices.IndexFunc(list.Content, func(n *yaml.Node) bool { return deref(n).Value == tag })
 	item := list.Content[i]
@@ -224,6 +206,9 @@ func (t *text) removeDigest(entry *yaml.Node, d image.Digest) error {
 	key, dmap := pairOf(entry, "dmap")
 	if key == nil || dmap.Kind == yaml.AliasNode {
 		return errAlias
+	}
+	if err := t.countable(); err != nil {
+		return err
 	}
 	i := slices.IndexFunc(dmap.Content, func(n *yaml.Node) bool { return n.Value == string(d) })
 	if dmap.Style&yaml.FlowStyle != 0 {

@@ -15,7 +15,10 @@ import (
 )
 
 // text is YAML text. The places of its nodes hold until it is changed.
-type text struct{ data []byte }
+type text struct {
+	data []byte
+	says *imagesList // nil: it has not been parsed since it was changed
+}
 
 // Reasons why a text cannot be changed in places.
 var (
@@ -25,6 +28,19 @@ var (
 	wordRE = regexp.MustCompile(`^[a-zA-Z][\w./-]*$`)
 	nullRE = regexp.MustCompile(`^(?i:~|null)`)
 )
+
+// countable returns an error if YAML counts lines in the text that do not end with a line feed.
+func (t *text) countable() error {
+	if bytes.Count(t.data, []byte("\r")) != bytes.Count(t.data, []byte("\r\n")) {
+		return errors.New("a line of the text ends with a carriage return alone")
+	}
+	for _, end := range []string{"\u0085", "\u2028", "\u2029"} {
+		if bytes.Contains(t.data, []byte(end)) {
+			return fmt.Errorf("a line of the text ends with %+q", end)
+		}
+	}
+	return nil
+}
 
 // start returns where n begins, behind its anchor or tag, in bytes.
 func (t *text) start(n *yaml.Node) int {
@@ -148,7 +164,7 @@ func (t *text) colon(key *yaml.Node) (int, error) {
 
 // replace puts s in place of the bytes between two places.
 func (t *text) replace(from, to int, s string) {
-	t.data = slices.Concat(t.data[:from], []byte(s), t.data[to:])
+	t.data, t.says = slices.Concat(t.data[:from], []byte(s), t.data[to:]), nil
 }
 
 // insertAfter puts s behind n.
@@ -232,27 +248,42 @@ func word(s string) string {
 	return fmt.Sprintf("%q", s)
 }
 
-// fill puts lines into a list that is empty or null. In a plain manifest it is the value of key.
-func (t *text) fill(key, list *yaml.Node, lines []string) error {
-	if key == nil {
-		at := t.start(list)
-		end, err := t.end(list)
-		if err == nil {
-			t.replace(at, end, strings.Join(lines, t.feed()))
-		}
-		return err
+// rewrite puts s in place of n.
+func (t *text) rewrite(n *yaml.Node, s string) error {
+	end, err := t.end(n)
+	if err == nil {
+		t.replace(t.start(n), end, s)
 	}
+	return err
+}
+
+// clear removes the value of key, which is null or empty, and returns the place behind the colon.
+func (t *text) clear(key, value *yaml.Node) (int, error) {
 	at, err := t.colon(key)
-	if err != nil {
-		return err
+	if err != nil || t.missing(value) {
+		return at, err
 	}
-	end := at
-	if !t.missing(list) {
-		if end, err = t.end(list); err != nil {
-			return err
-		}
+	end, err := t.end(value)
+	if err == nil {
+		t.replace(at, end, "")
 	}
-	t.replace(at, end, "")
-	t.insertLines(at, lines)
-	return nil
+	return at, err
+}
+
+// setValue puts s in place of a value that is null or empty.
+func (t *text) setValue(key, value *yaml.Node, s string) error {
+	at, err := t.clear(key, value)
+	if err == nil {
+		t.replace(at, at, " "+s)
+	}
+	return err
+}
+
+// setLines puts lines in place of a value that is null or empty.
+func (t *text) setLines(key, value *yaml.Node, lines []string) error {
+	at, err := t.clear(key, value)
+	if err == nil {
+		t.insertLines(at, lines)
+	}
+	return err
 }
