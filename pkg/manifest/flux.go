@@ -43,19 +43,11 @@ func isResource(root *yaml.Node) bool {
 // child returns what a mapping holds under a path of keys, or nil.
 func child(n *yaml.Node, keys ...string) *yaml.Node {
 	for _, key := range keys {
-		if n == nil {
+		f, ok := lookup(n, key)
+		if !ok {
 			return nil
 		}
-		fields, ok := []field(nil), false
-		if m := deref(n); m.Kind == yaml.MappingNode {
-			fields, ok = new(reader).fields(m, "")
-		}
-		n = nil
-		for _, f := range fields {
-			if ok && f.name() == key {
-				n = f.value
-			}
-		}
+		n = f.value
 	}
 	return n
 }
@@ -108,7 +100,7 @@ func (f *flux) producer(policy resource) *Producer {
 	if ref == nil {
 		ref = child(policy.spec, "imageRepository")
 	}
-	images, ok := f.lookup(f.images, policy, ref, kindImages)
+	images, ok := f.named(f.images, policy, ref, kindImages)
 	if !ok {
 		return nil
 	}
@@ -140,8 +132,8 @@ func (f *flux) producer(policy resource) *Producer {
 	return p
 }
 
-// lookup returns the resource that a reference {name, namespace} of another names.
-func (f *flux) lookup(among map[resourceName]resource, from resource, ref *yaml.Node, kind string) (resource, bool) {
+// named returns the resource that a reference {name, namespace} of another names.
+func (f *flux) named(among map[resourceName]resource, from resource, ref *yaml.Node, kind string) (resource, bool) {
 	if ref == nil {
 		f.fault(Broken, from.at, "%s names no %s", from.id.name, kind)
 		return resource{}, false
@@ -190,7 +182,7 @@ func (f *flux) revision(policy resource, n *yaml.Node) *GitRevision {
 	if ref == nil {
 		ref = child(n, "gitRepository")
 	}
-	git, ok := f.lookup(f.gits, policy, ref, kindGit)
+	git, ok := f.named(f.gits, policy, ref, kindGit)
 	if !ok {
 		return nil
 	}

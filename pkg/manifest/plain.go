@@ -50,7 +50,6 @@ func Join(sets ...*Set) *Set {
 // without a source and a destination are left out: what is wrong with them is noted.
 func (s *source) manifests(what string, read func(root *yaml.Node, m *Manifest)) []*Manifest {
 	var manifests []*Manifest
-	resources := 0
 	empty := s.read && len(s.faults) == 0
 	for _, root := range s.docs {
 		if null(deref(root)) {
@@ -58,7 +57,6 @@ func (s *source) manifests(what string, read func(root *yaml.Node, m *Manifest))
 		}
 		empty = false
 		if isResource(root) {
-			resources++
 			continue
 		}
 		m := &Manifest{File: s.file}
@@ -69,7 +67,7 @@ func (s *source) manifests(what string, read func(root *yaml.Node, m *Manifest))
 	if empty {
 		s.whole(Broken, "no %s: the file is empty", what)
 	}
-	if resources > 0 && resources == len(s.docs) {
+	if s.resources() {
 		s.whole(Broken, "no %s: the file holds Flux resources alone, which are for cip resolve", what)
 	}
 	return manifests
@@ -112,15 +110,10 @@ func (r *reader) document(root *yaml.Node, m *Manifest) {
 
 // nativeDocument reads a native document into m.
 func (r *reader) nativeDocument(root *yaml.Node, m *Manifest) {
-	if at := deref(root); at.Kind == yaml.MappingNode {
-		fields, _ := new(reader).fields(root, "")
-		for _, f := range fields {
-			if f.name() == "registries" {
-				r.fault(Broken, f.key, "registries: this is a plain manifest, which cip run promotes; "+
-					"a native StarlingX file has images alone, each with its full name")
-				return
-			}
-		}
+	if f, ok := lookup(root, "registries"); ok {
+		r.fault(Broken, f.key, "registries: this is a plain manifest, which cip run promotes; "+
+			"a native StarlingX file has images alone, each with its full name")
+		return
 	}
 	e := r.known(root, "a native file", "images")
 	if e == nil {

@@ -50,14 +50,18 @@ func ThinProducers(fsys fs.FS, display string) (*Set, []*Producers) {
 // PlainProducers reads the plain manifest, native StarlingX file or stream of Flux
 // resources called name as Plain does, and its producers and their lock.
 func PlainProducers(fsys fs.FS, name, display string) (*Set, []*Producers) {
-	set := Plain(fsys, name, display)
 	if display == "" {
 		display = name
 	}
 	s := open(fsys, name, display)
-	s.faults = nil // Plain told them
 	p := &Producers{File: s.file, Name: name, Lock: name + lockSuffix, Images: name}
-	for _, m := range set.Manifests {
+	var manifests []*Manifest
+	if s.resources() {
+		p.Images = "" // and there is nothing for Plain to read
+	} else {
+		manifests = s.manifests("registries", s.document)
+	}
+	for _, m := range manifests {
 		switch {
 		case m.Native:
 			p.Images = ""
@@ -69,27 +73,23 @@ func PlainProducers(fsys fs.FS, name, display string) (*Set, []*Producers) {
 		}
 	}
 	if slices.ContainsFunc(s.docs, isResource) {
-		p.flux(s, set)
+		p.flux(s, manifests)
 	}
-	set.add(nil, s, locks(fsys, p, display+lockSuffix))
+	set := &Set{Digest: digest([]*source{s})}
+	set.add(manifests, s, locks(fsys, p, display+lockSuffix))
 	if len(p.Entries) == 0 && len(p.Locked) == 0 {
 		return set, nil
 	}
 	return set, []*Producers{p}
 }
 
-// flux makes the Flux resources of a file producers, too.
-func (p *Producers) flux(s *source, set *Set) {
-	f := &flux{reader: &s.reader}
-	switch {
-	case !slices.ContainsFunc(s.docs, func(root *yaml.Node) bool { return !isResource(root) }):
-		set.Faults, p.Images = nil, "" // Plain wants registries
-	case len(p.Manifests) == 0:
-		p.Manifests = set.Manifests
-		fallthrough
-	default:
-		f.registry = s.below(p.Manifests)
+// flux makes the Flux resources of a file producers, too. Their images are those of
+// the manifests in it.
+func (p *Producers) flux(s *source, manifests []*Manifest) {
+	if len(p.Manifests) == 0 {
+		p.Manifests = manifests
 	}
+	f := &flux{reader: &s.reader, registry: s.below(p.Manifests)}
 	for _, root := range s.docs {
 		if isResource(root) {
 			f.read(root)

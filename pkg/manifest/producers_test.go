@@ -1,6 +1,7 @@
 package manifest_test
 
 import (
+	"io/fs"
 	"os"
 	"strings"
 	"testing"
@@ -165,6 +166,38 @@ func TestFlux(t *testing.T) {
 	if !manifest.Plain(alone, "flux.yaml", "").Broken() {
 		t.Error("there is nothing to promote in it, and no fault")
 	}
+
+	cut := fstest.MapFS{"flux.yaml": {Data: []byte(fluxStream + "---\nkind: [\n")}}
+	set, _ = manifest.PlainProducers(cut, "flux.yaml", "")
+	if got := faultsOf(set); len(got) != 1 || !strings.Contains(got[0], "bad YAML") {
+		t.Errorf("with a syntax error behind them: got %q", got)
+	}
+}
+
+// TestPlainProducersRead holds that a file with sources is read once, and its faults told once, by line.
+func TestPlainProducersRead(t *testing.T) {
+	t.Parallel()
+	const head = "registries: [{name: r.io/staging, src: true}, {name: d.io}]\nimages: [{name: UP, dmap: {}}]\n"
+	fsys := &opens{fstest.MapFS{"m.yaml": {Data: []byte(head + "sources: [{name: x, select: {tag: v1}}]\n---\n" + fluxStream)}}, map[string]int{}}
+	set, files := manifest.PlainProducers(fsys, "m.yaml", "")
+	plain := manifest.Plain(fsys.MapFS, "m.yaml", "")
+	if diff := cmp.Diff(faultsOf(plain), faultsOf(set)); diff != "" || len(plain.Faults) != 2 || plain.Digest != set.Digest {
+		t.Errorf("(-plain +with producers)\n%s", diff)
+	}
+	if len(files) != 1 || len(files[0].Entries) != 3 || fsys.of["m.yaml"] != 1 {
+		t.Errorf("got %d files, opened %v", len(files), fsys.of)
+	}
+}
+
+// opens counts how often files are opened.
+type opens struct {
+	fstest.MapFS
+	of map[string]int
+}
+
+func (o *opens) Open(name string) (fs.File, error) {
+	o.of[name]++
+	return o.MapFS.Open(name)
 }
 
 func repository(t *testing.T, name string) image.Repository {

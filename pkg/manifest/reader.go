@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -9,8 +10,9 @@ import (
 
 // Limits on one file, aliases counted wherever they are used.
 const (
-	maxNodes = 2_000_000 // values: 600,000 digests with a tag each
-	maxMerge = 100       // merge keys within merge keys
+	maxNodes  = 2_000_000 // values: 600,000 digests with a tag each
+	maxMerge  = 100       // merge keys within merge keys
+	maxMerged = 1000      // keys and mappings behind the merge keys of a mapping that one key is looked for among
 )
 
 // reader walks the nodes of one file and notes what is wrong with them.
@@ -119,6 +121,45 @@ func (r *reader) mergeSources(merges []*yaml.Node) []*yaml.Node {
 		sources = append(sources, list...)
 	}
 	return sources
+}
+
+// lookup returns a field of a mapping, its own or one of a merge key. Faults are for those who read all fields to
+// tell; since a large mapping may be merged into each of many, what is merged beyond maxMerged is not looked at.
+func lookup(n *yaml.Node, key string) (field, bool) {
+	left := maxMerged
+	for todo := []*yaml.Node{n}; len(todo) > 0 && left > 0; {
+		m := todo[0]
+		todo = todo[1:]
+		if m == nil || deref(m).Kind != yaml.MappingNode {
+			continue
+		}
+		if m != n {
+			left -= 1 + len(deref(m).Content)/2
+		}
+		found, merges := own(deref(m), key)
+		if found.value != nil {
+			return found, true
+		}
+		todo = append(slices.Clone(merges[:min(len(merges), max(left, 0))]), todo...)
+	}
+	return field{}, false
+}
+
+// own returns a field that stands in the mapping m itself, and the mappings that its merge key names.
+func own(m *yaml.Node, name string) (found field, merges []*yaml.Node) {
+	for i := 0; i+1 < len(m.Content); i += 2 {
+		key, value := deref(m.Content[i]), m.Content[i+1]
+		switch {
+		case key.Kind != yaml.ScalarNode:
+		case key.Tag != "!!merge" && key.Value == name:
+			return field{m.Content[i], value}, nil
+		case key.Tag == "!!merge" && merges == nil && deref(value).Kind == yaml.SequenceNode:
+			merges = deref(value).Content
+		case key.Tag == "!!merge" && merges == nil:
+			merges = []*yaml.Node{value}
+		}
+	}
+	return field{}, merges
 }
 
 // known returns the fields of a mapping that can only have certain keys; nil if n is no mapping.

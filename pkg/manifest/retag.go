@@ -116,14 +116,6 @@ func (r *reader) native(entries []*yaml.Node, m *Manifest, guessed bool) {
 
 // builds reports whether the entry n carries src_build_tag, itself or by a merge key.
 func builds(n *yaml.Node) bool {
-	if deref(n).Kind != yaml.MappingNode {
-		return false
-	}
-	fields, _ := new(reader).fields(n, "")
-	for _, f := range fields {
-		if f.name() == "src_build_tag" {
-			return true
-		}
-	}
-	return false
+	_, ok := lookup(n, "src_build_tag")
+	return ok
 }

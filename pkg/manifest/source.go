@@ -39,6 +39,11 @@ func open(fsys fs.FS, name, display string) *source {
 	return s
 }
 
+// resources reports whether s holds Flux resources alone.
+func (s *source) resources() bool {
+	return len(s.docs) > 0 && !slices.ContainsFunc(s.docs, func(root *yaml.Node) bool { return !isResource(root) })
+}
+
 // readFile returns the bytes of a regular file.
 func readFile(fsys fs.FS, name string) ([]byte, error) {
 	info, err := fs.Stat(fsys, name)
