@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"path/filepath"
 	"sync"
 
 	"cip/pkg/git"
@@ -40,18 +39,12 @@ func (o *manifestOptions) atRevision(rev string) (set *manifest.Set, commit stri
 		at = path.Base(name)
 	}
 	whole := &wholeFS{FS: files}
-	switch _, err := fs.Stat(whole, at); {
+	set, err = manifest.Load(whole, at, o.path())
+	switch err = cmp.Or(whole.err, err); {
 	case errors.Is(err, fs.ErrNotExist):
 		return &manifest.Set{}, commit, nil
 	case err != nil:
 		return nil, "", fmt.Errorf("reading %s of commit %s: %w", name, commit, err)
-	case o.manifest != "":
-		set = manifest.Plain(whole, at, o.manifest)
-	default:
-		set = manifest.Thin(whole, filepath.Clean(o.thinDir))
-	}
-	if whole.err != nil {
-		return nil, "", fmt.Errorf("reading %s of commit %s: %w", name, commit, whole.err)
 	}
 	return set, commit, nil
 }

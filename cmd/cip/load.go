@@ -32,17 +32,29 @@ func (o *manifestOptions) path() string {
 	return o.thinDir
 }
 
-// load reads the manifests. What is wrong in them is in the set.
-func (o *manifestOptions) load() (*manifest.Set, error) {
+// root returns the directory that the manifests are in.
+func (o *manifestOptions) root() (string, error) {
 	switch {
 	case o.manifest != "" && o.thinDir != "":
-		return nil, errors.New("--manifest and --thin-manifest-dir exclude each other")
+		return "", errors.New("--manifest and --thin-manifest-dir exclude each other")
 	case o.manifest != "":
-		return manifest.Plain(os.DirFS(filepath.Dir(o.manifest)), filepath.Base(o.manifest), o.manifest), nil
+		return filepath.Dir(o.manifest), nil
 	case o.thinDir != "":
-		return manifest.Thin(os.DirFS(o.thinDir), filepath.Clean(o.thinDir)), nil
+		return o.thinDir, nil
 	}
-	return nil, errors.New("--manifest or --thin-manifest-dir is required")
+	return "", errors.New("--manifest or --thin-manifest-dir is required")
+}
+
+// load reads the manifests. What is wrong in them is in the set.
+func (o *manifestOptions) load() (*manifest.Set, error) {
+	root, err := o.root()
+	switch {
+	case err != nil:
+		return nil, err
+	case o.manifest != "":
+		return manifest.Plain(os.DirFS(root), filepath.Base(o.manifest), o.manifest), nil
+	}
+	return manifest.Thin(os.DirFS(root), root), nil
 }
 
 // commitOf returns the git commit that all of some paths belong to.
@@ -64,15 +76,13 @@ func commitOf(paths []string) (string, error) {
 // loadAll reads the manifests and the producers beside them, whose names are in the
 // directory root.
 func (o *manifestOptions) loadAll() (set *manifest.Set, files []*manifest.Producers, root string, err error) {
+	root, err = o.root()
 	switch {
-	case o.manifest != "" && o.thinDir == "":
-		root = filepath.Dir(o.manifest)
+	case err != nil:
+	case o.manifest != "":
 		set, files = manifest.PlainProducers(os.DirFS(root), filepath.Base(o.manifest), o.manifest)
-	case o.thinDir != "" && o.manifest == "":
-		root = o.thinDir
-		set, files = manifest.ThinProducers(os.DirFS(root), filepath.Clean(root))
 	default:
-		_, err = o.load()
+		set, files = manifest.ThinProducers(os.DirFS(root), root)
 	}
 	return set, files, root, err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -36,7 +35,7 @@ func (d Directory) Read(context.Context) (*manifest.Set, string, error) {
 		return nil, "", fmt.Errorf("reading the manifests: %w", err)
 	}
 	if info.IsDir() {
-		return manifest.Thin(os.DirFS(d.Path), filepath.Clean(d.Path)), "", nil
+		return manifest.Thin(os.DirFS(d.Path), d.Path), "", nil
 	}
 	return manifest.Plain(os.DirFS(filepath.Dir(d.Path)), filepath.Base(d.Path), d.Path), "", nil
 }
@@ -67,17 +66,9 @@ func (g *Git) Read(ctx context.Context) (*manifest.Set, string, error) {
 		return nil, "", fmt.Errorf("reading the manifests of %s at %s: %w", g.Remote, head, err)
 	}
 	name := path.Clean(strings.Trim(filepath.ToSlash(g.Path), "/"))
-	info, err := fs.Stat(tree, name)
+	set, err := manifest.Load(tree, name, name)
 	if err != nil {
 		return nil, "", fmt.Errorf("reading the manifests of %s at %s: %w", g.Remote, head, err)
-	}
-	set := manifest.Plain(tree, name, name)
-	if info.IsDir() {
-		below, err := fs.Sub(tree, name)
-		if err != nil {
-			return nil, "", fmt.Errorf("reading the manifests of %s: %w", g.Remote, err)
-		}
-		set = manifest.Thin(below, name)
 	}
 	g.commit, g.set = head, set
 	return set, head, nil

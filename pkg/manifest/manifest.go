@@ -11,6 +11,7 @@ package manifest
 
 import (
 	"fmt"
+	"io/fs"
 
 	"cip/pkg/image"
 )
@@ -20,6 +21,23 @@ type Set struct {
 	Manifests []*Manifest // in the order of the files
 	Faults    []Fault     // by file, line and column
 	Digest    string      // "sha256:…" over the names and bytes of all files read
+}
+
+// Load reads what is called name in fsys, and display in messages: a directory as
+// Thin does, anything else as Plain does. It is an error if there is no such name.
+func Load(fsys fs.FS, name, display string) (*Set, error) {
+	info, err := fs.Stat(fsys, name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return Plain(fsys, name, display), nil
+	}
+	below, err := fs.Sub(fsys, name)
+	if err != nil {
+		return nil, err
+	}
+	return Thin(below, display), nil
 }
 
 // Manifest is one document that names registries and what they should hold, or one native StarlingX document.

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"errors"
 	"io/fs"
 	"strings"
 	"testing"
@@ -186,5 +187,28 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	}
 	for _, tt := range tests {
 		equal(t, faults(Plain(fsys, tt.file, "x/"+tt.file)), []string{tt.want})
+	}
+}
+
+func TestLoad(t *testing.T) {
+	t.Parallel()
+	const registries = "registries: [{name: r.io/s, src: true}, {name: d.io}]\n"
+	fsys := fstest.MapFS{
+		"p/m.yaml":                               {Data: []byte(registries + "images: [{name: x, dmap: {}}]\n")},
+		"p/t/manifests/a/promoter-manifest.yaml": {Data: []byte(registries)},
+		"p/t/images/a/images.yaml":               {Data: []byte("[{name: y, dmap: {}}]\n")},
+	}
+	for name, want := range map[string][2]string{
+		"p/m.yaml": {"shown", "x"},
+		"p/t":      {"shown/manifests/a/promoter-manifest.yaml", "y"},
+	} {
+		set, err := Load(fsys, name, "shown")
+		if err != nil || len(set.Manifests) != 1 {
+			t.Fatalf("%s: got %+v %v", name, set, err)
+		}
+		equal(t, [2]string{set.Manifests[0].File, set.Manifests[0].Images[0].Name}, want)
+	}
+	if _, err := Load(fsys, "p/none", "shown"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what is not there: got %v", err)
 	}
 }
