@@ -1,10 +1,13 @@
 package e2e
 
 import (
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"testing"
+	"testing/fstest"
 
 	"github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing/object"
@@ -12,19 +15,54 @@ import (
 	rt "cip/internal/registrytest"
 )
 
-// kubernetes are the manifests of the Kubernetes project, where they are at hand.
+// kubernetes are the manifests of the Kubernetes project, which may be beside this one.
 const kubernetes = "../../shared/data/k8s-manifests"
 
-// TestOneLineOfKubernetes checks a pull request of one line to 566,000 edges: it
-// costs requests for that line alone, whatever is wrong elsewhere.
-func TestOneLineOfKubernetes(t *testing.T) {
+// TestOneLine checks a pull request of one line: it costs requests for that line
+// alone, however many edges there are, and whatever is wrong elsewhere.
+func TestOneLine(t *testing.T) {
 	t.Parallel()
-	if _, err := os.Stat(kubernetes); err != nil {
-		t.Skip("the Kubernetes manifests are not here")
+	t.Run("small", func(t *testing.T) {
+		t.Parallel()
+		oneLine(t, smallTree(), "fruit", "staging.example.com/fruit", 3)
+	})
+	t.Run("Kubernetes", func(t *testing.T) { // 566,000 edges
+		t.Parallel()
+		if _, err := os.Stat(kubernetes); err != nil {
+			t.Skip("the Kubernetes manifests are not beside the project: one line among 566,000 edges is left out")
+		}
+		oneLine(t, os.DirFS(kubernetes), "k8s-staging-kops", "gcr.io/k8s-staging-kops", 23)
+	})
+}
+
+// smallTree is a thin directory of some projects with three destinations each, of
+// which one has an entry that is refused.
+func smallTree() fs.FS {
+	fsys := fstest.MapFS{}
+	for i, project := range []string{"bread", "fruit", "roots"} {
+		list := entry("bad", "sha256:bad", "1.0")
+		if project == "fruit" {
+			list = ""
+		}
+		for n := range 20 {
+			list += entry(fmt.Sprintf("image-%d", n), fmt.Sprintf("sha256:%064x", i<<8+n), "1.0")
+		}
+		registries := fmt.Sprintf("registries:\n- name: staging.example.com/%s\n  src: true\n", project)
+		for n := range 3 {
+			registries += fmt.Sprintf("- name: r%d.example.com/%s\n", n, project)
+		}
+		fsys["manifests/"+project+"/promoter-manifest.yaml"] = &fstest.MapFile{Data: []byte(registries), Mode: 0o600}
+		fsys["images/"+project+"/images.yaml"] = &fstest.MapFile{Data: []byte(list), Mode: 0o600}
 	}
+	return fsys
+}
+
+// oneLine adds an image to a project of a thin directory, whose images come from source and go to some destinations.
+func oneLine(t *testing.T, manifests fs.FS, project, source string, destinations int) {
+	t.Helper()
 	reg := rt.New(t)
 	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS(kubernetes)); err != nil {
+	if err := os.CopyFS(dir, manifests); err != nil {
 		t.Fatal(err)
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "manifests", "*", "promoter-manifest.yaml"))
@@ -50,16 +88,15 @@ func TestOneLineOfKubernetes(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := rt.Image(1, 1)
-	reg.Push(t, "gcr.io/k8s-staging-kops/kops-controller", o)
-	edit(t, filepath.Join(dir, "images", "k8s-staging-kops", "images.yaml"), func(text []byte) []byte {
-		return append(text, entry("kops-controller", o.Digest, "one-more")...)
+	reg.Push(t, source+"/one-more", o)
+	edit(t, filepath.Join(dir, "images", project, "images.yaml"), func(text []byte) []byte {
+		return append(text, entry("one-more", o.Digest, "1.0")...)
 	})
 
 	out := start(t, "run", "--thin-manifest-dir="+dir, "--since=HEAD").wait(t, runLimit)
 	if out.code != 0 || out.report == nil {
 		t.Fatalf("exit code %d\n%s", out.code, out)
 	}
-	const destinations = 23
 	if n := len(out.report.Promotions); n != destinations || out.report.Summary["copy"] != n {
 		t.Errorf("%d promotions, %v", n, out.report.Summary)
 	}

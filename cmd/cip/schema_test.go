@@ -156,7 +156,8 @@ func TestSchemasAcceptWhatCipAccepts(t *testing.T) {
 			}
 		}
 	}
-	for _, root := range []string{"../../manifests", "../../../shared/data"} {
+	const examples = "../../manifests"
+	for _, root := range []string{examples, "../../../shared/data"} {
 		err := filepath.WalkDir(root, func(name string, e fs.DirEntry, err error) error {
 			if err != nil || e.IsDir() {
 				return err
@@ -165,7 +166,10 @@ func TestSchemasAcceptWhatCipAccepts(t *testing.T) {
 			check(name, string(text))
 			return err
 		})
-		if err != nil && (root == "../../manifests" || !errors.Is(err, fs.ErrNotExist)) {
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && root != examples:
+			t.Logf("%s is not there: real manifests are left out", root)
+		case err != nil:
 			t.Error(err)
 		}
 	}

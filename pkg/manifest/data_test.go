@@ -1,51 +1,150 @@
-package manifest
+package manifest_test
 
 import (
+	"io/fs"
 	"os"
+	"path"
+	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cip/pkg/image"
+	"cip/pkg/manifest"
 )
 
-// data is where real files may be found beside the project.
-const data = "../../../shared/data"
+// The examples are files of the project; real ones may be found beside it.
+const (
+	examples = "../../manifests"
+	data     = "../../../shared/data"
+)
 
-// realData returns a directory of real files, or skips the test.
+// realData returns a file or directory of real data, or skips the test that needs it.
 func realData(tb testing.TB, name string) string {
 	tb.Helper()
-	dir := data + "/" + name
-	if _, err := os.Stat(dir); err != nil {
-		tb.Skip("no real data here")
+	if _, err := os.Stat(data + "/" + name); err != nil {
+		tb.Skipf("%s is not beside the project: %s is left out", name, tb.Name())
 	}
-	return dir
+	return data + "/" + name
 }
 
-func TestRealThinManifests(t *testing.T) {
-	t.Parallel()
-	set := Thin(os.DirFS(realData(t, "k8s-manifests")), "")
-	equal(t, faults(set), []string{
-		`refused images/k8s-staging-ingress-nginx/images.yaml:203:5: bad digest "sha256:23eb4b1775fbaa2adca55c73cf0341e1224d6308689b6f4b3aa1523312eb81c": want sha256: and 64 lower-case hexadecimal digits`,
-	})
-	var images, digests, tags, refused, destinations int
+// tally counts what a set holds: manifests, destinations, images, digests, tags and refused entries.
+func tally(set *manifest.Set) [6]int {
+	n := [6]int{0: len(set.Manifests)}
 	for _, m := range set.Manifests {
-		images += len(m.Images)
-		refused += len(m.Refused)
-		destinations += len(m.Destinations)
+		n[1] += len(m.Destinations)
+		n[2] += len(m.Images)
+		n[5] += len(m.Refused)
 		for _, im := range m.Images {
-			digests += len(im.Digests)
+			n[3] += len(im.Digests)
 			for _, d := range im.Digests {
-				tags += len(d.Tags)
+				n[4] += len(d.Tags)
 			}
 		}
 	}
-	got := []int{len(set.Manifests), destinations, images, digests, tags, refused}
-	equal(t, got, []int{66, 1610, 672, 14504, 14548, 1})
+	return n
 }
 
-func TestRealNativeFile(t *testing.T) {
+func TestThinManifestsWhole(t *testing.T) {
 	t.Parallel()
-	set := Plain(os.DirFS(realData(t, "")), "image-tags-bullseye.yaml", "")
-	equal(t, faults(set), []string(nil))
-	if len(set.Manifests) != 1 || !set.Manifests[0].Native || len(set.Manifests[0].Images) != 50 {
-		t.Errorf("not one native manifest of 50 images: %+v", set.Manifests)
+	read := func(t *testing.T, dir string, counts [6]int, faults []string) {
+		t.Helper()
+		set := manifest.Thin(os.DirFS(dir), "")
+		if diff := cmp.Diff(counts, tally(set)); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
+		if diff := cmp.Diff(faults, faultsOf(set)); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
+	}
+	t.Run("examples", func(t *testing.T) {
+		t.Parallel()
+		read(t, examples+"/thin", [6]int{2, 4, 5, 6, 8, 0}, nil)
+	})
+	t.Run("Kubernetes", func(t *testing.T) {
+		t.Parallel()
+		read(t, realData(t, "k8s-manifests"), [6]int{66, 1610, 672, 14504, 14548, 1}, []string{
+			`images/k8s-staging-ingress-nginx/images.yaml:203:5: bad digest "sha256:23eb4b1775fbaa2adca55c73cf0341e1224d6308689b6f4b3aa1523312eb81c": want sha256: and 64 lower-case hexadecimal digits`,
+		})
+	})
+}
+
+func TestNativeProducers(t *testing.T) {
+	t.Parallel()
+	read := func(t *testing.T, file, host string, entries int) {
+		t.Helper()
+		set, files := manifest.PlainProducers(os.DirFS(path.Dir(file)), path.Base(file), "")
+		if len(set.Faults) > 0 || len(set.Manifests) != 1 || !set.Manifests[0].Native || len(set.Manifests[0].Images) != entries {
+			t.Fatalf("not one native manifest of %d images: %v %+v", entries, set.Faults, set.Manifests)
+		}
+		if len(files) != 1 || len(files[0].Entries) != entries || files[0].Images != "" {
+			t.Fatalf("got %d files", len(files))
+		}
+		for _, e := range files[0].Entries {
+			if e.Select.Tag == "" || len(e.Tags) != 1 || e.Ref == "" || e.Repository.Host != host {
+				t.Errorf("got %+v", e)
+			}
+		}
+	}
+	t.Run("example", func(t *testing.T) {
+		t.Parallel()
+		read(t, examples+"/native.yaml", "localhost:5000", 2)
+	})
+	t.Run("StarlingX", func(t *testing.T) {
+		t.Parallel()
+		read(t, realData(t, "image-tags-bullseye.yaml"), "docker.io", 50)
+	})
+}
+
+// TestEditLists adds to every list of whole directories: nothing but lines may be added.
+func TestEditLists(t *testing.T) {
+	t.Parallel()
+	for _, dir := range []string{"thin", "producers", "demo"} {
+		t.Run(dir, func(t *testing.T) {
+			t.Parallel()
+			editLists(t, os.DirFS(examples+"/"+dir))
+		})
+	}
+	t.Run("Kubernetes", func(t *testing.T) {
+		t.Parallel()
+		editLists(t, os.DirFS(realData(t, "k8s-manifests")))
+	})
+}
+
+// editLists adds to every list of a thin directory.
+func editLists(t *testing.T, fsys fs.FS) {
+	t.Helper()
+	names := map[string]string{} // directory → a name in it
+	for _, m := range manifest.Thin(fsys, "").Manifests {
+		for _, im := range m.Images {
+			names[path.Base(path.Dir(m.File))] = im.Name
+		}
+	}
+	if len(names) == 0 {
+		t.Fatal("no list was tried")
+	}
+	for dir, name := range names {
+		raw, err := fs.ReadFile(fsys, "images/"+dir+"/images.yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := manifest.NewImagesText(raw, true)
+		for _, n := range []string{name, "new/name"} {
+			for _, tag := range []string{"v9.9.9", "v9.9.9-1"} {
+				if err := text.Add(n, image.Digest(dig("a")), []string{tag}); err != nil {
+					t.Errorf("%s: %v", dir, err)
+				}
+			}
+		}
+		before := strings.Split(string(raw), "\n")
+		for line := range strings.SplitSeq(string(text.Bytes()), "\n") {
+			if len(before) > 0 && line == before[0] {
+				before = before[1:]
+			}
+		}
+		if len(before) > 0 {
+			t.Errorf("%s: line %q is changed", dir, before[0])
+		}
 	}
 }
 
@@ -53,7 +152,7 @@ func BenchmarkRealThinManifests(b *testing.B) {
 	fsys := os.DirFS(realData(b, "k8s-manifests"))
 	b.ReportAllocs()
 	for b.Loop() {
-		if len(Thin(fsys, "").Manifests) == 0 {
+		if len(manifest.Thin(fsys, "").Manifests) == 0 {
 			b.Fatal("nothing read")
 		}
 	}

@@ -1,9 +1,6 @@
 package manifest_test
 
 import (
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -137,47 +134,6 @@ func TestEditPlain(t *testing.T) {
 		}
 		if diff := cmp.Diff(long(tt[1]), string(text.Bytes())); diff != "" {
 			t.Errorf("(-want +got)\n%s", diff)
-		}
-	}
-}
-
-// TestEditRealLists adds to every list of the Kubernetes project: nothing but lines may be added.
-func TestEditRealLists(t *testing.T) {
-	t.Parallel()
-	const dir = "../../../shared/data/k8s-manifests"
-	if _, err := os.Stat(dir); err != nil {
-		t.Skip("the manifests of the Kubernetes project are not at hand")
-	}
-	set := manifest.Thin(os.DirFS(dir), "")
-	names := map[string]string{} // directory → a name in it
-	for _, m := range set.Manifests {
-		for _, im := range m.Images {
-			names[filepath.Base(filepath.Dir(m.File))] = im.Name
-		}
-	}
-	fsys := os.DirFS(dir)
-	for d, name := range names {
-		raw, err := fs.ReadFile(fsys, "images/"+d+"/images.yaml")
-		if err != nil {
-			t.Fatal(err)
-		}
-		text := manifest.NewImagesText(raw, true)
-		for _, n := range []string{name, "new/name"} {
-			if err := text.Add(n, image.Digest(dig("a")), []string{"v9.9.9"}); err != nil {
-				t.Errorf("%s: %v", d, err)
-			}
-			if err := text.Add(n, image.Digest(dig("a")), []string{"v9.9.9-1"}); err != nil {
-				t.Errorf("%s: %v", d, err)
-			}
-		}
-		before := strings.Split(string(raw), "\n")
-		for line := range strings.SplitSeq(string(text.Bytes()), "\n") {
-			if len(before) > 0 && line == before[0] {
-				before = before[1:]
-			}
-		}
-		if len(before) > 0 {
-			t.Errorf("%s: line %q is changed", d, before[0])
 		}
 	}
 }

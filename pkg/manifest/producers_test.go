@@ -2,7 +2,6 @@ package manifest_test
 
 import (
 	"io/fs"
-	"os"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -227,21 +226,6 @@ func TestFluxFaults(t *testing.T) {
 		if got := strings.Join(faultsOf(set), "\n"); !strings.Contains(got, tt.want) {
 			t.Errorf("%s: got %q, want %q", tt.to, got, tt.want)
 		}
-	}
-}
-
-func TestNativeProducers(t *testing.T) {
-	t.Parallel()
-	const data = "../../../shared/data"
-	if _, err := os.Stat(data + "/image-tags-bullseye.yaml"); err != nil {
-		t.Skip("the StarlingX file is not at hand")
-	}
-	set, files := manifest.PlainProducers(os.DirFS(data), "image-tags-bullseye.yaml", "")
-	if len(set.Faults) > 0 || len(files) != 1 || len(files[0].Entries) != 50 || files[0].Images != "" {
-		t.Fatalf("got %v, %d files", set.Faults, len(files))
-	}
-	if e := files[0].Entries[0]; e.Select.Tag == "" || len(e.Tags) != 1 || e.Ref == "" || e.Repository.Host != "docker.io" {
-		t.Errorf("got %+v", e)
 	}
 }
 
