@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"mime"
 	"net/http"
 	"net/url"
 	"slices"
@@ -49,7 +50,7 @@ func (c *Client) List(ctx context.Context, repo image.Repository, keep func(tag 
 		size = 10000
 	}
 	wanted := func(tag string) bool { return image.CheckTag(tag) == nil && (keep == nil || keep(tag)) }
-	err := c.pages(ctx, repo, wire.Pull, repo.Path+"/tags/list", size, func(body io.Reader) (func() int, error) {
+	err := c.pages(ctx, listing{repo: repo, path: repo.Path + "/tags/list", size: size}, func(body io.Reader) (func() int, error) {
 		p := &page{keep: wanted}
 		if err := p.read(body); err != nil {
 			return nil, fmt.Errorf("parsing the tag list: %w", err)
@@ -165,17 +166,29 @@ func googleHost(host string) bool {
 	return host == "gcr.io" || strings.HasSuffix(host, ".gcr.io") || strings.HasSuffix(host, "-docker.pkg.dev")
 }
 
+// listing is what is asked for page by page.
+type listing struct {
+	repo   image.Repository // whom it concerns
+	access wire.Access
+	path   string // below /v2/
+	size   int    // entries of a page to ask for; 0: the registry's choice
+	accept string // the media type that its pages have; empty: any
+}
+
+// errOtherType is an answer of another media type than the listing's.
+var errOtherType = errors.New("reading a listing: the answer is something else")
+
 // pages reads a paged listing. decode parses a page and returns what takes it in,
 // which returns how many names it held. A page that breaks off is read again. Pages
 // that repeat, come empty for ever or hold too much end in an error.
-func (c *Client) pages(ctx context.Context, repo image.Repository, access wire.Access, path string, size int, decode func(io.Reader) (func() int, error)) error {
+func (c *Client) pages(ctx context.Context, l listing, decode func(io.Reader) (func() int, error)) error {
 	var next *url.URL
 	seen := map[string]struct{}{}
 	for n, names, empty := 0, 0, 0; ; n++ {
 		if n == maxPages {
 			return fmt.Errorf("reading a listing: more than %d pages", maxPages)
 		}
-		got, after, err := c.onePage(ctx, repo, access, path, size, next, decode)
+		got, after, err := c.onePage(ctx, l, next, decode)
 		if err != nil && n > 0 {
 			return fmt.Errorf("reading a listing, page %d: %s", n+1, err.Error()) // not absent, whatever it says: there was a first page
 		}
@@ -200,11 +213,15 @@ func (c *Client) pages(ctx context.Context, repo image.Repository, access wire.A
 }
 
 // onePage reads one page, again if it breaks off, and returns how many names it held and where the next one is.
-func (c *Client) onePage(ctx context.Context, repo image.Repository, access wire.Access, path string, size int, at *url.URL, decode func(io.Reader) (func() int, error)) (names int, next *url.URL, err error) {
+func (c *Client) onePage(ctx context.Context, l listing, at *url.URL, decode func(io.Reader) (func() int, error)) (names int, next *url.URL, err error) {
 	for try := 1; ; try++ {
-		resp, err := c.page(ctx, repo, access, path, size, at)
+		resp, err := c.page(ctx, l, at)
 		if err != nil {
 			return 0, nil, err
+		}
+		if t, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); l.accept != "" && t != l.accept {
+			resp.Body.Close()
+			return 0, nil, errOtherType
 		}
 		body := &trackedBody{Reader: io.LimitReader(resp.Body, maxPage)}
 		take, err := decode(body)
@@ -243,12 +260,15 @@ func (b *trackedBody) Read(p []byte) (int, error) {
 }
 
 // page asks for one page: the first with a page size, unless the registry refuses that size.
-func (c *Client) page(ctx context.Context, repo image.Repository, access wire.Access, path string, size int, next *url.URL) (*http.Response, error) {
-	r := &wire.Request{Method: http.MethodGet, Repo: repo, Path: path, URL: next, Access: access}
-	if next != nil {
+func (c *Client) page(ctx context.Context, l listing, next *url.URL) (*http.Response, error) {
+	r := &wire.Request{Method: http.MethodGet, Repo: l.repo, Path: l.path, URL: next, Access: l.access}
+	if l.accept != "" {
+		r.Header = http.Header{"Accept": {l.accept}}
+	}
+	if next != nil || l.size == 0 {
 		return c.do(ctx, r, http.StatusOK)
 	}
-	for _, n := range []int{size, 100, 0} {
+	for _, n := range []int{l.size, 100, 0} {
 		r.Query = nil
 		if n > 0 {
 			r.Query = url.Values{"n": {strconv.Itoa(n)}}

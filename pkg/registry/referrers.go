@@ -6,13 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"cip/pkg/image"
-	"cip/pkg/registry/internal/wire"
 )
 
 // FallbackTag returns the tag that lists a digest's referrers in registries
@@ -21,6 +18,8 @@ func FallbackTag(digest string) string {
 	algorithm, hex, _ := strings.Cut(digest, ":")
 	return algorithm[:min(len(algorithm), 32)] + "-" + hex[:min(len(hex), 64)]
 }
+
+var errManyReferrers = fmt.Errorf("more than %d", MaxChildren)
 
 // Referrers returns the manifests that refer to a digest: those that the referrers
 // API names and, where hasTag says so, those of the fallback tag.
@@ -47,68 +46,43 @@ func (c *Client) Referrers(ctx context.Context, repo image.Repository, digest st
 		}
 	}
 	if len(all) > MaxChildren {
-		return nil, fmt.Errorf("listing referrers of %s: more than %d", digest, MaxChildren)
+		return nil, fmt.Errorf("listing referrers of %s: %w", digest, errManyReferrers)
 	}
 	return distinct(all)
 }
 
+// referrersAPI asks the referrers API, and remembers of a host that it has none.
 func (c *Client) referrersAPI(ctx context.Context, repo image.Repository, digest string) ([]Descriptor, error) {
-	r := &wire.Request{
-		Method: http.MethodGet, Repo: repo, Path: repo.Path + "/referrers/" + digest, Header: http.Header{"Accept": {typeOCIIndex}},
-	}
 	var all []Descriptor
-	seen := map[string]struct{}{}
-	for {
-		resp, err := c.do(ctx, r, http.StatusOK)
-		var e *Error
-		if errors.As(err, &e) {
-			switch e.Status {
-			case http.StatusNotFound, http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotAcceptable:
-				c.setReferrers(repo.Host, false)
-				return nil, nil
-			}
+	list := listing{repo: repo, path: repo.Path + "/referrers/" + digest, accept: typeOCIIndex}
+	err := c.pages(ctx, list, func(body io.Reader) (func() int, error) {
+		var index struct {
+			Manifests []Descriptor `json:"manifests"`
 		}
-		if err != nil {
-			return nil, err
+		if err := json.NewDecoder(io.LimitReader(body, MaxManifest)).Decode(&index); err != nil {
+			return nil, fmt.Errorf("parsing the list: %w", err)
 		}
-		next, listed, err := referrersPage(resp)
-		if err != nil {
-			return nil, err
+		if len(all)+len(index.Manifests) > MaxChildren {
+			return nil, errManyReferrers
 		}
-		if listed == nil { // something else answers there
-			c.setReferrers(repo.Host, false)
-			return nil, nil
-		}
-		all = append(all, listed...)
-		if next == nil || len(all) > MaxChildren {
-			return all, nil
-		}
-		if _, again := seen[next.RequestURI()]; again || next.Host != resp.Request.URL.Host {
-			return nil, errors.New("its pages have no end")
-		}
-		seen[next.RequestURI()] = struct{}{}
-		r.URL = next
-	}
-}
-
-// referrersPage reads one page; the list is nil if it is no index.
-func referrersPage(resp *http.Response) (next *url.URL, listed []Descriptor, err error) {
-	defer resp.Body.Close()
-	if t, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err != nil || t != typeOCIIndex {
-		return nil, nil, nil
-	}
-	var index struct {
-		Manifests []Descriptor `json:"manifests"`
-	}
-	if err := json.NewDecoder(io.LimitReader(resp.Body, MaxManifest)).Decode(&index); err != nil {
-		return nil, nil, fmt.Errorf("parsing the list: %w", err)
-	}
-	if link := nextLink(resp.Header.Values("Link")); link != "" {
-		if next, err = wire.Resolve(resp.Request.URL, link); err != nil {
-			return nil, nil, err
+		return func() int {
+			all = append(all, index.Manifests...)
+			return len(index.Manifests)
+		}, nil
+	})
+	missing := errors.Is(err, errOtherType) // something else answers there
+	var e *Error
+	if errors.As(err, &e) {
+		switch e.Status {
+		case http.StatusNotFound, http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotAcceptable:
+			missing = true
 		}
 	}
-	return next, append([]Descriptor{}, index.Manifests...), nil
+	if missing {
+		c.setReferrers(repo.Host, false)
+		return nil, nil
+	}
+	return all, err
 }
 
 // tryReferrers reports whether a host may have the referrers API.

@@ -322,7 +322,8 @@ var errNoCatalog = errors.New("the registry lists no repositories")
 // catalog returns the names of all repositories of a host.
 func (c *Client) catalog(ctx context.Context, host string) ([]string, error) {
 	var names []string
-	err := c.pages(ctx, image.Repository{Host: host}, wire.Catalog, "_catalog", 1000, func(body io.Reader) (func() int, error) {
+	all := listing{repo: image.Repository{Host: host}, access: wire.Catalog, path: "_catalog", size: 1000}
+	err := c.pages(ctx, all, func(body io.Reader) (func() int, error) {
 		var page []string
 		known := false
 		err := object(body, func(key string, dec *json.Decoder) error {
