@@ -25,6 +25,7 @@ type host struct {
 	known atomic.Bool   // scheme, challenges and pingErr are set
 	// Written once, before known.
 	scheme  string
+	closed  bool // it answers nobody without credentials
 	pingErr error
 
 	mu         sync.Mutex
@@ -32,6 +33,7 @@ type host struct {
 	tokens     map[string]*tokenSet // by scopes and principal
 	expected   map[Grant]*tokenSet
 	refusals   map[auth.Principal]error
+	passwords  map[auth.Principal]*password
 	single     bool // the host reads one scope of a token request only
 
 	told     atomic.Bool  // a failing try was told of
@@ -171,6 +173,7 @@ func (h *host) pingOnce(ctx context.Context, r *Request) (*http.Response, error)
 func (h *host) pinged(resp *http.Response) {
 	h.challenges = auth.ParseChallenges(resp.Header)
 	h.insecure(h.challenges)
+	h.closed = resp.StatusCode == http.StatusUnauthorized
 	discard(resp)
 }
 

@@ -243,26 +243,29 @@ type login struct {
 	set     *tokenSet // the token that the last try carried
 	value   string
 	basic   auth.Credential
-	asked   bool // the host had asked for credentials before the last try
-	ended   int  // times that a token had run out
-	renewed int  // times that what it carries was renewed
-	alone   bool // use a token for this request's scopes only
+	secret  *password // what is known of basic
+	turn    bool      // the try has its turn with it
+	refused *Error    // the password was refused before: the try carries none
+	asked   bool      // the host had asked for credentials before the last try
+	ended   int       // times that a token had run out
+	renewed int       // times that what it carries was renewed
+	alone   bool      // use a token for this request's scopes only
 }
 
 // sign gives a try its credentials. Requests to other hosts than the registry's carry none.
 func (l *login) sign(ctx context.Context, req *http.Request) error {
-	l.set, l.value, l.basic = nil, "", auth.Credential{}
+	l.set, l.value, l.basic, l.refused = nil, "", auth.Credential{}, nil
 	ch, ok := l.host.challenge()
 	l.asked = ok
 	if !ok || req.URL.Host != l.host.addr {
 		return nil
 	}
 	if ch.Scheme == "basic" {
-		cred, err := l.host.transport.options.Credentials.Credential(ctx, l.host.principal(l.request.Repo))
+		cred, err := l.present(ctx)
 		if err != nil {
 			return err
 		}
-		if cred.Username != "" || cred.Password != "" {
+		if cred != (auth.Credential{}) {
 			l.basic = cred
 			req.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(cred.Username+":"+cred.Password)))
 		}
@@ -284,25 +287,33 @@ func (l *login) sign(ctx context.Context, req *http.Request) error {
 	return nil
 }
 
-// judge looks at an answer: a refusal that other credentials may mend is worth another try.
-func (l *login) judge(resp *http.Response) verdict {
+// judge looks at an answer: a refusal that other credentials may mend is worth
+// another try; one that nothing mends is an error for all that would present the same.
+func (l *login) judge(resp *http.Response) (verdict, error) {
 	shared := l.set != nil && len(l.set.scopes) > len(scopesOf(l.request.Repo, l.request.Access, l.request.From))
+	refused := resp.StatusCode == http.StatusUnauthorized
+	if l.basic != (auth.Credential{}) {
+		ours := refused && resp.Request.URL.Host == l.host.addr // not of where we were redirected to
+		l.secret.answered(l.basic, !ours && !retryStatus(resp.StatusCode), ours)
+	}
 	switch {
 	case resp.StatusCode == http.StatusForbidden && shared && !l.alone:
 		l.alone = true // the host may have read one scope of many
-		return renewed
-	case resp.StatusCode != http.StatusUnauthorized:
+		return renewed, nil
+	case !refused:
 		if l.set != nil {
 			l.set.accepted(l.value)
 		}
 		if l.alone && l.set != nil && resp.StatusCode != http.StatusForbidden {
 			l.host.setSingle()
 		}
-		return again
+		return again, nil
+	case l.refused != nil:
+		return final, l.refused
 	case l.set != nil && l.set.ended(l.value) && l.ended < mostEnded:
 		l.ended++ // it has run out, or others have used it up: no sign against the credentials
 	case l.renewed >= 2:
-		return again
+		return again, nil
 	default:
 		l.renewed++
 	}
@@ -314,14 +325,17 @@ func (l *login) judge(resp *http.Response) verdict {
 			l.alone = true
 		}
 	case l.basic != auth.Credential{}:
+		if no := l.secret.settled(l.basic, resp); no != nil {
+			return final, no
+		}
 		if l.renewed > 1 {
-			return again // the credential was renewed and refused again
+			return again, nil // the credential was renewed and refused again
 		}
 		l.host.transport.options.Credentials.Forget(l.host.principal(l.request.Repo), l.basic)
 	default:
 		if _, ok := l.host.challenge(); !ok || l.asked {
-			return again // there is nothing to present
+			return again, nil // there is nothing to present
 		}
 	}
-	return renewed
+	return renewed, nil
 }

@@ -133,6 +133,7 @@ func (t *Transport) Do(ctx context.Context, r *Request) (*http.Response, error) 
 		if err != nil {
 			return nil, final, err
 		}
+		defer login.leave()
 		if err := login.sign(ctx, req); err != nil {
 			return nil, final, err
 		}
@@ -142,9 +143,15 @@ func (t *Transport) Do(ctx context.Context, r *Request) (*http.Response, error) 
 		}
 		resp, err := t.send(req, slot, r)
 		if err != nil {
+			login.unanswered()
 			return nil, again, err
 		}
-		return resp, login.judge(resp), nil
+		v, no := login.judge(resp)
+		if no != nil {
+			discard(resp)
+			return nil, v, no
+		}
+		return resp, v, nil
 	})
 }
 
