@@ -144,11 +144,17 @@ func parseHost(s string) (string, error) {
 			return "", fmt.Errorf("bad host %q: bad port", clip(s))
 		}
 	}
-	switch s {
+	return CanonicalHost(s), nil
+}
+
+// CanonicalHost returns the one spelling of a host: lower case, Docker Hub by its one name.
+func CanonicalHost(host string) string {
+	host = strings.ToLower(host)
+	switch host {
 	case "index.docker.io", "registry-1.docker.io":
-		return DockerHub, nil
+		return DockerHub
 	}
-	return s, nil
+	return host
 }
 
 // String returns the registry as it is written in a manifest.
@@ -235,6 +241,12 @@ func (r Repository) Compare(o Repository) int {
 		return c
 	}
 	return strings.Compare(r.Path, o.Path)
+}
+
+// Google reports whether a host is Google's Container Registry or Artifact Registry,
+// which share credentials and a way of listing.
+func Google(host string) bool {
+	return host == "gcr.io" || strings.HasSuffix(host, ".gcr.io") || strings.HasSuffix(host, ".pkg.dev")
 }
 
 // Loopback reports whether a host names this machine, so that a registry there

@@ -180,3 +180,15 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestGoogle(t *testing.T) {
+	t.Parallel()
+	for host, want := range map[string]bool{
+		"gcr.io": true, "eu.gcr.io": true, "us-docker.pkg.dev": true, "docker.us-west1.rep.pkg.dev": true,
+		"notgcr.io": false, "gcr.io.evil.example": false, "pkg.dev": false, "docker.io": false, "": false,
+	} {
+		if got := image.Google(host); got != want {
+			t.Errorf("%s: %v", host, got)
+		}
+	}
+}

@@ -46,7 +46,7 @@ type Listed struct {
 func (c *Client) List(ctx context.Context, repo image.Repository, keep func(tag string) bool) (*Listing, error) {
 	out := &Listing{}
 	size := 1000 // what every registry should bear; Quay once bore 100 only
-	if googleHost(repo.Host) {
+	if image.Google(repo.Host) {
 		size = 10000
 	}
 	wanted := func(tag string) bool { return image.CheckTag(tag) == nil && (keep == nil || keep(tag)) }
@@ -159,11 +159,6 @@ func (p *page) manifest(dec *json.Decoder) error {
 		}
 		return nil
 	})
-}
-
-// googleHost reports whether a host is known to speak Google's listing.
-func googleHost(host string) bool {
-	return host == "gcr.io" || strings.HasSuffix(host, ".gcr.io") || strings.HasSuffix(host, "-docker.pkg.dev")
 }
 
 // listing is what is asked for page by page.

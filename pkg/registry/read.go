@@ -32,7 +32,7 @@ func (c *Client) Read(ctx context.Context, repo image.Repository, wanted iter.Se
 	list, err := c.List(ctx, repo, func(tag string) bool { _, ok := tags[tag]; return ok })
 	noTags := errors.Is(err, ErrNotFound)
 	switch {
-	case noTags && googleHost(repo.Host):
+	case noTags && image.Google(repo.Host):
 		have.Close()
 		return have, nil
 	case noTags:

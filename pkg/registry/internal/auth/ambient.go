@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"cip/pkg/image"
 )
 
 // firmwareDir is where Linux shows what the maker of the machine wrote into it.
@@ -30,7 +32,7 @@ type identity struct {
 // is nobody at once, for the whole run; one that is, and fails, is an error.
 func (s *Store) ambient(ctx context.Context, host string) (answer, error) {
 	for _, id := range []identity{
-		{"Google", isGoogle, s.google},
+		{"Google", image.Google, s.google},
 		{"AWS", isECR, s.ecr},
 		{"Azure", isACR, s.acr},
 		{"GitHub", isGHCR, s.ghcr},

@@ -25,8 +25,7 @@ import (
 )
 
 const (
-	dockerHub     = "docker.io" // the one name of Docker Hub here, whatever alias was asked for
-	accountPrefix = "account:"  // a principal's key for a Google account; no host or path begins so
+	accountPrefix = "account:" // a principal's key for a Google account; no host or path begins so
 
 	helperKept    = 30 * time.Minute // a helper does not say how long its answer lasts; the shortest clouds give is an hour
 	failureKept   = time.Minute      // so that what fails is asked once a minute, not once per repository
@@ -107,13 +106,13 @@ type Principal struct {
 // Google's registries and on this machine: a manifest that names another host must
 // not get to see a token that Google's whole cloud accepts.
 func (s *Store) Principal(host, path, account string) Principal {
-	host = canonicalHost(host)
+	host = image.CanonicalHost(host)
 	switch {
 	case account == "" || s.ignore:
 	case s.accounts[account] == nil:
 		s.debug("key "+account+" "+host, fmt.Sprintf("no key file holds service account %q: %s is spoken to without it", account, host))
 	default:
-		if isGoogle(host) || image.Loopback(host) {
+		if image.Google(host) || image.Loopback(host) {
 			return Principal{Host: host, Key: accountPrefix + account}
 		}
 		s.warn("account "+host, fmt.Sprintf("service account %q is not presented to %s: it is not a Google registry", account, host))
@@ -177,16 +176,6 @@ func (s *Store) resolve(ctx context.Context, p Principal) (answer, error) {
 // principalKey returns the cache's key for p; no host holds a space.
 func principalKey(p Principal) string {
 	return p.Host + " " + p.Key
-}
-
-// canonicalHost returns the one spelling of a registry's host.
-func canonicalHost(host string) string {
-	host = strings.ToLower(strings.TrimSpace(host))
-	switch host {
-	case "index.docker.io", "registry-1.docker.io":
-		return dockerHub
-	}
-	return host
 }
 
 // once returns a function that tells each key's text at most once, and one at a time.

@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"cip/pkg/image"
 )
 
 // hubServer is the name under which helpers keep Docker Hub's credentials.
@@ -136,7 +138,7 @@ func (f *configFile) place(key string) *place {
 // serverName returns what a helper is asked for: the key as written, which is
 // what a login stored, but for Docker Hub.
 func serverName(key string) string {
-	if placeName(key) == dockerHub {
+	if placeName(key) == image.DockerHub {
 		return hubServer
 	}
 	return key
@@ -151,11 +153,11 @@ func bestFirst[V any](m map[string]V) []string {
 	}
 	rank := func(k string) int {
 		switch {
-		case k == hubServer, k == placeName(k) && k != dockerHub:
+		case k == hubServer, k == placeName(k) && k != image.DockerHub:
 			return 0
 		case strings.Contains(k, "index.docker.io"):
 			return 1
-		case k == dockerHub:
+		case k == image.DockerHub:
 			return 2
 		}
 		return 3
@@ -177,8 +179,8 @@ func placeName(key string) string {
 		rest = key
 	}
 	host, path, _ := strings.Cut(rest, "/")
-	host = canonicalHost(host)
-	versioned := isURL || strings.HasSuffix(path, "/") || host == dockerHub
+	host = image.CanonicalHost(strings.TrimSpace(host))
+	versioned := isURL || strings.HasSuffix(path, "/") || host == image.DockerHub
 	path = strings.Trim(path, "/")
 	if first, more, _ := strings.Cut(path, "/"); versioned && (first == "v1" || first == "v2") {
 		path = more

@@ -24,11 +24,6 @@ const (
 	probeWithin    = 500 * time.Millisecond   // elsewhere, where the server is near or not there at all
 )
 
-// isGoogle reports whether host is Container Registry or Artifact Registry.
-func isGoogle(host string) bool {
-	return host == "gcr.io" || strings.HasSuffix(host, ".gcr.io") || strings.HasSuffix(host, ".pkg.dev")
-}
-
 // google returns a token of the first identity there is: the application default
 // credentials, the machine's service account, the user signed in with gcloud.
 // One token serves all of Google's registries.
