@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -23,20 +24,14 @@ type sourceReader struct {
 	client *registry.Client
 
 	mu       sync.Mutex
-	listings map[image.Repository]func() (*listing, error)
+	listings map[image.Repository]func() (map[string]image.Digest, error) // digests by tag, where the registry's listing names them
 	images   map[string]func() (*resolve.Image, error)
-}
-
-// listing is what a tag list says.
-type listing struct {
-	tags    []string
-	digests map[string]image.Digest // by tag, where the registry's listing names them
 }
 
 func newSourceReader(c *registry.Client) *sourceReader {
 	return &sourceReader{
 		client:   c,
-		listings: map[image.Repository]func() (*listing, error){},
+		listings: map[image.Repository]func() (map[string]image.Digest, error){},
 		images:   map[string]func() (*resolve.Image, error){},
 	}
 }
@@ -46,33 +41,26 @@ func (r *sourceReader) Tags(ctx context.Context, repo image.Repository) ([]strin
 	r.mu.Lock()
 	read, ok := r.listings[repo]
 	if !ok {
-		read = sync.OnceValues(func() (*listing, error) { return r.list(ctx, repo) })
+		read = sync.OnceValues(func() (map[string]image.Digest, error) { return r.list(ctx, repo) })
 		r.listings[repo] = read
 	}
 	r.mu.Unlock()
-	l, err := read()
+	tags, err := read()
 	if wasStopped(ctx, err) {
-		l, err = r.list(ctx, repo)
+		tags, err = r.list(ctx, repo)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the tags of source %s: %w", repo, err)
 	}
-	return slices.Clone(l.tags), nil
+	return slices.Sorted(maps.Keys(tags)), nil
 }
 
-func (r *sourceReader) list(ctx context.Context, repo image.Repository) (*listing, error) {
+func (r *sourceReader) list(ctx context.Context, repo image.Repository) (map[string]image.Digest, error) {
 	found, err := r.client.List(ctx, repo, nil)
 	if err != nil {
 		return nil, err
 	}
-	l := &listing{tags: found.Tags, digests: map[string]image.Digest{}}
-	for d, listed := range found.Digests {
-		for _, tag := range listed.Tags {
-			l.tags = append(l.tags, tag)
-			l.digests[tag] = d
-		}
-	}
-	return l, nil
+	return found.ByTag(), nil
 }
 
 // listed returns the digest that a listing which has been read names for a tag.
@@ -83,12 +71,8 @@ func (r *sourceReader) listed(repo image.Repository, tag string) (image.Digest, 
 	if !ok {
 		return "", false
 	}
-	l, err := read()
-	if err != nil {
-		return "", false
-	}
-	d, ok := l.digests[tag]
-	return d, ok
+	tags, err := read()
+	return tags[tag], err == nil && tags[tag] != ""
 }
 
 // Digest implements resolve.Registry.

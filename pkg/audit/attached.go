@@ -15,23 +15,14 @@ import (
 // attachedTags returns a source's tags that hold what belongs to digests, with their
 // digest where the list tells it.
 func (f *family) attachedTags(ctx context.Context, src image.Repository) (map[string]image.Digest, error) {
-	list, err := f.client.List(ctx, src, attachedRE.MatchString)
+	list, err := f.client.List(ctx, src, func(tag string) bool { _, _, ok := attachedTo(tag); return ok })
 	if errors.Is(err, registry.ErrNotFound) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("listing tags of source %s: %w", src, err)
 	}
-	tags := map[string]image.Digest{}
-	for _, t := range list.Tags {
-		tags[t] = ""
-	}
-	for d, m := range list.Digests {
-		for _, t := range m.Tags {
-			tags[t] = d
-		}
-	}
-	return tags, nil
+	return list.ByTag(), nil
 }
 
 // cosigned returns the wanted digest to which a source's tag says that d belongs.
@@ -42,7 +33,8 @@ func (f *family) cosigned(ctx context.Context, src image.Repository, d image.Dig
 	}
 	for i := range entries {
 		base := registry.FallbackTag(string(entries[i].Digest))
-		for _, tag := range []string{base, base + ".sig", base + ".att", base + ".sbom"} {
+		for _, suffix := range append([]string{""}, image.CosignSuffixes()...) {
+			tag := base + suffix
 			has, listed := tags[tag]
 			if listed && has == "" {
 				var state inventory.State
@@ -111,7 +103,7 @@ func (q *inquirer) same(ctx context.Context, dst, src image.Repository, tag stri
 		return true, nil
 	}
 	switch suffix {
-	case ".sbom":
+	case image.SBOMSuffix:
 		return false, nil
 	case "":
 		return q.sameReferrers(ctx, dst, src, found)

@@ -2,7 +2,7 @@ package audit
 
 import (
 	"fmt"
-	"regexp"
+	"slices"
 
 	"cip/pkg/image"
 	"cip/pkg/plan"
@@ -28,9 +28,12 @@ type question struct {
 	suffix  string       // attached: cosign's, or empty for a list of referrers
 }
 
-// attachedRE is the form of tags beside a digest: the list of its referrers (OCI
-// distribution-spec, "Referrers tag schema"), and cosign's.
-var attachedRE = regexp.MustCompile(`^sha256-([0-9a-f]{64})(\.sig|\.att|\.sbom)?$`)
+// attachedTo reads a tag that promotions bring along with a digest: the list of its
+// referrers, or one of cosign's.
+func attachedTo(tag string) (subject image.Digest, suffix string, ok bool) {
+	subject, suffix, ok = image.Attached(tag)
+	return subject, suffix, ok && subject != "" && (suffix == "" || slices.Contains(image.CosignSuffixes(), suffix))
+}
 
 // consider holds an event against the manifests alone. What they decide is a
 // verdict, what they leave open a question. An event's own claim is enough to
@@ -69,7 +72,7 @@ func (r *Rules) consider(e Event) (Verdict, question) {
 func (r *Rules) considerTag(v Verdict) (Verdict, question) {
 	e := v.Event
 	want := r.tagged(e.Repository, e.Tag)
-	part := attachedRE.FindStringSubmatch(e.Tag)
+	subject, suffix, belongs := attachedTo(e.Tag)
 	switch {
 	case want != nil && e.Digest != "" && e.Digest != want.Digest:
 		v.Reason = fmt.Sprintf("%s wants %s under this tag", r.pos(e.Repository, want.Digest, e.Tag), want.Digest)
@@ -77,8 +80,8 @@ func (r *Rules) considerTag(v Verdict) (Verdict, question) {
 		return v, question{read: theTag, want: want}
 	case len(r.retags(e.Repository, e.Tag)) > 0:
 		return v, question{read: theSource}
-	case part != nil && r.wanted.Target(e.Repository) != nil:
-		return v, question{read: attached, subject: image.Digest("sha256:" + part[1]), suffix: part[2]}
+	case belongs && r.wanted.Target(e.Repository) != nil:
+		return v, question{read: attached, subject: subject, suffix: suffix}
 	case r.wanted.Target(e.Repository) == nil:
 		v.Reason = "no manifest wants anything in this repository"
 	case e.Digest != "" && r.wanted.Entry(e.Repository, e.Digest) != nil:

@@ -14,10 +14,6 @@ import (
 	"cip/pkg/registry"
 )
 
-// cosignSuffixes are the tags beside a digest by which cosign stores what belongs
-// to it: "sha256-<hex>" and one of these.
-var cosignSuffixes = []string{".sig", ".att", ".sbom"}
-
 // mostReferrers bounds what may belong to one digest, referrers of referrers included.
 const mostReferrers = 1000
 
@@ -149,11 +145,6 @@ func (r *relations) list(ctx context.Context, repo image.Repository, digest stri
 	return r.client.Referrers(ctx, repo, digest, func(tag string) bool { _, ok := tags[tag]; return ok })
 }
 
-// attachedTag reports whether a tag may list or be a referrer of a digest.
-func attachedTag(tag string) bool {
-	return strings.HasPrefix(tag, "sha256-") || strings.HasPrefix(tag, "sha512-")
-}
-
 // tags returns the tags of a repository that hold referrers, read once a run.
 func (r *relations) tags(ctx context.Context, repo image.Repository) (map[string]image.Digest, error) {
 	r.mu.Lock()
@@ -164,22 +155,12 @@ func (r *relations) tags(ctx context.Context, repo image.Repository) (map[string
 	}
 	r.mu.Unlock()
 	l.once.Do(func() {
-		l.tags = map[string]image.Digest{}
-		list, err := r.client.List(ctx, repo, attachedTag)
-		if errors.Is(err, registry.ErrNotFound) {
-			return
-		}
-		if err != nil {
+		list, err := r.client.List(ctx, repo, func(tag string) bool { _, _, ok := image.Attached(tag); return ok })
+		switch {
+		case err == nil:
+			l.tags = list.ByTag()
+		case !errors.Is(err, registry.ErrNotFound):
 			l.err = fmt.Errorf("listing tags: %w", err)
-			return
-		}
-		for _, t := range list.Tags {
-			l.tags[t] = ""
-		}
-		for d, m := range list.Digests {
-			for _, t := range m.Tags {
-				l.tags[t] = d
-			}
 		}
 	})
 	return l.tags, l.err
@@ -192,7 +173,7 @@ func (r *relations) cosign(ctx context.Context, dst, src image.Repository, diges
 		return nil // told by referrers
 	}
 	var items []plan.Item
-	for _, suffix := range cosignSuffixes {
+	for _, suffix := range image.CosignSuffixes() {
 		tag := registry.FallbackTag(string(digest)) + suffix
 		if _, ok := there[tag]; !ok {
 			continue
@@ -225,7 +206,7 @@ func (r *relations) cosignTag(ctx context.Context, dst, src image.Repository, ta
 			return plan.Item{}, false, fmt.Errorf("reading %s: %w", theirs, errors.Join(f.err, registry.ErrNotFound))
 		}
 		return plan.Item{Action: plan.Copy, Digest: theirs, From: src}, true, nil
-	case strings.HasSuffix(tag, ".sbom"):
+	case strings.HasSuffix(tag, image.SBOMSuffix):
 		return plan.Item{Action: plan.Conflict, Digest: theirs, Previous: ours, From: src, Error: "the tag points to another SBOM, " + string(ours)}, true, nil
 	}
 	merged, err := r.sources.merge(ctx, dst, src, string(ours), string(theirs))

@@ -69,6 +69,20 @@ func (c *Client) List(ctx context.Context, repo image.Repository, keep func(tag 
 	return out, err
 }
 
+// ByTag returns the digest of each tag, empty where the list does not tell it.
+func (l *Listing) ByTag() map[string]image.Digest {
+	tags := make(map[string]image.Digest, len(l.Tags))
+	for _, t := range l.Tags {
+		tags[t] = ""
+	}
+	for d, m := range l.Digests {
+		for _, t := range m.Tags {
+			tags[t] = d
+		}
+	}
+	return tags
+}
+
 func (l *Listing) add(p *page) int {
 	if !p.extended {
 		l.Tags = append(l.Tags, p.tags...)

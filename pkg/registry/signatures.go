@@ -13,10 +13,9 @@ import (
 )
 
 // How cosign attaches signatures: a manifest under the tag of FallbackTag and
-// ".sig", or one that refers to the digest, each layer of which is a signature;
+// image.SignatureSuffix, or one that refers to the digest, each layer of which is a signature;
 // or one that refers to the digest and has a sigstore bundle as its layer.
 const (
-	signatureSuffix     = ".sig"
 	signatureAnnotation = "dev.cosignproject.cosign/signature"
 	predicateAnnotation = "dev.sigstore.bundle.predicateType"
 	signPredicate       = "https://sigstore.dev/cosign/sign/v1"
@@ -47,7 +46,7 @@ type Signature struct {
 // the reading.
 func (c *Client) Signatures(ctx context.Context, repo image.Repository, digest string) iter.Seq2[Signature, error] {
 	return func(yield func(Signature, error) bool) {
-		goOn := c.signaturesOf(ctx, repo, FallbackTag(digest)+signatureSuffix, yield)
+		goOn := c.signaturesOf(ctx, repo, FallbackTag(digest)+image.SignatureSuffix, yield)
 		if !goOn {
 			return
 		}

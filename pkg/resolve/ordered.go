@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"cip/pkg/image"
 	"cip/pkg/manifest"
 )
 
@@ -109,9 +110,12 @@ func (j *job) guard(p policy, best ranked) error {
 // value is a tag and what of it is compared.
 type value struct{ tag, value string }
 
-// artifact matches tags of signatures, attestations and SBOMs, and of referrers
-// (OCI distribution-spec v1.1, "Referrers Tag Schema"), which are no images to promote.
-var artifact = regexp.MustCompile(`\.(?:sig|att|sbom)$|^sha256-[0-9a-f]{64}`)
+// artifact reports whether a tag is of a signature, attestation, SBOM or list of
+// referrers, whatever it is named after: these are no images to promote.
+func artifact(tag string) bool {
+	_, _, attached := image.Attached(tag)
+	return attached || slices.ContainsFunc(image.CosignSuffixes(), func(s string) bool { return strings.HasSuffix(tag, s) })
+}
 
 // filter returns the tags that are candidates, with what is compared of them, and those that are not.
 func (j *job) filter(tags []string) (in []value, out []Candidate) {
@@ -130,7 +134,7 @@ func (j *job) filter(tags []string) (in []value, out []Candidate) {
 			groups = pattern.FindStringSubmatchIndex(tag)
 		}
 		switch {
-		case artifact.MatchString(tag):
+		case artifact(tag):
 			out = append(out, Candidate{Tag: tag, Reason: "belongs to another image: a signature, attestation, SBOM or referrer"})
 		case i >= 0:
 			out = append(out, Candidate{Tag: tag, Reason: "excluded by " + j.Exclude[i]})

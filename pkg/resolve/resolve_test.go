@@ -121,6 +121,7 @@ func TestSelect(t *testing.T) {
 		{"select: {alphabetical: }\n  filterTags: {pattern: '^RELEASE\\.(?P<t>.*)Z$', extract: $t}", []string{"RELEASE.2024Z", "RELEASE.2025Z", "zz"}, "RELEASE.2025Z"},
 		{"select: {numerical: }\n  filterTags: {pattern: '-(?P<n>\\d+)$', extract: $n}", []string{"b-7", "a-7", "c-6"}, "b-7"}, // equal extracts
 		{"select: {alphabetical: }\n  exclude: ['^z']", []string{"zz", "y", "y.sig", "sha256-" + strings.Repeat("f", 64)}, "y"},
+		{"select: {alphabetical: }", []string{"a", "sha256-" + strings.Repeat("f", 64), "sha512-" + strings.Repeat("f", 64), "v1.sbom"}, "a"},
 		{"select: {alphabetical: }", []string{"a.sig", "b.att"}, "!belongs to another image"},
 		{"select: {tag: v1}", []string{"v1", "v2"}, "v1"},
 		{"select: {tag: v3}", []string{"v1", "v2"}, "!there is no such tag"},
