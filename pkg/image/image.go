@@ -264,14 +264,20 @@ func Loopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// clip bounds foreign text in an error message, in bytes, and leaves out what may be a password.
+// Clip bounds foreign text in a message: what is beyond so many bytes, in whole
+// characters, becomes an ellipsis.
+func Clip(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
+
+// clip bounds a name in an error message, and leaves out what may be a password.
 func clip(s string) string {
 	const most = 140
 	if user, host, ok := strings.Cut(s, "@"); ok && strings.Contains(user, ":") && !strings.Contains(user, "/") {
 		s = "…@" + host
 	}
-	if len(s) <= most {
-		return s
-	}
-	return s[:most] + "…"
+	return Clip(s, most)
 }

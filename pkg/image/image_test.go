@@ -192,3 +192,22 @@ func TestGoogle(t *testing.T) {
 		}
 	}
 }
+
+func TestClip(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ in, want string }{
+		"fits":              {"abcdé", "abcdé"},
+		"too long":          {"abcdefg", "abcdef…"},
+		"inside a rune":     {"abcdeéf", "abcde…"},
+		"inside a long one": {"abc𝄞d", "abc…"},
+		"empty":             {"", ""},
+	} {
+		if got := image.Clip(tc.in, 6); got != tc.want {
+			t.Errorf("%s: %q, want %q", name, got, tc.want)
+		}
+	}
+	_, err := image.ParseDigest(strings.Repeat("x", 139) + "é")
+	if err == nil || strings.Contains(err.Error(), `\x`) {
+		t.Errorf("a message is cut inside a character: %v", err)
+	}
+}

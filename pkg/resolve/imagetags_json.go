@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"sort"
-	"strings"
 	"unicode/utf8"
 
+	"cip/pkg/image"
 	"cip/pkg/manifest"
 )
 
@@ -178,9 +178,4 @@ func (r *jsonReader) object(n *jsonNode, depth int) bool {
 }
 
 // told bounds foreign text in a message.
-func told(s string) string {
-	if len(s) <= maxTold {
-		return s
-	}
-	return strings.ToValidUTF8(s[:maxTold], "") + "…"
-}
+func told(s string) string { return image.Clip(s, maxTold) }

@@ -146,7 +146,7 @@ func TestExchangeFaults(t *testing.T) {
 		{"403", 403, `{"details":"no grant"}`, `grant refused: 403 Forbidden: "no grant"`, true},
 		{"400", 400, `{"error":"invalid_grant","error_description":"bad"}`, `400 Bad Request: "invalid_grant bad"`, true},
 		{"plain text", 401, "no\x00 way\n", `"no\x00 way"`, true},
-		{"long text", 403, strings.Repeat("é", 1000), strings.Repeat("é", 100) + `"`, true},
+		{"long text", 403, strings.Repeat("é", 1000), strings.Repeat("é", 98) + `…"`, true},
 		{"echo of the password", 401, "bad pass&word in user-name " + basic("user-name", "pass&word") + " pass%26word", `bad [redacted] in [redacted] [redacted] [redacted]`, true},
 		{"echo of the query", 400, "bad " + secretQuery, `bad [redacted]`, true},
 		{"404", 404, "", "status 404 Not Found", false},

@@ -13,6 +13,8 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"golang.org/x/oauth2"
+
+	"cip/pkg/image"
 )
 
 const (
@@ -102,19 +104,18 @@ func text(v any) string {
 	return s
 }
 
-// clip shortens s to maxText bytes of whole characters.
+// clip shortens a server's or program's words.
 func clip(s string) string { return clipTo(s, maxText) }
 
-// signedQuery is what follows a '?' in an address: signatures, among others.
+// signedQuery is what follows a '?' in an address: upload state and signatures.
 var signedQuery = regexp.MustCompile(`\?[^\s"'<>]+`)
 
-// clipTo shortens s to n bytes of whole characters. The queries of addresses are left out.
+// HideQueries leaves out the queries of addresses in foreign text.
+func HideQueries(s string) string { return signedQuery.ReplaceAllString(s, "?…") }
+
+// clipTo shortens foreign text, without the queries of addresses, to n bytes with the ellipsis.
 func clipTo(s string, n int) string {
-	s = signedQuery.ReplaceAllString(s, "?…")
-	if len(s) > n {
-		s = s[:n]
-	}
-	return strings.ToValidUTF8(s, "")
+	return strings.ToValidUTF8(image.Clip(HideQueries(s), n-len("…")), "")
 }
 
 // tame returns an error that says what a cloud library's error says, on one line,

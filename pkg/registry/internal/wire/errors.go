@@ -11,12 +11,13 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
+	"cip/pkg/image"
+	"cip/pkg/registry/internal/auth"
 	"cip/pkg/registry/internal/pace"
 )
 
@@ -88,17 +89,10 @@ func readError(resp *http.Response) *Error {
 	return e
 }
 
-// signedQuery is what follows a '?' in an address: upload state and signatures.
-var signedQuery = regexp.MustCompile(`\?[^\s"'<>]+`)
-
 // Printable makes foreign text fit for a terminal and a log: control characters
 // escaped, the queries of addresses left out, at most so many bytes.
 func Printable(s string, most int) string {
-	s = signedQuery.ReplaceAllString(s, "?…")
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "…"
-	}
-	q := strconv.Quote(s)
+	q := strconv.Quote(image.Clip(auth.HideQueries(s), most))
 	q = q[1 : len(q)-1]
 	return strings.ReplaceAll(q, `\"`, `"`)
 }
@@ -119,7 +113,7 @@ func clean(err error) error {
 	if errors.Is(err, errStalled) {
 		return errStalled
 	}
-	if signedQuery.MatchString(err.Error()) {
+	if text := err.Error(); auth.HideQueries(text) != text {
 		return &cleanError{err}
 	}
 	return err
