@@ -32,8 +32,7 @@ var allowed = map[string][]string{
 	"resolve":   {"image", "manifest", "github.com/Masterminds/semver/v3", "golang.org/x/sync/errgroup"},
 }
 
-// pure packages decide and never look: what they need is handed to them. Without
-// a row above, a name here is of a package that is still to come.
+// pure packages decide and never look: what they need is handed to them.
 var pure = []string{"image", "inventory", "manifest", "plan", "resolve", "check"}
 
 // impure are the standard library's ways out of a pure package, with what is below them.

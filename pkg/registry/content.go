@@ -8,10 +8,12 @@ import (
 	"strings"
 )
 
-// The media types that cip tells apart: OCI image-spec v1.1 and Docker's image manifest v2.
+// TypeIndex is the media type of an OCI image index.
+const TypeIndex = "application/vnd.oci.image.index.v1+json"
+
+// The other media types that cip tells apart: OCI image-spec v1.1 and Docker's image manifest v2.
 const (
 	typeOCIManifest    = "application/vnd.oci.image.manifest.v1+json"
-	typeOCIIndex       = "application/vnd.oci.image.index.v1+json"
 	typeOCIArtifact    = "application/vnd.oci.artifact.manifest.v1+json"
 	typeDockerManifest = "application/vnd.docker.distribution.manifest.v2+json"
 	typeDockerList     = "application/vnd.docker.distribution.manifest.list.v2+json"
@@ -81,7 +83,7 @@ func (m *Manifest) Parse() (*Content, error) {
 	}
 	c := &Content{Subject: doc.Subject}
 	switch m.MediaType {
-	case typeOCIIndex, typeDockerList:
+	case TypeIndex, typeDockerList:
 		c.Index = true
 	case typeOCIManifest, typeDockerManifest, typeOCIArtifact:
 	default:
@@ -166,9 +168,6 @@ func mediaTypeOf(contentType string, raw []byte) string {
 	}
 	return typeOCIManifest
 }
-
-// TypeIndex is the media type of an OCI image index.
-const TypeIndex = typeOCIIndex
 
 // ReferrerDescriptor returns the descriptor by which a list of referrers names the
 // manifest: with its artifact type, or its config's type in place of that, and its

@@ -24,7 +24,7 @@ const MaxManifest = 8 << 20
 // manifestTypes is what may come back for a manifest. A registry that is not told
 // all of them may answer with other bytes than were pushed.
 var manifestTypes = strings.Join([]string{
-	typeOCIManifest, typeOCIIndex, typeDockerManifest, typeDockerList, typeOCIArtifact,
+	typeOCIManifest, TypeIndex, typeDockerManifest, typeDockerList, typeOCIArtifact,
 	"application/vnd.docker.distribution.manifest.v1+prettyjws", "application/vnd.docker.distribution.manifest.v1+json", "*/*;q=0.1",
 }, ", ")
 

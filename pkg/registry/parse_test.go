@@ -47,7 +47,7 @@ func FuzzNextLink(f *testing.F) {
 
 func FuzzParseManifest(f *testing.F) {
 	f.Add(`{"schemaVersion":2,"config":{"digest":"sha256:`+strings.Repeat("0", 64)+`","size":1},"layers":[]}`, typeOCIManifest)
-	f.Add(`{"manifests":[{"digest":"sha512:`+strings.Repeat("0", 128)+`","size":1}],"subject":{}}`, typeOCIIndex)
+	f.Add(`{"manifests":[{"digest":"sha512:`+strings.Repeat("0", 128)+`","size":1}],"subject":{}}`, TypeIndex)
 	f.Add(`[]`, "")
 	f.Fuzz(func(t *testing.T, raw, mediaType string) {
 		m := &Manifest{Raw: []byte(raw), MediaType: mediaTypeOf(mediaType, []byte(raw))}

@@ -54,7 +54,7 @@ func (c *Client) Referrers(ctx context.Context, repo image.Repository, digest st
 // referrersAPI asks the referrers API, and remembers of a host that it has none.
 func (c *Client) referrersAPI(ctx context.Context, repo image.Repository, digest string) ([]Descriptor, error) {
 	var all []Descriptor
-	list := listing{repo: repo, path: repo.Path + "/referrers/" + digest, accept: typeOCIIndex}
+	list := listing{repo: repo, path: repo.Path + "/referrers/" + digest, accept: TypeIndex}
 	err := c.pages(ctx, list, func(body io.Reader) (func() int, error) {
 		var index struct {
 			Manifests []Descriptor `json:"manifests"`

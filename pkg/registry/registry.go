@@ -1,7 +1,8 @@
 // Package registry is the only package that talks to registries.
 //
-// Its Client reads what repositories hold (Read, Resolve, Has, Snapshot), reads
-// and writes content (Manifest, Blob, Mount, Upload, Put), and knows how
+// Its Client reads what repositories hold (Read, List, Resolve, Has, Snapshot),
+// what belongs to digests (Referrers, Signatures), reads and writes content
+// (Manifest, FetchBlob, Mount, Upload, Put), and knows how
 // registries differ: Google's listing, missing digests in answers, refused
 // mounts, tags in one request, referrers without an API. It decides nothing about
 // what should be where or in which order things are written; that is for

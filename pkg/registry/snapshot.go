@@ -314,7 +314,7 @@ func (s *snapshot) children(repo image.Repository, digests map[image.Digest]List
 	return all, nil
 }
 
-func isIndex(mediaType string) bool { return mediaType == typeOCIIndex || mediaType == typeDockerList }
+func isIndex(mediaType string) bool { return mediaType == TypeIndex || mediaType == typeDockerList }
 
 // errNoCatalog says that a host does not list its repositories.
 var errNoCatalog = errors.New("the registry lists no repositories")

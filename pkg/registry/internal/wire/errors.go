@@ -62,9 +62,7 @@ func (e *UnansweredError) Error() string {
 func (e *UnansweredError) Unwrap() error { return e.cause }
 
 // ReadError turns an answer into an *Error and closes it.
-func ReadError(resp *http.Response) *Error { return readError(resp) }
-
-func readError(resp *http.Response) *Error {
+func ReadError(resp *http.Response) *Error {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, errorBody))
 	discard(resp)
 	e := &Error{Status: resp.StatusCode, throttled: resp.StatusCode == http.StatusTooManyRequests}

@@ -78,7 +78,7 @@ func (p *password) settled(cred auth.Credential, resp *http.Response) *Error {
 	if !often || no != nil {
 		return no
 	}
-	no = readError(resp) // unlocked: it waits for the network
+	no = ReadError(resp) // unlocked: it waits for the network
 	no.Message = strings.TrimSuffix("the password was refused and is not sent again: "+no.Message, ": ")
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -193,7 +193,7 @@ func (t *Transport) tries(ctx context.Context, h *host, r *Request, try func(con
 			h.reached()
 			return resp, nil
 		default:
-			e := readError(resp)
+			e := ReadError(resp)
 			limit, count := r.tries(), &failed
 			if e.throttled {
 				limit, count = mostThrottled, &throttled
