@@ -168,3 +168,29 @@ func TestOneRefusedAccountOfTwo(t *testing.T) {
 		t.Errorf("sent %v", p.counts)
 	}
 }
+
+// Those who waited for the first answer then go on side by side.
+func TestAcceptedPasswordIsCarriedByAllAtOnce(t *testing.T) {
+	s := registrytest.New(t, registrytest.BasicAuth("me", "secret"))
+	dockerConfig(t, s.Host, "me", "secret")
+	pushAll(t, s, "r")
+	var asked atomic.Int32
+	all := make(chan struct{})
+	s.Fault(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		switch asked.Add(1) {
+		case 1: // answered alone
+		case 20:
+			close(all)
+		default:
+			select {
+			case <-all:
+			case <-r.Context().Done():
+			}
+		}
+		next.ServeHTTP(w, r)
+	}, registrytest.Is(registrytest.ManifestHead))
+	c := newClient(t, registry.Options{Threads: 20})
+	if n, errs := resolveAll(t, c, s, "r"); n != 20 || asked.Load() != 20 {
+		t.Errorf("%d present after %d requests, %v", n, asked.Load(), errs)
+	}
+}

@@ -103,7 +103,10 @@ func (l *login) present(ctx context.Context) (auth.Credential, error) {
 			l.refused = no // what needs no password may be had all the same
 			l.leave()
 			return auth.Credential{}, nil
-		case free || held:
+		case free:
+			l.leave()
+			return cred, nil
+		case held:
 			return cred, nil
 		}
 		select {
