@@ -181,7 +181,7 @@ func (c *checking) choose() error {
 	}
 	for i := range all {
 		switch {
-		case c.offline && needsRegistries(all[i].Rule):
+		case c.offline && all[i].Rule != nil && all[i].Rule.Reach() == check.Registries:
 			all[i].Rule, all[i].Why = nil, "registries are not asked (--offline)"
 		case c.set.Broken() && all[i].Name != "valid" && all[i].Rule != nil:
 			all[i].Rule, all[i].Why = nil, "the manifests are broken"
@@ -197,27 +197,14 @@ func (c *checking) choose() error {
 	return err
 }
 
-// needsRegistries reports whether a rule cannot be run offline.
-func needsRegistries(r check.Rule) bool {
-	switch r.(type) {
-	case check.Exists, check.Size, *check.Signature:
-		return true
-	}
-	return false
-}
-
 // judge reads what the rules need and runs them.
 func (c *checking) judge(ctx context.Context) error {
 	if c.set.Broken() {
 		c.report.Findings = check.Run(ctx, c.report.Rules, check.NewInput(c.set, c.set.Faults, &plan.Wanted{}, nil))
 		return nil
 	}
-	ask := false
-	for _, r := range c.report.Rules {
-		_, scan := r.(check.Vulnerability)
-		ask = ask || needsRegistries(r) || scan && !c.offline
-	}
-	if !ask {
+	beyond := func(r check.Rule) bool { return r.Reach() > check.Files }
+	if c.offline || !slices.ContainsFunc(c.report.Rules, beyond) {
 		wanted, faults := c.desired(nil)
 		c.report.Findings = check.Run(ctx, c.report.Rules, check.NewInput(c.set, faults, wanted, nil))
 		return nil

@@ -28,9 +28,21 @@ type Rule interface {
 	Name() string
 	// About returns what a finding of the rule says, in one sentence.
 	About() string
+	// Reach returns how far the rule looks.
+	Reach() Reach
 	// Check returns what the rule finds, in any order.
 	Check(ctx context.Context, in *Input) []Finding
 }
+
+// Reach says how far a rule looks, the nearest first.
+type Reach int
+
+// The reaches.
+const (
+	Files      Reach = iota + 1 // no further than the files: a plan is nothing to it
+	Images                      // what is about to be promoted; offline, all that is wanted
+	Registries                  // what registries say: nothing can be judged offline
+)
 
 // Level says what a finding means.
 type Level int
@@ -63,11 +75,17 @@ type Idle struct {
 }
 
 // Run applies rules and returns their findings by file, line, rule and message,
-// none of them twice.
+// none of them twice. What of the plan could not be read no rule can judge: the
+// first that looks at it says so.
 func Run(ctx context.Context, rules []Rule, in *Input) []Finding {
 	var all []Finding
-	for _, r := range rules {
-		for _, f := range r.Check(ctx, in) {
+	first := slices.IndexFunc(rules, func(r Rule) bool { return r.Reach() > Files })
+	for i, r := range rules {
+		found := r.Check(ctx, in)
+		if i == first {
+			found = append(in.unread(), found...)
+		}
+		for _, f := range found {
 			f.Rule = r.Name()
 			all = append(all, f)
 		}

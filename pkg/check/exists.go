@@ -27,9 +27,12 @@ func (Exists) Name() string { return "exists" }
 // About implements Rule.
 func (Exists) About() string { return "a wanted digest is in neither source nor destination" }
 
+// Reach implements Rule.
+func (Exists) Reach() Reach { return Registries }
+
 // Check implements Rule.
 func (e Exists) Check(ctx context.Context, in *Input) []Finding {
-	return append(append(in.unread(), e.missing(in)...), e.conflicting(ctx, in)...)
+	return append(e.missing(in), e.conflicting(ctx, in)...)
 }
 
 // missing tells the plan's missing images, each once for all its destinations.
@@ -96,43 +99,4 @@ func (e Exists) conflicting(ctx context.Context, in *Input) []Finding {
 		}
 		return nil
 	})
-}
-
-// about returns the image that an item of the plan is about.
-func (in *Input) about(it *plan.Item) Image {
-	return Image{
-		Digest: it.Digest, From: it.From, Destinations: []image.Repository{it.Destination}, Tags: it.Tags,
-		Pos: in.places.of(it.Destination, it.Digest, it.Tags),
-	}
-}
-
-// unread tells, to the first rule that asks, what of the plan could not be read:
-// no rule can judge it. One error is told once, however many images it is about.
-func (in *Input) unread() []Finding {
-	if in.Plan == nil || in.toldUnread {
-		return nil
-	}
-	in.toldUnread = true
-	var found []Finding
-	at := map[string]int{}
-	for i := range in.Plan.Items {
-		it := &in.Plan.Items[i]
-		if it.Action != plan.Unreadable {
-			continue
-		}
-		n, ok := at[it.Error]
-		if !ok {
-			n = len(found)
-			at[it.Error] = n
-			found = append(found, in.about(it).finding(Failed, it.Error))
-		}
-		im := &found[n].Image
-		if im.Digest != it.Digest {
-			im.Digest, im.Tags = "", nil // it is about more than one
-		}
-		if !slices.Contains(im.Destinations, it.Destination) {
-			im.Destinations = append(im.Destinations, it.Destination)
-		}
-	}
-	return found
 }

@@ -17,8 +17,7 @@ type Input struct {
 	Plan   *plan.Plan       // nil: the registries are not read
 	Images []Image          // about to be promoted; without a plan, all that are wanted
 
-	places     places
-	toldUnread bool // what could not be read has been told by a rule
+	places places
 }
 
 // Image is a digest that is, or is about to be, promoted.
@@ -76,6 +75,44 @@ func sourcesOf(e *plan.Entry) []image.Repository {
 		all[i] = s.Repository
 	}
 	return all
+}
+
+// about returns the image that an item of the plan is about.
+func (in *Input) about(it *plan.Item) Image {
+	return Image{
+		Digest: it.Digest, From: it.From, Destinations: []image.Repository{it.Destination}, Tags: it.Tags,
+		Pos: in.places.of(it.Destination, it.Digest, it.Tags),
+	}
+}
+
+// unread tells what of the plan could not be read. One error is told once, however
+// many images it is about.
+func (in *Input) unread() []Finding {
+	if in.Plan == nil {
+		return nil
+	}
+	var found []Finding
+	at := map[string]int{}
+	for i := range in.Plan.Items {
+		it := &in.Plan.Items[i]
+		if it.Action != plan.Unreadable {
+			continue
+		}
+		n, ok := at[it.Error]
+		if !ok {
+			n = len(found)
+			at[it.Error] = n
+			found = append(found, in.about(it).finding(Failed, it.Error))
+		}
+		im := &found[n].Image
+		if im.Digest != it.Digest {
+			im.Digest, im.Tags = "", nil // it is about more than one
+		}
+		if !slices.Contains(im.Destinations, it.Destination) {
+			im.Destinations = append(im.Destinations, it.Destination)
+		}
+	}
+	return found
 }
 
 // gathering collects images, one for each digest.

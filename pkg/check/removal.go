@@ -25,6 +25,9 @@ func (Removal) About() string {
 	return "a digest or tag that the manifests had at the base is gone from a destination"
 }
 
+// Reach implements Rule.
+func (Removal) Reach() Reach { return Files }
+
 // Check implements Rule.
 func (r Removal) Check(_ context.Context, in *Input) []Finding {
 	if len(r.Base.Manifests) == 0 && !r.Base.Broken() {

@@ -166,6 +166,43 @@ func TestExists(t *testing.T) {
 	}
 }
 
+// TestUnread tells what could not be read once, by the first rule that looks at the
+// plan, whatever the others are.
+func TestUnread(t *testing.T) {
+	t.Parallel()
+	unread := item(plan.Unreadable, "eu/apple", digestA, "1.0")
+	unread.Error = "reading destination r.example/eu/apple: 401"
+	size, exists := check.Size{}, check.Exists{}
+	tests := map[string]struct {
+		rules []check.Rule
+		items []plan.Item
+		want  []string // rules that tell it
+	}{
+		"files alone":            {[]check.Rule{check.Valid{}}, []plan.Item{unread}, nil},
+		"after a rule of files":  {[]check.Rule{check.Valid{}, exists, size}, []plan.Item{unread}, []string{"exists"}},
+		"size first":             {[]check.Rule{size, exists}, []plan.Item{unread}, []string{"size"}},
+		"vulnerability, offline": {[]check.Rule{check.Vulnerability{Scanner: scanner{}}}, nil, nil},
+		"vulnerability":          {[]check.Rule{check.Vulnerability{}}, []plan.Item{unread}, []string{"vulnerability"}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in := input(set(t, plain("- name: apple\n  dmap: {\"(a)\": ['1.0']}\n")), tc.items...)
+			for range 2 { // an input is only read
+				var got []string
+				for _, f := range check.Run(t.Context(), tc.rules, in) {
+					if f.Message == unread.Error {
+						got = append(got, f.Rule)
+					}
+				}
+				if diff := cmp.Diff(tc.want, got); diff != "" {
+					t.Errorf("told by (-want +got):\n%s", diff)
+				}
+			}
+		})
+	}
+}
+
 func TestRefuse(t *testing.T) {
 	t.Parallel()
 	signature := item(plan.Copy, "prod/apple", digestC)

@@ -66,9 +66,12 @@ func (*Signature) About() string {
 	return "a digest about to be promoted carries no signature that verifies"
 }
 
+// Reach implements Rule.
+func (*Signature) Reach() Reach { return Registries }
+
 // Check implements Rule.
 func (s *Signature) Check(ctx context.Context, in *Input) []Finding {
-	return append(in.unread(), each(ctx, in.Images, atOnce, s.judge)...)
+	return each(ctx, in.Images, atOnce, s.judge)
 }
 
 // judge looks for one signature that verifies.

@@ -37,9 +37,12 @@ func (Size) Name() string { return "size" }
 // About implements Rule.
 func (Size) About() string { return "an image about to be promoted is over the size limit" }
 
+// Reach implements Rule.
+func (Size) Reach() Reach { return Registries }
+
 // Check implements Rule.
 func (s Size) Check(ctx context.Context, in *Input) []Finding {
-	return append(in.unread(), each(ctx, in.Images, atOnce, s.judge)...)
+	return each(ctx, in.Images, atOnce, s.judge)
 }
 
 func (s Size) judge(ctx context.Context, im Image) []Finding {

@@ -15,6 +15,9 @@ func (Valid) Name() string { return "valid" }
 // About implements Rule.
 func (Valid) About() string { return "a manifest is broken, or an entry of it is refused" }
 
+// Reach implements Rule.
+func (Valid) Reach() Reach { return Files }
+
 // Check implements Rule.
 func (Valid) Check(_ context.Context, in *Input) []Finding {
 	var found []Finding

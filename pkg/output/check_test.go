@@ -20,6 +20,7 @@ type named string
 
 func (n named) Name() string                                      { return string(n) }
 func (n named) About() string                                     { return "what " + string(n) + " says" }
+func (named) Reach() check.Reach                                  { return check.Files }
 func (named) Check(context.Context, *check.Input) []check.Finding { return nil }
 
 func checked() *CheckReport {
