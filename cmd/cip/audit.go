@@ -191,7 +191,7 @@ func (o *auditOptions) token() (string, error) {
 	if o.tokenFile == "" {
 		return "", nil
 	}
-	raw, err := os.ReadFile(o.tokenFile)
+	raw, err := readFile(o.tokenFile, maxKey)
 	if err != nil {
 		return "", fmt.Errorf("reading --token-file: %w", err)
 	}

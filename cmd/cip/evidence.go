@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"os"
 	"os/exec"
@@ -118,20 +117,12 @@ type reportDir string
 // hyphen in place of the colon, which not all file systems and archives take.
 func (d reportDir) Report(_ context.Context, im check.Image) ([]byte, error) {
 	name := filepath.Join(string(d), string(im.Digest)+".json")
-	f, err := os.Open(name)
+	raw, err := readFile(name, maxReport)
 	if errors.Is(err, os.ErrNotExist) {
-		f, err = os.Open(filepath.Join(string(d), strings.Replace(string(im.Digest), ":", "-", 1)+".json"))
+		raw, err = readFile(filepath.Join(string(d), strings.Replace(string(im.Digest), ":", "-", 1)+".json"), maxReport)
 	}
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("there is no report %s", name)
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	raw, err := io.ReadAll(io.LimitReader(f, maxReport+1))
-	if err == nil && len(raw) > maxReport {
-		err = fmt.Errorf("%s is larger than %d MiB", f.Name(), maxReport>>20)
 	}
 	return raw, err
 }

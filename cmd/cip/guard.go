@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/kballard/go-shellquote"
@@ -52,7 +51,7 @@ func (o *guardOptions) signature(e *evidence) (check.Rule, error) {
 	if o.signatureKey == "" {
 		return nil, nil
 	}
-	pem, err := readKey(o.signatureKey)
+	pem, err := readFile(o.signatureKey, maxKey)
 	if err != nil {
 		return nil, fmt.Errorf("reading --signature-key: %w", err)
 	}
@@ -61,22 +60,6 @@ func (o *guardOptions) signature(e *evidence) (check.Rule, error) {
 		return nil, fmt.Errorf("reading --signature-key %s: %w", o.signatureKey, err)
 	}
 	return rule, nil
-}
-
-// maxKey bounds a key file, in bytes.
-const maxKey = 1 << 20
-
-func readKey(name string) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	raw, err := io.ReadAll(io.LimitReader(f, maxKey+1))
-	if err == nil && len(raw) > maxKey {
-		err = fmt.Errorf("%s is larger than %d MiB", name, maxKey>>20)
-	}
-	return raw, err
 }
 
 // vulnerability returns the vulnerability rule, nil if there is no threshold.

@@ -126,7 +126,7 @@ func (o *registryOptions) client(sites registry.Sites, log logrus.FieldLogger) (
 		KeyFiles: o.keyFiles, NoServiceAccount: o.noServiceAccount, Sites: sites, Log: log,
 	}
 	if o.caFile != "" {
-		pem, err := os.ReadFile(o.caFile)
+		pem, err := readFile(o.caFile, maxFile)
 		if err != nil {
 			return nil, fmt.Errorf("reading --ca-file: %w", err)
 		}

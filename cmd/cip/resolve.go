@@ -195,7 +195,7 @@ func (r *resolution) reader(file *manifest.Producers) func(string) ([]byte, erro
 		if !filepath.IsAbs(name) {
 			name = filepath.Join(r.at(path.Dir(file.Name)), filepath.FromSlash(name))
 		}
-		return os.ReadFile(name)
+		return readFile(name, maxFile)
 	}
 }
 
@@ -206,7 +206,7 @@ func (r *resolution) amend(done *resolved) error {
 	if done.file.Images != "" {
 		list.name = r.at(done.file.Images)
 		var err error
-		if list.before, err = os.ReadFile(list.name); err != nil {
+		if list.before, err = readFile(list.name, maxFile); err != nil {
 			return fmt.Errorf("reading %s: %w", list.name, err)
 		}
 		text = manifest.NewImagesText(list.before, done.file.Images != done.file.Name)
@@ -214,7 +214,7 @@ func (r *resolution) amend(done *resolved) error {
 	lock := change{name: r.at(done.file.Lock)}
 	locks := resolve.Amend(done.file, done.results, text)
 	var err error
-	if lock.before, err = os.ReadFile(lock.name); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if lock.before, err = readFile(lock.name, maxFile); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("reading %s: %w", lock.name, err)
 	}
 	if len(locks) > 0 || lock.before != nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 
 	"cip/pkg/manifest"
 	"cip/pkg/resolve"
@@ -29,7 +28,7 @@ func (r *resolution) check() error {
 func (r *resolution) stale(file *manifest.Producers) ([]manifest.Fault, error) {
 	var wants map[string][]string
 	if file.Images != "" {
-		raw, err := os.ReadFile(r.at(file.Images))
+		raw, err := readFile(r.at(file.Images), maxFile)
 		if err == nil {
 			wants, err = manifest.NewImagesText(raw, file.Images != file.Name).Wants()
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -37,7 +36,7 @@ func (o *runImageSource) read() ([]rebase.File, rebase.Order, error) {
 	files := make([]rebase.File, len(o.files))
 	var faults []error
 	for i, name := range o.files {
-		data, err := os.ReadFile(name)
+		data, err := readFile(name, maxFile)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("reading run images: %w", err))
 			continue

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 
@@ -99,13 +98,13 @@ func (o *diffOptions) read(ctx context.Context, arg string, log *logrus.Logger, 
 		return o.readManifests(rest, log)
 	}
 	if arg == "-" {
-		raw, err := io.ReadAll(os.Stdin)
+		raw, err := readAll(os.Stdin, "standard input", maxSnapshot)
 		if err != nil {
-			return nil, fmt.Errorf("reading standard input: %w", err)
+			return nil, fmt.Errorf("reading snapshot: %w", err)
 		}
 		return o.file("standard input", raw)
 	}
-	if raw, err := os.ReadFile(arg); err == nil {
+	if raw, err := readFile(arg, maxSnapshot); err == nil {
 		return o.file(arg, raw)
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("reading snapshot: %w", err)

@@ -3,8 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
-	"os"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
@@ -40,12 +38,7 @@ func (o *imageTagsOptions) load(log logrus.FieldLogger) (*resolve.ImageTags, err
 	if o.file == "" {
 		return nil, nil
 	}
-	f, err := os.Open(o.file)
-	if err != nil {
-		return nil, fmt.Errorf("reading image tags: %w", err)
-	}
-	defer f.Close()
-	raw, err := io.ReadAll(io.LimitReader(f, resolve.MaxImageTags+1))
+	raw, err := readFile(o.file, resolve.MaxImageTags)
 	if err != nil {
 		return nil, fmt.Errorf("reading image tags: %w", err)
 	}
