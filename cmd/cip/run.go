@@ -82,7 +82,7 @@ func (o *runOptions) runSnapshot(ctx context.Context, s streams) error {
 	case o.manifestSnapshotOf != "":
 		return o.manifestSnapshot(s, log)
 	}
-	return takeSnapshot(ctx, snapshotJob{o.snapshotOf, o.output, &o.snapshotFilter, &o.registryOptions, nil}, s, log, progress)
+	return takeSnapshot(ctx, snapshotJob{o.snapshotOf, o.output, &o.snapshotFilter, &o.registryOptions}, s, log, progress)
 }
 
 // promotion is one run of cip run, or of a command that does the same with other files.

@@ -50,7 +50,7 @@ repository. A registry that cannot be read is an error, never an empty snapshot.
 			if err != nil {
 				return err
 			}
-			return takeSnapshot(cmd.Context(), snapshotJob{args[0], o.output, &o.snapshotFilter, &o.registryOptions, nil}, s, log, progress)
+			return takeSnapshot(cmd.Context(), snapshotJob{args[0], o.output, &o.snapshotFilter, &o.registryOptions}, s, log, progress)
 		},
 	}
 	f := cmd.Flags()
@@ -67,7 +67,6 @@ type snapshotJob struct {
 	root, format string
 	filter       *snapshotFilter
 	registry     *registryOptions
-	sites        registry.Sites
 }
 
 // takeSnapshot reads a registry and prints what it holds.
@@ -83,7 +82,7 @@ func takeSnapshot(ctx context.Context, j snapshotJob, s streams, log *logrus.Log
 	if err := j.filter.check(); err != nil {
 		return err
 	}
-	client, err := j.registry.client(j.sites, log)
+	client, err := j.registry.client(nil, log)
 	if err != nil {
 		return err
 	}
