@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -43,7 +41,7 @@ changes nothing.`,
 
 // runExplain carries out cip explain.
 func runExplain(ctx context.Context, o *explainOptions, s streams) error {
-	asJSON, err := textOrJSON(o.output)
+	format, err := output.TextOrJSON(o.output, "list of candidates")
 	if err != nil {
 		return err
 	}
@@ -55,7 +53,7 @@ func runExplain(ctx context.Context, o *explainOptions, s streams) error {
 	if err != nil {
 		return err
 	}
-	var found []explanation
+	var found []output.Explanation
 	failed := !r.set.OK()
 	for _, done := range all {
 		for i := range done.results {
@@ -65,7 +63,7 @@ func runExplain(ctx context.Context, o *explainOptions, s streams) error {
 			}
 		}
 	}
-	if err := writeExplanations(s.out, found, asJSON); err != nil {
+	if err := output.WriteExplanations(s.out, found, format); err != nil {
 		return fmt.Errorf("writing to stdout: %w", err)
 	}
 	if failed {
@@ -74,40 +72,17 @@ func runExplain(ctx context.Context, o *explainOptions, s streams) error {
 	return nil
 }
 
-// explanation is what was looked at for one producer.
-type explanation struct {
-	Source     string               `json:"source"` // file:line:column
-	Name       string               `json:"name"`
-	Repository string               `json:"repository"`
-	Tag        string               `json:"tag,omitempty"`
-	Digest     string               `json:"digest,omitempty"`
-	Locked     string               `json:"locked,omitempty"` // digest in the lock
-	Notes      []string             `json:"notes"`
-	Candidates []explainedCandidate `json:"candidates"`
-	Error      string               `json:"error,omitempty"`
-}
-
-type explainedCandidate struct {
-	Tag    string `json:"tag,omitempty"`
-	Digest string `json:"digest,omitempty"`
-	Chosen bool   `json:"chosen"`
-	Reason string `json:"reason"`
-}
-
-func explain(file *manifest.Producers, result *resolve.Result) explanation {
+func explain(file *manifest.Producers, result *resolve.Result) output.Explanation {
 	p := result.Producer
-	e := explanation{
+	e := output.Explanation{
 		Source: p.Pos.String(), Name: p.Name, Repository: p.Repository.String(),
-		Notes: []string{}, Candidates: []explainedCandidate{},
+		Notes: []string{}, Candidates: []output.Candidate{},
 	}
 	if l := file.Find(p); l != nil {
-		e.Locked = string(l.Digest)
+		e.Locked = l.Digest
 	}
 	if c := result.Choice; c != nil {
-		e.Tag, e.Digest, e.Notes = c.Tag, string(c.Digest), append(e.Notes, c.Notes...)
-		for _, candidate := range c.Candidates {
-			e.Candidates = append(e.Candidates, explainedCandidate{candidate.Tag, string(candidate.Digest), candidate.Chosen, candidate.Reason})
-		}
+		e.Tag, e.Digest, e.Notes, e.Candidates = c.Tag, c.Digest, append(e.Notes, c.Notes...), candidates(c)
 	}
 	if result.Err != nil {
 		e.Error = result.Err.Error()
@@ -115,42 +90,11 @@ func explain(file *manifest.Producers, result *resolve.Result) explanation {
 	return e
 }
 
-func writeExplanations(w io.Writer, found []explanation, asJSON bool) error {
-	if asJSON {
-		return output.WriteJSON(w, found)
+// candidates returns what was looked at for a choice.
+func candidates(c *resolve.Choice) []output.Candidate {
+	all := make([]output.Candidate, len(c.Candidates))
+	for i, looked := range c.Candidates {
+		all[i] = output.Candidate(looked)
 	}
-	for i := range found {
-		e := &found[i]
-		if i > 0 {
-			fmt.Fprintln(w)
-		}
-		fmt.Fprintf(w, "%s: %s\n", output.Escape(e.Source), output.Escape(e.Repository))
-		line := func(what, text string) {
-			if text != "" {
-				fmt.Fprintf(w, "  %-7s %s\n", what, output.Escape(text))
-			}
-		}
-		line("chosen", e.Tag)
-		line("digest", e.Digest)
-		line("locked", e.Locked)
-		for _, note := range e.Notes {
-			line("note", note)
-		}
-		line("error", e.Error)
-		table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		for _, c := range e.Candidates {
-			mark, name := " ", c.Tag
-			if c.Chosen {
-				mark = "*"
-			}
-			if name == "" {
-				name = c.Digest
-			}
-			fmt.Fprintf(table, "%s %s\t%s\n", mark, output.Escape(name), output.Escape(c.Reason))
-		}
-		if err := table.Flush(); err != nil {
-			return err
-		}
-	}
-	return nil
+	return all
 }

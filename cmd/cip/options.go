@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/pflag"
@@ -163,17 +162,6 @@ func (o *promotionOptions) addFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.detailed, "detailed-exitcode", false, "dry run: exit 2 if something would change")
 	o.registryOptions.addFlags(f)
 	o.logOptions.addFlags(f)
-}
-
-// textOrJSON reports whether --output asks for JSON.
-func textOrJSON(output string) (asJSON bool, err error) {
-	switch strings.ToLower(output) {
-	case "", "text":
-		return false, nil
-	case "json":
-		return true, nil
-	}
-	return false, fmt.Errorf("unknown output format %q: want text or json", output)
 }
 
 // writeFile writes a product to a file: whole or not at all where it is a regular

@@ -127,7 +127,7 @@ func (r *rebasing) parse(args []string) error {
 	if r.dry, err = r.confirmOptions.dry(); err != nil {
 		return err
 	}
-	if r.format, err = output.RebaseFormat(r.output); err != nil {
+	if r.format, err = output.TextOrJSON(r.output, "rebase"); err != nil {
 		return err
 	}
 	if err := checkFile(r.report); err != nil {

@@ -17,7 +17,6 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
 
-	"cip/pkg/image"
 	"cip/pkg/manifest"
 	"cip/pkg/output"
 	"cip/pkg/plan"
@@ -238,7 +237,7 @@ func runResolve(ctx context.Context, o *resolveOptions, s streams) error {
 	if o.write && o.check {
 		return errors.New("--write and --check exclude each other")
 	}
-	asJSON, err := textOrJSON(o.output)
+	format, err := output.TextOrJSON(o.output, "resolution")
 	if err != nil {
 		return err
 	}
@@ -258,7 +257,7 @@ func runResolve(ctx context.Context, o *resolveOptions, s streams) error {
 			return err
 		}
 	}
-	if err := r.show(all, asJSON); err != nil {
+	if err := r.show(all, format); err != nil {
 		return fmt.Errorf("writing to stdout: %w", err)
 	}
 	if o.write {
@@ -287,8 +286,8 @@ func (r *resolution) write(all []*resolved) error {
 }
 
 // show prints the product, and tells what failed.
-func (r *resolution) show(all []*resolved, asJSON bool) error {
-	found := []resolvedSource{}
+func (r *resolution) show(all []*resolved, format output.Format) error {
+	found := []output.ResolvedSource{}
 	for _, done := range all {
 		for i := range done.results {
 			result := &done.results[i]
@@ -301,7 +300,7 @@ func (r *resolution) show(all []*resolved, asJSON bool) error {
 			}
 		}
 	}
-	if asJSON {
+	if format == output.JSON {
 		return output.WriteJSON(r.out, found)
 	}
 	for i := range found {
@@ -324,23 +323,9 @@ func (r *resolution) show(all []*resolved, asJSON bool) error {
 	return nil
 }
 
-// resolvedSource is one producer in the JSON form of the result.
-type resolvedSource struct {
-	File    string       `json:"file"`
-	Line    int32        `json:"line"`
-	Name    string       `json:"name"`
-	Tag     string       `json:"tag,omitempty"`
-	Digest  image.Digest `json:"digest,omitempty"`
-	Tags    []string     `json:"tags"`
-	Was     image.Digest `json:"was,omitempty"` // in the lock
-	Changed bool         `json:"changed"`
-	Notes   []string     `json:"notes,omitempty"`
-	Error   string       `json:"error,omitempty"`
-}
-
-func describeResult(file *manifest.Producers, result *resolve.Result) resolvedSource {
+func describeResult(file *manifest.Producers, result *resolve.Result) output.ResolvedSource {
 	p := result.Producer
-	d := resolvedSource{File: p.Pos.File, Line: p.Pos.Line, Name: p.Name, Tags: []string{}}
+	d := output.ResolvedSource{File: p.Pos.File, Line: p.Pos.Line, Name: p.Name, Tags: []string{}}
 	if result.Choice != nil {
 		d.Notes = result.Choice.Notes
 	}

@@ -1,11 +1,6 @@
 package main
 
 import (
-	"fmt"
-	"io"
-	"strings"
-	"text/tabwriter"
-
 	"github.com/spf13/cobra"
 
 	"cip/pkg/output"
@@ -37,21 +32,13 @@ labels; cip tags verify fails on it.`,
 	return cmd
 }
 
-// listedTag is the JSON form of one tag.
-type listedTag struct {
-	Tag    string            `json:"tag"`
-	Path   []string          `json:"path"`
-	Labels map[string]string `json:"labels"`
-	Error  string            `json:"error,omitempty"`
-}
-
 // runTagsList carries out cip tags list.
 func runTagsList(o *tagsListOptions, s streams) error {
 	log, _, err := o.logger(s)
 	if err != nil {
 		return err
 	}
-	asJSON, err := textOrJSON(o.output)
+	format, err := output.TextOrJSON(o.output, "list of tags")
 	if err != nil {
 		return err
 	}
@@ -59,9 +46,9 @@ func runTagsList(o *tagsListOptions, s streams) error {
 	if err != nil {
 		return err
 	}
-	all := []listedTag{}
+	all := []output.ListedTag{}
 	for _, tag := range tags.Tags() {
-		t := listedTag{Tag: tag, Labels: map[string]string{}}
+		t := output.ListedTag{Tag: tag, Labels: map[string]string{}}
 		if t.Path, err = tags.Chain(tag); err != nil {
 			t.Error = err.Error()
 		} else {
@@ -69,22 +56,5 @@ func runTagsList(o *tagsListOptions, s streams) error {
 		}
 		all = append(all, t)
 	}
-	if asJSON {
-		return output.WriteJSON(s.out, all)
-	}
-	return writeTags(s.out, all)
-}
-
-// writeTags writes tags as a table.
-func writeTags(w io.Writer, all []listedTag) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "TAG\tALIAS OF\tLABELS")
-	for _, t := range all {
-		labels := labelList(t.Labels)
-		if t.Error != "" {
-			labels = "error: " + t.Error
-		}
-		fmt.Fprintf(table, "%s\t%s\t%s\n", output.Escape(t.Tag), output.Escape(strings.Join(t.Path[1:], " -> ")), output.Escape(labels))
-	}
-	return table.Flush()
+	return output.WriteTags(s.out, all, format)
 }

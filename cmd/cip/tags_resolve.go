@@ -2,9 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/sirupsen/logrus"
@@ -51,25 +48,13 @@ percent-encoded: digest=sha256%3A….`,
 	return cmd
 }
 
-// resolvedTag is the JSON form of what a reference leads to.
-type resolvedTag struct {
-	Reference  string               `json:"reference"`
-	Repository string               `json:"repository"`
-	Digest     string               `json:"digest"`
-	Tag        string               `json:"tag"`
-	Path       []string             `json:"path"`
-	Labels     map[string]string    `json:"labels"`
-	Candidates []explainedCandidate `json:"candidates"`
-	Notes      []string             `json:"notes"`
-}
-
 // runTagsResolve carries out cip tags resolve.
 func runTagsResolve(ctx context.Context, o *tagsResolveOptions, s streams, reference string) error {
 	log, _, err := o.logger(s)
 	if err != nil {
 		return err
 	}
-	asJSON, err := textOrJSON(o.output)
+	format, err := output.TextOrJSON(o.output, "tag")
 	if err != nil {
 		return err
 	}
@@ -97,18 +82,10 @@ func runTagsResolve(ctx context.Context, o *tagsResolveOptions, s streams, refer
 	if o.verbose {
 		sayWhy(log, merged, choice)
 	}
-	if !asJSON {
-		_, err = fmt.Fprintln(s.out, choice.Digest)
-		return err
-	}
-	r := resolvedTag{
-		Reference: reference, Repository: ref.Repository.String(), Digest: string(choice.Digest), Tag: choice.Tag,
-		Path: append([]string{}, merged.Path...), Labels: merged.Labels, Candidates: []explainedCandidate{}, Notes: append([]string{}, choice.Notes...),
-	}
-	for _, c := range choice.Candidates {
-		r.Candidates = append(r.Candidates, explainedCandidate{c.Tag, string(c.Digest), c.Chosen, c.Reason})
-	}
-	return output.WriteJSON(s.out, r)
+	return output.WriteResolvedTag(s.out, output.ResolvedTag{
+		Reference: reference, Repository: ref.Repository.String(), Digest: choice.Digest, Tag: choice.Tag,
+		Path: append([]string{}, merged.Path...), Labels: merged.Labels, Candidates: candidates(choice), Notes: append([]string{}, choice.Notes...),
+	}, format)
 }
 
 // sayWhy tells how a choice came about.
@@ -116,7 +93,7 @@ func sayWhy(log logrus.FieldLogger, m resolve.Merged, c *resolve.Choice) {
 	if len(m.Path) > 0 {
 		log.Info("tag: " + strings.Join(m.Path, " -> "))
 	}
-	log.Info("labels: " + labelList(m.Labels))
+	log.Info("labels: " + output.Labels(m.Labels))
 	for _, k := range c.Candidates {
 		text := string(k.Digest) + " " + k.Reason
 		if k.Tag != "" {
@@ -130,13 +107,4 @@ func sayWhy(log logrus.FieldLogger, m resolve.Merged, c *resolve.Choice) {
 	for _, note := range c.Notes {
 		log.Info(note)
 	}
-}
-
-// labelList shows labels in order.
-func labelList(labels map[string]string) string {
-	var all []string
-	for _, name := range slices.Sorted(maps.Keys(labels)) {
-		all = append(all, name+"="+labels[name])
-	}
-	return strings.Join(all, ", ")
 }

@@ -41,6 +41,9 @@ func SnapshotFormat(s string) (Format, error) {
 	return choose(s, "snapshot", YAML, CSV, JSON)
 }
 
+// TextOrJSON returns the format of a product that has two, called s, in upper or lower case; Text if s is empty.
+func TextOrJSON(s, product string) (Format, error) { return choose(s, product, Text, JSON) }
+
 // choose returns the choice called s; the first one if s is empty.
 func choose(s, product string, choices ...Format) (Format, error) {
 	if s == "" {

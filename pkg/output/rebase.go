@@ -71,9 +71,6 @@ type AppName struct {
 	Error          string `json:"error"`
 }
 
-// RebaseFormat returns the format of what a rebase tells called s, in upper or lower case; Text if s is empty.
-func RebaseFormat(s string) (Format, error) { return choose(s, "rebase", Text, JSON) }
-
 // WriteRebase writes what became of apps.
 func WriteRebase(w io.Writer, r Rebase, f Format) error {
 	switch {
