@@ -106,9 +106,11 @@ func runCheck(ctx context.Context, o *checkOptions, s streams) (err error) {
 	if err != nil {
 		return err
 	}
-	if c.set, _, _, err = o.loadAll(); err != nil {
+	var files []*manifest.Producers
+	if c.set, files, _, err = o.loadAll(); err != nil {
 		return err
 	}
+	c.set.Faults = append(c.set.Faults, leftLocks(c.set, files)...)
 	if err := c.readBase(); err != nil {
 		return err
 	}

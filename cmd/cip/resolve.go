@@ -107,8 +107,8 @@ func newResolution(o *producerOptions, s streams) (*resolution, error) {
 			return nil, fmt.Errorf("there is no source %q in %s", name, o.path())
 		}
 	}
-	if len(r.files) == 0 {
-		return nil, fmt.Errorf("there are no sources in %s", o.path())
+	if !slices.ContainsFunc(r.files, func(p *manifest.Producers) bool { return len(p.Entries) > 0 }) {
+		r.log.Infof("there are no sources in %s", o.path())
 	}
 	return r, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"cip/pkg/manifest"
 	"cip/pkg/resolve"
@@ -26,6 +27,9 @@ func (r *resolution) check() error {
 
 // stale returns what does not agree in one file of producers and those beside it.
 func (r *resolution) stale(file *manifest.Producers) ([]manifest.Fault, error) {
+	if left := leftLocks(r.set, []*manifest.Producers{file}); len(left) > 0 && len(r.only) == 0 {
+		return left, nil
+	}
 	var wants map[string][]string
 	if file.Images != "" {
 		raw, err := readFile(r.at(file.Images), maxFile)
@@ -55,4 +59,21 @@ func (r *resolution) stale(file *manifest.Producers) ([]manifest.Fault, error) {
 		}
 	}
 	return faults, nil
+}
+
+// leftLocks returns a fault for every lock whose sources are gone, all of them.
+// Sources that cannot be read are not gone.
+func leftLocks(set *manifest.Set, files []*manifest.Producers) []manifest.Fault {
+	var faults []manifest.Fault
+	for _, file := range files {
+		unread := func(f manifest.Fault) bool { return f.Pos.File == file.File && f.Severity != manifest.Warning }
+		if len(file.Entries) > 0 || len(file.Locked) == 0 || slices.ContainsFunc(set.Faults, unread) {
+			continue
+		}
+		faults = append(faults, manifest.Fault{
+			Pos:      manifest.Pos{File: file.Locked[0].Pos.File, Line: 1, Column: 1},
+			Severity: manifest.Refused, Message: "the sources of this lock are gone: run cip resolve --write",
+		})
+	}
+	return faults
 }

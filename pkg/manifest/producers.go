@@ -16,7 +16,7 @@ const (
 )
 
 // ThinProducers reads the thin manifest directory rooted at fsys as Thin does, and
-// the sources.yaml and its lock beside every images.yaml.
+// the sources.yaml and its lock beside every images.yaml; or what the lock holds still.
 func ThinProducers(fsys fs.FS, display string) (*Set, []*Producers) {
 	set := Thin(fsys, display)
 	t := &thin{fsys: fsys, display: display}
@@ -24,11 +24,17 @@ func ThinProducers(fsys fs.FS, display string) (*Set, []*Producers) {
 	for _, d := range t.subdirs(imagesDir) {
 		dir := imagesDir + "/" + d
 		name := dir + "/" + sourcesName
-		if _, err := fs.Stat(fsys, name); err != nil {
-			continue // its directory's other faults are told by Thin
+		p := &Producers{File: t.call(name), Name: name, Lock: dir + "/sources" + lockSuffix}
+		lock := locks(fsys, p, t.call(p.Lock))
+		if _, err := fs.Stat(fsys, name); err != nil { // its directory's other faults are told by Thin
+			set.add(nil, lock)
+			if len(p.Locked) > 0 {
+				all = append(all, p)
+			}
+			continue
 		}
-		s := open(fsys, name, t.call(name))
-		p := &Producers{File: s.file, Name: name, Lock: dir + "/sources" + lockSuffix, Images: dir + "/" + imagesName}
+		s := open(fsys, name, p.File)
+		p.Images = dir + "/" + imagesName
 		p.Manifests = set.of(t.call(manifestsDir + "/" + d + "/" + manifestName))
 		registry := s.below(p.Manifests)
 		if registry == nil {
@@ -41,7 +47,6 @@ func ThinProducers(fsys fs.FS, display string) (*Set, []*Producers) {
 			f.add(p)
 			all = append(all, p)
 		}
-		lock := locks(fsys, p, t.call(p.Lock))
 		set.add(nil, s, lock)
 	}
 	return set, all
