@@ -253,6 +253,9 @@ func runResolve(ctx context.Context, o *resolveOptions, s streams) error {
 		return err
 	}
 	for _, done := range all {
+		if len(r.only) > 0 && !slices.ContainsFunc(done.file.Entries, r.asked) {
+			continue // a lock without sources, perhaps: it is another one's
+		}
 		if err := r.amend(done); err != nil {
 			return err
 		}
