@@ -21,14 +21,11 @@ const mostReferrers = 1000
 type relations struct {
 	client  *registry.Client
 	sources *Sources
-
-	mu    sync.Mutex
-	lists map[image.Repository]*tagList
+	lists   memo[image.Repository, tagList]
 }
 
-// tagList is the tags of a repository, read once.
+// tagList is the tags of a repository.
 type tagList struct {
-	once sync.Once
 	tags map[string]image.Digest // an empty digest was not told
 	err  error
 }
@@ -38,7 +35,7 @@ type tagList struct {
 // digests that are up to date, since signing can come after promotion. step is
 // called after each target.
 func SurveyReferrers(ctx context.Context, c *registry.Client, s *Sources, w *plan.Wanted, p *plan.Plan, step func()) {
-	r := &relations{client: c, sources: s, lists: map[image.Repository]*tagList{}}
+	r := &relations{client: c, sources: s}
 	refused := refusedDigests(p)
 	var mu sync.Mutex
 	byHost(atOnce, w.Targets, func(t *plan.Target) string { return t.Repository.Host }, func(t *plan.Target) {
@@ -147,14 +144,7 @@ func (r *relations) list(ctx context.Context, repo image.Repository, digest stri
 
 // tags returns the tags of a repository that hold referrers, read once a run.
 func (r *relations) tags(ctx context.Context, repo image.Repository) (map[string]image.Digest, error) {
-	r.mu.Lock()
-	l := r.lists[repo]
-	if l == nil {
-		l = &tagList{}
-		r.lists[repo] = l
-	}
-	r.mu.Unlock()
-	l.once.Do(func() {
+	l, err := r.lists.do(ctx, repo, func() (l tagList) {
 		list, err := r.client.List(ctx, repo, func(tag string) bool { _, _, ok := image.Attached(tag); return ok })
 		switch {
 		case err == nil:
@@ -162,8 +152,9 @@ func (r *relations) tags(ctx context.Context, repo image.Repository) (map[string
 		case !errors.Is(err, registry.ErrNotFound):
 			l.err = fmt.Errorf("listing tags: %w", err)
 		}
+		return l
 	})
-	return l.tags, l.err
+	return l.tags, errors.Join(l.err, err)
 }
 
 // cosign compares cosign's tags of a digest on both sides.
