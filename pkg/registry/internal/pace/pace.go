@@ -29,8 +29,11 @@ const (
 	deepCut  = 0.6  // when it refuses soon after a pause
 	fineCut  = 0.85 // when it bore the rate for a while
 	soon     = 2 * time.Second
-	calm     = 5 * time.Second // without a refusal before the rate is raised…
-	raise    = 1.03            // …so much a second
+	soonest  = 100 * time.Millisecond // too soon to tell an allowance from a rate
+	margin   = 0.98                   // of a rate that two refusals agree on
+	calm     = 5 * time.Second        // without a refusal before the rate is raised…
+	fitted   = 15 * time.Second       // …or after so long, if two refusals agree on it…
+	raise    = 1.03                   // …so much a second
 )
 
 // When refusals tell of a limit. One alone may have any reason, and before the host
@@ -78,6 +81,8 @@ type Host struct {
 	rate    *rate.Limiter // nil: no bound on requests a second
 	qps     float64       // the user's bound; 0: none
 	learned bool          // the rate is what the host was found to bear
+	first   burst         // that it was first learned from
+	calm    time.Duration // without a refusal before the rate is raised
 	refused time.Time     // when the host last refused
 	doubt   refusal       // that refusal, while it is not known to tell of a limit
 	struck  int           // refusals that followed each other closely
@@ -88,7 +93,7 @@ type Host struct {
 
 // New returns the pace of one host.
 func New(o Options) *Host {
-	h := &Host{limit: startInFlight, most: mostInFlight, qps: o.QPS}
+	h := &Host{limit: startInFlight, most: mostInFlight, qps: o.QPS, calm: calm}
 	if o.Threads > 0 {
 		h.most = float64(o.Threads)
 		h.limit = min(h.limit, h.most)
@@ -206,7 +211,7 @@ func (s *Slot) Answered() {
 	defer h.mu.Unlock()
 	h.answered++
 	h.since++
-	if h.learned && now.Sub(h.refused) > calm && now.Sub(h.raised) > time.Second {
+	if h.learned && now.Sub(h.refused) > h.calm && now.Sub(h.raised) > time.Second {
 		h.raised = now
 		h.setRate(float64(h.rate.Limit()) * raise)
 	}
@@ -246,7 +251,7 @@ func (s *Slot) Throttled(pause time.Duration) {
 			h.learn()
 		}
 	case h.learned:
-		h.cut(took)
+		h.cut(burst{h.since, took})
 		h.refuse(now)
 	default:
 		h.doubt = refusal{since: h.since, took: took, around: h.inFlight - 1}
@@ -277,16 +282,41 @@ func (h *Host) learn() {
 	if h.rate == nil {
 		h.rate = rate.NewLimiter(1, 1)
 	}
-	h.setRate(float64(h.doubt.since) / max(h.doubt.took.Seconds(), 0.02) * firstCut)
+	h.first = burst{h.doubt.since, h.doubt.took}
+	h.setRate(float64(h.first.answers) / max(h.first.took.Seconds(), 0.02) * firstCut)
 }
 
 // cut lowers the rate that was learned, which was not low enough.
-func (h *Host) cut(took time.Duration) {
-	if took < soon {
+func (h *Host) cut(b burst) {
+	quota, ok := quotaOf(h.first, b, h.resumed.Sub(h.refused))
+	switch {
+	case ok && h.calm == calm: // once: later ones are about what is left of an allowance
+		h.calm = fitted
+		h.setRate(quota * margin)
+	case b.took < soon:
 		h.setRate(float64(h.rate.Limit()) * deepCut)
-	} else {
+	default:
 		h.setRate(float64(h.rate.Limit()) * fineCut)
 	}
+}
+
+// burst is how much a host took, from when it was rested until it refused.
+type burst struct {
+	answers int
+	took    time.Duration
+}
+
+// quotaOf returns the rate of a host that refused at the end of two bursts, the
+// second after a pause. It takes the host for a token bucket that was full, or filled
+// for the whole pause, before each: then answers = allowance + rate × time.
+func quotaOf(first, second burst, pause time.Duration) (perSecond float64, ok bool) {
+	if second.took < first.took*3/2 || second.took < soonest {
+		return 0, false // too much alike to tell allowance and rate apart
+	}
+	perSecond = float64(second.answers-first.answers) / (second.took - first.took).Seconds()
+	least := float64(second.answers) / (pause + second.took).Seconds()
+	most := float64(second.answers) / second.took.Seconds()
+	return perSecond, perSecond > least && perSecond < most
 }
 
 func (h *Host) setRate(r float64) {

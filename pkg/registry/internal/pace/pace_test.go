@@ -136,7 +136,8 @@ func TestQuotaIsFoundAndKept(t *testing.T) {
 		over             float64 // of the time the quota makes it take
 	}{
 		"200 a second, a second's burst": {200, 200, 2250, 0.01, 1.15},
-		"200 a second, little burst":     {200, 20, 2250, 0.02, 1.6},
+		"200 a second, half the burst":   {200, 100, 2250, 0.01, 1.15},
+		"200 a second, little burst":     {200, 20, 2250, 0.01, 1.45},
 		"50 a second":                    {50, 50, 2250, 0.01, 1.2},
 		"1000 a second by the minute":    {1000, 60000, 100000, 0.01, 1.15},
 		"more than is needed":            {5000, 10000, 2250, 0, 99},
