@@ -49,7 +49,7 @@ func (o *partOptions) choose(paths []string, at func(string) (*manifest.Set, str
 			warn(fmt.Sprintf("the manifests are not those that the plan was made from (%s): what they do not want is refused", manifestsName(from)))
 		}
 		if n := s.approval.Refused; n > 0 {
-			warn(fmt.Sprintf("not tried: what was refused or could not be read when the plan was made (%d edges)", n))
+			warn(fmt.Sprintf("not tried: what was refused or could not be read when the plan was made (edges: %d)", n))
 		}
 		if s.count > 0 {
 			s.approval.Shard(s.index, s.count)

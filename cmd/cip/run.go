@@ -261,7 +261,9 @@ func (p *promotion) run(ctx context.Context) error {
 		p.progress.Finish()
 	}
 	if approval := p.part.approval; approval != nil {
-		p.log.Infof("%d wanted edges are not in the plan, and are left alone", p.part.outside)
+		if n := p.part.outside; n > 0 {
+			p.log.Infof("wanted, but not in the plan, and left alone (edges: %d)", n)
+		}
 		approval.Hold(result, wanted)
 	}
 	p.guard(ctx, wanted, result)

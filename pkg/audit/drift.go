@@ -64,7 +64,7 @@ func (d *Drift) finish() {
 	slices.SortFunc(d.Findings, func(a, b Finding) int {
 		return strings.Compare(a.Repository+"\x00"+a.Tag+"\x00"+string(a.Digest)+string(a.Kind), b.Repository+"\x00"+b.Tag+"\x00"+string(b.Digest)+string(b.Kind))
 	})
-	d.Findings = d.Findings[:min(len(d.Findings), maxFindings)]
+	d.Findings = append([]Finding{}, d.Findings[:min(len(d.Findings), maxFindings)]...) // never null
 }
 
 // news returns the findings that an older drift does not have.
