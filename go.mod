@@ -1,4 +1,4 @@
-module cip
+module sigs.k8s.io/k8s-container-image-promoter
 
 go 1.26.0
 

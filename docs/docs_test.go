@@ -60,7 +60,7 @@ func TestCommandsAndFlagsExist(t *testing.T) {
 		}
 		return string(out)
 	}
-	run("go", "build", "-o", cip, "cip/cmd/cip")
+	run("go", "build", "-o", cip, "sigs.k8s.io/k8s-container-image-promoter/cmd/cip")
 	known := map[string]bool{}
 	var help func(command ...string) string
 	help = func(command ...string) string {

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"cip/internal/gittest"
-	"cip/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/gittest"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
 
 // post sends the auditor a notification and returns status and text.

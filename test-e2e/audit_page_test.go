@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"cip/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
 
 // browserVariable names the variable that holds the path of a Chromium.

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"cip/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
 
 // verdict is a line of cip audit, as its readers see it.

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"cip/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
 
 // runLimit bounds one run of cip; only a run that hangs reaches it, and then tells its stacks.

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"cip/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
 
 // cip runs the product, which must end with code 0.

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"testing"
 
-	rt "cip/internal/registrytest"
+	rt "sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
 
 // crowd is enough images for requests to queue for their host.

@@ -3,7 +3,7 @@ package e2e
 import (
 	"testing"
 
-	rt "cip/internal/registrytest"
+	rt "sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
 
 // TestDistribution promotes on real registries, over HTTP/1.1 and over HTTP/2 with TLS.

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"cip/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
 
 // registryVariable names the variable that holds the path of a distribution registry.

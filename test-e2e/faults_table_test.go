@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	rt "cip/internal/registrytest"
+	rt "sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
 
 // secret is the password of every row that needs one.

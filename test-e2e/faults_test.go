@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	rt "cip/internal/registrytest"
+	rt "sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
 
 // trial is a promotion of an image and an index between registries that misbehave.

@@ -4,7 +4,7 @@ import (
 	"os"
 	"strings"
 
-	"cip/internal/gittest"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/gittest"
 )
 
 // repository is a bare git repository of one branch.

@@ -4,7 +4,7 @@ import (
 	"os"
 	"strings"
 
-	"cip/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
 
 // key makes a key pair, whose public half goes into a file.

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	rt "cip/internal/registrytest"
+	rt "sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
 
 // interruptLimit bounds the end of an interrupted run: three seconds for open

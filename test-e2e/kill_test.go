@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	rt "cip/internal/registrytest"
+	rt "sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
 
 // killsVariable says how many runs are killed; the soak kills more of them.

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	rt "cip/internal/registrytest"
+	rt "sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
 
 // TestLimits promotes what a hostile source serves beside a good image: the bad one is refused alone, and says why.

@@ -78,7 +78,7 @@ func build(to string) error {
 		// takes a second under the race detector: that package is left out.
 		args = append(args, "-race", "-gcflags=golang.org/x/crypto/blowfish=-race=false")
 	}
-	out, err := exec.Command("go", append(args, "cip/cmd/cip")...).CombinedOutput()
+	out, err := exec.Command("go", append(args, "sigs.k8s.io/k8s-container-image-promoter/cmd/cip")...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("building cip: %w\n%s", err, out)
 	}

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	rt "cip/internal/registrytest"
+	rt "sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
 
 // TestTwoPromoters runs two promotions at once on one destination. Of the same

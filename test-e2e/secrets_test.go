@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	rt "cip/internal/registrytest"
+	rt "sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
 
 // planted are what no output may show: parts of signed addresses and upload states.

@@ -12,7 +12,7 @@ import (
 	"github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing/object"
 
-	rt "cip/internal/registrytest"
+	rt "sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
 
 // kubernetes are the manifests of the Kubernetes project, which may be beside this one.

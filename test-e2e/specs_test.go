@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"cip/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
 
 // spec is one word of a command: KEY or KEY=VALUE.

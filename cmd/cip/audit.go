@@ -16,8 +16,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"cip/pkg/audit"
-	"cip/pkg/git"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
 )
 
 // auditOptions are the flags of cip audit.

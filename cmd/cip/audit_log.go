@@ -7,7 +7,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
-	"cip/pkg/audit"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit"
 )
 
 // auditLog writes verdicts to stdout, a JSON object a line, in the form that cloud

@@ -8,8 +8,8 @@ import (
 	"path"
 	"sync"
 
-	"cip/pkg/git"
-	"cip/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
 // atRevision loads the same manifests as they are in a git revision, which is read

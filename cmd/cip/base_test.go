@@ -11,7 +11,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/object"
 
-	"cip/pkg/git"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
 )
 
 // A base whose files are not all in the clone is not compared with as if they were empty.

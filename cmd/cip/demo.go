@@ -15,9 +15,9 @@ import (
 	"cuelabs.dev/go/oci/ociregistry/ociserver"
 	"github.com/spf13/cobra"
 
-	"cip/manifests"
-	"cip/pkg/image"
-	"cip/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/manifests"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // demoHost is the registry that manifests/demo names.
@@ -98,7 +98,7 @@ func (d *demo) start(serve bool) (stop func(), err error) {
 
 // fill pushes the staging images.
 func (d *demo) fill(ctx context.Context) error {
-	client, err := registry.New(registry.Options{UserAgent: "cip/" + version, NoAmbient: true})
+	client, err := registry.New(registry.Options{UserAgent: "sigs.k8s.io/k8s-container-image-promoter/" + version, NoAmbient: true})
 	if err != nil {
 		return err
 	}

@@ -7,8 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"cip/pkg/image"
-	"cip/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // demoImage is an image or index of the demo. The same bytes come out at every

@@ -12,12 +12,12 @@ import (
 	"strings"
 	"time"
 
-	"cip/pkg/check"
-	"cip/pkg/image"
-	"cip/pkg/inventory"
-	"cip/pkg/plan"
-	"cip/pkg/promote"
-	"cip/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/promote"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // evidence is what rules read of registries. It is filled once they may be spoken to.

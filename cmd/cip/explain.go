@@ -6,9 +6,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cip/pkg/manifest"
-	"cip/pkg/output"
-	"cip/pkg/resolve"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
 )
 
 // explainOptions are the flags of cip explain.

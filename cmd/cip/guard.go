@@ -9,8 +9,8 @@ import (
 	"github.com/kballard/go-shellquote"
 	"github.com/spf13/pflag"
 
-	"cip/pkg/check"
-	"cip/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
 // guardOptions are the flags of rules that judge what is about to be promoted.

@@ -10,8 +10,8 @@ import (
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/pflag"
 
-	"cip/pkg/output"
-	"cip/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // logOptions say what goes to stderr.
@@ -121,7 +121,7 @@ func (o *registryOptions) client(sites registry.Sites, log logrus.FieldLogger) (
 		return nil, errors.New("--threads and --qps want a number that is not negative")
 	}
 	r := registry.Options{
-		UserAgent: "cip/" + version, Threads: o.threads, QPS: o.qps, PlainHTTP: o.plainHTTP, InsecureTLS: o.insecureTLS,
+		UserAgent: "sigs.k8s.io/k8s-container-image-promoter/" + version, Threads: o.threads, QPS: o.qps, PlainHTTP: o.plainHTTP, InsecureTLS: o.insecureTLS,
 		KeyFiles: o.keyFiles, NoServiceAccount: o.noServiceAccount, Sites: sites, Log: log,
 	}
 	if o.caFile != "" {

@@ -9,9 +9,9 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"cip/pkg/manifest"
-	"cip/pkg/output"
-	"cip/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
 // partOptions say which part of what the manifests want is done.

@@ -11,9 +11,9 @@ import (
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
-	"cip/pkg/output"
-	"cip/pkg/rebase"
-	"cip/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/rebase"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // rebaseOptions are the flags of cip rebase.

@@ -6,14 +6,14 @@ import (
 	"fmt"
 	"sync"
 
-	"cip/pkg/image"
-	"cip/pkg/inventory"
-	"cip/pkg/manifest"
-	"cip/pkg/output"
-	"cip/pkg/plan"
-	"cip/pkg/rebase"
-	"cip/pkg/registry"
-	"cip/pkg/resolve"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/rebase"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
 )
 
 // rebaseFunc computes what a producer's image becomes on its new run image.

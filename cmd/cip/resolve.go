@@ -17,11 +17,11 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
 
-	"cip/pkg/manifest"
-	"cip/pkg/output"
-	"cip/pkg/plan"
-	"cip/pkg/registry"
-	"cip/pkg/resolve"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
 )
 
 // resolvedAtOnce bounds the producers that are resolved at a time.

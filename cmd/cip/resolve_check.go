@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"slices"
 
-	"cip/pkg/manifest"
-	"cip/pkg/resolve"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
 )
 
 // check says whether what was asked for of sources, lock and list of images agree, without asking anybody.

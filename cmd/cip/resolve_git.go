@@ -10,8 +10,8 @@ import (
 	"strings"
 	"sync"
 
-	"cip/pkg/git"
-	"cip/pkg/resolve"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
 )
 
 // histories opens the git repositories that producers name, each branch once.

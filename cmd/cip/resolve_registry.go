@@ -10,10 +10,10 @@ import (
 	"slices"
 	"sync"
 
-	"cip/pkg/image"
-	"cip/pkg/inventory"
-	"cip/pkg/registry"
-	"cip/pkg/resolve"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
 )
 
 // maxConfig bounds the config of an image that is read for its labels, in bytes.

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"cip/pkg/output"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 )
 
 // The exit codes of every command.

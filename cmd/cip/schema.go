@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cip/pkg/output"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 )
 
 // schemaText maps names to JSON Schemas (draft 07), which refer to each other as

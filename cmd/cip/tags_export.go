@@ -6,8 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cip/pkg/image"
-	"cip/pkg/resolve"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
 )
 
 // tagsExportOptions are the flags of cip tags export.

@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"cip/pkg/output"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 )
 
 // tagsListOptions are the flags of cip tags list.

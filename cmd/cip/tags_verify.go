@@ -12,9 +12,9 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
-	"cip/pkg/manifest"
-	"cip/pkg/output"
-	"cip/pkg/resolve"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
 )
 
 // tagsAtOnce is how many tags are verified at once; the host's pace bounds the requests.

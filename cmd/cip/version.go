@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cip/pkg/output"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 )
 
 // versionInfo is what cip version tells.

@@ -70,7 +70,7 @@ func TestImports(t *testing.T) {
 
 // objection says why the package in dir may not import path, or "" if it may.
 func objection(dir, path string) string {
-	path, ours := strings.CutPrefix(path, "cip/")
+	path, ours := strings.CutPrefix(path, "sigs.k8s.io/k8s-container-image-promoter/")
 	name, ok := strings.CutPrefix(dir, "pkg/")
 	name, _, _ = strings.Cut(name, "/")
 	isPure := ok && slices.Contains(pure, name)

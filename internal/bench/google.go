@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 	"regexp"
 
-	"cip/pkg/manifest"
-	"cip/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
 // registryName finds the names of registries in a promoter-manifest.

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"cip/pkg/output"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 )
 
 // maxLimit is how many verdicts one answer holds at most.

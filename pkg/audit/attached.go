@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"maps"
 
-	"cip/pkg/image"
-	"cip/pkg/inventory"
-	"cip/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // attachedTags returns a source's tags that hold what belongs to digests, with their

@@ -26,7 +26,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"cip/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // Options configure an Auditor.

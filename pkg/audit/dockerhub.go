@@ -3,7 +3,7 @@ package audit
 import (
 	"errors"
 
-	"cip/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // decodeDockerHub reads Docker Hub's webhooks: pushes of a tag, without a digest.

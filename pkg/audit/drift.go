@@ -9,8 +9,8 @@ import (
 
 	"go.etcd.io/bbolt"
 
-	"cip/pkg/image"
-	"cip/pkg/output"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 )
 
 // Kind is a way in which a destination is not as the manifests want it.

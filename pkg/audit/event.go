@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"cip/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // Action is what an event says was done.

@@ -5,9 +5,9 @@ import (
 	"net/http"
 	"testing"
 
-	"cip/internal/registrytest"
-	"cip/pkg/image"
-	"cip/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // Who gives up while he reads for others, too, does not take them with him.

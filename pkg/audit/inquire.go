@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"time"
 
-	"cip/pkg/image"
-	"cip/pkg/inventory"
-	"cip/pkg/manifest"
-	"cip/pkg/plan"
-	"cip/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 const (

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"slices"
 
-	"cip/pkg/image"
-	"cip/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
 // reading is what has to be read before there can be a verdict.

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	"cip/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
 
 // flood sends n events over so many connections, some of them twice, and fails

@@ -11,9 +11,9 @@ import (
 	"sync"
 	"time"
 
-	"cip/pkg/git"
-	"cip/pkg/image"
-	"cip/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
 // Origin is where manifests are read from.

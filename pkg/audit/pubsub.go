@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"strings"
 
-	"cip/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // pubsubSource is the name of Google registries' changes, which Pub/Sub pushes to "/".

@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"cip/internal/registrytest"
-	"cip/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // rig is an auditor at work over a registry: src is the source, prod the destination.

@@ -5,9 +5,9 @@ import (
 	"strings"
 	"time"
 
-	"cip/pkg/image"
-	"cip/pkg/manifest"
-	"cip/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
 // Rules are manifests in the form that events are held against. They do not change.

@@ -6,8 +6,8 @@ import (
 	"testing/fstest"
 	"time"
 
-	"cip/pkg/image"
-	"cip/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
 // rulesOf returns the rules of plain manifests, each a document.

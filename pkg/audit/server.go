@@ -14,7 +14,7 @@ import (
 	"sync"
 	"time"
 
-	"cip/pkg/output"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 )
 
 const (

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"cip/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
 
 // The manifest of these tests wants apple 1.0 and latest, the index pear 2.0, and plum by digest.

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"cip/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 func openStore(t *testing.T, file string) *Store {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"cip/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
 
 func TestSweep(t *testing.T) {

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"time"
 
-	"cip/pkg/image"
-	"cip/pkg/manifest"
-	"cip/pkg/output"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 )
 
 // Outcome is what was found about an event.

@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"cip/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // work runs a worker over a store in fake time until the test says it is enough.

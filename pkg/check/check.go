@@ -19,7 +19,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"cip/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
 // Rule judges manifests and what they are about to promote.

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"slices"
 
-	"cip/pkg/image"
-	"cip/pkg/inventory"
-	"cip/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
 // Finder looks for digests that a plan did not have to ask about.

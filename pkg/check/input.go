@@ -5,9 +5,9 @@ import (
 	"strconv"
 	"strings"
 
-	"cip/pkg/image"
-	"cip/pkg/manifest"
-	"cip/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
 // Input is what all rules judge.

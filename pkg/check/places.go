@@ -1,9 +1,9 @@
 package check
 
 import (
-	"cip/pkg/image"
-	"cip/pkg/manifest"
-	"cip/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
 // places finds where wishes are written.

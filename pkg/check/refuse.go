@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"strings"
 
-	"cip/pkg/image"
-	"cip/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
 // mostTold is how many findings an item's error names.

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"slices"
 
-	"cip/pkg/image"
-	"cip/pkg/manifest"
-	"cip/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
 // Removal finds what manifests wanted at a base revision and want no more. Where it

@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"cip/pkg/check"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
 )
 
 // thin returns a thin manifest directory for two destinations, with an images list for each name.

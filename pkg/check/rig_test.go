@@ -7,10 +7,10 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"cip/pkg/check"
-	"cip/pkg/image"
-	"cip/pkg/manifest"
-	"cip/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
 const (

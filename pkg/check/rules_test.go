@@ -8,10 +8,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"cip/pkg/check"
-	"cip/pkg/image"
-	"cip/pkg/inventory"
-	"cip/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
 const apples = "- name: apple\n  dmap:\n    \"(a)\": [\"1.0\"]\n    \"(b)\": [\"2.0\"]\n- name: pear\n  dmap:\n    \"(c)\": []\n"

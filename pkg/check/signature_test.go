@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"cip/internal/registrytest"
-	"cip/pkg/check"
-	"cip/pkg/image"
-	"cip/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // reader reads signatures with a registry client.

@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"cip/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // Contents reads what manifests point to.

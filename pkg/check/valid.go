@@ -3,7 +3,7 @@ package check
 import (
 	"context"
 
-	"cip/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
 // Valid finds what is wrong in the files themselves.

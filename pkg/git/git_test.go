@@ -10,7 +10,7 @@ import (
 	gogit "github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing/object"
 
-	"cip/pkg/git"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
 )
 
 func write(t *testing.T, path, text string) {

@@ -14,7 +14,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/transport"
 	"github.com/go-git/go-git/v5/plumbing/transport/server"
 
-	"cip/pkg/git"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
 )
 
 // serve serves the repository in dir by git's smart HTTP protocol (gitprotocol-http(5)).

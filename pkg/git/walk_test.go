@@ -9,8 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"cip/internal/gittest"
-	"cip/pkg/git"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/gittest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
 )
 
 // sample is main = m1, m2, m3, a merge of f1, and m4; f1 is newer than m3.

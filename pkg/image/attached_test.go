@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"cip/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 func TestAttached(t *testing.T) {

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"cip/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 func TestParseRegistry(t *testing.T) {

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"cip/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // Difference is what tells one snapshot from another, by name, tag and digest.

@@ -7,7 +7,7 @@
 // with what is wanted is package plan's.
 package inventory
 
-import "cip/pkg/image"
+import "sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 
 // State is what is known of one thing in a registry.
 type State uint8

@@ -7,8 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"cip/pkg/image"
-	"cip/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 )
 
 func d(c string) image.Digest { return image.Digest("sha256:" + strings.Repeat(c, 64)) }

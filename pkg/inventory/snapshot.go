@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"cip/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // Snapshot is what a registry holds, or is wanted to hold, at one moment: its

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"cip/pkg/image"
-	"cip/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
 // BenchmarkEdit adds six tags to a digest in the middle of a list of 2,000, and a

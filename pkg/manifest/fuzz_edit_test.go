@@ -4,8 +4,8 @@ import (
 	"slices"
 	"testing"
 
-	"cip/pkg/image"
-	"cip/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
 func FuzzProducers(f *testing.F) {

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"cip/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // seeds are texts near which something may go wrong.

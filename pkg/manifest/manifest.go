@@ -13,7 +13,7 @@ import (
 	"fmt"
 	"io/fs"
 
-	"cip/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // Set is everything that one invocation loads.

@@ -3,7 +3,7 @@ package manifest
 import (
 	"go.yaml.in/yaml/v3"
 
-	"cip/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // retags reads a retag list into im, and what it refuses into m. All of it is refused if the entry is bad.

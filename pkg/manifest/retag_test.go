@@ -5,7 +5,7 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"cip/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 func TestRetagRules(t *testing.T) {

@@ -5,8 +5,8 @@ import (
 	"io"
 	"strconv"
 
-	"cip/pkg/check"
-	"cip/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
 // CheckVersion is the version of a check's JSON form; it grows when a reader of the last form would go wrong.

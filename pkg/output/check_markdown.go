@@ -3,7 +3,7 @@ package output
 import (
 	"io"
 
-	"cip/pkg/check"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
 )
 
 // writeCheckComment writes a check for a pull-request comment: the findings, what

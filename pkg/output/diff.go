@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"io"
 
-	"cip/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 )
 
 // Comparison is two snapshots and what differs between them.

@@ -8,7 +8,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
-	"cip/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
 // complete returns a copy of r with an empty list or map wherever there is none.

@@ -9,7 +9,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
-	"cip/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
 func encoded(t *testing.T, r *plan.Report, f Format) string {

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"cip/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
 // Bounds of a markdown report, which must fit in a pull-request comment: GitHub takes 65,536 characters.

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"cip/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
 func TestMarkdown(t *testing.T) {

@@ -15,8 +15,8 @@ import (
 	"slices"
 	"strings"
 
-	"cip/pkg/inventory"
-	"cip/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
 // Format is the form of a product on stdout.

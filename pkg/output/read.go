@@ -8,8 +8,8 @@ import (
 
 	"sigs.k8s.io/yaml"
 
-	"cip/pkg/image"
-	"cip/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 )
 
 // ReadSnapshot reads what WriteSnapshot wrote, in any of its forms.

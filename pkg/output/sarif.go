@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"cip/pkg/check"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
 )
 
 // The form that code scanning takes: SARIF 2.1.0, an OASIS standard.

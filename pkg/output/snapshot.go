@@ -8,8 +8,8 @@ import (
 	"strconv"
 	"strings"
 
-	"cip/pkg/image"
-	"cip/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 )
 
 // writeSnapshotYAML writes the images.yaml form, whose bytes the contract fixes.

@@ -12,9 +12,9 @@ import (
 	yaml3 "go.yaml.in/yaml/v3"
 	"sigs.k8s.io/yaml"
 
-	"cip/pkg/image"
-	"cip/pkg/inventory"
-	"cip/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
 func snapshotAs(t *testing.T, s inventory.Snapshot, f Format) string {

@@ -5,7 +5,7 @@ import (
 	"io"
 	"text/tabwriter"
 
-	"cip/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // ResolvedSource is what one source came to.

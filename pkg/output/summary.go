@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"cip/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
 // tally counts what became of a report's edges, for people: what was refused or

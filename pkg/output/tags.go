@@ -8,7 +8,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"cip/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // ListedTag is one tag of an image tags file.

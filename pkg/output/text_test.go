@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"cip/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
 func asText(t *testing.T, r *plan.Report, width int) string {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"cip/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // Approval is what an earlier dry run planned, to be carried out as it was shown.

@@ -6,10 +6,10 @@ import (
 	"runtime"
 	"testing"
 
-	"cip/pkg/image"
-	"cip/pkg/inventory"
-	"cip/pkg/manifest"
-	"cip/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
 const kubernetes = "../../../shared/data/k8s-manifests"

@@ -5,9 +5,9 @@ import (
 	"slices"
 	"strings"
 
-	"cip/pkg/image"
-	"cip/pkg/inventory"
-	"cip/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
 // wish is what one manifest wants of one image name, whatever the destination.

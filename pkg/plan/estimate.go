@@ -1,6 +1,6 @@
 package plan
 
-import "cip/pkg/image"
+import "sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 
 // Weight is what copying one manifest means, as far as is known before it is copied.
 type Weight struct {

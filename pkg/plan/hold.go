@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"cip/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // Hold keeps of a plan what is approved and still as it was when it was approved,

@@ -3,8 +3,8 @@ package plan
 import (
 	"slices"
 
-	"cip/pkg/image"
-	"cip/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 )
 
 // IfExists says what becomes of a tag that a native entry wants and that points to something else.

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"cip/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // mostPlaces is how many places one message names: each has a fault of its own, and n of them would have n² words.

@@ -3,7 +3,7 @@ package plan
 import (
 	"slices"
 
-	"cip/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
 // ReportVersion is the version of the report's form; it grows when a reader of the last form would go wrong.

@@ -4,8 +4,8 @@ import (
 	"slices"
 	"strings"
 
-	"cip/pkg/image"
-	"cip/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
 // Selection is a part of what is wanted, by destination repository and tag. It is

@@ -4,8 +4,8 @@ import (
 	"hash/fnv"
 	"slices"
 
-	"cip/pkg/image"
-	"cip/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
 // Shard keeps the index-th of count disjoint parts of what is wanted, told apart

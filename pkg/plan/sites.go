@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"slices"
 
-	"cip/pkg/image"
-	"cip/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
 // Sites says how each repository of the manifests is to be spoken to.

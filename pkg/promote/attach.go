@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 
-	"cip/pkg/image"
-	"cip/pkg/plan"
-	"cip/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // attach carries out the referrer items of a unit, after the subject's content is

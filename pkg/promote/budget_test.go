@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"cip/internal/registrytest"
-	"cip/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
 // The request budget of docs/promotion.md, counted on the wire.

@@ -6,8 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"cip/pkg/image"
-	"cip/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // mostConfig is the size of the largest config of a signature, in bytes.

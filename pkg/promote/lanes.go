@@ -6,7 +6,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
-	"cip/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 const (

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"cip/internal/registrytest"
-	"cip/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
 // A first promotion inside one registry mounts every blob and reads each manifest once.

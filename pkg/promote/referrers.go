@@ -8,10 +8,10 @@ import (
 	"strings"
 	"sync"
 
-	"cip/pkg/image"
-	"cip/pkg/inventory"
-	"cip/pkg/plan"
-	"cip/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // mostReferrers bounds what may belong to one digest, referrers of referrers included.

@@ -5,9 +5,9 @@ import (
 	"strings"
 	"testing"
 
-	"cip/internal/registrytest"
-	"cip/pkg/plan"
-	"cip/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 func TestReferrersGoWithTheirSubject(t *testing.T) {

@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"cip/internal/registrytest"
-	"cip/pkg/plan"
-	"cip/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // native writes a native file: name, source tag and wanted tag of each entry.

@@ -7,12 +7,12 @@ import (
 	"testing/fstest"
 	"time"
 
-	"cip/internal/registrytest"
-	"cip/pkg/image"
-	"cip/pkg/manifest"
-	"cip/pkg/plan"
-	"cip/pkg/promote"
-	"cip/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/promote"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // rig runs promotions of a manifest as cip run does.

@@ -8,10 +8,10 @@ import (
 	"strings"
 	"sync"
 
-	"cip/pkg/image"
-	"cip/pkg/inventory"
-	"cip/pkg/plan"
-	"cip/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // Sources reads manifests, each once a run, and keeps what a copy needs of them.

@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 
-	"cip/pkg/image"
-	"cip/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // Transfer brings content into repositories outside of a plan, with the sharing,

@@ -6,8 +6,8 @@ import (
 	"reflect"
 	"testing"
 
-	"cip/internal/registrytest"
-	"cip/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // develop makes a picture of foreign bytes.

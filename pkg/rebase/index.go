@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"slices"
 
-	"cip/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // child is what an index says of one manifest.

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
-	"cip/pkg/image"
-	"cip/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // maxConfig is the size of the largest configuration that is read, in bytes.

@@ -7,10 +7,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"cip/pkg/image"
-	"cip/pkg/inventory"
-	"cip/pkg/promote"
-	"cip/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/promote"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // blobsAtOnce is how many blobs of one image are brought at once; the client keeps the pace.

@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 
-	"cip/pkg/image"
-	"cip/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // Reader reads what rebasing needs, each thing once: apps on one run image share

@@ -22,8 +22,8 @@ import (
 	"slices"
 	"strings"
 
-	"cip/pkg/image"
-	"cip/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // created is the time of everything that a rebase makes, the one that buildpacks use: the clock is no input.

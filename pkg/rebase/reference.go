@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"cip/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // Reference names an image in a registry. It has a tag or a digest; with both, the

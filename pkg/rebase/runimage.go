@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"strings"
 
-	"cip/pkg/inventory"
-	"cip/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // Order says which of the names of a run image go before which, on one registry.

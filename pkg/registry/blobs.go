@@ -12,9 +12,9 @@ import (
 	"net/url"
 	"strings"
 
-	"cip/pkg/image"
-	"cip/pkg/inventory"
-	"cip/pkg/registry/internal/wire"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/wire"
 )
 
 // mountTries is how often a mount is tried that the host fails at: there is another way.

@@ -9,9 +9,9 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"cip/internal/registrytest"
-	"cip/pkg/inventory"
-	"cip/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // A repository of a million tags costs memory for those that are wanted.

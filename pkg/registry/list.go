@@ -14,8 +14,8 @@ import (
 	"strconv"
 	"strings"
 
-	"cip/pkg/image"
-	"cip/pkg/registry/internal/wire"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/wire"
 )
 
 const (

@@ -12,9 +12,9 @@ import (
 	"net/http"
 	"strings"
 
-	"cip/pkg/image"
-	"cip/pkg/inventory"
-	"cip/pkg/registry/internal/wire"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/wire"
 )
 
 // MaxManifest is the size of the largest manifest that is read, in bytes. Registries

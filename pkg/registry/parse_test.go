@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"cip/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 func TestNextLink(t *testing.T) {

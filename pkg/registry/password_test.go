@@ -11,9 +11,9 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"cip/internal/registrytest"
-	"cip/pkg/inventory"
-	"cip/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // passwords counts requests by the password they carry and refuses the wrong ones.

@@ -9,7 +9,7 @@ import (
 	"net/http"
 	"strings"
 
-	"cip/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // FallbackTag returns the tag that lists a digest's referrers in registries

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"cip/internal/registrytest"
-	"cip/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // The referrers API is read page by page as tag lists are.

@@ -22,11 +22,11 @@ import (
 
 	"github.com/sirupsen/logrus"
 
-	"cip/pkg/image"
-	"cip/pkg/inventory"
-	"cip/pkg/registry/internal/auth"
-	"cip/pkg/registry/internal/pace"
-	"cip/pkg/registry/internal/wire"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/auth"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/pace"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/wire"
 )
 
 // Options configure a Client.

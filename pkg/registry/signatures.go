@@ -9,7 +9,7 @@ import (
 	"iter"
 	"strings"
 
-	"cip/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // How cosign attaches signatures: a manifest under the tag of FallbackTag and

@@ -13,10 +13,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"cip/pkg/image"
-	"cip/pkg/inventory"
-	"cip/pkg/registry/internal/auth"
-	"cip/pkg/registry/internal/wire"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/auth"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/wire"
 )
 
 // SnapshotOptions say what of a registry to tell.

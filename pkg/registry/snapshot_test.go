@@ -8,10 +8,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"cip/internal/registrytest"
-	"cip/pkg/image"
-	"cip/pkg/inventory"
-	"cip/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // show prints a snapshot as "name digest tags" with digests named.

@@ -13,10 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"cip/internal/registrytest"
-	"cip/pkg/image"
-	"cip/pkg/inventory"
-	"cip/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // newClient returns a client that trusts the servers and retries at once.

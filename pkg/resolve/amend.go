@@ -10,8 +10,8 @@ import (
 	"strings"
 	"text/template"
 
-	"cip/pkg/image"
-	"cip/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
 // Result is what became of one producer.

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"cip/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
 // History reads the git repository that a git revision policy names.

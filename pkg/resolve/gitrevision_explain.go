@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"cip/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
 // tellAbout is how many commits are read to tell where tags belong that were not

@@ -9,8 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"cip/internal/gittest"
-	"cip/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/gittest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
 // graph is a history as the naive selector sees it: nothing is lazy, nothing is indexed.

@@ -7,8 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"cip/internal/gittest"
-	"cip/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/gittest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
 // TestGitRevisionReads holds what is asked of the registry and of history to what is needed.

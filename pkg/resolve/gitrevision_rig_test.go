@@ -14,9 +14,9 @@ import (
 	"sync"
 	"testing"
 
-	"cip/internal/gittest"
-	"cip/pkg/git"
-	"cip/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/gittest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // commits is a git repository on disk as a History.

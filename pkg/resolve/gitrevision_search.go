@@ -9,8 +9,8 @@ import (
 	"slices"
 	"strings"
 
-	"cip/pkg/image"
-	"cip/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
 // trail is a walk through history that can be looked at again. It reads no further than it was asked for.

@@ -8,10 +8,10 @@ import (
 	"strings"
 	"testing"
 
-	"cip/internal/gittest"
-	"cip/pkg/git"
-	"cip/pkg/image"
-	"cip/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/gittest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
 var shop = image.Repository{Host: "registry.example.com", Path: "staging/shop"}

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"cip/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
 const (

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"cip/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // versionKey is the annotation or config label that tells an image's version.

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"cip/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // imageTagsFile is an image tags file as it is written.

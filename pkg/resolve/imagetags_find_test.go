@@ -10,8 +10,8 @@ import (
 	"sync"
 	"testing"
 
-	"cip/pkg/image"
-	"cip/pkg/resolve"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
 )
 
 // stock is a repository as a selector sees it. Digests are written as one letter.

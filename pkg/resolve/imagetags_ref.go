@@ -6,7 +6,7 @@ import (
 	"net/url"
 	"strings"
 
-	"cip/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // Reference is an image asked for by name, tag and labels: name[:tag][,label=value]…

@@ -7,8 +7,8 @@ import (
 	"maps"
 	"slices"
 
-	"cip/pkg/image"
-	"cip/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
 // alias takes the image that an image tags file leads to.

@@ -18,8 +18,8 @@ import (
 	"errors"
 	"fmt"
 
-	"cip/pkg/image"
-	"cip/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
 // Readers are what selectors are handed.

@@ -11,9 +11,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"cip/pkg/image"
-	"cip/pkg/manifest"
-	"cip/pkg/resolve"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
 )
 
 // shelf is a registry of one repository: tags and what they lead to. It counts what it is asked.

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"cip/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // firmwareDir is where Linux shows what the maker of the machine wrote into it.

@@ -21,7 +21,7 @@ import (
 	"sync"
 	"time"
 
-	"cip/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 const (

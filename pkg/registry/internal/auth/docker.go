@@ -14,7 +14,7 @@ import (
 	"slices"
 	"strings"
 
-	"cip/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // hubServer is the name under which helpers keep Docker Hub's credentials.

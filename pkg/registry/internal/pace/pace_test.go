@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"cip/pkg/registry/internal/pace"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/pace"
 )
 
 // load sends n requests that take d each, and returns how long all took and how

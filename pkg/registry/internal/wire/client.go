@@ -17,8 +17,8 @@ import (
 	"syscall"
 	"time"
 
-	"cip/pkg/image"
-	"cip/pkg/registry/internal/pace"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/pace"
 )
 
 // newClient returns the HTTP client that all hosts share.

@@ -9,9 +9,9 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"cip/pkg/image"
-	"cip/pkg/registry/internal/auth"
-	"cip/pkg/registry/internal/pace"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/auth"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/pace"
 )
 
 // host is one registry host: how it is spoken to and what it asked us to present.

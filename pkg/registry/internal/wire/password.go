@@ -6,7 +6,7 @@ import (
 	"strings"
 	"sync"
 
-	"cip/pkg/registry/internal/auth"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/auth"
 )
 
 // mostRefused is how often a host may refuse a password that it never accepted:

@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"cip/pkg/image"
-	"cip/pkg/registry/internal/auth"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/auth"
 )
 
 // maxScopes is how many repositories one token covers. Tokens and the addresses

@@ -19,9 +19,9 @@ import (
 	"sync"
 	"time"
 
-	"cip/pkg/image"
-	"cip/pkg/registry/internal/auth"
-	"cip/pkg/registry/internal/pace"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/auth"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/pace"
 )
 
 // Options configure a Transport.
