@@ -29,12 +29,12 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: build
-build: ## Build bin/cip
-	$(STATIC) go build -ldflags '$(LDFLAGS)' -o bin/cip ./cmd/cip
+build: ## Build bin/cip and bin/cip-auditor
+	$(STATIC) go build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
 .PHONY: install
-install: ## Install cip where `go install` puts commands
-	$(STATIC) go install -ldflags '$(LDFLAGS)' ./cmd/cip
+install: ## Install cip and cip-auditor where `go install` puts commands
+	$(STATIC) go install -ldflags '$(LDFLAGS)' ./cmd/...
 
 .PHONY: test
 test: $(REGISTRY) ## Run all tests: unit, in-process and end-to-end

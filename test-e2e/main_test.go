@@ -89,7 +89,7 @@ func build(to string) error {
 // result of an older product for this one's: it sees what a test looks at, not
 // what a command does that the test runs.
 func readSources() error {
-	for _, name := range []string{"go.mod", "cmd", "pkg", "manifests"} {
+	for _, name := range []string{"go.mod", "cmd", "internal/cli", "pkg", "manifests"} {
 		err := filepath.WalkDir(filepath.Join("..", name), func(_ string, _ fs.DirEntry, err error) error { return err })
 		if err != nil {
 			return fmt.Errorf("reading sources: %w", err)

@@ -1,0 +1,239 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
+)
+
+// auditOptions are the flags of cip audit.
+type auditOptions struct {
+	manifestOptions
+	registryOptions
+	logOptions
+	url, branch, path string
+	listen            string
+	tlsCert, tlsKey   string
+	tokenFile         string
+	oidc              audit.OIDC
+	state             string
+	sweep             time.Duration
+	alertURL          string
+	uuid, project     string
+}
+
+func newAuditCmd(s streams) *cobra.Command {
+	o := &auditOptions{}
+	cmd := &cobra.Command{
+		Use:   "audit",
+		Short: "Hold every change of the destinations against the manifests",
+		Long: `audit is a server that registries tell of changes: POST / takes Google's Pub/Sub
+pushes, POST /events/SYSTEM the notifications of distribution, harbor, zot, ecr, acr,
+dockerhub and quay. Each change of a destination is read from the registry and held
+against the manifests, of a directory or of a git branch's head: VERIFIED, REJECTED,
+or IGNORED if it is none of the destinations. Verdicts are JSON lines on stdout.
+GET / is a page for people, /api/verdicts and /api/drift are for programs, with
+/healthz, /readyz and /metrics. It ends at SIGTERM, when requests under way are answered.`,
+		Example: `  cip audit --url=https://git.example.com/manifests --branch=main --path=registries --state=/var/lib/cip/verdicts
+  cip audit --thin-manifest-dir=manifests/demo --listen=127.0.0.1:8080 --sweep-interval=1h`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runAudit(cmd.Context(), o, s, cmd.Flags()) },
+	}
+	o.addFlags(cmd.Flags())
+	return cmd
+}
+
+// newAuditorCmd returns the command of the program cip-auditor.
+func newAuditorCmd(s streams) *cobra.Command {
+	cmd := newAuditCmd(s)
+	cmd.Use = "cip-auditor"
+	cmd.Example = strings.ReplaceAll(cmd.Example, "cip audit", "cip-auditor")
+	cmd.SilenceUsage, cmd.SilenceErrors = true, true
+	cmd.PersistentPreRunE = s.defaults
+	setVersion(cmd, s)
+	return cmd
+}
+
+func (o *auditOptions) addFlags(f *pflag.FlagSet) {
+	o.manifestOptions.addFlags(f)
+	f.StringVar(&o.url, "url", "", "git `repository` that holds the manifests")
+	f.StringVar(&o.branch, "branch", "", "`branch` of --url (default: the one that its HEAD names)")
+	f.StringVar(&o.path, "path", "", "thin manifest directory or plain manifest in --url (default: its root)")
+	f.StringVar(&o.listen, "listen", "", "`address` to serve on (default :$PORT, or :8080)")
+	f.StringVar(&o.tlsCert, "tls-cert", "", "PEM `file` of the certificate to serve with")
+	f.StringVar(&o.tlsKey, "tls-key", "", "PEM `file` of its key")
+	f.StringVar(&o.tokenFile, "token-file", "", "`file` with the token that notifications must show")
+	f.StringVar(&o.oidc.Audience, "oidc-audience", "", "Pub/Sub pushes must show a token of Google for this `audience`")
+	f.StringVar(&o.oidc.Email, "oidc-email", "", "and of this `account`")
+	f.StringVar(&o.state, "state", "", "`file` that verdicts and waiting events are kept in (default: gone with the process)")
+	f.DurationVar(&o.sweep, "sweep-interval", 0, "compare whole destinations with the manifests so often; 0: never")
+	f.StringVar(&o.alertURL, "alert-url", "", "`URL` that rejected changes and new drift are posted to")
+	f.StringVar(&o.uuid, "uuid", "", "`id` of this auditor in the log (default: a random one)")
+	f.StringVar(&o.project, "project", "", "Google Cloud `project`: lines of rejected changes are made for its Error Reporting")
+	o.registryOptions.addFlags(f)
+	o.addAccountFlags(f)
+	o.logOptions.addFlags(f)
+}
+
+// older are variables of the auditor that deployments of its predecessor set.
+func (o *auditOptions) older(getenv func(string) string) {
+	for name, to := range map[string]*string{
+		"CIP_AUDIT_MANIFEST_REPO_URL":          &o.url,
+		"CIP_AUDIT_MANIFEST_REPO_BRANCH":       &o.branch,
+		"CIP_AUDIT_MANIFEST_REPO_MANIFEST_DIR": &o.path,
+		"CIP_AUDIT_GCP_PROJECT_ID":             &o.project,
+		"CIP_AUDIT_TESTCASE_UUID":              &o.uuid,
+	} {
+		local := o.manifestOptions.path() != "" && (to == &o.url || to == &o.branch || to == &o.path)
+		if *to == "" && !local {
+			*to = getenv(name)
+		}
+	}
+}
+
+// runAudit carries out cip audit.
+func runAudit(ctx context.Context, o *auditOptions, s streams, flags *pflag.FlagSet) error {
+	log, _, err := o.logger(s)
+	if err != nil {
+		return err
+	}
+	o.older(s.getenv)
+	if err := o.check(s.getenv, flags); err != nil {
+		return err
+	}
+	token, err := o.token()
+	if err != nil {
+		return err
+	}
+	origin, clean, err := o.origin()
+	if err != nil {
+		return err
+	}
+	defer clean()
+	manifests := audit.NewManifests(origin, func(text string) { log.Warn(text) })
+	if _, local := origin.(audit.Directory); local {
+		if err := manifests.Read(ctx); err != nil {
+			return err
+		}
+	}
+	client, err := o.client(s, manifests, log)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	lines := &auditLog{out: s.out, uuid: o.uuid, project: o.project, version: s.build.Version}
+	auditor, err := audit.New(ctx, audit.Options{
+		Manifests: manifests, Client: client, State: o.state, Token: token, OIDC: o.oidc, Sweep: o.sweep, AlertURL: o.alertURL,
+		Verdict: func(r audit.Record) { lines.write(r, log) }, Warn: func(text string) { log.Warn(text) },
+	})
+	if err != nil {
+		return err
+	}
+	return errors.Join(o.serve(ctx, auditor, log), auditor.Close())
+}
+
+// serve listens and serves until ctx ends.
+func (o *auditOptions) serve(ctx context.Context, auditor *audit.Auditor, log *logrus.Logger) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.listen)
+	if err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	scheme := "http"
+	if o.tlsCert != "" {
+		pair, err := tls.LoadX509KeyPair(o.tlsCert, o.tlsKey)
+		if err != nil {
+			return errors.Join(fmt.Errorf("reading --tls-cert and --tls-key: %w", err), listener.Close())
+		}
+		listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12})
+		scheme = "https"
+	}
+	log.Infof("listening on %s://%s", scheme, listener.Addr())
+	return auditor.Serve(ctx, listener)
+}
+
+// check completes the flags and holds them against each other.
+func (o *auditOptions) check(getenv func(string) string, flags *pflag.FlagSet) error {
+	if o.listen == "" {
+		o.listen = ":8080"
+		if port := getenv("PORT"); port != "" {
+			o.listen = ":" + port
+		}
+	}
+	if o.uuid == "" {
+		o.uuid = rand.Text()
+	}
+	switch {
+	case (o.tlsCert == "") != (o.tlsKey == ""):
+		return errors.New("--tls-cert and --tls-key go together")
+	case o.oidc.Email != "" && o.oidc.Audience == "":
+		return errors.New("--oidc-email wants --oidc-audience")
+	case o.sweep < 0:
+		return errors.New("--sweep-interval wants a duration that is not negative")
+	case o.url != "" && o.manifestOptions.path() != "":
+		return errors.New("--url excludes --manifest and --thin-manifest-dir")
+	case o.url == "" && (given(flags, "branch") || o.manifestOptions.path() != "" && o.path != ""):
+		return errors.New("--branch and --path want --url")
+	}
+	if o.alertURL == "" {
+		return nil
+	}
+	if u, err := url.Parse(o.alertURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return errors.New("bad --alert-url: want http:// or https:// and a host") // it may hold a secret
+	}
+	return nil
+}
+
+// token reads the token that notifications must show.
+func (o *auditOptions) token() (string, error) {
+	if o.tokenFile == "" {
+		return "", nil
+	}
+	raw, err := readFile(o.tokenFile, maxKey)
+	if err != nil {
+		return "", fmt.Errorf("reading --token-file: %w", err)
+	}
+	token := strings.TrimSpace(string(raw))
+	if token == "" {
+		return "", fmt.Errorf("reading --token-file: %s holds no token", o.tokenFile)
+	}
+	return token, nil
+}
+
+// origin returns where the manifests come from; clean removes what was copied of them.
+func (o *auditOptions) origin() (origin audit.Origin, clean func(), err error) {
+	clean = func() {}
+	switch {
+	case o.url != "":
+		dir, err := os.MkdirTemp("", "cip-manifests-")
+		if err != nil {
+			return nil, nil, fmt.Errorf("making a directory for the manifests: %w", err)
+		}
+		path := o.path
+		if path == "" {
+			path = "."
+		}
+		remote := git.Remote{URL: o.url, Branch: o.branch, Dir: dir, Depth: 1}
+		return &audit.Git{Remote: remote, Path: path}, func() { _ = os.RemoveAll(dir) }, nil
+	case o.manifest != "" && o.thinDir != "":
+		return nil, nil, errors.New("--manifest and --thin-manifest-dir exclude each other")
+	case o.manifestOptions.path() != "":
+		return audit.Directory{Path: o.manifestOptions.path()}, clean, nil
+	case o.path != "":
+		return audit.Directory{Path: o.path}, clean, nil
+	}
+	return nil, nil, errors.New("--url, --thin-manifest-dir or --manifest is required")
+}

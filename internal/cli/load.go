@@ -1,0 +1,100 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/pflag"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+)
+
+// manifestOptions say which manifests to load.
+type manifestOptions struct {
+	manifest, thinDir string
+}
+
+func (o *manifestOptions) addFlags(f *pflag.FlagSet) {
+	f.StringVar(&o.manifest, "manifest", "", "plain manifest or native tag `file` to load")
+	f.StringVar(&o.thinDir, "thin-manifest-dir", "", "`directory` of thin manifests to load")
+}
+
+// path returns what was named to load.
+func (o *manifestOptions) path() string {
+	if o.manifest != "" {
+		return o.manifest
+	}
+	return o.thinDir
+}
+
+// root returns the directory that the manifests are in.
+func (o *manifestOptions) root() (string, error) {
+	switch {
+	case o.manifest != "" && o.thinDir != "":
+		return "", errors.New("--manifest and --thin-manifest-dir exclude each other")
+	case o.manifest != "":
+		return filepath.Dir(o.manifest), nil
+	case o.thinDir != "":
+		return o.thinDir, nil
+	}
+	return "", errors.New("--manifest or --thin-manifest-dir is required")
+}
+
+// load reads the manifests. What is wrong in them is in the set.
+func (o *manifestOptions) load() (*manifest.Set, error) {
+	root, err := o.root()
+	switch {
+	case err != nil:
+		return nil, err
+	case o.manifest != "":
+		return manifest.Plain(os.DirFS(root), filepath.Base(o.manifest), o.manifest), nil
+	}
+	return manifest.Thin(os.DirFS(root), root), nil
+}
+
+// commitOf returns the git commit that all of some paths belong to.
+func commitOf(paths []string) (string, error) {
+	var all []string
+	for _, path := range paths {
+		commit, err := git.Commit(path)
+		if err != nil {
+			return "", err
+		}
+		all = append(all, commit)
+	}
+	if all = slices.Compact(all); len(all) != 1 {
+		return "", fmt.Errorf("the files belong to %d commits", len(all))
+	}
+	return all[0], nil
+}
+
+// loadAll reads the manifests and the producers beside them, whose names are in the
+// directory root.
+func (o *manifestOptions) loadAll() (set *manifest.Set, files []*manifest.Producers, root string, err error) {
+	root, err = o.root()
+	switch {
+	case err != nil:
+	case o.manifest != "":
+		set, files = manifest.PlainProducers(os.DirFS(root), filepath.Base(o.manifest), o.manifest)
+	default:
+		set, files = manifest.ThinProducers(os.DirFS(root), root)
+	}
+	return set, files, root, err
+}
+
+// tell logs faults: one line each, beginning with the place.
+func tell(log logrus.FieldLogger, faults []manifest.Fault) {
+	for _, f := range faults {
+		entry := log.WithField("place", f.Pos.String())
+		if f.Severity == manifest.Warning {
+			entry.Warn(f.Pos.String() + ": warning: " + f.Message)
+			continue
+		}
+		entry.Error(f.String())
+	}
+}

@@ -1,0 +1,369 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+
+	"github.com/rogpeppe/go-internal/diff"
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/sync/errgroup"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
+)
+
+// resolvedAtOnce bounds the producers that are resolved at a time.
+const resolvedAtOnce = 8
+
+// producerOptions say which producers to resolve, and how.
+type producerOptions struct {
+	manifestOptions
+	registryOptions
+	logOptions
+	only          []string
+	refresh       bool
+	allowRollback bool
+}
+
+func (o *producerOptions) addFlags(f *pflag.FlagSet) {
+	o.manifestOptions.addFlags(f)
+	f.BoolVar(&o.refresh, "refresh", false, "read the digests of tags again though the lock has them")
+	f.BoolVar(&o.allowRollback, "allow-rollback", false, "take results that are older than the lock's")
+	o.registryOptions.addFlags(f)
+	o.addAccountFlags(f)
+	o.logOptions.addFlags(f)
+}
+
+// resolveOptions are the flags of cip resolve.
+type resolveOptions struct {
+	producerOptions
+	write, check bool
+	output       string
+}
+
+func newResolveCmd(s streams) *cobra.Command {
+	o := &resolveOptions{}
+	cmd := &cobra.Command{
+		Use:   "resolve",
+		Short: "Find the digests that sources.yaml asks for, and write them into images.yaml",
+		Long: `resolve reads what sources.yaml (or sources: in a plain manifest) asks for, looks it
+up in the source registry and in git repositories, and prints what that changes in
+the list of images and in the lock, as a diff. With --write it makes the change; it
+never writes to a registry. With --check it asks nobody and says whether sources,
+lock and list agree: that is for pull requests. A source that fails stops only itself.`,
+		Example: `  cip resolve --thin-manifest-dir=manifests/producers --check
+  cip resolve --manifest=promote.yaml --write --only=flux`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runResolve(cmd.Context(), o, s) },
+	}
+	f := cmd.Flags()
+	f.BoolVar(&o.write, "write", false, "write the change into the files")
+	f.BoolVar(&o.check, "check", false, "say whether sources, lock and list agree, offline")
+	f.StringSliceVar(&o.only, "only", nil, "resolve, or check, only the sources of these `names`")
+	f.StringVarP(&o.output, "output", "o", "", "form of the result: text (default), a diff, or json, the sources and what was found")
+	o.producerOptions.addFlags(f)
+	return cmd
+}
+
+// resolution is one run over the producers of a manifest.
+type resolution struct {
+	*producerOptions
+	streams
+	log      *logrus.Logger
+	progress *output.Progress
+	set      *manifest.Set
+	files    []*manifest.Producers
+	root     string // of the file names in files
+}
+
+// newResolution loads what is to be resolved. Faults are told; a broken file ends it.
+func newResolution(o *producerOptions, s streams) (*resolution, error) {
+	r := &resolution{producerOptions: o, streams: s}
+	var err error
+	if r.log, r.progress, err = o.logger(s); err != nil {
+		return nil, err
+	}
+	if r.set, r.files, r.root, err = o.loadAll(); err != nil {
+		return nil, err
+	}
+	tell(r.log, r.set.Faults)
+	if r.set.Broken() {
+		return nil, &exitError{code: exitFailed}
+	}
+	for _, name := range o.only {
+		if !slices.ContainsFunc(r.files, func(p *manifest.Producers) bool { return slices.ContainsFunc(p.Entries, named(name)) }) {
+			return nil, fmt.Errorf("there is no source %q in %s", name, o.path())
+		}
+	}
+	if !slices.ContainsFunc(r.files, func(p *manifest.Producers) bool { return len(p.Entries) > 0 }) {
+		r.log.Infof("there are no sources in %s", o.path())
+	}
+	return r, nil
+}
+
+// named returns what tells producers of a name, their own or that of their image.
+func named(name string) func(*manifest.Producer) bool {
+	return func(p *manifest.Producer) bool { return p.Name == name || p.ImageName() == name }
+}
+
+// at returns where a file of the manifests is.
+func (r *resolution) at(name string) string { return filepath.Join(r.root, filepath.FromSlash(name)) }
+
+// resolved is what one file of producers comes to.
+type resolved struct {
+	file    *manifest.Producers
+	results []resolve.Result
+	changes []change
+}
+
+// change is a file before and after.
+type change struct {
+	name          string // on disk
+	before, after []byte
+}
+
+// resolve asks for what the producers want, those that wanted says.
+func (r *resolution) resolve(ctx context.Context, client *registry.Client, wanted func(*manifest.Producer) bool, rebase rebaseFunc) []*resolved {
+	source, git := newSourceReader(client), newHistories()
+	var all []*resolved
+	g := &errgroup.Group{}
+	g.SetLimit(resolvedAtOnce)
+	total := 0
+	for _, file := range r.files {
+		total += len(file.Entries)
+	}
+	r.progress.Start("resolving", total)
+	for _, file := range r.files {
+		done := &resolved{file: file, results: make([]resolve.Result, len(file.Entries))}
+		all = append(all, done)
+		readers := resolve.Readers{
+			Registry: source, ReadFile: r.reader(file), History: git.in(r.at(path.Dir(file.Name))), Rebase: rebase,
+		}
+		for i, p := range file.Entries {
+			done.results[i].Producer = p
+			if !wanted(p) {
+				continue
+			}
+			g.Go(func() error {
+				defer r.progress.Step()
+				options := resolve.Options{Refresh: r.refresh, AllowRollback: r.allowRollback}
+				done.results[i].Choice, done.results[i].Err = resolve.Resolve(ctx, p, file.Find(p), readers, options)
+				return nil
+			})
+		}
+	}
+	_ = g.Wait()
+	r.progress.Finish()
+	return all
+}
+
+// asked reports whether a producer is among those that the user named, or all are.
+func (r *resolution) asked(p *manifest.Producer) bool {
+	return len(r.only) == 0 || slices.ContainsFunc(r.only, func(name string) bool { return named(name)(p) })
+}
+
+// all resolves what the user named: rebased images only if staging holds them.
+func (r *resolution) all(ctx context.Context) ([]*resolved, error) {
+	client, err := r.client(r.streams, plan.SitesOf(r.set), r.log)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	all := r.resolve(ctx, client, r.asked, newProducerRebaser(client).pin)
+	if ctx.Err() != nil {
+		return nil, &exitError{code: exitInterrupted, err: errors.New("interrupted")}
+	}
+	return all, nil
+}
+
+// reader returns a reader of files that are named relative to one of the manifests.
+func (r *resolution) reader(file *manifest.Producers) func(string) ([]byte, error) {
+	return func(name string) ([]byte, error) {
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(r.at(path.Dir(file.Name)), filepath.FromSlash(name))
+		}
+		return readFile(name, maxFile)
+	}
+}
+
+// amend works out what choices change in the files.
+func (r *resolution) amend(done *resolved) error {
+	var list change
+	var text *manifest.ImagesText
+	if done.file.Images != "" {
+		list.name = r.at(done.file.Images)
+		var err error
+		if list.before, err = readFile(list.name, maxFile); err != nil {
+			return fmt.Errorf("reading %s: %w", list.name, err)
+		}
+		text = manifest.NewImagesText(list.before, done.file.Images != done.file.Name)
+	}
+	lock := change{name: r.at(done.file.Lock)}
+	locks := resolve.Amend(done.file, done.results, text)
+	var err error
+	if lock.before, err = readFile(lock.name, maxFile); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("reading %s: %w", lock.name, err)
+	}
+	if len(locks) > 0 || lock.before != nil {
+		if lock.after, err = manifest.EncodeLocks(locks); err != nil {
+			return fmt.Errorf("encoding %s: %w", lock.name, err)
+		}
+	}
+	if text != nil {
+		list.after = text.Bytes()
+	}
+	for _, c := range []change{list, lock} {
+		if !bytes.Equal(c.before, c.after) {
+			done.changes = append(done.changes, c)
+		}
+	}
+	return nil
+}
+
+// runResolve carries out cip resolve.
+func runResolve(ctx context.Context, o *resolveOptions, s streams) error {
+	if o.write && o.check {
+		return errors.New("--write and --check exclude each other")
+	}
+	format, err := output.TextOrJSON(o.output, "resolution")
+	if err != nil {
+		return err
+	}
+	r, err := newResolution(&o.producerOptions, s)
+	if err != nil {
+		return err
+	}
+	if o.check {
+		return r.check()
+	}
+	all, err := r.all(ctx)
+	if err != nil {
+		return err
+	}
+	for _, done := range all {
+		if len(r.only) > 0 && !slices.ContainsFunc(done.file.Entries, r.asked) {
+			continue // a lock without sources, perhaps: it is another one's
+		}
+		if err := r.amend(done); err != nil {
+			return err
+		}
+	}
+	if err := r.show(all, format); err != nil {
+		return fmt.Errorf("writing to stdout: %w", err)
+	}
+	if o.write {
+		if err := r.write(all); err != nil {
+			return err
+		}
+	}
+	return r.verdict(all)
+}
+
+// write writes what has changed, lists before locks: a lock never speaks of what is not in the list.
+func (r *resolution) write(all []*resolved) error {
+	for _, done := range all {
+		for _, c := range done.changes {
+			err := writeFile(c.name, func(w io.Writer) error {
+				_, err := w.Write(c.after)
+				return err
+			})
+			if err != nil {
+				return fmt.Errorf("writing %s: %w", c.name, err)
+			}
+			r.log.Infof("wrote %s", c.name)
+		}
+	}
+	return nil
+}
+
+// show prints the product, and tells what failed.
+func (r *resolution) show(all []*resolved, format output.Format) error {
+	found := []output.ResolvedSource{}
+	for _, done := range all {
+		for i := range done.results {
+			result := &done.results[i]
+			if result.Err != nil {
+				r.log.WithField("place", result.Producer.Pos.String()).
+					Errorf("%s: resolving %s: %v", result.Producer.Pos, result.Producer.Name, result.Err)
+			}
+			if result.Choice != nil || result.Err != nil {
+				found = append(found, describeResult(done.file, result))
+			}
+		}
+	}
+	if format == output.JSON {
+		return output.WriteJSON(r.out, found)
+	}
+	for i := range found {
+		for _, note := range found[i].Notes {
+			r.log.Infof("%s: %s", found[i].Name, note)
+		}
+	}
+	for _, done := range all {
+		for _, c := range done.changes {
+			name := filepath.ToSlash(c.name)
+			from := name
+			if c.before == nil {
+				from = "/dev/null"
+			}
+			if _, err := r.out.Write(diff.Diff(from, c.before, name, c.after)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func describeResult(file *manifest.Producers, result *resolve.Result) output.ResolvedSource {
+	p := result.Producer
+	d := output.ResolvedSource{File: p.Pos.File, Line: p.Pos.Line, Name: p.Name, Tags: []string{}}
+	if result.Choice != nil {
+		d.Notes = result.Choice.Notes
+	}
+	previous := file.Find(p)
+	if previous != nil {
+		d.Was = previous.Digest
+	}
+	if result.Err != nil {
+		d.Error = result.Err.Error()
+		return d
+	}
+	d.Tag, d.Digest, d.Tags = result.Lock.Tag, result.Lock.Digest, result.Lock.Tags
+	d.Changed = previous != result.Lock
+	return d
+}
+
+// verdict sums up, and returns the exit code.
+func (r *resolution) verdict(all []*resolved) error {
+	changed, failed, same := 0, 0, 0
+	for _, done := range all {
+		for i := range done.results {
+			switch result := &done.results[i]; {
+			case result.Err != nil:
+				failed++
+			case result.Choice == nil:
+			case result.Lock != done.file.Find(result.Producer):
+				changed++
+			default:
+				same++
+			}
+		}
+	}
+	r.log.Infof("%d changed, %d unchanged, %d failed", changed, same, failed)
+	if failed > 0 || !r.set.OK() {
+		return &exitError{code: exitFailed}
+	}
+	return nil
+}

@@ -1,0 +1,79 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
+)
+
+// check says whether what was asked for of sources, lock and list of images agree, without asking anybody.
+func (r *resolution) check() error {
+	var stale []manifest.Fault
+	for _, file := range r.files {
+		faults, err := r.stale(file)
+		if err != nil {
+			return err
+		}
+		stale = append(stale, faults...)
+	}
+	tell(r.log, stale)
+	if len(stale) > 0 || !r.set.OK() {
+		return &exitError{code: exitFailed}
+	}
+	return nil
+}
+
+// stale returns what does not agree in one file of producers and those beside it.
+func (r *resolution) stale(file *manifest.Producers) ([]manifest.Fault, error) {
+	if left := leftLocks(r.set, []*manifest.Producers{file}); len(left) > 0 && len(r.only) == 0 {
+		return left, nil
+	}
+	var wants map[string][]string
+	if file.Images != "" {
+		raw, err := readFile(r.at(file.Images), maxFile)
+		if err == nil {
+			wants, err = manifest.NewImagesText(raw, file.Images != file.Name).Wants()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading %s: %w", r.at(file.Images), err)
+		}
+	}
+	var faults []manifest.Fault
+	used := map[*manifest.Lock]bool{}
+	readers := resolve.Readers{ReadFile: r.reader(file)}
+	for _, p := range file.Entries {
+		used[file.Find(p)] = true
+		if !r.asked(p) {
+			continue
+		}
+		if err := resolve.Stale(file, p, wants, readers); err != nil {
+			faults = append(faults, manifest.Fault{Pos: p.Pos, Severity: manifest.Refused, Message: err.Error() + ": run cip resolve --write"})
+		}
+	}
+	for i := range file.Locked {
+		if l := &file.Locked[i]; !used[l] && len(r.only) == 0 {
+			message := fmt.Sprintf("%s is in the lock, but in no source: run cip resolve --write", l.Name)
+			faults = append(faults, manifest.Fault{Pos: l.Pos, Severity: manifest.Refused, Message: message})
+		}
+	}
+	return faults, nil
+}
+
+// leftLocks returns a fault for every lock whose sources are gone, all of them.
+// Sources that cannot be read are not gone.
+func leftLocks(set *manifest.Set, files []*manifest.Producers) []manifest.Fault {
+	var faults []manifest.Fault
+	for _, file := range files {
+		unread := func(f manifest.Fault) bool { return f.Pos.File == file.File && f.Severity != manifest.Warning }
+		if len(file.Entries) > 0 || len(file.Locked) == 0 || slices.ContainsFunc(set.Faults, unread) {
+			continue
+		}
+		faults = append(faults, manifest.Fault{
+			Pos:      manifest.Pos{File: file.Locked[0].Pos.File, Line: 1, Column: 1},
+			Severity: manifest.Refused, Message: "the sources of this lock are gone: run cip resolve --write",
+		})
+	}
+	return faults
+}

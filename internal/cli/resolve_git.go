@@ -1,0 +1,116 @@
+package cli
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"iter"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
+)
+
+// histories opens the git repositories that producers name, each branch once.
+type histories struct {
+	mu   sync.Mutex
+	open map[git.Remote]func() (*history, error)
+}
+
+func newHistories() *histories {
+	return &histories{open: map[git.Remote]func() (*history, error){}}
+}
+
+// in returns a reader of histories for producers whose files are in dir. The caller
+// has what it opens to itself until it releases it.
+func (h *histories) in(dir string) func(context.Context, string, string) (resolve.History, func(), error) {
+	return func(ctx context.Context, repository, branch string) (resolve.History, func(), error) {
+		m := git.Remote{URL: repository, Branch: branch}
+		if m.Local() && !filepath.IsAbs(repository) && !strings.Contains(repository, "://") {
+			m.URL = filepath.Join(dir, filepath.FromSlash(repository))
+		}
+		h.mu.Lock()
+		open, ok := h.open[m]
+		if !ok {
+			open = sync.OnceValues(func() (*history, error) { return openHistory(ctx, m) })
+			h.open[m] = open
+		}
+		h.mu.Unlock()
+		found, err := open()
+		if err != nil {
+			return nil, nil, err
+		}
+		found.mu.Lock()
+		return found, found.mu.Unlock, nil
+	}
+}
+
+func openHistory(ctx context.Context, m git.Remote) (*history, error) {
+	m.Dir = cacheDir(m)
+	repo, tip, err := m.Fetch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &history{repo: repo, tip: tip}, nil
+}
+
+// cacheDir returns where the copy of a remote branch is kept from one run to the
+// next; "", for a copy in memory, where there is no home for it, or its URL holds a
+// secret that should not be written down. What is local is not copied.
+func cacheDir(m git.Remote) string {
+	cache, err := os.UserCacheDir()
+	if err != nil || m.Local() || m.String() != m.URL {
+		return ""
+	}
+	key := sha256.Sum256([]byte(m.URL + "\n" + m.Branch))
+	dir := filepath.Join(cache, "cip", "git", hex.EncodeToString(key[:16]))
+	if os.MkdirAll(dir, 0o700) != nil {
+		return ""
+	}
+	return dir
+}
+
+// history makes one branch of a git repository a resolve.History.
+type history struct {
+	mu   sync.Mutex // held by whom it was handed to
+	repo *git.Repository
+	tip  string
+}
+
+// Tip implements resolve.History, and so do the others.
+func (h *history) Tip(string) (string, error) { return h.tip, nil }
+
+func (h *history) Walk(ctx context.Context, tip string, all bool) iter.Seq2[resolve.Commit, error] {
+	return func(yield func(resolve.Commit, error) bool) {
+		for c, err := range h.repo.Walk(ctx, tip, all) {
+			if !yield(resolve.Commit(c), err) {
+				return
+			}
+		}
+	}
+}
+
+func (h *history) Subtrees(tree string, paths []string) ([]string, error) {
+	return h.repo.Subtrees(tree, paths)
+}
+
+func (h *history) IsAncestor(ctx context.Context, a, b string) (bool, error) {
+	return h.repo.IsAncestor(ctx, a, b)
+}
+
+func (h *history) Find(abbreviations []string) (map[string][]resolve.Commit, error) {
+	found, err := h.repo.Find(abbreviations)
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[string][]resolve.Commit, len(found))
+	for a, entries := range found {
+		for _, c := range entries {
+			all[a] = append(all[a], resolve.Commit(c))
+		}
+	}
+	return all, nil
+}

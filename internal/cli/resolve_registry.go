@@ -1,0 +1,190 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
+)
+
+// maxConfig bounds the config of an image that is read for its labels, in bytes.
+const maxConfig = 8 << 20
+
+// sourceReader reads what selectors ask of registries, each thing once.
+type sourceReader struct {
+	client *registry.Client
+
+	mu       sync.Mutex
+	listings map[image.Repository]func() (map[string]image.Digest, error) // digests by tag, where the registry's listing names them
+	images   map[string]func() (*resolve.Image, error)
+}
+
+func newSourceReader(c *registry.Client) *sourceReader {
+	return &sourceReader{
+		client:   c,
+		listings: map[image.Repository]func() (map[string]image.Digest, error){},
+		images:   map[string]func() (*resolve.Image, error){},
+	}
+}
+
+// Tags implements resolve.Registry.
+func (r *sourceReader) Tags(ctx context.Context, repo image.Repository) ([]string, error) {
+	r.mu.Lock()
+	read, ok := r.listings[repo]
+	if !ok {
+		read = sync.OnceValues(func() (map[string]image.Digest, error) { return r.list(ctx, repo) })
+		r.listings[repo] = read
+	}
+	r.mu.Unlock()
+	tags, err := read()
+	if wasStopped(ctx, err) {
+		tags, err = r.list(ctx, repo)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the tags of source %s: %w", repo, err)
+	}
+	return slices.Sorted(maps.Keys(tags)), nil
+}
+
+func (r *sourceReader) list(ctx context.Context, repo image.Repository) (map[string]image.Digest, error) {
+	found, err := r.client.List(ctx, repo, nil)
+	if err != nil {
+		return nil, err
+	}
+	return found.ByTag(), nil
+}
+
+// listed returns the digest that a listing which has been read names for a tag.
+func (r *sourceReader) listed(repo image.Repository, tag string) (image.Digest, bool) {
+	r.mu.Lock()
+	read, ok := r.listings[repo]
+	r.mu.Unlock()
+	if !ok {
+		return "", false
+	}
+	tags, err := read()
+	return tags[tag], err == nil && tags[tag] != ""
+}
+
+// Digest implements resolve.Registry.
+func (r *sourceReader) Digest(ctx context.Context, repo image.Repository, ref string) (image.Digest, bool, error) {
+	if d, ok := r.listed(repo, ref); ok {
+		return d, true, nil
+	}
+	if d, err := image.ParseDigest(ref); err == nil {
+		state, err := r.client.Has(ctx, repo, ref)
+		if err != nil {
+			return "", false, fmt.Errorf("reading source %s: %w", repo.Digest(d), err)
+		}
+		return d, state == inventory.Present, nil
+	}
+	d, state, err := r.client.Resolve(ctx, repo, ref)
+	if err != nil {
+		return "", false, fmt.Errorf("reading source %s: %w", repo.Tag(ref), err)
+	}
+	return d, state == inventory.Present, nil
+}
+
+// Image implements resolve.Registry.
+func (r *sourceReader) Image(ctx context.Context, repo image.Repository, ref string) (*resolve.Image, error) {
+	key := repo.String() + " " + ref
+	r.mu.Lock()
+	read, ok := r.images[key]
+	if !ok {
+		read = sync.OnceValues(func() (*resolve.Image, error) { return r.describe(ctx, repo, ref) })
+		r.images[key] = read
+	}
+	r.mu.Unlock()
+	im, err := read()
+	if wasStopped(ctx, err) {
+		return r.describe(ctx, repo, ref)
+	}
+	return im, err
+}
+
+// wasStopped reports whether a reading failed because another one who wanted it gave up.
+func wasStopped(ctx context.Context, err error) bool {
+	return ctx.Err() == nil && errors.Is(err, context.Canceled)
+}
+
+// described are the parts of a manifest or index that selectors look at (OCI image-spec, "Image Manifest", "Image Index").
+type described struct {
+	Config      *registry.Descriptor `json:"config"`
+	Annotations map[string]string    `json:"annotations"`
+	Manifests   []struct {
+		Digest      image.Digest      `json:"digest"`
+		Annotations map[string]string `json:"annotations"`
+		Platform    struct {
+			OS           string `json:"os"`
+			Architecture string `json:"architecture"`
+			Variant      string `json:"variant"`
+		} `json:"platform"`
+	} `json:"manifests"`
+}
+
+func (r *sourceReader) describe(ctx context.Context, repo image.Repository, ref string) (*resolve.Image, error) {
+	where := repo.Tag(ref)
+	if d, err := image.ParseDigest(ref); err == nil {
+		where = repo.Digest(d)
+	}
+	m, err := r.client.Manifest(ctx, repo, ref)
+	if err != nil {
+		return nil, fmt.Errorf("reading source %s: %w", where, err)
+	}
+	var d described
+	if err := json.Unmarshal(m.Raw, &d); err != nil {
+		return nil, fmt.Errorf("parsing source %s: %w", where, err)
+	}
+	im := &resolve.Image{Digest: image.Digest(m.Digest), MediaType: m.MediaType, Annotations: d.Annotations}
+	for _, c := range d.Manifests {
+		im.Children = append(im.Children, resolve.Child{
+			Digest: c.Digest, OS: c.Platform.OS, Architecture: c.Platform.Architecture, Variant: c.Platform.Variant, Annotations: c.Annotations,
+		})
+	}
+	if d.Config == nil {
+		return im, nil
+	}
+	im.Config = d.Config.Digest
+	if err := r.config(ctx, repo, d.Config, im); err != nil {
+		return nil, fmt.Errorf("reading the config of source %s: %w", where, err)
+	}
+	return im, nil
+}
+
+// config reads labels and platform out of an image's config; artifacts have others, which say nothing of the kind.
+func (r *sourceReader) config(ctx context.Context, repo image.Repository, d *registry.Descriptor, im *resolve.Image) error {
+	switch d.MediaType {
+	case "application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json":
+	default:
+		return nil
+	}
+	if d.Size > maxConfig {
+		return fmt.Errorf("it is larger than %d MiB", maxConfig>>20)
+	}
+	var raw bytes.Buffer
+	if err := r.client.FetchBlob(ctx, repo, *d, &raw); err != nil {
+		return err
+	}
+	var config struct {
+		OS           string `json:"os"`
+		Architecture string `json:"architecture"`
+		Variant      string `json:"variant"`
+		Config       struct {
+			Labels map[string]string `json:"Labels"`
+		} `json:"config"`
+	}
+	if err := json.Unmarshal(raw.Bytes(), &config); err != nil {
+		return fmt.Errorf("parsing: %w", err)
+	}
+	im.OS, im.Architecture, im.Variant, im.Labels = config.OS, config.Architecture, config.Variant, config.Config.Labels
+	return nil
+}

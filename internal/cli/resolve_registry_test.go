@@ -1,0 +1,54 @@
+package cli
+
+import (
+	"context"
+	"net/http"
+	"testing"
+
+	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
+)
+
+// What one source's selector stopped reading, another one's still gets.
+func TestSourceReaderOutlivesStop(t *testing.T) {
+	t.Parallel()
+	for name, read := range map[string]func(context.Context, *sourceReader, image.Repository) error{
+		"tags": func(ctx context.Context, r *sourceReader, repo image.Repository) error {
+			_, err := r.Tags(ctx, repo)
+			return err
+		},
+		"an image": func(ctx context.Context, r *sourceReader, repo image.Repository) error {
+			_, err := r.Image(ctx, repo, "1")
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			reg := registrytest.New(t)
+			reg.Push(t, "staging/a", registrytest.Image(1, 1), "1")
+			asked := make(chan struct{})
+			reg.Fault(registrytest.Before(func(r *http.Request) {
+				close(asked)
+				<-r.Context().Done()
+			}), registrytest.Repo("staging/a"), registrytest.First(1))
+			client, err := registry.New(registry.Options{NoAmbient: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			r, repo := newSourceReader(client), image.Repository{Host: reg.Host, Path: "staging/a"}
+			first, stop := context.WithCancel(t.Context())
+			stopped := make(chan error, 1)
+			go func() { stopped <- read(first, r, repo) }()
+			<-asked
+			go stop()
+			if err := read(t.Context(), r, repo); err != nil {
+				t.Error(err)
+			}
+			if err := <-stopped; err == nil {
+				t.Error("the first was not stopped")
+			}
+		})
+	}
+}

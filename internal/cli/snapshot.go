@@ -1,0 +1,148 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
+)
+
+// snapshotFilter says what of a snapshot to tell.
+type snapshotFilter struct {
+	minimal bool
+	tag     string
+}
+
+func (o *snapshotFilter) addFlags(f *pflag.FlagSet) {
+	f.BoolVar(&o.minimal, "minimal-snapshot", false, "leave out tagless children of image indexes")
+	f.StringVar(&o.tag, "snapshot-tag", "", "only digests that carry this `tag`")
+}
+
+// snapshotOptions are the flags of cip snapshot.
+type snapshotOptions struct {
+	snapshotFilter
+	registryOptions
+	logOptions
+	output string
+}
+
+func newSnapshotCmd(s streams) *cobra.Command {
+	o := &snapshotOptions{}
+	cmd := &cobra.Command{
+		Use:   "snapshot REGISTRY",
+		Short: "Print what a registry holds",
+		Long: `snapshot prints what a registry, or the part of one below a path, holds: every
+repository, digest and tag, in the form of an images.yaml. Repositories are found by
+Google's listing, else by the catalog; a registry with neither is read as one
+repository. A registry that cannot be read is an error, never an empty snapshot.`,
+		Example: "  cip snapshot registry.example.com/production\n  cip snapshot localhost:5000/prod --output=csv",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			log, progress, err := o.logger(s)
+			if err != nil {
+				return err
+			}
+			return takeSnapshot(cmd.Context(), snapshotJob{args[0], o.output, &o.snapshotFilter, &o.registryOptions}, s, log, progress)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVarP(&o.output, "output", "o", "", "form of the snapshot: yaml, csv or json (default yaml)")
+	o.snapshotFilter.addFlags(f)
+	o.registryOptions.addFlags(f)
+	o.logOptions.addFlags(f)
+	cmd.AddCommand(newSnapshotDiffCmd(s))
+	return cmd
+}
+
+// snapshotJob is one snapshot to take.
+type snapshotJob struct {
+	root, format string
+	filter       *snapshotFilter
+	registry     *registryOptions
+}
+
+// takeSnapshot reads a registry and prints what it holds.
+func takeSnapshot(ctx context.Context, j snapshotJob, s streams, log *logrus.Logger, progress *output.Progress) error {
+	format, err := output.SnapshotFormat(j.format)
+	if err != nil {
+		return err
+	}
+	root, err := image.ParseRegistry(j.root)
+	if err != nil {
+		return err
+	}
+	if err := j.filter.check(); err != nil {
+		return err
+	}
+	client, err := j.registry.client(s, nil, log)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	progress.Start("reading repositories", 0)
+	held, err := client.Snapshot(ctx, root, registry.SnapshotOptions{
+		Minimal: j.filter.minimal, Tag: j.filter.tag, Step: progress.Step,
+	}, func(text string) { log.Warn(text) })
+	progress.Finish()
+	if err != nil {
+		return err
+	}
+	return output.WriteSnapshot(s.out, held, format)
+}
+
+func (o *snapshotFilter) check() error {
+	if o.tag == "" {
+		return nil
+	}
+	return image.CheckTag(o.tag)
+}
+
+// manifestSnapshot prints what the manifests put into a registry, offline.
+func (o *runOptions) manifestSnapshot(s streams, log *logrus.Logger) error {
+	format, err := output.SnapshotFormat(o.output)
+	if err != nil {
+		return err
+	}
+	root, err := image.ParseRegistry(o.manifestSnapshotOf)
+	if err != nil {
+		return err
+	}
+	if o.minimal {
+		return errors.New("--minimal-snapshot is for registries: offline, nothing tells what an index names")
+	}
+	if err := o.snapshotFilter.check(); err != nil {
+		return err
+	}
+	set, err := o.load()
+	if err != nil {
+		return err
+	}
+	tell(log, set.Faults)
+	if set.Broken() {
+		return &exitError{code: exitFailed}
+	}
+	wanted := plan.Desired(set, nil)
+	tell(log, wanted.Faults)
+	for _, t := range plan.Unpinned(set) {
+		log.Warn(fmt.Sprintf("left out: what retag of %s wants is known only to the registry", t.Repository.Tag(t.Tag)))
+	}
+	held := wanted.Snapshot(root)
+	if o.tag != "" {
+		held = held.WithTag(o.tag)
+	}
+	if err := output.WriteSnapshot(s.out, held, format); err != nil {
+		return err
+	}
+	if !set.OK() || len(wanted.Faults) > 0 {
+		return &exitError{code: exitFailed}
+	}
+	return nil
+}

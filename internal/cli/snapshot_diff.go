@@ -1,0 +1,157 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
+)
+
+// diffOptions are the flags of cip snapshot diff.
+type diffOptions struct {
+	snapshotFilter
+	registryOptions
+	logOptions
+	output   string
+	detailed bool
+}
+
+func newSnapshotDiffCmd(s streams) *cobra.Command {
+	o := &diffOptions{}
+	cmd := &cobra.Command{
+		Use:   "diff FROM TO",
+		Short: "Compare what two registries, snapshot files or manifests hold",
+		Long: `diff prints what leads from one snapshot to another: added, removed and moved tags.
+FROM and TO are each a file that cip snapshot wrote (- for standard input), or
+manifests:PATH=REGISTRY for what the manifests at PATH put into REGISTRY, or a registry.`,
+		Example: `  cip snapshot diff before.yaml registry.example.com/production
+  cip snapshot diff manifests:manifests/demo=localhost:5000/prod localhost:5000/prod --detailed-exitcode`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error { return runSnapshotDiff(cmd.Context(), o, s, args) },
+	}
+	f := cmd.Flags()
+	f.StringVarP(&o.output, "output", "o", "", "form of the comparison: text, json or markdown (default text)")
+	f.BoolVar(&o.detailed, "detailed-exitcode", false, "exit 2 if there is a difference")
+	o.snapshotFilter.addFlags(f)
+	o.registryOptions.addFlags(f)
+	o.logOptions.addFlags(f)
+	return cmd
+}
+
+// runSnapshotDiff carries out cip snapshot diff.
+func runSnapshotDiff(ctx context.Context, o *diffOptions, s streams, args []string) error {
+	log, progress, err := o.logger(s)
+	if err != nil {
+		return err
+	}
+	format, err := output.DiffFormat(o.output)
+	if err != nil {
+		return err
+	}
+	if err := o.check(); err != nil {
+		return err
+	}
+	if args[0] == "-" && args[1] == "-" {
+		return errors.New("both sides are standard input: it can be read once")
+	}
+	progress.Start("reading repositories", 0)
+	var sides [2]inventory.Snapshot
+	g, ctx := errgroup.WithContext(ctx)
+	for i, arg := range args {
+		g.Go(func() (err error) {
+			sides[i], err = o.read(ctx, s, arg, log, progress.Step)
+			return err
+		})
+	}
+	err = g.Wait()
+	progress.Finish()
+	if err != nil {
+		return err
+	}
+	if o.tag != "" {
+		sides[0], sides[1] = sides[0].WithTag(o.tag), sides[1].WithTag(o.tag)
+	}
+	c := output.Comparison{From: args[0], To: args[1], Changes: inventory.Diff(sides[0], sides[1])}
+	if err := output.WriteDiff(s.out, c, format, output.Color(s.out, s.getenv)); err != nil {
+		return fmt.Errorf("writing to stdout: %w", err)
+	}
+	if o.detailed && len(c.Changes) > 0 {
+		return &exitError{code: exitChanges}
+	}
+	return nil
+}
+
+// read reads one side of a comparison.
+func (o *diffOptions) read(ctx context.Context, s streams, arg string, log *logrus.Logger, step func()) (inventory.Snapshot, error) {
+	if rest, ok := strings.CutPrefix(arg, "manifests:"); ok {
+		return o.readManifests(rest, log)
+	}
+	if arg == "-" {
+		raw, err := readAll(os.Stdin, "standard input", maxSnapshot)
+		if err != nil {
+			return nil, fmt.Errorf("reading snapshot: %w", err)
+		}
+		return o.file("standard input", raw)
+	}
+	if raw, err := readFile(arg, maxSnapshot); err == nil {
+		return o.file(arg, raw)
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("reading snapshot: %w", err)
+	}
+	root, err := image.ParseRegistry(arg)
+	if err != nil {
+		return nil, fmt.Errorf("%q is no file, and as a registry: %w", arg, err)
+	}
+	client, err := o.client(s, nil, log)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	return client.Snapshot(ctx, root, registry.SnapshotOptions{Minimal: o.minimal, Tag: o.tag, Step: step}, func(text string) { log.Warn(text) })
+}
+
+func (o *diffOptions) file(name string, raw []byte) (inventory.Snapshot, error) {
+	snapshot, err := output.ReadSnapshot(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return snapshot, nil
+}
+
+// readManifests reads PATH=REGISTRY: what the manifests put there.
+func (o *diffOptions) readManifests(arg string, log *logrus.Logger) (inventory.Snapshot, error) {
+	i := strings.LastIndexByte(arg, '=')
+	if i < 0 {
+		return nil, fmt.Errorf("bad operand manifests:%s: want manifests:PATH=REGISTRY", arg)
+	}
+	root, err := image.ParseRegistry(arg[i+1:])
+	if err != nil {
+		return nil, err
+	}
+	path := manifestOptions{manifest: arg[:i]}
+	if info, err := os.Stat(arg[:i]); err == nil && info.IsDir() {
+		path = manifestOptions{thinDir: arg[:i]}
+	}
+	set, err := path.load()
+	if err != nil {
+		return nil, err
+	}
+	tell(log, set.Faults)
+	wanted := plan.Desired(set, nil)
+	tell(log, wanted.Faults)
+	if !set.OK() || len(wanted.Faults) > 0 {
+		return nil, fmt.Errorf("the manifests at %s hold faults", arg[:i])
+	}
+	return wanted.Snapshot(root), nil
+}
