@@ -26,7 +26,7 @@ var allowed = map[string][]string{
 	"manifest":  {"image", "github.com/Masterminds/semver/v3", "go.yaml.in/yaml/v3"},
 	"output":    {"check", "image", "inventory", "manifest", "plan"}, // shows values; who made them is not its business
 	"plan":      {"image", "inventory", "manifest"},
-	"promote":   {"image", "inventory", "plan", "registry"},
+	"promote":   {"check", "image", "inventory", "manifest", "plan", "registry"},
 	"rebase":    {"image", "inventory", "promote", "registry"}, // makes an image and pushes it
 	"registry":  {"image", "inventory"},                        // decides nothing, so it knows no plan
 	"resolve":   {"image", "manifest", "github.com/Masterminds/semver/v3", "golang.org/x/sync/errgroup"},

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
@@ -92,13 +91,13 @@ type checking struct {
 	set      *manifest.Set
 	base     *manifest.Set // nil: no base is known
 	commit   string        // of the base
-	evidence *evidence
+	reader   *promote.RuleReader
 	report   *output.CheckReport
 }
 
 // runCheck carries out cip check.
 func runCheck(ctx context.Context, o *checkOptions, s streams) (err error) {
-	c := &checking{checkOptions: o, streams: s, evidence: &evidence{}, report: &output.CheckReport{}}
+	c := &checking{checkOptions: o, streams: s, reader: &promote.RuleReader{}, report: &output.CheckReport{}}
 	if c.log, c.progress, err = o.logger(s); err != nil {
 		return err
 	}
@@ -158,11 +157,11 @@ func (c *checking) readBase() error {
 
 // choose decides which rules to run.
 func (c *checking) choose() error {
-	size, err := c.size(c.evidence)
+	size, err := c.size(c.reader)
 	if err != nil {
 		return err
 	}
-	signature, err := c.signature(c.evidence)
+	signature, err := c.signature(c.reader)
 	if err != nil {
 		return err
 	}
@@ -173,7 +172,7 @@ func (c *checking) choose() error {
 	all := []check.Candidate{
 		{Name: "valid", Rule: check.Valid{}},
 		{Name: "removal", Why: "no base is known: --base or $" + baseVariable + " names one"},
-		{Name: "exists", Rule: check.Exists{Finder: c.evidence}},
+		{Name: "exists", Rule: check.Exists{Finder: c.reader}},
 		{Name: "size", Rule: size, Why: "there is no limit: --max-image-size sets one"},
 		{Name: "signature", Rule: signature, Why: "no key is known: --signature-key names one"},
 		{Name: "vulnerability", Rule: vulnerability, Why: "no severity is set: --vuln-severity-threshold sets one"},
@@ -194,7 +193,7 @@ func (c *checking) choose() error {
 		err = errors.New("the manifests are broken: no other rule can be run")
 	}
 	if err != nil && c.set.Broken() {
-		tell(c.log, c.set.Faults)
+		logFaults(c.log, c.set.Faults)
 	}
 	return err
 }
@@ -207,48 +206,40 @@ func (c *checking) judge(ctx context.Context) error {
 	}
 	beyond := func(r check.Rule) bool { return r.Reach() > check.Files }
 	if c.offline || !slices.ContainsFunc(c.report.Rules, beyond) {
-		wanted, faults := c.desired(nil)
-		c.report.Findings = check.Run(ctx, c.report.Rules, check.NewInput(c.set, faults, wanted, nil))
+		job := c.job()
+		wanted, _ := job.Wanted(nil)
+		c.report.Findings = check.Run(ctx, c.report.Rules, check.NewInput(c.set, c.faults(), wanted, nil))
 		return nil
 	}
-	began := time.Now()
-	sites := plan.SitesOf(c.set)
-	c.warn(sites.Warnings...)
-	client, err := c.client(c.streams, sites, c.log)
+	job := c.job()
+	var err error
+	if job.Registry, err = c.settings(c.streams, c.log); err != nil {
+		return err
+	}
+	promotion, err := promote.New(job)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
-	sources := promote.NewSources(client, func(text string) { c.log.Warn(text) })
-	defer sources.Close()
-	wanted, faults := c.desired(func(tags []plan.SourceTag) map[plan.SourceTag]plan.Resolution {
-		return promote.ResolveTags(ctx, sources, tags)
-	})
-	c.evidence.client, c.evidence.sources, c.evidence.wanted = client, sources, wanted
-	c.progress.Start("reading repositories", len(wanted.Targets))
-	result := promote.Survey(ctx, client, sources, wanted, c.progress.Step)
-	c.progress.Finish()
-	c.warn(result.Warnings...)
-	findings := check.Run(ctx, c.report.Rules, check.NewInput(c.set, faults, wanted, result))
-	check.Refuse(result, findings)
-	result.Sort()
-	c.report.Findings, c.report.Plan = findings, result.Report(true)
-	c.report.Plan.Requests, c.report.Plan.Seconds = client.Requests(), time.Since(began).Seconds()
+	defer promotion.Close()
+	result := promotion.Plan(ctx)
+	c.report.Findings = promotion.Check(ctx, c.report.Rules, c.faults(), result)
+	check.Refuse(result, c.report.Findings)
+	c.report.Plan = promotion.Report(result, true)
+	c.report.Plan.Faults, c.report.Plan.Estimate = []plan.ReportFault{}, nil // the rule valid reports the faults
 	return nil
 }
 
-// desired returns what the manifests want, or with a base what they want since, and
-// all their faults.
-func (c *checking) desired(resolve func([]plan.SourceTag) map[plan.SourceTag]plan.Resolution) (*plan.Wanted, []manifest.Fault) {
-	part := selected{base: c.base}
-	wanted, _ := part.of(c.set, resolve)
-	return wanted, slices.Concat(c.set.Faults, plan.Desired(c.set, nil).Faults)
+// job returns the promotion that is checked: with a base, only what changed since.
+func (c *checking) job() promote.Job {
+	return promote.Job{
+		Set: c.set, Selection: promote.Selection{Base: c.base}, Reader: c.reader,
+		Progress: c.progress, Warn: func(text string) { c.log.Warn(text) },
+	}
 }
 
-func (c *checking) warn(texts ...string) {
-	for _, t := range texts {
-		c.log.Warn(t)
-	}
+// faults returns all faults of the manifests, whatever the base had already.
+func (c *checking) faults() []manifest.Fault {
+	return slices.Concat(c.set.Faults, plan.Desired(c.set, nil).Faults)
 }
 
 // uris returns how code scanning calls the manifests' files: by their paths in the

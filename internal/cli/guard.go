@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -10,7 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/promote"
 )
 
 // guardOptions are the flags of rules that judge what is about to be promoted.
@@ -35,7 +34,7 @@ func (o *guardOptions) addFlags(f *pflag.FlagSet, maxImageSize int) {
 }
 
 // size returns the size rule, nil if there is no limit.
-func (o *guardOptions) size(e *evidence) (check.Rule, error) {
+func (o *guardOptions) size(e *promote.RuleReader) (check.Rule, error) {
 	const mib, most = 1 << 20, 1 << 40
 	switch {
 	case o.maxImageSize < 0 || o.maxImageSize > most:
@@ -47,7 +46,7 @@ func (o *guardOptions) size(e *evidence) (check.Rule, error) {
 }
 
 // signature returns the signature rule, nil if there is no key.
-func (o *guardOptions) signature(e *evidence) (check.Rule, error) {
+func (o *guardOptions) signature(e *promote.RuleReader) (check.Rule, error) {
 	if o.signatureKey == "" {
 		return nil, nil
 	}
@@ -93,7 +92,7 @@ func (o *guardOptions) vulnerability() (check.Rule, error) {
 }
 
 // rules returns the rules whose flags are set.
-func (o *guardOptions) rules(e *evidence) ([]check.Rule, error) {
+func (o *guardOptions) rules(e *promote.RuleReader) ([]check.Rule, error) {
 	size, err := o.size(e)
 	if err != nil {
 		return nil, err
@@ -113,23 +112,4 @@ func (o *guardOptions) rules(e *evidence) ([]check.Rule, error) {
 		}
 	}
 	return rules, nil
-}
-
-// guard applies the rules to what a plan is about to promote, and refuses what they
-// find.
-func (p *promotion) guard(ctx context.Context, wanted *plan.Wanted, result *plan.Plan) {
-	if len(p.rules) == 0 {
-		return
-	}
-	p.evidence = evidence{client: p.client, sources: p.sources, wanted: wanted}
-	findings := check.Run(ctx, p.rules, check.NewInput(p.set, nil, wanted, result))
-	if ctx.Err() != nil {
-		return // what is refused now is so for lack of answers
-	}
-	for _, f := range findings {
-		if f.Level == check.Note {
-			p.log.Infof("%s: %s: %s", f.Pos, f.Rule, f.Message)
-		}
-	}
-	check.Refuse(result, findings)
 }

@@ -87,8 +87,8 @@ func (o *manifestOptions) loadAll() (set *manifest.Set, files []*manifest.Produc
 	return set, files, root, err
 }
 
-// tell logs faults: one line each, beginning with the place.
-func tell(log logrus.FieldLogger, faults []manifest.Fault) {
+// logFaults logs faults: one line each, beginning with the place.
+func logFaults(log logrus.FieldLogger, faults []manifest.Fault) {
 	for _, f := range faults {
 		entry := log.WithField("place", f.Pos.String())
 		if f.Severity == manifest.Warning {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -12,6 +11,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/promote"
 )
 
 // partOptions say which part of what the manifests want is done.
@@ -27,41 +27,33 @@ func (o *partOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.plan, "plan", "", "do only what this `file`, the JSON report of an earlier dry run, planned, and refuse what has moved since")
 }
 
-// selected is the part of what the manifests want that a run is about.
-type selected struct {
-	index, count int            // of the shard; count 0: all
-	base         *manifest.Set  // the manifests at the revision; nil without --since
-	commit       string         // that the revision names
-	approval     *plan.Approval // nil without --plan
-	outside      int            // edges that are wanted, but not in the part that was selected last
-}
-
-// choose reads what the options name. at loads the manifests at a revision. Warnings go to warn.
-func (o *partOptions) choose(paths []string, at func(string) (*manifest.Set, string, error), set *manifest.Set, warn func(...string)) (s selected, err error) {
-	if s.index, s.count, err = parseShard(o.shard); err != nil {
-		return s, err
+// choose reads what the options name. at loads the manifests at a revision. It
+// returns the commit that --since names, and warnings.
+func (o *partOptions) choose(paths []string, at func(string) (*manifest.Set, string, error), set *manifest.Set) (s promote.Selection, commit string, warnings []string, err error) {
+	if s.Shard, err = promote.ParseShard(o.shard); err != nil {
+		return s, "", nil, fmt.Errorf("--shard: %w", err)
 	}
 	if o.plan != "" {
-		if s.approval, err = readPlan(o.plan); err != nil {
-			return s, fmt.Errorf("reading --plan %s: %w", o.plan, err)
+		if s.Approval, err = readPlan(o.plan); err != nil {
+			return s, "", nil, fmt.Errorf("reading --plan %s: %w", o.plan, err)
 		}
-		if from := s.approval.Origin; from.Digest != set.Digest {
-			warn(fmt.Sprintf("the manifests are not those that the plan was made from (%s): what they do not want is refused", manifestsName(from)))
+		if from := s.Approval.Origin; from.Digest != set.Digest {
+			warnings = append(warnings, fmt.Sprintf("the manifests are not those that the plan was made from (%s): what they do not want is refused", manifestsName(from)))
 		}
-		if n := s.approval.Refused; n > 0 {
-			warn(fmt.Sprintf("not tried: what was refused or could not be read when the plan was made (edges: %d)", n))
+		if n := s.Approval.Refused; n > 0 {
+			warnings = append(warnings, fmt.Sprintf("not tried: what was refused or could not be read when the plan was made (edges: %d)", n))
 		}
-		if s.count > 0 {
-			s.approval.Shard(s.index, s.count)
+		if s.Shard.Count > 0 {
+			s.Approval.Shard(s.Shard.Index, s.Shard.Count)
 		}
 	}
 	if o.since != "" {
-		if s.base, s.commit, err = at(o.since); err != nil {
-			return s, fmt.Errorf("reading --since %s: %w", o.since, err)
+		if s.Base, commit, err = at(o.since); err != nil {
+			return s, "", nil, fmt.Errorf("reading --since %s: %w", o.since, err)
 		}
-		warn(o.doubts(paths, s.base)...)
+		warnings = append(warnings, o.doubts(paths, s.Base)...)
 	}
-	return s, nil
+	return s, commit, warnings, nil
 }
 
 // doubts returns what of the base could not be read.
@@ -117,59 +109,4 @@ func readPlan(name string) (*plan.Approval, error) {
 		return nil, err
 	}
 	return report.Approve()
-}
-
-// of returns what the selected part of the manifests wants, and the manifests'
-// faults, of which those wholly outside are warnings. resolve reads source tags;
-// without it what they lead to is not known.
-func (s *selected) of(set *manifest.Set, resolve func([]plan.SourceTag) map[plan.SourceTag]plan.Resolution) (*plan.Wanted, []manifest.Fault) {
-	wanted, unpinned, faults := plan.Desired(set, nil), plan.Unpinned(set), set.Faults
-	var since, approved *plan.Selection
-	if s.base != nil {
-		since = plan.Since(wanted, plan.Desired(s.base, nil), s.base.Faults)
-		unpinned = since.Unpinned(wanted)
-	}
-	if s.approval != nil {
-		approved = s.approval.Selection()
-		unpinned = approved.Unpinned(wanted)
-	}
-	if resolve != nil && len(unpinned) > 0 {
-		wanted = plan.Desired(set, resolve(unpinned))
-	}
-	for _, selection := range []*plan.Selection{since, approved} {
-		if selection != nil {
-			before := wanted.Edges()
-			faults = wanted.Select(selection, faults)
-			s.outside = before - wanted.Edges()
-		}
-	}
-	if s.count > 0 {
-		faults = wanted.Shard(s.index, s.count, faults)
-	}
-	return wanted, faults
-}
-
-// referrers reports whether referrers are looked for: as asked, but with a plan if it has any.
-func (s *selected) referrers(asked bool) bool {
-	if s.approval != nil {
-		return s.approval.Referrers
-	}
-	return asked
-}
-
-func parseShard(s string) (index, count int, err error) {
-	if s == "" {
-		return 0, 0, nil
-	}
-	i, n, ok := strings.Cut(s, "/")
-	if ok {
-		index, err = strconv.Atoi(i)
-	}
-	if ok && err == nil {
-		count, err = strconv.Atoi(n)
-	}
-	if !ok || err != nil || index < 0 || index >= count {
-		return 0, 0, fmt.Errorf("bad --shard %q: want I/N with 0 ≤ I < N", s)
-	}
-	return index, count, nil
 }

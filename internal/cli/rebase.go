@@ -198,7 +198,7 @@ func (r *rebasing) save(ctx context.Context, res *rebase.Result, app rebase.Refe
 		t, notes = rebase.Push(ctx, r.client, res, names)
 		res.Notes = append(res.Notes, notes...)
 	}
-	r.tell(res)
+	r.logFaults(res)
 	told := describe(res, app)
 	told.Names, told.State = nameStates(names)
 	if r.check && told.State == rebase.NamePlanned.String() {
@@ -223,7 +223,7 @@ func (r *rebasing) saved() []rebase.Reference {
 }
 
 // tell logs what people should know of a result.
-func (r *rebasing) tell(res *rebase.Result) {
+func (r *rebasing) logFaults(res *rebase.Result) {
 	for _, n := range res.Notes {
 		r.log.Warn(n)
 	}

@@ -98,7 +98,7 @@ func newResolution(o *producerOptions, s streams) (*resolution, error) {
 	if r.set, r.files, r.root, err = o.loadAll(); err != nil {
 		return nil, err
 	}
-	tell(r.log, r.set.Faults)
+	logFaults(r.log, r.set.Faults)
 	if r.set.Broken() {
 		return nil, &exitError{code: exitFailed}
 	}

@@ -18,7 +18,7 @@ func (r *resolution) check() error {
 		}
 		stale = append(stale, faults...)
 	}
-	tell(r.log, stale)
+	logFaults(r.log, stale)
 	if len(stale) > 0 || !r.set.OK() {
 		return &exitError{code: exitFailed}
 	}

@@ -72,9 +72,10 @@ func runRetag(ctx context.Context, o *retagOptions, s streams, args []string) er
 		return err
 	}
 	p := &promotion{
-		promotionOptions: &o.promotionOptions, streams: s, paths: files, ifExists: rule,
+		promotionOptions: &o.promotionOptions, streams: s, paths: files,
 		load: func() (*manifest.Set, error) { return o.load(files) },
 	}
+	p.job.IfExists = rule
 	return p.start(ctx)
 }
 

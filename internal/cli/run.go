@@ -5,21 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/promote"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // runOptions are the flags of cip run.
@@ -85,29 +82,19 @@ func (o *runOptions) runSnapshot(ctx context.Context, s streams) error {
 	return takeSnapshot(ctx, snapshotJob{o.snapshotOf, o.output, &o.snapshotFilter, &o.registryOptions}, s, log, progress)
 }
 
-// promotion is one run of cip run, or of a command that does the same with other files.
+// promotion is one run of cip run, or of a command that promotes what other files want.
 type promotion struct {
 	*promotionOptions
 	streams
-	paths    []string // what was named to load
+	job      promote.Job
+	paths    []string // the files that were named
 	load     func() (*manifest.Set, error)
 	at       func(rev string) (*manifest.Set, string, error) // loads what a git revision has; nil: there is no --since
-	ifExists func(image.Repository) plan.IfExists            // nil: tags that exist in place do not move
 	format   output.Format
 	log      *logrus.Logger
 	progress *output.Progress
 	isDry    bool
-	began    time.Time
-	set      *manifest.Set
-	part     selected
-	commit   string // of the manifests, if they are in a git repository
-	client   *registry.Client
-	sources  *promote.Sources
-	evidence evidence
-	rules    []check.Rule // that what is about to be promoted has to pass
-
-	mu       sync.Mutex
-	warnings []string
+	origin   plan.Origin
 }
 
 // runRun carries out cip run.
@@ -116,8 +103,9 @@ func runRun(ctx context.Context, o *runOptions, s streams) error {
 		return o.runSnapshot(ctx, s)
 	}
 	p := &promotion{promotionOptions: &o.promotionOptions, streams: s, paths: []string{o.path()}, load: o.load, at: o.atRevision}
+	p.job.Reader = &promote.RuleReader{}
 	var err error
-	if p.rules, err = o.rules(&p.evidence); err != nil {
+	if p.job.Rules, err = o.rules(p.job.Reader); err != nil {
 		return err
 	}
 	return p.start(ctx)
@@ -125,55 +113,33 @@ func runRun(ctx context.Context, o *runOptions, s streams) error {
 
 // start carries out a promotion.
 func (p *promotion) start(ctx context.Context) error {
-	p.began = time.Now()
 	if err := p.check(); err != nil {
 		return err
 	}
-	if p.set.Broken() {
-		tell(p.log, p.set.Faults)
-		return p.parsed(p.set.Faults)
+	set := p.job.Set
+	if set.Broken() {
+		logFaults(p.log, set.Faults)
+		return p.parsed(set.Faults)
 	}
+	var warnings []string
 	var err error
-	if p.part, err = p.choose(p.paths, p.at, p.set, p.warn); err != nil {
+	if p.job.Selection, p.origin.Base, warnings, err = p.choose(p.paths, p.at, set); err != nil {
 		return err
 	}
+	p.job.Warnings = warnings
 	if p.parseOnly {
-		_, faults := p.wanted(nil)
+		for _, text := range warnings {
+			p.log.Warn(text)
+		}
+		wanted, faults := p.job.Wanted(nil)
+		faults = append(faults, wanted.Faults...)
+		logFaults(p.log, faults)
 		return p.parsed(faults)
 	}
-	sites := plan.SitesOf(p.set)
-	p.warn(sites.Warnings...)
-	client, err := p.registryOptions.client(p.streams, sites, p.log)
-	if err != nil {
+	if p.job.Registry, err = p.settings(p.streams, p.log); err != nil {
 		return err
 	}
-	defer client.Close()
-	p.client = client
-	p.sources = promote.NewSources(client, func(text string) { p.warn(text) })
-	defer p.sources.Close()
-	return p.run(ctx)
-}
-
-// wanted returns the part of what the manifests want that the run is about, and
-// all faults, which it tells. Without resolve it is offline.
-func (p *promotion) wanted(resolve func([]plan.SourceTag) map[plan.SourceTag]plan.Resolution) (*plan.Wanted, []manifest.Fault) {
-	wanted, faults := p.part.of(p.set, resolve)
-	tell(p.log, faults)
-	tell(p.log, wanted.Faults)
-	return wanted, append(faults, wanted.Faults...)
-}
-
-// parsed ends a run that sends no request: a file is broken, or no more was asked
-// for. Programs that read the report get one, with the faults.
-func (p *promotion) parsed(faults []manifest.Fault) error {
-	result := &plan.Plan{Faults: faults, Warnings: p.warnings}
-	if err := p.write(result, nil, p.format != output.Text); err != nil {
-		return err
-	}
-	if result.Refused(false) {
-		return &exitError{code: exitFailed}
-	}
-	return nil
+	return p.promote(ctx)
 }
 
 // check validates the flags and loads the manifests.
@@ -187,44 +153,75 @@ func (p *promotion) check() (err error) {
 	if p.isDry, err = p.dry(); err != nil {
 		return err
 	}
-	if _, _, err := parseShard(p.shard); err != nil {
-		return err
+	if _, err := promote.ParseShard(p.shard); err != nil {
+		return fmt.Errorf("--shard: %w", err)
 	}
 	if err := checkFile(p.report); err != nil {
 		return fmt.Errorf("--report: %w", err)
 	}
-	if p.set, err = p.load(); err != nil {
+	set, err := p.load()
+	if err != nil {
 		return err
 	}
-	if p.commit, err = commitOf(p.paths); err != nil {
+	p.origin = plan.Origin{Path: strings.Join(p.paths, ","), Digest: set.Digest, Since: p.since, Shard: p.shard}
+	if p.origin.Commit, err = commitOf(p.paths); err != nil {
 		p.log.Debugf("the report names no git commit: %v", err)
+	}
+	p.job.Set, p.job.Referrers, p.job.Deep = set, p.referrers, p.deep
+	p.job.AllowMissing, p.job.FailFast = p.allowMissing, p.failFast
+	p.job.Progress, p.job.Warn = p.progress, func(text string) { p.log.Warn(text) }
+	p.job.Fault = func(f manifest.Fault) { logFaults(p.log, []manifest.Fault{f}) }
+	p.job.Note = func(f check.Finding) { p.log.Infof("%s: %s: %s", f.Pos, f.Rule, f.Message) }
+	return nil
+}
+
+// parsed ends a run that sends no request: a file is broken, or --parse-only is
+// set. Programs that read the report get one with the faults.
+func (p *promotion) parsed(faults []manifest.Fault) error {
+	result := &plan.Plan{Faults: faults, Warnings: p.job.Warnings}
+	if err := p.write(result.Report(p.isDry), p.format != output.Text); err != nil {
+		return err
+	}
+	if result.Refused(false) {
+		return &exitError{code: exitFailed}
 	}
 	return nil
 }
 
-// warn tells warnings and keeps them for the report. It is safe for concurrent use.
-func (p *promotion) warn(texts ...string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, t := range texts {
-		p.log.Warn(t)
-		p.warnings = append(p.warnings, t)
+// promote plans, carries out the plan unless it is a dry run, and reports.
+func (p *promotion) promote(ctx context.Context) error {
+	promotion, err := promote.New(p.job)
+	if err != nil {
+		return err
 	}
+	defer promotion.Close()
+	result := promotion.Plan(ctx)
+	if n := promotion.Outside(); p.job.Selection.Approval != nil && n > 0 {
+		p.log.Infof("wanted, but not in the plan, and left alone (edges: %d)", n)
+	}
+	if !p.isDry {
+		promotion.Run(ctx, result)
+	}
+	report := promotion.Report(result, p.isDry)
+	p.logItems(result.Items, result.Faults)
+	if err := p.write(report, true); err != nil {
+		return err
+	}
+	return p.verdict(ctx, result)
 }
 
-// tellItems logs what is refused or could not be read, so that it is not only in the report.
-// What a fault has told is not told again for each destination.
-func (p *promotion) tellItems(items []plan.Item, faults []manifest.Fault) {
-	told := map[string]struct{}{}
+// logItems logs what is refused or could not be read. What a fault says is not repeated for each destination.
+func (p *promotion) logItems(items []plan.Item, faults []manifest.Fault) {
+	logged := map[string]struct{}{}
 	for _, f := range faults {
-		told[f.String()], told[f.Message] = struct{}{}, struct{}{}
+		logged[f.String()], logged[f.Message] = struct{}{}, struct{}{}
 	}
 	for i := range items {
 		it := &items[i]
 		if it.Status != plan.Refused && it.Status != plan.Failed {
 			continue
 		}
-		if _, ok := told[it.Error]; ok && it.Action == plan.Invalid {
+		if _, ok := logged[it.Error]; ok && it.Action == plan.Invalid {
 			continue
 		}
 		where := it.Destination.Digest(it.Digest)
@@ -239,90 +236,9 @@ func (p *promotion) tellItems(items []plan.Item, faults []manifest.Fault) {
 	}
 }
 
-// run plans, carries out unless it is a dry run, and reports.
-func (p *promotion) run(ctx context.Context) error {
-	wanted, faults := p.wanted(func(tags []plan.SourceTag) map[plan.SourceTag]plan.Resolution {
-		return promote.ResolveTags(ctx, p.sources, tags)
-	})
-	if p.ifExists != nil {
-		wanted.SetIfExists(p.ifExists)
-	}
-	p.progress.Start("reading repositories", len(wanted.Targets))
-	result := promote.Survey(ctx, p.client, p.sources, wanted, p.progress.Step)
-	p.progress.Finish()
-	if p.deep {
-		p.progress.Start("looking into repositories", len(wanted.Targets))
-		promote.SurveyDeep(ctx, p.client, p.sources, wanted, result, p.progress.Step)
-		p.progress.Finish()
-	}
-	if p.part.referrers(p.referrers) {
-		p.progress.Start("reading referrers", len(wanted.Targets))
-		promote.SurveyReferrers(ctx, p.client, p.sources, wanted, result, p.progress.Step)
-		p.progress.Finish()
-	}
-	if approval := p.part.approval; approval != nil {
-		if n := p.part.outside; n > 0 {
-			p.log.Infof("wanted, but not in the plan, and left alone (edges: %d)", n)
-		}
-		approval.Hold(result, wanted)
-	}
-	p.guard(ctx, wanted, result)
-	result.Faults = append(result.Faults, faults...)
-	var estimate map[string]plan.Estimate
-	switch {
-	case p.isDry:
-		estimate = p.estimate(result)
-	case ctx.Err() != nil:
-		promote.Skip(result, "interrupted")
-	case p.failFast && result.Refused(p.allowMissing):
-		promote.Skip(result, "not tried: something is refused (--fail-fast)")
-	default:
-		p.progress.Start("promoting", promote.Units(result))
-		promote.Run(ctx, p.client, p.sources, result, p.progress.Step)
-		p.progress.Finish()
-	}
-	p.warn(result.Warnings...)
-	p.tellItems(result.Items, result.Faults)
-	result.Warnings = p.warnings
-	result.Sort()
-	if err := p.write(result, estimate, true); err != nil {
-		return err
-	}
-	return p.verdict(ctx, result)
-}
-
-// estimate returns what a real run would ask of each host: what has been read, and the writes.
-func (p *promotion) estimate(result *plan.Plan) map[string]plan.Estimate {
-	all := result.EstimateWrites(func(d image.Digest) plan.Weight {
-		content := p.sources.Content(string(d))
-		if content == nil {
-			return plan.Weight{}
-		}
-		w := plan.Weight{Children: len(content.Children)}
-		for _, b := range content.Blobs {
-			w.Blobs = append(w.Blobs, plan.BlobWeight{Digest: b.Digest, Size: b.Size})
-		}
-		return w
-	})
-	for host, n := range p.client.Requests() {
-		e := all[host]
-		e.Requests += n
-		all[host] = e
-	}
-	return all
-}
-
-// write writes the report to stdout, if it is to be shown, and to a file, if asked.
-func (p *promotion) write(result *plan.Plan, estimate map[string]plan.Estimate, show bool) error {
-	r := result.Report(p.isDry)
-	r.Estimate = estimate
-	if p.client != nil {
-		r.Requests, r.Bytes = p.client.Requests(), p.client.BytesCopied()
-	}
-	r.Seconds = time.Since(p.began).Seconds()
-	r.Manifests = plan.Origin{
-		Path: strings.Join(p.paths, ","), Digest: p.set.Digest, Commit: p.commit, Since: p.since, Base: p.part.commit, Shard: p.shard,
-	}
+// write writes the report to the file of --report, if any, and to stdout if it is to be shown.
+func (p *promotion) write(r *plan.Report, show bool) error {
+	r.Manifests = p.origin
 	if p.report != "" {
 		err := writeFile(p.report, func(w io.Writer) error { return output.WriteReport(w, r, output.JSON, false) })
 		if err != nil {
@@ -340,10 +256,7 @@ func (p *promotion) write(result *plan.Plan, estimate map[string]plan.Estimate, 
 
 // verdict returns the exit code.
 func (p *promotion) verdict(ctx context.Context, result *plan.Plan) error {
-	skipped := false
-	for i := range result.Items {
-		skipped = skipped || result.Items[i].Status == plan.Skipped
-	}
+	skipped := slices.ContainsFunc(result.Items, func(it plan.Item) bool { return it.Status == plan.Skipped })
 	switch {
 	case ctx.Err() != nil:
 		return &exitError{code: exitInterrupted, err: errors.New("interrupted")}

@@ -125,12 +125,12 @@ func (o *runOptions) manifestSnapshot(s streams, log *logrus.Logger) error {
 	if err != nil {
 		return err
 	}
-	tell(log, set.Faults)
+	logFaults(log, set.Faults)
 	if set.Broken() {
 		return &exitError{code: exitFailed}
 	}
 	wanted := plan.Desired(set, nil)
-	tell(log, wanted.Faults)
+	logFaults(log, wanted.Faults)
 	for _, t := range plan.Unpinned(set) {
 		log.Warn(fmt.Sprintf("left out: what retag of %s wants is known only to the registry", t.Repository.Tag(t.Tag)))
 	}

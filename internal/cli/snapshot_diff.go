@@ -147,9 +147,9 @@ func (o *diffOptions) readManifests(arg string, log *logrus.Logger) (inventory.S
 	if err != nil {
 		return nil, err
 	}
-	tell(log, set.Faults)
+	logFaults(log, set.Faults)
 	wanted := plan.Desired(set, nil)
-	tell(log, wanted.Faults)
+	logFaults(log, wanted.Faults)
 	if !set.OK() || len(wanted.Faults) > 0 {
 		return nil, fmt.Errorf("the manifests at %s hold faults", arg[:i])
 	}

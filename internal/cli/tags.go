@@ -43,7 +43,7 @@ func (o *imageTagsOptions) load(log logrus.FieldLogger) (*resolve.ImageTags, err
 		return nil, fmt.Errorf("reading image tags: %w", err)
 	}
 	tags, faults := resolve.ParseImageTags(o.file, raw)
-	tell(log, faults)
+	logFaults(log, faults)
 	if tags == nil {
 		return nil, &exitError{code: exitFailed}
 	}

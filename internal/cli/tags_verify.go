@@ -82,7 +82,7 @@ func runTagsVerify(ctx context.Context, o *tagsVerifyOptions, s streams, args []
 	slices.SortStableFunc(faults, func(a, b manifest.Fault) int {
 		return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
 	})
-	tell(log, faults)
+	logFaults(log, faults)
 	if _, err := fmt.Fprintln(s.out, summary+"."); err != nil {
 		return err
 	}

@@ -64,6 +64,7 @@ func (w *Wanted) Select(s *Selection, faults []manifest.Fault) []manifest.Fault 
 		part *part
 	}
 	narrowed := map[key]*Want{}
+	before := w.Edges()
 	all := reasons(w.Targets)
 	var targets []*Target
 	for _, t := range w.Targets {
@@ -79,6 +80,7 @@ func (w *Wanted) Select(s *Selection, faults []manifest.Fault) []manifest.Fault 
 		}
 	}
 	w.Targets = targets
+	w.Outside = before - w.Edges()
 	w.Invalid = slices.DeleteFunc(slices.Clone(w.Invalid), func(it Item) bool {
 		_, ok := s.invalid[it.wish()]
 		return !ok

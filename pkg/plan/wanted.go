@@ -28,6 +28,7 @@ type Wanted struct {
 	Invalid  []Item           // wishes that name no possible repository, refused
 	Faults   []manifest.Fault // overlaps, each at every place that takes part
 	Warnings []string
+	Outside  int // edges that the last Select left out
 }
 
 // Target is one destination repository and what is wanted there.

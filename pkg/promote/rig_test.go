@@ -33,35 +33,25 @@ func (r rig) run(t *testing.T) *plan.Plan {
 	if set.Broken() {
 		t.Fatalf("broken manifest: %v\n%s", set.Faults, r.manifest)
 	}
-	o := r.options
-	o.Sites, o.NoAmbient = plan.SitesOf(set), true
-	if o.Backoff == 0 {
-		o.Backoff = time.Millisecond
+	job := promote.Job{
+		Set: set, Deep: r.deep, Referrers: r.referrers, Registry: r.options,
+		IfExists: func(image.Repository) plan.IfExists { return r.ifExists },
 	}
-	client, err := registry.New(o)
+	job.Registry.NoAmbient = true
+	if job.Registry.Backoff == 0 {
+		job.Registry.Backoff = time.Millisecond
+	}
+	promotion, err := promote.New(job)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer client.Close()
-	var warnings []string
-	sources := promote.NewSources(client, func(w string) { warnings = append(warnings, w) })
-	defer sources.Close()
-	ctx := t.Context()
-	wanted := plan.Desired(set, promote.ResolveTags(ctx, sources, plan.Unpinned(set)))
-	wanted.SetIfExists(func(image.Repository) plan.IfExists { return r.ifExists })
-	p := promote.Survey(ctx, client, sources, wanted, func() {})
-	if r.deep {
-		promote.SurveyDeep(ctx, client, sources, wanted, p, func() {})
-	}
-	if r.referrers {
-		promote.SurveyReferrers(ctx, client, sources, wanted, p, func() {})
-	}
-	p.Faults = append(set.Faults, wanted.Faults...)
+	defer promotion.Close()
+	result := promotion.Plan(t.Context())
 	if !r.dryRun {
-		promote.Run(ctx, client, sources, p, func() {})
+		promotion.Run(t.Context(), result)
 	}
-	p.Warnings = append(p.Warnings, warnings...)
-	return p
+	promotion.Report(result, r.dryRun)
+	return result
 }
 
 func (r rig) set() *manifest.Set {

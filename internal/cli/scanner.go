@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,55 +12,7 @@ import (
 	"time"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/promote"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
-
-// evidence is what rules read of registries. It is filled once they may be spoken to.
-type evidence struct {
-	client  *registry.Client
-	sources *promote.Sources
-	wanted  *plan.Wanted
-}
-
-// Content implements check.Contents. What is going to be copied is not read again.
-func (e *evidence) Content(ctx context.Context, repo image.Repository, digest string) (*check.Content, error) {
-	content, err := e.sources.Read(ctx, repo, digest)
-	if err != nil || content == nil {
-		return nil, err
-	}
-	c := &check.Content{Size: content.Size()}
-	for _, child := range content.Children {
-		c.Children = append(c.Children, child.Digest)
-	}
-	return c, nil
-}
-
-// Signatures implements check.Signatures.
-func (e *evidence) Signatures(ctx context.Context, repo image.Repository, digest string) iter.Seq2[check.Attached, error] {
-	return func(yield func(check.Attached, error) bool) {
-		for s, err := range e.client.Signatures(ctx, repo, digest) {
-			if !yield(check.Attached(s), err) {
-				return
-			}
-		}
-	}
-}
-
-// Find implements check.Finder.
-func (e *evidence) Find(ctx context.Context, dst image.Repository, digest image.Digest) (inventory.State, error) {
-	entry := e.wanted.Entry(dst, digest)
-	if entry == nil {
-		return inventory.Unknown, errors.New("nobody wants it")
-	}
-	if f := e.sources.Find(ctx, entry, dst); f.State != inventory.Absent {
-		return f.State, f.Err
-	}
-	return e.client.Has(ctx, dst, string(digest))
-}
 
 // Bounds of a scanner's report.
 const (

@@ -1,0 +1,58 @@
+package promote
+
+import (
+	"context"
+	"errors"
+	"iter"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
+)
+
+// RuleReader reads what check rules ask of registries, with the client of a
+// promotion: what the promotion has read is not read again. The zero value is
+// for a Job; it can be used once that job's Promotion runs the rules.
+type RuleReader struct {
+	client  *registry.Client
+	sources *Sources
+	wanted  *plan.Wanted
+}
+
+// Content implements check.Contents.
+func (r *RuleReader) Content(ctx context.Context, repo image.Repository, digest string) (*check.Content, error) {
+	content, err := r.sources.Read(ctx, repo, digest)
+	if err != nil || content == nil {
+		return nil, err
+	}
+	c := &check.Content{Size: content.Size()}
+	for _, child := range content.Children {
+		c.Children = append(c.Children, child.Digest)
+	}
+	return c, nil
+}
+
+// Signatures implements check.Signatures.
+func (r *RuleReader) Signatures(ctx context.Context, repo image.Repository, digest string) iter.Seq2[check.Attached, error] {
+	return func(yield func(check.Attached, error) bool) {
+		for s, err := range r.client.Signatures(ctx, repo, digest) {
+			if !yield(check.Attached(s), err) {
+				return
+			}
+		}
+	}
+}
+
+// Find implements check.Finder.
+func (r *RuleReader) Find(ctx context.Context, dst image.Repository, digest image.Digest) (inventory.State, error) {
+	entry := r.wanted.Entry(dst, digest)
+	if entry == nil {
+		return inventory.Unknown, errors.New("no manifest refers to it")
+	}
+	if f := r.sources.Find(ctx, entry, dst); f.State != inventory.Absent {
+		return f.State, f.Err
+	}
+	return r.client.Has(ctx, dst, string(digest))
+}

@@ -1,0 +1,71 @@
+package promote
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
+)
+
+// Selection is the part of the wanted edges that a promotion is about. The zero value is all of them.
+type Selection struct {
+	Base     *manifest.Set  // only what the manifests changed since this earlier state of them
+	Approval *plan.Approval // only what an earlier dry run planned
+	Shard    Shard          // only one of several disjoint parts
+}
+
+// Shard is one of Count disjoint parts, which are numbered from zero. The zero value is everything.
+type Shard struct{ Index, Count int }
+
+// ParseShard parses "I/N" with 0 ≤ I < N. The empty string is everything.
+func ParseShard(s string) (Shard, error) {
+	if s == "" {
+		return Shard{}, nil
+	}
+	i, n, _ := strings.Cut(s, "/")
+	index, err := strconv.Atoi(i)
+	count, countErr := strconv.Atoi(n)
+	if err != nil || countErr != nil || index < 0 || index >= count {
+		return Shard{}, fmt.Errorf("bad shard %q: want I/N with 0 ≤ I < N", s)
+	}
+	return Shard{index, count}, nil
+}
+
+// Wanted returns the selected part of what the manifests want, and the manifests'
+// faults; those wholly outside of the part are warnings. resolve reads source
+// tags. Without it nothing is read, and the digests of retag entries stay unknown.
+func (j *Job) Wanted(resolve func([]plan.SourceTag) map[plan.SourceTag]plan.Resolution) (*plan.Wanted, []manifest.Fault) {
+	s := &j.Selection
+	wanted, unpinned, faults := plan.Desired(j.Set, nil), plan.Unpinned(j.Set), j.Set.Faults
+	var since, approved *plan.Selection
+	if s.Base != nil {
+		since = plan.Since(wanted, plan.Desired(s.Base, nil), s.Base.Faults)
+		unpinned = since.Unpinned(wanted)
+	}
+	if s.Approval != nil {
+		approved = s.Approval.Selection()
+		unpinned = approved.Unpinned(wanted)
+	}
+	if resolve != nil && len(unpinned) > 0 {
+		wanted = plan.Desired(j.Set, resolve(unpinned))
+	}
+	for _, selection := range []*plan.Selection{since, approved} {
+		if selection != nil {
+			faults = wanted.Select(selection, faults)
+		}
+	}
+	if s.Shard.Count > 0 {
+		faults = wanted.Shard(s.Shard.Index, s.Shard.Count, faults)
+	}
+	return wanted, faults
+}
+
+// referrers reports whether referrers are looked for. A plan that is carried out decides by what it has.
+func (s *Selection) referrers(asked bool) bool {
+	if s.Approval != nil {
+		return s.Approval.Referrers
+	}
+	return asked
+}
