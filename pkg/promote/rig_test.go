@@ -71,16 +71,16 @@ func (r rig) set() *manifest.Set {
 func lines(p *plan.Plan, names map[string]string) string {
 	var b strings.Builder
 	for _, it := range p.Items {
-		fmt.Fprintf(&b, "%s %s %s %s %s", it.Action, it.Status, it.Destination.Path, name(string(it.Digest), names), strings.Join(it.Tags, ","))
+		fmt.Fprintf(&b, "%s %s %s %s %s", it.Action, it.Status, it.Destination.Path, named(string(it.Digest), names), strings.Join(it.Tags, ","))
 		if it.Previous != "" {
-			fmt.Fprintf(&b, " was %s", name(string(it.Previous), names))
+			fmt.Fprintf(&b, " was %s", named(string(it.Previous), names))
 		}
 		b.WriteString("\n")
 	}
 	return b.String()
 }
 
-func name(digest string, names map[string]string) string {
+func named(digest string, names map[string]string) string {
 	if n, ok := names[digest]; ok {
 		return n
 	}
