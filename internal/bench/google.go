@@ -40,7 +40,7 @@ func (w *world) kubernetes(o *options) error {
 		if wants[t.Want] == nil {
 			wants[t.Want] = googleList(t.Want)
 		}
-		lists["/v2/"+t.Repository.Path+"/tags/list"] = wants[t.Want]
+		lists["/v2/"+t.Repository.RepositoryStr()+"/tags/list"] = wants[t.Want]
 		for i := range t.Want.Entries {
 			w.ready.UpToDate += max(1, len(t.Want.Entries[i].Tags))
 		}
@@ -114,7 +114,7 @@ func googleList(want *plan.Want) []byte {
 	}{[]string{}, map[string]listed{}, []string{}}
 	for i := range want.Entries {
 		e := &want.Entries[i]
-		list.Manifest[string(e.Digest)] = listed{
+		list.Manifest[e.Digest.String()] = listed{
 			Size: "31457280", Type: typeImage, Tags: append([]string{}, e.Tags...), Created: "0", Uploaded: "1600000000000",
 		}
 		list.Tags = append(list.Tags, e.Tags...)

@@ -7,7 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
@@ -100,7 +101,7 @@ func demoJSON(v any) []byte {
 }
 
 // push writes the image, under its tag if it has one.
-func (i *demoImage) push(ctx context.Context, c *registry.Client, repo image.Repository) error {
+func (i *demoImage) push(ctx context.Context, c *registry.Client, repo name.Repository) error {
 	for _, child := range i.children {
 		if err := child.push(ctx, c, repo); err != nil {
 			return err

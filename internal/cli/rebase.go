@@ -8,6 +8,8 @@ import (
 	"io"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
@@ -145,8 +147,8 @@ func (r *rebasing) parse(args []string) error {
 		if err != nil {
 			return err
 		}
-		if len(r.apps) > 0 && !r.check && ref.Host != r.apps[0].Host {
-			return fmt.Errorf("the names to save under are on two registries, %s and %s: want one", r.apps[0].Host, ref.Host)
+		if len(r.apps) > 0 && !r.check && ref.RegistryStr() != r.apps[0].RegistryStr() {
+			return fmt.Errorf("the names to save under are on two registries, %s and %s: want one", r.apps[0].RegistryStr(), ref.RegistryStr())
 		}
 		r.apps = append(r.apps, ref)
 	}
@@ -162,7 +164,7 @@ func (r *rebasing) one(ctx context.Context) error {
 			return fmt.Errorf("--previous-image: %w", err)
 		}
 	}
-	r.options.Near = r.apps[0].Host
+	r.options.Near = r.apps[0].RegistryStr()
 	res, err := rebase.NewReader(r.client).Rebase(ctx, app, r.options)
 	if err != nil {
 		return err
@@ -213,7 +215,7 @@ func (r *rebasing) saved() []rebase.Reference {
 	var refs []rebase.Reference
 	seen := map[rebase.Reference]struct{}{}
 	for _, ref := range r.apps {
-		ref.Digest = ""
+		ref.Digest = v1.Hash{}
 		if _, twice := seen[ref]; !twice {
 			seen[ref] = struct{}{}
 			refs = append(refs, ref)
@@ -278,14 +280,14 @@ func (r *rebasing) write(told output.Rebase) error {
 // describe returns what is told of a result.
 func describe(res *rebase.Result, app rebase.Reference) output.App {
 	a := output.App{
-		App: app.String(), PreviousDigest: string(res.App.Digest), Digest: string(res.Digest), PlatformAPI: res.PlatformAPI,
+		App: app.String(), PreviousDigest: res.App.Digest.String(), Digest: res.Digest.String(), PlatformAPI: res.PlatformAPI,
 		From:     output.AppBase(res.From),
-		Onto:     output.AppNewBase{Image: res.Onto.Image, Digest: string(res.Onto.Digest), TopLayer: res.Onto.TopLayer},
+		Onto:     output.AppNewBase{Image: res.Onto.Image, Digest: res.Onto.Digest.String(), TopLayer: res.Onto.TopLayer},
 		Warnings: res.Notes,
 	}
 	for i := range res.Images {
 		img := &res.Images[i]
-		a.Images = append(a.Images, output.AppImage{Platform: img.Platform, PreviousDigest: string(img.Was), Digest: img.Manifest.Digest})
+		a.Images = append(a.Images, output.AppImage{Platform: img.Platform, PreviousDigest: img.Was.String(), Digest: img.Manifest.Digest})
 	}
 	return a
 }
@@ -295,7 +297,7 @@ func describe(res *rebase.Result, app rebase.Reference) output.App {
 func nameStates(names []rebase.Name) (told []output.AppName, state string) {
 	all := rebase.NameUpToDate
 	for _, n := range names {
-		one := output.AppName{Name: n.String(), State: n.State.String(), PreviousDigest: string(n.Was)}
+		one := output.AppName{Name: n.String(), State: n.State.String(), PreviousDigest: n.Was.String()}
 		if n.Err != nil {
 			one.Error = strings.TrimSpace(n.Err.Error())
 		}

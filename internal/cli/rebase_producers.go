@@ -6,7 +6,8 @@ import (
 	"fmt"
 	"sync"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
@@ -17,7 +18,7 @@ import (
 )
 
 // rebaseFunc computes what a producer's image becomes on its new run image.
-type rebaseFunc = func(context.Context, *manifest.Producer, image.Digest) (image.Digest, *manifest.LockRebase, error)
+type rebaseFunc = func(context.Context, *manifest.Producer, v1.Hash) (v1.Hash, *manifest.LockRebase, error)
 
 // producerRebaser rebases what producers select.
 type producerRebaser struct {
@@ -33,12 +34,12 @@ func newProducerRebaser(c *registry.Client) *producerRebaser {
 }
 
 // compute is a rebaseFunc that writes nothing.
-func (r *producerRebaser) compute(ctx context.Context, p *manifest.Producer, app image.Digest) (image.Digest, *manifest.LockRebase, error) {
+func (r *producerRebaser) compute(ctx context.Context, p *manifest.Producer, app v1.Hash) (v1.Hash, *manifest.LockRebase, error) {
 	accept, err := rebase.ParseAccept(p.Rebase.Accept)
 	if err != nil {
-		return "", nil, err
+		return v1.Hash{}, nil, err
 	}
-	o := rebase.Options{Mirrors: p.Rebase.LocalMirrors, Accept: accept, Near: p.Output.Host}
+	o := rebase.Options{Mirrors: p.Rebase.LocalMirrors, Accept: accept, Near: p.Output.RegistryStr()}
 	if run := p.Rebase.RunImage; run != nil {
 		o.Files = []rebase.File{{Name: p.Pos.String(), Images: []rebase.Names{{Image: run.Image, Mirrors: run.Mirrors}}}}
 	}
@@ -46,7 +47,7 @@ func (r *producerRebaser) compute(ctx context.Context, p *manifest.Producer, app
 	defer r.mu.Unlock()
 	res, err := r.reader.Rebase(ctx, rebase.Reference{Repository: p.Repository, Digest: app}, o)
 	if err != nil {
-		return "", nil, err
+		return v1.Hash{}, nil, err
 	}
 	r.results[p] = res
 	return res.Digest, &manifest.LockRebase{
@@ -58,16 +59,16 @@ func (r *producerRebaser) compute(ctx context.Context, p *manifest.Producer, app
 }
 
 // pin is a rebaseFunc that fails unless the rebased image is where it is promoted from.
-func (r *producerRebaser) pin(ctx context.Context, p *manifest.Producer, app image.Digest) (image.Digest, *manifest.LockRebase, error) {
+func (r *producerRebaser) pin(ctx context.Context, p *manifest.Producer, app v1.Hash) (v1.Hash, *manifest.LockRebase, error) {
 	d, evidence, err := r.compute(ctx, p, app)
 	if err != nil {
-		return "", nil, err
+		return v1.Hash{}, nil, err
 	}
-	switch state, err := r.client.Has(ctx, p.Output, string(d)); {
+	switch state, err := r.client.Has(ctx, p.Output, d.String()); {
 	case err != nil:
-		return "", nil, fmt.Errorf("reading source %s: %w", p.Output.Digest(d), err)
+		return v1.Hash{}, nil, fmt.Errorf("reading source %s: %w", p.Output.Digest(d.String()).String(), err)
 	case state != inventory.Present:
-		return "", nil, fmt.Errorf("%s is not there yet: cip rebase with --only=%s and --confirm puts it there", p.Output.Digest(d), p.Name)
+		return v1.Hash{}, nil, fmt.Errorf("%s is not there yet: cip rebase with --only=%s and --confirm puts it there", p.Output.Digest(d.String()).String(), p.Name)
 	}
 	return d, evidence, nil
 }

@@ -10,6 +10,9 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
@@ -24,24 +27,24 @@ type sourceReader struct {
 	client *registry.Client
 
 	mu       sync.Mutex
-	listings map[image.Repository]func() (map[string]image.Digest, error) // digests by tag, where the registry's listing names them
+	listings map[name.Repository]func() (map[string]v1.Hash, error) // digests by tag, where the registry's listing names them
 	images   map[string]func() (*resolve.Image, error)
 }
 
 func newSourceReader(c *registry.Client) *sourceReader {
 	return &sourceReader{
 		client:   c,
-		listings: map[image.Repository]func() (map[string]image.Digest, error){},
+		listings: map[name.Repository]func() (map[string]v1.Hash, error){},
 		images:   map[string]func() (*resolve.Image, error){},
 	}
 }
 
 // Tags implements resolve.Registry.
-func (r *sourceReader) Tags(ctx context.Context, repo image.Repository) ([]string, error) {
+func (r *sourceReader) Tags(ctx context.Context, repo name.Repository) ([]string, error) {
 	r.mu.Lock()
 	read, ok := r.listings[repo]
 	if !ok {
-		read = sync.OnceValues(func() (map[string]image.Digest, error) { return r.list(ctx, repo) })
+		read = sync.OnceValues(func() (map[string]v1.Hash, error) { return r.list(ctx, repo) })
 		r.listings[repo] = read
 	}
 	r.mu.Unlock()
@@ -55,7 +58,7 @@ func (r *sourceReader) Tags(ctx context.Context, repo image.Repository) ([]strin
 	return slices.Sorted(maps.Keys(tags)), nil
 }
 
-func (r *sourceReader) list(ctx context.Context, repo image.Repository) (map[string]image.Digest, error) {
+func (r *sourceReader) list(ctx context.Context, repo name.Repository) (map[string]v1.Hash, error) {
 	found, err := r.client.List(ctx, repo, nil)
 	if err != nil {
 		return nil, err
@@ -64,38 +67,38 @@ func (r *sourceReader) list(ctx context.Context, repo image.Repository) (map[str
 }
 
 // listed returns the digest that a listing which has been read names for a tag.
-func (r *sourceReader) listed(repo image.Repository, tag string) (image.Digest, bool) {
+func (r *sourceReader) listed(repo name.Repository, tag string) (v1.Hash, bool) {
 	r.mu.Lock()
 	read, ok := r.listings[repo]
 	r.mu.Unlock()
 	if !ok {
-		return "", false
+		return v1.Hash{}, false
 	}
 	tags, err := read()
-	return tags[tag], err == nil && tags[tag] != ""
+	return tags[tag], err == nil && tags[tag] != (v1.Hash{})
 }
 
 // Digest implements resolve.Registry.
-func (r *sourceReader) Digest(ctx context.Context, repo image.Repository, ref string) (image.Digest, bool, error) {
+func (r *sourceReader) Digest(ctx context.Context, repo name.Repository, ref string) (v1.Hash, bool, error) {
 	if d, ok := r.listed(repo, ref); ok {
 		return d, true, nil
 	}
 	if d, err := image.ParseDigest(ref); err == nil {
 		state, err := r.client.Has(ctx, repo, ref)
 		if err != nil {
-			return "", false, fmt.Errorf("reading source %s: %w", repo.Digest(d), err)
+			return v1.Hash{}, false, fmt.Errorf("reading source %s: %w", repo.Digest(d.String()).String(), err)
 		}
 		return d, state == inventory.Present, nil
 	}
 	d, state, err := r.client.Resolve(ctx, repo, ref)
 	if err != nil {
-		return "", false, fmt.Errorf("reading source %s: %w", repo.Tag(ref), err)
+		return v1.Hash{}, false, fmt.Errorf("reading source %s: %w", repo.Tag(ref).String(), err)
 	}
 	return d, state == inventory.Present, nil
 }
 
 // Image implements resolve.Registry.
-func (r *sourceReader) Image(ctx context.Context, repo image.Repository, ref string) (*resolve.Image, error) {
+func (r *sourceReader) Image(ctx context.Context, repo name.Repository, ref string) (*resolve.Image, error) {
 	key := repo.String() + " " + ref
 	r.mu.Lock()
 	read, ok := r.images[key]
@@ -121,7 +124,7 @@ type described struct {
 	Config      *registry.Descriptor `json:"config"`
 	Annotations map[string]string    `json:"annotations"`
 	Manifests   []struct {
-		Digest      image.Digest      `json:"digest"`
+		Digest      v1.Hash           `json:"digest"`
 		Annotations map[string]string `json:"annotations"`
 		Platform    struct {
 			OS           string `json:"os"`
@@ -131,10 +134,10 @@ type described struct {
 	} `json:"manifests"`
 }
 
-func (r *sourceReader) describe(ctx context.Context, repo image.Repository, ref string) (*resolve.Image, error) {
-	where := repo.Tag(ref)
+func (r *sourceReader) describe(ctx context.Context, repo name.Repository, ref string) (*resolve.Image, error) {
+	where := repo.Tag(ref).String()
 	if d, err := image.ParseDigest(ref); err == nil {
-		where = repo.Digest(d)
+		where = repo.Digest(d.String()).String()
 	}
 	m, err := r.client.Manifest(ctx, repo, ref)
 	if err != nil {
@@ -144,7 +147,7 @@ func (r *sourceReader) describe(ctx context.Context, repo image.Repository, ref 
 	if err := json.Unmarshal(m.Raw, &d); err != nil {
 		return nil, fmt.Errorf("parsing source %s: %w", where, err)
 	}
-	im := &resolve.Image{Digest: image.Digest(m.Digest), MediaType: m.MediaType, Annotations: d.Annotations}
+	im := &resolve.Image{Digest: image.Hash(m.Digest), MediaType: m.MediaType, Annotations: d.Annotations}
 	for _, c := range d.Manifests {
 		im.Children = append(im.Children, resolve.Child{
 			Digest: c.Digest, OS: c.Platform.OS, Architecture: c.Platform.Architecture, Variant: c.Platform.Variant, Annotations: c.Annotations,
@@ -161,7 +164,7 @@ func (r *sourceReader) describe(ctx context.Context, repo image.Repository, ref 
 }
 
 // config reads labels and platform out of an image's config; artifacts have others, which say nothing of the kind.
-func (r *sourceReader) config(ctx context.Context, repo image.Repository, d *registry.Descriptor, im *resolve.Image) error {
+func (r *sourceReader) config(ctx context.Context, repo name.Repository, d *registry.Descriptor, im *resolve.Image) error {
 	switch d.MediaType {
 	case "application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json":
 	default:

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
@@ -13,12 +15,12 @@ import (
 // What one source's selector stopped reading, another one's still gets.
 func TestSourceReaderOutlivesStop(t *testing.T) {
 	t.Parallel()
-	for name, read := range map[string]func(context.Context, *sourceReader, image.Repository) error{
-		"tags": func(ctx context.Context, r *sourceReader, repo image.Repository) error {
+	for name, read := range map[string]func(context.Context, *sourceReader, name.Repository) error{
+		"tags": func(ctx context.Context, r *sourceReader, repo name.Repository) error {
 			_, err := r.Tags(ctx, repo)
 			return err
 		},
-		"an image": func(ctx context.Context, r *sourceReader, repo image.Repository) error {
+		"an image": func(ctx context.Context, r *sourceReader, repo name.Repository) error {
 			_, err := r.Image(ctx, repo, "1")
 			return err
 		},
@@ -37,7 +39,7 @@ func TestSourceReaderOutlivesStop(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer client.Close()
-			r, repo := newSourceReader(client), image.Repository{Host: reg.Host, Path: "staging/a"}
+			r, repo := newSourceReader(client), image.NewRepository(reg.Host, "staging/a")
 			first, stop := context.WithCancel(t.Context())
 			stopped := make(chan error, 1)
 			go func() { stopped <- read(first, r, repo) }()

@@ -9,10 +9,11 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
@@ -80,14 +81,14 @@ func runRetag(ctx context.Context, o *retagOptions, s streams, args []string) er
 }
 
 // rule returns what becomes of tags that exist.
-func (o *retagOptions) rule() (func(image.Repository) plan.IfExists, error) {
+func (o *retagOptions) rule() (func(name.Repository) plan.IfExists, error) {
 	answers := map[string]plan.IfExists{"error": plan.Refuse, "skip": plan.Leave, "overwrite": plan.Overwrite}
 	answer, ok := answers[o.ifExists]
 	if !ok {
 		return nil, fmt.Errorf("bad --if-exists %q: want error, skip or overwrite", o.ifExists)
 	}
-	return func(repo image.Repository) plan.IfExists {
-		if slices.Contains(o.repush, path.Base(repo.Path)) {
+	return func(repo name.Repository) plan.IfExists {
+		if slices.Contains(o.repush, path.Base(repo.RepositoryStr())) {
 			return plan.Overwrite
 		}
 		return answer

@@ -224,9 +224,9 @@ func (p *promotion) logItems(items []plan.Item, faults []manifest.Fault) {
 		if _, ok := logged[it.Error]; ok && it.Action == plan.Invalid {
 			continue
 		}
-		where := it.Destination.Digest(it.Digest)
+		where := it.Destination.Digest(it.Digest.String()).String()
 		if len(it.Tags) > 0 {
-			where = it.Destination.Tag(strings.Join(it.Tags, ","))
+			where = it.Destination.Tag(strings.Join(it.Tags, ",")).String()
 		}
 		level := logrus.ErrorLevel
 		if it.Action == plan.Missing && (p.allowMissing || !p.quiet) {

@@ -110,7 +110,7 @@ func runRunImage(ctx context.Context, o *runImageOptions, s streams) error {
 	if err != nil {
 		return err
 	}
-	all := rebase.Candidates(app.Host, names, append(rebase.Local(files, names), o.mirrors...), order)
+	all := rebase.Candidates(app.RegistryStr(), names, append(rebase.Local(files, names), o.mirrors...), order)
 	_, err = rebase.Pick(ctx, client, all)
 	if o.verbose {
 		tellCandidates(s.err, all)

@@ -67,10 +67,10 @@ type reportDir string
 // Report implements check.Scanner. A file's name is the digest's, or the one with a
 // hyphen in place of the colon, which not all file systems and archives take.
 func (d reportDir) Report(_ context.Context, im check.Image) ([]byte, error) {
-	name := filepath.Join(string(d), string(im.Digest)+".json")
+	name := filepath.Join(string(d), im.Digest.String()+".json")
 	raw, err := readFile(name, maxReport)
 	if errors.Is(err, os.ErrNotExist) {
-		raw, err = readFile(filepath.Join(string(d), strings.Replace(string(im.Digest), ":", "-", 1)+".json"), maxReport)
+		raw, err = readFile(filepath.Join(string(d), strings.Replace(im.Digest.String(), ":", "-", 1)+".json"), maxReport)
 	}
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("there is no report %s", name)

@@ -269,7 +269,7 @@ func TestSchemas(t *testing.T) {
 // A lock and a report as cip writes them fit their schemas.
 func TestSchemasOfWhatIsWritten(t *testing.T) {
 	t.Parallel()
-	d := image.Digest("sha256:" + strings.Repeat("0", 64))
+	d := image.Hash("sha256:" + strings.Repeat("0", 64))
 	lock, err := manifest.EncodeLocks([]manifest.Lock{{
 		Name: "a", Intent: "i", Digest: d, Tag: "1.10", Tags: []string{"1.0"}, TagList: "t", Ref: "r",
 		Git:    &manifest.LockGit{Repository: "r", Branch: "main", Behind: 2, By: "tree"},

@@ -132,7 +132,7 @@ func (o *runOptions) manifestSnapshot(s streams, log *logrus.Logger) error {
 	wanted := plan.Desired(set, nil)
 	logFaults(log, wanted.Faults)
 	for _, t := range plan.Unpinned(set) {
-		log.Warn(fmt.Sprintf("left out: what retag of %s wants is known only to the registry", t.Repository.Tag(t.Tag)))
+		log.Warn(fmt.Sprintf("left out: what retag of %s wants is known only to the registry", t.Repository.Tag(t.Tag).String()))
 	}
 	held := wanted.Snapshot(root)
 	if o.tag != "" {

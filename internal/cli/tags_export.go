@@ -56,7 +56,7 @@ func runTagsExport(ctx context.Context, o *tagsExportOptions, s streams, name st
 		return err
 	}
 	for _, tag := range gone {
-		log.Warn(fmt.Sprintf("left out: %s is in the list of tags and does not exist", repo.Tag(tag)))
+		log.Warn(fmt.Sprintf("left out: %s is in the list of tags and does not exist", repo.Tag(tag).String()))
 	}
 	if len(tags.Labels) == 0 {
 		log.Warn(fmt.Sprintf("%s has no tags", repo))

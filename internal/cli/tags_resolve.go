@@ -95,7 +95,7 @@ func sayWhy(log logrus.FieldLogger, m resolve.Merged, c *resolve.Choice) {
 	}
 	log.Info("labels: " + output.Labels(m.Labels))
 	for _, k := range c.Candidates {
-		text := string(k.Digest) + " " + k.Reason
+		text := k.Digest.String() + " " + k.Reason
 		if k.Tag != "" {
 			text = "tag " + k.Tag + ": " + text
 		}

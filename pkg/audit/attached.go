@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"maps"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
@@ -14,7 +17,7 @@ import (
 
 // attachedTags returns a source's tags that hold what belongs to digests, with their
 // digest where the list tells it.
-func (f *family) attachedTags(ctx context.Context, src image.Repository) (map[string]image.Digest, error) {
+func (f *family) attachedTags(ctx context.Context, src name.Repository) (map[string]v1.Hash, error) {
 	list, err := f.client.List(ctx, src, func(tag string) bool { _, _, ok := attachedTo(tag); return ok })
 	if errors.Is(err, registry.ErrNotFound) {
 		return nil, nil
@@ -26,24 +29,24 @@ func (f *family) attachedTags(ctx context.Context, src image.Repository) (map[st
 }
 
 // cosigned returns the wanted digest to which a source's tag says that d belongs.
-func (f *family) cosigned(ctx context.Context, src image.Repository, d image.Digest, entries []wantedEntry) (*link, error) {
+func (f *family) cosigned(ctx context.Context, src name.Repository, d v1.Hash, entries []wantedEntry) (*link, error) {
 	tags, err := f.attachedTags(ctx, src)
 	if err != nil {
 		return nil, err
 	}
 	for i := range entries {
-		base := registry.FallbackTag(string(entries[i].Digest))
+		base := registry.FallbackTag(entries[i].Digest.String())
 		for _, suffix := range append([]string{""}, image.CosignSuffixes()...) {
 			tag := base + suffix
 			has, listed := tags[tag]
-			if listed && has == "" {
+			if listed && has == (v1.Hash{}) {
 				var state inventory.State
 				if has, state, err = f.client.Resolve(ctx, src, tag); state == inventory.Unknown {
-					return nil, fmt.Errorf("reading source %s: %w", src.Tag(tag), err)
+					return nil, fmt.Errorf("reading source %s: %w", src.Tag(tag).String(), err)
 				}
 			}
 			if has == d {
-				return &link{&entries[i], fmt.Sprintf("%s belongs to %s", src.Tag(tag), entries[i].Digest)}, nil
+				return &link{&entries[i], fmt.Sprintf("%s belongs to %s", src.Tag(tag).String(), entries[i].Digest)}, nil
 			}
 		}
 	}
@@ -70,7 +73,7 @@ func (q *inquirer) attached(ctx context.Context, v Verdict, r *Rules, open quest
 	found, state, err := q.client.Resolve(ctx, e.Repository, e.Tag)
 	switch state {
 	case inventory.Unknown:
-		return v, fmt.Errorf("reading destination %s: %w", e.Repository.Tag(e.Tag), err)
+		return v, fmt.Errorf("reading destination %s: %w", e.Repository.Tag(e.Tag).String(), err)
 	case inventory.Absent:
 		return q.unseen(v)
 	}
@@ -78,7 +81,7 @@ func (q *inquirer) attached(ctx context.Context, v Verdict, r *Rules, open quest
 	for _, src := range sourcesOf(e.Repository, entries) {
 		same, err := q.same(ctx, e.Repository, src, e.Tag, found, open.suffix)
 		if err != nil {
-			return v, fmt.Errorf("comparing %s with source %s: %w", e.Repository.Tag(e.Tag), src, err)
+			return v, fmt.Errorf("comparing %s with source %s: %w", e.Repository.Tag(e.Tag).String(), src, err)
 		}
 		if same {
 			v.Outcome, v.Allowed = Verified, link.to.line(r, e.Repository)
@@ -94,7 +97,7 @@ func (q *inquirer) attached(ctx context.Context, v Verdict, r *Rules, open quest
 }
 
 // same reports whether a source holds what a destination's tag points to.
-func (q *inquirer) same(ctx context.Context, dst, src image.Repository, tag string, found image.Digest, suffix string) (bool, error) {
+func (q *inquirer) same(ctx context.Context, dst, src name.Repository, tag string, found v1.Hash, suffix string) (bool, error) {
 	has, state, err := q.client.Resolve(ctx, src, tag)
 	if state != inventory.Present {
 		return false, err
@@ -124,13 +127,13 @@ func (q *inquirer) same(ctx context.Context, dst, src image.Repository, tag stri
 }
 
 // sameReferrers reports whether a source holds each manifest that a list of referrers names.
-func (q *inquirer) sameReferrers(ctx context.Context, dst, src image.Repository, list image.Digest) (bool, error) {
-	m, err := q.family.members(ctx, []image.Repository{dst}, list)
+func (q *inquirer) sameReferrers(ctx context.Context, dst, src name.Repository, list v1.Hash) (bool, error) {
+	m, err := q.family.members(ctx, []name.Repository{dst}, list)
 	if err != nil || m == nil || len(m.children) == 0 {
 		return false, err // something else stands under the tag
 	}
 	for _, d := range m.children {
-		state, err := q.client.Has(ctx, src, string(d))
+		state, err := q.client.Has(ctx, src, d.String())
 		if state != inventory.Present {
 			return false, err
 		}
@@ -140,8 +143,8 @@ func (q *inquirer) sameReferrers(ctx context.Context, dst, src image.Repository,
 
 // layers returns the layers of a signature or attestation, each with its
 // annotations, which hold the signature itself.
-func (q *inquirer) layers(ctx context.Context, repo image.Repository, d image.Digest) (map[string]struct{}, error) {
-	m, err := q.client.Manifest(ctx, repo, string(d))
+func (q *inquirer) layers(ctx context.Context, repo name.Repository, d v1.Hash) (map[string]struct{}, error) {
+	m, err := q.client.Manifest(ctx, repo, d.String())
 	if err != nil {
 		return nil, err
 	}
@@ -149,7 +152,7 @@ func (q *inquirer) layers(ctx context.Context, repo image.Repository, d image.Di
 		Layers []registry.Descriptor `json:"layers"`
 	}
 	if err := json.Unmarshal(m.Raw, &doc); err != nil {
-		return nil, fmt.Errorf("parsing %s: %w", repo.Digest(d), err)
+		return nil, fmt.Errorf("parsing %s: %w", repo.Digest(d.String()).String(), err)
 	}
 	all := map[string]struct{}{}
 	for _, l := range doc.Layers {

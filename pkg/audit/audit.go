@@ -24,6 +24,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"golang.org/x/sync/errgroup"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
@@ -120,7 +122,7 @@ func (a *Auditor) judge(ctx context.Context, e Event, newer func(context.Context
 		return Verdict{}, &manifestsError{"there are no manifests", err}
 	}
 	v, err := a.inquirer.judge(ctx, e, rules)
-	explained := v.Outcome == Verified || e.Action == Other || e.Repository.IsZero()
+	explained := v.Outcome == Verified || e.Action == Other || e.Repository == (name.Repository{})
 	if err == nil && !explained && rules.Read.Before(e.Received) {
 		if rules, err = newer(ctx, e.Received); err != nil {
 			return Verdict{}, &manifestsError{"the manifests at hand do not explain it, and there are no newer ones", err}

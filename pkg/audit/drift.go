@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"go.etcd.io/bbolt"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
@@ -28,13 +30,13 @@ const (
 
 // Finding is one thing that is not as wanted.
 type Finding struct {
-	Kind       Kind         `json:"kind"`
-	Repository string       `json:"repository"`
-	Tag        string       `json:"tag,omitempty"`
-	Digest     image.Digest `json:"digest,omitempty"` // that is there; of what is not, that is wanted
-	Wanted     image.Digest `json:"wanted,omitempty"` // by the manifests, of a moved tag
-	Line       string       `json:"line,omitempty"`   // of the manifest
-	Reason     string       `json:"reason,omitempty"`
+	Kind       Kind    `json:"kind"`
+	Repository string  `json:"repository"`
+	Tag        string  `json:"tag,omitempty"`
+	Digest     v1.Hash `json:"digest,omitempty"` // that is there; of what is not, that is wanted
+	Wanted     v1.Hash `json:"wanted,omitempty"` // by the manifests, of a moved tag
+	Line       string  `json:"line,omitempty"`   // of the manifest
+	Reason     string  `json:"reason,omitempty"`
 }
 
 // Drift is what one sweep found of one destination.
@@ -62,7 +64,7 @@ func (d *Drift) add(f Finding) {
 // finish orders the findings and keeps those that are listed.
 func (d *Drift) finish() {
 	slices.SortFunc(d.Findings, func(a, b Finding) int {
-		return strings.Compare(a.Repository+"\x00"+a.Tag+"\x00"+string(a.Digest)+string(a.Kind), b.Repository+"\x00"+b.Tag+"\x00"+string(b.Digest)+string(b.Kind))
+		return strings.Compare(a.Repository+"\x00"+a.Tag+"\x00"+a.Digest.String()+string(a.Kind), b.Repository+"\x00"+b.Tag+"\x00"+b.Digest.String()+string(b.Kind))
 	})
 	d.Findings = append([]Finding{}, d.Findings[:min(len(d.Findings), maxFindings)]...) // never null
 }
@@ -123,8 +125,8 @@ func (f Finding) String() string {
 	if f.Tag != "" {
 		ref += ":" + f.Tag
 	}
-	if f.Digest != "" {
-		ref += "@" + string(f.Digest)
+	if f.Digest != (v1.Hash{}) {
+		ref += "@" + f.Digest.String()
 	}
 	return string(f.Kind) + " " + ref
 }

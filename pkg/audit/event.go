@@ -10,6 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
@@ -25,28 +28,28 @@ const (
 
 // Event is what a system says happened in a repository: a hint where to look.
 type Event struct {
-	ID         string           `json:"id,omitempty"` // the sender's, the same when it sends again; empty: it has none
-	Source     string           `json:"source"`       // the system, as in /events/SOURCE; pubsub
-	Action     Action           `json:"action"`
-	Repository image.Repository `json:"repository"`
-	Tag        string           `json:"tag,omitempty"`
-	Digest     image.Digest     `json:"digest,omitempty"`
-	Actor      string           `json:"actor,omitempty"` // who did it, as the sender says
-	Fault      string           `json:"fault,omitempty"` // what is wrong with the names; they are empty then
-	Received   time.Time        `json:"received"`
+	ID         string          `json:"id,omitempty"` // the sender's, the same when it sends again; empty: it has none
+	Source     string          `json:"source"`       // the system, as in /events/SOURCE; pubsub
+	Action     Action          `json:"action"`
+	Repository name.Repository `json:"repository"`
+	Tag        string          `json:"tag,omitempty"`
+	Digest     v1.Hash         `json:"digest,omitempty"`
+	Actor      string          `json:"actor,omitempty"` // who did it, as the sender says
+	Fault      string          `json:"fault,omitempty"` // what is wrong with the names; they are empty then
+	Received   time.Time       `json:"received"`
 }
 
 // Ref returns the reference that the event is about.
 func (e Event) Ref() string {
-	if e.Repository.IsZero() {
+	if e.Repository == (name.Repository{}) {
 		return "an unnamed repository"
 	}
 	ref := e.Repository.String()
 	if e.Tag != "" {
 		ref += ":" + e.Tag
 	}
-	if e.Digest != "" {
-		ref += "@" + string(e.Digest)
+	if e.Digest != (v1.Hash{}) {
+		ref += "@" + e.Digest.String()
 	}
 	return ref
 }

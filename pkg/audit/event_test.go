@@ -7,14 +7,17 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/google/go-cmp/cmp"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 const (
-	digestA = image.Digest("sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")
-	digestB = image.Digest("sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb")
+	digestA = image.Hash("sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")
+	digestB = image.Hash("sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb")
 )
 
 // samples are notifications as the systems send them, and the events in them.
@@ -25,41 +28,41 @@ var samples = []struct {
 }{
 	{
 		name: "push by tag", system: "distribution",
-		body: `{"events":[{"id":"e1","timestamp":"2026-01-02T03:04:05Z","action":"push","target":{"mediaType":"application/vnd.oci.image.index.v1+json","size":708,"digest":"` + string(digestA) + `","length":708,"repository":"prod/apple","url":"http://r.example.com:5000/v2/prod/apple/manifests/` + string(digestA) + `","tag":"1.0"},"request":{"id":"q","addr":"10.0.0.1:1","host":"r.example.com:5000","method":"PUT","useragent":"cip"},"actor":{"name":"robot"},"source":{"addr":"x:5000","instanceID":"i"}}]}`,
-		want: []Event{{ID: "e1", Action: Push, Repository: image.Repository{Host: "r.example.com:5000", Path: "prod/apple"}, Tag: "1.0", Digest: digestA, Actor: "robot"}},
+		body: `{"events":[{"id":"e1","timestamp":"2026-01-02T03:04:05Z","action":"push","target":{"mediaType":"application/vnd.oci.image.index.v1+json","size":708,"digest":"` + image.Hash(digestA).String() + `","length":708,"repository":"prod/apple","url":"http://r.example.com:5000/v2/prod/apple/manifests/` + image.Hash(digestA).String() + `","tag":"1.0"},"request":{"id":"q","addr":"10.0.0.1:1","host":"r.example.com:5000","method":"PUT","useragent":"cip"},"actor":{"name":"robot"},"source":{"addr":"x:5000","instanceID":"i"}}]}`,
+		want: []Event{{ID: "e1", Action: Push, Repository: image.NewRepository("r.example.com:5000", "prod/apple"), Tag: "1.0", Digest: image.Hash(digestA), Actor: "robot"}},
 	},
 	{
 		name: "deletions, a pull, a blob, a whole repository", system: "distribution", host: "outside.example.com",
 		body: `{"events":[{"id":"1","action":"delete","target":{"repository":"a","tag":"t"},"request":{"host":"inside:5000"}},
-			{"id":"2","action":"delete","target":{"repository":"a","digest":"` + string(digestA) + `"},"request":{"host":"inside:5000"}},
-			{"id":"3","action":"pull","target":{"repository":"a","digest":"` + string(digestA) + `","url":"http://inside:5000/v2/a/manifests/x"},"request":{"host":"inside:5000"}},
-			{"id":"4","action":"push","target":{"mediaType":"application/octet-stream","repository":"a","digest":"` + string(digestA) + `","url":"http://inside:5000/v2/a/blobs/x"},"request":{"host":"inside:5000"}},
+			{"id":"2","action":"delete","target":{"repository":"a","digest":"` + image.Hash(digestA).String() + `"},"request":{"host":"inside:5000"}},
+			{"id":"3","action":"pull","target":{"repository":"a","digest":"` + image.Hash(digestA).String() + `","url":"http://inside:5000/v2/a/manifests/x"},"request":{"host":"inside:5000"}},
+			{"id":"4","action":"push","target":{"mediaType":"application/octet-stream","repository":"a","digest":"` + image.Hash(digestA).String() + `","url":"http://inside:5000/v2/a/blobs/x"},"request":{"host":"inside:5000"}},
 			{"id":"5","action":"delete","target":{"repository":"a"},"request":{"host":"inside:5000"}}]}`,
 		want: []Event{
-			{ID: "1", Action: Delete, Repository: image.Repository{Host: "outside.example.com", Path: "a"}, Tag: "t"},
-			{ID: "2", Action: Delete, Repository: image.Repository{Host: "outside.example.com", Path: "a"}, Digest: digestA},
-			{ID: "3", Action: Other, Repository: image.Repository{Host: "outside.example.com", Path: "a"}, Digest: digestA},
-			{ID: "4", Action: Other, Repository: image.Repository{Host: "outside.example.com", Path: "a"}, Digest: digestA},
-			{ID: "5", Action: Delete, Repository: image.Repository{Host: "outside.example.com", Path: "a"}},
+			{ID: "1", Action: Delete, Repository: image.NewRepository("outside.example.com", "a"), Tag: "t"},
+			{ID: "2", Action: Delete, Repository: image.NewRepository("outside.example.com", "a"), Digest: image.Hash(digestA)},
+			{ID: "3", Action: Other, Repository: image.NewRepository("outside.example.com", "a"), Digest: image.Hash(digestA)},
+			{ID: "4", Action: Other, Repository: image.NewRepository("outside.example.com", "a"), Digest: image.Hash(digestA)},
+			{ID: "5", Action: Delete, Repository: image.NewRepository("outside.example.com", "a")},
 		},
 	},
 	{
 		name: "what looks like a blob", system: "distribution",
-		body: `{"events":[{"id":"1","action":"push","target":{"mediaType":"m","repository":"blobs/a","digest":"` + string(digestA) + `","url":"http://r.example.com/v2/blobs/a/manifests/` + string(digestA) + `"},"request":{"host":"r.example.com"}},
-			{"id":"2","action":"push","target":{"mediaType":"application/octet-stream","repository":"a","digest":"` + string(digestA) + `","tag":"t"},"request":{"host":"r.example.com"}},
-			{"id":"3","action":"push","target":{"mediaType":"application/octet-stream","repository":"a","digest":"` + string(digestA) + `","url":"http://r.example.com/v2/a/manifests/x"},"request":{"host":"r.example.com"}},
-			{"id":"4","action":"delete","target":{"mediaType":"application/octet-stream","repository":"a","digest":"` + string(digestA) + `"},"request":{"host":"r.example.com"}}]}`,
+		body: `{"events":[{"id":"1","action":"push","target":{"mediaType":"m","repository":"blobs/a","digest":"` + image.Hash(digestA).String() + `","url":"http://r.example.com/v2/blobs/a/manifests/` + image.Hash(digestA).String() + `"},"request":{"host":"r.example.com"}},
+			{"id":"2","action":"push","target":{"mediaType":"application/octet-stream","repository":"a","digest":"` + image.Hash(digestA).String() + `","tag":"t"},"request":{"host":"r.example.com"}},
+			{"id":"3","action":"push","target":{"mediaType":"application/octet-stream","repository":"a","digest":"` + image.Hash(digestA).String() + `","url":"http://r.example.com/v2/a/manifests/x"},"request":{"host":"r.example.com"}},
+			{"id":"4","action":"delete","target":{"mediaType":"application/octet-stream","repository":"a","digest":"` + image.Hash(digestA).String() + `"},"request":{"host":"r.example.com"}}]}`,
 		want: []Event{
-			{ID: "1", Action: Push, Repository: image.Repository{Host: "r.example.com", Path: "blobs/a"}, Digest: digestA},
-			{ID: "2", Action: Push, Repository: image.Repository{Host: "r.example.com", Path: "a"}, Tag: "t", Digest: digestA},
-			{ID: "3", Action: Push, Repository: image.Repository{Host: "r.example.com", Path: "a"}, Digest: digestA},
-			{ID: "4", Action: Delete, Repository: image.Repository{Host: "r.example.com", Path: "a"}, Digest: digestA},
+			{ID: "1", Action: Push, Repository: image.NewRepository("r.example.com", "blobs/a"), Digest: image.Hash(digestA)},
+			{ID: "2", Action: Push, Repository: image.NewRepository("r.example.com", "a"), Tag: "t", Digest: image.Hash(digestA)},
+			{ID: "3", Action: Push, Repository: image.NewRepository("r.example.com", "a"), Digest: image.Hash(digestA)},
+			{ID: "4", Action: Delete, Repository: image.NewRepository("r.example.com", "a"), Digest: image.Hash(digestA)},
 		},
 	},
 	{
 		name: "names that cannot be", system: "distribution",
 		body: `{"events":[{"id":"1","action":"push","target":{"repository":"a","tag":"-","digest":"sha512:1"},"request":{"host":"r.example.com"}}]}`,
-		want: []Event{{ID: "1", Action: Push, Repository: image.Repository{Host: "r.example.com", Path: "a"}, Fault: `bad digest "sha512:1": want sha256: and 64 lower-case hexadecimal digits`}},
+		want: []Event{{ID: "1", Action: Push, Repository: image.NewRepository("r.example.com", "a"), Fault: `bad digest "sha512:1": want sha256: and 64 lower-case hexadecimal digits`}},
 	},
 	{
 		name: "paths that cannot be", system: "distribution",
@@ -67,67 +70,67 @@ var samples = []struct {
 			{"id":"2","action":"push","target":{"repository":"prod/` + strings.Repeat("a", 250) + `","tag":"t"},"request":{"host":"r.example.com"}},
 			{"id":"3","action":"delete","target":{"repository":"B","tag":"t"},"request":{"host":"r.example.com"}}]}`,
 		want: []Event{
-			{ID: "1", Action: Push, Repository: image.Repository{Host: "r.example.com", Path: "prod/a"}, Tag: "t", Fault: `bad repository name "prod/a/B": want lower-case letters and digits, joined by '.', '_', '__', '-' or '/'`},
-			{ID: "2", Action: Push, Repository: image.Repository{Host: "r.example.com", Path: "prod"}, Tag: "t", Fault: `bad repository name "prod/` + strings.Repeat("a", 135) + `…": r.example.com and it are longer than 255 bytes`},
+			{ID: "1", Action: Push, Repository: image.NewRepository("r.example.com", "prod/a"), Tag: "t", Fault: `bad repository name "prod/a/B": want lower-case letters and digits, joined by '.', '_', '__', '-' or '/'`},
+			{ID: "2", Action: Push, Repository: image.NewRepository("r.example.com", "prod"), Tag: "t", Fault: `bad repository name "prod/` + strings.Repeat("a", 135) + `…": r.example.com and it are longer than 255 bytes`},
 			{ID: "3", Action: Delete, Tag: "t", Fault: `bad repository name "B": want lower-case letters and digits, joined by '.', '_', '__', '-' or '/'`},
 		},
 	},
-	{name: "quota", system: "harbor", body: `{"type":"QUOTA_EXCEED","occur_at":1,"event_data":{"resources":[{"digest":"` + string(digestA) + `"}],"repository":{"repo_full_name":"b/a"}}}`},
+	{name: "quota", system: "harbor", body: `{"type":"QUOTA_EXCEED","occur_at":1,"event_data":{"resources":[{"digest":"` + image.Hash(digestA).String() + `"}],"repository":{"repo_full_name":"b/a"}}}`},
 	{
 		name: "two artifacts", system: "harbor",
-		body: `{"type":"PUSH_ARTIFACT","occur_at":1,"operator":"admin","event_data":{"resources":[{"digest":"` + string(digestA) + `","tag":"1.0","resource_url":"harbor.example.com/prod/apple:1.0"},{"digest":"` + string(digestB) + `","tag":"` + string(digestB) + `","resource_url":"harbor.example.com/prod/apple@` + string(digestB) + `"}],"repository":{"name":"apple","namespace":"prod","repo_full_name":"prod/apple","repo_type":"private"}}}`,
+		body: `{"type":"PUSH_ARTIFACT","occur_at":1,"operator":"admin","event_data":{"resources":[{"digest":"` + image.Hash(digestA).String() + `","tag":"1.0","resource_url":"harbor.example.com/prod/apple:1.0"},{"digest":"` + image.Hash(digestB).String() + `","tag":"` + image.Hash(digestB).String() + `","resource_url":"harbor.example.com/prod/apple@` + image.Hash(digestB).String() + `"}],"repository":{"name":"apple","namespace":"prod","repo_full_name":"prod/apple","repo_type":"private"}}}`,
 		want: []Event{
-			{ID: "*", Action: Push, Repository: image.Repository{Host: "harbor.example.com", Path: "prod/apple"}, Tag: "1.0", Digest: digestA, Actor: "admin"},
-			{ID: "*", Action: Push, Repository: image.Repository{Host: "harbor.example.com", Path: "prod/apple"}, Digest: digestB, Actor: "admin"},
+			{ID: "*", Action: Push, Repository: image.NewRepository("harbor.example.com", "prod/apple"), Tag: "1.0", Digest: image.Hash(digestA), Actor: "admin"},
+			{ID: "*", Action: Push, Repository: image.NewRepository("harbor.example.com", "prod/apple"), Digest: image.Hash(digestB), Actor: "admin"},
 		},
 	},
 	{
 		name: "CloudEvent", system: "harbor",
-		body: `{"specversion":"1.0","id":"c1","source":"/projects/1","type":"harbor.artifact.deleted","operator":"admin","data":{"resources":[{"digest":"` + string(digestA) + `","tag":"1.0","resource_url":"harbor.example.com/prod/apple:1.0"}],"repository":{"repo_full_name":"prod/apple"}}}`,
-		want: []Event{{ID: "c1", Action: Delete, Repository: image.Repository{Host: "harbor.example.com", Path: "prod/apple"}, Tag: "1.0", Digest: digestA, Actor: "admin"}},
+		body: `{"specversion":"1.0","id":"c1","source":"/projects/1","type":"harbor.artifact.deleted","operator":"admin","data":{"resources":[{"digest":"` + image.Hash(digestA).String() + `","tag":"1.0","resource_url":"harbor.example.com/prod/apple:1.0"}],"repository":{"repo_full_name":"prod/apple"}}}`,
+		want: []Event{{ID: "c1", Action: Delete, Repository: image.NewRepository("harbor.example.com", "prod/apple"), Tag: "1.0", Digest: image.Hash(digestA), Actor: "admin"}},
 	},
 	{
 		name: "structured", system: "zot", host: "zot.example.com",
-		body: `{"specversion":"1.0","id":"z1","source":"zotregistry.dev","type":"zotregistry.image.updated","data":{"name":"prod/apple","reference":"1.0","digest":"` + string(digestA) + `","mediaType":"m","manifest":"{}","actor":{"name":"x"}}}`,
-		want: []Event{{ID: "z1", Action: Push, Repository: image.Repository{Host: "zot.example.com", Path: "prod/apple"}, Tag: "1.0", Digest: digestA, Actor: "x"}},
+		body: `{"specversion":"1.0","id":"z1","source":"zotregistry.dev","type":"zotregistry.image.updated","data":{"name":"prod/apple","reference":"1.0","digest":"` + image.Hash(digestA).String() + `","mediaType":"m","manifest":"{}","actor":{"name":"x"}}}`,
+		want: []Event{{ID: "z1", Action: Push, Repository: image.NewRepository("zot.example.com", "prod/apple"), Tag: "1.0", Digest: image.Hash(digestA), Actor: "x"}},
 	},
 	{
 		name: "binary, by digest", system: "zot", host: "zot.example.com", header: http.Header{"Ce-Type": {"zotregistry.image.deleted"}, "Ce-Id": {"z2"}},
-		body: `{"name":"prod/apple","reference":"` + string(digestA) + `"}`,
-		want: []Event{{ID: "z2", Action: Delete, Repository: image.Repository{Host: "zot.example.com", Path: "prod/apple"}, Digest: digestA}},
+		body: `{"name":"prod/apple","reference":"` + image.Hash(digestA).String() + `"}`,
+		want: []Event{{ID: "z2", Action: Delete, Repository: image.NewRepository("zot.example.com", "prod/apple"), Digest: image.Hash(digestA)}},
 	},
 	{
 		name: "scan", system: "zot", host: "zot.example.com",
 		body: `{"id":"z3","type":"zotregistry.image.scanned","data":{"name":"prod/apple","reference":"1.0"}}`,
-		want: []Event{{ID: "z3", Action: Other, Repository: image.Repository{Host: "zot.example.com", Path: "prod/apple"}, Tag: "1.0"}},
+		want: []Event{{ID: "z3", Action: Other, Repository: image.NewRepository("zot.example.com", "prod/apple"), Tag: "1.0"}},
 	},
 	{
 		name: "push", system: "ecr",
-		body: `{"version":"0","id":"a1","detail-type":"ECR Image Action","source":"aws.ecr","account":"123456789012","region":"us-west-2","detail":{"result":"SUCCESS","repository-name":"prod/apple","image-digest":"` + string(digestA) + `","action-type":"PUSH","image-tag":"1.0"}}`,
-		want: []Event{{ID: "a1", Action: Push, Repository: image.Repository{Host: "123456789012.dkr.ecr.us-west-2.amazonaws.com", Path: "prod/apple"}, Tag: "1.0", Digest: digestA}},
+		body: `{"version":"0","id":"a1","detail-type":"ECR Image Action","source":"aws.ecr","account":"123456789012","region":"us-west-2","detail":{"result":"SUCCESS","repository-name":"prod/apple","image-digest":"` + image.Hash(digestA).String() + `","action-type":"PUSH","image-tag":"1.0"}}`,
+		want: []Event{{ID: "a1", Action: Push, Repository: image.NewRepository("123456789012.dkr.ecr.us-west-2.amazonaws.com", "prod/apple"), Tag: "1.0", Digest: image.Hash(digestA)}},
 	},
 	{
 		name: "failed push", system: "ecr",
 		body: `{"id":"a2","detail-type":"ECR Image Action","account":"1","region":"r","detail":{"result":"FAILURE","repository-name":"a","action-type":"PUSH"}}`,
-		want: []Event{{ID: "a2", Action: Other, Repository: image.Repository{Host: "1.dkr.ecr.r.amazonaws.com", Path: "a"}}},
+		want: []Event{{ID: "a2", Action: Other, Repository: image.NewRepository("1.dkr.ecr.r.amazonaws.com", "a")}},
 	},
 	{
 		name: "push", system: "dockerhub",
 		body: `{"push_data":{"pushed_at":1,"images":[],"tag":"1.0","pusher":"me"},"callback_url":"http://169.254.169.254/","repository":{"repo_name":"team/apple","name":"apple","namespace":"team"}}`,
-		want: []Event{{Action: Push, Repository: image.Repository{Host: "docker.io", Path: "team/apple"}, Tag: "1.0", Actor: "me"}},
+		want: []Event{{Action: Push, Repository: image.NewRepository("docker.io", "team/apple"), Tag: "1.0", Actor: "me"}},
 	},
 	{
 		name: "push of two tags", system: "quay",
 		body: `{"name":"apple","repository":"team/apple","namespace":"team","docker_url":"quay.example.com/team/apple","homepage":"https://quay.example.com/repository/team/apple","updated_tags":["1.0","latest"]}`,
 		want: []Event{
-			{Action: Push, Repository: image.Repository{Host: "quay.example.com", Path: "team/apple"}, Tag: "1.0"},
-			{Action: Push, Repository: image.Repository{Host: "quay.example.com", Path: "team/apple"}, Tag: "latest"},
+			{Action: Push, Repository: image.NewRepository("quay.example.com", "team/apple"), Tag: "1.0"},
+			{Action: Push, Repository: image.NewRepository("quay.example.com", "team/apple"), Tag: "latest"},
 		},
 	},
 	{
 		name: "push", system: "acr",
-		body: `{"id":"m1","timestamp":"t","action":"push","target":{"mediaType":"m","size":1,"digest":"` + string(digestA) + `","length":1,"repository":"apple","tag":"1.0"},"request":{"id":"r","host":"team.azurecr.io","method":"PUT"}}`,
-		want: []Event{{ID: "m1", Action: Push, Repository: image.Repository{Host: "team.azurecr.io", Path: "apple"}, Tag: "1.0", Digest: digestA}},
+		body: `{"id":"m1","timestamp":"t","action":"push","target":{"mediaType":"m","size":1,"digest":"` + image.Hash(digestA).String() + `","length":1,"repository":"apple","tag":"1.0"},"request":{"id":"r","host":"team.azurecr.io","method":"PUT"}}`,
+		want: []Event{{ID: "m1", Action: Push, Repository: image.NewRepository("team.azurecr.io", "apple"), Tag: "1.0", Digest: image.Hash(digestA)}},
 	},
 	{name: "ping", system: "acr", body: `{"id":"m2","action":"ping"}`},
 }
@@ -176,7 +179,7 @@ func TestDecodeRefuses(t *testing.T) {
 
 func TestKeysTellEventsApart(t *testing.T) {
 	t.Parallel()
-	base := Event{ID: "1", Source: "zot", Action: Push, Repository: image.Repository{Host: "r.example.com", Path: "a"}, Tag: "t"}
+	base := Event{ID: "1", Source: "zot", Action: Push, Repository: image.NewRepository("r.example.com", "a"), Tag: "t"}
 	seen := map[string]string{}
 	for name, change := range map[string]func(*Event){
 		"same":       func(*Event) {},
@@ -184,8 +187,8 @@ func TestKeysTellEventsApart(t *testing.T) {
 		"source":     func(e *Event) { e.Source = "acr" },
 		"action":     func(e *Event) { e.Action = Delete },
 		"tag":        func(e *Event) { e.Tag = "u" },
-		"digest":     func(e *Event) { e.Digest = digestA },
-		"repository": func(e *Event) { e.Repository.Path = "b" },
+		"digest":     func(e *Event) { e.Digest = image.Hash(digestA) },
+		"repository": func(e *Event) { e.Repository.RepositoryStr() = "b" },
 	} {
 		e := base
 		change(&e)
@@ -205,7 +208,7 @@ func FuzzDecode(f *testing.F) {
 	for _, s := range samples {
 		f.Add(s.system, s.host, s.header.Get("Ce-Type"), []byte(s.body))
 	}
-	f.Add(pubsubSource, "", "", []byte(pubsubBody("1", "INSERT", "r.example.com/a", "t", string(digestA))))
+	f.Add(pubsubSource, "", "", []byte(pubsubBody("1", "INSERT", "r.example.com/a", "t", image.Hash(digestA).String())))
 	all := decoders()
 	f.Fuzz(func(t *testing.T, system, host, kind string, body []byte) {
 		n := notification{Body: body, Header: http.Header{}, Host: host}
@@ -225,13 +228,13 @@ func FuzzDecode(f *testing.F) {
 			if e.Tag != "" && image.CheckTag(e.Tag) != nil {
 				t.Errorf("tag %q", e.Tag)
 			}
-			if _, err := image.ParseDigest(string(e.Digest)); e.Digest != "" && err != nil {
+			if _, err := image.ParseDigest(e.Digest.String()); e.Digest != (v1.Hash{}) && err != nil {
 				t.Errorf("digest %q", e.Digest)
 			}
-			if _, err := image.ParseRepository(e.Repository.String()); !e.Repository.IsZero() && err != nil {
+			if _, err := image.ParseRepository(e.Repository.String()); e.Repository != (name.Repository{}) && err != nil {
 				t.Errorf("repository %q", e.Repository)
 			}
-			if e.Repository.IsZero() && e.Fault == "" {
+			if e.Repository == (name.Repository{}) && e.Fault == "" {
 				t.Error("an event without a repository has no fault")
 			}
 			raw, err := json.Marshal(e)

@@ -7,6 +7,9 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/singleflight"
 
@@ -28,15 +31,15 @@ type family struct {
 	flight singleflight.Group
 
 	mu    sync.Mutex
-	known map[image.Digest]*members
+	known map[v1.Hash]*members
 	count int // digests in known
 }
 
 // members is what a manifest points to.
 type members struct {
-	children []image.Digest
-	indexes  []image.Digest // those of the children that are indexes themselves
-	subject  image.Digest
+	children []v1.Hash
+	indexes  []v1.Hash // those of the children that are indexes themselves
+	subject  v1.Hash
 }
 
 // link is how a digest belongs to what is wanted.
@@ -46,12 +49,12 @@ type link struct {
 }
 
 func newFamily(c *registry.Client) *family {
-	return &family{client: c, known: map[image.Digest]*members{}}
+	return &family{client: c, known: map[v1.Hash]*members{}}
 }
 
 // members reads what a manifest points to, in the first of these repositories that
 // has it; nil if none has.
-func (f *family) members(ctx context.Context, at []image.Repository, d image.Digest) (*members, error) {
+func (f *family) members(ctx context.Context, at []name.Repository, d v1.Hash) (*members, error) {
 	f.mu.Lock()
 	m := f.known[d]
 	f.mu.Unlock()
@@ -60,7 +63,7 @@ func (f *family) members(ctx context.Context, at []image.Repository, d image.Dig
 	}
 	var unread error
 	for _, repo := range at {
-		got, err, _ := f.flight.Do(repo.Digest(d), func() (any, error) { return f.read(ctx, repo, d) })
+		got, err, _ := f.flight.Do(repo.Digest(d.String()).String(), func() (any, error) { return f.read(ctx, repo, d) })
 		if err != nil && ctx.Err() == nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
 			got, err = f.read(ctx, repo, d) // who read it for all was stopped
 		}
@@ -68,14 +71,14 @@ func (f *family) members(ctx context.Context, at []image.Repository, d image.Dig
 			return got.(*members), nil
 		}
 		if !errors.Is(err, registry.ErrNotFound) && unread == nil {
-			unread = fmt.Errorf("reading %s: %w", repo.Digest(d), err)
+			unread = fmt.Errorf("reading %s: %w", repo.Digest(d.String()).String(), err)
 		}
 	}
 	return nil, unread
 }
 
-func (f *family) read(ctx context.Context, repo image.Repository, d image.Digest) (*members, error) {
-	raw, err := f.client.Manifest(ctx, repo, string(d))
+func (f *family) read(ctx context.Context, repo name.Repository, d v1.Hash) (*members, error) {
+	raw, err := f.client.Manifest(ctx, repo, d.String())
 	if err != nil {
 		return nil, err
 	}
@@ -85,14 +88,14 @@ func (f *family) read(ctx context.Context, repo image.Repository, d image.Digest
 	}
 	m := &members{}
 	for _, c := range content.Children {
-		child := image.Digest(c.Digest)
+		child := image.Hash(c.Digest)
 		m.children = append(m.children, child)
 		if c.Index() {
 			m.indexes = append(m.indexes, child)
 		}
 	}
 	if content.Subject != nil {
-		m.subject = image.Digest(content.Subject.Digest)
+		m.subject = image.Hash(content.Subject.Digest)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -105,11 +108,11 @@ func (f *family) read(ctx context.Context, repo image.Repository, d image.Digest
 }
 
 // explain returns how a digest belongs to what is wanted of a repository, or nil.
-func (f *family) explain(ctx context.Context, repo image.Repository, d image.Digest, entries []wantedEntry) (*link, error) {
+func (f *family) explain(ctx context.Context, repo name.Repository, d v1.Hash, entries []wantedEntry) (*link, error) {
 	return f.explainTo(ctx, repo, d, entries, maxDepth)
 }
 
-func (f *family) explainTo(ctx context.Context, repo image.Repository, d image.Digest, entries []wantedEntry, depth int) (*link, error) {
+func (f *family) explainTo(ctx context.Context, repo name.Repository, d v1.Hash, entries []wantedEntry, depth int) (*link, error) {
 	for i := range entries {
 		if entries[i].Digest == d {
 			return &link{&entries[i], "wanted there"}, nil
@@ -131,8 +134,8 @@ func (f *family) explainTo(ctx context.Context, repo image.Repository, d image.D
 
 // sourcesOf returns the repositories that the entries of a repository come from, itself left out:
 // what a place holds that is its own source proves nothing.
-func sourcesOf(repo image.Repository, entries []wantedEntry) []image.Repository {
-	var all []image.Repository
+func sourcesOf(repo name.Repository, entries []wantedEntry) []name.Repository {
+	var all []name.Repository
 	for i := range entries {
 		for _, s := range entries[i].Sources {
 			if s.Repository != repo && !slices.Contains(all, s.Repository) {
@@ -144,19 +147,19 @@ func sourcesOf(repo image.Repository, entries []wantedEntry) []image.Repository 
 }
 
 // referrer returns how a digest that a source holds refers to what is wanted.
-func (f *family) referrer(ctx context.Context, repo, src image.Repository, d image.Digest, entries []wantedEntry, depth int) (*link, error) {
-	state, err := f.client.Has(ctx, src, string(d))
+func (f *family) referrer(ctx context.Context, repo, src name.Repository, d v1.Hash, entries []wantedEntry, depth int) (*link, error) {
+	state, err := f.client.Has(ctx, src, d.String())
 	switch state {
 	case inventory.Unknown:
-		return nil, fmt.Errorf("reading source %s: %w", src.Digest(d), err)
+		return nil, fmt.Errorf("reading source %s: %w", src.Digest(d.String()).String(), err)
 	case inventory.Absent:
 		return nil, nil
 	}
-	m, err := f.members(ctx, []image.Repository{src}, d)
+	m, err := f.members(ctx, []name.Repository{src}, d)
 	switch {
 	case err != nil || m == nil:
 		return nil, err
-	case m.subject == "":
+	case m.subject == (v1.Hash{}):
 		return f.cosigned(ctx, src, d, entries)
 	}
 	l, err := f.explainTo(ctx, repo, m.subject, entries, depth-1)
@@ -167,7 +170,7 @@ func (f *family) referrer(ctx context.Context, repo, src image.Repository, d ima
 }
 
 // child returns the index that holds a digest, or an index in it.
-func (f *family) child(ctx context.Context, repo image.Repository, d image.Digest, entries []wantedEntry) (*link, error) {
+func (f *family) child(ctx context.Context, repo name.Repository, d v1.Hash, entries []wantedEntry) (*link, error) {
 	var mu sync.Mutex
 	var found *link
 	g, inner := errgroup.WithContext(ctx)
@@ -175,13 +178,13 @@ func (f *family) child(ctx context.Context, repo image.Repository, d image.Diges
 	for i := range entries {
 		e := &entries[i]
 		g.Go(func() error {
-			holds, err := f.holds(inner, append(e.Candidates(repo.Host), repo), e.Digest, d, maxDepth)
+			holds, err := f.holds(inner, append(e.Candidates(repo.RegistryStr()), repo), e.Digest, d, maxDepth)
 			if err != nil || !holds {
 				return err
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			found = &link{e, "a child of index " + string(e.Digest)}
+			found = &link{e, "a child of index " + e.Digest.String()}
 			return errFound
 		})
 	}
@@ -196,7 +199,7 @@ func (f *family) child(ctx context.Context, repo image.Repository, d image.Diges
 var errFound = errors.New("found")
 
 // holds reports whether an index names a digest, itself or by an index that it names.
-func (f *family) holds(ctx context.Context, at []image.Repository, index, d image.Digest, depth int) (bool, error) {
+func (f *family) holds(ctx context.Context, at []name.Repository, index, d v1.Hash, depth int) (bool, error) {
 	m, err := f.members(ctx, at, index)
 	if err != nil || m == nil {
 		return false, err
@@ -216,7 +219,7 @@ func (f *family) holds(ctx context.Context, at []image.Repository, index, d imag
 }
 
 // descendants returns every manifest below an index, as far as it can be read.
-func (f *family) descendants(ctx context.Context, at []image.Repository, index image.Digest, depth int) ([]image.Digest, error) {
+func (f *family) descendants(ctx context.Context, at []name.Repository, index v1.Hash, depth int) ([]v1.Hash, error) {
 	m, err := f.members(ctx, at, index)
 	if err != nil || m == nil {
 		return nil, err

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
@@ -27,16 +29,16 @@ func TestMembersOutliveTheirReader(t *testing.T) {
 	}
 	defer client.Close()
 	f := newFamily(client)
-	at := []image.Repository{{Host: reg.Host, Path: "prod/a"}}
+	at := []name.Repository{image.NewRepository(reg.Host, "prod/a")}
 	first, stop := context.WithCancel(t.Context())
 	stopped := make(chan error, 1)
 	go func() {
-		_, err := f.members(first, at, image.Digest(index.Digest))
+		_, err := f.members(first, at, image.Hash(index.Digest))
 		stopped <- err
 	}()
 	<-asked
 	go stop()
-	m, err := f.members(t.Context(), at, image.Digest(index.Digest))
+	m, err := f.members(t.Context(), at, image.Hash(index.Digest))
 	if err != nil || m == nil || len(m.children) != 2 {
 		t.Errorf("got %+v, %v", m, err)
 	}

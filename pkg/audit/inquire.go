@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"time"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
@@ -71,12 +73,12 @@ func (q *inquirer) unseen(v Verdict) (Verdict, error) {
 }
 
 // tag reads where a wanted tag points to.
-func (q *inquirer) tag(ctx context.Context, v Verdict, want image.Digest, pos manifest.Pos) (Verdict, error) {
+func (q *inquirer) tag(ctx context.Context, v Verdict, want v1.Hash, pos manifest.Pos) (Verdict, error) {
 	e := v.Event
 	found, state, err := q.client.Resolve(ctx, e.Repository, e.Tag)
 	switch {
 	case state == inventory.Unknown:
-		return v, fmt.Errorf("reading destination %s: %w", e.Repository.Tag(e.Tag), err)
+		return v, fmt.Errorf("reading destination %s: %w", e.Repository.Tag(e.Tag).String(), err)
 	case state == inventory.Absent:
 		return q.unseen(v)
 	}
@@ -98,11 +100,11 @@ func (q *inquirer) source(ctx context.Context, v Verdict, open []plan.Retag) (Ve
 		want, state, err := q.client.Resolve(ctx, t.From.Repository, t.From.Tag)
 		switch {
 		case state == inventory.Unknown:
-			return v, fmt.Errorf("reading source tag %s: %w", t.From.Repository.Tag(t.From.Tag), err)
-		case state == inventory.Present && (v.Event.Digest == "" || v.Event.Digest == want):
+			return v, fmt.Errorf("reading source tag %s: %w", t.From.Repository.Tag(t.From.Tag).String(), err)
+		case state == inventory.Present && (v.Event.Digest == (v1.Hash{}) || v.Event.Digest == want):
 			return q.tag(ctx, v, want, t.Pos)
 		}
-		v.Reason = fmt.Sprintf("%s wants what %s is, which this is not", t.Pos, t.From.Repository.Tag(t.From.Tag))
+		v.Reason = fmt.Sprintf("%s wants what %s is, which this is not", t.Pos, t.From.Repository.Tag(t.From.Tag).String())
 	}
 	return v, nil
 }
@@ -110,10 +112,10 @@ func (q *inquirer) source(ctx context.Context, v Verdict, open []plan.Retag) (Ve
 // digest judges a digest that a line allows: it has to be there.
 func (q *inquirer) digest(ctx context.Context, v Verdict, pos manifest.Pos, why string) (Verdict, error) {
 	e := v.Event
-	state, err := q.client.Has(ctx, e.Repository, string(e.Digest))
+	state, err := q.client.Has(ctx, e.Repository, e.Digest.String())
 	switch state {
 	case inventory.Unknown:
-		return v, fmt.Errorf("reading destination %s: %w", e.Repository.Digest(e.Digest), err)
+		return v, fmt.Errorf("reading destination %s: %w", e.Repository.Digest(e.Digest.String()).String(), err)
 	case inventory.Absent:
 		return q.unseen(v)
 	}
@@ -147,7 +149,7 @@ type wantedEntry struct {
 }
 
 // line returns the line that wants the digest.
-func (e *wantedEntry) line(r *Rules, repo image.Repository) manifest.Pos {
+func (e *wantedEntry) line(r *Rules, repo name.Repository) manifest.Pos {
 	if e.pos.File != "" {
 		return e.pos
 	}
@@ -155,7 +157,7 @@ func (e *wantedEntry) line(r *Rules, repo image.Repository) manifest.Pos {
 }
 
 // entries returns all that is wanted of a repository, what only the sources' tags tell with it.
-func (q *inquirer) entries(ctx context.Context, repo image.Repository, r *Rules) ([]wantedEntry, error) {
+func (q *inquirer) entries(ctx context.Context, repo name.Repository, r *Rules) ([]wantedEntry, error) {
 	var all []wantedEntry
 	if t := r.wanted.Target(repo); t != nil {
 		for _, e := range t.Want.Entries {
@@ -165,7 +167,7 @@ func (q *inquirer) entries(ctx context.Context, repo image.Repository, r *Rules)
 	for _, t := range r.retags(repo, "") {
 		d, state, err := q.client.Resolve(ctx, t.From.Repository, t.From.Tag)
 		if state == inventory.Unknown {
-			return nil, fmt.Errorf("reading source tag %s: %w", t.From.Repository.Tag(t.From.Tag), err)
+			return nil, fmt.Errorf("reading source tag %s: %w", t.From.Repository.Tag(t.From.Tag).String(), err)
 		}
 		if state == inventory.Present {
 			e := plan.Entry{Digest: d, Tags: []string{t.Tag}, Sources: []*plan.Source{{Repository: t.From.Repository}}}

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
@@ -23,16 +26,16 @@ const (
 // question is what is left open about an event.
 type question struct {
 	read    reading
-	want    *plan.Entry  // theTag, theDigest
-	subject image.Digest // attached
-	suffix  string       // attached: cosign's, or empty for a list of referrers
+	want    *plan.Entry // theTag, theDigest
+	subject v1.Hash     // attached
+	suffix  string      // attached: cosign's, or empty for a list of referrers
 }
 
 // attachedTo reads a tag that promotions bring along with a digest: the list of its
 // referrers, or one of cosign's.
-func attachedTo(tag string) (subject image.Digest, suffix string, ok bool) {
+func attachedTo(tag string) (subject v1.Hash, suffix string, ok bool) {
 	subject, suffix, ok = image.Attached(tag)
-	return subject, suffix, ok && subject != "" && (suffix == "" || slices.Contains(image.CosignSuffixes(), suffix))
+	return subject, suffix, ok && subject != (v1.Hash{}) && (suffix == "" || slices.Contains(image.CosignSuffixes(), suffix))
 }
 
 // consider holds an event against the manifests alone. What they decide is a
@@ -43,12 +46,12 @@ func (r *Rules) consider(e Event) (Verdict, question) {
 	v := Verdict{Event: e, Outcome: Rejected, Commit: r.Commit}
 	ours := r.ours(e.Repository)
 	switch {
-	case !ours && e.Repository.IsZero():
+	case !ours && e.Repository == (name.Repository{}):
 		v.Outcome, v.Reason = Ignored, "names no repository: "+e.Fault
 	case !ours:
 		v.Outcome, v.Reason = Ignored, "not in one of the destinations"
-		if _, named := r.hosts[e.Repository.Host]; !named { // as of a registry that does not know its own name
-			v.Reason += ": no manifest names host " + e.Repository.Host
+		if _, named := r.hosts[e.Repository.RegistryStr()]; !named { // as of a registry that does not know its own name
+			v.Reason += ": no manifest names host " + e.Repository.RegistryStr()
 		}
 	case e.Action == Delete:
 		v.Reason = "nothing is ever deleted from a destination"
@@ -56,7 +59,7 @@ func (r *Rules) consider(e Event) (Verdict, question) {
 		v.Outcome, v.Reason = Ignored, "neither pushed nor deleted"
 	case e.Fault != "":
 		v.Reason = "malformed: " + e.Fault
-	case e.Tag == "" && e.Digest == "":
+	case e.Tag == "" && e.Digest == (v1.Hash{}):
 		v.Reason = "malformed: the push names neither tag nor digest"
 	case e.Tag != "":
 		return r.considerTag(v)
@@ -74,7 +77,7 @@ func (r *Rules) considerTag(v Verdict) (Verdict, question) {
 	want := r.tagged(e.Repository, e.Tag)
 	subject, suffix, belongs := attachedTo(e.Tag)
 	switch {
-	case want != nil && e.Digest != "" && e.Digest != want.Digest:
+	case want != nil && e.Digest != (v1.Hash{}) && e.Digest != want.Digest:
 		v.Reason = fmt.Sprintf("%s wants %s under this tag", r.pos(e.Repository, want.Digest, e.Tag), want.Digest)
 	case want != nil:
 		return v, question{read: theTag, want: want}
@@ -84,7 +87,7 @@ func (r *Rules) considerTag(v Verdict) (Verdict, question) {
 		return v, question{read: attached, subject: subject, suffix: suffix}
 	case r.wanted.Target(e.Repository) == nil:
 		v.Reason = "no manifest wants anything in this repository"
-	case e.Digest != "" && r.wanted.Entry(e.Repository, e.Digest) != nil:
+	case e.Digest != (v1.Hash{}) && r.wanted.Entry(e.Repository, e.Digest) != nil:
 		v.Reason = fmt.Sprintf("%s wants this digest, but under no such tag", r.pos(e.Repository, e.Digest, ""))
 	default:
 		v.Reason = "no manifest wants this tag here"

@@ -11,8 +11,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
@@ -292,7 +293,7 @@ func (m *Manifests) state() (*Rules, error) {
 }
 
 // Account returns the service account a repository is spoken to with, or "".
-func (m *Manifests) Account(repo image.Repository) string {
+func (m *Manifests) Account(repo name.Repository) string {
 	if r, _ := m.state(); r != nil {
 		return r.Sites.Account(repo)
 	}
@@ -300,7 +301,7 @@ func (m *Manifests) Account(repo image.Repository) string {
 }
 
 // AbsentStatus returns the HTTP statuses that count as absent in a repository, besides 404.
-func (m *Manifests) AbsentStatus(repo image.Repository) []int {
+func (m *Manifests) AbsentStatus(repo name.Repository) []int {
 	if r, _ := m.state(); r != nil {
 		return r.Sites.AbsentStatus(repo)
 	}

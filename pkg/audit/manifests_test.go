@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+
 	gogit "github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing/object"
 
@@ -150,11 +152,11 @@ func TestManifestsFromGit(t *testing.T) {
 	registries := "registries:\n- {name: r.example.com/src, src: true}\n- {name: r.example.com/prod}\n"
 	first := commit(map[string]string{
 		"registries/manifests/a/promoter-manifest.yaml": registries,
-		"registries/images/a/images.yaml":               entry("apple", digestA, "1.0"),
-		"plain.yaml":                                    registries + "images:\n" + entry("pear", digestB, "2.0"),
+		"registries/images/a/images.yaml":               entry("apple", image.Hash(digestA), "1.0"),
+		"plain.yaml":                                    registries + "images:\n" + entry("pear", image.Hash(digestB), "2.0"),
 	})
 	prod := someEvent("1").Repository
-	prod.Path = "prod/apple"
+	prod.RepositoryStr() = "prod/apple"
 	for _, test := range []struct{ path, repo, line string }{
 		{"registries", "prod/apple", "registries/images/a/images.yaml:3:"},
 		{"/registries/", "prod/apple", "registries/images/a/images.yaml:3:"},
@@ -166,10 +168,10 @@ func TestManifestsFromGit(t *testing.T) {
 			continue
 		}
 		r, _ := m.state()
-		prod.Path = test.repo
-		digest := digestA
+		prod.RepositoryStr() = test.repo
+		digest := image.Hash(digestA)
 		if test.repo == "prod/pear" {
-			digest = digestB
+			digest = image.Hash(digestB)
 		}
 		if pos := r.pos(prod, digest, "").String(); r.Commit != first || !strings.HasPrefix(pos, test.line) {
 			t.Errorf("%s: commit %s, line %s", test.path, r.Commit, pos)
@@ -179,7 +181,7 @@ func TestManifestsFromGit(t *testing.T) {
 	if err := m.Read(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	second := commit(map[string]string{"registries/images/a/images.yaml": entry("apple", digestA, "1.0", "1.1")})
+	second := commit(map[string]string{"registries/images/a/images.yaml": entry("apple", image.Hash(digestA), "1.0", "1.1")})
 	if err := m.Read(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -187,8 +189,8 @@ func TestManifestsFromGit(t *testing.T) {
 	if r.Commit != second {
 		t.Fatalf("the commit is %s, want %s", r.Commit, second)
 	}
-	prod.Path = "prod/apple"
-	if e := r.tagged(prod, "1.1"); e == nil || e.Digest != digestA {
+	prod.RepositoryStr() = "prod/apple"
+	if e := r.tagged(prod, "1.1"); e == nil || e.Digest != image.Hash(digestA) {
 		t.Errorf("1.1 is wanted as %+v", e)
 	}
 	for _, bad := range []Git{{Remote: git.Remote{URL: "file://" + dir}, Path: "nothing"}, {Remote: git.Remote{URL: "file://" + dir + "/none"}, Path: "."}} {

@@ -5,6 +5,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
@@ -33,10 +36,10 @@ func newRules(set *manifest.Set, commit string, read time.Time) *Rules {
 	}
 	name := func(registry image.Registry, destination bool) {
 		r.registries[registry] = r.registries[registry] || destination
-		r.hosts[registry.Host] = struct{}{}
+		r.hosts[registry.RegistryStr()] = struct{}{}
 	}
 	for _, t := range wanted.Targets {
-		r.hosts[t.Repository.Host] = struct{}{}
+		r.hosts[t.Repository.RegistryStr()] = struct{}{}
 	}
 	for _, m := range set.Manifests {
 		if m.Native {
@@ -63,14 +66,14 @@ func (r *Rules) destinations() []image.Registry {
 	}
 	for _, t := range r.wanted.Targets {
 		if t.InPlace() {
-			all = append(all, image.Registry{Host: t.Repository.Host, Prefix: t.Repository.Path})
+			all = append(all, image.NewRegistry(t.Repository.RegistryStr(), t.Repository.RepositoryStr()))
 		}
 	}
 	slices.SortFunc(all, func(a, b image.Registry) int { return strings.Compare(a.String(), b.String()) })
 	var out []image.Registry
 	for _, name := range all {
 		below := slices.ContainsFunc(out, func(o image.Registry) bool {
-			return o == name || o.Host == name.Host && (o.Prefix == "" || strings.HasPrefix(name.Prefix, o.Prefix+"/"))
+			return o == name || o.RegistryStr() == name.RegistryStr() && (o.Prefix == "" || strings.HasPrefix(name.Prefix, o.Prefix+"/"))
 		})
 		if !below {
 			out = append(out, name)
@@ -81,11 +84,11 @@ func (r *Rules) destinations() []image.Registry {
 
 // ours reports whether a repository is one of a destination: something is wanted
 // in it, or the nearest registry that manifests name it by is promoted to.
-func (r *Rules) ours(repo image.Repository) bool {
+func (r *Rules) ours(repo name.Repository) bool {
 	if r.wanted.Target(repo) != nil {
 		return true
 	}
-	for in := (image.Registry{Host: repo.Host, Prefix: repo.Path}); ; in.Prefix = in.Prefix[:max(0, strings.LastIndexByte(in.Prefix, '/'))] {
+	for in := (image.NewRegistry(repo.RegistryStr(), repo.RepositoryStr())); ; in.Prefix = in.Prefix[:max(0, strings.LastIndexByte(in.Prefix, '/'))] {
 		destination, named := r.registries[in]
 		if named || in.Prefix == "" {
 			return destination
@@ -94,7 +97,7 @@ func (r *Rules) ours(repo image.Repository) bool {
 }
 
 // tagged returns what is wanted under a tag in a repository, or nil.
-func (r *Rules) tagged(repo image.Repository, tag string) *plan.Entry {
+func (r *Rules) tagged(repo name.Repository, tag string) *plan.Entry {
 	t := r.wanted.Target(repo)
 	if t == nil {
 		return nil
@@ -108,7 +111,7 @@ func (r *Rules) tagged(repo image.Repository, tag string) *plan.Entry {
 }
 
 // retags returns the retag entries without a pin that want something of a repository, under one tag or any.
-func (r *Rules) retags(repo image.Repository, tag string) []plan.Retag {
+func (r *Rules) retags(repo name.Repository, tag string) []plan.Retag {
 	if t := r.wanted.Target(repo); t != nil {
 		return t.Retags(tag)
 	}
@@ -116,7 +119,7 @@ func (r *Rules) retags(repo image.Repository, tag string) []plan.Retag {
 }
 
 // pos returns the line that wants a digest in a repository under a tag; under any for an empty tag.
-func (r *Rules) pos(repo image.Repository, d image.Digest, tag string) manifest.Pos {
+func (r *Rules) pos(repo name.Repository, d v1.Hash, tag string) manifest.Pos {
 	if t := r.wanted.Target(repo); t != nil {
 		return t.Pos(d, tag)
 	}

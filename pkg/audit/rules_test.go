@@ -6,6 +6,8 @@ import (
 	"testing/fstest"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
@@ -33,7 +35,7 @@ registries:
 - {name: r.example.com/team, src: true}
 - {name: r.example.com/team/staging/again}
 images:
-`+entry("apple", digestA, "1.0")+`---
+`+entry("apple", image.Hash(digestA), "1.0")+`---
 images:
 - {name: native.example.com/starlingx/apple, src_build_tag: build, src_ref: x, tag: "1.0"}
 `)
@@ -73,14 +75,14 @@ func TestNestedDestinations(t *testing.T) {
 - {name: r.example.com/src, src: true}
 - {name: r.example.com/prod}
 images:
-`+entry("x/apple", digestA, "1.0")+`---
+`+entry("x/apple", image.Hash(digestA), "1.0")+`---
 registries:
 - {name: r.example.com/src, src: true}
 - {name: r.example.com/prod/x}
 images:
-`+entry("apple", digestB, "2.0"))
-	repo := image.Repository{Host: "r.example.com", Path: "prod/x/apple"}
-	for d, line := range map[image.Digest]string{digestA: "m.yaml:7:", digestB: "m.yaml:15:"} {
+`+entry("apple", image.Hash(digestB), "2.0"))
+	repo := image.NewRepository("r.example.com", "prod/x/apple")
+	for d, line := range map[v1.Hash]string{image.Hash(digestA): "m.yaml:7:", image.Hash(digestB): "m.yaml:15:"} {
 		if r.wanted.Entry(repo, d) == nil {
 			t.Errorf("%s is not wanted", d)
 		}

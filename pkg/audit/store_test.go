@@ -21,7 +21,7 @@ func openStore(t *testing.T, file string) *Store {
 }
 
 func someEvent(id string) Event {
-	return Event{ID: id, Source: "zot", Action: Push, Repository: image.Repository{Host: "r.example.com", Path: "prod/a"}, Tag: "t" + id, Received: time.Now().UTC()}
+	return Event{ID: id, Source: "zot", Action: Push, Repository: image.NewRepository("r.example.com", "prod/a"), Tag: "t" + id, Received: time.Now().UTC()}
 }
 
 func TestStoreSurvives(t *testing.T) {

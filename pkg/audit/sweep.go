@@ -9,6 +9,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"golang.org/x/sync/errgroup"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
@@ -117,7 +120,7 @@ func (s *sweep) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	targets := map[image.Repository]*plan.Target{}
+	targets := map[name.Repository]*plan.Target{}
 	for _, t := range s.targets {
 		targets[t.Repository] = t
 		if _, ok := held[t.Repository]; !ok {
@@ -143,8 +146,8 @@ func (s *sweep) add(f Finding) {
 
 // read returns what the destination holds. Where the registry lists no
 // repositories, those are read that something is wanted in.
-func (s *sweep) read(ctx context.Context) (map[image.Repository][]inventory.Tagged, error) {
-	held := map[image.Repository][]inventory.Tagged{}
+func (s *sweep) read(ctx context.Context) (map[name.Repository][]inventory.Tagged, error) {
+	held := map[name.Repository][]inventory.Tagged{}
 	partial := false
 	snapshot, err := s.client.Snapshot(ctx, s.root, registry.SnapshotOptions{Listed: true}, func(string) { partial = true })
 	if err == nil && !partial {
@@ -159,7 +162,7 @@ func (s *sweep) read(ctx context.Context) (map[image.Repository][]inventory.Tagg
 	g.SetLimit(readAtOnce)
 	for _, t := range s.targets {
 		g.Go(func() error {
-			alone := image.Registry{Host: t.Repository.Host, Prefix: t.Repository.Path}
+			alone := image.NewRegistry(t.Repository.RegistryStr(), t.Repository.RepositoryStr())
 			snapshot, err := s.client.Snapshot(ctx, alone, registry.SnapshotOptions{Listed: true, Alone: true}, func(string) {})
 			if err != nil && !errors.Is(err, registry.ErrNotFound) {
 				return err
@@ -177,8 +180,8 @@ func (s *sweep) read(ctx context.Context) (map[image.Repository][]inventory.Tagg
 
 // named returns the repository that a snapshot of a registry calls name. The
 // repository that is the registry itself goes by its last element.
-func (s *sweep) named(root image.Registry, name string) (image.Repository, bool) {
-	self := image.Repository{Host: root.Host, Path: root.Prefix}
+func (s *sweep) named(root image.Registry, name string) (name.Repository, bool) {
+	self := image.NewRepository(root.RegistryStr(), root.Prefix)
 	short, _ := root.Relative(self)
 	if root.Prefix != "" && short == name && slices.ContainsFunc(s.targets, func(t *plan.Target) bool { return t.Repository == self }) {
 		return self, true
@@ -188,8 +191,8 @@ func (s *sweep) named(root image.Registry, name string) (image.Repository, bool)
 }
 
 // compare finds the drift of one repository.
-func (s *sweep) compare(ctx context.Context, repo image.Repository, t *plan.Target, held []inventory.Tagged) error {
-	there, tags := map[image.Digest]struct{}{}, map[string]image.Digest{}
+func (s *sweep) compare(ctx context.Context, repo name.Repository, t *plan.Target, held []inventory.Tagged) error {
+	there, tags := map[v1.Hash]struct{}{}, map[string]v1.Hash{}
 	for _, d := range held {
 		there[d.Digest] = struct{}{}
 		for _, tag := range d.Tags {
@@ -204,8 +207,8 @@ func (s *sweep) compare(ctx context.Context, repo image.Repository, t *plan.Targ
 		entries = t.Want.Entries
 		s.refused(t)
 	}
-	wanted := map[string]image.Digest{}
-	children := make([][]image.Digest, len(entries))
+	wanted := map[string]v1.Hash{}
+	children := make([][]v1.Hash, len(entries))
 	g, inner := errgroup.WithContext(ctx)
 	g.SetLimit(readAtOnce)
 	for i := range entries {
@@ -222,7 +225,7 @@ func (s *sweep) compare(ctx context.Context, repo image.Repository, t *plan.Targ
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	known := map[image.Digest]struct{}{}
+	known := map[v1.Hash]struct{}{}
 	for _, child := range slices.Concat(children...) {
 		known[child] = struct{}{}
 	}
@@ -244,12 +247,12 @@ func (s *sweep) refused(t *plan.Target) {
 }
 
 // tag compares one wanted tag.
-func (s *sweep) tag(repo image.Repository, tag string, want, has image.Digest) {
+func (s *sweep) tag(repo name.Repository, tag string, want, has v1.Hash) {
 	f := Finding{Repository: repo.String(), Tag: tag, Digest: want, Line: s.rules.pos(repo, want, tag).String()}
 	switch has {
 	case want:
 		return
-	case "":
+	case v1.Hash{}:
 		f.Kind, f.Reason = MissingTag, "wanted, and not there"
 	default:
 		f.Kind, f.Digest, f.Wanted, f.Reason = MovedTag, has, want, "points elsewhere"
@@ -259,22 +262,22 @@ func (s *sweep) tag(repo image.Repository, tag string, want, has image.Digest) {
 
 // content looks for a digest that is wanted without a tag, and for the children of
 // one that is there, which it returns. there is what the registry lists.
-func (s *sweep) content(ctx context.Context, repo image.Repository, e *plan.Entry, there map[image.Digest]struct{}) ([]image.Digest, error) {
+func (s *sweep) content(ctx context.Context, repo name.Repository, e *plan.Entry, there map[v1.Hash]struct{}) ([]v1.Hash, error) {
 	if _, ok := there[e.Digest]; !ok {
 		if len(e.Tags) > 0 {
 			return nil, nil // told by its tags
 		}
-		state, err := s.client.Has(ctx, repo, string(e.Digest))
+		state, err := s.client.Has(ctx, repo, e.Digest.String())
 		switch state {
 		case inventory.Unknown:
-			return nil, fmt.Errorf("reading %s: %w", repo.Digest(e.Digest), err)
+			return nil, fmt.Errorf("reading %s: %w", repo.Digest(e.Digest.String()).String(), err)
 		case inventory.Absent:
 			line := s.rules.pos(repo, e.Digest, "").String()
 			s.add(Finding{Kind: MissingTag, Repository: repo.String(), Digest: e.Digest, Line: line, Reason: "wanted, and not there"})
 			return nil, nil
 		}
 	}
-	children, err := s.family.descendants(ctx, append([]image.Repository{repo}, e.Candidates(repo.Host)...), e.Digest, maxDepth)
+	children, err := s.family.descendants(ctx, append([]name.Repository{repo}, e.Candidates(repo.RegistryStr())...), e.Digest, maxDepth)
 	if err != nil {
 		return nil, err
 	}
@@ -282,14 +285,14 @@ func (s *sweep) content(ctx context.Context, repo image.Repository, e *plan.Entr
 		if _, ok := there[child]; ok {
 			continue
 		}
-		state, err := s.client.Has(ctx, repo, string(child))
+		state, err := s.client.Has(ctx, repo, child.String())
 		switch state {
 		case inventory.Unknown:
-			return nil, fmt.Errorf("reading %s: %w", repo.Digest(child), err)
+			return nil, fmt.Errorf("reading %s: %w", repo.Digest(child.String()).String(), err)
 		case inventory.Absent:
 			s.add(Finding{
 				Kind: LostChild, Repository: repo.String(), Digest: child,
-				Line: s.rules.pos(repo, e.Digest, "").String(), Reason: "index " + string(e.Digest) + " names it",
+				Line: s.rules.pos(repo, e.Digest, "").String(), Reason: "index " + e.Digest.String() + " names it",
 			})
 		}
 	}
@@ -298,7 +301,7 @@ func (s *sweep) content(ctx context.Context, repo image.Repository, e *plan.Entr
 
 // extras judges what is there and not wanted as if it had just been pushed: what
 // belongs to a wanted image is none.
-func (s *sweep) extras(ctx context.Context, repo image.Repository, d inventory.Tagged, wanted map[string]image.Digest, known map[image.Digest]struct{}) error {
+func (s *sweep) extras(ctx context.Context, repo name.Repository, d inventory.Tagged, wanted map[string]v1.Hash, known map[v1.Hash]struct{}) error {
 	for _, tag := range d.Tags {
 		if _, ok := wanted[tag]; ok {
 			continue
@@ -313,7 +316,7 @@ func (s *sweep) extras(ctx context.Context, repo image.Repository, d inventory.T
 	return s.extra(ctx, Finding{Kind: ExtraDigest, Repository: repo.String(), Digest: d.Digest}, repo)
 }
 
-func (s *sweep) extra(ctx context.Context, f Finding, repo image.Repository) error {
+func (s *sweep) extra(ctx context.Context, f Finding, repo name.Repository) error {
 	v, err := s.judge(ctx, Event{Action: Push, Repository: repo, Tag: f.Tag, Digest: f.Digest}, s.rules)
 	if err != nil {
 		return err

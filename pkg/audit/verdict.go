@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"time"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 )
@@ -25,7 +27,7 @@ type Verdict struct {
 	Outcome Outcome
 	Reason  string
 	Allowed manifest.Pos // the line that allows it
-	Found   image.Digest // what the registry has there, as far as it was read
+	Found   v1.Hash      // what the registry has there, as far as it was read
 	Commit  string       // of the manifests
 	Judged  time.Time
 }
@@ -41,22 +43,22 @@ func (v Verdict) Text() string {
 
 // Record is a verdict as the store keeps it, and as the API and the log show it.
 type Record struct {
-	Seq        uint64       `json:"seq"` // in the order of the verdicts
-	Verdict    Outcome      `json:"verdict"`
-	Source     string       `json:"source"`
-	ID         string       `json:"id,omitempty"`
-	Action     Action       `json:"action"`
-	Repository string       `json:"repository"`
-	Tag        string       `json:"tag,omitempty"`
-	Digest     image.Digest `json:"digest,omitempty"`
-	Found      image.Digest `json:"found,omitempty"`
-	Actor      string       `json:"actor,omitempty"`
-	Reason     string       `json:"reason"`
-	AllowedBy  string       `json:"allowedBy,omitempty"`
-	Commit     string       `json:"commit,omitempty"`
-	Received   time.Time    `json:"received"`
-	Judged     time.Time    `json:"judged"`
-	Text       string       `json:"text"`
+	Seq        uint64    `json:"seq"` // in the order of the verdicts
+	Verdict    Outcome   `json:"verdict"`
+	Source     string    `json:"source"`
+	ID         string    `json:"id,omitempty"`
+	Action     Action    `json:"action"`
+	Repository string    `json:"repository"`
+	Tag        string    `json:"tag,omitempty"`
+	Digest     v1.Hash   `json:"digest,omitempty"`
+	Found      v1.Hash   `json:"found,omitempty"`
+	Actor      string    `json:"actor,omitempty"`
+	Reason     string    `json:"reason"`
+	AllowedBy  string    `json:"allowedBy,omitempty"`
+	Commit     string    `json:"commit,omitempty"`
+	Received   time.Time `json:"received"`
+	Judged     time.Time `json:"judged"`
+	Text       string    `json:"text"`
 }
 
 // Record returns the verdict in its flat form. Foreign text in it can be shown.
@@ -67,7 +69,7 @@ func (v Verdict) Record() Record {
 		Found: v.Found, Actor: output.Escape(e.Actor), Reason: output.Escape(v.Reason), Commit: v.Commit,
 		Received: e.Received.UTC(), Judged: v.Judged.UTC(), Text: v.Text(),
 	}
-	if !e.Repository.IsZero() {
+	if e.Repository != (name.Repository{}) {
 		r.Repository = e.Repository.String()
 	}
 	if v.Allowed.File != "" {

@@ -214,7 +214,7 @@ func (q Query) matches(r Record) bool {
 		return true
 	}
 	text := strings.ToLower(q.Text)
-	for _, field := range []string{r.Repository + ":" + r.Tag + "@" + string(r.Digest), string(r.Digest), r.Actor, r.Reason, r.AllowedBy} {
+	for _, field := range []string{r.Repository + ":" + r.Tag + "@" + r.Digest.String(), r.Digest.String(), r.Actor, r.Reason, r.AllowedBy} {
 		if strings.Contains(strings.ToLower(field), text) {
 			return true
 		}

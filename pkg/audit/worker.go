@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
 const (
@@ -69,7 +71,9 @@ func (s *schedule) Pop() any {
 // newWorker returns a worker that begins with what the store has waiting.
 func newWorker(s *Store, judge func(context.Context, Event) (Verdict, error), settled func(Record), warn func(string)) (*worker, error) {
 	w := &worker{store: s, judge: judge, settled: settled, warn: warn, news: make(chan struct{}, 1), hosts: map[string]outage{}}
-	err := s.EachPending(func(e Waiting) { w.waiting = append(w.waiting, appointment{seq: e.Seq, host: e.Event.Repository.Host}) })
+	err := s.EachPending(func(e Waiting) {
+		w.waiting = append(w.waiting, appointment{seq: e.Seq, host: e.Event.Repository.RegistryStr()})
+	})
 	heap.Init(&w.waiting)
 	return w, err
 }
@@ -78,7 +82,7 @@ func newWorker(s *Store, judge func(context.Context, Event) (Verdict, error), se
 func (w *worker) add(events []Waiting) {
 	w.mu.Lock()
 	for _, e := range events {
-		heap.Push(&w.waiting, appointment{due: e.Event.Received, seq: e.Seq, host: e.Event.Repository.Host})
+		heap.Push(&w.waiting, appointment{due: e.Event.Received, seq: e.Seq, host: e.Event.Repository.RegistryStr()})
 	}
 	w.mu.Unlock()
 	w.wake()
@@ -185,7 +189,7 @@ func (w *worker) try(work context.Context, a appointment) {
 		var r Record
 		var fresh bool
 		if r, fresh, err = w.store.Settle(a.seq, v); err == nil {
-			if v.Found != "" {
+			if v.Found != (v1.Hash{}) {
 				w.answered(a.host)
 			}
 			if fresh {

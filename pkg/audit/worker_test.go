@@ -72,7 +72,7 @@ func TestWorkerSparesDeadHosts(t *testing.T) {
 		events = append(events, someEvent(fmt.Sprint(i)))
 	}
 	alive := someEvent("alive")
-	alive.Repository = image.Repository{Host: "alive.example.com", Path: "a"}
+	alive.Repository = image.NewRepository("alive.example.com", "a")
 	events = append(events, alive)
 	var tries atomic.Int64
 	judge := func(ctx context.Context, e Event) (Verdict, error) {

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"slices"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
@@ -13,7 +15,7 @@ import (
 // Finder looks for digests that a plan did not have to ask about.
 type Finder interface {
 	// Find returns whether a destination or one of its sources holds a wanted digest.
-	Find(ctx context.Context, dst image.Repository, digest image.Digest) (inventory.State, error)
+	Find(ctx context.Context, dst name.Repository, digest v1.Hash) (inventory.State, error)
 }
 
 // Exists finds wanted digests that are nowhere.
@@ -39,7 +41,7 @@ func (e Exists) Check(ctx context.Context, in *Input) []Finding {
 func (Exists) missing(in *Input) []Finding {
 	type key struct {
 		source string
-		digest image.Digest
+		digest v1.Hash
 	}
 	var found []Finding
 	at := map[key]int{}
@@ -59,7 +61,7 @@ func (Exists) missing(in *Input) []Finding {
 		if !slices.Contains(im.Destinations, it.Destination) {
 			im.Destinations = append(im.Destinations, it.Destination)
 		}
-		if it.Digest != "" {
+		if it.Digest != (v1.Hash{}) {
 			found[n].Message = fmt.Sprintf("%s is not there, nor is the digest in %s", it.SourceRef(), list(im.Destinations))
 		}
 	}
@@ -70,8 +72,8 @@ func (Exists) missing(in *Input) []Finding {
 // for what it would not copy.
 func (e Exists) conflicting(ctx context.Context, in *Input) []Finding {
 	type key struct {
-		dst    image.Repository
-		digest image.Digest
+		dst    name.Repository
+		digest v1.Hash
 	}
 	known := map[key]struct{}{}
 	for i := range in.Plan.Items {

@@ -5,7 +5,9 @@ import (
 	"strconv"
 	"strings"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
@@ -22,16 +24,16 @@ type Input struct {
 
 // Image is a digest that is, or is about to be, promoted.
 type Image struct {
-	Digest       image.Digest
-	From         image.Repository   // holds it; without a plan, may hold it
-	Also         []image.Repository // other places that may know of it
-	Destinations []image.Repository // in order
-	Tags         []string           // in order
+	Digest       v1.Hash
+	From         name.Repository   // holds it; without a plan, may hold it
+	Also         []name.Repository // other places that may know of it
+	Destinations []name.Repository // in order
+	Tags         []string          // in order
 	Pos          manifest.Pos
 }
 
 // Ref returns the reference that the image can be read by.
-func (im *Image) Ref() string { return im.From.Digest(im.Digest) }
+func (im *Image) Ref() string { return im.From.Digest(im.Digest.String()).String() }
 
 // finding returns a finding about the image, at its place.
 func (im Image) finding(level Level, message string) Finding {
@@ -42,7 +44,7 @@ func (im Image) finding(level Level, message string) Finding {
 // wanted, else those that carrying it out would copy or tag.
 func NewInput(set *manifest.Set, faults []manifest.Fault, wanted *plan.Wanted, p *plan.Plan) *Input {
 	in := &Input{Set: set, Faults: faults, Plan: p, places: placesOf(set, wanted)}
-	g := gathering{in: in, at: map[image.Digest]int{}}
+	g := gathering{in: in, at: map[v1.Hash]int{}}
 	if p == nil {
 		for _, t := range wanted.Targets {
 			for i := range t.Want.Entries {
@@ -57,9 +59,9 @@ func NewInput(set *manifest.Set, faults []manifest.Fault, wanted *plan.Wanted, p
 		if !it.Writes() || it.Referrer {
 			continue
 		}
-		from := []image.Repository{it.From}
+		from := []name.Repository{it.From}
 		if it.Present {
-			from = []image.Repository{it.Destination, it.From}
+			from = []name.Repository{it.Destination, it.From}
 		}
 		if e := wanted.Entry(it.Destination, it.Digest); e != nil {
 			from = append(from, sourcesOf(e)...)
@@ -69,8 +71,8 @@ func NewInput(set *manifest.Set, faults []manifest.Fault, wanted *plan.Wanted, p
 	return g.done()
 }
 
-func sourcesOf(e *plan.Entry) []image.Repository {
-	all := make([]image.Repository, len(e.Sources))
+func sourcesOf(e *plan.Entry) []name.Repository {
+	all := make([]name.Repository, len(e.Sources))
 	for i, s := range e.Sources {
 		all[i] = s.Repository
 	}
@@ -80,7 +82,7 @@ func sourcesOf(e *plan.Entry) []image.Repository {
 // about returns the image that an item of the plan is about.
 func (in *Input) about(it *plan.Item) Image {
 	return Image{
-		Digest: it.Digest, From: it.From, Destinations: []image.Repository{it.Destination}, Tags: it.Tags,
+		Digest: it.Digest, From: it.From, Destinations: []name.Repository{it.Destination}, Tags: it.Tags,
 		Pos: in.places.of(it.Destination, it.Digest, it.Tags),
 	}
 }
@@ -106,7 +108,7 @@ func (in *Input) unread() []Finding {
 		}
 		im := &found[n].Image
 		if im.Digest != it.Digest {
-			im.Digest, im.Tags = "", nil // it is about more than one
+			im.Digest, im.Tags = v1.Hash{}, nil // it is about more than one
 		}
 		if !slices.Contains(im.Destinations, it.Destination) {
 			im.Destinations = append(im.Destinations, it.Destination)
@@ -118,10 +120,10 @@ func (in *Input) unread() []Finding {
 // gathering collects images, one for each digest.
 type gathering struct {
 	in *Input
-	at map[image.Digest]int // index in in.Images
+	at map[v1.Hash]int // index in in.Images
 }
 
-func (g *gathering) add(dst image.Repository, d image.Digest, tags []string, from []image.Repository) {
+func (g *gathering) add(dst name.Repository, d v1.Hash, tags []string, from []name.Repository) {
 	i, ok := g.at[d]
 	if !ok {
 		i = len(g.in.Images)
@@ -155,7 +157,7 @@ func (g *gathering) done() *Input {
 const some = 3
 
 // list names repositories, the first few of many.
-func list(repos []image.Repository) string {
+func list(repos []name.Repository) string {
 	var b strings.Builder
 	for i, r := range repos[:min(len(repos), some)] {
 		switch {

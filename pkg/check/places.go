@@ -1,7 +1,9 @@
 package check
 
 import (
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
@@ -21,7 +23,7 @@ func placesOf(set *manifest.Set, wanted *plan.Wanted) places {
 }
 
 // of returns where a wish for a repository is written.
-func (p places) of(repo image.Repository, d image.Digest, tags []string) manifest.Pos {
+func (p places) of(repo name.Repository, d v1.Hash, tags []string) manifest.Pos {
 	t := p.wanted.Target(repo)
 	if t == nil {
 		return p.first
@@ -38,11 +40,11 @@ func (p places) of(repo image.Repository, d image.Digest, tags []string) manifes
 }
 
 // destinations returns the repositories that an entry is promoted to.
-func destinations(m *manifest.Manifest, img *manifest.Image) []image.Repository {
+func destinations(m *manifest.Manifest, img *manifest.Image) []name.Repository {
 	if m.Native {
-		return []image.Repository{img.Repository}
+		return []name.Repository{img.Repository}
 	}
-	all := make([]image.Repository, 0, len(m.Destinations))
+	all := make([]name.Repository, 0, len(m.Destinations))
 	for _, dst := range m.Destinations {
 		if repo, err := dst.Name.Repository(img.Name); err == nil {
 			all = append(all, repo)

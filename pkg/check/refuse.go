@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"strings"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
@@ -15,9 +16,9 @@ const mostTold = 3
 // digest that a finding is about, or what belongs to it. Digests that a rule could
 // not judge are not promoted either.
 func Refuse(p *plan.Plan, findings []Finding) {
-	verdicts := map[image.Digest][]Finding{}
+	verdicts := map[v1.Hash][]Finding{}
 	for _, f := range findings {
-		if f.Level > Note && f.Image.Digest != "" {
+		if f.Level > Note && f.Image.Digest != (v1.Hash{}) {
 			verdicts[f.Image.Digest] = append(verdicts[f.Image.Digest], f)
 		}
 	}

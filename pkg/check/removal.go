@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
@@ -33,12 +36,12 @@ func (r Removal) Check(_ context.Context, in *Input) []Finding {
 	if len(r.Base.Manifests) == 0 && !r.Base.Broken() {
 		return []Finding{{Level: Note, Pos: in.places.first, Message: "nothing to compare with: there were no manifests here at " + r.Rev}}
 	}
-	wanted := map[image.Repository]*plan.Want{}
+	wanted := map[name.Repository]*plan.Want{}
 	for _, t := range plan.Desired(r.Base, nil).Targets {
 		wanted[t.Repository] = t.Want
 	}
 	base, head := holdings(r.Base), holdings(in.Set)
-	gone := map[*edge][]image.Repository{}
+	gone := map[*edge][]name.Repository{}
 	compared := comparisons{}
 	var order []*edge
 	for _, repo := range base.order {
@@ -85,15 +88,15 @@ func (c comparisons) missing(h *holding, now []*holding) []*edge {
 
 // edge is what one manifest wants of an image name, wherever it is promoted to.
 type edge struct {
-	digest image.Digest // empty: what a source tag has
-	from   string       // source tag of a retag entry
+	digest v1.Hash // empty: what a source tag has
+	from   string  // source tag of a retag entry
 	tag    string
 	pos    manifest.Pos
 }
 
 // String returns the edge as messages name it.
 func (e *edge) String() string {
-	what := string(e.digest)
+	what := e.digest.String()
 	if what == "" {
 		what = "source tag " + e.from
 	}
@@ -106,26 +109,26 @@ func (e *edge) String() string {
 // holding is all edges of one image name in one manifest; its destinations share it.
 type holding struct {
 	edges   []*edge
-	digests map[image.Digest]struct{}
+	digests map[v1.Hash]struct{}
 	tags    map[plan.Edge]struct{}
 	retags  map[[2]string]bool // source tag and tag; true: without a pin
 }
 
 // held is what manifests want of repositories.
 type held struct {
-	of    map[image.Repository][]*holding
-	order []image.Repository
+	of    map[name.Repository][]*holding
+	order []name.Repository
 }
 
 func holdings(set *manifest.Set) held {
-	all := held{of: map[image.Repository][]*holding{}}
+	all := held{of: map[name.Repository][]*holding{}}
 	for _, m := range set.Manifests {
 		byName := map[string]*holding{}
 		for i := range m.Images {
 			img := &m.Images[i]
 			h := byName[img.Name]
 			if h == nil {
-				h = &holding{digests: map[image.Digest]struct{}{}, tags: map[plan.Edge]struct{}{}, retags: map[[2]string]bool{}}
+				h = &holding{digests: map[v1.Hash]struct{}{}, tags: map[plan.Edge]struct{}{}, retags: map[[2]string]bool{}}
 				byName[img.Name] = h
 				for _, repo := range destinations(m, img) {
 					if all.of[repo] == nil {
@@ -137,20 +140,20 @@ func holdings(set *manifest.Set) held {
 			h.add(img)
 		}
 	}
-	slices.SortFunc(all.order, image.Repository.Compare)
+	slices.SortFunc(all.order, image.CompareRepositories)
 	return all
 }
 
 func (h *holding) add(img *manifest.Image) {
 	put := func(e edge) {
 		h.edges = append(h.edges, &e)
-		if e.digest != "" {
+		if e.digest != (v1.Hash{}) {
 			h.digests[e.digest] = struct{}{}
 			h.tags[plan.Edge{Digest: e.digest, Tag: e.tag}] = struct{}{}
 		}
 		if e.from != "" {
 			key := [2]string{e.from, e.tag}
-			h.retags[key] = h.retags[key] || e.digest == ""
+			h.retags[key] = h.retags[key] || e.digest == (v1.Hash{})
 		}
 	}
 	for _, d := range img.Digests {
@@ -182,9 +185,9 @@ func (h *holding) without(now []*holding) []*edge {
 func (h *holding) has(e *edge) bool {
 	unpinned, same := h.retags[[2]string{e.from, e.tag}]
 	switch {
-	case e.from != "" && same && (unpinned || e.digest == ""):
+	case e.from != "" && same && (unpinned || e.digest == (v1.Hash{})):
 		return true
-	case e.digest == "":
+	case e.digest == (v1.Hash{}):
 		return false
 	case e.tag == "":
 		_, ok := h.digests[e.digest]

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
@@ -21,7 +23,7 @@ const (
 
 func inBase64(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
 
-func repo(path string) image.Repository { return image.Repository{Host: "r.example", Path: path} }
+func repo(path string) name.Repository { return image.NewRepository("r.example", path) }
 
 // long and short turn a, b and c into digests and back.
 var (

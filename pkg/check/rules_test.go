@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/google/go-cmp/cmp"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
@@ -26,7 +29,7 @@ func item(action plan.Action, dst, digest string, tags ...string) plan.Item {
 		status = plan.Failed
 	}
 	return plan.Item{
-		Action: action, Status: status, Destination: repo(dst), Digest: image.Digest(digest), Tags: tags,
+		Action: action, Status: status, Destination: repo(dst), Digest: image.Hash(digest), Tags: tags,
 		From: repo("staging/" + dst[strings.LastIndex(dst, "/")+1:]),
 	}
 }
@@ -48,7 +51,7 @@ type contents map[string]struct {
 	err error
 }
 
-func (c contents) Content(_ context.Context, _ image.Repository, digest string) (*check.Content, error) {
+func (c contents) Content(_ context.Context, _ name.Repository, digest string) (*check.Content, error) {
 	m, ok := c[digest]
 	if !ok {
 		return nil, nil
@@ -104,11 +107,11 @@ func TestAbout(t *testing.T) {
 	present := item(plan.TagOnly, "prod/apple", digestB, "2.0")
 	present.Present = true
 	signature := item(plan.Copy, "prod/apple", digestA)
-	signature.Referrer, signature.Subject = true, digestB
+	signature.Referrer, signature.Subject = true, image.Hash(digestB)
 	in := input(set(t, plain(apples)), item(plan.Missing, "prod/apple", digestA, "1.0"), present, signature, item(plan.Conflict, "prod/pear", digestC))
 	want := []check.Image{{
-		Digest: digestB, From: repo("prod/apple"), Also: []image.Repository{repo("staging/apple")},
-		Destinations: []image.Repository{repo("prod/apple")}, Tags: []string{"2.0"}, Pos: in.Set.Manifests[0].Images[0].Digests[1].Pos,
+		Digest: image.Hash(digestB), From: repo("prod/apple"), Also: []name.Repository{repo("staging/apple")},
+		Destinations: []name.Repository{repo("prod/apple")}, Tags: []string{"2.0"}, Pos: in.Set.Manifests[0].Images[0].Digests[1].Pos,
 	}}
 	if diff := cmp.Diff(want, in.Images); diff != "" {
 		t.Errorf("images (-want +got):\n%s", diff)
@@ -122,8 +125,8 @@ func TestAbout(t *testing.T) {
 // finder knows digests by destination.
 type finder map[string]inventory.State
 
-func (f finder) Find(_ context.Context, dst image.Repository, d image.Digest) (inventory.State, error) {
-	s := f[dst.Path+" "+string(d)]
+func (f finder) Find(_ context.Context, dst name.Repository, d v1.Hash) (inventory.State, error) {
+	s := f[dst.RepositoryStr()+" "+d.String()]
 	if s == inventory.Unknown {
 		return s, errors.New("503")
 	}
@@ -134,11 +137,11 @@ func TestExists(t *testing.T) {
 	t.Parallel()
 	const retag = "- name: pear\n  retag:\n  - {src_build_tag: build.0, src_ref: x, tag: stx}\n"
 	source := item(plan.Missing, "prod/pear", "", "stx")
-	source.From, source.Source, source.Error = image.Repository{}, "r.example/staging/pear:build.0", "source tag r.example/staging/pear:build.0 does not exist"
+	source.From, source.Source, source.Error = name.Repository{}, "r.example/staging/pear:build.0", "source tag r.example/staging/pear:build.0 does not exist"
 	unread := item(plan.Unreadable, "eu/apple", digestA, "1.0")
 	unread.Error = "reading destination r.example/eu/apple: 401"
 	unread2 := unread
-	unread2.Digest = digestB
+	unread2.Digest = image.Hash(digestB)
 	tests := map[string]struct {
 		items []plan.Item
 		find  finder
@@ -206,17 +209,17 @@ func TestUnread(t *testing.T) {
 func TestRefuse(t *testing.T) {
 	t.Parallel()
 	signature := item(plan.Copy, "prod/apple", digestC)
-	signature.Referrer, signature.Subject = true, digestA
+	signature.Referrer, signature.Subject = true, image.Hash(digestA)
 	p := &plan.Plan{Items: []plan.Item{
 		item(plan.Copy, "prod/apple", digestA, "1.0"), item(plan.Move, "eu/apple", digestA, "1.0"), signature,
 		item(plan.Conflict, "eu/apple", digestA, "2.0"), item(plan.Copy, "prod/apple", digestB, "2.0"), item(plan.Copy, "prod/pear", digestC),
 	}}
-	about := func(level check.Level, digest image.Digest, message string) check.Finding {
+	about := func(level check.Level, digest v1.Hash, message string) check.Finding {
 		return check.Finding{Rule: "size", Level: level, Message: message, Image: check.Image{Digest: digest}}
 	}
 	check.Refuse(p, []check.Finding{
-		about(check.Error, digestA, "one"), about(check.Error, digestA, "two"), about(check.Failed, digestA, "three"), about(check.Error, digestA, "four"),
-		about(check.Failed, digestC, "unread"), about(check.Note, digestB, "note"), {Rule: "valid", Level: check.Error, Message: "no image"},
+		about(check.Error, image.Hash(digestA), "one"), about(check.Error, image.Hash(digestA), "two"), about(check.Failed, image.Hash(digestA), "three"), about(check.Error, image.Hash(digestA), "four"),
+		about(check.Failed, image.Hash(digestC), "unread"), about(check.Note, image.Hash(digestB), "note"), {Rule: "valid", Level: check.Error, Message: "no image"},
 	})
 	var got []string
 	for _, it := range p.Items {

@@ -11,12 +11,13 @@ import (
 	"iter"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/sigstore/sigstore/pkg/signature/dsse"
 	"github.com/sigstore/sigstore/pkg/signature/payload"
-
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // Attached is a signature that belongs to an image, in one of cosign's two forms.
@@ -31,7 +32,7 @@ type Attached struct {
 type Signatures interface {
 	// Signatures returns the signatures that a repository holds of a digest, those
 	// that cost least first. What cannot be read comes as an error.
-	Signatures(ctx context.Context, repo image.Repository, digest string) iter.Seq2[Attached, error]
+	Signatures(ctx context.Context, repo name.Repository, digest string) iter.Seq2[Attached, error]
 }
 
 // Signature finds images that nobody has signed with a key.
@@ -77,8 +78,8 @@ func (s *Signature) Check(ctx context.Context, in *Input) []Finding {
 // judge looks for one signature that verifies.
 func (s *Signature) judge(ctx context.Context, im Image) []Finding {
 	var unread, wrong []string
-	for _, repo := range append([]image.Repository{im.From}, im.Also...) {
-		for a, err := range s.read.Signatures(ctx, repo, string(im.Digest)) {
+	for _, repo := range append([]name.Repository{im.From}, im.Also...) {
+		for a, err := range s.read.Signatures(ctx, repo, im.Digest.String()) {
 			if err != nil {
 				unread = append(unread, fmt.Sprintf("reading signatures in %s: %v", repo, err))
 				continue
@@ -100,7 +101,7 @@ func (s *Signature) judge(ctx context.Context, im Image) []Finding {
 }
 
 // verify returns an error unless a signature is one of the key, and claims the digest.
-func (s *Signature) verify(a Attached, digest image.Digest) error {
+func (s *Signature) verify(a Attached, digest v1.Hash) error {
 	if a.Bundle != nil {
 		return s.verifyBundle(a.Bundle, digest)
 	}
@@ -121,7 +122,7 @@ func (s *Signature) verify(a Attached, digest image.Digest) error {
 	if claim.Critical.Type != payload.CosignSignatureType {
 		return fmt.Errorf("the payload is of type %.80q, not %q", claim.Critical.Type, payload.CosignSignatureType)
 	}
-	if got := claim.Critical.Image.DockerManifestDigest; got != string(digest) {
+	if got := claim.Critical.Image.DockerManifestDigest; got != digest.String() {
 		return fmt.Errorf("the payload is about %.80q", got)
 	}
 	return nil
@@ -153,7 +154,7 @@ type statement struct {
 	} `json:"subject"`
 }
 
-func (s *Signature) verifyBundle(raw []byte, digest image.Digest) error {
+func (s *Signature) verifyBundle(raw []byte, digest v1.Hash) error {
 	var bundle struct {
 		Envelope json.RawMessage `json:"dsseEnvelope"`
 	}
@@ -187,7 +188,7 @@ func (s *Signature) verifyBundle(raw []byte, digest image.Digest) error {
 		return fmt.Errorf("the statement is a %.80q, not a %q", claim.PredicateType, signPredicate)
 	}
 	for _, subject := range claim.Subject {
-		if subject.Digest[digestAlgorithm] == digest.Hex() {
+		if subject.Digest[digestAlgorithm] == digest.Hex {
 			return nil
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
@@ -19,7 +21,7 @@ import (
 // reader reads signatures with a registry client.
 type reader struct{ client *registry.Client }
 
-func (r reader) Signatures(ctx context.Context, repo image.Repository, digest string) iter.Seq2[check.Attached, error] {
+func (r reader) Signatures(ctx context.Context, repo name.Repository, digest string) iter.Seq2[check.Attached, error] {
 	return func(yield func(check.Attached, error) bool) {
 		for s, err := range r.client.Signatures(ctx, repo, digest) {
 			if !yield(check.Attached(s), err) {
@@ -62,8 +64,8 @@ func (s signed) judge(t *testing.T) []check.Finding {
 	if err != nil {
 		t.Fatal(err)
 	}
-	repo := image.Repository{Host: s.Host, Path: "staging/apple"}
-	return rule.Check(t.Context(), &check.Input{Images: []check.Image{{Digest: image.Digest(s.apple.Digest), From: repo}}})
+	repo := image.NewRepository(s.Host, "staging/apple")
+	return rule.Check(t.Context(), &check.Input{Images: []check.Image{{Digest: image.Hash(s.apple.Digest), From: repo}}})
 }
 
 func TestSignature(t *testing.T) {
@@ -226,7 +228,7 @@ func TestSignatureElsewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	im := check.Image{Digest: digestA, From: repo("mirror/apple"), Also: []image.Repository{repo("staging/apple")}}
+	im := check.Image{Digest: image.Hash(digestA), From: repo("mirror/apple"), Also: []name.Repository{repo("staging/apple")}}
 	expect(t, rule.Check(t.Context(), &check.Input{Images: []check.Image{im}}), 0, "")
 	im.Also = nil
 	expect(t, rule.Check(t.Context(), &check.Input{Images: []check.Image{im}}), check.Failed, "no answer")
@@ -238,9 +240,9 @@ type fixed map[string][]struct {
 	err error
 }
 
-func (f fixed) Signatures(_ context.Context, repo image.Repository, _ string) iter.Seq2[check.Attached, error] {
+func (f fixed) Signatures(_ context.Context, repo name.Repository, _ string) iter.Seq2[check.Attached, error] {
 	return func(yield func(check.Attached, error) bool) {
-		for _, s := range f[repo.Path] {
+		for _, s := range f[repo.RepositoryStr()] {
 			if !yield(s.Attached, s.err) {
 				return
 			}
@@ -266,7 +268,7 @@ func FuzzSignature(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		im := check.Image{Digest: digestA, From: repo("staging/apple")}
+		im := check.Image{Digest: image.Hash(digestA), From: repo("staging/apple")}
 		if len(rule.Check(t.Context(), &check.Input{Images: []check.Image{im}})) == 0 {
 			t.Errorf("payload %q, signature %q, bundle %q verify", payload, sig, bundle)
 		}

@@ -5,15 +5,15 @@ import (
 	"fmt"
 	"sync"
 
-	"golang.org/x/sync/errgroup"
+	"github.com/google/go-containerregistry/pkg/name"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"golang.org/x/sync/errgroup"
 )
 
 // Contents reads what manifests point to.
 type Contents interface {
 	// Content returns what a manifest points to; nil if the repository does not hold it.
-	Content(ctx context.Context, repo image.Repository, digest string) (*Content, error)
+	Content(ctx context.Context, repo name.Repository, digest string) (*Content, error)
 }
 
 // Content is what a manifest points to.
@@ -46,13 +46,13 @@ func (s Size) Check(ctx context.Context, in *Input) []Finding {
 }
 
 func (s Size) judge(ctx context.Context, im Image) []Finding {
-	top, err := s.largest(ctx, im.From, string(im.Digest), 0)
+	top, err := s.largest(ctx, im.From, im.Digest.String(), 0)
 	switch {
 	case err != nil:
 		return []Finding{im.finding(Failed, fmt.Sprintf("reading the size of %s: %v", im.Ref(), err))}
 	case top.size <= s.Limit:
 		return nil
-	case top.digest != string(im.Digest):
+	case top.digest != im.Digest.String():
 		return []Finding{im.finding(Error, fmt.Sprintf("%s: its largest image, %s, has %s", im.Ref(), top.digest, s.over(top.size)))}
 	}
 	return []Finding{im.finding(Error, fmt.Sprintf("%s has %s", im.Ref(), s.over(top.size)))}
@@ -71,7 +71,7 @@ type weighed struct {
 
 // largest returns the largest image of a tree of manifests. Children that the
 // repository does not hold are not promoted either.
-func (s Size) largest(ctx context.Context, repo image.Repository, digest string, depth int) (weighed, error) {
+func (s Size) largest(ctx context.Context, repo name.Repository, digest string, depth int) (weighed, error) {
 	if depth > maxDepth {
 		return weighed{}, fmt.Errorf("indexes nest deeper than %d", maxDepth)
 	}

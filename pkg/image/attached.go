@@ -1,6 +1,10 @@
 package image
 
-import "strings"
+import (
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
 
 // The tags beside a digest under which cosign keeps what belongs to it end so.
 const (
@@ -18,17 +22,17 @@ func CosignSuffixes() []string {
 // first 64 digits, is the list of its referrers (OCI distribution-spec, "Referrers
 // tag schema"), and with a suffix, mostly one of cosign's, something that belongs to
 // it. The subject is empty for a sha512 digest, as the tag does not hold all of it.
-func Attached(tag string) (subject Digest, suffix string, ok bool) {
+func Attached(tag string) (subject v1.Hash, suffix string, ok bool) {
 	algorithm, rest, _ := strings.Cut(tag, "-")
 	if algorithm != "sha256" && algorithm != "sha512" || len(rest) < 64 {
-		return "", "", false
+		return v1.Hash{}, "", false
 	}
 	d, suffix := "sha256:"+rest[:64], rest[64:]
 	switch {
 	case !isDigest(d):
-		return "", "", false
+		return v1.Hash{}, "", false
 	case algorithm == "sha256":
-		subject = Digest(d)
+		subject = Hash(d)
 	}
 	return subject, suffix, true
 }

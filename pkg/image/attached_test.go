@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
@@ -11,18 +13,18 @@ func TestAttached(t *testing.T) {
 	t.Parallel()
 	hex := strings.Repeat("0a", 32)
 	for tag, want := range map[string]struct {
-		subject image.Digest
+		subject v1.Hash
 		suffix  string
 		ok      bool
 	}{
-		"sha256-" + hex:                  {image.Digest("sha256:" + hex), "", true},
-		"sha256-" + hex + ".sig":         {image.Digest("sha256:" + hex), ".sig", true},
-		"sha256-" + hex + ".att":         {image.Digest("sha256:" + hex), ".att", true},
-		"sha256-" + hex + ".sbom":        {image.Digest("sha256:" + hex), ".sbom", true},
-		"sha256-" + hex + ".x.sig":       {image.Digest("sha256:" + hex), ".x.sig", true},
-		"sha256-" + hex + "0":            {image.Digest("sha256:" + hex), "0", true},
-		"sha512-" + hex:                  {"", "", true},
-		"sha512-" + hex + ".sig":         {"", ".sig", true},
+		"sha256-" + hex:                  {image.Hash("sha256:" + hex), "", true},
+		"sha256-" + hex + ".sig":         {image.Hash("sha256:" + hex), ".sig", true},
+		"sha256-" + hex + ".att":         {image.Hash("sha256:" + hex), ".att", true},
+		"sha256-" + hex + ".sbom":        {image.Hash("sha256:" + hex), ".sbom", true},
+		"sha256-" + hex + ".x.sig":       {image.Hash("sha256:" + hex), ".x.sig", true},
+		"sha256-" + hex + "0":            {image.Hash("sha256:" + hex), "0", true},
+		"sha512-" + hex:                  {v1.Hash{}, "", true},
+		"sha512-" + hex + ".sig":         {v1.Hash{}, ".sig", true},
 		"sha256-" + hex[1:]:              {},
 		"sha256-" + hex[1:] + "A":        {},
 		"sha256-" + hex[1:] + ".sig":     {},

@@ -1,10 +1,12 @@
-// Package image holds the names of the field: registries, repositories, tags
-// and digests, as they are written in manifests and told apart on the wire.
+// Package image parses the names in manifest files: registries, repositories,
+// tags and digests.
 //
-// It parses and prints names and never looks anything up. Two spellings of one
-// place (docker.io and index.docker.io, busybox and library/busybox on Docker
-// Hub, a trailing slash) parse to one comparable value, so that names can be
-// map keys everywhere else.
+// Names are values of go-containerregistry: name.Repository and v1.Hash. What it
+// has no type for is here: a registry with a path prefix. The parsers here are
+// stricter than package name, which fills in Docker Hub for a missing host. Two
+// spellings of one repository (docker.io and index.docker.io, busybox and
+// library/busybox on Docker Hub, a trailing slash) parse to one comparable value.
+// Nothing is looked up.
 package image
 
 import (
@@ -14,10 +16,13 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// DockerHub is the one name cip uses for Docker Hub's registry, whatever alias was written.
-const DockerHub = "docker.io"
+// DockerHub is the host of Docker Hub's registry, whatever alias was written.
+const DockerHub = name.DefaultRegistry
 
 // maxName is the length many clients and registries allow a host and path together, in bytes.
 const maxName = 255
@@ -29,15 +34,26 @@ var (
 	hostnameRE = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*$`)
 )
 
-// Digest is the identity of a manifest: "sha256:" and 64 lower-case hex digits.
-type Digest string
-
-// ParseDigest returns s as a Digest, or an error that says what a digest looks like.
-func ParseDigest(s string) (Digest, error) {
+// ParseDigest parses "sha256:" and 64 lower-case hexadecimal digits.
+func ParseDigest(s string) (v1.Hash, error) {
 	if !isDigest(s) {
-		return "", fmt.Errorf("bad digest %q: want sha256: and 64 lower-case hexadecimal digits", clip(s))
+		return v1.Hash{}, fmt.Errorf("bad digest %q: want sha256: and 64 lower-case hexadecimal digits", clip(s))
 	}
-	return Digest(s), nil
+	return Hash(s), nil
+}
+
+// Hash divides a digest that has been checked into algorithm and hexadecimal digits.
+func Hash(s string) v1.Hash {
+	algorithm, hex, _ := strings.Cut(s, ":")
+	return v1.Hash{Algorithm: algorithm, Hex: hex}
+}
+
+// CompareDigests orders digests as their strings are ordered.
+func CompareDigests(a, b v1.Hash) int {
+	if a.Algorithm != b.Algorithm {
+		return strings.Compare(a.String(), b.String())
+	}
+	return strings.Compare(a.Hex, b.Hex)
 }
 
 // isDigest matches ^sha256:[0-9a-f]{64}$. A large registry lists a million of them:
@@ -53,12 +69,6 @@ func isDigest(s string) bool {
 		}
 	}
 	return true
-}
-
-// Hex returns the digits after the algorithm.
-func (d Digest) Hex() string {
-	_, hex, _ := strings.Cut(string(d), ":")
-	return hex
 }
 
 // CheckTag returns an error unless s can be a tag: OCI distribution-spec v1.1, "Pulling manifests".
@@ -85,12 +95,24 @@ func isTag(s string) bool {
 	return true
 }
 
-// Registry is a place that holds repositories: a host and an optional path prefix.
-// It is comparable; parsing has removed every difference in spelling.
+// Registry is a registry as manifest files name it: a host and an optional path
+// prefix. It is comparable; parsing has removed every difference in spelling.
 type Registry struct {
-	Host   string // host[:port], lower case, Docker Hub as "docker.io"
-	Prefix string // path prefix without slashes at its ends; may be empty
+	name.Registry
+	Prefix string // without slashes at its ends; may be empty
 }
+
+// NewRegistry returns the registry at a host, with a path prefix or "".
+func NewRegistry(host, prefix string) Registry {
+	r, err := name.NewRegistry(host, name.WeakValidation)
+	if err != nil { // nothing is at such a host: it only appears in messages
+		r = name.Registry{}
+	}
+	return Registry{r, prefix}
+}
+
+// NewRepository returns the repository at a path of a host.
+func NewRepository(host, path string) name.Repository { return NewRegistry(host, "").Repo(path) }
 
 // ParseRegistry reads "host[:port][/prefix]". The host must hold a '.' or a ':' or be
 // localhost, so that a forgotten host is an error and not Docker Hub.
@@ -112,7 +134,7 @@ func ParseRegistry(s string) (Registry, error) {
 	if prefix != "" && !pathRE.MatchString(prefix) {
 		return Registry{}, fmt.Errorf("bad registry name %q: bad path %q", clip(s), clip(prefix))
 	}
-	return Registry{Host: host, Prefix: prefix}, nil
+	return NewRegistry(host, prefix), nil
 }
 
 func parseHost(s string) (string, error) {
@@ -120,23 +142,23 @@ func parseHost(s string) (string, error) {
 	if s != "localhost" && !strings.ContainsAny(s, ".:") {
 		return "", fmt.Errorf("%q is no registry host: it holds neither '.' nor ':'", clip(s))
 	}
-	name, port := s, ""
+	host, port := s, ""
 	if rest, ok := strings.CutPrefix(s, "["); ok { // an IPv6 literal
 		addr, after, closed := strings.Cut(rest, "]")
 		if !closed || net.ParseIP(addr) == nil || !strings.Contains(addr, ":") {
 			return "", fmt.Errorf("bad host %q", clip(s))
 		}
-		name, port = "", strings.TrimPrefix(after, ":")
+		host, port = "", strings.TrimPrefix(after, ":")
 		if after != "" && (after == ":" || !strings.HasPrefix(after, ":")) {
 			return "", fmt.Errorf("bad host %q", clip(s))
 		}
 	} else if before, after, ok := strings.Cut(s, ":"); ok {
-		name, port = before, after
+		host, port = before, after
 		if port == "" {
 			return "", fmt.Errorf("bad host %q: empty port", clip(s))
 		}
 	}
-	if name != "" && !hostnameRE.MatchString(name) || name == "" && s[0] != '[' {
+	if host != "" && !hostnameRE.MatchString(host) || host == "" && s[0] != '[' {
 		return "", fmt.Errorf("bad host %q", clip(s))
 	}
 	if port != "" {
@@ -151,96 +173,74 @@ func parseHost(s string) (string, error) {
 func CanonicalHost(host string) string {
 	host = strings.ToLower(host)
 	switch host {
-	case "index.docker.io", "registry-1.docker.io":
+	case "docker.io", "registry-1.docker.io":
 		return DockerHub
 	}
 	return host
 }
 
-// String returns the registry as it is written in a manifest.
+// String returns the registry as it is written in a manifest file.
 func (r Registry) String() string {
 	if r.Prefix == "" {
-		return r.Host
+		return r.Name()
 	}
-	return r.Host + "/" + r.Prefix
+	return r.Name() + "/" + r.Prefix
 }
 
-// Repository returns the repository called name below the registry's prefix.
-func (r Registry) Repository(name string) (Repository, error) {
-	if !pathRE.MatchString(name) {
-		return Repository{}, fmt.Errorf("bad repository name %q: want lower-case letters and digits, joined by '.', '_', '__', '-' or '/'", clip(name))
+// Repository returns the repository with a name below the registry's prefix.
+func (r Registry) Repository(below string) (name.Repository, error) {
+	if !pathRE.MatchString(below) {
+		return name.Repository{}, fmt.Errorf("bad repository name %q: want lower-case letters and digits, joined by '.', '_', '__', '-' or '/'", clip(below))
 	}
-	path := name
+	path := below
 	if r.Prefix != "" {
-		path = r.Prefix + "/" + name
+		path = r.Prefix + "/" + below
 	}
-	if r.Host == DockerHub && !strings.Contains(path, "/") {
+	if r.RegistryStr() == DockerHub && !strings.Contains(path, "/") {
 		path = "library/" + path
 	}
-	if len(r.Host)+1+len(path) > maxName {
-		return Repository{}, fmt.Errorf("bad repository name %q: %s and it are longer than %d bytes", clip(name), r, maxName)
+	if len(r.RegistryStr())+1+len(path) > maxName {
+		return name.Repository{}, fmt.Errorf("bad repository name %q: %s and it are longer than %d bytes", clip(below), r, maxName)
 	}
-	return Repository{Host: r.Host, Path: path}, nil
+	return r.Repo(path), nil
 }
 
 // Relative returns the name of repo below r, and whether it is below r at all.
 // The boundary is a path element: "R/sub" is below R, "R-other" is not. The
-// repository that is R itself goes by its last path element.
-func (r Registry) Relative(repo Repository) (string, bool) {
-	if repo.Host != r.Host {
+// repository that is R itself has the name of its last path element.
+func (r Registry) Relative(repo name.Repository) (string, bool) {
+	if repo.RegistryStr() != r.RegistryStr() {
 		return "", false
 	}
+	path := repo.RepositoryStr()
 	if r.Prefix == "" {
-		return repo.Path, true
+		return path, true
 	}
-	if repo.Path == r.Prefix {
-		return repo.Path[strings.LastIndexByte(repo.Path, '/')+1:], true
+	if path == r.Prefix {
+		return path[strings.LastIndexByte(path, '/')+1:], true
 	}
-	return strings.CutPrefix(repo.Path, r.Prefix+"/")
+	return strings.CutPrefix(path, r.Prefix+"/")
 }
 
-// Repository is one repository of a registry host. It is comparable.
-type Repository struct {
-	Host string // as in Registry
-	Path string // full path on the host, never empty
-}
-
-// ParseRepository reads a fully qualified repository name, "host[:port]/path".
-func ParseRepository(s string) (Repository, error) {
+// ParseRepository parses a fully qualified repository name, "host[:port]/path".
+func ParseRepository(s string) (name.Repository, error) {
 	host, path, ok := strings.Cut(s, "/")
 	if !ok {
-		return Repository{}, fmt.Errorf("bad repository %q: want host/path", clip(s))
+		return name.Repository{}, fmt.Errorf("bad repository %q: want host/path", clip(s))
 	}
 	r, err := ParseRegistry(host)
 	if err != nil {
-		return Repository{}, err
+		return name.Repository{}, err
 	}
 	return r.Repository(path)
 }
 
-// String returns "host/path", and the host alone without a path.
-func (r Repository) String() string {
-	if r.Path == "" {
-		return r.Host
-	}
-	return r.Host + "/" + r.Path
-}
-
-// IsZero reports whether r names nothing.
-func (r Repository) IsZero() bool { return r == Repository{} }
-
-// Digest returns the reference "host/path@digest".
-func (r Repository) Digest(d Digest) string { return r.String() + "@" + string(d) }
-
-// Tag returns the reference "host/path:tag".
-func (r Repository) Tag(tag string) string { return r.String() + ":" + tag }
-
-// Compare orders repositories as their String forms are ordered, host first.
-func (r Repository) Compare(o Repository) int {
-	if c := strings.Compare(r.Host, o.Host); c != 0 {
+// CompareRepositories orders repositories by host, then by path.
+func CompareRepositories(a, b name.Repository) int {
+	if c := strings.Compare(a.RegistryStr(), b.RegistryStr()); c != 0 {
 		return c
 	}
-	return strings.Compare(r.Path, o.Path)
+	return strings.Compare(a.RepositoryStr(), b.RepositoryStr())
 }
 
 // Google reports whether a host is Google's Container Registry or Artifact Registry,
@@ -252,15 +252,15 @@ func Google(host string) bool {
 // Loopback reports whether a host names this machine, so that a registry there
 // needs no TLS: localhost, names below it, 127.0.0.0/8 and ::1, with any port.
 func Loopback(host string) bool {
-	name := host
+	bare := host
 	if h, _, err := net.SplitHostPort(host); err == nil {
-		name = h
+		bare = h
 	}
-	name = strings.Trim(name, "[]")
-	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
+	bare = strings.Trim(bare, "[]")
+	if bare == "localhost" || strings.HasSuffix(bare, ".localhost") {
 		return true
 	}
-	ip := net.ParseIP(name)
+	ip := net.ParseIP(bare)
 	return ip != nil && ip.IsLoopback()
 }
 

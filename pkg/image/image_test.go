@@ -96,7 +96,7 @@ func TestRelativeKeepsToPathElements(t *testing.T) {
 func TestDigestsAndTags(t *testing.T) {
 	t.Parallel()
 	good := "sha256:" + strings.Repeat("0a", 32)
-	if d, err := image.ParseDigest(good); err != nil || string(d) != good || d.Hex() != strings.Repeat("0a", 32) {
+	if d, err := image.ParseDigest(good); err != nil || d.String() != good || d.Hex != strings.Repeat("0a", 32) {
 		t.Errorf("got %q %v", d, err)
 	}
 	for _, bad := range []string{"", good[:70], good + "0", strings.ToUpper(good), "sha512:" + strings.Repeat("0", 128), good + "\n"} {

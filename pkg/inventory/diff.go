@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
@@ -14,10 +16,10 @@ type Difference []Change
 // Change is one edge that differs between two snapshots.
 type Change struct {
 	Kind   Kind
-	Name   string       // of the image
-	Tag    string       // empty: a digest that has no tag
-	Digest image.Digest // in the second snapshot; of a removed edge, in the first
-	Was    image.Digest // of a moved tag, in the first snapshot
+	Name   string  // of the image
+	Tag    string  // empty: a digest that has no tag
+	Digest v1.Hash // in the second snapshot; of a removed edge, in the first
+	Was    v1.Hash // of a moved tag, in the first snapshot
 }
 
 // Kind says how an edge differs.
@@ -47,7 +49,7 @@ func Diff(from, to Snapshot) Difference {
 		}
 	}
 	slices.SortFunc(d, func(x, y Change) int {
-		return cmp.Or(strings.Compare(x.Name, y.Name), strings.Compare(x.Tag, y.Tag), cmp.Compare(x.Kind, y.Kind), strings.Compare(string(x.Digest), string(y.Digest)))
+		return cmp.Or(strings.Compare(x.Name, y.Name), strings.Compare(x.Tag, y.Tag), cmp.Compare(x.Kind, y.Kind), image.CompareDigests(x.Digest, y.Digest))
 	})
 	return d
 }
@@ -81,7 +83,7 @@ func (d *Difference) image(name string, from, to []Tagged) {
 
 // tagless adds the digests without tags that only one side holds.
 func (d *Difference) tagless(kind Kind, name string, here, there []Tagged) {
-	held := make(map[image.Digest]struct{}, len(there))
+	held := make(map[v1.Hash]struct{}, len(there))
 	for _, t := range there {
 		held[t.Digest] = struct{}{}
 	}
@@ -92,8 +94,8 @@ func (d *Difference) tagless(kind Kind, name string, here, there []Tagged) {
 	}
 }
 
-func tagsOf(all []Tagged) map[string]image.Digest {
-	tags := map[string]image.Digest{}
+func tagsOf(all []Tagged) map[string]v1.Hash {
+	tags := map[string]v1.Hash{}
 	for _, t := range all {
 		for _, tag := range t.Tags {
 			tags[tag] = t.Digest

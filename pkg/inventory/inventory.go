@@ -7,7 +7,7 @@
 // with what is wanted is package plan's.
 package inventory
 
-import "sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+import v1 "github.com/google/go-containerregistry/pkg/v1"
 
 // State is what is known of one thing in a registry.
 type State uint8
@@ -33,17 +33,17 @@ func (s State) String() string {
 // Repository is what is known of one repository. The zero value knows nothing.
 // It is filled by one goroutine and then only read.
 type Repository struct {
-	tags       map[string]image.Digest
-	digests    map[image.Digest]State
+	tags       map[string]v1.Hash
+	digests    map[v1.Hash]State
 	failed     map[string]error // why a tag is unknown, where that was tried
 	tagsKnown  bool             // every tag that exists is in tags
 	everything bool             // every digest that exists is in digests
 }
 
 // SetTag records that tag points to d, and so that d is present.
-func (r *Repository) SetTag(tag string, d image.Digest) {
+func (r *Repository) SetTag(tag string, d v1.Hash) {
 	if r.tags == nil {
-		r.tags = map[string]image.Digest{}
+		r.tags = map[string]v1.Hash{}
 	}
 	r.tags[tag] = d
 	r.SetDigest(d, Present)
@@ -52,9 +52,9 @@ func (r *Repository) SetTag(tag string, d image.Digest) {
 // SetAbsent records that tag does not exist.
 func (r *Repository) SetAbsent(tag string) {
 	if r.tags == nil {
-		r.tags = map[string]image.Digest{}
+		r.tags = map[string]v1.Hash{}
 	}
-	r.tags[tag] = ""
+	r.tags[tag] = v1.Hash{}
 }
 
 // SetFailed records why tag could not be read: it stays unknown.
@@ -69,9 +69,9 @@ func (r *Repository) SetFailed(tag string, err error) {
 func (r *Repository) Failure(tag string) error { return r.failed[tag] }
 
 // SetDigest records the state of a digest.
-func (r *Repository) SetDigest(d image.Digest, s State) {
+func (r *Repository) SetDigest(d v1.Hash, s State) {
 	if r.digests == nil {
-		r.digests = map[image.Digest]State{}
+		r.digests = map[v1.Hash]State{}
 	}
 	r.digests[d] = s
 }
@@ -83,19 +83,19 @@ func (r *Repository) CloseTags() { r.tagsKnown = true }
 func (r *Repository) Close() { r.tagsKnown, r.everything = true, true }
 
 // Tag returns the digest that tag points to, and whether that is known.
-func (r *Repository) Tag(tag string) (image.Digest, State) {
+func (r *Repository) Tag(tag string) (v1.Hash, State) {
 	d, ok := r.tags[tag]
 	switch {
-	case d != "":
+	case d != (v1.Hash{}):
 		return d, Present
 	case ok || r.tagsKnown:
-		return "", Absent
+		return v1.Hash{}, Absent
 	}
-	return "", Unknown
+	return v1.Hash{}, Unknown
 }
 
 // Digest returns whether the repository holds d.
-func (r *Repository) Digest(d image.Digest) State {
+func (r *Repository) Digest(d v1.Hash) State {
 	if s, ok := r.digests[d]; ok {
 		return s
 	}

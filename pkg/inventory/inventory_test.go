@@ -5,13 +5,15 @@ import (
 	"strings"
 	"testing"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/google/go-cmp/cmp"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 )
 
-func d(c string) image.Digest { return image.Digest("sha256:" + strings.Repeat(c, 64)) }
+func d(c string) v1.Hash { return image.Hash("sha256:" + strings.Repeat(c, 64)) }
 
 func TestUnknownIsNotAbsent(t *testing.T) {
 	t.Parallel()
@@ -80,7 +82,7 @@ func TestTagsReadOneByOne(t *testing.T) {
 	t.Parallel()
 	var r inventory.Repository
 	why := errors.New("down")
-	r.SetTag("there", "sha256:a")
+	r.SetTag("there", image.Hash("sha256:a"))
 	r.SetAbsent("gone")
 	r.SetFailed("dark", why)
 	for tag, want := range map[string]inventory.State{

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
@@ -20,7 +22,7 @@ type Image struct {
 
 // Tagged is a digest and its tags, in order; no tags: it is there by digest alone.
 type Tagged struct {
-	Digest image.Digest
+	Digest v1.Hash
 	Tags   []string
 }
 
@@ -44,7 +46,7 @@ func (s Snapshot) Sort() Snapshot {
 }
 
 func unite(all []Tagged) []Tagged {
-	slices.SortStableFunc(all, func(a, b Tagged) int { return strings.Compare(string(a.Digest), string(b.Digest)) })
+	slices.SortStableFunc(all, func(a, b Tagged) int { return image.CompareDigests(a.Digest, b.Digest) })
 	var out []Tagged
 	for _, t := range all {
 		if n := len(out); n > 0 && out[n-1].Digest == t.Digest {

@@ -19,7 +19,7 @@ func BenchmarkEdit(b *testing.B) {
 			fmt.Fprintf(&list, "    \"sha256:%064x\": [\"v1.%d.0\"]\n", i<<8+n, n)
 		}
 	}
-	d := image.Digest(fmt.Sprintf("sha256:%064x", 1000<<8+2))
+	d := image.Hash(fmt.Sprintf("sha256:%064x", 1000<<8+2))
 	tags := []string{"a", "b", "c", "d", "e", "f"}
 	b.ReportAllocs()
 	for b.Loop() {

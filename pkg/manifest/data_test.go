@@ -81,7 +81,7 @@ func TestNativeProducers(t *testing.T) {
 			t.Fatalf("got %d files", len(files))
 		}
 		for _, e := range files[0].Entries {
-			if e.Select.Tag == "" || len(e.Tags) != 1 || e.Ref == "" || e.Repository.Host != host {
+			if e.Select.Tag == "" || len(e.Tags) != 1 || e.Ref == "" || e.Repository.RegistryStr() != host {
 				t.Errorf("got %+v", e)
 			}
 		}
@@ -131,7 +131,7 @@ func editLists(t *testing.T, fsys fs.FS) {
 		text := manifest.NewImagesText(raw, true)
 		for _, n := range []string{name, "new/name"} {
 			for _, tag := range []string{"v9.9.9", "v9.9.9-1"} {
-				if err := text.Add(n, image.Digest(dig("a")), []string{tag}); err != nil {
+				if err := text.Add(n, image.Hash(dig("a")), []string{tag}); err != nil {
 					t.Errorf("%s: %v", dir, err)
 				}
 			}

@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"go.yaml.in/yaml/v3"
 )
 
 // ImagesText is the text of a file that holds an images list, to be changed in
@@ -34,8 +34,8 @@ func (t *ImagesText) Bytes() []byte { return t.text.data }
 // Add makes the text want a digest of the image name under tags, among others it
 // may have. A new digest goes into the last entry of that name, a new name to the
 // end of the list.
-func (t *ImagesText) Add(name string, d image.Digest, tags []string) error {
-	return t.change("adding "+string(d)+" to "+name, func() error {
+func (t *ImagesText) Add(name string, d v1.Hash, tags []string) error {
+	return t.change("adding "+d.String()+" to "+name, func() error {
 		l, err := t.read()
 		if err != nil {
 			return err
@@ -56,7 +56,7 @@ func (t *ImagesText) Add(name string, d image.Digest, tags []string) error {
 		}
 		return t.addEntry(l, name, d, tags)
 	}, func(wants map[string][]string) {
-		k := name + "@" + string(d)
+		k := name + "@" + d.String()
 		all := append([]string{}, wants[k]...)
 		for _, tag := range tags {
 			if !slices.Contains(all, tag) {
@@ -68,8 +68,8 @@ func (t *ImagesText) Add(name string, d image.Digest, tags []string) error {
 }
 
 // RemoveTag makes the text want a digest without one of its tags.
-func (t *ImagesText) RemoveTag(name string, d image.Digest, tag string) error {
-	return t.change("removing "+tag+" from "+string(d)+" of "+name, func() error {
+func (t *ImagesText) RemoveTag(name string, d v1.Hash, tag string) error {
+	return t.change("removing "+tag+" from "+d.String()+" of "+name, func() error {
 		for {
 			l, err := t.read()
 			if err != nil {
@@ -85,14 +85,14 @@ func (t *ImagesText) RemoveTag(name string, d image.Digest, tag string) error {
 			}
 		}
 	}, func(wants map[string][]string) {
-		k := name + "@" + string(d)
+		k := name + "@" + d.String()
 		wants[k] = slices.DeleteFunc(slices.Clone(wants[k]), func(s string) bool { return s == tag })
 	})
 }
 
 // RemoveDigest makes the text not want a digest of the image name.
-func (t *ImagesText) RemoveDigest(name string, d image.Digest) error {
-	return t.change("removing "+string(d)+" from "+name, func() error {
+func (t *ImagesText) RemoveDigest(name string, d v1.Hash) error {
+	return t.change("removing "+d.String()+" from "+name, func() error {
 		for {
 			l, err := t.read()
 			if err != nil {
@@ -100,7 +100,7 @@ func (t *ImagesText) RemoveDigest(name string, d image.Digest) error {
 			}
 			entries := l.entries(name)
 			i := slices.IndexFunc(entries, func(e *yaml.Node) bool {
-				key, _ := pairOf(child(e, "dmap"), string(d))
+				key, _ := pairOf(child(e, "dmap"), d.String())
 				return key != nil
 			})
 			if i < 0 {
@@ -110,7 +110,7 @@ func (t *ImagesText) RemoveDigest(name string, d image.Digest) error {
 				return err
 			}
 		}
-	}, func(wants map[string][]string) { delete(wants, name+"@"+string(d)) })
+	}, func(wants map[string][]string) { delete(wants, name+"@"+d.String()) })
 }
 
 // change carries out an edit and holds its result against what was meant.
@@ -197,7 +197,7 @@ func wantsOf(list *yaml.Node) (map[string][]string, error) {
 	all := map[string][]string{}
 	for _, im := range m.Images {
 		for _, d := range im.Digests {
-			k := im.Name + "@" + string(d.Digest)
+			k := im.Name + "@" + d.Digest.String()
 			tags, ok := all[k]
 			if !ok {
 				tags = make([]string, 0, len(d.Tags))
@@ -250,10 +250,10 @@ func (l *imagesList) entries(name string) []*yaml.Node {
 }
 
 // places returns where the entries of a name have a digest.
-func (l *imagesList) places(name string, d image.Digest) []field {
+func (l *imagesList) places(name string, d v1.Hash) []field {
 	var all []field
 	for _, e := range l.entries(name) {
-		if key, value := pairOf(child(e, "dmap"), string(d)); key != nil {
+		if key, value := pairOf(child(e, "dmap"), d.String()); key != nil {
 			all = append(all, field{key, value})
 		}
 	}
@@ -275,7 +275,7 @@ func lacking(places []field, tags []string) []string {
 }
 
 // addEntry puts a new entry to the end of the list l, which is the text's.
-func (t *ImagesText) addEntry(l *imagesList, name string, d image.Digest, tags []string) error {
+func (t *ImagesText) addEntry(l *imagesList, name string, d v1.Hash, tags []string) error {
 	lines := []string{"- name: " + word(name), "  dmap:", "    " + digestLine(d, tags)}
 	switch {
 	case l.items == nil && !t.bare:
@@ -306,7 +306,7 @@ func (t *ImagesText) addEntry(l *imagesList, name string, d image.Digest, tags [
 }
 
 // flowEntry returns an entry as it is written in brackets, its keys in the quotes that key has.
-func flowEntry(key *yaml.Node, name string, d image.Digest, tags []string) string {
+func flowEntry(key *yaml.Node, name string, d v1.Hash, tags []string) string {
 	return fmt.Sprintf("{%s: %q, %s: {%s}}", like(key, "name"), name, like(key, "dmap"), digestLine(d, tags))
 }
 
@@ -327,8 +327,8 @@ func pairOf(m *yaml.Node, key string) (k, v *yaml.Node) {
 }
 
 // digestLine returns a digest and its tags as they are written in a dmap.
-func digestLine(d image.Digest, tags []string) string {
-	return fmt.Sprintf("%q: %s", string(d), tagList(tags))
+func digestLine(d v1.Hash, tags []string) string {
+	return fmt.Sprintf("%q: %s", d.String(), tagList(tags))
 }
 
 // tagList returns tags as they are written in a dmap.

@@ -4,9 +4,9 @@ import (
 	"slices"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"go.yaml.in/yaml/v3"
 )
 
 // grow adds to the end of a list or mapping: flow where it is in brackets, else lines.
@@ -69,7 +69,7 @@ func alike(n *yaml.Node, tags []string) []string {
 }
 
 // addDigest adds a digest to the dmap of an entry, and a dmap if it has none.
-func (t *text) addDigest(entry *yaml.Node, d image.Digest, tags []string) error {
+func (t *text) addDigest(entry *yaml.Node, d v1.Hash, tags []string) error {
 	if entry.Kind == yaml.AliasNode {
 		return errAlias
 	}
@@ -129,13 +129,13 @@ func (t *text) addDmap(entry *yaml.Node, line string) error {
 }
 
 // digestLines returns a digest as it is written behind the others of a dmap, in the style of the last.
-func (t *text) digestLines(dmap *yaml.Node, d image.Digest, tags []string) ([]string, error) {
+func (t *text) digestLines(dmap *yaml.Node, d v1.Hash, tags []string) ([]string, error) {
 	key, value := dmap.Content[len(dmap.Content)-2], dmap.Content[len(dmap.Content)-1]
 	pad, err := t.indent(key)
 	if err != nil {
 		return nil, err
 	}
-	head := pad + like(key, string(d)) + ":"
+	head := pad + like(key, d.String()) + ":"
 	if value.Kind != yaml.SequenceNode || value.Style&yaml.FlowStyle != 0 || len(tags) == 0 {
 		return []string{head + " " + tagList(tags)}, nil
 	}
@@ -202,7 +202,7 @@ func (t *text) removeFlow(nodes []*yaml.Node, i, width int) error {
 }
 
 // removeDigest removes a digest and its tags from the dmap of an entry.
-func (t *text) removeDigest(entry *yaml.Node, d image.Digest) error {
+func (t *text) removeDigest(entry *yaml.Node, d v1.Hash) error {
 	key, dmap := pairOf(entry, "dmap")
 	if key == nil || dmap.Kind == yaml.AliasNode {
 		return errAlias
@@ -210,7 +210,7 @@ func (t *text) removeDigest(entry *yaml.Node, d image.Digest) error {
 	if err := t.countable(); err != nil {
 		return err
 	}
-	i := slices.IndexFunc(dmap.Content, func(n *yaml.Node) bool { return n.Value == string(d) })
+	i := slices.IndexFunc(dmap.Content, func(n *yaml.Node) bool { return n.Value == d.String() })
 	if dmap.Style&yaml.FlowStyle != 0 {
 		return t.removeFlow(dmap.Content, i, 2)
 	}

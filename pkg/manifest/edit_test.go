@@ -21,13 +21,13 @@ func TestEditImages(t *testing.T) {
 	t.Parallel()
 	type edit = func(*manifest.ImagesText) error
 	add := func(name, d string, tags ...string) edit {
-		return func(t *manifest.ImagesText) error { return t.Add(name, image.Digest(dig(d)), tags) }
+		return func(t *manifest.ImagesText) error { return t.Add(name, image.Hash(dig(d)), tags) }
 	}
 	untag := func(name, d, tag string) edit {
-		return func(t *manifest.ImagesText) error { return t.RemoveTag(name, image.Digest(dig(d)), tag) }
+		return func(t *manifest.ImagesText) error { return t.RemoveTag(name, image.Hash(dig(d)), tag) }
 	}
 	remove := func(name, d string) edit {
-		return func(t *manifest.ImagesText) error { return t.RemoveDigest(name, image.Digest(dig(d))) }
+		return func(t *manifest.ImagesText) error { return t.RemoveDigest(name, image.Hash(dig(d))) }
 	}
 	for _, tt := range []struct {
 		name, text string
@@ -129,7 +129,7 @@ func TestEditPlain(t *testing.T) {
 		},
 	} {
 		text := manifest.NewImagesText([]byte(long(tt[0])), false)
-		if err := text.Add("x", image.Digest(dig("a")), []string{"1"}); err != nil {
+		if err := text.Add("x", image.Hash(dig("a")), []string{"1"}); err != nil {
 			t.Error(err)
 		}
 		if diff := cmp.Diff(long(tt[1]), string(text.Bytes())); diff != "" {

@@ -26,7 +26,7 @@ func FuzzEdit(f *testing.F) {
 	f.Fuzz(func(t *testing.T, list, tag string) {
 		for _, bare := range []bool{true, false} {
 			text := manifest.NewImagesText([]byte(list), bare)
-			if err := text.Add("x", image.Digest(dig("b")), []string{tag}); err != nil {
+			if err := text.Add("x", image.Hash(dig("b")), []string{tag}); err != nil {
 				if string(text.Bytes()) != list {
 					t.Errorf("%v, and the text is %q", err, text.Bytes())
 				}

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
@@ -31,11 +33,11 @@ func sound(t *testing.T, set *Set) {
 			t.Error("a manifest without source or destination")
 		}
 		for _, im := range m.Images {
-			if m.Native == im.Repository.IsZero() {
+			if m.Native == (im.Repository == (name.Repository{})) {
 				t.Errorf("image %q with repository %v", im.Name, im.Repository)
 			}
 			for _, d := range im.Digests {
-				if _, err := image.ParseDigest(string(d.Digest)); err != nil {
+				if _, err := image.ParseDigest(d.Digest.String()); err != nil {
 					t.Error(err)
 				}
 				for _, tag := range d.Tags {

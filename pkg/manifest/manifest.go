@@ -13,6 +13,9 @@ import (
 	"fmt"
 	"io/fs"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
@@ -63,16 +66,16 @@ type Registry struct {
 
 // Image is one images entry: a repository name and what is wanted of it.
 type Image struct {
-	Name       string           // below every registry's prefix; the full name in a native file
-	Repository image.Repository // of a native entry
-	Digests    []Digest         // of dmap, in file order
+	Name       string          // below every registry's prefix; the full name in a native file
+	Repository name.Repository // of a native entry
+	Digests    []Digest        // of dmap, in file order
 	Retags     []Retag
 	Pos        Pos
 }
 
 // Digest is one key of a dmap and its tags. No tags: the digest is promoted without one.
 type Digest struct {
-	Digest image.Digest
+	Digest v1.Hash
 	Tags   []Tag
 	Pos    Pos
 }
@@ -85,10 +88,10 @@ type Tag struct {
 
 // Retag is a StarlingX entry: the digest that a source tag has is wanted under another tag.
 type Retag struct {
-	SourceTag string       // src_build_tag
-	SourceRef string       // src_ref: documentation only
-	Tag       string       // the wanted tag
-	Digest    image.Digest // optional pin
+	SourceTag string  // src_build_tag
+	SourceRef string  // src_ref: documentation only
+	Tag       string  // the wanted tag
+	Digest    v1.Hash // optional pin
 	Pos       Pos
 }
 

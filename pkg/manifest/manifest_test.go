@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/fstest"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/google/go-cmp/cmp"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
@@ -59,12 +61,12 @@ func wished(m *Manifest) []string {
 			for _, tag := range d.Tags {
 				tags = append(tags, tag.Name)
 			}
-			line += " " + d.Digest.Hex()[:1] + "=" + strings.Join(tags, ",")
+			line += " " + d.Digest.Hex[:1] + "=" + strings.Join(tags, ",")
 		}
 		for _, r := range im.Retags {
 			line += " " + r.SourceTag + ">" + r.Tag
-			if r.Digest != "" {
-				line += "@" + r.Digest.Hex()[:1]
+			if r.Digest != (v1.Hash{}) {
+				line += "@" + r.Digest.Hex[:1]
 			}
 		}
 		all = append(all, line)
@@ -118,13 +120,13 @@ images:
 		Manifests: []*Manifest{{
 			File: "m.yaml",
 			Source: &Registry{
-				Name:           image.Registry{Host: "s.io", Prefix: "p"},
+				Name:           image.NewRegistry("s.io", "p"),
 				ServiceAccount: "a@b.c",
-				Mirrors:        []image.Registry{{Host: "m.io", Prefix: "p"}, {Host: "n.io"}},
+				Mirrors:        []image.Registry{image.NewRegistry("m.io", "p"), image.NewRegistry("n.io", "")},
 				Pos:            Pos{"m.yaml", 2, 3},
 			},
 			Destinations: []*Registry{{
-				Name:         image.Registry{Host: "d.io", Prefix: "q"},
+				Name:         image.NewRegistry("d.io", "q"),
 				MutableTags:  []string{"latest", "v*"},
 				AbsentStatus: []int{403, 401},
 				Pos:          Pos{"m.yaml", 6, 3},
@@ -132,13 +134,13 @@ images:
 			Images: []Image{{
 				Name: "x/apple",
 				Digests: []Digest{
-					{Digest: a64, Tags: []Tag{{"1.0", Pos{"m.yaml", 12, 81}}, {"latest", Pos{"m.yaml", 12, 88}}}, Pos: Pos{"m.yaml", 12, 5}},
-					{Digest: b64, Pos: Pos{"m.yaml", 13, 5}},
+					{Digest: image.Hash(a64), Tags: []Tag{{"1.0", Pos{"m.yaml", 12, 81}}, {"latest", Pos{"m.yaml", 12, 88}}}, Pos: Pos{"m.yaml", 12, 5}},
+					{Digest: image.Hash(b64), Pos: Pos{"m.yaml", 13, 5}},
 				},
 				Pos: Pos{"m.yaml", 10, 3},
 			}, {
 				Name:   "pear",
-				Retags: []Retag{{SourceTag: "s1", SourceRef: "7", Tag: "1.10", Digest: b64, Pos: Pos{"m.yaml", 16, 5}}},
+				Retags: []Retag{{SourceTag: "s1", SourceRef: "7", Tag: "1.10", Digest: image.Hash(b64), Pos: Pos{"m.yaml", 16, 5}}},
 				Pos:    Pos{"m.yaml", 14, 3},
 			}},
 		}},

@@ -100,7 +100,7 @@ func (r *reader) document(root *yaml.Node, m *Manifest) {
 	r.images(entries, m)
 	if f, ok := e["sources"]; ok {
 		items, _ := r.items(f.value, "sources")
-		registry := image.Registry{Host: "localhost"} // for the faults of the rest where the source is bad
+		registry := image.NewRegistry("localhost", "") // for the faults of the rest where the source is bad
 		if m.Source != nil {
 			registry = m.Source.Name
 		}

@@ -5,7 +5,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
 // Producers is what one file wants found: a sources.yaml, the sources of a plain
@@ -32,8 +33,8 @@ type Producer struct {
 	Update        string            `json:"update,omitempty"`  // UpdateAppend if empty, or UpdateReplace
 	AlwaysRefresh bool              `json:"alwaysRefresh,omitempty"`
 	Rebase        *Rebase           `json:"rebase,omitempty"`
-	Repository    image.Repository  `json:"-"` // that candidates are in
-	Output        image.Repository  `json:"-"` // that results are promoted from: Repository, or where rebased images are
+	Repository    name.Repository   `json:"-"` // that candidates are in
+	Output        name.Repository   `json:"-"` // that results are promoted from: Repository, or where rebased images are
 	Pos           Pos               `json:"-"`
 }
 
@@ -46,7 +47,7 @@ const (
 // Select is how one candidate is chosen: exactly one field is set.
 type Select struct {
 	Tag          string            `json:"tag,omitempty"`
-	Digest       image.Digest      `json:"digest,omitempty"`
+	Digest       v1.Hash           `json:"digest,omitempty"`
 	SemVer       *SemVer           `json:"semver,omitempty"`
 	Numerical    *Order            `json:"numerical,omitempty"`
 	Alphabetical *Order            `json:"alphabetical,omitempty"`
@@ -161,17 +162,17 @@ func (p *Producer) Intent() string {
 
 // Lock is the evidence of a producer's last resolution: an entry of sources.lock.yaml.
 type Lock struct {
-	Name    string       `yaml:"name"`
-	Intent  string       `yaml:"intent"` // Producer.Intent
-	Digest  image.Digest `yaml:"digest"`
-	Tag     string       `yaml:"tag,omitempty"`     // selected source tag
-	Tags    []string     `yaml:"tags,flow"`         // that are promoted
-	TagList string       `yaml:"tagList,omitempty"` // sha256 of the candidates, sorted, each on a line
-	Ref     string       `yaml:"ref,omitempty"`
-	Git     *LockGit     `yaml:"git,omitempty"`
-	Alias   *LockAlias   `yaml:"alias,omitempty"`
-	Rebase  *LockRebase  `yaml:"rebase,omitempty"`
-	Pos     Pos          `yaml:"-"`
+	Name    string      `yaml:"name"`
+	Intent  string      `yaml:"intent"` // Producer.Intent
+	Digest  v1.Hash     `yaml:"digest"`
+	Tag     string      `yaml:"tag,omitempty"`     // selected source tag
+	Tags    []string    `yaml:"tags,flow"`         // that are promoted
+	TagList string      `yaml:"tagList,omitempty"` // sha256 of the candidates, sorted, each on a line
+	Ref     string      `yaml:"ref,omitempty"`
+	Git     *LockGit    `yaml:"git,omitempty"`
+	Alias   *LockAlias  `yaml:"alias,omitempty"`
+	Rebase  *LockRebase `yaml:"rebase,omitempty"`
+	Pos     Pos         `yaml:"-"`
 }
 
 // LockGit is where in history a result was found.
@@ -194,16 +195,16 @@ type LockAlias struct {
 
 // LockRebase says what a rebased image was made of.
 type LockRebase struct {
-	App         image.Digest `yaml:"app"`
-	From        LockBase     `yaml:"from,flow"`
-	Onto        LockBase     `yaml:"onto,flow"`
-	PlatformAPI string       `yaml:"platformAPI,omitempty"`
+	App         v1.Hash  `yaml:"app"`
+	From        LockBase `yaml:"from,flow"`
+	Onto        LockBase `yaml:"onto,flow"`
+	PlatformAPI string   `yaml:"platformAPI,omitempty"`
 }
 
 // LockBase is a run image below an app image.
 type LockBase struct {
-	Reference string       `yaml:"reference,omitempty"`
-	Image     string       `yaml:"image,omitempty"`
-	Digest    image.Digest `yaml:"digest,omitempty"`
-	TopLayer  string       `yaml:"topLayer"`
+	Reference string  `yaml:"reference,omitempty"`
+	Image     string  `yaml:"image,omitempty"`
+	Digest    v1.Hash `yaml:"digest,omitempty"`
+	TopLayer  string  `yaml:"topLayer"`
 }

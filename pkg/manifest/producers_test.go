@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"github.com/google/go-cmp/cmp"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
@@ -199,7 +201,7 @@ func (o *opens) Open(name string) (fs.File, error) {
 	return o.MapFS.Open(name)
 }
 
-func repository(t *testing.T, name string) image.Repository {
+func repository(t *testing.T, name string) name.Repository {
 	t.Helper()
 	repo, err := image.ParseRepository(name)
 	if err != nil {

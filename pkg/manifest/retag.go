@@ -64,13 +64,13 @@ func (r *reader) retag(n *yaml.Node, e map[string]field, what string) (retag Ret
 			refuse("digest", err)
 		}
 	}
-	retag = Retag{SourceTag: from, SourceRef: ref, Tag: to, Digest: image.Digest(pin), Pos: r.pos(n)}
+	retag = Retag{SourceTag: from, SourceRef: ref, Tag: to, Digest: image.Hash(pin), Pos: r.pos(n)}
 	return retag, why, hasFrom && hasTo && refOK && pinOK
 }
 
 // refusal returns the retag of the image name as one that why refuses.
 func (t Retag) refusal(name string, why Fault) Refusal {
-	return Refusal{Name: name, Digest: string(t.Digest), SourceTag: t.SourceTag, Tags: []string{t.Tag}, Fault: why}
+	return Refusal{Name: name, Digest: t.Digest.String(), SourceTag: t.SourceTag, Tags: []string{t.Tag}, Fault: why}
 }
 
 // mixed is said of a file that is neither a manifest nor a native file.
@@ -92,7 +92,7 @@ func (r *reader) native(entries []*yaml.Node, m *Manifest, guessed bool) {
 		}
 		name, named := r.required(n, e, "name", what)
 		var bad *Fault
-		var repo image.Repository
+		var repo name.Repository
 		if named {
 			var err error
 			if repo, err = image.ParseRepository(name); err != nil {

@@ -52,20 +52,20 @@ images: [{name: docker.io/dex, src_build_tag: b3, tag: v3}]
 			File: "m.yaml", Native: true,
 			Images: []Image{{
 				Name:       "docker.io/starlingx/dex",
-				Repository: image.Repository{Host: "docker.io", Path: "starlingx/dex"},
+				Repository: image.NewRepository("docker.io", "starlingx/dex"),
 				Retags:     []Retag{{SourceTag: "b1", SourceRef: "https://example.com/1", Tag: "v1", Pos: Pos{"m.yaml", 3, 3}}},
 				Pos:        Pos{"m.yaml", 3, 3},
 			}, {
 				Name:       "busybox.io/b",
-				Repository: image.Repository{Host: "busybox.io", Path: "b"},
-				Retags:     []Retag{{SourceTag: "b2", Tag: "1.10", Digest: a64, Pos: Pos{"m.yaml", 7, 3}}},
+				Repository: image.NewRepository("busybox.io", "b"),
+				Retags:     []Retag{{SourceTag: "b2", Tag: "1.10", Digest: image.Hash(a64), Pos: Pos{"m.yaml", 7, 3}}},
 				Pos:        Pos{"m.yaml", 7, 3},
 			}},
 		}, {
 			File: "m.yaml", Native: true,
 			Images: []Image{{
 				Name:       "docker.io/dex",
-				Repository: image.Repository{Host: "docker.io", Path: "library/dex"},
+				Repository: image.NewRepository("docker.io", "library/dex"),
 				Retags:     []Retag{{SourceTag: "b3", Tag: "v3", Pos: Pos{"m.yaml", 9, 10}}},
 				Pos:        Pos{"m.yaml", 9, 10},
 			}},

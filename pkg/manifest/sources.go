@@ -10,6 +10,8 @@ import (
 	"strings"
 	"text/template"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"github.com/Masterminds/semver/v3"
 	"go.yaml.in/yaml/v3"
 
@@ -72,7 +74,7 @@ func (r *reader) producer(n *yaml.Node, registry *image.Registry) (*Producer, bo
 }
 
 // repository returns the repository called name, and notes a fault if it can be none.
-func (r *reader) repository(n *yaml.Node, name string, registry *image.Registry) image.Repository {
+func (r *reader) repository(n *yaml.Node, name string, registry *image.Registry) name.Repository {
 	repo, err := registry.Repository(name)
 	r.refuse(n, err)
 	return repo

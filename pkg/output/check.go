@@ -158,7 +158,7 @@ func (r *CheckReport) document() checkDocument {
 	for i, f := range r.Findings {
 		c := checkFinding{
 			Rule: f.Rule, Level: f.Level.String(), File: f.Pos.File, Line: f.Pos.Line, Column: f.Pos.Column, Message: f.Message,
-			Digest: string(f.Image.Digest), Tags: append([]string{}, f.Image.Tags...), Destinations: []string{},
+			Digest: f.Image.Digest.String(), Tags: append([]string{}, f.Image.Tags...), Destinations: []string{},
 		}
 		for _, repo := range f.Image.Destinations {
 			c.Destinations = append(c.Destinations, repo.String())

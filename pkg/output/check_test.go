@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"github.com/google/go-cmp/cmp"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
@@ -24,7 +26,7 @@ func (named) Reach() check.Reach                                  { return check
 func (named) Check(context.Context, *check.Input) []check.Finding { return nil }
 
 func checked() *CheckReport {
-	apple := check.Image{Digest: image.Digest(digest("1")), Tags: []string{"1.0"}, Destinations: []image.Repository{{Host: "d.io", Path: "prod/apple"}}}
+	apple := check.Image{Digest: image.Hash(digest("1")), Tags: []string{"1.0"}, Destinations: []name.Repository{image.NewRepository("d.io", "prod/apple")}}
 	at := func(line int32) manifest.Pos { return manifest.Pos{File: "top/images/a b.yaml", Line: line, Column: 3} }
 	return &CheckReport{
 		Manifests: plan.Origin{Path: "top", Digest: digest("9")}, Base: "4ed8c31",

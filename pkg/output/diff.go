@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 )
 
@@ -59,7 +61,7 @@ func writeDiffJSON(w io.Writer, c Comparison) error {
 		Summary: diffSummary{c.Changes.Count(inventory.Added), c.Changes.Count(inventory.Removed), c.Changes.Count(inventory.Moved)},
 	}
 	for i, ch := range c.Changes {
-		r.Changes[i] = diffChange{ch.Kind.String(), ch.Name, ch.Tag, string(ch.Digest), string(ch.Was)}
+		r.Changes[i] = diffChange{ch.Kind.String(), ch.Name, ch.Tag, ch.Digest.String(), ch.Was.String()}
 	}
 	return WriteJSON(w, r)
 }
@@ -86,12 +88,12 @@ func writeDiffText(w io.Writer, c Comparison, color bool) error {
 			b.put("\n", Escape(ch.Name), "\n")
 			last = ch.Name
 		}
-		mark, paint, digest := "+", green, string(ch.Digest)
+		mark, paint, digest := "+", green, ch.Digest.String()
 		switch ch.Kind {
 		case inventory.Removed:
 			mark, paint = "-", red
 		case inventory.Moved:
-			mark, paint, digest = "~", yellow, string(ch.Was)+" -> "+string(ch.Digest)
+			mark, paint, digest = "~", yellow, ch.Was.String()+" -> "+ch.Digest.String()
 		}
 		b.put("  ", t.paint(paint, mark), " ", fmt.Sprintf("%-*s", width, tagText(ch)), "  ", Escape(digest), "\n")
 	}
@@ -117,10 +119,10 @@ func writeDiffMarkdown(w io.Writer, c Comparison) error {
 			if ch.Tag != "" {
 				tag = code(ch.Tag, 200)
 			}
-			if ch.Was != "" {
-				was = code(string(ch.Was), 100)
+			if ch.Was != (v1.Hash{}) {
+				was = code(ch.Was.String(), 100)
 			}
-			return fmt.Sprintf("| %s | %s | %s | %s | %s |\n", ch.Kind, code(ch.Name, 200), tag, code(string(ch.Digest), 100), was)
+			return fmt.Sprintf("| %s | %s | %s | %s | %s |\n", ch.Kind, code(ch.Name, 200), tag, code(ch.Digest.String(), 100), was)
 		})
 	}
 	_, err := io.WriteString(w, p.String())

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+
 	"github.com/google/go-cmp/cmp"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
@@ -99,7 +101,7 @@ func (full) Write([]byte) (int, error) { return 0, errFull }
 func TestWriteErrors(t *testing.T) {
 	t.Parallel()
 	r := &plan.Report{Items: []plan.ReportItem{item("copy", "planned", "s.io/a", "d.io/a", digest("a"), "1")}}
-	s := inventory.Snapshot{{Name: "a", Digests: []inventory.Tagged{{Digest: "sha256:aa"}}}}
+	s := inventory.Snapshot{{Name: "a", Digests: []inventory.Tagged{{Digest: image.Hash("sha256:aa")}}}}
 	for _, f := range []Format{Text, JSON, YAML, CSV, Markdown} {
 		if err := WriteReport(full{}, r, f, false); !errors.Is(err, errFull) {
 			t.Errorf("report as %s: got error %v", f, err)

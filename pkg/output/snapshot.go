@@ -8,7 +8,8 @@ import (
 	"strconv"
 	"strings"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 )
 
@@ -26,7 +27,7 @@ func writeSnapshotYAML(w io.Writer, s inventory.Snapshot) error {
 		}
 		b.put("  dmap:\n")
 		for _, d := range img.Digests {
-			b.put("    ", strconv.Quote(string(d.Digest)), ": [")
+			b.put("    ", strconv.Quote(d.Digest.String()), ": [")
 			for i, tag := range d.Tags {
 				if i > 0 {
 					b.put(", ")
@@ -62,7 +63,7 @@ func writeSnapshotCSV(w io.Writer, s inventory.Snapshot) error {
 	for _, img := range s {
 		name := Escape(img.Name)
 		for _, d := range img.Digests {
-			ref := name + "@" + Escape(string(d.Digest))
+			ref := name + "@" + Escape(d.Digest.String())
 			if len(d.Tags) == 0 {
 				_ = c.Write([]string{ref, "-"}) // Error tells at the end
 			}
@@ -77,8 +78,8 @@ func writeSnapshotCSV(w io.Writer, s inventory.Snapshot) error {
 
 // jsonImage is one repository of a snapshot in JSON, whose encoder sorts the digests.
 type jsonImage struct {
-	Name string                    `json:"name"`
-	Dmap map[image.Digest][]string `json:"dmap"`
+	Name string               `json:"name"`
+	Dmap map[v1.Hash][]string `json:"dmap"`
 }
 
 // writeSnapshotJSON writes a list of images, encoding one at a time.
@@ -89,7 +90,7 @@ func writeSnapshotJSON(w io.Writer, s inventory.Snapshot) error {
 	b := newBuffer(w)
 	before := "[\n  "
 	for _, img := range s {
-		entry := jsonImage{img.Name, make(map[image.Digest][]string, len(img.Digests))}
+		entry := jsonImage{img.Name, make(map[v1.Hash][]string, len(img.Digests))}
 		for _, d := range img.Digests {
 			entry.Dmap[d.Digest] = append([]string{}, d.Tags...)
 		}

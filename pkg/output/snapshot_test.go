@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/fstest"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	yaml3 "go.yaml.in/yaml/v3"
 	"sigs.k8s.io/yaml"
 
@@ -23,7 +25,7 @@ func snapshotAs(t *testing.T, s inventory.Snapshot, f Format) string {
 }
 
 func tagged(d string, tags ...string) inventory.Tagged {
-	return inventory.Tagged{Digest: image.Digest(d), Tags: tags}
+	return inventory.Tagged{Digest: image.Hash(d), Tags: tags}
 }
 
 func TestSnapshot(t *testing.T) {
@@ -161,7 +163,7 @@ func randomSnapshot(r *rand.Rand) inventory.Snapshot {
 func tree(s inventory.Snapshot) []jsonImage {
 	all := []jsonImage{}
 	for _, img := range s {
-		entry := jsonImage{img.Name, map[image.Digest][]string{}}
+		entry := jsonImage{img.Name, map[v1.Hash][]string{}}
 		for _, d := range img.Digests {
 			entry.Dmap[d.Digest] = append([]string{}, d.Tags...)
 		}

@@ -5,42 +5,42 @@ import (
 	"io"
 	"text/tabwriter"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
 // ResolvedSource is what one source came to.
 type ResolvedSource struct {
-	File    string       `json:"file"`
-	Line    int32        `json:"line"`
-	Name    string       `json:"name"`
-	Tag     string       `json:"tag,omitempty"`
-	Digest  image.Digest `json:"digest,omitempty"`
-	Tags    []string     `json:"tags"`
-	Was     image.Digest `json:"was,omitempty"` // in the lock
-	Changed bool         `json:"changed"`
-	Notes   []string     `json:"notes,omitempty"`
-	Error   string       `json:"error,omitempty"`
+	File    string   `json:"file"`
+	Line    int32    `json:"line"`
+	Name    string   `json:"name"`
+	Tag     string   `json:"tag,omitempty"`
+	Digest  v1.Hash  `json:"digest,omitempty"`
+	Tags    []string `json:"tags"`
+	Was     v1.Hash  `json:"was,omitempty"` // in the lock
+	Changed bool     `json:"changed"`
+	Notes   []string `json:"notes,omitempty"`
+	Error   string   `json:"error,omitempty"`
 }
 
 // Explanation is what was looked at for one source.
 type Explanation struct {
-	Source     string       `json:"source"` // file:line:column
-	Name       string       `json:"name"`
-	Repository string       `json:"repository"`
-	Tag        string       `json:"tag,omitempty"`
-	Digest     image.Digest `json:"digest,omitempty"`
-	Locked     image.Digest `json:"locked,omitempty"` // in the lock
-	Notes      []string     `json:"notes"`
-	Candidates []Candidate  `json:"candidates"`
-	Error      string       `json:"error,omitempty"`
+	Source     string      `json:"source"` // file:line:column
+	Name       string      `json:"name"`
+	Repository string      `json:"repository"`
+	Tag        string      `json:"tag,omitempty"`
+	Digest     v1.Hash     `json:"digest,omitempty"`
+	Locked     v1.Hash     `json:"locked,omitempty"` // in the lock
+	Notes      []string    `json:"notes"`
+	Candidates []Candidate `json:"candidates"`
+	Error      string      `json:"error,omitempty"`
 }
 
 // Candidate is an image that was looked at, and why it was taken or not.
 type Candidate struct {
-	Tag    string       `json:"tag,omitempty"`
-	Digest image.Digest `json:"digest,omitempty"`
-	Chosen bool         `json:"chosen"`
-	Reason string       `json:"reason"`
+	Tag    string  `json:"tag,omitempty"`
+	Digest v1.Hash `json:"digest,omitempty"`
+	Chosen bool    `json:"chosen"`
+	Reason string  `json:"reason"`
 }
 
 // WriteExplanations writes what was looked at for sources, as Text or JSON.
@@ -67,8 +67,8 @@ func (e *Explanation) write(w io.Writer) error {
 		}
 	}
 	line("chosen", e.Tag)
-	line("digest", string(e.Digest))
-	line("locked", string(e.Locked))
+	line("digest", e.Digest.String())
+	line("locked", e.Locked.String())
 	for _, note := range e.Notes {
 		line("note", note)
 	}
@@ -80,7 +80,7 @@ func (e *Explanation) write(w io.Writer) error {
 			mark = "*"
 		}
 		if name == "" {
-			name = string(c.Digest)
+			name = c.Digest.String()
 		}
 		fmt.Fprintf(table, "%s %s\t%s\n", mark, Escape(name), Escape(c.Reason))
 	}

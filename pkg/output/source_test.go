@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -12,8 +14,8 @@ func TestSourceText(t *testing.T) {
 	t.Parallel()
 	explanations := []Explanation{
 		{
-			Source: "m.yaml:3:3", Repository: "s.io/fig", Tag: "1.1", Digest: "sha256:b", Locked: "sha256:a", Notes: []string{"no\x1bte"},
-			Candidates: []Candidate{{Tag: "1.1", Digest: "sha256:b", Chosen: true, Reason: "the highest"}, {Digest: "sha256:a", Reason: "older\n"}},
+			Source: "m.yaml:3:3", Repository: "s.io/fig", Tag: "1.1", Digest: image.Hash("sha256:b"), Locked: image.Hash("sha256:a"), Notes: []string{"no\x1bte"},
+			Candidates: []Candidate{{Tag: "1.1", Digest: image.Hash("sha256:b"), Chosen: true, Reason: "the highest"}, {Digest: image.Hash("sha256:a"), Reason: "older\n"}},
 		},
 		{Source: "m.yaml:9:3", Repository: "s.io/pear", Error: "503"},
 	}
@@ -41,7 +43,9 @@ m.yaml:9:3: s.io/pear
 	}{
 		"explanations": {func(b *strings.Builder) error { return WriteExplanations(b, explanations, Text) }, wantExplanations},
 		"tags":         {func(b *strings.Builder) error { return WriteTags(b, tags, Text) }, wantTags},
-		"tag":          {func(b *strings.Builder) error { return WriteResolvedTag(b, ResolvedTag{Digest: "sha256:a"}, Text) }, "sha256:a\n"},
+		"tag": {func(b *strings.Builder) error {
+			return WriteResolvedTag(b, ResolvedTag{Digest: image.Hash("sha256:a")}, Text)
+		}, "sha256:a\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

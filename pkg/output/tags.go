@@ -8,7 +8,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
 // ListedTag is one tag of an image tags file.
@@ -23,7 +23,7 @@ type ListedTag struct {
 type ResolvedTag struct {
 	Reference  string            `json:"reference"`
 	Repository string            `json:"repository"`
-	Digest     image.Digest      `json:"digest"`
+	Digest     v1.Hash           `json:"digest"`
 	Tag        string            `json:"tag"`
 	Path       []string          `json:"path"`
 	Labels     map[string]string `json:"labels"`

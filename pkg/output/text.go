@@ -214,7 +214,7 @@ func digits(items []plan.ReportItem) int {
 	for i := range items {
 		for _, d := range []string{items[i].Digest, items[i].PreviousDigest} {
 			if wellFormed(d) {
-				all = append(all, image.Digest(d).Hex())
+				all = append(all, image.Hash(d).Hex)
 			}
 		}
 	}

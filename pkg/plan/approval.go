@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
@@ -18,7 +21,7 @@ type Approval struct {
 
 // spot is what one edge or referrer sets: a tag, or a digest without one.
 type spot struct {
-	repository image.Repository
+	repository name.Repository
 	reference  string // tag or digest
 	referrer   bool
 }
@@ -77,7 +80,7 @@ func (a *Approval) add(r *ReportItem) error {
 	for _, tag := range tags {
 		at := spot{it.Destination, tag, it.Referrer}
 		if tag == "" {
-			at.reference = string(it.Digest)
+			at.reference = it.Digest.String()
 		}
 		if a.edges[at] != nil {
 			return fmt.Errorf("%s is planned twice", at)
@@ -91,9 +94,9 @@ func (a *Approval) add(r *ReportItem) error {
 // String returns the reference that the spot is.
 func (s spot) String() string {
 	if image.CheckTag(s.reference) == nil {
-		return s.repository.Tag(s.reference)
+		return s.repository.Tag(s.reference).String()
 	}
-	return s.repository.Digest(image.Digest(s.reference))
+	return s.repository.Digest(image.Hash(s.reference).String()).String()
 }
 
 // item reads an item back. Names are not looked into.
@@ -108,8 +111,8 @@ func (r *ReportItem) item() (Item, error) {
 		return Item{}, fmt.Errorf("unknown kind %.100q", r.Kind)
 	}
 	it := Item{
-		Action: Action(action), Status: Status(status), Digest: image.Digest(r.Digest), Tags: r.Tags, Previous: image.Digest(r.PreviousDigest),
-		Source: r.Source, Referrer: r.Kind == referrerKind, Subject: image.Digest(r.Subject),
+		Action: Action(action), Status: Status(status), Digest: image.Hash(r.Digest), Tags: r.Tags, Previous: image.Hash(r.PreviousDigest),
+		Source: r.Source, Referrer: r.Kind == referrerKind, Subject: image.Hash(r.Subject),
 	}
 	if it.Status != Planned {
 		return it, nil
@@ -121,8 +124,8 @@ func (r *ReportItem) item() (Item, error) {
 
 // check returns what is wrong with the names of an item that is to be carried out.
 func (it *Item) check() error {
-	for _, d := range []image.Digest{it.Digest, it.Previous, it.Subject} {
-		if _, err := image.ParseDigest(string(d)); err != nil && (d != "" || it.Digest == "") {
+	for _, d := range []v1.Hash{it.Digest, it.Previous, it.Subject} {
+		if _, err := image.ParseDigest(d.String()); err != nil && (d != (v1.Hash{}) || it.Digest == (v1.Hash{})) {
 			return err
 		}
 	}
@@ -132,9 +135,9 @@ func (it *Item) check() error {
 		}
 	}
 	switch {
-	case it.Referrer && it.Subject == "":
+	case it.Referrer && it.Subject == (v1.Hash{}):
 		return errors.New("a referrer without subject")
-	case it.Action == Move && (it.Previous == "" || len(it.Tags) == 0):
+	case it.Action == Move && (it.Previous == (v1.Hash{}) || len(it.Tags) == 0):
 		return errors.New("a move without tags or previousDigest")
 	}
 	return nil
@@ -142,7 +145,7 @@ func (it *Item) check() error {
 
 // Selection returns the part of what is wanted that has to be looked at.
 func (a *Approval) Selection() *Selection {
-	s := &Selection{parts: map[image.Repository]*part{}, invalid: map[string]struct{}{}}
+	s := &Selection{parts: map[name.Repository]*part{}, invalid: map[string]struct{}{}}
 	for at, e := range a.edges {
 		p := s.parts[at.repository]
 		if p == nil {

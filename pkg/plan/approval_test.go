@@ -5,9 +5,10 @@ import (
 	"strings"
 	"testing"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/google/go-cmp/cmp"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
@@ -28,7 +29,7 @@ func planOf(wanted *plan.Wanted, have string) *plan.Plan {
 	inv.Close()
 	p := &plan.Plan{}
 	for _, t := range wanted.Targets {
-		found := plan.Found{Digests: map[image.Digest]plan.Finding{}}
+		found := plan.Found{Digests: map[v1.Hash]plan.Finding{}}
 		for _, e := range plan.Lacking(t, inv).Entries {
 			found.Digests[e.Digest] = plan.Finding{State: inventory.Present, From: e.Sources[0].Repository}
 		}
@@ -108,15 +109,15 @@ func TestHold(t *testing.T) {
 			w.Select(a.Selection(), now.Faults)
 			p := planOf(w, tc.meanwhile)
 			a.Hold(p, w)
-			names := strings.NewReplacer(string(digest(10)), "A", string(digest(11)), "B", string(digest(12)), "C")
+			names := strings.NewReplacer(digest(10).String(), "A", digest(11).String(), "B", digest(12).String(), "C")
 			var got []string
 			for _, it := range p.Items {
 				line := fmt.Sprintf("%s %s %s", it.Action, it.Status, it.Digest)
 				if len(it.Tags) > 0 {
 					line += " " + strings.Join(it.Tags, ",")
 				}
-				if it.Previous != "" {
-					line += " was " + string(it.Previous)
+				if it.Previous != (v1.Hash{}) {
+					line += " was " + it.Previous.String()
 				}
 				if it.Action == plan.Invalid {
 					it.Error, _, _ = strings.Cut(it.Error, ":")
@@ -158,7 +159,7 @@ func TestSelectApproved(t *testing.T) {
 
 func TestApproveRefuses(t *testing.T) {
 	t.Parallel()
-	good := plan.ReportItem{Action: "copy", Status: "planned", Destination: "prod.example/x", Digest: string(digest(1)), Tags: []string{"1"}}
+	good := plan.ReportItem{Action: "copy", Status: "planned", Destination: "prod.example/x", Digest: digest(1).String(), Tags: []string{"1"}}
 	with := func(change func(*plan.ReportItem)) []plan.ReportItem {
 		it := good
 		change(&it)
@@ -183,7 +184,7 @@ func TestApproveRefuses(t *testing.T) {
 		"destination":      {plan.Report{Items: with(func(r *plan.ReportItem) { r.Destination = "x" })}, "promotions[0]"},
 		"a move from what": {plan.Report{Items: with(func(r *plan.ReportItem) { r.Action = "move" })}, "without tags or previousDigest"},
 		"of no subject":    {plan.Report{Items: with(func(r *plan.ReportItem) { r.Kind = "referrer" })}, "referrer without subject"},
-		"twice":            {plan.Report{Items: append(with(func(r *plan.ReportItem) { r.Digest = string(digest(2)) }), good)}, "promotions[1]: prod.example/x:1 is planned twice"},
+		"twice":            {plan.Report{Items: append(with(func(r *plan.ReportItem) { r.Digest = digest(2).String() }), good)}, "promotions[1]: prod.example/x:1 is planned twice"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -6,7 +6,8 @@ import (
 	"runtime"
 	"testing"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
@@ -45,7 +46,7 @@ func BenchmarkKubernetes(b *testing.B) {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	have := map[image.Repository]*inventory.Repository{}
+	have := map[name.Repository]*inventory.Repository{}
 	for _, t := range plan.Desired(set, map[plan.SourceTag]plan.Resolution{}).Targets {
 		inv := &inventory.Repository{}
 		for _, e := range t.Want.Entries {

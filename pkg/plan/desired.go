@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
@@ -30,7 +33,7 @@ type wishEdge struct {
 type wisher struct {
 	resolved map[SourceTag]Resolution // nil: offline
 	wanted   *Wanted
-	targets  map[image.Repository]*Target
+	targets  map[name.Repository]*Target
 	seen     map[string]struct{} // warnings given
 }
 
@@ -41,7 +44,7 @@ func Desired(set *manifest.Set, resolved map[SourceTag]Resolution) *Wanted {
 	w := &wisher{
 		resolved: resolved,
 		wanted:   &Wanted{},
-		targets:  map[image.Repository]*Target{},
+		targets:  map[name.Repository]*Target{},
 		seen:     map[string]struct{}{},
 	}
 	for _, m := range set.Manifests {
@@ -78,7 +81,7 @@ func (w *wisher) add(m *manifest.Manifest) {
 	}
 	for _, r := range m.Refused {
 		of(r.Name).refused = append(of(r.Name).refused, Refusal{
-			Action: Invalid, Digest: image.Digest(r.Digest), Tags: r.Tags, Source: refusedSource(m, r), Reason: r.Fault.String(),
+			Action: Invalid, Digest: image.Hash(r.Digest), Tags: r.Tags, Source: refusedSource(m, r), Reason: r.Fault.String(),
 			entry: strings.Join(append([]string{r.Digest, r.SourceTag}, r.Tags...), "\n"),
 		})
 	}
@@ -112,11 +115,11 @@ func (w *wisher) claimNative(m *manifest.Manifest, name string, wi *wish) {
 	}
 	host, path, _ := strings.Cut(name, "/")
 	for _, r := range wi.refused {
-		w.wanted.Invalid = append(w.wanted.Invalid, r.item(image.Repository{Host: host, Path: path}))
+		w.wanted.Invalid = append(w.wanted.Invalid, r.item(image.NewRepository(host, path)))
 	}
 }
 
-func (w *wisher) claim(repo image.Repository, c claim) {
+func (w *wisher) claim(repo name.Repository, c claim) {
 	t := w.targets[repo]
 	if t == nil {
 		t = &Target{Repository: repo}
@@ -137,7 +140,7 @@ func (w *wisher) wish(to *wish, img *manifest.Image, src *Source) {
 		}
 	}
 	for _, r := range img.Retags {
-		e := wishEdge{Edge: Edge{r.Digest, r.Tag}, pos: r.Pos, entry: r.Pos, source: src, from: SourceTag{src.Repository, r.SourceTag}, pinned: r.Digest != ""}
+		e := wishEdge{Edge: Edge{r.Digest, r.Tag}, pos: r.Pos, entry: r.Pos, source: src, from: SourceTag{src.Repository, r.SourceTag}, pinned: r.Digest != (v1.Hash{})}
 		if !e.pinned {
 			e.Digest = w.resolved[e.from].Digest
 		}
@@ -165,7 +168,7 @@ func (w *wisher) merge() {
 		_, key := of(t)
 		sharing[key]++
 	}
-	slices.SortFunc(w.wanted.Targets, func(a, b *Target) int { return a.Repository.Compare(b.Repository) })
+	slices.SortFunc(w.wanted.Targets, func(a, b *Target) int { return image.CompareRepositories(a.Repository, b.Repository) })
 	shared := map[pair]*Want{}
 	for _, t := range w.wanted.Targets {
 		wishes, key := of(t)
@@ -198,7 +201,7 @@ func (w *wisher) want(wishes []*wish, place string) *Want {
 	}
 	clash := w.overlaps(edges, place)
 	slices.SortStableFunc(edges, func(a, b wishEdge) int {
-		if c := strings.Compare(string(a.Digest), string(b.Digest)); c != 0 {
+		if c := image.CompareDigests(a.Digest, b.Digest); c != 0 {
 			return c
 		}
 		return strings.Compare(a.Tag, b.Tag)
@@ -217,7 +220,7 @@ func (w *wisher) want(wishes []*wish, place string) *Want {
 // entry adds the edges of one digest, sorted by tag, to a Want.
 func (w *wisher) entry(want *Want, edges []wishEdge, clash map[string]string) {
 	digest := edges[0].Digest
-	if digest == "" {
+	if digest == (v1.Hash{}) {
 		w.unresolved(want, edges, clash)
 		return
 	}
@@ -240,7 +243,7 @@ func (w *wisher) entry(want *Want, edges []wishEdge, clash map[string]string) {
 		if reason, ok := clash[edge.Tag]; ok {
 			refused = append(refused, edge.Tag)
 			want.Refused = append(want.Refused, Refusal{
-				Action: Invalid, Digest: digest, Tags: []string{edge.Tag}, Source: edge.source.Repository.Digest(digest), Reason: reason,
+				Action: Invalid, Digest: digest, Tags: []string{edge.Tag}, Source: edge.source.Repository.Digest(digest.String()).String(), Reason: reason,
 			})
 			continue
 		}
@@ -259,7 +262,7 @@ func (w *wisher) unresolved(want *Want, edges []wishEdge, clash map[string]strin
 		if i > 0 && edges[i-1].Tag == e.Tag && (overlap || edges[i-1].from == e.from) {
 			continue
 		}
-		source := e.from.Repository.Tag(e.from.Tag)
+		source := e.from.Repository.Tag(e.from.Tag).String()
 		if overlap {
 			want.Refused = append(want.Refused, Refusal{Action: Invalid, Tags: []string{e.Tag}, Source: source, Reason: reason})
 			continue
@@ -313,9 +316,9 @@ func refusedSource(m *manifest.Manifest, r manifest.Refusal) string {
 
 // refuseName refuses every wish for a name that is impossible below a destination.
 func (w *wisher) refuseName(dst image.Registry, name string, wi *wish, err error) {
-	repo := image.Repository{Host: dst.Host, Path: name}
+	repo := image.NewRepository(dst.RegistryStr(), name)
 	if dst.Prefix != "" {
-		repo.Path = dst.Prefix + "/" + name
+		repo.RepositoryStr() = dst.Prefix + "/" + name
 	}
 	for _, r := range wi.refused {
 		w.wanted.Invalid = append(w.wanted.Invalid, r.item(repo))

@@ -7,6 +7,9 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/google/go-cmp/cmp"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
@@ -16,8 +19,8 @@ import (
 )
 
 var (
-	dA = string(digest(0xa))
-	dB = string(digest(0xb))
+	dA = digest(0xa).String()
+	dB = digest(0xb).String()
 )
 
 // load reads documents of one plain manifest file.
@@ -33,7 +36,7 @@ func load(t *testing.T, text string) *manifest.Set {
 // wanted prints targets as "repository digest tags" and refusals as "repository action digest tags".
 func wanted(w *plan.Wanted) []string {
 	out := []string{}
-	short := func(d image.Digest) string { return strings.TrimLeft(d.Hex(), "0") }
+	short := func(d v1.Hash) string { return strings.TrimLeft(d.Hex, "0") }
 	for _, t := range w.Targets {
 		for _, e := range t.Want.Entries {
 			out = append(out, strings.TrimSpace(t.Repository.String()+" "+short(e.Digest)+" "+strings.Join(e.Tags, ",")))
@@ -52,10 +55,10 @@ const registries = "registries: [{name: s.example/s, src: true}, {name: d.exampl
 
 func TestDesired(t *testing.T) {
 	t.Parallel()
-	src := image.Repository{Host: "s.example", Path: "s/x"}
+	src := image.NewRepository("s.example", "s/x")
 	resolved := map[plan.SourceTag]plan.Resolution{
-		{Repository: src, Tag: "a"}:      {Digest: image.Digest(dA), State: inventory.Present},
-		{Repository: src, Tag: "a2"}:     {Digest: image.Digest(dA), State: inventory.Present},
+		{Repository: src, Tag: "a"}:      {Digest: image.Hash(dA), State: inventory.Present},
+		{Repository: src, Tag: "a2"}:     {Digest: image.Hash(dA), State: inventory.Present},
 		{Repository: src, Tag: "absent"}: {State: inventory.Absent},
 		{Repository: src, Tag: "unread"}: {Err: errors.New("403 DENIED")},
 	}
@@ -201,7 +204,7 @@ registries:
 - {name: d.example/p/q, service-account: two}
 images: [{name: x, dmap: {'`+dA+`': []}}]`)
 	s := plan.SitesOf(set)
-	at := func(path string) image.Repository {
+	at := func(path string) name.Repository {
 		r, err := image.ParseRepository(path)
 		if err != nil {
 			t.Fatal(err)
@@ -229,7 +232,7 @@ func TestShardsAreDisjointAndComplete(t *testing.T) {
 		man.Images = append(man.Images, manifest.Image{Name: "x" + strings.Repeat("y", i%100) + string(rune('a'+i/100)), Digests: []manifest.Digest{{Digest: digest(i)}}})
 	}
 	set.Manifests = append(set.Manifests, man)
-	seen := map[image.Repository]int{}
+	seen := map[name.Repository]int{}
 	for i := range 3 {
 		w := plan.Desired(set, nil)
 		w.Shard(i, 3, nil)

@@ -1,6 +1,11 @@
 package plan
 
-import "sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+import (
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+)
 
 // Weight is what copying one manifest means, as far as is known before it is copied.
 type Weight struct {
@@ -18,7 +23,7 @@ type BlobWeight struct {
 // of the requests that making it took. It assumes that every blob is lacking, every
 // mount granted, and that no host sets several tags at once, which it costs a PUT to
 // find out; pings and tokens are not counted.
-func (p *Plan) EstimateWrites(weigh func(image.Digest) Weight) map[string]Estimate {
+func (p *Plan) EstimateWrites(weigh func(v1.Hash) Weight) map[string]Estimate {
 	e := estimator{
 		hosts: map[string]Estimate{}, placed: map[blobPlace]struct{}{}, asked: map[string]struct{}{}, weigh: weigh,
 	}
@@ -39,12 +44,12 @@ type estimator struct {
 	hosts  map[string]Estimate
 	placed map[blobPlace]struct{}
 	asked  map[string]struct{} // hosts: whether they set several tags at once
-	weigh  func(image.Digest) Weight
+	weigh  func(v1.Hash) Weight
 }
 
 // blobPlace is a blob in a repository, or, without a path, anywhere on a host.
 type blobPlace struct {
-	repo   image.Repository
+	repo   name.Repository
 	digest string
 }
 
@@ -58,7 +63,7 @@ func (e *estimator) add(host string, requests int, bytes int64) {
 // item adds one item: a HEAD and a PUT for each tag, and its content unless a
 // former item of the same digest has brought that.
 func (e *estimator) item(it *Item, same bool) {
-	dst := it.Destination.Host
+	dst := it.Destination.RegistryStr()
 	e.add(dst, 2*len(it.Tags), 0)
 	if len(it.Tags) == 0 {
 		e.add(dst, 1, 0)
@@ -76,9 +81,9 @@ func (e *estimator) item(it *Item, same bool) {
 	}
 	w := e.weigh(it.Digest)
 	if w.Children > 0 {
-		e.add(it.From.Host, w.Children, 0)
+		e.add(it.From.RegistryStr(), w.Children, 0)
 		e.add(dst, w.Children, 0)
-		for _, host := range []string{it.From.Host, dst} {
+		for _, host := range []string{it.From.RegistryStr(), dst} {
 			h := e.hosts[host]
 			h.AtLeast = true
 			e.hosts[host] = h
@@ -94,18 +99,18 @@ func (e *estimator) blob(it *Item, b BlobWeight) {
 	if !e.first(dst, b.Digest) {
 		return
 	}
-	if it.From.Host == dst.Host || !e.first(image.Repository{Host: dst.Host}, b.Digest) {
-		e.add(dst.Host, 1, 0) // a mount
+	if it.From.RegistryStr() == dst.RegistryStr() || !e.first(image.NewRepository(dst.RegistryStr(), ""), b.Digest) {
+		e.add(dst.RegistryStr(), 1, 0) // a mount
 		return
 	}
-	e.add(dst.Host, 3, b.Size)
-	if e.first(image.Repository{}, b.Digest) {
-		e.add(it.From.Host, 1, b.Size)
+	e.add(dst.RegistryStr(), 3, b.Size)
+	if e.first(name.Repository{}, b.Digest) {
+		e.add(it.From.RegistryStr(), 1, b.Size)
 	}
 }
 
 // first reports whether a blob was not at a place before, and puts it there.
-func (e *estimator) first(repo image.Repository, digest string) bool {
+func (e *estimator) first(repo name.Repository, digest string) bool {
 	at := blobPlace{repo, digest}
 	if _, ok := e.placed[at]; ok {
 		return false

@@ -4,6 +4,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
@@ -22,16 +25,16 @@ func (a *Approval) Hold(p *Plan, wanted *Wanted) {
 		e := a.edges[at]
 		subject := at
 		if at.referrer {
-			subject = spot{repository: at.repository, reference: string(e.item.Subject)}
+			subject = spot{repository: at.repository, reference: e.item.Subject.String()}
 		}
 		now, ok := granted[subject]
 		switch {
 		case !ok:
 			items = append(items, e.refused("the manifests do not want it"))
 		case at.referrer:
-			p.Warnings = append(p.Warnings, "nothing to do for "+at.String()+", which belongs to "+string(e.item.Subject)+": it is there, or gone from the source")
+			p.Warnings = append(p.Warnings, "nothing to do for "+at.String()+", which belongs to "+e.item.Subject.String()+": it is there, or gone from the source")
 		case now != e.item.Digest:
-			items = append(items, e.refused("the manifests now want "+string(now)+" under that tag"))
+			items = append(items, e.refused("the manifests now want "+now.String()+" under that tag"))
 		default:
 			p.UpToDate++
 		}
@@ -49,14 +52,14 @@ func (a *Approval) hold(it *Item) []Item {
 	for _, tag := range tags {
 		e := a.edges[spot{it.Destination, tag, it.Referrer}]
 		if tag == "" {
-			e = a.edges[spot{it.Destination, string(it.Digest), it.Referrer}]
+			e = a.edges[spot{it.Destination, it.Digest.String(), it.Referrer}]
 		}
 		one := *it
 		one.Tags = nil
 		if tag != "" {
 			one.Tags = []string{tag}
 		}
-		if e == nil || it.Digest != "" && it.Digest != e.item.Digest {
+		if e == nil || it.Digest != (v1.Hash{}) && it.Digest != e.item.Digest {
 			if it.Action == Unreadable && a.meetReferrers(it.Destination, it.Attached()) {
 				out = append(out, one)
 			}
@@ -72,7 +75,7 @@ func (a *Approval) hold(it *Item) []Item {
 }
 
 // meetReferrers notes that the plan tells of a digest's referrers, and reports whether found are approved.
-func (a *Approval) meetReferrers(repo image.Repository, subject image.Digest) bool {
+func (a *Approval) meetReferrers(repo name.Repository, subject v1.Hash) bool {
 	found := false
 	for at, e := range a.edges {
 		if at.referrer && at.repository == repo && e.item.Subject == subject {
@@ -88,12 +91,12 @@ func (e *approved) moved(now *Item) string {
 	switch {
 	case now.Action > Conflict:
 		return "" // it says why itself
-	case now.Previous != then.Previous && now.Previous == "":
-		return "moved since the plan: the tag pointed to " + string(then.Previous) + " and is gone"
-	case now.Previous != then.Previous && then.Previous == "":
-		return "moved since the plan: the tag did not exist and points to " + string(now.Previous)
+	case now.Previous != then.Previous && now.Previous == (v1.Hash{}):
+		return "moved since the plan: the tag pointed to " + then.Previous.String() + " and is gone"
+	case now.Previous != then.Previous && then.Previous == (v1.Hash{}):
+		return "moved since the plan: the tag did not exist and points to " + now.Previous.String()
 	case now.Previous != then.Previous:
-		return "moved since the plan: the tag pointed to " + string(then.Previous) + " and points to " + string(now.Previous)
+		return "moved since the plan: the tag pointed to " + then.Previous.String() + " and points to " + now.Previous.String()
 	case then.Action == TagOnly && now.Action == Copy:
 		return "moved since the plan: the destination does not hold the digest any more"
 	}
@@ -119,7 +122,7 @@ func (a *Approval) unmet() []spot {
 		}
 	}
 	slices.SortFunc(out, func(a, b spot) int {
-		if c := a.repository.Compare(b.repository); c != 0 {
+		if c := image.CompareRepositories(a.repository, b.repository); c != 0 {
 			return c
 		}
 		return strings.Compare(a.reference, b.reference)
@@ -128,15 +131,15 @@ func (a *Approval) unmet() []spot {
 }
 
 // granted returns the digest that is wanted in each spot, and under its own name each wanted digest.
-func (w *Wanted) granted() map[spot]image.Digest {
-	out := map[spot]image.Digest{}
+func (w *Wanted) granted() map[spot]v1.Hash {
+	out := map[spot]v1.Hash{}
 	for _, t := range w.Targets {
 		for i := range t.Want.Entries {
 			e := &t.Want.Entries[i]
 			for _, tag := range e.Tags {
 				out[spot{repository: t.Repository, reference: tag}] = e.Digest
 			}
-			out[spot{repository: t.Repository, reference: string(e.Digest)}] = e.Digest
+			out[spot{repository: t.Repository, reference: e.Digest.String()}] = e.Digest
 		}
 	}
 	return out

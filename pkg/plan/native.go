@@ -3,7 +3,8 @@ package plan
 import (
 	"slices"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 )
 
@@ -18,7 +19,7 @@ const (
 )
 
 // SetIfExists sets what becomes of tags that exist in the repositories that native entries alone want.
-func (w *Wanted) SetIfExists(rule func(image.Repository) IfExists) {
+func (w *Wanted) SetIfExists(rule func(name.Repository) IfExists) {
 	for _, t := range w.Targets {
 		if t.InPlace() {
 			t.ifExists = rule(t.Repository)

@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/google/go-cmp/cmp"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
@@ -22,11 +25,11 @@ import (
 // world is random manifests and what random registries hold.
 type world struct {
 	set *manifest.Set
-	dst map[image.Repository]map[string]image.Digest // destination repository → tag, or "@digest", → digest
-	src map[image.Repository]map[image.Digest]bool
+	dst map[name.Repository]map[string]v1.Hash // destination repository → tag, or "@digest", → digest
+	src map[name.Repository]map[v1.Hash]bool
 }
 
-func digest(n int) image.Digest { return image.Digest(fmt.Sprintf("sha256:%064x", n)) }
+func digest(n int) v1.Hash { return image.Hash(fmt.Sprintf("sha256:%064x", n)) }
 
 func registryOf(t testing.TB, name string) image.Registry {
 	t.Helper()
@@ -39,7 +42,7 @@ func registryOf(t testing.TB, name string) image.Registry {
 
 // newWorld makes a world that is small enough for wishes to meet often.
 func newWorld(t testing.TB, rng *rand.Rand) *world {
-	w := &world{set: &manifest.Set{}, dst: map[image.Repository]map[string]image.Digest{}, src: map[image.Repository]map[image.Digest]bool{}}
+	w := &world{set: &manifest.Set{}, dst: map[name.Repository]map[string]v1.Hash{}, src: map[name.Repository]map[v1.Hash]bool{}}
 	prefixes := []string{"prod.example", "prod.example/a", "prod.example/a/b", "other.example/p"}
 	names := []string{"x", "a/x", "b/x", "y"}
 	tags := []string{"1", "2", "v1", "latest"}
@@ -55,7 +58,7 @@ func newWorld(t testing.TB, rng *rand.Rand) *world {
 		line := int32(0)
 		for range 1 + rng.IntN(4) {
 			img := manifest.Image{Name: names[rng.IntN(len(names))]}
-			used := map[image.Digest]bool{}
+			used := map[v1.Hash]bool{}
 			for range 1 + rng.IntN(3) {
 				d := manifest.Digest{Digest: digest(rng.IntN(5))}
 				if used[d.Digest] {
@@ -73,7 +76,7 @@ func newWorld(t testing.TB, rng *rand.Rand) *world {
 			man.Images = append(man.Images, img)
 			src, _ := man.Source.Name.Repository(img.Name)
 			if w.src[src] == nil {
-				w.src[src] = map[image.Digest]bool{}
+				w.src[src] = map[v1.Hash]bool{}
 				for n := range 5 {
 					w.src[src][digest(n)] = rng.IntN(3) > 0
 				}
@@ -83,17 +86,17 @@ func newWorld(t testing.TB, rng *rand.Rand) *world {
 				if w.dst[repo] != nil {
 					continue
 				}
-				w.dst[repo] = map[string]image.Digest{}
+				w.dst[repo] = map[string]v1.Hash{}
 				for n := range 5 {
 					if rng.IntN(2) == 0 {
-						w.dst[repo]["@"+string(digest(n))] = digest(n)
+						w.dst[repo]["@"+digest(n).String()] = digest(n)
 					}
 				}
 				for _, tag := range tags {
 					if rng.IntN(3) == 0 {
 						d := digest(rng.IntN(5))
 						w.dst[repo][tag] = d
-						w.dst[repo]["@"+string(d)] = d
+						w.dst[repo]["@"+d.String()] = d
 					}
 				}
 			}
@@ -106,10 +109,10 @@ func newWorld(t testing.TB, rng *rand.Rand) *world {
 // naive returns, for each edge, "action previous", in one string an edge.
 func (w *world) naive() []string {
 	type wish struct {
-		repo    image.Repository
-		digest  image.Digest
+		repo    name.Repository
+		digest  v1.Hash
 		tag     string
-		src     image.Repository
+		src     name.Repository
 		mutable []string
 	}
 	var wishes []wish
@@ -152,7 +155,7 @@ func (w *world) naive() []string {
 			continue // a digest wanted both ways counts by its tags
 		}
 		at, tagThere := w.dst[a.repo][a.tag]
-		_, there := w.dst[a.repo]["@"+string(a.digest)]
+		_, there := w.dst[a.repo]["@"+a.digest.String()]
 		verdict := ""
 		switch {
 		case overlap:
@@ -160,11 +163,11 @@ func (w *world) naive() []string {
 		case a.tag == "" && there, tagThere && at == a.digest:
 			verdict = "up-to-date "
 		case tagThere && !may:
-			verdict = "conflict " + string(at)
+			verdict = "conflict " + at.String()
 		case !there && !inSource:
 			verdict = "missing "
 		case tagThere:
-			verdict = "move " + string(at)
+			verdict = "move " + at.String()
 		case there:
 			verdict = "tag "
 		default:
@@ -188,10 +191,10 @@ func (w *world) planned() []string {
 			}
 		}
 		have.Close()
-		found := plan.Found{Digests: map[image.Digest]plan.Finding{}}
+		found := plan.Found{Digests: map[v1.Hash]plan.Finding{}}
 		for _, e := range plan.Lacking(target, have).Entries {
 			f := plan.Finding{State: inventory.Absent}
-			for _, src := range e.Candidates(target.Repository.Host) {
+			for _, src := range e.Candidates(target.Repository.RegistryStr()) {
 				if w.src[src][e.Digest] {
 					f = plan.Finding{State: inventory.Present, From: src}
 					break
@@ -210,7 +213,7 @@ func (w *world) planned() []string {
 		for _, it := range items {
 			for _, tag := range append(it.Tags[:len(it.Tags):len(it.Tags)], "") {
 				if (tag == "") == (len(it.Tags) == 0) {
-					out[fmt.Sprintf("%s %s %s", it.Destination, it.Digest, tag)] = it.Action.String() + " " + string(it.Previous)
+					out[fmt.Sprintf("%s %s %s", it.Destination, it.Digest, tag)] = it.Action.String() + " " + it.Previous.String()
 				}
 			}
 		}
@@ -262,9 +265,9 @@ func TestPlanAppliedTwiceIsNothing(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				w.dst[repo]["@"+f[1]] = image.Digest(f[1])
+				w.dst[repo]["@"+f[1]] = image.Hash(f[1])
 				if f[2] != "" {
-					w.dst[repo][f[2]] = image.Digest(f[1])
+					w.dst[repo][f[2]] = image.Hash(f[1])
 				}
 			}
 		}

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
 // mostPlaces is how many places one message names: each has a fault of its own, and n of them would have n² words.
@@ -61,12 +61,12 @@ func (w *wisher) overlaps(edges []wishEdge, place string) map[string]string {
 
 // disagree reports whether the edges at want one tag to be different things.
 func disagree(edges []wishEdge, at []int) bool {
-	var digest image.Digest
+	var digest v1.Hash
 	var from SourceTag
 	for _, i := range at {
 		e := &edges[i]
-		if e.Digest != "" {
-			if digest != "" && digest != e.Digest {
+		if e.Digest != (v1.Hash{}) {
+			if digest != (v1.Hash{}) && digest != e.Digest {
 				return true
 			}
 			digest = e.Digest
@@ -84,7 +84,7 @@ func disagree(edges []wishEdge, at []int) bool {
 // what names the thing an edge wants its tag to be.
 func (e *wishEdge) what() string {
 	if e.from != (SourceTag{}) && !e.pinned {
-		return e.from.Repository.Tag(e.from.Tag)
+		return e.from.Repository.Tag(e.from.Tag).String()
 	}
-	return string(e.Digest)
+	return e.Digest.String()
 }

@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 )
@@ -51,31 +54,31 @@ func (s Status) String() string { return statuses[s] }
 type Item struct {
 	Action      Action
 	Status      Status
-	Destination image.Repository
-	Digest      image.Digest     // as written, and perhaps malformed, in an invalid item
-	Tags        []string         // in order; empty: the digest alone. Shared: not to be modified
-	Previous    image.Digest     // what the tags point to now
-	From        image.Repository // that holds the digest, or may hold it
-	Present     bool             // the destination holds the digest: only tags are put
-	Source      string           // the source reference where it is not From@Digest
+	Destination name.Repository
+	Digest      v1.Hash         // as written, and perhaps malformed, in an invalid item
+	Tags        []string        // in order; empty: the digest alone. Shared: not to be modified
+	Previous    v1.Hash         // what the tags point to now
+	From        name.Repository // that holds the digest, or may hold it
+	Present     bool            // the destination holds the digest: only tags are put
+	Source      string          // the source reference where it is not From@Digest
 	Error       string
-	Referrer    bool         // a signature, attestation or other referrer: told, but not counted
-	Subject     image.Digest // the wanted digest that a referrer belongs to
+	Referrer    bool    // a signature, attestation or other referrer: told, but not counted
+	Subject     v1.Hash // the wanted digest that a referrer belongs to
 }
 
 // SourceRef returns the reference that the item's content comes from; empty if unknown.
 func (it *Item) SourceRef() string {
-	if it.Source != "" || it.From.IsZero() {
+	if it.Source != "" || it.From == (name.Repository{}) {
 		return it.Source
 	}
-	return it.From.Digest(it.Digest)
+	return it.From.Digest(it.Digest.String()).String()
 }
 
 // Writes reports whether carrying out the item writes to a registry.
 func (it *Item) Writes() bool { return it.Action <= Move && it.Action > 0 && it.Status == Planned }
 
 // Attached returns the digest whose work the item is part of: a referrer's subject, or the item's own.
-func (it *Item) Attached() image.Digest {
+func (it *Item) Attached() v1.Hash {
 	if it.Referrer {
 		return it.Subject
 	}
@@ -85,7 +88,7 @@ func (it *Item) Attached() image.Digest {
 // Edges returns how many edges the item stands for: one a tag, a tagless digest being one.
 func (it *Item) Edges() int { return max(1, len(it.Tags)) }
 
-func (r Refusal) item(repo image.Repository) Item {
+func (r Refusal) item(repo name.Repository) Item {
 	status := Refused
 	if r.Action == Unreadable {
 		status = Failed
@@ -96,10 +99,10 @@ func (r Refusal) item(repo image.Repository) Item {
 // Compare orders items by destination, digest, action, previous digest and tags.
 func Compare(a, b Item) int {
 	return cmp.Or(
-		a.Destination.Compare(b.Destination),
-		strings.Compare(string(a.Digest), string(b.Digest)),
+		image.CompareRepositories(a.Destination, b.Destination),
+		image.CompareDigests(a.Digest, b.Digest),
 		cmp.Compare(a.Action, b.Action),
-		strings.Compare(string(a.Previous), string(b.Previous)),
+		image.CompareDigests(a.Previous, b.Previous),
 		slices.Compare(a.Tags, b.Tags),
 		strings.Compare(a.Source, b.Source),
 	)
@@ -141,15 +144,15 @@ func Lacking(t *Target, have *inventory.Repository) Lack {
 
 // Found is what the sources were found to hold of what a destination lacks.
 type Found struct {
-	Digests map[image.Digest]Finding
+	Digests map[v1.Hash]Finding
 	Pins    map[SourceTag]Resolution
 }
 
 // Finding is what is known of one digest at its sources.
 type Finding struct {
 	State inventory.State
-	From  image.Repository // the repository that holds it
-	Err   error            // why State is Unknown
+	From  name.Repository // the repository that holds it
+	Err   error           // why State is Unknown
 }
 
 // Compute compares a target with what its repository holds and with what was
@@ -178,7 +181,7 @@ func Unread(t *Target, err error) []Item {
 	}
 	for _, e := range t.Want.Entries {
 		items = append(items, Item{Action: Unreadable, Status: Failed, Destination: t.Repository, Digest: e.Digest, Tags: e.Tags,
-			Source: e.Sources[0].Repository.Digest(e.Digest), Error: err.Error()})
+			Source: e.Sources[0].Repository.Digest(e.Digest.String()).String(), Error: err.Error()})
 	}
 	slices.SortFunc(items, Compare)
 	return items
@@ -200,7 +203,7 @@ func (c *computing) entry() (upToDate int) {
 		if c.present == inventory.Present {
 			return 1
 		}
-		c.add(c.absent(Copy), "", "")
+		c.add(c.absent(Copy), "", v1.Hash{})
 		return 0
 	}
 	for _, tag := range c.e.Tags {
@@ -209,11 +212,11 @@ func (c *computing) entry() (upToDate int) {
 		case state == inventory.Present && at == c.e.Digest:
 			upToDate++
 		case state == inventory.Unknown:
-			c.add(Item{Action: Unreadable, Error: errorText("reading tag "+tag, c.have.Failure(tag))}, tag, "")
+			c.add(Item{Action: Unreadable, Error: errorText("reading tag "+tag, c.have.Failure(tag))}, tag, v1.Hash{})
 		case state == inventory.Present && c.t.ifExists == Leave:
 			c.add(Item{Action: Existing}, tag, at)
 		case state == inventory.Present && !c.t.mayMove(Edge{c.e.Digest, tag}):
-			c.add(Item{Action: Conflict, Error: "tag points to " + string(at) + " and may not move"}, tag, at)
+			c.add(Item{Action: Conflict, Error: "tag points to " + at.String() + " and may not move"}, tag, at)
 		default:
 			c.free(tag, at)
 		}
@@ -227,7 +230,7 @@ func (c *computing) entry() (upToDate int) {
 }
 
 // free adds the item of a tag that may be put. at is what it points to, if anything.
-func (c *computing) free(tag string, at image.Digest) {
+func (c *computing) free(tag string, at v1.Hash) {
 	edge := Edge{c.e.Digest, tag}
 	if pin, ok := c.t.Want.Pins[edge]; ok {
 		if it, ok := c.unpinned(pin); !ok {
@@ -236,32 +239,32 @@ func (c *computing) free(tag string, at image.Digest) {
 		}
 	}
 	action := TagOnly
-	if at != "" {
+	if at != (v1.Hash{}) {
 		action = Move
 	}
 	if c.present == inventory.Present {
 		c.add(Item{Action: action, Present: true}, tag, at)
 		return
 	}
-	if at == "" {
+	if at == (v1.Hash{}) {
 		action = Copy
 	}
 	it := c.absent(action)
 	if it.Action == Missing {
-		at = ""
+		at = v1.Hash{}
 	}
 	c.add(it, tag, at)
 }
 
 // unpinned returns the item for an edge whose pin the source tag no longer has, and whether it has it.
 func (c *computing) unpinned(pin SourceTag) (Item, bool) {
-	ref := pin.Repository.Tag(pin.Tag)
+	ref := pin.Repository.Tag(pin.Tag).String()
 	r := c.found.Pins[pin]
 	switch {
 	case r.State == inventory.Present && r.Digest == c.e.Digest:
 		return Item{}, true
 	case r.State == inventory.Present:
-		return Item{Action: Invalid, Source: ref, Error: "source tag " + ref + " is " + string(r.Digest) + ", not the pinned digest"}, false
+		return Item{Action: Invalid, Source: ref, Error: "source tag " + ref + " is " + r.Digest.String() + ", not the pinned digest"}, false
 	case r.State == inventory.Absent:
 		return Item{Action: Invalid, Source: ref, Error: "source tag " + ref + " does not exist any more"}, false
 	}
@@ -271,7 +274,7 @@ func (c *computing) unpinned(pin SourceTag) (Item, bool) {
 // absent returns the item for a digest that the destination lacks.
 func (c *computing) absent(action Action) Item {
 	f := c.found.Digests[c.e.Digest]
-	ref := c.e.Sources[0].Repository.Digest(c.e.Digest)
+	ref := c.e.Sources[0].Repository.Digest(c.e.Digest.String()).String()
 	switch {
 	case f.State == inventory.Present:
 		return Item{Action: action, From: f.From}
@@ -284,7 +287,7 @@ func (c *computing) absent(action Action) Item {
 }
 
 // add joins an edge to the item of the same kind, or begins one.
-func (c *computing) add(it Item, tag string, previous image.Digest) {
+func (c *computing) add(it Item, tag string, previous v1.Hash) {
 	for i := range c.items {
 		have := &c.items[i]
 		if have.Action == it.Action && have.Previous == previous && have.Source == it.Source && have.Error == it.Error && tag != "" {
@@ -303,7 +306,7 @@ func (c *computing) add(it Item, tag string, previous image.Digest) {
 	default:
 		it.Status = Refused
 	}
-	if it.Source == "" && it.From.IsZero() {
+	if it.Source == "" && it.From == (name.Repository{}) {
 		it.From = c.e.Sources[0].Repository
 	}
 	switch {

@@ -133,10 +133,10 @@ func (p *Plan) Report(dryRun bool) *Report {
 func (it *Item) report() ReportItem {
 	r := ReportItem{
 		Action: it.Action.String(), Status: it.Status.String(), Source: it.SourceRef(), Destination: it.Destination.String(),
-		Digest: string(it.Digest), Tags: it.Tags, PreviousDigest: string(it.Previous), Error: it.Error,
+		Digest: it.Digest.String(), Tags: it.Tags, PreviousDigest: it.Previous.String(), Error: it.Error,
 	}
 	if it.Referrer {
-		r.Kind, r.Subject = referrerKind, string(it.Subject)
+		r.Kind, r.Subject = referrerKind, it.Subject.String()
 	}
 	if r.Tags == nil {
 		r.Tags = []string{}

@@ -4,14 +4,16 @@ import (
 	"slices"
 	"strings"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
 // Selection is a part of what is wanted, by destination repository and tag. It is
 // what changed (Since) or what was approved (Approval.Selection).
 type Selection struct {
-	parts   map[image.Repository]*part
+	parts   map[name.Repository]*part
 	invalid map[string]struct{}    // wishes for impossible repositories that are in it
 	known   map[manifest.Fault]int // faults that are not told again, without severity and line; nil: all
 }
@@ -20,14 +22,14 @@ type Selection struct {
 type part struct {
 	all      bool
 	tags     map[string]struct{}
-	digests  map[image.Digest]struct{} // wanted without a tag
-	subjects map[image.Digest]struct{} // wanted for the sake of their referrers
-	refused  map[string]struct{}       // bad entries (Refusal.entry)
+	digests  map[v1.Hash]struct{} // wanted without a tag
+	subjects map[v1.Hash]struct{} // wanted for the sake of their referrers
+	refused  map[string]struct{}  // bad entries (Refusal.entry)
 }
 
 func newPart() *part {
 	return &part{
-		tags: map[string]struct{}{}, digests: map[image.Digest]struct{}{}, subjects: map[image.Digest]struct{}{}, refused: map[string]struct{}{},
+		tags: map[string]struct{}{}, digests: map[v1.Hash]struct{}{}, subjects: map[v1.Hash]struct{}{}, refused: map[string]struct{}{},
 	}
 }
 
@@ -188,5 +190,5 @@ func (e *wishEdge) unpinned() bool { return e.from != (SourceTag{}) && !e.pinned
 
 // wish names the wish of an item that names no possible repository.
 func (it *Item) wish() string {
-	return strings.Join(append([]string{it.Destination.String(), string(it.Digest), it.Source}, it.Tags...), "\n")
+	return strings.Join(append([]string{it.Destination.String(), it.Digest.String(), it.Source}, it.Tags...), "\n")
 }

@@ -4,7 +4,8 @@ import (
 	"hash/fnv"
 	"slices"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
@@ -32,7 +33,7 @@ func (w *Wanted) Shard(index, count int, faults []manifest.Fault) []manifest.Fau
 }
 
 // shardOf returns the part of count that a destination repository belongs to.
-func shardOf(repo image.Repository, count int) int {
+func shardOf(repo name.Repository, count int) int {
 	h := fnv.New64a()
 	h.Write([]byte(repo.String()))
 	return int(h.Sum64() % uint64(count))

@@ -5,7 +5,9 @@ import (
 	"slices"
 	"strings"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
@@ -18,9 +20,9 @@ import (
 // base's files: what is wrong now and was then is no change.
 func Since(now, base *Wanted, faults []manifest.Fault) *Selection {
 	s := &Selection{
-		parts: map[image.Repository]*part{}, invalid: map[string]struct{}{}, known: countFaults(slices.Concat(faults, base.Faults)),
+		parts: map[name.Repository]*part{}, invalid: map[string]struct{}{}, known: countFaults(slices.Concat(faults, base.Faults)),
 	}
-	was := make(map[image.Repository]*Target, len(base.Targets))
+	was := make(map[name.Repository]*Target, len(base.Targets))
 	for _, t := range base.Targets {
 		was[t.Repository] = t
 	}
@@ -129,8 +131,8 @@ func (t *Target) since(b *Target, moved []string) *part {
 }
 
 // tagless returns the digests that are wanted without a tag, and where they are read.
-func (w *Want) tagless() map[image.Digest]string {
-	out := map[image.Digest]string{}
+func (w *Want) tagless() map[v1.Hash]string {
+	out := map[v1.Hash]string{}
 	for i := range w.Entries {
 		if e := &w.Entries[i]; len(e.Tags) == 0 {
 			var from []string

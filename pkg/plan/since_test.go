@@ -9,9 +9,10 @@ import (
 	"testing"
 	"testing/fstest"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/google/go-cmp/cmp"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
@@ -22,7 +23,7 @@ import (
 func naiveEdges(set *manifest.Set) map[string]string {
 	type wish struct {
 		repo   string
-		digest image.Digest
+		digest v1.Hash
 		tag    string
 		globs  []string
 		source string
@@ -52,8 +53,8 @@ func naiveEdges(set *manifest.Set) map[string]string {
 				continue
 			}
 			if a.tag == b.tag && a.tag != "" {
-				rivals[string(b.digest)] = true
-				sources[string(b.digest)+b.source] = true
+				rivals[b.digest.String()] = true
+				sources[b.digest.String()+b.source] = true
 			}
 			if a.digest == b.digest {
 				tagged = tagged || b.tag != ""
@@ -161,7 +162,7 @@ func set(t *testing.T, text string) *manifest.Set {
 		text = head + text
 	}
 	for i, letter := range []string{"$A", "$B", "$C"} {
-		text = strings.ReplaceAll(text, letter, string(digest(i+10)))
+		text = strings.ReplaceAll(text, letter, digest(i+10).String())
 	}
 	s := manifest.Plain(fstest.MapFS{"m.yaml": {Data: []byte(text)}}, "m.yaml", "m.yaml")
 	if s.Broken() {
@@ -260,13 +261,13 @@ func TestSince(t *testing.T) {
 			selection := plan.Since(offline, plan.Desired(base, nil), base.Faults)
 			var unpinned []string
 			for _, u := range selection.Unpinned(offline) {
-				unpinned = append(unpinned, u.Repository.Tag(u.Tag))
+				unpinned = append(unpinned, u.Repository.Tag(u.Tag).String())
 			}
 			if got := strings.Join(unpinned, " "); got != tc.unpinned {
 				t.Errorf("source tags: got %q, want %q", got, tc.unpinned)
 			}
 			w, faults := since(now, base)
-			names := strings.NewReplacer("prod.example/p/", "", "prod.example/", "", string(digest(10)), "A", string(digest(11)), "B", string(digest(12)), "C")
+			names := strings.NewReplacer("prod.example/p/", "", "prod.example/", "", digest(10).String(), "A", digest(11).String(), "B", digest(12).String(), "C")
 			var got []string
 			for _, e := range edgesOf(w) {
 				got = append(got, names.Replace(e))

@@ -4,20 +4,22 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
 // Sites says how each repository of the manifests is to be spoken to.
 type Sites struct {
-	accounts map[image.Repository]string
-	absent   map[image.Repository][]int
+	accounts map[name.Repository]string
+	absent   map[name.Repository][]int
 	Warnings []string // accounts that differ for one repository
 }
 
 // SitesOf collects the accounts and absent statuses of the registry entries.
 func SitesOf(set *manifest.Set) *Sites {
-	s := &Sites{accounts: map[image.Repository]string{}, absent: map[image.Repository][]int{}}
+	s := &Sites{accounts: map[name.Repository]string{}, absent: map[name.Repository][]int{}}
 	for _, m := range set.Manifests {
 		if m.Native {
 			continue
@@ -47,7 +49,7 @@ func (s *Sites) account(entry *manifest.Registry, reg image.Registry, name strin
 	if entry.AbsentStatus != nil {
 		s.absent[repo] = entry.AbsentStatus
 	}
-	if entry.ServiceAccount == "" || reg.Host != entry.Name.Host { // an account is of its own host
+	if entry.ServiceAccount == "" || reg.RegistryStr() != entry.Name.RegistryStr() { // an account is of its own host
 		return
 	}
 	first, ok := s.accounts[repo]
@@ -64,7 +66,7 @@ func (s *Sites) account(entry *manifest.Registry, reg image.Registry, name strin
 }
 
 // Account returns the service account a repository is spoken to with, or "".
-func (s *Sites) Account(repo image.Repository) string { return s.accounts[repo] }
+func (s *Sites) Account(repo name.Repository) string { return s.accounts[repo] }
 
 // AbsentStatus returns the HTTP statuses that count as absent in a repository, besides 404.
-func (s *Sites) AbsentStatus(repo image.Repository) []int { return s.absent[repo] }
+func (s *Sites) AbsentStatus(repo name.Repository) []int { return s.absent[repo] }

@@ -17,6 +17,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
@@ -33,7 +36,7 @@ type Wanted struct {
 
 // Target is one destination repository and what is wanted there.
 type Target struct {
-	Repository image.Repository
+	Repository name.Repository
 	Want       *Want   // shared between the destinations of an image
 	claims     []claim // who wants it; several where manifests meet in one repository
 	ifExists   IfExists
@@ -47,13 +50,13 @@ type Want struct {
 }
 
 // Entry returns what is wanted of a digest in a repository, or nil.
-func (w *Wanted) Entry(repo image.Repository, d image.Digest) *Entry {
+func (w *Wanted) Entry(repo name.Repository, d v1.Hash) *Entry {
 	t := w.Target(repo)
 	if t == nil {
 		return nil
 	}
 	entries := t.Want.Entries
-	i, ok := slices.BinarySearchFunc(entries, d, func(e Entry, d image.Digest) int { return strings.Compare(string(e.Digest), string(d)) })
+	i, ok := slices.BinarySearchFunc(entries, d, func(e Entry, d v1.Hash) int { return image.CompareDigests(e.Digest, d) })
 	if !ok {
 		return nil
 	}
@@ -62,33 +65,33 @@ func (w *Wanted) Entry(repo image.Repository, d image.Digest) *Entry {
 
 // Edge is one wish: a digest under a tag, or under none.
 type Edge struct {
-	Digest image.Digest
+	Digest v1.Hash
 	Tag    string
 }
 
 // Entry is one wanted digest and its tags, in order. No tags: it is wanted by digest alone.
 type Entry struct {
-	Digest  image.Digest
+	Digest  v1.Hash
 	Tags    []string
 	Sources []*Source // where it may be read, in the order of the manifests
 }
 
 // Source is a source repository and its mirrors.
 type Source struct {
-	Repository image.Repository
-	Mirrors    []image.Repository
+	Repository name.Repository
+	Mirrors    []name.Repository
 	account    string // of the registry entry
 }
 
 // SourceTag is a tag in a source repository.
 type SourceTag struct {
-	Repository image.Repository
+	Repository name.Repository
 	Tag        string
 }
 
 // Resolution is what a source tag was found to be.
 type Resolution struct {
-	Digest image.Digest // when State is Present
+	Digest v1.Hash // when State is Present
 	State  inventory.State
 	Err    error // why State is Unknown
 }
@@ -96,7 +99,7 @@ type Resolution struct {
 // Refusal is a wish that is refused for a reason known before a destination is read.
 type Refusal struct {
 	Action Action // Invalid, Missing or Unreadable
-	Digest image.Digest
+	Digest v1.Hash
 	Tags   []string
 	Source string // the source reference, where there is one
 	Reason string
@@ -111,8 +114,8 @@ func (w *Want) Overlaps(tag string) bool {
 }
 
 // Wishes returns the wanted digests, each with its tags.
-func (w *Want) Wishes() iter.Seq2[image.Digest, []string] {
-	return func(yield func(image.Digest, []string) bool) {
+func (w *Want) Wishes() iter.Seq2[v1.Hash, []string] {
+	return func(yield func(v1.Hash, []string) bool) {
 		for i := range w.Entries {
 			if !yield(w.Entries[i].Digest, w.Entries[i].Tags) {
 				return
@@ -122,7 +125,7 @@ func (w *Want) Wishes() iter.Seq2[image.Digest, []string] {
 }
 
 // Pos returns the place that wants a digest under a tag: of the tag, or of the digest if tag is empty.
-func (t *Target) Pos(d image.Digest, tag string) manifest.Pos {
+func (t *Target) Pos(d v1.Hash, tag string) manifest.Pos {
 	for _, wi := range t.wishes() {
 		for i := range wi.edges {
 			switch e := &wi.edges[i]; {
@@ -158,8 +161,8 @@ func (t *Target) Retags(tag string) []Retag {
 }
 
 // Target returns what is wanted of a repository, or nil.
-func (w *Wanted) Target(repo image.Repository) *Target {
-	i, ok := slices.BinarySearchFunc(w.Targets, repo, func(t *Target, r image.Repository) int { return t.Repository.Compare(r) })
+func (w *Wanted) Target(repo name.Repository) *Target {
+	i, ok := slices.BinarySearchFunc(w.Targets, repo, func(t *Target, r name.Repository) int { return image.CompareRepositories(t.Repository, r) })
 	if !ok {
 		return nil
 	}
@@ -180,12 +183,12 @@ func (w *Wanted) Edges() int {
 // Candidates returns where the entry may be read for a destination host, best
 // first: mirrors on that host, whose blobs can be mounted, then the sources, then
 // the other mirrors.
-func (e *Entry) Candidates(host string) []image.Repository {
-	var near, sources, far []image.Repository
+func (e *Entry) Candidates(host string) []name.Repository {
+	var near, sources, far []name.Repository
 	for _, s := range e.Sources {
 		sources = append(sources, s.Repository)
 		for _, m := range s.Mirrors {
-			if m.Host == host {
+			if m.RegistryStr() == host {
 				near = append(near, m)
 			} else {
 				far = append(far, m)
@@ -223,7 +226,7 @@ func Unpinned(set *manifest.Set) []SourceTag {
 				continue // Desired refuses it
 			}
 			for _, r := range img.Retags {
-				if r.Digest == "" {
+				if r.Digest == (v1.Hash{}) {
 					seen[SourceTag{src, r.SourceTag}] = struct{}{}
 				}
 			}
@@ -238,7 +241,7 @@ func sortTags(seen map[SourceTag]struct{}) []SourceTag {
 		tags = append(tags, t)
 	}
 	slices.SortFunc(tags, func(a, b SourceTag) int {
-		if c := a.Repository.Compare(b.Repository); c != 0 {
+		if c := image.CompareRepositories(a.Repository, b.Repository); c != 0 {
 			return c
 		}
 		return strings.Compare(a.Tag, b.Tag)
@@ -246,7 +249,7 @@ func sortTags(seen map[SourceTag]struct{}) []SourceTag {
 	return tags
 }
 
-func sourceRepository(m *manifest.Manifest, img *manifest.Image) (image.Repository, error) {
+func sourceRepository(m *manifest.Manifest, img *manifest.Image) (name.Repository, error) {
 	if m.Native {
 		return img.Repository, nil
 	}

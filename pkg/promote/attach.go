@@ -6,7 +6,8 @@ import (
 	"errors"
 	"fmt"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
@@ -16,7 +17,7 @@ import (
 func (e *engine) attach(ctx context.Context, u *unit) []plan.Item {
 	var out []plan.Item
 	for _, it := range u.referrers {
-		r := &unit{dst: u.dst, digest: string(it.Digest), items: []plan.Item{it}, copied: it.From}
+		r := &unit{dst: u.dst, digest: it.Digest.String(), items: []plan.Item{it}, copied: it.From}
 		t := tagging{e: e, u: r}
 		var err error
 		if t.top, err = e.bringReferrer(ctx, r); err == nil {
@@ -57,7 +58,7 @@ func (e *engine) bringReferrer(ctx context.Context, r *unit) (*registry.Manifest
 }
 
 // send uploads a blob that is at hand.
-func (b *blobs) send(ctx context.Context, dst image.Repository, d registry.Descriptor, raw []byte) error {
+func (b *blobs) send(ctx context.Context, dst name.Repository, d registry.Descriptor, raw []byte) error {
 	s, err := newSpool(d.Size)
 	if err != nil {
 		return err
@@ -86,7 +87,7 @@ func (e *engine) linked(ctx context.Context, r *unit, res registry.PutResult) er
 }
 
 // addReferrer adds a manifest to the index under a fallback tag, keeping what others put there.
-func (e *engine) addReferrer(ctx context.Context, dst image.Repository, tag string, m *registry.Manifest) error {
+func (e *engine) addReferrer(ctx context.Context, dst name.Repository, tag string, m *registry.Manifest) error {
 	index := fallbackIndex{"schemaVersion": json.RawMessage("2"), "mediaType": json.RawMessage(`"` + registry.TypeIndex + `"`)}
 	var all []json.RawMessage
 	have, err := e.client.Manifest(ctx, dst, tag)

@@ -8,9 +8,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"golang.org/x/sync/semaphore"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
@@ -32,7 +33,7 @@ type blobs struct {
 	all     map[string]*blob // by digest
 	placed  flights[place]
 	mounts  map[string]*mounts // by host
-	moved   map[image.Repository]Moved
+	moved   map[name.Repository]Moved
 	running sync.WaitGroup // deliveries to other hosts than the asker's
 }
 
@@ -42,8 +43,8 @@ type mounts struct {
 	granted atomic.Bool
 
 	mu      sync.Mutex
-	refused map[image.Repository]struct{} // sources that were not mounted from
-	broken  int                           // times that the host failed at it
+	refused map[name.Repository]struct{} // sources that were not mounted from
+	broken  int                          // times that the host failed at it
 }
 
 // mostBroken is how many failures make a host one that cannot mount: each costs all tries of a request.
@@ -51,7 +52,7 @@ const mostBroken = 2
 
 // place is a blob or manifest in a repository.
 type place struct {
-	repo   image.Repository
+	repo   name.Repository
 	digest string
 }
 
@@ -64,14 +65,14 @@ type blob struct {
 
 // delivery is the body of a blob on its way to one host.
 type delivery struct {
-	to      image.Repository
+	to      name.Repository
 	started bool
 	done    chan struct{} // closed when it is there, or has failed
 	err     error
 }
 
 func newBlobs(c *registry.Client) *blobs {
-	return &blobs{client: c, space: semaphore.NewWeighted(spooledBytes), all: map[string]*blob{}, mounts: map[string]*mounts{}, moved: map[image.Repository]Moved{}}
+	return &blobs{client: c, space: semaphore.NewWeighted(spooledBytes), all: map[string]*blob{}, mounts: map[string]*mounts{}, moved: map[name.Repository]Moved{}}
 }
 
 func (b *blobs) blob(d registry.Descriptor) *blob {
@@ -86,34 +87,34 @@ func (b *blobs) blob(d registry.Descriptor) *blob {
 }
 
 // expect announces that a repository on another host than the source's will need a blob.
-func (b *blobs) expect(d registry.Descriptor, dst image.Repository) {
+func (b *blobs) expect(d registry.Descriptor, dst name.Repository) {
 	one := b.blob(d)
 	one.mu.Lock()
 	defer one.mu.Unlock()
-	if one.hosts[dst.Host] == nil {
-		one.hosts[dst.Host] = &delivery{to: dst, done: make(chan struct{})}
+	if one.hosts[dst.RegistryStr()] == nil {
+		one.hosts[dst.RegistryStr()] = &delivery{to: dst, done: make(chan struct{})}
 	}
 }
 
 // place brings a blob into a repository, once a run.
-func (b *blobs) place(ctx context.Context, dst, from image.Repository, d registry.Descriptor) error {
+func (b *blobs) place(ctx context.Context, dst, from name.Repository, d registry.Descriptor) error {
 	return b.placed.do(ctx, place{dst, d.Digest}, func() error { return b.bring(ctx, dst, from, d) })
 }
 
 // forget makes the next place of a blob look for itself: the registry lost it.
-func (b *blobs) forget(dst image.Repository, d registry.Descriptor) {
+func (b *blobs) forget(dst name.Repository, d registry.Descriptor) {
 	b.placed.forget(place{dst, d.Digest})
 	one := b.blob(d)
 	one.mu.Lock()
 	defer one.mu.Unlock()
-	delete(one.hosts, dst.Host)
+	delete(one.hosts, dst.RegistryStr())
 }
 
 // bring mounts a blob from the source or from a repository that has it by now,
 // and else has its body delivered.
-func (b *blobs) bring(ctx context.Context, dst, from image.Repository, d registry.Descriptor) error {
+func (b *blobs) bring(ctx context.Context, dst, from name.Repository, d registry.Descriptor) error {
 	var session *registry.Session
-	if from.Host == dst.Host && from != dst {
+	if from.RegistryStr() == dst.RegistryStr() && from != dst {
 		var err error
 		if session, err = b.mount(ctx, dst, from, d); !errors.Is(err, registry.ErrMountRefused) {
 			return err
@@ -131,12 +132,12 @@ func (b *blobs) bring(ctx context.Context, dst, from image.Repository, d registr
 }
 
 // mount mounts a blob, unless the source repository was refused before.
-func (b *blobs) mount(ctx context.Context, dst, from image.Repository, d registry.Descriptor) (*registry.Session, error) {
+func (b *blobs) mount(ctx context.Context, dst, from name.Repository, d registry.Descriptor) (*registry.Session, error) {
 	b.mu.Lock()
-	m := b.mounts[dst.Host]
+	m := b.mounts[dst.RegistryStr()]
 	if m == nil {
-		m = &mounts{refused: map[image.Repository]struct{}{}}
-		b.mounts[dst.Host] = m
+		m = &mounts{refused: map[name.Repository]struct{}{}}
+		b.mounts[dst.RegistryStr()] = m
 	}
 	b.mu.Unlock()
 	if !m.granted.Load() {
@@ -163,14 +164,14 @@ func (b *blobs) mount(ctx context.Context, dst, from image.Repository, d registr
 	return session, err
 }
 
-func (m *mounts) hopeless(from image.Repository) bool {
+func (m *mounts) hopeless(from name.Repository) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	_, refused := m.refused[from]
 	return refused || m.broken >= mostBroken
 }
 
-func (m *mounts) refuse(from image.Repository, err error) {
+func (m *mounts) refuse(from name.Repository, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.refused[from] = struct{}{}
@@ -183,13 +184,13 @@ func (m *mounts) refuse(from image.Repository, err error) {
 // deliver sees to it that the host of dst has a blob's body, and returns the
 // repository that has it. Whoever comes first reads the source and serves every
 // other host that is known to need the blob, too.
-func (b *blobs) deliver(ctx context.Context, dst, from image.Repository, d registry.Descriptor, session *registry.Session) (image.Repository, error) {
+func (b *blobs) deliver(ctx context.Context, dst, from name.Repository, d registry.Descriptor, session *registry.Session) (name.Repository, error) {
 	one := b.blob(d)
 	one.mu.Lock()
-	mine := one.hosts[dst.Host]
+	mine := one.hosts[dst.RegistryStr()]
 	if mine == nil || mine.started && isClosed(mine.done) && mine.err != nil {
 		mine = &delivery{to: dst, done: make(chan struct{})}
-		one.hosts[dst.Host] = mine
+		one.hosts[dst.RegistryStr()] = mine
 	}
 	if mine.started {
 		one.mu.Unlock()
@@ -226,7 +227,7 @@ func (b *blobs) deliver(ctx context.Context, dst, from image.Repository, d regis
 
 // copyTo copies a blob's body to every destination that lacks it, reading it from
 // the source at most once. session, if any, is one opened for the first of them.
-func (b *blobs) copyTo(ctx context.Context, to []*delivery, session *registry.Session, from image.Repository, d registry.Descriptor) []error {
+func (b *blobs) copyTo(ctx context.Context, to []*delivery, session *registry.Session, from name.Repository, d registry.Descriptor) []error {
 	errs := make([]error, len(to))
 	var fetch struct {
 		once  sync.Once
@@ -276,8 +277,8 @@ type unreadError struct{ error }
 func (e *unreadError) Unwrap() error { return e.error }
 
 // fetch reads a blob from its source.
-func (b *blobs) fetch(ctx context.Context, from image.Repository, d registry.Descriptor, to *spool) error {
-	done, err := b.lanes.pass(ctx, lane{from.Host, false}, d)
+func (b *blobs) fetch(ctx context.Context, from name.Repository, d registry.Descriptor, to *spool) error {
+	done, err := b.lanes.pass(ctx, lane{from.RegistryStr(), false}, d)
 	if err != nil {
 		return err
 	}
@@ -289,11 +290,11 @@ func (b *blobs) fetch(ctx context.Context, from image.Repository, d registry.Des
 }
 
 // give uploads a blob, which comes from a repository, to another unless it is there.
-func (b *blobs) give(ctx context.Context, dst, from image.Repository, session *registry.Session, d registry.Descriptor, open func() (*spool, error)) error {
+func (b *blobs) give(ctx context.Context, dst, from name.Repository, session *registry.Session, d registry.Descriptor, open func() (*spool, error)) error {
 	// An upload that waits for bytes holds one of the requests a host may have. On the
 	// source's own host uploads could take them all, and their bytes would never come;
 	// elsewhere, what is small is soon there. The rest flows through.
-	whole := d.Size <= spoolMemory || dst.Host == from.Host
+	whole := d.Size <= spoolMemory || dst.RegistryStr() == from.RegistryStr()
 	for try := 1; ; try++ {
 		there, err := b.client.HasBlob(ctx, dst, d.Digest)
 		if err != nil || there == inventory.Present {
@@ -338,8 +339,8 @@ func (b *blobs) give(ctx context.Context, dst, from image.Repository, session *r
 	}
 }
 
-func (b *blobs) upload(ctx context.Context, session *registry.Session, dst image.Repository, d registry.Descriptor, body *spool) error {
-	done, err := b.lanes.pass(ctx, lane{dst.Host, true}, d)
+func (b *blobs) upload(ctx context.Context, session *registry.Session, dst name.Repository, d registry.Descriptor, body *spool) error {
+	done, err := b.lanes.pass(ctx, lane{dst.RegistryStr(), true}, d)
 	if err != nil {
 		return err
 	}

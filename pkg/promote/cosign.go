@@ -6,7 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
@@ -16,7 +17,7 @@ const mostConfig = 1 << 20
 // merged is a manifest that neither side had: the destination's layers and those
 // of the source's that it lacked.
 type merged struct {
-	from   image.Repository
+	from   name.Repository
 	layers []registry.Descriptor // to bring from the source
 	config []byte                // new; nil if the destination's serves
 	conf   registry.Descriptor
@@ -25,7 +26,7 @@ type merged struct {
 // merge unites two manifests of one of cosign's tags: each layer is a signature or
 // attestation of its own. It returns the digest of the union, which it keeps with
 // what putting it needs, or "" if the destination lacks no layer.
-func (s *Sources) merge(ctx context.Context, dst, src image.Repository, ours, theirs string) (string, error) {
+func (s *Sources) merge(ctx context.Context, dst, src name.Repository, ours, theirs string) (string, error) {
 	have, err := s.client.Manifest(ctx, dst, ours)
 	if err != nil {
 		return "", fmt.Errorf("reading the destination's: %w", err)
@@ -132,7 +133,7 @@ func layersOf(m *registry.Manifest) (doc map[string]json.RawMessage, layers []la
 
 // mergeConfig adds the new layers' diff IDs to the destination's config. The layers
 // of signatures are not compressed: a diff ID is the layer's digest.
-func (s *Sources) mergeConfig(ctx context.Context, dst image.Repository, doc map[string]json.RawMessage, m *merged) error {
+func (s *Sources) mergeConfig(ctx context.Context, dst name.Repository, doc map[string]json.RawMessage, m *merged) error {
 	var conf registry.Descriptor
 	if err := json.Unmarshal(doc["config"], &conf); err != nil {
 		return fmt.Errorf("reading the config's descriptor: %w", err)

@@ -7,9 +7,10 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"golang.org/x/sync/errgroup"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
@@ -22,18 +23,18 @@ import (
 func SurveyDeep(ctx context.Context, c *registry.Client, s *Sources, w *plan.Wanted, p *plan.Plan, step func()) {
 	planned := map[place]struct{}{}
 	for i := range p.Items {
-		planned[place{p.Items[i].Destination, string(p.Items[i].Digest)}] = struct{}{}
+		planned[place{p.Items[i].Destination, p.Items[i].Digest.String()}] = struct{}{}
 	}
 	var mu sync.Mutex
-	byHost(atOnce, w.Targets, func(t *plan.Target) string { return t.Repository.Host }, func(t *plan.Target) {
+	byHost(atOnce, w.Targets, func(t *plan.Target) string { return t.Repository.RegistryStr() }, func(t *plan.Target) {
 		defer step()
 		d := deep{client: c, repo: t.Repository}
 		for i := range t.Want.Entries {
 			e := &t.Want.Entries[i]
-			if _, ok := planned[place{t.Repository, string(e.Digest)}]; ok {
+			if _, ok := planned[place{t.Repository, e.Digest.String()}]; ok {
 				continue
 			}
-			lost, err := d.manifest(ctx, string(e.Digest), 0)
+			lost, err := d.manifest(ctx, e.Digest.String(), 0)
 			if lost == "" && err == nil {
 				continue
 			}
@@ -42,7 +43,7 @@ func SurveyDeep(ctx context.Context, c *registry.Client, s *Sources, w *plan.Wan
 			p.Items = append(p.Items, it)
 			p.UpToDate -= it.Edges()
 			if it.Action == plan.Copy {
-				p.Warnings = append(p.Warnings, fmt.Sprintf("%s has lost %s: it is copied again", t.Repository.Digest(e.Digest), lost))
+				p.Warnings = append(p.Warnings, fmt.Sprintf("%s has lost %s: it is copied again", t.Repository.Digest(e.Digest.String()).String(), lost))
 			}
 			mu.Unlock()
 		}
@@ -51,13 +52,13 @@ func SurveyDeep(ctx context.Context, c *registry.Client, s *Sources, w *plan.Wan
 }
 
 // repair returns the item for a digest that has lost something, or could not be looked into.
-func repair(ctx context.Context, s *Sources, dst image.Repository, e *plan.Entry, lost string, err error) plan.Item {
+func repair(ctx context.Context, s *Sources, dst name.Repository, e *plan.Entry, lost string, err error) plan.Item {
 	it := plan.Item{
 		Destination: dst, Digest: e.Digest, Tags: e.Tags, Action: plan.Unreadable, Status: plan.Failed,
 		From: e.Sources[0].Repository,
 	}
 	if err != nil {
-		it.Error = fmt.Sprintf("reading destination %s: %v", dst.Digest(e.Digest), err)
+		it.Error = fmt.Sprintf("reading destination %s: %v", dst.Digest(e.Digest.String()).String(), err)
 		return it
 	}
 	switch f := s.Find(ctx, e, dst); f.State {
@@ -75,7 +76,7 @@ func repair(ctx context.Context, s *Sources, dst image.Repository, e *plan.Entry
 // deep looks for what belongs to digests in one repository.
 type deep struct {
 	client *registry.Client
-	repo   image.Repository
+	repo   name.Repository
 	known  memo[string, loss] // by digest
 }
 

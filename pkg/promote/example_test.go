@@ -62,11 +62,11 @@ images:
 	defer p.Close()
 	plan := p.Plan(ctx)
 	for _, it := range plan.Items {
-		fmt.Println(it.Status, it.Action, it.Destination.Path, it.Tags)
+		fmt.Println(it.Status, it.Action, it.Destination.RepositoryStr(), it.Tags)
 	}
 	p.Run(ctx, plan)
 	for _, it := range plan.Items {
-		fmt.Println(it.Status, it.Action, it.Destination.Path, it.Tags)
+		fmt.Println(it.Status, it.Action, it.Destination.RepositoryStr(), it.Tags)
 	}
 	// Output:
 	// planned copy prod/apple [1.0 latest]

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
@@ -143,7 +145,7 @@ func TestMirrorThatIsNotWhole(t *testing.T) {
 			dst.Push(t, "mirror/x", img, "x")
 			tc.spoil(dst)
 			p := rig{manifest: mirrored(want("x", img.Digest, "1"), src.Host+"/staging", dst.Host+"/prod", dst.Host+"/mirror")}.run(t)
-			if len(p.Items) != 1 || p.Items[0].Status != plan.Done || p.Items[0].From.Host != dst.Host {
+			if len(p.Items) != 1 || p.Items[0].Status != plan.Done || p.Items[0].From.RegistryStr() != dst.Host {
 				t.Fatalf("%+v, warnings %q", p.Items, p.Warnings)
 			}
 			if missing := dst.Complete(t, "prod/x", "1"); missing != nil {
@@ -171,9 +173,9 @@ func TestMirrorReadForRules(t *testing.T) {
 	defer client.Close()
 	sources := promote.NewSources(client, func(w string) { t.Errorf("warned: %s", w) })
 	defer sources.Close()
-	at := func(host, path string) image.Repository { return image.Repository{Host: host, Path: path} }
-	entry := &plan.Entry{Digest: image.Digest(img.Digest), Sources: []*plan.Source{
-		{Repository: at(src.Host, "staging/x"), Mirrors: []image.Repository{at(near.Host, "mirror/x")}},
+	at := func(host, path string) name.Repository { return image.NewRepository(host, path) }
+	entry := &plan.Entry{Digest: image.Hash(img.Digest), Sources: []*plan.Source{
+		{Repository: at(src.Host, "staging/x"), Mirrors: []name.Repository{at(near.Host, "mirror/x")}},
 	}}
 	found := sources.Find(t.Context(), entry, at(near.Host, "prod/x"))
 	if found.From != at(near.Host, "mirror/x") {

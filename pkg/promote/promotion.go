@@ -7,8 +7,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
@@ -26,7 +28,7 @@ type Job struct {
 
 	// IfExists says, for each repository of a native file, what happens to a
 	// tag that points to another digest. Without it such a tag is a conflict.
-	IfExists func(image.Repository) plan.IfExists
+	IfExists func(name.Repository) plan.IfExists
 
 	// Rules judge what is about to be promoted. A finding refuses that image.
 	// Reader is what the rules read registries with; New connects it.
@@ -186,8 +188,8 @@ func (p *Promotion) Report(result *plan.Plan, dryRun bool) *plan.Report {
 
 // estimate returns what a real run would ask of each host: what has been read, and the writes.
 func (p *Promotion) estimate(result *plan.Plan) map[string]plan.Estimate {
-	all := result.EstimateWrites(func(d image.Digest) plan.Weight {
-		content := p.sources.Content(string(d))
+	all := result.EstimateWrites(func(d v1.Hash) plan.Weight {
+		content := p.sources.Content(d.String())
 		if content == nil {
 			return plan.Weight{}
 		}

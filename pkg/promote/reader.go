@@ -5,8 +5,10 @@ import (
 	"errors"
 	"iter"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
@@ -22,7 +24,7 @@ type RuleReader struct {
 }
 
 // Content implements check.Contents.
-func (r *RuleReader) Content(ctx context.Context, repo image.Repository, digest string) (*check.Content, error) {
+func (r *RuleReader) Content(ctx context.Context, repo name.Repository, digest string) (*check.Content, error) {
 	content, err := r.sources.Read(ctx, repo, digest)
 	if err != nil || content == nil {
 		return nil, err
@@ -35,7 +37,7 @@ func (r *RuleReader) Content(ctx context.Context, repo image.Repository, digest 
 }
 
 // Signatures implements check.Signatures.
-func (r *RuleReader) Signatures(ctx context.Context, repo image.Repository, digest string) iter.Seq2[check.Attached, error] {
+func (r *RuleReader) Signatures(ctx context.Context, repo name.Repository, digest string) iter.Seq2[check.Attached, error] {
 	return func(yield func(check.Attached, error) bool) {
 		for s, err := range r.client.Signatures(ctx, repo, digest) {
 			if !yield(check.Attached(s), err) {
@@ -46,7 +48,7 @@ func (r *RuleReader) Signatures(ctx context.Context, repo image.Repository, dige
 }
 
 // Find implements check.Finder.
-func (r *RuleReader) Find(ctx context.Context, dst image.Repository, digest image.Digest) (inventory.State, error) {
+func (r *RuleReader) Find(ctx context.Context, dst name.Repository, digest v1.Hash) (inventory.State, error) {
 	entry := r.wanted.Entry(dst, digest)
 	if entry == nil {
 		return inventory.Unknown, errors.New("no manifest refers to it")
@@ -54,5 +56,5 @@ func (r *RuleReader) Find(ctx context.Context, dst image.Repository, digest imag
 	if f := r.sources.Find(ctx, entry, dst); f.State != inventory.Absent {
 		return f.State, f.Err
 	}
-	return r.client.Has(ctx, dst, string(digest))
+	return r.client.Has(ctx, dst, digest.String())
 }

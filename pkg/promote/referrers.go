@@ -8,6 +8,9 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
@@ -21,12 +24,12 @@ const mostReferrers = 1000
 type relations struct {
 	client  *registry.Client
 	sources *Sources
-	lists   memo[image.Repository, tagList]
+	lists   memo[name.Repository, tagList]
 }
 
 // tagList is the tags of a repository.
 type tagList struct {
-	tags map[string]image.Digest // an empty digest was not told
+	tags map[string]v1.Hash // an empty digest was not told
 	err  error
 }
 
@@ -38,11 +41,11 @@ func SurveyReferrers(ctx context.Context, c *registry.Client, s *Sources, w *pla
 	r := &relations{client: c, sources: s}
 	refused := refusedDigests(p)
 	var mu sync.Mutex
-	byHost(atOnce, w.Targets, func(t *plan.Target) string { return t.Repository.Host }, func(t *plan.Target) {
+	byHost(atOnce, w.Targets, func(t *plan.Target) string { return t.Repository.RegistryStr() }, func(t *plan.Target) {
 		var items []plan.Item
 		for i := range t.Want.Entries {
 			e := &t.Want.Entries[i]
-			if _, no := refused[place{t.Repository, string(e.Digest)}]; !no {
+			if _, no := refused[place{t.Repository, e.Digest.String()}]; !no {
 				items = append(items, r.of(ctx, t.Repository, e)...)
 			}
 		}
@@ -59,19 +62,19 @@ func refusedDigests(p *plan.Plan) map[place]struct{} {
 	refused := map[place]struct{}{}
 	for i := range p.Items {
 		if it := &p.Items[i]; !it.Writes() {
-			refused[place{it.Destination, string(it.Digest)}] = struct{}{}
+			refused[place{it.Destination, it.Digest.String()}] = struct{}{}
 		}
 	}
 	for i := range p.Items {
 		if it := &p.Items[i]; it.Writes() {
-			delete(refused, place{it.Destination, string(it.Digest)})
+			delete(refused, place{it.Destination, it.Digest.String()})
 		}
 	}
 	return refused
 }
 
 // of returns the items for what belongs to one wanted digest in one repository.
-func (r *relations) of(ctx context.Context, dst image.Repository, e *plan.Entry) []plan.Item {
+func (r *relations) of(ctx context.Context, dst name.Repository, e *plan.Entry) []plan.Item {
 	var items []plan.Item
 	for _, src := range e.Sources {
 		if src.Repository == dst {
@@ -96,15 +99,15 @@ func (r *relations) of(ctx context.Context, dst image.Repository, e *plan.Entry)
 	return items
 }
 
-func unreadable(src image.Repository, digest image.Digest, err error) plan.Item {
-	return plan.Item{Action: plan.Unreadable, Digest: digest, Source: src.Digest(digest), Error: "reading referrers: " + err.Error()}
+func unreadable(src name.Repository, digest v1.Hash, err error) plan.Item {
+	return plan.Item{Action: plan.Unreadable, Digest: digest, Source: src.Digest(digest.String()).String(), Error: "reading referrers: " + err.Error()}
 }
 
 // referrers compares the referrers of a digest, and theirs, on both sides.
-func (r *relations) referrers(ctx context.Context, dst, src image.Repository, digest image.Digest) []plan.Item {
+func (r *relations) referrers(ctx context.Context, dst, src name.Repository, digest v1.Hash) []plan.Item {
 	var items []plan.Item
 	seen := map[string]struct{}{}
-	for queue := []string{string(digest)}; len(queue) > 0; queue = queue[1:] {
+	for queue := []string{digest.String()}; len(queue) > 0; queue = queue[1:] {
 		there, err := r.list(ctx, src, queue[0])
 		if err != nil {
 			return append(items, unreadable(src, digest, fmt.Errorf("source %s: %w", src, err)))
@@ -126,7 +129,7 @@ func (r *relations) referrers(ctx context.Context, dst, src image.Repository, di
 				return append(items, unreadable(src, digest, fmt.Errorf("more than %d referrers", mostReferrers)))
 			}
 			if !slices.ContainsFunc(here, func(h registry.Descriptor) bool { return h.Digest == d.Digest }) {
-				items = append(items, plan.Item{Action: plan.Copy, Digest: image.Digest(d.Digest), From: src})
+				items = append(items, plan.Item{Action: plan.Copy, Digest: image.Hash(d.Digest), From: src})
 			}
 		}
 	}
@@ -134,7 +137,7 @@ func (r *relations) referrers(ctx context.Context, dst, src image.Repository, di
 }
 
 // list returns the referrers of a digest in a repository.
-func (r *relations) list(ctx context.Context, repo image.Repository, digest string) ([]registry.Descriptor, error) {
+func (r *relations) list(ctx context.Context, repo name.Repository, digest string) ([]registry.Descriptor, error) {
 	tags, err := r.tags(ctx, repo)
 	if err != nil {
 		return nil, err
@@ -143,7 +146,7 @@ func (r *relations) list(ctx context.Context, repo image.Repository, digest stri
 }
 
 // tags returns the tags of a repository that hold referrers, read once a run.
-func (r *relations) tags(ctx context.Context, repo image.Repository) (map[string]image.Digest, error) {
+func (r *relations) tags(ctx context.Context, repo name.Repository) (map[string]v1.Hash, error) {
 	l, err := r.lists.do(ctx, repo, func() (l tagList) {
 		list, err := r.client.List(ctx, repo, func(tag string) bool { _, _, ok := image.Attached(tag); return ok })
 		switch {
@@ -158,21 +161,21 @@ func (r *relations) tags(ctx context.Context, repo image.Repository) (map[string
 }
 
 // cosign compares cosign's tags of a digest on both sides.
-func (r *relations) cosign(ctx context.Context, dst, src image.Repository, digest image.Digest) []plan.Item {
+func (r *relations) cosign(ctx context.Context, dst, src name.Repository, digest v1.Hash) []plan.Item {
 	there, err := r.tags(ctx, src)
 	if err != nil {
 		return nil // told by referrers
 	}
 	var items []plan.Item
 	for _, suffix := range image.CosignSuffixes() {
-		tag := registry.FallbackTag(string(digest)) + suffix
+		tag := registry.FallbackTag(digest.String()) + suffix
 		if _, ok := there[tag]; !ok {
 			continue
 		}
 		it, needed, err := r.cosignTag(ctx, dst, src, tag)
 		if err != nil {
 			it, needed = unreadable(src, digest, fmt.Errorf("tag %s: %w", tag, err)), true
-			it.Source = src.Tag(tag)
+			it.Source = src.Tag(tag).String()
 		}
 		if needed {
 			it.Tags = []string{tag}
@@ -183,43 +186,43 @@ func (r *relations) cosign(ctx context.Context, dst, src image.Repository, diges
 }
 
 // cosignTag compares one of cosign's tags on both sides.
-func (r *relations) cosignTag(ctx context.Context, dst, src image.Repository, tag string) (it plan.Item, needed bool, err error) {
+func (r *relations) cosignTag(ctx context.Context, dst, src name.Repository, tag string) (it plan.Item, needed bool, err error) {
 	theirs, err := r.resolve(ctx, src, tag)
-	if err != nil || theirs == "" {
+	if err != nil || theirs == (v1.Hash{}) {
 		return plan.Item{}, false, err
 	}
 	ours, err := r.resolve(ctx, dst, tag)
 	switch {
 	case err != nil || ours == theirs:
 		return plan.Item{}, false, err
-	case ours == "":
-		if f := r.sources.read(ctx, src, string(theirs)); f.state != inventory.Present {
+	case ours == (v1.Hash{}):
+		if f := r.sources.read(ctx, src, theirs.String()); f.state != inventory.Present {
 			return plan.Item{}, false, fmt.Errorf("reading %s: %w", theirs, errors.Join(f.err, registry.ErrNotFound))
 		}
 		return plan.Item{Action: plan.Copy, Digest: theirs, From: src}, true, nil
 	case strings.HasSuffix(tag, image.SBOMSuffix):
-		return plan.Item{Action: plan.Conflict, Digest: theirs, Previous: ours, From: src, Error: "the tag points to another SBOM, " + string(ours)}, true, nil
+		return plan.Item{Action: plan.Conflict, Digest: theirs, Previous: ours, From: src, Error: "the tag points to another SBOM, " + ours.String()}, true, nil
 	}
-	merged, err := r.sources.merge(ctx, dst, src, string(ours), string(theirs))
+	merged, err := r.sources.merge(ctx, dst, src, ours.String(), theirs.String())
 	if err != nil || merged == "" {
 		return plan.Item{}, false, err
 	}
-	return plan.Item{Action: plan.Move, Digest: image.Digest(merged), Previous: ours, From: src, Source: src.Tag(tag)}, true, nil
+	return plan.Item{Action: plan.Move, Digest: image.Hash(merged), Previous: ours, From: src, Source: src.Tag(tag).String()}, true, nil
 }
 
 // resolve returns the digest of a tag, or "" if there is none.
-func (r *relations) resolve(ctx context.Context, repo image.Repository, tag string) (image.Digest, error) {
+func (r *relations) resolve(ctx context.Context, repo name.Repository, tag string) (v1.Hash, error) {
 	tags, err := r.tags(ctx, repo)
 	if err != nil {
-		return "", err
+		return v1.Hash{}, err
 	}
 	d, listed := tags[tag]
-	if !listed || d != "" {
+	if !listed || d != (v1.Hash{}) {
 		return d, nil
 	}
 	d, state, err := r.client.Resolve(ctx, repo, tag)
 	if state == inventory.Unknown {
-		return "", err
+		return v1.Hash{}, err
 	}
 	return d, nil
 }

@@ -7,8 +7,10 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/promote"
@@ -35,7 +37,7 @@ func (r rig) run(t *testing.T) *plan.Plan {
 	}
 	job := promote.Job{
 		Set: set, Deep: r.deep, Referrers: r.referrers, Registry: r.options,
-		IfExists: func(image.Repository) plan.IfExists { return r.ifExists },
+		IfExists: func(name.Repository) plan.IfExists { return r.ifExists },
 	}
 	job.Registry.NoAmbient = true
 	if job.Registry.Backoff == 0 {
@@ -71,9 +73,9 @@ func (r rig) set() *manifest.Set {
 func lines(p *plan.Plan, names map[string]string) string {
 	var b strings.Builder
 	for _, it := range p.Items {
-		fmt.Fprintf(&b, "%s %s %s %s %s", it.Action, it.Status, it.Destination.Path, named(string(it.Digest), names), strings.Join(it.Tags, ","))
-		if it.Previous != "" {
-			fmt.Fprintf(&b, " was %s", named(string(it.Previous), names))
+		fmt.Fprintf(&b, "%s %s %s %s %s", it.Action, it.Status, it.Destination.RepositoryStr(), named(it.Digest.String(), names), strings.Join(it.Tags, ","))
+		if it.Previous != (v1.Hash{}) {
+			fmt.Fprintf(&b, " was %s", named(it.Previous.String(), names))
 		}
 		b.WriteString("\n")
 	}

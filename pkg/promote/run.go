@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"golang.org/x/sync/errgroup"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
@@ -29,11 +30,11 @@ type engine struct {
 
 // unit is the work on one digest in one destination repository.
 type unit struct {
-	dst       image.Repository
+	dst       name.Repository
 	digest    string
-	items     []plan.Item      // to be carried out; afterwards, what became of them
-	referrers []plan.Item      // likewise, of what belongs to the digest
-	copied    image.Repository // source of the content; zero: it is there
+	items     []plan.Item     // to be carried out; afterwards, what became of them
+	referrers []plan.Item     // likewise, of what belongs to the digest
+	copied    name.Repository // source of the content; zero: it is there
 	tree      *node
 	err       error // of reading the tree
 }
@@ -47,7 +48,7 @@ func Run(ctx context.Context, c *registry.Client, s *Sources, p *plan.Plan, step
 	units, rest := split(p.Items)
 	e.expect(units)
 	e.readTrees(ctx, units)
-	byHost(share(units), units, func(u *unit) string { return u.dst.Host }, func(u *unit) {
+	byHost(share(units), units, func(u *unit) string { return u.dst.RegistryStr() }, func(u *unit) {
 		e.carryOut(ctx, u)
 		step()
 	})
@@ -64,7 +65,7 @@ func Run(ctx context.Context, c *registry.Client, s *Sources, p *plan.Plan, step
 func share(units []*unit) int {
 	hosts := map[string]struct{}{}
 	for _, u := range units {
-		hosts[u.dst.Host] = struct{}{}
+		hosts[u.dst.RegistryStr()] = struct{}{}
 	}
 	return max(unitsPerHost, unitsAtOnce/max(1, len(hosts)))
 }
@@ -87,7 +88,7 @@ func split(items []plan.Item) (units []*unit, rest []plan.Item) {
 			rest = append(rest, it)
 			continue
 		}
-		key := place{it.Destination, string(it.Attached())}
+		key := place{it.Destination, it.Attached().String()}
 		u := at[key]
 		if u == nil {
 			u = &unit{dst: key.repo, digest: key.digest}
@@ -114,14 +115,14 @@ func Units(p *plan.Plan) int {
 
 // expect prepares the tokens of all writes.
 func (e *engine) expect(units []*unit) {
-	var repos []image.Repository
-	from := map[image.Repository]image.Repository{}
+	var repos []name.Repository
+	from := map[name.Repository]name.Repository{}
 	for _, u := range units {
 		if _, ok := from[u.dst]; !ok {
 			repos = append(repos, u.dst)
-			from[u.dst] = image.Repository{}
+			from[u.dst] = name.Repository{}
 		}
-		if u.copied.Host == u.dst.Host && from[u.dst].IsZero() {
+		if u.copied.RegistryStr() == u.dst.RegistryStr() && from[u.dst] == (name.Repository{}) {
 			from[u.dst] = u.copied
 		}
 	}
@@ -139,7 +140,7 @@ func (e *engine) readTrees(ctx context.Context, units []*unit) {
 	var g errgroup.Group
 	g.SetLimit(atOnce)
 	for _, u := range units {
-		if u.copied.IsZero() {
+		if u.copied == (name.Repository{}) {
 			continue
 		}
 		g.Go(func() error {
@@ -157,7 +158,7 @@ func (e *engine) readTrees(ctx context.Context, units []*unit) {
 			continue
 		}
 		u.tree.walk(func(n *node) {
-			if n.from[0].Host == u.dst.Host {
+			if n.from[0].RegistryStr() == u.dst.RegistryStr() {
 				return
 			}
 			for _, d := range n.content.Blobs {
@@ -189,7 +190,7 @@ func (e *engine) carryOut(ctx context.Context, u *unit) {
 }
 
 // outcome returns the status and error text of an item that failed.
-func outcome(ctx context.Context, source string, dst image.Repository, err error) (plan.Status, string) {
+func outcome(ctx context.Context, source string, dst name.Repository, err error) (plan.Status, string) {
 	var unanswered *registry.UnansweredError
 	switch {
 	case ctx.Err() != nil && errors.As(err, &unanswered):
@@ -202,7 +203,7 @@ func outcome(ctx context.Context, source string, dst image.Repository, err error
 
 // content brings everything below a unit's manifest into the repository, and returns the manifest.
 func (e *engine) content(ctx context.Context, u *unit) (*registry.Manifest, error) {
-	if u.copied.IsZero() {
+	if u.copied == (name.Repository{}) {
 		return e.atHand(ctx, u)
 	}
 	if err := e.below(ctx, u.dst, u.tree); err != nil {
@@ -221,7 +222,7 @@ func (e *engine) atHand(ctx context.Context, u *unit) (*registry.Manifest, error
 }
 
 // below places the blobs of a manifest, and puts the manifests below it, deepest first.
-func (e *engine) below(ctx context.Context, dst image.Repository, n *node) error {
+func (e *engine) below(ctx context.Context, dst name.Repository, n *node) error {
 	var g errgroup.Group // without a context: what one blob's failure stops might be another image's blob
 	g.SetLimit(32)
 	for _, d := range n.content.Blobs {
@@ -238,7 +239,7 @@ func (e *engine) below(ctx context.Context, dst image.Repository, n *node) error
 
 // blob places one blob: from where its manifest was read, or else, if it cannot be
 // read there, from where else it may be. A foreign layer that no source serves is left out.
-func (e *engine) blob(ctx context.Context, dst image.Repository, n *node, d registry.Descriptor) error {
+func (e *engine) blob(ctx context.Context, dst name.Repository, n *node, d registry.Descriptor) error {
 	var err error
 	for i, from := range n.from {
 		next := e.blobs.place(ctx, dst, from, d)
@@ -265,7 +266,7 @@ func (e *engine) blob(ctx context.Context, dst image.Repository, n *node, d regi
 
 // sparse deals with the children that the source lacks: the index is put without those
 // that the destination has not, either.
-func (e *engine) sparse(ctx context.Context, dst image.Repository, n *node) error {
+func (e *engine) sparse(ctx context.Context, dst name.Repository, n *node) error {
 	there := make([]inventory.State, len(n.missing))
 	var g errgroup.Group
 	g.SetLimit(32)
@@ -296,7 +297,7 @@ func (e *engine) sparse(ctx context.Context, dst image.Repository, n *node) erro
 }
 
 // child puts a manifest by digest, once a run, after everything below it.
-func (e *engine) child(ctx context.Context, dst image.Repository, n *node) error {
+func (e *engine) child(ctx context.Context, dst name.Repository, n *node) error {
 	return e.manifests.do(ctx, place{dst, n.digest}, func() error {
 		if err := e.below(ctx, dst, n); err != nil {
 			return err
@@ -310,7 +311,7 @@ func (e *engine) child(ctx context.Context, dst image.Repository, n *node) error
 }
 
 // put puts a manifest by digest.
-func (e *engine) put(ctx context.Context, dst image.Repository, n *node, m *registry.Manifest) error {
+func (e *engine) put(ctx context.Context, dst name.Repository, n *node, m *registry.Manifest) error {
 	return e.mending(ctx, dst, n, func() error {
 		res, err := e.client.Put(ctx, dst, m.Digest, m)
 		if err != nil {
@@ -322,7 +323,7 @@ func (e *engine) put(ctx context.Context, dst image.Repository, n *node, m *regi
 
 // mending runs a manifest PUT, and again after bringing back what the registry
 // says it has lost meanwhile: a garbage collection can come between blob and manifest.
-func (e *engine) mending(ctx context.Context, dst image.Repository, n *node, put func() error) error {
+func (e *engine) mending(ctx context.Context, dst name.Repository, n *node, put func() error) error {
 	for try := 1; ; try++ {
 		err := put()
 		var answer *registry.Error

@@ -8,7 +8,8 @@ import (
 	"strings"
 	"sync"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
@@ -28,8 +29,8 @@ type Sources struct {
 	known  map[string]*loaded // by digest: the first read that succeeded
 	unions map[string]*merged // by digest: manifests that are not in any source
 	store  spill
-	failed map[image.Repository]struct{}           // repositories that a warning was given for
-	others map[image.Repository][]image.Repository // of one that was read: where else what it lacks may be
+	failed map[name.Repository]struct{}          // repositories that a warning was given for
+	others map[name.Repository][]name.Repository // of one that was read: where else what it lacks may be
 }
 
 // loaded is a manifest that was read: its content, and where its bytes are kept.
@@ -50,7 +51,7 @@ type sourceRead struct {
 // NewSources returns a reader of sources. warn is told, once each, of repositories that are passed over.
 func NewSources(c *registry.Client, warn func(string)) *Sources {
 	return &Sources{
-		client: c, warn: warn, seen: map[place]struct{}{}, known: map[string]*loaded{}, failed: map[image.Repository]struct{}{}, others: map[image.Repository][]image.Repository{},
+		client: c, warn: warn, seen: map[place]struct{}{}, known: map[string]*loaded{}, failed: map[name.Repository]struct{}{}, others: map[name.Repository][]name.Repository{},
 	}
 }
 
@@ -63,7 +64,7 @@ func (s *Sources) Resolve(ctx context.Context, tag plan.SourceTag) plan.Resoluti
 		r.Digest, r.State, r.Err = s.client.Resolve(ctx, tag.Repository, tag.Tag)
 		if r.State == inventory.Present {
 			s.mu.Lock()
-			s.seen[place{tag.Repository, string(r.Digest)}] = struct{}{}
+			s.seen[place{tag.Repository, r.Digest.String()}] = struct{}{}
 			s.mu.Unlock()
 		}
 		return r
@@ -80,21 +81,21 @@ func (s *Sources) see(t *plan.Target, have *inventory.Repository) {
 	defer s.mu.Unlock()
 	for i := range t.Want.Entries {
 		d := t.Want.Entries[i].Digest
-		if _, ok := s.seen[place{t.Repository, string(d)}]; ok {
+		if _, ok := s.seen[place{t.Repository, d.String()}]; ok {
 			have.SetDigest(d, inventory.Present)
 		}
 	}
 }
 
 // Find looks a wanted digest up at its candidates for a destination host: the first that holds it.
-func (s *Sources) Find(ctx context.Context, e *plan.Entry, dst image.Repository) plan.Finding {
+func (s *Sources) Find(ctx context.Context, e *plan.Entry, dst name.Repository) plan.Finding {
 	var unread []string
 	var passed []func() // warnings of sources, which are errors unless something else is read
-	for _, repo := range e.Candidates(dst.Host) {
+	for _, repo := range e.Candidates(dst.RegistryStr()) {
 		if repo == dst {
 			continue // it lacks the digest, or it would not be looked for
 		}
-		r := s.read(ctx, repo, string(e.Digest))
+		r := s.read(ctx, repo, e.Digest.String())
 		switch r.state {
 		case inventory.Present:
 			for _, warn := range passed {
@@ -121,7 +122,7 @@ func (s *Sources) Find(ctx context.Context, e *plan.Entry, dst image.Repository)
 	return plan.Finding{State: inventory.Absent}
 }
 
-func isSource(e *plan.Entry, repo image.Repository) bool {
+func isSource(e *plan.Entry, repo name.Repository) bool {
 	for _, s := range e.Sources {
 		if s.Repository == repo {
 			return true
@@ -131,10 +132,10 @@ func isSource(e *plan.Entry, repo image.Repository) bool {
 }
 
 // found remembers where else what belongs to a digest may be read.
-func (s *Sources) found(e *plan.Entry, from image.Repository) {
+func (s *Sources) found(e *plan.Entry, from name.Repository) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, repo := range e.Candidates(from.Host) {
+	for _, repo := range e.Candidates(from.RegistryStr()) {
 		if repo != from && !slices.Contains(s.others[from], repo) {
 			s.others[from] = append(s.others[from], repo)
 		}
@@ -143,17 +144,17 @@ func (s *Sources) found(e *plan.Entry, from image.Repository) {
 
 // places returns where what belongs to a digest that a repository holds may be
 // read: there, then at the other candidates.
-func (s *Sources) places(from image.Repository) []image.Repository {
+func (s *Sources) places(from name.Repository) []name.Repository {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]image.Repository{from}, s.others[from]...)
+	return append([]name.Repository{from}, s.others[from]...)
 }
 
 // first reads a manifest from the first place that holds it, and returns the places
 // with that one first; nil if none does.
-func (s *Sources) first(ctx context.Context, places []image.Repository, digest string) (*sourceRead, []image.Repository, error) {
+func (s *Sources) first(ctx context.Context, places []name.Repository, digest string) (*sourceRead, []name.Repository, error) {
 	var unread error
-	var passed image.Repository // that could not be read
+	var passed name.Repository // that could not be read
 	for i, repo := range places {
 		r := s.read(ctx, repo, digest)
 		switch {
@@ -163,14 +164,14 @@ func (s *Sources) first(ctx context.Context, places []image.Repository, digest s
 			if unread != nil {
 				s.passOver("source", passed, unread)
 			}
-			at := append([]image.Repository{repo}, places[:i]...)
+			at := append([]name.Repository{repo}, places[:i]...)
 			return r, append(at, places[i+1:]...), nil
 		}
 	}
 	return nil, nil, unread
 }
 
-func (s *Sources) passOver(side string, repo image.Repository, err error) {
+func (s *Sources) passOver(side string, repo name.Repository, err error) {
 	s.mu.Lock()
 	_, told := s.failed[repo]
 	s.failed[repo] = struct{}{}
@@ -182,7 +183,7 @@ func (s *Sources) passOver(side string, repo image.Repository, err error) {
 
 // read reads a manifest by digest from one repository, once a run. That a reader was
 // stopped says nothing of the manifest: the next one reads it itself.
-func (s *Sources) read(ctx context.Context, repo image.Repository, digest string) *sourceRead {
+func (s *Sources) read(ctx context.Context, repo name.Repository, digest string) *sourceRead {
 	key := place{repo, digest}
 	for {
 		r, err := s.reads.do(ctx, key, func() *sourceRead {
@@ -207,7 +208,7 @@ func (s *Sources) read(ctx context.Context, repo image.Repository, digest string
 	}
 }
 
-func (s *Sources) load(ctx context.Context, repo image.Repository, digest string) (*loaded, error) {
+func (s *Sources) load(ctx context.Context, repo name.Repository, digest string) (*loaded, error) {
 	m, err := s.client.Manifest(ctx, repo, digest)
 	if err != nil {
 		return nil, err
@@ -249,7 +250,7 @@ func (s *Sources) manifest(l *loaded) (*registry.Manifest, error) {
 // Read reads a manifest by digest from a repository that a digest was found in, or
 // from where else what belongs to that may be, and returns what it points to; nil if
 // none of these holds it.
-func (s *Sources) Read(ctx context.Context, repo image.Repository, digest string) (*registry.Content, error) {
+func (s *Sources) Read(ctx context.Context, repo name.Repository, digest string) (*registry.Content, error) {
 	r, _, err := s.first(ctx, s.places(repo), digest)
 	if r == nil || err != nil {
 		return nil, err

@@ -17,9 +17,11 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"golang.org/x/sync/errgroup"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
@@ -37,7 +39,7 @@ const (
 func ResolveTags(ctx context.Context, s *Sources, tags []plan.SourceTag) map[plan.SourceTag]plan.Resolution {
 	out := make(map[plan.SourceTag]plan.Resolution, len(tags))
 	var mu sync.Mutex
-	byHost(atOnce, tags, func(t plan.SourceTag) string { return t.Repository.Host }, func(t plan.SourceTag) {
+	byHost(atOnce, tags, func(t plan.SourceTag) string { return t.Repository.RegistryStr() }, func(t plan.SourceTag) {
 		r := s.Resolve(ctx, t)
 		mu.Lock()
 		defer mu.Unlock()
@@ -53,7 +55,7 @@ func Survey(ctx context.Context, c *registry.Client, s *Sources, w *plan.Wanted,
 	p := &plan.Plan{Items: append([]plan.Item{}, w.Invalid...), Warnings: append([]string{}, w.Warnings...)}
 	c.ExpectReads(repositories(w))
 	var mu sync.Mutex
-	byHost(atOnce, w.Targets, func(t *plan.Target) string { return t.Repository.Host }, func(t *plan.Target) {
+	byHost(atOnce, w.Targets, func(t *plan.Target) string { return t.Repository.RegistryStr() }, func(t *plan.Target) {
 		items, upToDate := survey(ctx, c, s, t)
 		if ctx.Err() != nil {
 			interrupt(items)
@@ -98,9 +100,9 @@ func survey(ctx context.Context, c *registry.Client, s *Sources, t *plan.Target)
 func find(ctx context.Context, c *registry.Client, s *Sources, t *plan.Target, have *inventory.Repository) plan.Found {
 	s.see(t, have)
 	lack := plan.Lacking(t, have)
-	found := plan.Found{Digests: map[image.Digest]plan.Finding{}, Pins: ResolveTags(ctx, s, lack.Pins)}
-	s.see(t, have)                               // what pins have shown
-	states := map[image.Digest]inventory.State{} // of digests that the destination was asked for
+	found := plan.Found{Digests: map[v1.Hash]plan.Finding{}, Pins: ResolveTags(ctx, s, lack.Pins)}
+	s.see(t, have)                          // what pins have shown
+	states := map[v1.Hash]inventory.State{} // of digests that the destination was asked for
 	var mu sync.Mutex
 	var g errgroup.Group
 	g.SetLimit(atOnce)
@@ -113,7 +115,7 @@ func find(ctx context.Context, c *registry.Client, s *Sources, t *plan.Target, h
 			there := inventory.Unknown
 			if f.State == inventory.Absent && have.Digest(e.Digest) == inventory.Unknown {
 				var err error
-				if there, err = c.Has(ctx, t.Repository, string(e.Digest)); err != nil {
+				if there, err = c.Has(ctx, t.Repository, e.Digest.String()); err != nil {
 					f = plan.Finding{State: inventory.Unknown, Err: fmt.Errorf("asking the destination: %w", err)}
 				}
 			}
@@ -134,10 +136,10 @@ func find(ctx context.Context, c *registry.Client, s *Sources, t *plan.Target, h
 }
 
 // repositories returns all repositories that a survey may read.
-func repositories(w *plan.Wanted) []image.Repository {
-	seen := map[image.Repository]struct{}{}
-	var all []image.Repository
-	add := func(r image.Repository) {
+func repositories(w *plan.Wanted) []name.Repository {
+	seen := map[name.Repository]struct{}{}
+	var all []name.Repository
+	add := func(r name.Repository) {
 		if _, ok := seen[r]; !ok {
 			seen[r] = struct{}{}
 			all = append(all, r)

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"slices"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
@@ -63,14 +65,14 @@ func (t tagging) run(ctx context.Context) {
 }
 
 // look reads a tag just before it is written: another promoter may have moved it.
-func (t tagging) look(ctx context.Context, tag string, previous image.Digest) (r result, free bool) {
+func (t tagging) look(ctx context.Context, tag string, previous v1.Hash) (r result, free bool) {
 	at, state, err := t.e.client.Resolve(ctx, t.u.dst, tag)
 	switch {
 	case state == inventory.Unknown:
 		return t.judge(ctx, fmt.Errorf("reading tag %s before writing it: %w", tag, err)), false
 	case state == inventory.Absent, at == previous:
 		return result{}, true
-	case string(at) == t.u.digest:
+	case at.String() == t.u.digest:
 		return result{status: plan.Done}, false
 	}
 	return result{plan.Refused, fmt.Sprintf("tag %s has moved since it was read: it points to %s", tag, at)}, false
@@ -91,10 +93,10 @@ func (t tagging) write(ctx context.Context, tags []string, results map[string]re
 // together puts tags several at a time, if the host sets them so. Those that it does
 // not confirm are left: each by itself will tell what is wrong, if anything.
 func (t tagging) together(ctx context.Context, tags []string, results map[string]result) {
-	host := t.u.dst.Host
+	host := t.u.dst.RegistryStr()
 	// Finding out costs a PUT by digest if the answer is no: a copy has one to spend, and
 	// one is enough for the host. An error is that of ctx: then nothing is put any more.
-	if _, tried := t.e.client.MultiTag(host); !tried && !t.u.copied.IsZero() {
+	if _, tried := t.e.client.MultiTag(host); !tried && t.u.copied != (name.Repository{}) {
 		_ = t.e.multiTag.do(ctx, host, func() error {
 			first := tags[:min(len(tags), tagsPerPut)]
 			tags = tags[len(first):]
@@ -119,7 +121,7 @@ func (t tagging) several(ctx context.Context, tags []string, results map[string]
 	if err != nil {
 		done = nil
 	}
-	t.e.client.SetMultiTag(t.u.dst.Host, len(done) > 0)
+	t.e.client.SetMultiTag(t.u.dst.RegistryStr(), len(done) > 0)
 	for _, tag := range done {
 		results[tag] = result{status: plan.Done}
 	}
@@ -153,7 +155,7 @@ func (t tagging) confirm(ctx context.Context, ref string) error {
 	for try := 1; ; try++ {
 		at, state, err := t.e.client.Resolve(ctx, t.u.dst, ref)
 		switch {
-		case state == inventory.Present && string(at) == t.u.digest:
+		case state == inventory.Present && at.String() == t.u.digest:
 			return nil
 		case state == inventory.Present:
 			return fmt.Errorf("after writing it %s points to %s", ref, at)

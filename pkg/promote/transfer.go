@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
@@ -19,28 +21,28 @@ func NewTransfer(c *registry.Client) *Transfer {
 
 // Blob brings one blob from a repository that has it into another: mounted where
 // the host does that, else copied. A session that stays unused is deleted.
-func (t *Transfer) Blob(ctx context.Context, dst, from image.Repository, d registry.Descriptor) error {
+func (t *Transfer) Blob(ctx context.Context, dst, from name.Repository, d registry.Descriptor) error {
 	return t.engine.blobs.place(ctx, dst, from, d)
 }
 
 // Moved counts the blobs that were brought into a repository. One that was there is neither.
 type Moved struct{ Mounted, Copied int }
 
-func (b *blobs) count(dst image.Repository, m Moved) {
+func (b *blobs) count(dst name.Repository, m Moved) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.moved[dst] = Moved{b.moved[dst].Mounted + m.Mounted, b.moved[dst].Copied + m.Copied}
 }
 
 // Moved returns how many blobs were brought into a repository.
-func (t *Transfer) Moved(dst image.Repository) Moved {
+func (t *Transfer) Moved(dst name.Repository) Moved {
 	t.engine.blobs.mu.Lock()
 	defer t.engine.blobs.mu.Unlock()
 	return t.engine.blobs.moved[dst]
 }
 
 // Upload puts a blob that was made, not read, into a repository.
-func (t *Transfer) Upload(ctx context.Context, dst image.Repository, d registry.Descriptor, raw []byte) error {
+func (t *Transfer) Upload(ctx context.Context, dst name.Repository, d registry.Descriptor, raw []byte) error {
 	for try := 1; ; try++ {
 		session, err := t.engine.client.Upload(ctx, dst)
 		if err != nil {
@@ -60,19 +62,19 @@ func (t *Transfer) Upload(ctx context.Context, dst image.Repository, d registry.
 }
 
 // Copy brings a manifest and everything below it into another repository, without a tag.
-func (t *Transfer) Copy(ctx context.Context, dst, from image.Repository, digest image.Digest) error {
-	n, err := t.engine.sources.tree(ctx, from, string(digest))
+func (t *Transfer) Copy(ctx context.Context, dst, from name.Repository, digest v1.Hash) error {
+	n, err := t.engine.sources.tree(ctx, from, digest.String())
 	if err != nil {
 		return err
 	}
 	if err := t.engine.child(ctx, dst, n); err != nil {
-		return fmt.Errorf("copying %s to %s: %w", from.Digest(digest), dst, err)
+		return fmt.Errorf("copying %s to %s: %w", from.Digest(digest.String()).String(), dst, err)
 	}
 	return nil
 }
 
 // Put puts a manifest under a tag or digest and makes sure of what the registry stored.
-func (t *Transfer) Put(ctx context.Context, dst image.Repository, ref string, m *registry.Manifest) error {
+func (t *Transfer) Put(ctx context.Context, dst name.Repository, ref string, m *registry.Manifest) error {
 	return tagging{e: t.engine, u: &unit{dst: dst, digest: m.Digest}, top: m}.put(ctx, ref, nil)
 }
 

@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"golang.org/x/sync/errgroup"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
@@ -19,7 +20,7 @@ const (
 // node is a manifest with all manifests below it.
 type node struct {
 	*loaded
-	from     []image.Repository // where it was read, then where else its blobs may be
+	from     []name.Repository // where it was read, then where else its blobs may be
 	children []*node
 	missing  []string // children that no source holds
 }
@@ -27,7 +28,7 @@ type node struct {
 // climb reads the manifests below one digest.
 type climb struct {
 	sources *Sources
-	from    []image.Repository // the source, and where else what it lacks may be
+	from    []name.Repository // the source, and where else what it lacks may be
 
 	mu   sync.Mutex
 	seen map[string]*node
@@ -36,7 +37,7 @@ type climb struct {
 // tree reads a manifest that the source holds and everything below it, each
 // manifest once a run however many trees share it. What is below may be read from
 // any of the places that the manifest may be read from: a mirror need not be whole.
-func (s *Sources) tree(ctx context.Context, from image.Repository, digest string) (*node, error) {
+func (s *Sources) tree(ctx context.Context, from name.Repository, digest string) (*node, error) {
 	c := &climb{sources: s, from: s.places(from), seen: map[string]*node{}}
 	n, err := c.node(ctx, digest, -1, 0)
 	if err == nil && n == nil {

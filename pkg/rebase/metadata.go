@@ -158,7 +158,7 @@ func (m *metadata) renamed(to Reference) (names Names, ok bool) {
 		if err != nil || to.Tag == "" || r.name() != r.Repository.String()+was {
 			return s
 		}
-		return strings.TrimSuffix(strings.TrimSuffix(s, "@"+string(r.Digest)), ":"+r.Tag) + ":" + to.Tag
+		return strings.TrimSuffix(strings.TrimSuffix(s, "@"+r.Digest.String()), ":"+r.Tag) + ":" + to.Tag
 	}
 	names = Names{Image: move(m.names.Image), Mirrors: make([]string, len(m.names.Mirrors))}
 	for i, s := range m.names.Mirrors {

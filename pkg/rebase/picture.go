@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
@@ -149,7 +151,7 @@ func (p *picture) develop(raw []byte) error {
 	return nil
 }
 
-func (p *picture) digest() image.Digest { return image.Digest(p.manifest.Digest) }
+func (p *picture) digest() v1.Hash { return image.Hash(p.manifest.Digest) }
 
 // baseLabels returns the labels that describe the base.
 func (p *picture) baseLabels() map[string]string {

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"golang.org/x/sync/errgroup"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/promote"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
@@ -36,8 +38,8 @@ func (s NameState) String() string { return nameStates[s] }
 type Name struct {
 	Reference
 	State NameState
-	Was   image.Digest // what the tag pointed to; empty: it did not exist
-	Err   error        // why it failed
+	Was   v1.Hash // what the tag pointed to; empty: it did not exist
+	Err   error   // why it failed
 }
 
 // Survey looks at the names that a result is to be saved under: one HEAD each, but
@@ -51,7 +53,7 @@ func Survey(ctx context.Context, c *registry.Client, res *Result, refs []Referen
 		case ref.Tag == "":
 			n.Digest, n.Was = res.Digest, res.Digest
 			if !res.UpToDate || ref.Repository != res.App.Repository {
-				state, n.Err = c.Has(ctx, ref.Repository, string(res.Digest))
+				state, n.Err = c.Has(ctx, ref.Repository, res.Digest.String())
 			}
 		case res.isApp(ref):
 			n.Was = res.App.Digest
@@ -62,7 +64,7 @@ func Survey(ctx context.Context, c *registry.Client, res *Result, refs []Referen
 		case n.Err != nil:
 			n.State, n.Err = NameFailed, fmt.Errorf("reading %s: %w", ref, n.Err)
 		case state == inventory.Absent:
-			n.Was = ""
+			n.Was = v1.Hash{}
 		case n.Was == res.Digest:
 			n.State = NameUpToDate
 		}
@@ -80,8 +82,8 @@ func (res *Result) isApp(ref Reference) bool {
 // layers, then configurations and manifests, tags last. traffic is how the layers
 // got into the first name's repository, notes are what people should know.
 func Push(ctx context.Context, c *registry.Client, res *Result, names []Name) (traffic Traffic, notes []string) {
-	p := &pusher{client: c, res: res, transfer: promote.NewTransfer(c), traffic: map[image.Repository]Traffic{}}
-	brought := map[image.Repository]error{}
+	p := &pusher{client: c, res: res, transfer: promote.NewTransfer(c), traffic: map[name.Repository]Traffic{}}
+	brought := map[name.Repository]error{}
 	for i := range names {
 		n := &names[i]
 		if n.State != NamePlanned {
@@ -117,12 +119,12 @@ type pusher struct {
 	client   *registry.Client
 	res      *Result
 	transfer *promote.Transfer
-	traffic  map[image.Repository]Traffic
+	traffic  map[name.Repository]Traffic
 	notes    []string
 }
 
 // content brings everything below the top manifest into a repository.
-func (p *pusher) content(ctx context.Context, repo image.Repository) error {
+func (p *pusher) content(ctx context.Context, repo name.Repository) error {
 	app := p.res.App.Repository
 	if p.res.UpToDate {
 		if repo == app {
@@ -156,33 +158,33 @@ func (p *pusher) content(ctx context.Context, repo image.Repository) error {
 }
 
 // expect prepares the token for writing to a repository and mounting from another.
-func (p *pusher) expect(repo image.Repository) {
-	from := map[image.Repository]image.Repository{repo: {}}
+func (p *pusher) expect(repo name.Repository) {
+	from := map[name.Repository]name.Repository{repo: {}}
 	for i := range p.res.Images {
 		for _, b := range p.res.Images[i].Blobs {
-			if b.From.Host == repo.Host && b.From != repo {
+			if b.From.RegistryStr() == repo.RegistryStr() && b.From != repo {
 				from[repo] = b.From
 			}
 		}
 	}
-	p.client.ExpectWrites([]image.Repository{repo}, from)
+	p.client.ExpectWrites([]name.Repository{repo}, from)
 }
 
 // blobs brings the blobs of an image; those of the repository itself are there.
-func (p *pusher) blobs(ctx context.Context, repo image.Repository, img *Image) error {
+func (p *pusher) blobs(ctx context.Context, repo name.Repository, img *Image) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(blobsAtOnce)
 	absent := make([]bool, len(img.Blobs))
 	layers, before := 0, p.transfer.Moved(repo)
 	for i, b := range img.Blobs {
-		if !b.From.IsZero() {
+		if b.From != (name.Repository{}) {
 			layers++
 		}
 		if b.From == repo {
 			continue
 		}
 		g.Go(func() error {
-			if b.From.IsZero() {
+			if b.From == (name.Repository{}) {
 				return p.transfer.Upload(ctx, repo, b.Descriptor, b.Raw)
 			}
 			err := p.transfer.Blob(ctx, repo, b.From, b.Descriptor)
@@ -208,7 +210,7 @@ func (p *pusher) blobs(ctx context.Context, repo image.Repository, img *Image) e
 // since the app was read: somebody built a newer one.
 func (p *pusher) name(ctx context.Context, n *Name) error {
 	if n.Tag == "" {
-		return p.transfer.Put(ctx, n.Repository, string(p.res.Digest), p.res.Manifest)
+		return p.transfer.Put(ctx, n.Repository, p.res.Digest.String(), p.res.Manifest)
 	}
 	if p.res.isApp(n.Reference) {
 		at, state, err := p.client.Resolve(ctx, n.Repository, n.Tag)

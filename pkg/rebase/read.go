@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
@@ -19,7 +22,7 @@ type Reader struct {
 }
 
 type place struct {
-	repo  image.Repository
+	repo  name.Repository
 	query string
 }
 
@@ -47,12 +50,12 @@ func (r *Reader) manifest(ctx context.Context, ref Reference) (*registry.Manifes
 }
 
 // picture reads an image by its manifest.
-func (r *Reader) picture(ctx context.Context, repo image.Repository, m *registry.Manifest) (*picture, error) {
+func (r *Reader) picture(ctx context.Context, repo name.Repository, m *registry.Manifest) (*picture, error) {
 	key := place{repo, m.Digest}
 	if p := r.pictures[key]; p != nil {
 		return p, nil
 	}
-	p, err := newPicture(Reference{Repository: repo, Digest: image.Digest(m.Digest)}, m)
+	p, err := newPicture(Reference{Repository: repo, Digest: image.Hash(m.Digest)}, m)
 	if err != nil {
 		return nil, err
 	}
@@ -116,8 +119,8 @@ func (r *Reader) first(ctx context.Context, ref Reference) (*picture, error) {
 }
 
 // child reads an image that an index names.
-func (r *Reader) child(ctx context.Context, repo image.Repository, c child) (*picture, error) {
-	m, err := r.manifest(ctx, Reference{Repository: repo, Digest: image.Digest(c.Digest)})
+func (r *Reader) child(ctx context.Context, repo name.Repository, c child) (*picture, error) {
+	m, err := r.manifest(ctx, Reference{Repository: repo, Digest: image.Hash(c.Digest)})
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", c.Digest, err)
 	}
@@ -132,25 +135,25 @@ func (r *Reader) child(ctx context.Context, repo image.Repository, c child) (*pi
 }
 
 // base reads a run image for a platform. digest is what the name led to.
-func (r *Reader) base(ctx context.Context, ref Reference, want platform) (p *picture, digest image.Digest, err error) {
+func (r *Reader) base(ctx context.Context, ref Reference, want platform) (p *picture, digest v1.Hash, err error) {
 	m, err := r.manifest(ctx, ref)
 	if err != nil {
-		return nil, "", err
+		return nil, v1.Hash{}, err
 	}
 	if !isIndex(m) {
 		p, err = r.picture(ctx, ref.Repository, m)
-		return p, image.Digest(m.Digest), err
+		return p, image.Hash(m.Digest), err
 	}
 	_, children, err := parseIndex(m)
 	if err != nil {
-		return nil, "", err
+		return nil, v1.Hash{}, err
 	}
 	c := forPlatform(children, want)
 	if c == nil {
-		return nil, "", fmt.Errorf("the index names no image for %s", want)
+		return nil, v1.Hash{}, fmt.Errorf("the index names no image for %s", want)
 	}
 	p, err = r.child(ctx, ref.Repository, *c)
-	return p, image.Digest(m.Digest), err
+	return p, image.Hash(m.Digest), err
 }
 
 // choose returns the run image that an app with this metadata goes on.
@@ -193,12 +196,12 @@ func (r *Reader) Rebase(ctx context.Context, app Reference, o Options) (*Result,
 	if err != nil {
 		return nil, fmt.Errorf("reading app %s: %w", app, err)
 	}
-	res := &Result{App: app, Index: isIndex(m), byTag: app.Digest == ""}
+	res := &Result{App: app, Index: isIndex(m), byTag: app.Digest == (v1.Hash{})}
 	if res.App.Digest, err = image.ParseDigest(m.Digest); err != nil {
 		return nil, fmt.Errorf("reading app %s: %w", app, err)
 	}
 	if o.Near == "" {
-		o.Near = app.Host
+		o.Near = app.RegistryStr()
 	}
 	if res.Index {
 		err = r.index(ctx, res, m, o)
@@ -210,7 +213,7 @@ func (r *Reader) Rebase(ctx context.Context, app Reference, o Options) (*Result,
 	}
 	first := res.Images[0]
 	res.From, res.Onto, res.PlatformAPI = first.From, first.Onto, first.PlatformAPI
-	res.Digest = image.Digest(res.Manifest.Digest)
+	res.Digest = image.Hash(res.Manifest.Digest)
 	return res, nil
 }
 

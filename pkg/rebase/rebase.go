@@ -22,7 +22,9 @@ import (
 	"slices"
 	"strings"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
@@ -73,16 +75,16 @@ type From struct {
 // Onto is the base that an app is put on.
 type Onto struct {
 	Image    string
-	Digest   image.Digest // of the image or index that Image names
+	Digest   v1.Hash // of the image or index that Image names
 	TopLayer string
 }
 
 // Result is a rebased app that is yet to be pushed. From, Onto and PlatformAPI of
 // an index are those of its first image.
 type Result struct {
-	App         Reference    // what was read, with its digest
-	Digest      image.Digest // of what it becomes
-	UpToDate    bool         // it is on that base: Digest is the app's own
+	App         Reference // what was read, with its digest
+	Digest      v1.Hash   // of what it becomes
+	UpToDate    bool      // it is on that base: Digest is the app's own
 	From        From
 	Onto        Onto
 	PlatformAPI string
@@ -97,7 +99,7 @@ type Result struct {
 // Image is one image of a result.
 type Image struct {
 	Platform    string
-	Was         image.Digest
+	Was         v1.Hash
 	UpToDate    bool // Manifest is the app's own
 	From        From
 	Onto        Onto
@@ -107,13 +109,13 @@ type Image struct {
 
 	notes    []string
 	platform platform
-	base     image.Digest // of the one image of Onto
+	base     v1.Hash // of the one image of Onto
 }
 
 // Blob is a configuration or layer, and where it is: in a repository, or made here.
 type Blob struct {
 	registry.Descriptor
-	From image.Repository // zero: Raw
+	From name.Repository // zero: Raw
 	Raw  []byte
 }
 
@@ -138,9 +140,9 @@ func admit(m *metadata, to chosen, o Options) (names *Names, note string, err er
 // chosen is the name of a new base.
 type chosen struct {
 	Reference
-	given  string       // as it was written
-	also   []string     // names that count as listed
-	digest image.Digest // what the name led to: an image, or an index
+	given  string   // as it was written
+	also   []string // names that count as listed
+	digest v1.Hash  // what the name led to: an image, or an index
 }
 
 // assemble returns an app on another base.
@@ -176,7 +178,7 @@ func assemble(app, base *picture, m *metadata, to chosen, o Options) (*Image, er
 		return nil, fmt.Errorf("%s: --force overrules that", strings.Join(doubts, "; "))
 	}
 	img.notes = append(img.notes, doubts...)
-	label, err := m.rebased(top, base.at.Repository.Digest(base.digest()), names)
+	label, err := m.rebased(top, base.at.Repository.Digest(base.digest().String()).String(), names)
 	if err != nil {
 		return nil, err
 	}
@@ -224,13 +226,13 @@ func (img *Image) finish(app, base *picture, cut int, config []byte) error {
 	desc.remove(func(key string) bool { return key == "data" || key == "urls" })
 	img.Blobs = []Blob{{Descriptor: registry.Descriptor{Digest: registry.DigestOf(config), Size: int64(len(config))}, Raw: config}}
 
-	held := map[string]image.Repository{}
+	held := map[string]name.Repository{}
 	for _, l := range app.layers {
 		held[l.Digest] = app.at.Repository
 	}
 	layers := make([]*object, 0, len(base.layers)+len(app.layers)-cut)
 	placed := map[string]struct{}{}
-	add := func(l layer, from image.Repository) error {
+	add := func(l layer, from name.Repository) error {
 		d := l.desc.clone()
 		mediaType, err := kind.layer(l.MediaType)
 		if err != nil {
@@ -273,13 +275,13 @@ func (img *Image) finish(app, base *picture, cut int, config []byte) error {
 }
 
 // refresh sets the annotations that name the base, where there are any.
-func refresh(o *object, name string, digest image.Digest) error {
+func refresh(o *object, name string, digest v1.Hash) error {
 	annotations, err := o.object("annotations")
 	if err != nil {
 		return err
 	}
 	changed := false
-	for key, value := range map[string]string{"org.opencontainers.image.base.name": name, "org.opencontainers.image.base.digest": string(digest)} {
+	for key, value := range map[string]string{"org.opencontainers.image.base.name": name, "org.opencontainers.image.base.digest": digest.String()} {
 		if annotations.index(key) >= 0 {
 			annotations.set(key, value)
 			changed = true
@@ -299,15 +301,15 @@ type Traffic struct {
 }
 
 // Traffic returns how the layers of a result get into a repository whose host mounts.
-func (res *Result) Traffic(repo image.Repository) Traffic {
+func (res *Result) Traffic(repo name.Repository) Traffic {
 	var t Traffic
 	for i := range res.Images {
 		for _, b := range res.Images[i].Blobs {
 			switch {
-			case b.From.IsZero():
+			case b.From == (name.Repository{}):
 			case b.From == repo:
 				t.There++
-			case b.From.Host == repo.Host:
+			case b.From.RegistryStr() == repo.RegistryStr():
 				t.Mounted++
 			default:
 				t.Copied++

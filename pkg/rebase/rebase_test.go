@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/google/go-cmp/cmp"
 
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
@@ -46,7 +48,7 @@ func TestRebaseOnOneRegistry(t *testing.T) {
 	if missing := w.Complete(t, "shop/web", "1.4"); missing != nil {
 		t.Errorf("missing: %v", missing)
 	}
-	if got := w.Tags(t, "shop/web")["1.4"]; got != string(res.Digest) {
+	if got := w.Tags(t, "shop/web")["1.4"]; got != res.Digest.String() {
 		t.Errorf("tag: got %s, want %s", got, res.Digest)
 	}
 	v := look(t, res.Images[0])
@@ -167,7 +169,7 @@ func TestPreviousImage(t *testing.T) {
 	name, second := w.Host+"/shop/rebased:1", w.Host+"/shop/rebased:latest"
 	res, names := rebaseTo(t, w.name, Options{}, name, second)
 	for _, n := range names {
-		if n.State != NameSaved || n.Was != "" {
+		if n.State != NameSaved || n.Was != (v1.Hash{}) {
 			t.Errorf("%+v", n)
 		}
 	}
@@ -188,11 +190,11 @@ func TestPreviousImage(t *testing.T) {
 		t.Errorf("wrote: %v", writes)
 	}
 	// What is up to date is saved under another name as it is, by digest too.
-	res, names = rebaseTo(t, name, Options{}, w.Host+"/shop/third:1", w.Host+"/shop/fourth@"+string(res.Digest))
+	res, names = rebaseTo(t, name, Options{}, w.Host+"/shop/third:1", w.Host+"/shop/fourth@"+res.Digest.String())
 	if !res.UpToDate || names[0].State != NameSaved || names[1].State != NameSaved {
 		t.Errorf("%+v", names)
 	}
-	if w.Tags(t, "shop/third")["1"] != string(res.Digest) || w.Complete(t, "shop/fourth", string(res.Digest)) != nil {
+	if w.Tags(t, "shop/third")["1"] != res.Digest.String() || w.Complete(t, "shop/fourth", res.Digest.String()) != nil {
 		t.Errorf("third: %v", w.Tags(t, "shop/third"))
 	}
 }
@@ -304,7 +306,7 @@ func TestSomeNamesFail(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	report, err := res.Report(names)
-	want := "[image]\n  tags = [\"" + w.name + "\", \"" + w.Host + "/shop/web:open\"]\n  digest = \"" + string(res.Digest) + "\"\n  manifest-size = "
+	want := "[image]\n  tags = [\"" + w.name + "\", \"" + w.Host + "/shop/web:open\"]\n  digest = \"" + res.Digest.String() + "\"\n  manifest-size = "
 	if err != nil || !strings.HasPrefix(string(report), want) {
 		t.Errorf("%v: got %s, want %s…", err, report, want)
 	}
@@ -390,7 +392,7 @@ func TestIndex(t *testing.T) {
 			t.Errorf("child %d: %s for %s", i, c.Digest, c.platform)
 		}
 	}
-	contains(t, string(res.Manifest.Raw), `"annotations":{"kept":"yes","org.opencontainers.image.base.digest":"`+string(res.Onto.Digest)+`"}`)
+	contains(t, string(res.Manifest.Raw), `"annotations":{"kept":"yes","org.opencontainers.image.base.digest":"`+res.Onto.Digest.String()+`"}`)
 	budget(t, s, map[registrytest.Kind]int{
 		registrytest.ManifestGet: 6, registrytest.BlobGet: 4, registrytest.Mount: 2, registrytest.UploadPost: 2, registrytest.UploadPut: 2,
 		registrytest.ManifestHead: 1, registrytest.ManifestPut: 3,

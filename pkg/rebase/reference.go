@@ -4,15 +4,18 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // Reference names an image in a registry. It has a tag or a digest; with both, the
 // digest says what is read and the tag how it is called.
 type Reference struct {
-	image.Repository
+	name.Repository
 	Tag    string
-	Digest image.Digest
+	Digest v1.Hash
 }
 
 // ParseReference reads a name as buildpacks tools write it: Docker Hub is meant
@@ -54,16 +57,16 @@ func (r Reference) String() string {
 	if r.Tag != "" {
 		s += ":" + r.Tag
 	}
-	if r.Digest != "" {
-		s += "@" + string(r.Digest)
+	if r.Digest != (v1.Hash{}) {
+		s += "@" + r.Digest.String()
 	}
 	return s
 }
 
 // query is what a registry is asked for.
 func (r Reference) query() string {
-	if r.Digest != "" {
-		return string(r.Digest)
+	if r.Digest != (v1.Hash{}) {
+		return r.Digest.String()
 	}
 	return r.Tag
 }
@@ -72,7 +75,7 @@ func (r Reference) query() string {
 // digest, and with a tag.
 func (r Reference) name() string {
 	if r.Tag == "" {
-		return r.Repository.Tag("latest")
+		return r.Repository.Tag("latest").String()
 	}
-	return r.Repository.Tag(r.Tag)
+	return r.Repository.Tag(r.Tag).String()
 }

@@ -24,7 +24,7 @@ func (res *Result) Report(names []Name) ([]byte, error) {
 			f.Image.Tags = append(f.Image.Tags, n.String())
 		}
 	}
-	f.Image.Digest, f.Image.Size = string(res.Digest), len(res.Manifest.Raw)
+	f.Image.Digest, f.Image.Size = res.Digest.String(), len(res.Manifest.Raw)
 	var b bytes.Buffer
 	err := toml.NewEncoder(&b).Encode(f)
 	return b.Bytes(), err

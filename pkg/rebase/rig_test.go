@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
@@ -145,7 +147,7 @@ func look(t *testing.T, img Image) view {
 		t.Fatal(err)
 	}
 	for _, b := range img.Blobs {
-		if b.From.IsZero() {
+		if b.From == (name.Repository{}) {
 			if err := json.Unmarshal(b.Raw, &v.Config); err != nil {
 				t.Fatal(err)
 			}

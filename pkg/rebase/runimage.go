@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
@@ -81,7 +83,7 @@ func Candidates(host string, n Names, local []string, order Order) []Candidate {
 
 func candidate(host, name string, origin Origin) Candidate {
 	ref, err := ParseReference(name)
-	c := Candidate{Name: name, Reference: ref, Origin: origin, Near: err == nil && ref.Host == host}
+	c := Candidate{Name: name, Reference: ref, Origin: origin, Near: err == nil && ref.RegistryStr() == host}
 	if err != nil {
 		c.Rejected = err.Error()
 	}
@@ -125,8 +127,8 @@ func Pick(ctx context.Context, c *registry.Client, all []Candidate) (Reference, 
 	return pick(ctx, all, func(r Reference) error {
 		var state inventory.State
 		var err error
-		if r.Digest != "" {
-			state, err = c.Has(ctx, r.Repository, string(r.Digest))
+		if r.Digest != (v1.Hash{}) {
+			state, err = c.Has(ctx, r.Repository, r.Digest.String())
 		} else {
 			_, state, err = c.Resolve(ctx, r.Repository, r.Tag)
 		}

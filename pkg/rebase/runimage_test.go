@@ -47,7 +47,7 @@ func TestChoice(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			asked := map[Reference]bool{}
-			all := Candidates(ref(t, tc.app).Host, tc.names, tc.local, tc.order)
+			all := Candidates(ref(t, tc.app).RegistryStr(), tc.names, tc.local, tc.order)
 			got, err := pick(t.Context(), all, func(r Reference) error {
 				if asked[r] {
 					t.Errorf("%s was asked twice", r)

@@ -12,7 +12,8 @@ import (
 	"net/url"
 	"strings"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/wire"
 )
@@ -24,8 +25,8 @@ const mountTries = 3
 var ErrMountRefused = errors.New("mount refused")
 
 // HasBlob returns whether a repository holds a blob: one HEAD.
-func (c *Client) HasBlob(ctx context.Context, repo image.Repository, digest string) (inventory.State, error) {
-	resp, err := c.do(ctx, &wire.Request{Method: http.MethodHead, Repo: repo, Path: repo.Path + "/blobs/" + digest}, http.StatusOK)
+func (c *Client) HasBlob(ctx context.Context, repo name.Repository, digest string) (inventory.State, error) {
+	resp, err := c.do(ctx, &wire.Request{Method: http.MethodHead, Repo: repo, Path: repo.RepositoryStr() + "/blobs/" + digest}, http.StatusOK)
 	if err == nil {
 		resp.Body.Close()
 	}
@@ -40,7 +41,7 @@ func (c *Client) HasBlob(ctx context.Context, repo image.Repository, digest stri
 // that what follows w cannot take a wrong blob for a whole one. A blob that comes
 // with other bytes is read again from its beginning if w has a Reset method, as a
 // bytes.Buffer has, that drops what was written.
-func (c *Client) FetchBlob(ctx context.Context, repo image.Repository, d Descriptor, w io.Writer) error {
+func (c *Client) FetchBlob(ctx context.Context, repo name.Repository, d Descriptor, w io.Writer) error {
 	for try := 1; ; try++ {
 		err := c.fetchWhole(ctx, repo, d, w)
 		again, ok := w.(interface{ Reset() })
@@ -56,7 +57,7 @@ func (c *Client) FetchBlob(ctx context.Context, repo image.Repository, d Descrip
 var errOtherBytes = errors.New("the registry served other bytes")
 
 // fetchWhole reads a blob from its beginning.
-func (c *Client) fetchWhole(ctx context.Context, repo image.Repository, d Descriptor, w io.Writer) error {
+func (c *Client) fetchWhole(ctx context.Context, repo name.Repository, d Descriptor, w io.Writer) error {
 	algorithm, want, _ := strings.Cut(d.Digest, ":")
 	f := &fetch{w: w, hash: newHash(algorithm), size: d.Size}
 	for try := 1; ; try++ {
@@ -83,8 +84,8 @@ func (c *Client) fetchWhole(ctx context.Context, repo image.Repository, d Descri
 }
 
 // fetchFrom reads a blob from where f stands to its end.
-func (c *Client) fetchFrom(ctx context.Context, repo image.Repository, d Descriptor, f *fetch) error {
-	r := &wire.Request{Method: http.MethodGet, Repo: repo, Path: repo.Path + "/blobs/" + d.Digest, Header: http.Header{}, Blob: true}
+func (c *Client) fetchFrom(ctx context.Context, repo name.Repository, d Descriptor, f *fetch) error {
+	r := &wire.Request{Method: http.MethodGet, Repo: repo, Path: repo.RepositoryStr() + "/blobs/" + d.Digest, Header: http.Header{}, Blob: true}
 	if f.got > 0 {
 		r.Header.Set("Range", fmt.Sprintf("bytes=%d-", f.got))
 	}
@@ -158,17 +159,17 @@ func (f *fetch) flush() error {
 // Session is an upload that has been opened.
 type Session struct {
 	client *Client
-	repo   image.Repository
+	repo   name.Repository
 	at     *url.URL
 }
 
 // Mount asks the registry to take a blob from another of its repositories. Where it
 // does not, the error is ErrMountRefused, with the session that it opened instead,
 // if it did.
-func (c *Client) Mount(ctx context.Context, repo, from image.Repository, digest string) (*Session, error) {
+func (c *Client) Mount(ctx context.Context, repo, from name.Repository, digest string) (*Session, error) {
 	r := &wire.Request{
-		Method: http.MethodPost, Repo: repo, Path: repo.Path + "/blobs/uploads/", Access: wire.Push, From: from, Grace: true, Tries: mountTries,
-		Query: url.Values{"mount": {digest}, "from": {from.Path}},
+		Method: http.MethodPost, Repo: repo, Path: repo.RepositoryStr() + "/blobs/uploads/", Access: wire.Push, From: from, Grace: true, Tries: mountTries,
+		Query: url.Values{"mount": {digest}, "from": {from.RepositoryStr()}},
 	}
 	resp, err := c.wire.Do(ctx, r)
 	if err != nil {
@@ -193,8 +194,8 @@ func (c *Client) Mount(ctx context.Context, repo, from image.Repository, digest 
 }
 
 // Upload opens an upload session.
-func (c *Client) Upload(ctx context.Context, repo image.Repository) (*Session, error) {
-	r := &wire.Request{Method: http.MethodPost, Repo: repo, Path: repo.Path + "/blobs/uploads/", Access: wire.Push, Grace: true}
+func (c *Client) Upload(ctx context.Context, repo name.Repository) (*Session, error) {
+	r := &wire.Request{Method: http.MethodPost, Repo: repo, Path: repo.RepositoryStr() + "/blobs/uploads/", Access: wire.Push, Grace: true}
 	resp, err := c.do(ctx, r, http.StatusAccepted)
 	if err != nil {
 		return nil, err
@@ -202,7 +203,7 @@ func (c *Client) Upload(ctx context.Context, repo image.Repository) (*Session, e
 	return c.session(repo, resp)
 }
 
-func (c *Client) session(repo image.Repository, resp *http.Response) (*Session, error) {
+func (c *Client) session(repo name.Repository, resp *http.Response) (*Session, error) {
 	defer resp.Body.Close()
 	if resp.Header.Get("Location") == "" {
 		return nil, errors.New("the registry opened an upload and does not say where")

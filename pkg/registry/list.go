@@ -14,6 +14,9 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/wire"
 )
@@ -26,10 +29,10 @@ const (
 
 // Listing is what a registry says a repository holds.
 type Listing struct {
-	Tags     []string                // without Google's extension; with it, those that no sha256 digest carries
-	Digests  map[image.Digest]Listed // with Google's extension: every sha256 digest there is
-	Children []string                // with Google's extension: repositories directly below
-	Extended bool                    // the registry speaks Google's extension
+	Tags     []string           // without Google's extension; with it, those that no sha256 digest carries
+	Digests  map[v1.Hash]Listed // with Google's extension: every sha256 digest there is
+	Children []string           // with Google's extension: repositories directly below
+	Extended bool               // the registry speaks Google's extension
 
 	loose map[string]struct{} // tags, while the listing is read
 }
@@ -43,14 +46,14 @@ type Listed struct {
 // List reads the tag list of a repository, all pages. Names that cannot be tags are
 // left out, and those that keep does not want: what is remembered is for the caller
 // to bound. A nil keep wants all.
-func (c *Client) List(ctx context.Context, repo image.Repository, keep func(tag string) bool) (*Listing, error) {
+func (c *Client) List(ctx context.Context, repo name.Repository, keep func(tag string) bool) (*Listing, error) {
 	out := &Listing{}
 	size := 1000 // what every registry should bear; Quay once bore 100 only
-	if image.Google(repo.Host) {
+	if image.Google(repo.RegistryStr()) {
 		size = 10000
 	}
 	wanted := func(tag string) bool { return image.CheckTag(tag) == nil && (keep == nil || keep(tag)) }
-	err := c.pages(ctx, listing{repo: repo, path: repo.Path + "/tags/list", size: size}, func(body io.Reader) (func() int, error) {
+	err := c.pages(ctx, listing{repo: repo, path: repo.RepositoryStr() + "/tags/list", size: size}, func(body io.Reader) (func() int, error) {
 		p := &page{keep: wanted}
 		if err := p.read(body); err != nil {
 			return nil, fmt.Errorf("parsing the tag list: %w", err)
@@ -70,10 +73,10 @@ func (c *Client) List(ctx context.Context, repo image.Repository, keep func(tag 
 }
 
 // ByTag returns the digest of each tag, empty where the list does not tell it.
-func (l *Listing) ByTag() map[string]image.Digest {
-	tags := make(map[string]image.Digest, len(l.Tags))
+func (l *Listing) ByTag() map[string]v1.Hash {
+	tags := make(map[string]v1.Hash, len(l.Tags))
 	for _, t := range l.Tags {
-		tags[t] = ""
+		tags[t] = v1.Hash{}
 	}
 	for d, m := range l.Digests {
 		for _, t := range m.Tags {
@@ -90,7 +93,7 @@ func (l *Listing) add(p *page) int {
 	}
 	l.Extended = true
 	if l.Digests == nil {
-		l.Digests, l.loose = make(map[image.Digest]Listed, len(p.manifests)), map[string]struct{}{}
+		l.Digests, l.loose = make(map[v1.Hash]Listed, len(p.manifests)), map[string]struct{}{}
 	}
 	for _, t := range p.tags {
 		l.loose[t] = struct{}{}
@@ -109,7 +112,7 @@ type page struct {
 	names     int // entries, kept or not
 	tags      []string
 	children  []string
-	manifests map[image.Digest]Listed
+	manifests map[v1.Hash]Listed
 	extended  bool
 }
 
@@ -155,7 +158,7 @@ func (p *page) list(dec *json.Decoder, take func(string)) error {
 }
 
 func (p *page) manifest(dec *json.Decoder) error {
-	p.manifests = map[image.Digest]Listed{}
+	p.manifests = map[v1.Hash]Listed{}
 	return elements(dec, '{', func() error {
 		key, err := dec.Token()
 		if err != nil {
@@ -177,7 +180,7 @@ func (p *page) manifest(dec *json.Decoder) error {
 
 // listing is what is asked for page by page.
 type listing struct {
-	repo   image.Repository // whom it concerns
+	repo   name.Repository // whom it concerns
 	access wire.Access
 	path   string // below /v2/
 	size   int    // entries of a page to ask for; 0: the registry's choice

@@ -12,6 +12,9 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/wire"
@@ -39,27 +42,27 @@ type Manifest struct {
 }
 
 // Resolve returns the digest that a tag points to: one HEAD.
-func (c *Client) Resolve(ctx context.Context, repo image.Repository, tag string) (image.Digest, inventory.State, error) {
+func (c *Client) Resolve(ctx context.Context, repo name.Repository, tag string) (v1.Hash, inventory.State, error) {
 	h, err := c.head(ctx, repo, tag)
 	s, err := state(err)
 	return h.digest, s, err
 }
 
 // Has returns whether a repository holds a manifest: one HEAD.
-func (c *Client) Has(ctx context.Context, repo image.Repository, digest string) (inventory.State, error) {
+func (c *Client) Has(ctx context.Context, repo name.Repository, digest string) (inventory.State, error) {
 	_, err := c.head(ctx, repo, digest)
 	return state(err)
 }
 
 // headed is what a HEAD tells of a manifest.
 type headed struct {
-	digest    image.Digest
+	digest    v1.Hash
 	mediaType string
 }
 
 // head asks for a manifest's digest and type. Registries that do not answer HEAD, or
 // answer it without a sha256 digest, are asked for the manifest itself.
-func (c *Client) head(ctx context.Context, repo image.Repository, ref string) (headed, error) {
+func (c *Client) head(ctx context.Context, repo name.Repository, ref string) (headed, error) {
 	resp, err := c.do(ctx, c.manifestRequest(http.MethodHead, repo, ref), http.StatusOK)
 	if e := (*Error)(nil); errors.As(err, &e) && e.Status == http.StatusMethodNotAllowed {
 		return c.headByGet(ctx, repo, ref)
@@ -73,22 +76,22 @@ func (c *Client) head(ctx context.Context, repo image.Repository, ref string) (h
 		return h, nil
 	}
 	if strings.Contains(ref, ":") {
-		h.digest = image.Digest(ref) // asked for by digest: it is there
+		h.digest = image.Hash(ref) // asked for by digest: it is there
 		return h, nil
 	}
 	return c.headByGet(ctx, repo, ref)
 }
 
-func (c *Client) headByGet(ctx context.Context, repo image.Repository, ref string) (headed, error) {
+func (c *Client) headByGet(ctx context.Context, repo name.Repository, ref string) (headed, error) {
 	m, err := c.Manifest(ctx, repo, ref)
 	if err != nil {
 		return headed{}, err
 	}
-	return headed{image.Digest(DigestOf(m.Raw)), m.MediaType}, nil
+	return headed{image.Hash(DigestOf(m.Raw)), m.MediaType}, nil
 }
 
 // Manifest reads a manifest by tag or digest. Asked for by digest, its bytes are verified.
-func (c *Client) Manifest(ctx context.Context, repo image.Repository, ref string) (*Manifest, error) {
+func (c *Client) Manifest(ctx context.Context, repo name.Repository, ref string) (*Manifest, error) {
 	for try := 1; ; try++ {
 		m, err := c.manifest(ctx, repo, ref)
 		var broken *bodyError
@@ -99,7 +102,7 @@ func (c *Client) Manifest(ctx context.Context, repo image.Repository, ref string
 	}
 }
 
-func (c *Client) manifest(ctx context.Context, repo image.Repository, ref string) (*Manifest, error) {
+func (c *Client) manifest(ctx context.Context, repo name.Repository, ref string) (*Manifest, error) {
 	resp, err := c.do(ctx, c.manifestRequest(http.MethodGet, repo, ref), http.StatusOK)
 	if err != nil {
 		return nil, err
@@ -129,9 +132,9 @@ func (c *Client) manifest(ctx context.Context, repo image.Repository, ref string
 	return m, nil
 }
 
-func (c *Client) manifestRequest(method string, repo image.Repository, ref string) *wire.Request {
+func (c *Client) manifestRequest(method string, repo name.Repository, ref string) *wire.Request {
 	return &wire.Request{
-		Method: method, Repo: repo, Path: repo.Path + "/manifests/" + ref,
+		Method: method, Repo: repo, Path: repo.RepositoryStr() + "/manifests/" + ref,
 		Header: http.Header{"Accept": {manifestTypes}},
 	}
 }
@@ -175,9 +178,9 @@ type PutResult struct {
 // Put writes a manifest under a tag or digest. Further tags are asked for in the
 // same request (OCI distribution-spec, "Pushing manifests with tags"); only those
 // that come back in Tags are set.
-func (c *Client) Put(ctx context.Context, repo image.Repository, ref string, m *Manifest, tags ...string) (PutResult, error) {
+func (c *Client) Put(ctx context.Context, repo name.Repository, ref string, m *Manifest, tags ...string) (PutResult, error) {
 	r := &wire.Request{
-		Method: http.MethodPut, Repo: repo, Path: repo.Path + "/manifests/" + ref, Access: wire.Push,
+		Method: http.MethodPut, Repo: repo, Path: repo.RepositoryStr() + "/manifests/" + ref, Access: wire.Push,
 		Header: http.Header{"Content-Type": {m.MediaType}},
 		Body:   BytesBody(m.Raw), Length: int64(len(m.Raw)), Grace: true,
 	}

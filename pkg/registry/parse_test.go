@@ -119,7 +119,7 @@ func FuzzTagList(f *testing.F) {
 			}
 		}
 		for d, m := range p.manifests {
-			if _, err := image.ParseDigest(string(d)); err != nil {
+			if _, err := image.ParseDigest(d.String()); err != nil {
 				t.Errorf("kept: %v", err)
 			}
 			for _, tag := range m.Tags {

@@ -7,6 +7,9 @@ import (
 	"iter"
 	"slices"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"golang.org/x/sync/errgroup"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
@@ -21,7 +24,7 @@ const readAhead = 64
 // Google's extension also one HEAD for each wanted tag in the list and one HEAD for
 // each wanted digest that none of its tags has shown. A tag list that is not found
 // says that there are no tags; only digests wanted without tags are then asked for.
-func (c *Client) Read(ctx context.Context, repo image.Repository, wanted iter.Seq2[image.Digest, []string]) (*inventory.Repository, error) {
+func (c *Client) Read(ctx context.Context, repo name.Repository, wanted iter.Seq2[v1.Hash, []string]) (*inventory.Repository, error) {
 	have := &inventory.Repository{}
 	tags := map[string]struct{}{}
 	for _, all := range wanted {
@@ -32,7 +35,7 @@ func (c *Client) Read(ctx context.Context, repo image.Repository, wanted iter.Se
 	list, err := c.List(ctx, repo, func(tag string) bool { _, ok := tags[tag]; return ok })
 	noTags := errors.Is(err, ErrNotFound)
 	switch {
-	case noTags && image.Google(repo.Host):
+	case noTags && image.Google(repo.RegistryStr()):
 		have.Close()
 		return have, nil
 	case noTags:
@@ -59,9 +62,9 @@ func (c *Client) Read(ctx context.Context, repo image.Repository, wanted iter.Se
 
 // ReadTags returns what a repository holds under some tags: one HEAD each, no list.
 // A tag that cannot be read is unknown, for a reason of its own.
-func (c *Client) ReadTags(ctx context.Context, repo image.Repository, tags []string) *inventory.Repository {
+func (c *Client) ReadTags(ctx context.Context, repo name.Repository, tags []string) *inventory.Repository {
 	type answer struct {
-		digest image.Digest
+		digest v1.Hash
 		state  inventory.State
 		err    error
 	}
@@ -84,7 +87,7 @@ func (c *Client) ReadTags(ctx context.Context, repo image.Repository, tags []str
 }
 
 // readTags resolves the wanted tags that the list names.
-func (c *Client) readTags(ctx context.Context, repo image.Repository, listed []string, wanted iter.Seq2[image.Digest, []string], have *inventory.Repository) error {
+func (c *Client) readTags(ctx context.Context, repo name.Repository, listed []string, wanted iter.Seq2[v1.Hash, []string], have *inventory.Repository) error {
 	exists := make(map[string]struct{}, len(listed))
 	for _, t := range listed {
 		exists[t] = struct{}{}
@@ -99,10 +102,10 @@ func (c *Client) readTags(ctx context.Context, repo image.Repository, listed []s
 	}
 	slices.Sort(ask)
 	ask = slices.Compact(ask)
-	digests, err := each(ctx, ask, func(ctx context.Context, tag string) (image.Digest, error) {
+	digests, err := each(ctx, ask, func(ctx context.Context, tag string) (v1.Hash, error) {
 		d, s, err := c.Resolve(ctx, repo, tag)
 		if s == inventory.Unknown {
-			return "", fmt.Errorf("reading tag %s: %w", tag, err)
+			return v1.Hash{}, fmt.Errorf("reading tag %s: %w", tag, err)
 		}
 		return d, nil // empty: deleted since it was listed
 	})
@@ -110,7 +113,7 @@ func (c *Client) readTags(ctx context.Context, repo image.Repository, listed []s
 		return err
 	}
 	for i, d := range digests {
-		if d != "" {
+		if d != (v1.Hash{}) {
 			have.SetTag(ask[i], d)
 		}
 	}
@@ -119,15 +122,15 @@ func (c *Client) readTags(ctx context.Context, repo image.Repository, listed []s
 }
 
 // readDigests asks for the wanted digests that no tag has shown to be there.
-func (c *Client) readDigests(ctx context.Context, repo image.Repository, taglessOnly bool, wanted iter.Seq2[image.Digest, []string], have *inventory.Repository) error {
-	var ask []image.Digest
+func (c *Client) readDigests(ctx context.Context, repo name.Repository, taglessOnly bool, wanted iter.Seq2[v1.Hash, []string], have *inventory.Repository) error {
+	var ask []v1.Hash
 	for d, tags := range wanted {
 		if have.Digest(d) == inventory.Unknown && (len(tags) == 0 || !taglessOnly) {
 			ask = append(ask, d)
 		}
 	}
-	states, err := each(ctx, ask, func(ctx context.Context, d image.Digest) (inventory.State, error) {
-		s, err := c.Has(ctx, repo, string(d))
+	states, err := each(ctx, ask, func(ctx context.Context, d v1.Hash) (inventory.State, error) {
+		s, err := c.Has(ctx, repo, d.String())
 		if s == inventory.Unknown {
 			return s, fmt.Errorf("reading %s: %w", d, err)
 		}

@@ -9,7 +9,7 @@ import (
 	"net/http"
 	"strings"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"github.com/google/go-containerregistry/pkg/name"
 )
 
 // FallbackTag returns the tag that lists a digest's referrers in registries
@@ -23,9 +23,9 @@ var errManyReferrers = fmt.Errorf("more than %d", MaxChildren)
 
 // Referrers returns the manifests that refer to a digest: those that the referrers
 // API names and, where hasTag says so, those of the fallback tag.
-func (c *Client) Referrers(ctx context.Context, repo image.Repository, digest string, hasTag func(string) bool) ([]Descriptor, error) {
+func (c *Client) Referrers(ctx context.Context, repo name.Repository, digest string, hasTag func(string) bool) ([]Descriptor, error) {
 	var all []Descriptor
-	if c.tryReferrers(repo.Host) {
+	if c.tryReferrers(repo.RegistryStr()) {
 		listed, err := c.referrersAPI(ctx, repo, digest)
 		if err != nil {
 			return nil, fmt.Errorf("listing referrers of %s: %w", digest, err)
@@ -52,9 +52,9 @@ func (c *Client) Referrers(ctx context.Context, repo image.Repository, digest st
 }
 
 // referrersAPI asks the referrers API, and remembers of a host that it has none.
-func (c *Client) referrersAPI(ctx context.Context, repo image.Repository, digest string) ([]Descriptor, error) {
+func (c *Client) referrersAPI(ctx context.Context, repo name.Repository, digest string) ([]Descriptor, error) {
 	var all []Descriptor
-	list := listing{repo: repo, path: repo.Path + "/referrers/" + digest, accept: TypeIndex}
+	list := listing{repo: repo, path: repo.RepositoryStr() + "/referrers/" + digest, accept: TypeIndex}
 	err := c.pages(ctx, list, func(body io.Reader) (func() int, error) {
 		var index struct {
 			Manifests []Descriptor `json:"manifests"`
@@ -79,7 +79,7 @@ func (c *Client) referrersAPI(ctx context.Context, repo image.Repository, digest
 		}
 	}
 	if missing {
-		c.setReferrers(repo.Host, false)
+		c.setReferrers(repo.RegistryStr(), false)
 		return nil, nil
 	}
 	return all, err

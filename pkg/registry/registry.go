@@ -20,6 +20,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"github.com/sirupsen/logrus"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
@@ -47,15 +49,15 @@ type Options struct {
 
 // Sites says how repositories are to be spoken to; *plan.Sites is one.
 type Sites interface {
-	Account(image.Repository) string
-	AbsentStatus(image.Repository) []int
+	Account(name.Repository) string
+	AbsentStatus(name.Repository) []int
 }
 
 // Client reads and writes registries. It is safe for concurrent use.
 type Client struct {
 	wire   *wire.Transport
 	log    logrus.FieldLogger
-	absent func(image.Repository) []int
+	absent func(name.Repository) []int
 	bytes  atomic.Int64
 
 	mu        sync.Mutex
@@ -74,7 +76,7 @@ type UnansweredError = wire.UnansweredError
 
 // New returns a client. It reads the key files and sends nothing yet.
 func New(o Options) (*Client, error) {
-	c := &Client{log: o.Log, absent: func(image.Repository) []int { return nil }, multiTag: map[string]bool{}, referrers: map[string]bool{}}
+	c := &Client{log: o.Log, absent: func(name.Repository) []int { return nil }, multiTag: map[string]bool{}, referrers: map[string]bool{}}
 	if c.log == nil {
 		quiet := logrus.New()
 		quiet.SetLevel(logrus.PanicLevel)
@@ -107,7 +109,7 @@ func hostNames(names []string) []string {
 	for i, n := range names {
 		out[i] = n
 		if r, err := image.ParseRegistry(n); err == nil {
-			out[i] = r.Host
+			out[i] = r.RegistryStr()
 		}
 	}
 	return out
@@ -127,7 +129,7 @@ func (c *Client) Requests() map[string]int { return c.wire.Requests() }
 func (c *Client) BytesCopied() int64 { return c.bytes.Load() }
 
 // ExpectReads prepares tokens for reading repositories, up to 50 of them a token.
-func (c *Client) ExpectReads(repos []image.Repository) {
+func (c *Client) ExpectReads(repos []name.Repository) {
 	grants := make([]wire.Grant, len(repos))
 	for i, r := range repos {
 		grants[i] = wire.Grant{Repo: r, Access: wire.Pull}
@@ -137,11 +139,11 @@ func (c *Client) ExpectReads(repos []image.Repository) {
 
 // ExpectWrites prepares tokens for writing to repositories; from maps each to the
 // repository on the same host that blobs are mounted from, or to the zero value.
-func (c *Client) ExpectWrites(repos []image.Repository, from map[image.Repository]image.Repository) {
+func (c *Client) ExpectWrites(repos []name.Repository, from map[name.Repository]name.Repository) {
 	var grants []wire.Grant
 	for _, r := range repos {
 		grants = append(grants, wire.Grant{Repo: r, Access: wire.Push})
-		if src := from[r]; !src.IsZero() {
+		if src := from[r]; src != (name.Repository{}) {
 			grants = append(grants, wire.Grant{Repo: r, Access: wire.Push, From: src})
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"iter"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
@@ -44,7 +46,7 @@ type Signature struct {
 // cosign's tag, then those of manifests that refer to the digest. What cannot be
 // read comes as an error among them. Whoever has found what they look for stops
 // the reading.
-func (c *Client) Signatures(ctx context.Context, repo image.Repository, digest string) iter.Seq2[Signature, error] {
+func (c *Client) Signatures(ctx context.Context, repo name.Repository, digest string) iter.Seq2[Signature, error] {
 	return func(yield func(Signature, error) bool) {
 		goOn := c.signaturesOf(ctx, repo, FallbackTag(digest)+image.SignatureSuffix, yield)
 		if !goOn {
@@ -84,7 +86,7 @@ func mayHoldSignature(d Descriptor) bool {
 }
 
 // signaturesOf yields the signatures of one manifest, if it exists, and returns whether to go on.
-func (c *Client) signaturesOf(ctx context.Context, repo image.Repository, ref string, yield func(Signature, error) bool) bool {
+func (c *Client) signaturesOf(ctx context.Context, repo name.Repository, ref string, yield func(Signature, error) bool) bool {
 	m, err := c.Manifest(ctx, repo, ref)
 	if errors.Is(err, ErrNotFound) {
 		return true
@@ -138,7 +140,7 @@ func signatureLayers(m *Manifest) ([]Descriptor, error) {
 }
 
 // signature reads one signature.
-func (c *Client) signature(ctx context.Context, repo image.Repository, l Descriptor) (Signature, error) {
+func (c *Client) signature(ctx context.Context, repo name.Repository, l Descriptor) (Signature, error) {
 	if l.Size > maxSignature {
 		return Signature{}, fmt.Errorf("layer %s has %d bytes: more than %d are refused", l.Digest, l.Size, maxSignature)
 	}

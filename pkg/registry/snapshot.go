@@ -11,6 +11,9 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"golang.org/x/sync/errgroup"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
@@ -69,8 +72,8 @@ type snapshot struct {
 func (s *snapshot) read(warn func(string)) error {
 	var self *Listing // of root, if that can be a repository
 	var missing error
-	repo := image.Repository{Host: s.root.Host, Path: s.root.Prefix}
-	if repo.Path != "" {
+	repo := image.NewRepository(s.root.RegistryStr(), s.root.Prefix)
+	if repo.RepositoryStr() != "" {
 		var err error
 		self, err = s.client.List(s.ctx, repo, nil)
 		switch {
@@ -86,7 +89,7 @@ func (s *snapshot) read(warn func(string)) error {
 			return nil
 		}
 	}
-	names, err := s.client.catalog(s.ctx, s.root.Host)
+	names, err := s.client.catalog(s.ctx, s.root.RegistryStr())
 	if errors.Is(err, errNoCatalog) {
 		if missing != nil {
 			return fmt.Errorf("%w, and %s is %w", errNoCatalog, repo, missing)
@@ -97,7 +100,7 @@ func (s *snapshot) read(warn func(string)) error {
 		if len(self.Tags) == 0 { // as some registries answer for what does not exist
 			return fmt.Errorf("%w, and %s has no tags: nothing tells what is at or below it", errNoCatalog, repo)
 		}
-		warn(fmt.Sprintf("%s has no catalog: %s is read as one repository", s.root.Host, repo))
+		warn(fmt.Sprintf("%s has no catalog: %s is read as one repository", s.root.RegistryStr(), repo))
 		s.one(repo, self)
 		return nil
 	}
@@ -109,17 +112,17 @@ func (s *snapshot) read(warn func(string)) error {
 
 // listed takes the repositories among names that are at root or below it; self is the
 // listing of the one at root, which has been read.
-func (s *snapshot) listed(names []string, root image.Repository, self *Listing, warn func(string)) error {
-	var repos []image.Repository
+func (s *snapshot) listed(names []string, root name.Repository, self *Listing, warn func(string)) error {
+	var repos []name.Repository
 	for _, name := range names {
-		if r, err := (image.Registry{Host: s.root.Host}).Repository(name); err == nil {
+		if r, err := (image.NewRegistry(s.root.RegistryStr(), "")).Repository(name); err == nil {
 			if _, ok := s.root.Relative(r); ok {
 				repos = append(repos, r)
 			}
 		}
 	}
-	if len(repos) == 0 && root.Path != "" {
-		warn(fmt.Sprintf("the catalog of %s names no repository at or below %s", s.root.Host, s.root))
+	if len(repos) == 0 && root.RepositoryStr() != "" {
+		warn(fmt.Sprintf("the catalog of %s names no repository at or below %s", s.root.RegistryStr(), s.root))
 	}
 	s.client.ExpectReads(repos)
 	for _, r := range repos {
@@ -141,7 +144,7 @@ func (s *snapshot) listed(names []string, root image.Repository, self *Listing, 
 	return nil
 }
 
-func (s *snapshot) one(r image.Repository, l *Listing) {
+func (s *snapshot) one(r name.Repository, l *Listing) {
 	if l != nil {
 		s.group.Go(func() error { return s.take(r, l) })
 	}
@@ -149,9 +152,9 @@ func (s *snapshot) one(r image.Repository, l *Listing) {
 
 // walk takes a repository of Google's listing and goes down to its children. It
 // reads each level before the next, so that the group never waits for itself.
-func (s *snapshot) walk(root image.Repository, self *Listing) {
+func (s *snapshot) walk(root name.Repository, self *Listing) {
 	type found struct {
-		repo image.Repository
+		repo name.Repository
 		list *Listing
 	}
 	level := []found{{root, self}}
@@ -160,17 +163,17 @@ func (s *snapshot) walk(root image.Repository, self *Listing) {
 			s.group.Go(func() error { return fmt.Errorf("more than %d repositories", maxNames) })
 			return
 		}
-		var next []image.Repository
+		var next []name.Repository
 		for _, f := range level {
 			s.one(f.repo, f.list)
 			for _, child := range f.list.Children {
-				if r, err := (image.Registry{Host: f.repo.Host, Prefix: f.repo.Path}).Repository(child); err == nil {
+				if r, err := (image.NewRegistry(f.repo.RegistryStr(), f.repo.RepositoryStr())).Repository(child); err == nil {
 					next = append(next, r)
 				}
 			}
 		}
 		s.client.ExpectReads(next)
-		lists, err := each(s.ctx, next, func(ctx context.Context, r image.Repository) (*Listing, error) {
+		lists, err := each(s.ctx, next, func(ctx context.Context, r name.Repository) (*Listing, error) {
 			l, err := s.client.List(ctx, r, nil)
 			if err != nil {
 				return nil, fmt.Errorf("listing %s: %w", r, err)
@@ -189,13 +192,13 @@ func (s *snapshot) walk(root image.Repository, self *Listing) {
 }
 
 // take adds one repository to the snapshot.
-func (s *snapshot) take(repo image.Repository, l *Listing) error {
+func (s *snapshot) take(repo name.Repository, l *Listing) error {
 	defer s.options.Step()
 	if s.options.Tag != "" && !l.Extended && !slices.Contains(l.Tags, s.options.Tag) {
 		return nil
 	}
 	digests := l.Digests
-	var children map[image.Digest]struct{}
+	var children map[v1.Hash]struct{}
 	var err error
 	switch {
 	case !l.Extended:
@@ -212,7 +215,7 @@ func (s *snapshot) take(repo image.Repository, l *Listing) error {
 		children, err = s.children(repo, digests)
 	}
 	if err == nil && l.Extended && len(l.Tags) > 0 {
-		var more map[image.Digest]Listed // tags of digests that are no sha256 in the listing
+		var more map[v1.Hash]Listed // tags of digests that are no sha256 in the listing
 		more, err = s.resolve(repo, l.Tags)
 		maps.Copy(digests, more)
 	}
@@ -239,7 +242,7 @@ func (s *snapshot) take(repo image.Repository, l *Listing) error {
 	return nil
 }
 
-func hasTagless(digests map[image.Digest]Listed) bool {
+func hasTagless(digests map[v1.Hash]Listed) bool {
 	for _, m := range digests {
 		if len(m.Tags) == 0 {
 			return true
@@ -249,23 +252,23 @@ func hasTagless(digests map[image.Digest]Listed) bool {
 }
 
 // resolve asks for the digest of every tag.
-func (s *snapshot) resolve(repo image.Repository, tags []string) (map[image.Digest]Listed, error) {
+func (s *snapshot) resolve(repo name.Repository, tags []string) (map[v1.Hash]Listed, error) {
 	tags = slices.Clone(tags)
 	slices.Sort(tags)
 	tags = slices.Compact(tags)
 	heads, err := each(s.ctx, tags, func(ctx context.Context, tag string) (headed, error) {
 		h, err := s.client.head(ctx, repo, tag)
 		if err != nil && !errors.Is(err, ErrNotFound) { // a tag may go while we read
-			return headed{}, fmt.Errorf("reading %s: %w", repo.Tag(tag), err)
+			return headed{}, fmt.Errorf("reading %s: %w", repo.Tag(tag).String(), err)
 		}
 		return h, nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	digests := map[image.Digest]Listed{}
+	digests := map[v1.Hash]Listed{}
 	for i, h := range heads {
-		if h.digest != "" {
+		if h.digest != (v1.Hash{}) {
 			digests[h.digest] = Listed{MediaType: h.mediaType, Tags: append(digests[h.digest].Tags, tags[i])}
 		}
 	}
@@ -273,22 +276,22 @@ func (s *snapshot) resolve(repo image.Repository, tags []string) (map[image.Dige
 }
 
 // children returns what the indexes among digests name, and the indexes below them.
-func (s *snapshot) children(repo image.Repository, digests map[image.Digest]Listed) (map[image.Digest]struct{}, error) {
-	all := map[image.Digest]struct{}{}
-	var level []image.Digest
+func (s *snapshot) children(repo name.Repository, digests map[v1.Hash]Listed) (map[v1.Hash]struct{}, error) {
+	all := map[v1.Hash]struct{}{}
+	var level []v1.Hash
 	for d, m := range digests {
 		if isIndex(m.MediaType) {
 			level = append(level, d)
 		}
 	}
 	for len(level) > 0 {
-		contents, err := each(s.ctx, level, func(ctx context.Context, d image.Digest) (*Content, error) {
-			m, err := s.client.Manifest(ctx, repo, string(d))
+		contents, err := each(s.ctx, level, func(ctx context.Context, d v1.Hash) (*Content, error) {
+			m, err := s.client.Manifest(ctx, repo, d.String())
 			if errors.Is(err, ErrNotFound) {
 				return &Content{}, nil // an index may name what is not there
 			}
 			if err != nil {
-				return nil, fmt.Errorf("reading index %s: %w", repo.Digest(d), err)
+				return nil, fmt.Errorf("reading index %s: %w", repo.Digest(d.String()).String(), err)
 			}
 			return m.Parse()
 		})
@@ -322,7 +325,7 @@ var errNoCatalog = errors.New("the registry lists no repositories")
 // catalog returns the names of all repositories of a host.
 func (c *Client) catalog(ctx context.Context, host string) ([]string, error) {
 	var names []string
-	all := listing{repo: image.Repository{Host: host}, access: wire.Catalog, path: "_catalog", size: 1000}
+	all := listing{repo: image.NewRepository(host, ""), access: wire.Catalog, path: "_catalog", size: 1000}
 	err := c.pages(ctx, all, func(body io.Reader) (func() int, error) {
 		var page []string
 		known := false

@@ -19,7 +19,7 @@ func show(s inventory.Snapshot, names map[string]string) []string {
 	out := []string{}
 	for _, img := range s {
 		for _, d := range img.Digests {
-			out = append(out, strings.TrimSpace(img.Name+" "+names[string(d.Digest)]+" "+strings.Join(d.Tags, ",")))
+			out = append(out, strings.TrimSpace(img.Name+" "+names[d.Digest.String()]+" "+strings.Join(d.Tags, ",")))
 		}
 	}
 	slices.Sort(out)
@@ -113,7 +113,7 @@ func TestSnapshotBudget(t *testing.T) {
 			for i := range 30 {
 				s.Push(t, fmt.Sprintf("prod/r%d", i), registrytest.Image(i, 1), "1", "2")
 			}
-			root := image.Registry{Host: s.Host, Prefix: "prod"}
+			root := image.NewRegistry(s.Host, "prod")
 			got, err := newClient(t, registry.Options{}).Snapshot(t.Context(), root, registry.SnapshotOptions{}, func(string) {})
 			if err != nil || len(got) != 30 {
 				t.Fatalf("%d images, %v", len(got), err)
@@ -149,7 +149,7 @@ func TestSnapshotFailsWhole(t *testing.T) {
 				s.Push(t, fmt.Sprintf("prod/r%d", i), registrytest.Image(i, 1), "1")
 			}
 			inject(s)
-			got, err := newClient(t, registry.Options{}).Snapshot(t.Context(), image.Registry{Host: s.Host, Prefix: "prod"}, registry.SnapshotOptions{}, func(string) {})
+			got, err := newClient(t, registry.Options{}).Snapshot(t.Context(), image.NewRegistry(s.Host, "prod"), registry.SnapshotOptions{}, func(string) {})
 			if err == nil || got != nil {
 				t.Errorf("got %d images, %v", len(got), err)
 			}
@@ -169,7 +169,7 @@ func TestSnapshotOfNothingListed(t *testing.T) {
 			t.Parallel()
 			s := registrytest.New(t)
 			s.Fault(registrytest.Refuse(404, "NAME_UNKNOWN", ""), registrytest.Repo("gone"))
-			root := image.Registry{Host: s.Host, Prefix: tc.prefix}
+			root := image.NewRegistry(s.Host, tc.prefix)
 			want := fmt.Sprintf("reading registry %s: the registry lists no repositories", root) + strings.ReplaceAll(tc.want, "%s", s.Host)
 			got, err := newClient(t, registry.Options{}).Snapshot(t.Context(), root, registry.SnapshotOptions{}, func(string) {})
 			if err == nil || got != nil || err.Error() != want {

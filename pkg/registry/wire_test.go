@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
@@ -43,8 +45,8 @@ func newClient(t *testing.T, o registry.Options, servers ...*registrytest.Server
 	return c
 }
 
-func repo(s *registrytest.Server, path string) image.Repository {
-	return image.Repository{Host: s.Host, Path: path}
+func repo(s *registrytest.Server, path string) name.Repository {
+	return image.NewRepository(s.Host, path)
 }
 
 // dockerConfig gives the process a Docker configuration that knows a host.
@@ -96,7 +98,7 @@ func TestFaultsOfReads(t *testing.T) {
 					s.Fault(tc.fault, match...)
 				}
 				d, state, err := newClient(t, registry.Options{}, s).Resolve(t.Context(), repo(s, "a"), "1")
-				if state != tc.want || state == inventory.Present && string(d) != img.Digest || (err != nil) != (state == inventory.Unknown) {
+				if state != tc.want || state == inventory.Present && d.String() != img.Digest || (err != nil) != (state == inventory.Unknown) {
 					t.Errorf("got %s %s %v", d, state, err)
 				}
 				// A connection that dies on first use may be tried once more below us.
@@ -113,10 +115,10 @@ func TestOneTokenForFiftyRepositories(t *testing.T) {
 	dockerConfig(t, s.Host, "me", "secret")
 	c := newClient(t, registry.Options{})
 	img := registrytest.Image(1, 1)
-	var repos []image.Repository
+	var repos []name.Repository
 	for i := range 120 {
 		repos = append(repos, repo(s, fmt.Sprintf("r%d", i)))
-		s.Push(t, repos[i].Path, img, "1")
+		s.Push(t, repos[i].RepositoryStr(), img, "1")
 	}
 	c.ExpectReads(repos)
 	var wg sync.WaitGroup
@@ -152,10 +154,10 @@ func TestRegistryThatReadsOneScope(t *testing.T) {
 	s := registrytest.New(t, registrytest.TokenAuth(map[string]string{"me": "secret"}, registrytest.FirstScopeOnly()))
 	dockerConfig(t, s.Host, "me", "secret")
 	c := newClient(t, registry.Options{})
-	var repos []image.Repository
+	var repos []name.Repository
 	for i := range 5 {
 		repos = append(repos, repo(s, fmt.Sprintf("r%d", i)))
-		s.Push(t, repos[i].Path, registrytest.Image(1, 1), "1")
+		s.Push(t, repos[i].RepositoryStr(), registrytest.Image(1, 1), "1")
 	}
 	c.ExpectReads(repos)
 	for range 3 {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"text/template"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
@@ -27,7 +29,7 @@ type Result struct {
 // cannot be taken over sets its result's Err, and stops only itself. The lock
 // keeps the entries of producers without a choice.
 func Amend(p *manifest.Producers, results []Result, text *manifest.ImagesText) []manifest.Lock {
-	a := &amendment{file: p, text: text, produced: map[[2]string]image.Digest{}}
+	a := &amendment{file: p, text: text, produced: map[[2]string]v1.Hash{}}
 	var locks []manifest.Lock
 	for i := range results {
 		r := &results[i]
@@ -52,7 +54,7 @@ func Amend(p *manifest.Producers, results []Result, text *manifest.ImagesText) [
 type amendment struct {
 	file     *manifest.Producers
 	text     *manifest.ImagesText
-	produced map[[2]string]image.Digest // by image name and tag
+	produced map[[2]string]v1.Hash // by image name and tag
 }
 
 // take takes one choice over: all of it, or nothing.
@@ -89,7 +91,7 @@ func (a *amendment) write(text *manifest.ImagesText, r *Result, previous *manife
 	}
 	for key, carried := range wants {
 		other, ok := strings.CutPrefix(key, name+"@")
-		if !ok || other == string(d) {
+		if !ok || other == d.String() {
 			continue
 		}
 		for _, tag := range tags {
@@ -99,13 +101,13 @@ func (a *amendment) write(text *manifest.ImagesText, r *Result, previous *manife
 			if at := a.immutable(tag); at != "" {
 				return fmt.Errorf("tag %s of %s is wanted at %s, and may not move to %s: it is not in mutable-tags of %s", tag, name, other, d, at)
 			}
-			if err := text.RemoveTag(name, image.Digest(other), tag); err != nil {
+			if err := text.RemoveTag(name, image.Hash(other), tag); err != nil {
 				return err
 			}
 		}
 	}
 	if r.Producer.Update == manifest.UpdateReplace && previous != nil && previous.Digest != d {
-		if err := a.drop(text, r.Producer, previous, wants[name+"@"+string(previous.Digest)]); err != nil {
+		if err := a.drop(text, r.Producer, previous, wants[name+"@"+previous.Digest.String()]); err != nil {
 			return err
 		}
 	}
@@ -243,7 +245,7 @@ func Stale(p *manifest.Producers, of *manifest.Producer, wants map[string][]stri
 	if wants == nil {
 		return nil
 	}
-	tags, ok := wants[of.ImageName()+"@"+string(l.Digest)]
+	tags, ok := wants[of.ImageName()+"@"+l.Digest.String()]
 	if !ok {
 		return fmt.Errorf("%s was found to be %s, which the list of images does not want", of.Name, l.Digest)
 	}

@@ -7,9 +7,10 @@ import (
 	"strconv"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"golang.org/x/sync/errgroup"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
@@ -34,8 +35,8 @@ type build struct {
 	commit string // whole or abbreviated, lower case; empty if it cannot be told, and reason says why
 	order  string // of builds of one commit
 	by     string
-	digest image.Digest // once read
-	absent bool         // once read: the registry does not have it
+	digest v1.Hash // once read
+	absent bool    // once read: the registry does not have it
 	chosen bool
 	reason string // why it was taken or not, once known
 	rank   int    // among the candidates
@@ -50,7 +51,7 @@ type buildReader struct {
 
 // exists reads the digest of a build, once; false if its tag is gone.
 func (r *buildReader) exists(ctx context.Context, b *build) (bool, error) {
-	if b.digest == "" && !b.absent {
+	if b.digest == (v1.Hash{}) && !b.absent {
 		digest, ok, err := r.Registry.Digest(ctx, r.Repository, b.tag)
 		if err != nil {
 			return false, err
@@ -186,8 +187,8 @@ func (l *labelled) read(ctx context.Context, r *buildReader, b *build) error {
 
 // claims returns an image's annotations and labels. Those come first that say more
 // of the image itself: labels are inherited from a base image unless overwritten.
-func (r *buildReader) claims(ctx context.Context, digest image.Digest) ([]map[string]string, error) {
-	img, err := r.Registry.Image(ctx, r.Repository, string(digest))
+func (r *buildReader) claims(ctx context.Context, digest v1.Hash) ([]map[string]string, error) {
+	img, err := r.Registry.Image(ctx, r.Repository, digest.String())
 	if err != nil {
 		return nil, err
 	}
@@ -196,7 +197,7 @@ func (r *buildReader) claims(ctx context.Context, digest image.Digest) ([]map[st
 		if child.OS == "unknown" { // an attestation beside the images
 			continue
 		}
-		inner, err := r.Registry.Image(ctx, r.Repository, string(child.Digest))
+		inner, err := r.Registry.Image(ctx, r.Repository, child.Digest.String())
 		if err != nil {
 			return nil, err
 		}

@@ -14,6 +14,9 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/internal/gittest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
@@ -122,8 +125,8 @@ type shelf struct {
 	asked []string
 }
 
-func digestOf(word string) image.Digest {
-	return image.Digest(fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(word))))
+func digestOf(word string) v1.Hash {
+	return image.Hash(fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(word))))
 }
 
 func (f *shelf) ask(what string) {
@@ -132,32 +135,32 @@ func (f *shelf) ask(what string) {
 	f.asked = append(f.asked, what)
 }
 
-func (f *shelf) Tags(context.Context, image.Repository) ([]string, error) {
+func (f *shelf) Tags(context.Context, name.Repository) ([]string, error) {
 	return slices.Collect(maps.Keys(f.tags)), nil
 }
 
-func (f *shelf) Digest(_ context.Context, _ image.Repository, ref string) (image.Digest, bool, error) {
+func (f *shelf) Digest(_ context.Context, _ name.Repository, ref string) (v1.Hash, bool, error) {
 	f.ask("HEAD " + ref)
 	switch word := f.tags[ref]; {
 	case ref == f.failing:
-		return "", false, errRegistry
+		return v1.Hash{}, false, errRegistry
 	case word == "" || slices.Contains(f.gone, ref):
-		return "", false, nil
+		return v1.Hash{}, false, nil
 	default:
 		return digestOf(word), true, nil
 	}
 }
 
-func (f *shelf) Image(_ context.Context, _ image.Repository, ref string) (*Image, error) {
+func (f *shelf) Image(_ context.Context, _ name.Repository, ref string) (*Image, error) {
 	f.ask("GET " + ref)
 	for word, img := range f.images {
 		switch {
-		case string(digestOf(word)) != ref:
+		case digestOf(word).String() != ref:
 		case word == f.failing:
 			return nil, errRegistry
 		default:
 			return img, nil
 		}
 	}
-	return &Image{Digest: image.Digest(ref)}, nil
+	return &Image{Digest: image.Hash(ref)}, nil
 }

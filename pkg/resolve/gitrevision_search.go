@@ -9,7 +9,8 @@ import (
 	"slices"
 	"strings"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
@@ -109,7 +110,7 @@ func (s *gitSearch) latest(ctx context.Context, c Commit, builds []*build) ([]*b
 			b.reason = gone
 		}
 	}
-	digests, names := map[image.Digest]bool{}, []string{}
+	digests, names := map[v1.Hash]bool{}, []string{}
 	for _, b := range best {
 		if !digests[b.digest] {
 			digests[b.digest] = true

@@ -8,13 +8,15 @@ import (
 	"strings"
 	"testing"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/internal/gittest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
-var shop = image.Repository{Host: "registry.example.com", Path: "staging/shop"}
+var shop = image.NewRepository("registry.example.com", "staging/shop")
 
 // byPattern identifies commits by tags such as main-8609b01 and main-8609b01-42.
 func byPattern(g *manifest.GitRevision) {
@@ -122,7 +124,7 @@ func (tt *gitCase) check(t *testing.T, s *sample, history History) {
 	}
 	if tt.want != "" {
 		got := fmt.Sprint(choice.Tag, " ", choice.Git.Commit, " ", choice.Git.Behind, " ", choice.Git.By)
-		if got != s.text(tt.want) || choice.Digest == "" || !slices.Equal(choice.Default, []string{choice.Tag}) || choice.Fields.Commit != choice.Git.Commit {
+		if got != s.text(tt.want) || choice.Digest == (v1.Hash{}) || !slices.Equal(choice.Default, []string{choice.Tag}) || choice.Fields.Commit != choice.Git.Commit {
 			t.Errorf("got %q of %+v, want %q", got, choice, s.text(tt.want))
 		}
 		tip, err := history.Tip(choice.Git.Branch)

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
@@ -16,9 +18,9 @@ const versionKey = "org.opencontainers.image.version"
 // asked is what labels ask of an image.
 type asked struct {
 	labels    map[string]string
-	digest    image.Digest // of the manifest or index; empty: any
-	config    string       // digest of the config; empty: any
-	platform  platform     // without os: any
+	digest    v1.Hash  // of the manifest or index; empty: any
+	config    string   // digest of the config; empty: any
+	platform  platform // without os: any
 	version   string
 	versioned bool
 	other     []string // labels that the image itself has to carry, sorted
@@ -62,7 +64,7 @@ func ask(labels map[string]string) (asked, error) {
 			if err != nil {
 				return a, fmt.Errorf("label dockerimageid: %w", err)
 			}
-			a.config = string(d)
+			a.config = d.String()
 		default:
 			a.other = append(a.other, key)
 		}

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"github.com/google/go-containerregistry/pkg/name"
 )
 
 // imageTagsFile is an image tags file as it is written.
@@ -20,7 +20,7 @@ type imageTagsFile struct {
 // ExportImageTags returns image tags that say of each tag of a repository which digest
 // it has, and the tags that were deleted meanwhile. With fold, tags of one digest are
 // aliases of the most specific one.
-func ExportImageTags(ctx context.Context, reg Registry, repo image.Repository, fold bool) (t *ImageTags, gone []string, err error) {
+func ExportImageTags(ctx context.Context, reg Registry, repo name.Repository, fold bool) (t *ImageTags, gone []string, err error) {
 	tags, err := reg.Tags(ctx, repo)
 	if err != nil {
 		return nil, nil, err
@@ -36,7 +36,7 @@ func ExportImageTags(ctx context.Context, reg Registry, repo image.Repository, f
 			if fold && tag != main {
 				t.Aliases[tag] = main
 			} else {
-				t.Labels[tag] = map[string]string{"digest": string(h.digest)}
+				t.Labels[tag] = map[string]string{"digest": h.digest.String()}
 			}
 		}
 	}

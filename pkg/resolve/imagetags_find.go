@@ -7,6 +7,9 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"golang.org/x/sync/errgroup"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
@@ -23,7 +26,7 @@ const (
 // repository's tags at most once, and only if neither a digest nor a tag of the
 // version's name leads to the image. It is safe for concurrent use.
 type Finder struct {
-	repo   image.Repository
+	repo   name.Repository
 	reg    Registry
 	filter func(tags []string) ([]value, []Candidate)
 	list   func() (listing, error)
@@ -37,7 +40,7 @@ type listing struct {
 
 // held is a digest in the registry and the tags that are known to lead to it.
 type held struct {
-	digest image.Digest
+	digest v1.Hash
 	tags   []string // sorted
 }
 
@@ -49,7 +52,7 @@ type verdict struct {
 }
 
 // NewFinder returns a Finder of images in repo. The context is for listing it.
-func NewFinder(ctx context.Context, reg Registry, repo image.Repository) *Finder {
+func NewFinder(ctx context.Context, reg Registry, repo name.Repository) *Finder {
 	j := &job{Producer: &manifest.Producer{Repository: repo}, Readers: Readers{Registry: reg}}
 	return j.finder(ctx)
 }
@@ -77,7 +80,7 @@ func (f *Finder) Find(ctx context.Context, labels map[string]string) (*Choice, e
 		return nil, err
 	}
 	var out []Candidate
-	if a.digest == "" && !slices.ContainsFunc(verdicts, func(v verdict) bool { return len(v.images) > 0 }) {
+	if a.digest == (v1.Hash{}) && !slices.ContainsFunc(verdicts, func(v verdict) bool { return len(v.images) > 0 }) {
 		all, err := f.list()
 		if err != nil {
 			return nil, err
@@ -94,7 +97,7 @@ func (f *Finder) Find(ctx context.Context, labels map[string]string) (*Choice, e
 
 // direct returns what a digest, or else the version as a tag, leads to.
 func (f *Finder) direct(ctx context.Context, a *asked) ([]held, error) {
-	ref, tags := string(a.digest), []string(nil)
+	ref, tags := a.digest.String(), []string(nil)
 	switch {
 	case ref != "":
 	case a.versioned && image.CheckTag(a.version) == nil:
@@ -129,10 +132,10 @@ func (f *Finder) listed(ctx context.Context) (listing, error) {
 }
 
 // digests returns what tags lead to, in their order, and the tags that lead nowhere any more.
-func digests(ctx context.Context, reg Registry, repo image.Repository, tags []string) (all []held, gone []string, err error) {
+func digests(ctx context.Context, reg Registry, repo name.Repository, tags []string) (all []held, gone []string, err error) {
 	slices.Sort(tags)
 	tags = slices.Compact(tags)
-	found := make([]image.Digest, len(tags))
+	found := make([]v1.Hash, len(tags))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(lookAtOnce)
 	for i, tag := range tags {
@@ -144,10 +147,10 @@ func digests(ctx context.Context, reg Registry, repo image.Repository, tags []st
 	if err := g.Wait(); err != nil {
 		return nil, nil, err
 	}
-	at := map[image.Digest]int{}
+	at := map[v1.Hash]int{}
 	for i, tag := range tags {
 		d := found[i]
-		if d == "" {
+		if d == (v1.Hash{}) {
 			gone = append(gone, tag)
 			continue
 		}
@@ -180,7 +183,7 @@ func (f *Finder) look(ctx context.Context, a *asked, all []held) ([]verdict, err
 func (f *Finder) choose(a *asked, verdicts []verdict) (*Choice, error) {
 	var names []string
 	c := &Choice{}
-	found := map[image.Digest]struct{}{}
+	found := map[v1.Hash]struct{}{}
 	for _, v := range verdicts {
 		for _, p := range v.images {
 			name := v.name()
@@ -191,7 +194,7 @@ func (f *Finder) choose(a *asked, verdicts []verdict) (*Choice, error) {
 				continue
 			}
 			found[p.digest] = struct{}{}
-			names = append(names, string(p.digest)+" ("+name+")")
+			names = append(names, p.digest.String()+" ("+name+")")
 			c.Digest = p.digest
 			c.take(v, p, a.version)
 		}
@@ -226,7 +229,7 @@ func (c *Choice) take(v verdict, p part, version string) {
 // describe says why nothing was found.
 func (f *Finder) describe(a *asked, verdicts []verdict) string {
 	switch {
-	case len(verdicts) == 0 && a.digest != "":
+	case len(verdicts) == 0 && a.digest != (v1.Hash{}):
 		return "the registry does not hold that digest"
 	case len(verdicts) == 0:
 		return "none of its tags is a candidate"
@@ -242,7 +245,7 @@ func (f *Finder) describe(a *asked, verdicts []verdict) string {
 func (v verdict) name() string {
 	switch len(v.tags) {
 	case 0:
-		return string(v.digest)
+		return v.digest.String()
 	case 1:
 		return "tag " + v.tags[0]
 	}

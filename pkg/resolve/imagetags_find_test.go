@@ -10,6 +10,9 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
 )
@@ -26,8 +29,8 @@ type stock struct {
 
 var errBroken = errors.New("the registry is broken")
 
-func hash(letter string) image.Digest {
-	return image.Digest("sha256:" + strings.Repeat(fmt.Sprintf("%02x", letter[0]), 32))
+func hash(letter string) v1.Hash {
+	return image.Hash("sha256:" + strings.Repeat(fmt.Sprintf("%02x", letter[0]), 32))
 }
 
 // letters puts letters for digests in a text.
@@ -35,11 +38,11 @@ func letters(s string) string {
 	if !strings.Contains(s, "sha256:") {
 		return s
 	}
-	if c, err := strconv.ParseUint(strings.TrimPrefix(s, "sha256:")[:2], 16, 8); err == nil && s == string(hash(string(rune(c)))) {
+	if c, err := strconv.ParseUint(strings.TrimPrefix(s, "sha256:")[:2], 16, 8); err == nil && s == hash(string(rune(c))).String() {
 		return string(rune(c))
 	}
 	for c := byte('A'); c <= 'Z'; c++ {
-		s = strings.ReplaceAll(s, string(hash(string(c))), string(c))
+		s = strings.ReplaceAll(s, hash(string(c)).String(), string(c))
 	}
 	return s
 }
@@ -54,7 +57,7 @@ func (s *stock) note(what, ref string) error {
 	return nil
 }
 
-func (s *stock) Tags(context.Context, image.Repository) ([]string, error) {
+func (s *stock) Tags(context.Context, name.Repository) ([]string, error) {
 	var all []string
 	for tag := range s.tags {
 		all = append(all, tag) // in no order
@@ -62,9 +65,9 @@ func (s *stock) Tags(context.Context, image.Repository) ([]string, error) {
 	return all, s.note("list", "tags")
 }
 
-func (s *stock) Digest(_ context.Context, _ image.Repository, ref string) (image.Digest, bool, error) {
+func (s *stock) Digest(_ context.Context, _ name.Repository, ref string) (v1.Hash, bool, error) {
 	if err := s.note("head", ref); err != nil {
-		return "", false, err
+		return v1.Hash{}, false, err
 	}
 	letter, ok := s.tags[ref]
 	if !ok {
@@ -72,12 +75,12 @@ func (s *stock) Digest(_ context.Context, _ image.Repository, ref string) (image
 		_, ok = s.images[letter]
 	}
 	if !ok {
-		return "", false, nil
+		return v1.Hash{}, false, nil
 	}
 	return hash(letter), true, nil
 }
 
-func (s *stock) Image(_ context.Context, _ image.Repository, ref string) (*resolve.Image, error) {
+func (s *stock) Image(_ context.Context, _ name.Repository, ref string) (*resolve.Image, error) {
 	if err := s.note("get", ref); err != nil {
 		return nil, err
 	}
@@ -135,7 +138,7 @@ func repository() *stock {
 			"O": single("O", "linux/s390x", nil, nil),
 			"P": single("P", "linux/ppc64le", nil, nil),
 			"Q": index("Q", nil, child("R linux/riscv64", nil)),
-			"V": {Digest: hash("V"), Children: []resolve.Child{{Digest: "../x", OS: "linux", Architecture: "amd64"}, child("W linux/arm64", nil)}},
+			"V": {Digest: hash("V"), Children: []resolve.Child{{Digest: image.Hash("../x"), OS: "linux", Architecture: "amd64"}, child("W linux/arm64", nil)}},
 			"R": single("R", "linux/riscv64", nil, nil),
 			"D": single("D", "linux/amd64", nil, set{"common": "yes", "build": "1"}),
 		},
@@ -144,7 +147,7 @@ func repository() *stock {
 
 func TestFind(t *testing.T) {
 	t.Parallel()
-	digest := func(letter string) string { return string(hash(letter)) }
+	digest := func(letter string) string { return hash(letter).String() }
 	for _, tc := range []struct {
 		name   string
 		labels set
@@ -208,15 +211,15 @@ func TestFind(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			s := repository()
-			c, err := resolve.NewFinder(t.Context(), s, image.Repository{Host: "reg.example", Path: "app"}).Find(t.Context(), tc.labels)
+			c, err := resolve.NewFinder(t.Context(), s, image.NewRepository("reg.example", "app")).Find(t.Context(), tc.labels)
 			if tc.fails {
 				if err == nil {
-					t.Fatalf("got %s, want an error", letters(string(c.Digest)))
+					t.Fatalf("got %s, want an error", letters(c.Digest.String()))
 				}
 				if got := letters(err.Error()); !strings.Contains(got, tc.want) {
 					t.Fatalf("got error %s, want %s", got, tc.want)
 				}
-				if c != nil && (c.Digest != "" || slices.ContainsFunc(c.Candidates, func(c resolve.Candidate) bool { return c.Chosen })) {
+				if c != nil && (c.Digest != (v1.Hash{}) || slices.ContainsFunc(c.Candidates, func(c resolve.Candidate) bool { return c.Chosen })) {
 					t.Errorf("got %v, and an error", c)
 				}
 				return
@@ -224,7 +227,7 @@ func TestFind(t *testing.T) {
 			if err != nil {
 				t.Fatal(letters(err.Error()))
 			}
-			if got := c.Tag + " " + letters(string(c.Digest)); got != tc.want {
+			if got := c.Tag + " " + letters(c.Digest.String()); got != tc.want {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}
 			if n := slices.IndexFunc(c.Candidates, func(c resolve.Candidate) bool { return !c.Chosen }); !c.Candidates[0].Chosen || n > 0 && slices.ContainsFunc(c.Candidates[n:], func(c resolve.Candidate) bool { return c.Chosen }) {
@@ -243,17 +246,17 @@ func TestFindByImageID(t *testing.T) {
 	s := repository()
 	for letter, im := range s.images {
 		if im.Config != "" {
-			im.Config = string(hash(strings.ToLower(letter)))
+			im.Config = hash(strings.ToLower(letter)).String()
 		}
 	}
-	f := resolve.NewFinder(t.Context(), s, image.Repository{Host: "reg.example", Path: "app"})
+	f := resolve.NewFinder(t.Context(), s, image.NewRepository("reg.example", "app"))
 	for letter, want := range map[string]string{"s": "3.0.1-2 S", "c": " C", "r": " R"} {
 		for _, prefix := range []string{"", "sha256:"} {
-			c, err := f.Find(t.Context(), set{"dockerimageid": prefix + hash(letter).Hex()})
+			c, err := f.Find(t.Context(), set{"dockerimageid": prefix + hash(letter).Hex})
 			if err != nil {
 				t.Fatal(letters(err.Error()))
 			}
-			if got := c.Tag + " " + letters(string(c.Digest)); got != want {
+			if got := c.Tag + " " + letters(c.Digest.String()); got != want {
 				t.Errorf("%s: got %q, want %q", letter, got, want)
 			}
 		}
@@ -268,11 +271,11 @@ func TestWhatCannotBeReadIsNotAbsent(t *testing.T) {
 	for broken, labels := range map[string]set{
 		"multi": {"version": "multi"}, "S": {"build": "2"}, "tags": {"build": "2"}, "bare": {"build": "2"},
 		"C": {"version": "multi", "own": "x", "os": "linux", "arch": "aarch64"}, "P": {"version": "bare", "os": "linux", "arch": "s390x"},
-		"old": {"digest": string(hash("S")), "version": "old"}, "I": {"version": "multi", "common": "yes"}, "W": {"version": "odd", "os": "linux", "arch": "arm64", "common": "yes"},
+		"old": {"digest": hash("S").String(), "version": "old"}, "I": {"version": "multi", "common": "yes"}, "W": {"version": "odd", "os": "linux", "arch": "arm64", "common": "yes"},
 	} {
 		s := repository()
 		s.broken = broken
-		c, err := resolve.NewFinder(t.Context(), s, image.Repository{Host: "reg.example", Path: "app"}).Find(t.Context(), labels)
+		c, err := resolve.NewFinder(t.Context(), s, image.NewRepository("reg.example", "app")).Find(t.Context(), labels)
 		if !errors.Is(err, errBroken) {
 			t.Errorf("%s cannot be read: got %v %v", broken, c, err)
 		}
@@ -292,7 +295,7 @@ func TestIndexesAreFollowedToABound(t *testing.T) {
 	}
 	s.images["M"], s.images["N"], s.images["O"] = index("M", nil, many...), index("N", nil, many...), single("O", "linux/amd64", nil, set{"team": "fruit"})
 	s.images["N"].Children = slices.Repeat([]resolve.Child{child("O", nil)}, 200)
-	f := resolve.NewFinder(t.Context(), s, image.Repository{Host: "reg.example", Path: "app"})
+	f := resolve.NewFinder(t.Context(), s, image.NewRepository("reg.example", "app"))
 	for _, more := range []set{{"os": "linux"}, {"team": "fruit"}} {
 		for version, want := range map[string]string{"deep": "more than 8 indexes", "wide": "more than 20000 images"} {
 			more["version"] = version

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
@@ -26,7 +28,7 @@ type matcher struct {
 
 // part is a manifest: what was looked at, or an image within it.
 type part struct {
-	digest image.Digest
+	digest v1.Hash
 	role   string              // its platform, if it is an image of an index
 	around []map[string]string // annotations of the indexes that lead to it, outermost first
 	exact  bool                // it has no variant, and none was asked for
@@ -37,7 +39,7 @@ type part struct {
 func (m *matcher) judge(ctx context.Context) (verdict, error) {
 	v := verdict{held: m.held}
 	m.isVersion = slices.Contains(m.tags, m.version)
-	if m.versioned && m.digest() != "" && image.CheckTag(m.version) == nil {
+	if m.versioned && m.digest() != (v1.Hash{}) && image.CheckTag(m.version) == nil {
 		d, _, err := m.reg.Digest(ctx, m.repo, m.version)
 		if err != nil {
 			return v, err
@@ -84,7 +86,7 @@ func (m *matcher) judge(ctx context.Context) (verdict, error) {
 }
 
 // digest returns the digest that is asked for.
-func (m *matcher) digest() image.Digest { return m.asked.digest }
+func (m *matcher) digest() v1.Hash { return m.asked.digest }
 
 // load reads a part that has not been read. It reports false for an image that an
 // index names and the registry does not hold, or cannot: its digest is none.
@@ -95,9 +97,9 @@ func (m *matcher) load(ctx context.Context, p *part) (bool, error) {
 	if !valid(p.digest) {
 		return false, nil
 	}
-	im, err := m.reg.Image(ctx, m.repo, string(p.digest))
+	im, err := m.reg.Image(ctx, m.repo, p.digest.String())
 	if err != nil {
-		if _, ok, e := m.reg.Digest(ctx, m.repo, string(p.digest)); e == nil && !ok {
+		if _, ok, e := m.reg.Digest(ctx, m.repo, p.digest.String()); e == nil && !ok {
 			return false, nil
 		}
 		return false, err
@@ -107,8 +109,8 @@ func (m *matcher) load(ctx context.Context, p *part) (bool, error) {
 }
 
 // valid reports whether d, which an index may have named, is a digest.
-func valid(d image.Digest) bool {
-	_, err := image.ParseDigest(string(d))
+func valid(d v1.Hash) bool {
+	_, err := image.ParseDigest(d.String())
 	return err == nil
 }
 
@@ -173,10 +175,10 @@ func (m *matcher) parts(ctx context.Context, p part, seen *[]string, depth int) 
 func (m *matcher) descend(index *Image, depth int) error {
 	m.looked += len(index.Children)
 	if depth == maxNesting {
-		return fmt.Errorf("reading source %s: more than %d indexes within each other", m.repo.Digest(m.held.digest), maxNesting)
+		return fmt.Errorf("reading source %s: more than %d indexes within each other", m.repo.Digest(m.held.digest.String()).String(), maxNesting)
 	}
 	if m.looked > maxParts {
-		return fmt.Errorf("reading source %s: more than %d images to look at", m.repo.Digest(m.held.digest), maxParts)
+		return fmt.Errorf("reading source %s: more than %d images to look at", m.repo.Digest(m.held.digest.String()).String(), maxParts)
 	}
 	return nil
 }
@@ -197,20 +199,20 @@ func (m *matcher) carried() []string {
 // lacks says what a part does not have.
 func (m *matcher) lacks(ctx context.Context, p *part) ([]string, error) {
 	if !valid(p.digest) {
-		return []string{"names an image by " + told(string(p.digest)) + ", which is no sha256 digest"}, nil
+		return []string{"names an image by " + told(p.digest.String()) + ", which is no sha256 digest"}, nil
 	}
 	var reasons []string
 	ok, err := true, error(nil)
 	if m.config != "" {
 		ok, err = m.load(ctx, p)
 	} else if p.read == nil {
-		_, ok, err = m.reg.Digest(ctx, m.repo, string(p.digest))
+		_, ok, err = m.reg.Digest(ctx, m.repo, p.digest.String())
 	}
 	switch {
 	case err != nil:
 		return nil, err
 	case !ok:
-		return []string{"names " + string(p.digest) + ", which the registry does not hold"}, nil
+		return []string{"names " + p.digest.String() + ", which the registry does not hold"}, nil
 	case m.config != "" && p.read.Config != m.config:
 		reasons = append(reasons, "is not dockerimageid="+m.config)
 	}

@@ -6,12 +6,14 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // Reference is an image asked for by name, tag and labels: name[:tag][,label=value]…
 type Reference struct {
-	Repository image.Repository
+	Repository name.Repository
 	Tag        string // empty without one
 	Labels     map[string]string
 }

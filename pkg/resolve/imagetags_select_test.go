@@ -17,7 +17,7 @@ import (
 // select1 resolves one producer among the stock's images.
 func select1(t *testing.T, s *stock, p manifest.Producer, previous *manifest.Lock, o resolve.Options, file string) (*resolve.Choice, error) {
 	t.Helper()
-	p.Name, p.Repository = "app", image.Repository{Host: "reg.example", Path: "app"}
+	p.Name, p.Repository = "app", image.NewRepository("reg.example", "app")
 	return resolve.Resolve(t.Context(), &p, previous, resolve.Readers{Registry: s, ReadFile: func(name string) ([]byte, error) {
 		if name != "t.json" {
 			return nil, errors.New("no such file")
@@ -40,7 +40,7 @@ func TestSelectByAlias(t *testing.T) {
 		t.Errorf("evidence (-want +got):\n%s", diff)
 	}
 	if c.Digest != hash("S") || c.Tag != "3.0.1-2" || !slices.Equal(c.Default, []string{"3.0.1-2"}) {
-		t.Errorf("got %s %s %v: the last tag of the chain is promoted, never the alias", letters(string(c.Digest)), c.Tag, c.Default)
+		t.Errorf("got %s %s %v: the last tag of the chain is promoted, never the alias", letters(c.Digest.String()), c.Tag, c.Default)
 	}
 	out := slices.IndexFunc(c.Candidates, func(c resolve.Candidate) bool { return c.Tag == "x.sig" })
 	if out < 0 || c.Candidates[out].Chosen {
@@ -68,7 +68,7 @@ func TestSelectByAlias(t *testing.T) {
 		{"other labels", "S", resolve.Options{}, strings.Replace(chained, `"version": "3.0.1", "build": "2"`, `"version": "3.0.1-2"`, 1)},
 	} {
 		c, err := select1(t, repository(), byAlias, lock, tc.o, tc.file)
-		if err != nil || letters(string(c.Digest)) != tc.want {
+		if err != nil || letters(c.Digest.String()) != tc.want {
 			t.Errorf("%s: got %v %v, want %s", tc.name, c, err, tc.want)
 		}
 	}
@@ -108,7 +108,7 @@ func TestExport(t *testing.T) {
 		false: `{"labels":{"3":A,"3.0":A,"3.0.1":A,"b-2":B,"latest":A,"main":B,"x":C,"y":C}}`,
 		true:  `{"aliases":{"3":"3.0.1","3.0":"3.0.1","latest":"3.0.1","main":"b-2","y":"x"},"labels":{"3.0.1":A,"b-2":B,"x":C}}`,
 	} {
-		tags, _, err := resolve.ExportImageTags(t.Context(), s, image.Repository{Host: "reg.example", Path: "app"}, fold)
+		tags, _, err := resolve.ExportImageTags(t.Context(), s, image.NewRepository("reg.example", "app"), fold)
 		if err != nil {
 			t.Fatal(err)
 		}

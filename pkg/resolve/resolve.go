@@ -18,7 +18,9 @@ import (
 	"errors"
 	"fmt"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
@@ -31,7 +33,7 @@ type Readers struct {
 	// producer's file, and returns it with what ends its use.
 	History func(ctx context.Context, repository, branch string) (history History, release func(), err error)
 	// Rebase returns what the image that a producer selected becomes on its new run image.
-	Rebase func(ctx context.Context, p *manifest.Producer, app image.Digest) (image.Digest, *manifest.LockRebase, error)
+	Rebase func(ctx context.Context, p *manifest.Producer, app v1.Hash) (v1.Hash, *manifest.LockRebase, error)
 }
 
 // Options say how a producer is resolved.
@@ -43,16 +45,16 @@ type Options struct {
 // Registry reads the repositories that producers name. It is safe for concurrent use.
 type Registry interface {
 	// Tags returns all tags, in any order. A repository that does not exist is an error.
-	Tags(ctx context.Context, repo image.Repository) ([]string, error)
+	Tags(ctx context.Context, repo name.Repository) ([]string, error)
 	// Digest returns what a tag or digest leads to; false if the registry says that it does not exist.
-	Digest(ctx context.Context, repo image.Repository, ref string) (image.Digest, bool, error)
+	Digest(ctx context.Context, repo name.Repository, ref string) (v1.Hash, bool, error)
 	// Image describes what a tag or digest leads to.
-	Image(ctx context.Context, repo image.Repository, ref string) (*Image, error)
+	Image(ctx context.Context, repo name.Repository, ref string) (*Image, error)
 }
 
 // Image is what selectors look at in an image or index.
 type Image struct {
-	Digest       image.Digest
+	Digest       v1.Hash
 	MediaType    string
 	Annotations  map[string]string // of the manifest or index
 	Config       string            // digest of an image's config; empty for an index
@@ -65,7 +67,7 @@ type Image struct {
 
 // Child is an image in an index, as the index describes it.
 type Child struct {
-	Digest       image.Digest
+	Digest       v1.Hash
 	OS           string
 	Architecture string
 	Variant      string
@@ -75,7 +77,7 @@ type Child struct {
 // Candidate is a tag that was looked at.
 type Candidate struct {
 	Tag    string
-	Digest image.Digest // if it was read
+	Digest v1.Hash // if it was read
 	Chosen bool
 	Reason string // why it was taken or not
 }
@@ -83,7 +85,7 @@ type Candidate struct {
 // Choice is what a selector found.
 type Choice struct {
 	Tag        string             // the selected source tag; empty for a digest that was named
-	Digest     image.Digest       // never empty
+	Digest     v1.Hash            // never empty
 	Default    []string           // tags to promote if the producer names none
 	Fields     manifest.TagFields // what templates of tags may use
 	Candidates []Candidate        // best first
@@ -114,7 +116,7 @@ func Resolve(ctx context.Context, p *manifest.Producer, previous *manifest.Lock,
 			return choice, err
 		}
 	}
-	choice.Fields.Name, choice.Fields.Tag, choice.Fields.Digest = p.Name, choice.Tag, string(choice.Digest)
+	choice.Fields.Name, choice.Fields.Tag, choice.Fields.Digest = p.Name, choice.Tag, choice.Digest.String()
 	return choice, nil
 }
 
@@ -123,7 +125,7 @@ func (j *job) choose(ctx context.Context) (*Choice, error) {
 	switch s := j.Select; {
 	case s.Tag != "":
 		return j.tag(ctx)
-	case s.Digest != "":
+	case s.Digest != (v1.Hash{}):
 		return j.digest(ctx)
 	case s.SemVer != nil:
 		return j.ordered(ctx, newSemVer(s.SemVer.Range))
@@ -143,25 +145,25 @@ func (j *job) choose(ctx context.Context) (*Choice, error) {
 
 // pin returns the digest of a tag: the lock's if it was found for the same tag and
 // intent before, or else the registry's.
-func (j *job) pin(ctx context.Context, tag string) (image.Digest, error) {
+func (j *job) pin(ctx context.Context, tag string) (v1.Hash, error) {
 	if d, ok := j.locked(tag); ok {
 		return d, nil
 	}
 	d, ok, err := j.Registry.Digest(ctx, j.Repository, tag)
 	switch {
 	case err != nil:
-		return "", err
+		return v1.Hash{}, err
 	case !ok:
-		return "", fmt.Errorf("reading source %s: there is no such tag", j.Repository.Tag(tag))
+		return v1.Hash{}, fmt.Errorf("reading source %s: there is no such tag", j.Repository.Tag(tag).String())
 	}
 	return d, nil
 }
 
 // locked returns the digest that the lock has for a tag, if that still holds.
-func (j *job) locked(tag string) (image.Digest, bool) {
+func (j *job) locked(tag string) (v1.Hash, bool) {
 	l := j.previous
 	if l == nil || j.Refresh || j.AlwaysRefresh || l.Tag != tag || l.Intent != j.Intent() || l.Rebase != nil {
-		return "", false
+		return v1.Hash{}, false
 	}
 	return l.Digest, true
 }

@@ -9,6 +9,9 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/google/go-cmp/cmp"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
@@ -24,11 +27,11 @@ type shelf struct {
 	lists int
 }
 
-func dig(letter string) image.Digest {
-	return image.Digest("sha256:" + strings.Repeat(letter, 64)[:64])
+func dig(letter string) v1.Hash {
+	return image.Hash("sha256:" + strings.Repeat(letter, 64)[:64])
 }
 
-func (s *shelf) Tags(context.Context, image.Repository) ([]string, error) {
+func (s *shelf) Tags(context.Context, name.Repository) ([]string, error) {
 	s.lists++
 	var all []string
 	for tag := range s.tags {
@@ -37,21 +40,21 @@ func (s *shelf) Tags(context.Context, image.Repository) ([]string, error) {
 	return all, s.err
 }
 
-func (s *shelf) Digest(_ context.Context, _ image.Repository, ref string) (image.Digest, bool, error) {
+func (s *shelf) Digest(_ context.Context, _ name.Repository, ref string) (v1.Hash, bool, error) {
 	s.heads++
 	for _, letter := range s.tags {
-		if string(dig(letter)) == ref {
+		if dig(letter).String() == ref {
 			return dig(letter), true, s.err
 		}
 	}
 	letter, ok := s.tags[ref]
 	if !ok {
-		return "", false, s.err
+		return v1.Hash{}, false, s.err
 	}
 	return dig(letter), true, s.err
 }
 
-func (s *shelf) Image(context.Context, image.Repository, string) (*resolve.Image, error) {
+func (s *shelf) Image(context.Context, name.Repository, string) (*resolve.Image, error) {
 	return nil, errors.New("not asked for")
 }
 
@@ -174,7 +177,7 @@ func TestExplainFailure(t *testing.T) {
 
 func TestFailuresAreNoAnswers(t *testing.T) {
 	t.Parallel()
-	for _, sel := range []string{"{tag: v1}", "{semver: {range: 1.x}}", "{digest: " + string(dig("a")) + "}", "{alphabetical: }"} {
+	for _, sel := range []string{"{tag: v1}", "{semver: {range: 1.x}}", "{digest: " + dig("a").String() + "}", "{alphabetical: }"} {
 		s := shelve("v1", "1.0.0")
 		s.err = errors.New("503")
 		if _, err := resolveOne(t, producers(t, "- name: x\n  select: "+sel, "[]", ""), s, resolve.Options{}); err == nil || !strings.Contains(err.Error(), "503") {
@@ -244,7 +247,7 @@ func TestAmend(t *testing.T) {
 		{"new digest", "- {name: x, select: {tag: b}}", list("a", "1"), "", "a:1 b:b", ""},
 		{"tag to a digest that is there", "- {name: x, select: {tag: a}}", list("a", "1"), "", "a:1,a", ""},
 		{"all there", "- {name: x, select: {tag: a}}", list("a", "a"), "", "a:a", ""},
-		{"digest alone", "- {name: x, select: {digest: \"" + string(dig("b")) + "\"}}", list("a", "1"), "", "a:1 b:", ""},
+		{"digest alone", "- {name: x, select: {digest: \"" + dig("b").String() + "\"}}", list("a", "1"), "", "a:1 b:", ""},
 		{"templates", "- {name: x, select: {tag: b}, tags: [\"v-{{.Tag}}\", \"{{.Name}}\", v-b]}", list(), "", "b:v-b,x", ""},
 		{"template of no tag", "- {name: x, select: {tag: b}, tags: [\"{{.Digest}}\"]}", list("a", "1"), "", "a:1", "bad tag"},
 		{"template of nothing", "- {name: x, select: {tag: b}, tags: [\"{{.Labels.none}}\"]}", list("a", "1"), "", "a:1", "none"},
@@ -292,7 +295,7 @@ func TestStale(t *testing.T) {
 	t.Parallel()
 	const sources = "- name: x\n  select: {tag: a}"
 	lock, _ := lockOf(t, producers(t, sources, "[]", ""), shelve("a"), resolve.Options{})
-	key := "x@" + string(dig("a"))
+	key := "x@" + dig("a").String()
 	for _, tt := range []struct {
 		sources, lock string
 		wants         map[string][]string

@@ -22,12 +22,12 @@ func (j *job) tag(ctx context.Context) (*Choice, error) {
 func (j *job) digest(ctx context.Context) (*Choice, error) {
 	d := j.Select.Digest
 	if l := j.previous; l == nil || l.Digest != d || j.Refresh || j.AlwaysRefresh {
-		_, ok, err := j.Registry.Digest(ctx, j.Repository, string(d))
+		_, ok, err := j.Registry.Digest(ctx, j.Repository, d.String())
 		switch {
 		case err != nil:
 			return nil, err
 		case !ok:
-			return nil, fmt.Errorf("reading source %s: there is no such digest", j.Repository.Digest(d))
+			return nil, fmt.Errorf("reading source %s: there is no such digest", j.Repository.Digest(d.String()).String())
 		}
 	}
 	return &Choice{Digest: d, Candidates: []Candidate{{Digest: d, Chosen: true, Reason: "named"}}}, nil

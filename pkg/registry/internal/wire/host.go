@@ -121,7 +121,7 @@ func (h *host) ping(ctx context.Context) error {
 		schemes = []string{found}
 	}
 	h.scheme = schemes[0]
-	r := &Request{Method: http.MethodGet, Repo: image.Repository{Host: h.name}}
+	r := &Request{Method: http.MethodGet, Repo: image.NewRepository(h.name, "")}
 	resp, err := h.transport.tries(ctx, h, r, func(ctx context.Context) (*http.Response, verdict, error) {
 		resp, err := h.pingOnce(ctx, r)
 		return resp, again, err
@@ -138,7 +138,7 @@ func (h *host) ping(ctx context.Context) error {
 func (h *host) probe(ctx context.Context, schemes []string) (scheme string, answer *http.Response) {
 	for _, scheme := range schemes {
 		h.scheme = scheme
-		resp, err := h.pingOnce(ctx, &Request{Method: http.MethodGet, Repo: image.Repository{Host: h.name}})
+		resp, err := h.pingOnce(ctx, &Request{Method: http.MethodGet, Repo: image.NewRepository(h.name, "")})
 		switch {
 		case err != nil && (unsent(err) || ctx.Err() != nil):
 			return schemes[0], nil // it does not listen: the scheme is not what is wrong

@@ -9,7 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/auth"
 )
 
@@ -27,7 +28,7 @@ const mostEnded = 10
 type tokenSet struct {
 	host      *host
 	principal auth.Principal
-	repo      image.Repository // any repository of the principal
+	repo      name.Repository // any repository of the principal
 	scopes    []string
 
 	turn chan struct{} // held by whoever exchanges
@@ -41,9 +42,9 @@ type tokenSet struct {
 
 // Grant is the access that requests to come will need.
 type Grant struct {
-	Repo   image.Repository
+	Repo   name.Repository
 	Access Access
-	From   image.Repository // of a mount; zero: none
+	From   name.Repository // of a mount; zero: none
 }
 
 // Expect groups grants into tokens of up to 50 repositories of one host, account
@@ -56,7 +57,7 @@ func (t *Transport) Expect(grants []Grant) {
 	open := map[group]*tokenSet{}
 	members := map[*tokenSet]map[string]struct{}{}
 	for _, g := range grants {
-		h := t.host(g.Repo.Host)
+		h := t.host(g.Repo.RegistryStr())
 		key := group{h.principal(g.Repo), g.Access}
 		want := scopesOf(g.Repo, g.Access, g.From)
 		set := open[key]
@@ -95,26 +96,26 @@ func added(have map[string]struct{}, more []string) int {
 
 // scopesOf returns the scopes of one request, what it writes first: some
 // registries read the first alone.
-func scopesOf(repo image.Repository, access Access, from image.Repository) []string {
+func scopesOf(repo name.Repository, access Access, from name.Repository) []string {
 	switch access {
 	case Catalog:
 		return []string{"registry:catalog:*"}
 	case Push:
-		scopes := []string{"repository:" + repo.Path + ":pull,push"}
-		if !from.IsZero() && from != repo {
-			scopes = append(scopes, "repository:"+from.Path+":pull")
+		scopes := []string{"repository:" + repo.RepositoryStr() + ":pull,push"}
+		if from != (name.Repository{}) && from != repo {
+			scopes = append(scopes, "repository:"+from.RepositoryStr()+":pull")
 		}
 		return scopes
 	}
-	return []string{"repository:" + repo.Path + ":pull"}
+	return []string{"repository:" + repo.RepositoryStr() + ":pull"}
 }
 
-func (h *host) principal(repo image.Repository) auth.Principal {
+func (h *host) principal(repo name.Repository) auth.Principal {
 	o := h.transport.options
-	return o.Credentials.Principal(h.name, repo.Path, o.Account(repo))
+	return o.Credentials.Principal(h.name, repo.RepositoryStr(), o.Account(repo))
 }
 
-func (h *host) newTokenSet(repo image.Repository) *tokenSet {
+func (h *host) newTokenSet(repo name.Repository) *tokenSet {
 	return &tokenSet{host: h, principal: h.principal(repo), repo: repo, turn: make(chan struct{}, 1)}
 }
 

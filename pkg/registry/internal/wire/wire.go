@@ -19,6 +19,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/auth"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/pace"
@@ -32,7 +34,7 @@ type Options struct {
 	InsecureTLS []string // hosts whose certificate is not verified
 	RootCAs     [][]byte // PEM certificates trusted besides the system's
 	Credentials *auth.Store
-	Account     func(image.Repository) string    // service account of a repository; nil: none
+	Account     func(name.Repository) string     // service account of a repository; nil: none
 	Backoff     time.Duration                    // first wait after a failed try; doubles. 0: 250 ms
 	Notice      func(format string, args ...any) // told of the first failing try of a host
 	Debug       func(format string, args ...any) // told of every failing try
@@ -75,13 +77,13 @@ const (
 // Request is one request to a registry.
 type Request struct {
 	Method string
-	Repo   image.Repository // whom it concerns; Catalog requests need only its Host
-	Path   string           // below /v2/, unless URL is set
+	Repo   name.Repository // whom it concerns; Catalog requests need only its Host
+	Path   string          // below /v2/, unless URL is set
 	Query  url.Values
 	URL    *url.URL // a Location or Link of an earlier answer, resolved
 	Header http.Header
 	Access Access
-	From   image.Repository              // the repository a mount reads
+	From   name.Repository               // the repository a mount reads
 	Body   func() (io.ReadCloser, error) // may be called again for another try; nil: none
 	Length int64                         // of Body, in bytes
 	Blob   bool                          // Body or the answer's body is a blob: only stalling ends it
@@ -96,7 +98,7 @@ func New(o Options) (*Transport, error) {
 		o.Backoff = defaultBackoff
 	}
 	if o.Account == nil {
-		o.Account = func(image.Repository) string { return "" }
+		o.Account = func(name.Repository) string { return "" }
 	}
 	if o.Debug == nil {
 		o.Debug = func(string, ...any) {}
@@ -123,7 +125,7 @@ func (t *Transport) Requests() map[string]int { return t.counter.counts() }
 // would mend it. The caller closes the answer's body. An error is an *Error when
 // the host answered at all.
 func (t *Transport) Do(ctx context.Context, r *Request) (*http.Response, error) {
-	h := t.host(r.Repo.Host)
+	h := t.host(r.Repo.RegistryStr())
 	if err := h.ready(ctx); err != nil {
 		return nil, err
 	}
@@ -239,7 +241,7 @@ func (r *Request) where() string {
 	if r.URL != nil {
 		return r.URL.Host + r.URL.Path
 	}
-	return r.Repo.Host + "/v2/" + r.Path
+	return r.Repo.RegistryStr() + "/v2/" + r.Path
 }
 
 // build makes the HTTP request of one try.
