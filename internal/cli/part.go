@@ -31,7 +31,7 @@ func (o *partOptions) addFlags(f *pflag.FlagSet) {
 // returns the commit that --since names, and warnings.
 func (o *partOptions) choose(paths []string, at func(string) (*manifest.Set, string, error), set *manifest.Set) (s promote.Selection, commit string, warnings []string, err error) {
 	if s.Shard, err = promote.ParseShard(o.shard); err != nil {
-		return s, "", nil, fmt.Errorf("--shard: %w", err)
+		return s, "", nil, fmt.Errorf("bad --shard %q: %w", o.shard, err)
 	}
 	if o.plan != "" {
 		if s.Approval, err = readPlan(o.plan); err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/rebase"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
@@ -280,14 +281,14 @@ func (r *rebasing) write(told output.Rebase) error {
 // describe returns what is told of a result.
 func describe(res *rebase.Result, app rebase.Reference) output.App {
 	a := output.App{
-		App: app.String(), PreviousDigest: res.App.Digest.String(), Digest: res.Digest.String(), PlatformAPI: res.PlatformAPI,
+		App: app.String(), PreviousDigest: image.DigestString(res.App.Digest), Digest: res.Digest.String(), PlatformAPI: res.PlatformAPI,
 		From:     output.AppBase(res.From),
 		Onto:     output.AppNewBase{Image: res.Onto.Image, Digest: res.Onto.Digest.String(), TopLayer: res.Onto.TopLayer},
 		Warnings: res.Notes,
 	}
 	for i := range res.Images {
 		img := &res.Images[i]
-		a.Images = append(a.Images, output.AppImage{Platform: img.Platform, PreviousDigest: img.Was.String(), Digest: img.Manifest.Digest})
+		a.Images = append(a.Images, output.AppImage{Platform: img.Platform, PreviousDigest: image.DigestString(img.Was), Digest: img.Manifest.Digest})
 	}
 	return a
 }
@@ -297,7 +298,7 @@ func describe(res *rebase.Result, app rebase.Reference) output.App {
 func nameStates(names []rebase.Name) (told []output.AppName, state string) {
 	all := rebase.NameUpToDate
 	for _, n := range names {
-		one := output.AppName{Name: n.String(), State: n.State.String(), PreviousDigest: n.Was.String()}
+		one := output.AppName{Name: n.String(), State: n.State.String(), PreviousDigest: image.DigestString(n.Was)}
 		if n.Err != nil {
 			one.Error = strings.TrimSpace(n.Err.Error())
 		}

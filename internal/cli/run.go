@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
@@ -154,7 +155,7 @@ func (p *promotion) check() (err error) {
 		return err
 	}
 	if _, err := promote.ParseShard(p.shard); err != nil {
-		return fmt.Errorf("--shard: %w", err)
+		return fmt.Errorf("bad --shard %q: %w", p.shard, err)
 	}
 	if err := checkFile(p.report); err != nil {
 		return fmt.Errorf("--report: %w", err)
@@ -224,7 +225,7 @@ func (p *promotion) logItems(items []plan.Item, faults []manifest.Fault) {
 		if _, ok := logged[it.Error]; ok && it.Action == plan.Invalid {
 			continue
 		}
-		where := it.Destination.Digest(it.Digest.String()).String()
+		where := it.Destination.Digest(image.DigestString(it.Digest)).String()
 		if len(it.Tags) > 0 {
 			where = it.Destination.Tag(strings.Join(it.Tags, ",")).String()
 		}

@@ -33,9 +33,9 @@ type Finding struct {
 	Kind       Kind    `json:"kind"`
 	Repository string  `json:"repository"`
 	Tag        string  `json:"tag,omitempty"`
-	Digest     v1.Hash `json:"digest,omitempty"` // that is there; of what is not, that is wanted
-	Wanted     v1.Hash `json:"wanted,omitempty"` // by the manifests, of a moved tag
-	Line       string  `json:"line,omitempty"`   // of the manifest
+	Digest     v1.Hash `json:"digest,omitzero"` // that is there; of what is not, that is wanted
+	Wanted     v1.Hash `json:"wanted,omitzero"` // by the manifests, of a moved tag
+	Line       string  `json:"line,omitempty"`  // of the manifest
 	Reason     string  `json:"reason,omitempty"`
 }
 

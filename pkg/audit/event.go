@@ -33,7 +33,7 @@ type Event struct {
 	Action     Action          `json:"action"`
 	Repository name.Repository `json:"repository"`
 	Tag        string          `json:"tag,omitempty"`
-	Digest     v1.Hash         `json:"digest,omitempty"`
+	Digest     v1.Hash         `json:"digest,omitzero"`
 	Actor      string          `json:"actor,omitempty"` // who did it, as the sender says
 	Fault      string          `json:"fault,omitempty"` // what is wrong with the names; they are empty then
 	Received   time.Time       `json:"received"`

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/google/go-cmp/cmp/cmpopts"
+
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -15,7 +17,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
-const (
+var (
 	digestA = image.Hash("sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")
 	digestB = image.Hash("sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb")
 )
@@ -28,35 +30,35 @@ var samples = []struct {
 }{
 	{
 		name: "push by tag", system: "distribution",
-		body: `{"events":[{"id":"e1","timestamp":"2026-01-02T03:04:05Z","action":"push","target":{"mediaType":"application/vnd.oci.image.index.v1+json","size":708,"digest":"` + image.Hash(digestA).String() + `","length":708,"repository":"prod/apple","url":"http://r.example.com:5000/v2/prod/apple/manifests/` + image.Hash(digestA).String() + `","tag":"1.0"},"request":{"id":"q","addr":"10.0.0.1:1","host":"r.example.com:5000","method":"PUT","useragent":"cip"},"actor":{"name":"robot"},"source":{"addr":"x:5000","instanceID":"i"}}]}`,
-		want: []Event{{ID: "e1", Action: Push, Repository: image.NewRepository("r.example.com:5000", "prod/apple"), Tag: "1.0", Digest: image.Hash(digestA), Actor: "robot"}},
+		body: `{"events":[{"id":"e1","timestamp":"2026-01-02T03:04:05Z","action":"push","target":{"mediaType":"application/vnd.oci.image.index.v1+json","size":708,"digest":"` + digestA.String() + `","length":708,"repository":"prod/apple","url":"http://r.example.com:5000/v2/prod/apple/manifests/` + digestA.String() + `","tag":"1.0"},"request":{"id":"q","addr":"10.0.0.1:1","host":"r.example.com:5000","method":"PUT","useragent":"cip"},"actor":{"name":"robot"},"source":{"addr":"x:5000","instanceID":"i"}}]}`,
+		want: []Event{{ID: "e1", Action: Push, Repository: image.NewRepository("r.example.com:5000", "prod/apple"), Tag: "1.0", Digest: digestA, Actor: "robot"}},
 	},
 	{
 		name: "deletions, a pull, a blob, a whole repository", system: "distribution", host: "outside.example.com",
 		body: `{"events":[{"id":"1","action":"delete","target":{"repository":"a","tag":"t"},"request":{"host":"inside:5000"}},
-			{"id":"2","action":"delete","target":{"repository":"a","digest":"` + image.Hash(digestA).String() + `"},"request":{"host":"inside:5000"}},
-			{"id":"3","action":"pull","target":{"repository":"a","digest":"` + image.Hash(digestA).String() + `","url":"http://inside:5000/v2/a/manifests/x"},"request":{"host":"inside:5000"}},
-			{"id":"4","action":"push","target":{"mediaType":"application/octet-stream","repository":"a","digest":"` + image.Hash(digestA).String() + `","url":"http://inside:5000/v2/a/blobs/x"},"request":{"host":"inside:5000"}},
+			{"id":"2","action":"delete","target":{"repository":"a","digest":"` + digestA.String() + `"},"request":{"host":"inside:5000"}},
+			{"id":"3","action":"pull","target":{"repository":"a","digest":"` + digestA.String() + `","url":"http://inside:5000/v2/a/manifests/x"},"request":{"host":"inside:5000"}},
+			{"id":"4","action":"push","target":{"mediaType":"application/octet-stream","repository":"a","digest":"` + digestA.String() + `","url":"http://inside:5000/v2/a/blobs/x"},"request":{"host":"inside:5000"}},
 			{"id":"5","action":"delete","target":{"repository":"a"},"request":{"host":"inside:5000"}}]}`,
 		want: []Event{
 			{ID: "1", Action: Delete, Repository: image.NewRepository("outside.example.com", "a"), Tag: "t"},
-			{ID: "2", Action: Delete, Repository: image.NewRepository("outside.example.com", "a"), Digest: image.Hash(digestA)},
-			{ID: "3", Action: Other, Repository: image.NewRepository("outside.example.com", "a"), Digest: image.Hash(digestA)},
-			{ID: "4", Action: Other, Repository: image.NewRepository("outside.example.com", "a"), Digest: image.Hash(digestA)},
+			{ID: "2", Action: Delete, Repository: image.NewRepository("outside.example.com", "a"), Digest: digestA},
+			{ID: "3", Action: Other, Repository: image.NewRepository("outside.example.com", "a"), Digest: digestA},
+			{ID: "4", Action: Other, Repository: image.NewRepository("outside.example.com", "a"), Digest: digestA},
 			{ID: "5", Action: Delete, Repository: image.NewRepository("outside.example.com", "a")},
 		},
 	},
 	{
 		name: "what looks like a blob", system: "distribution",
-		body: `{"events":[{"id":"1","action":"push","target":{"mediaType":"m","repository":"blobs/a","digest":"` + image.Hash(digestA).String() + `","url":"http://r.example.com/v2/blobs/a/manifests/` + image.Hash(digestA).String() + `"},"request":{"host":"r.example.com"}},
-			{"id":"2","action":"push","target":{"mediaType":"application/octet-stream","repository":"a","digest":"` + image.Hash(digestA).String() + `","tag":"t"},"request":{"host":"r.example.com"}},
-			{"id":"3","action":"push","target":{"mediaType":"application/octet-stream","repository":"a","digest":"` + image.Hash(digestA).String() + `","url":"http://r.example.com/v2/a/manifests/x"},"request":{"host":"r.example.com"}},
-			{"id":"4","action":"delete","target":{"mediaType":"application/octet-stream","repository":"a","digest":"` + image.Hash(digestA).String() + `"},"request":{"host":"r.example.com"}}]}`,
+		body: `{"events":[{"id":"1","action":"push","target":{"mediaType":"m","repository":"blobs/a","digest":"` + digestA.String() + `","url":"http://r.example.com/v2/blobs/a/manifests/` + digestA.String() + `"},"request":{"host":"r.example.com"}},
+			{"id":"2","action":"push","target":{"mediaType":"application/octet-stream","repository":"a","digest":"` + digestA.String() + `","tag":"t"},"request":{"host":"r.example.com"}},
+			{"id":"3","action":"push","target":{"mediaType":"application/octet-stream","repository":"a","digest":"` + digestA.String() + `","url":"http://r.example.com/v2/a/manifests/x"},"request":{"host":"r.example.com"}},
+			{"id":"4","action":"delete","target":{"mediaType":"application/octet-stream","repository":"a","digest":"` + digestA.String() + `"},"request":{"host":"r.example.com"}}]}`,
 		want: []Event{
-			{ID: "1", Action: Push, Repository: image.NewRepository("r.example.com", "blobs/a"), Digest: image.Hash(digestA)},
-			{ID: "2", Action: Push, Repository: image.NewRepository("r.example.com", "a"), Tag: "t", Digest: image.Hash(digestA)},
-			{ID: "3", Action: Push, Repository: image.NewRepository("r.example.com", "a"), Digest: image.Hash(digestA)},
-			{ID: "4", Action: Delete, Repository: image.NewRepository("r.example.com", "a"), Digest: image.Hash(digestA)},
+			{ID: "1", Action: Push, Repository: image.NewRepository("r.example.com", "blobs/a"), Digest: digestA},
+			{ID: "2", Action: Push, Repository: image.NewRepository("r.example.com", "a"), Tag: "t", Digest: digestA},
+			{ID: "3", Action: Push, Repository: image.NewRepository("r.example.com", "a"), Digest: digestA},
+			{ID: "4", Action: Delete, Repository: image.NewRepository("r.example.com", "a"), Digest: digestA},
 		},
 	},
 	{
@@ -75,29 +77,29 @@ var samples = []struct {
 			{ID: "3", Action: Delete, Tag: "t", Fault: `bad repository name "B": want lower-case letters and digits, joined by '.', '_', '__', '-' or '/'`},
 		},
 	},
-	{name: "quota", system: "harbor", body: `{"type":"QUOTA_EXCEED","occur_at":1,"event_data":{"resources":[{"digest":"` + image.Hash(digestA).String() + `"}],"repository":{"repo_full_name":"b/a"}}}`},
+	{name: "quota", system: "harbor", body: `{"type":"QUOTA_EXCEED","occur_at":1,"event_data":{"resources":[{"digest":"` + digestA.String() + `"}],"repository":{"repo_full_name":"b/a"}}}`},
 	{
 		name: "two artifacts", system: "harbor",
-		body: `{"type":"PUSH_ARTIFACT","occur_at":1,"operator":"admin","event_data":{"resources":[{"digest":"` + image.Hash(digestA).String() + `","tag":"1.0","resource_url":"harbor.example.com/prod/apple:1.0"},{"digest":"` + image.Hash(digestB).String() + `","tag":"` + image.Hash(digestB).String() + `","resource_url":"harbor.example.com/prod/apple@` + image.Hash(digestB).String() + `"}],"repository":{"name":"apple","namespace":"prod","repo_full_name":"prod/apple","repo_type":"private"}}}`,
+		body: `{"type":"PUSH_ARTIFACT","occur_at":1,"operator":"admin","event_data":{"resources":[{"digest":"` + digestA.String() + `","tag":"1.0","resource_url":"harbor.example.com/prod/apple:1.0"},{"digest":"` + digestB.String() + `","tag":"` + digestB.String() + `","resource_url":"harbor.example.com/prod/apple@` + digestB.String() + `"}],"repository":{"name":"apple","namespace":"prod","repo_full_name":"prod/apple","repo_type":"private"}}}`,
 		want: []Event{
-			{ID: "*", Action: Push, Repository: image.NewRepository("harbor.example.com", "prod/apple"), Tag: "1.0", Digest: image.Hash(digestA), Actor: "admin"},
-			{ID: "*", Action: Push, Repository: image.NewRepository("harbor.example.com", "prod/apple"), Digest: image.Hash(digestB), Actor: "admin"},
+			{ID: "*", Action: Push, Repository: image.NewRepository("harbor.example.com", "prod/apple"), Tag: "1.0", Digest: digestA, Actor: "admin"},
+			{ID: "*", Action: Push, Repository: image.NewRepository("harbor.example.com", "prod/apple"), Digest: digestB, Actor: "admin"},
 		},
 	},
 	{
 		name: "CloudEvent", system: "harbor",
-		body: `{"specversion":"1.0","id":"c1","source":"/projects/1","type":"harbor.artifact.deleted","operator":"admin","data":{"resources":[{"digest":"` + image.Hash(digestA).String() + `","tag":"1.0","resource_url":"harbor.example.com/prod/apple:1.0"}],"repository":{"repo_full_name":"prod/apple"}}}`,
-		want: []Event{{ID: "c1", Action: Delete, Repository: image.NewRepository("harbor.example.com", "prod/apple"), Tag: "1.0", Digest: image.Hash(digestA), Actor: "admin"}},
+		body: `{"specversion":"1.0","id":"c1","source":"/projects/1","type":"harbor.artifact.deleted","operator":"admin","data":{"resources":[{"digest":"` + digestA.String() + `","tag":"1.0","resource_url":"harbor.example.com/prod/apple:1.0"}],"repository":{"repo_full_name":"prod/apple"}}}`,
+		want: []Event{{ID: "c1", Action: Delete, Repository: image.NewRepository("harbor.example.com", "prod/apple"), Tag: "1.0", Digest: digestA, Actor: "admin"}},
 	},
 	{
 		name: "structured", system: "zot", host: "zot.example.com",
-		body: `{"specversion":"1.0","id":"z1","source":"zotregistry.dev","type":"zotregistry.image.updated","data":{"name":"prod/apple","reference":"1.0","digest":"` + image.Hash(digestA).String() + `","mediaType":"m","manifest":"{}","actor":{"name":"x"}}}`,
-		want: []Event{{ID: "z1", Action: Push, Repository: image.NewRepository("zot.example.com", "prod/apple"), Tag: "1.0", Digest: image.Hash(digestA), Actor: "x"}},
+		body: `{"specversion":"1.0","id":"z1","source":"zotregistry.dev","type":"zotregistry.image.updated","data":{"name":"prod/apple","reference":"1.0","digest":"` + digestA.String() + `","mediaType":"m","manifest":"{}","actor":{"name":"x"}}}`,
+		want: []Event{{ID: "z1", Action: Push, Repository: image.NewRepository("zot.example.com", "prod/apple"), Tag: "1.0", Digest: digestA, Actor: "x"}},
 	},
 	{
 		name: "binary, by digest", system: "zot", host: "zot.example.com", header: http.Header{"Ce-Type": {"zotregistry.image.deleted"}, "Ce-Id": {"z2"}},
-		body: `{"name":"prod/apple","reference":"` + image.Hash(digestA).String() + `"}`,
-		want: []Event{{ID: "z2", Action: Delete, Repository: image.NewRepository("zot.example.com", "prod/apple"), Digest: image.Hash(digestA)}},
+		body: `{"name":"prod/apple","reference":"` + digestA.String() + `"}`,
+		want: []Event{{ID: "z2", Action: Delete, Repository: image.NewRepository("zot.example.com", "prod/apple"), Digest: digestA}},
 	},
 	{
 		name: "scan", system: "zot", host: "zot.example.com",
@@ -106,8 +108,8 @@ var samples = []struct {
 	},
 	{
 		name: "push", system: "ecr",
-		body: `{"version":"0","id":"a1","detail-type":"ECR Image Action","source":"aws.ecr","account":"123456789012","region":"us-west-2","detail":{"result":"SUCCESS","repository-name":"prod/apple","image-digest":"` + image.Hash(digestA).String() + `","action-type":"PUSH","image-tag":"1.0"}}`,
-		want: []Event{{ID: "a1", Action: Push, Repository: image.NewRepository("123456789012.dkr.ecr.us-west-2.amazonaws.com", "prod/apple"), Tag: "1.0", Digest: image.Hash(digestA)}},
+		body: `{"version":"0","id":"a1","detail-type":"ECR Image Action","source":"aws.ecr","account":"123456789012","region":"us-west-2","detail":{"result":"SUCCESS","repository-name":"prod/apple","image-digest":"` + digestA.String() + `","action-type":"PUSH","image-tag":"1.0"}}`,
+		want: []Event{{ID: "a1", Action: Push, Repository: image.NewRepository("123456789012.dkr.ecr.us-west-2.amazonaws.com", "prod/apple"), Tag: "1.0", Digest: digestA}},
 	},
 	{
 		name: "failed push", system: "ecr",
@@ -129,8 +131,8 @@ var samples = []struct {
 	},
 	{
 		name: "push", system: "acr",
-		body: `{"id":"m1","timestamp":"t","action":"push","target":{"mediaType":"m","size":1,"digest":"` + image.Hash(digestA).String() + `","length":1,"repository":"apple","tag":"1.0"},"request":{"id":"r","host":"team.azurecr.io","method":"PUT"}}`,
-		want: []Event{{ID: "m1", Action: Push, Repository: image.NewRepository("team.azurecr.io", "apple"), Tag: "1.0", Digest: image.Hash(digestA)}},
+		body: `{"id":"m1","timestamp":"t","action":"push","target":{"mediaType":"m","size":1,"digest":"` + digestA.String() + `","length":1,"repository":"apple","tag":"1.0"},"request":{"id":"r","host":"team.azurecr.io","method":"PUT"}}`,
+		want: []Event{{ID: "m1", Action: Push, Repository: image.NewRepository("team.azurecr.io", "apple"), Tag: "1.0", Digest: digestA}},
 	},
 	{name: "ping", system: "acr", body: `{"id":"m2","action":"ping"}`},
 }
@@ -155,7 +157,7 @@ func TestDecode(t *testing.T) {
 					s.want[i].ID = got[i].ID
 				}
 			}
-			if diff := cmp.Diff(s.want, got); diff != "" {
+			if diff := cmp.Diff(s.want, got, cmpopts.EquateComparable(name.Repository{})); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
@@ -187,8 +189,8 @@ func TestKeysTellEventsApart(t *testing.T) {
 		"source":     func(e *Event) { e.Source = "acr" },
 		"action":     func(e *Event) { e.Action = Delete },
 		"tag":        func(e *Event) { e.Tag = "u" },
-		"digest":     func(e *Event) { e.Digest = image.Hash(digestA) },
-		"repository": func(e *Event) { e.Repository.RepositoryStr() = "b" },
+		"digest":     func(e *Event) { e.Digest = digestA },
+		"repository": func(e *Event) { e.Repository = image.NewRepository(e.Repository.RegistryStr(), "b") },
 	} {
 		e := base
 		change(&e)
@@ -208,7 +210,7 @@ func FuzzDecode(f *testing.F) {
 	for _, s := range samples {
 		f.Add(s.system, s.host, s.header.Get("Ce-Type"), []byte(s.body))
 	}
-	f.Add(pubsubSource, "", "", []byte(pubsubBody("1", "INSERT", "r.example.com/a", "t", image.Hash(digestA).String())))
+	f.Add(pubsubSource, "", "", []byte(pubsubBody("1", "INSERT", "r.example.com/a", "t", digestA.String())))
 	all := decoders()
 	f.Fuzz(func(t *testing.T, system, host, kind string, body []byte) {
 		n := notification{Body: body, Header: http.Header{}, Host: host}

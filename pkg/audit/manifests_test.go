@@ -152,11 +152,11 @@ func TestManifestsFromGit(t *testing.T) {
 	registries := "registries:\n- {name: r.example.com/src, src: true}\n- {name: r.example.com/prod}\n"
 	first := commit(map[string]string{
 		"registries/manifests/a/promoter-manifest.yaml": registries,
-		"registries/images/a/images.yaml":               entry("apple", image.Hash(digestA), "1.0"),
-		"plain.yaml":                                    registries + "images:\n" + entry("pear", image.Hash(digestB), "2.0"),
+		"registries/images/a/images.yaml":               entry("apple", digestA, "1.0"),
+		"plain.yaml":                                    registries + "images:\n" + entry("pear", digestB, "2.0"),
 	})
 	prod := someEvent("1").Repository
-	prod.RepositoryStr() = "prod/apple"
+	prod = image.NewRepository(prod.RegistryStr(), "prod/apple")
 	for _, test := range []struct{ path, repo, line string }{
 		{"registries", "prod/apple", "registries/images/a/images.yaml:3:"},
 		{"/registries/", "prod/apple", "registries/images/a/images.yaml:3:"},
@@ -168,10 +168,10 @@ func TestManifestsFromGit(t *testing.T) {
 			continue
 		}
 		r, _ := m.state()
-		prod.RepositoryStr() = test.repo
-		digest := image.Hash(digestA)
+		prod = image.NewRepository(prod.RegistryStr(), test.repo)
+		digest := digestA
 		if test.repo == "prod/pear" {
-			digest = image.Hash(digestB)
+			digest = digestB
 		}
 		if pos := r.pos(prod, digest, "").String(); r.Commit != first || !strings.HasPrefix(pos, test.line) {
 			t.Errorf("%s: commit %s, line %s", test.path, r.Commit, pos)
@@ -181,7 +181,7 @@ func TestManifestsFromGit(t *testing.T) {
 	if err := m.Read(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	second := commit(map[string]string{"registries/images/a/images.yaml": entry("apple", image.Hash(digestA), "1.0", "1.1")})
+	second := commit(map[string]string{"registries/images/a/images.yaml": entry("apple", digestA, "1.0", "1.1")})
 	if err := m.Read(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -189,8 +189,8 @@ func TestManifestsFromGit(t *testing.T) {
 	if r.Commit != second {
 		t.Fatalf("the commit is %s, want %s", r.Commit, second)
 	}
-	prod.RepositoryStr() = "prod/apple"
-	if e := r.tagged(prod, "1.1"); e == nil || e.Digest != image.Hash(digestA) {
+	prod = image.NewRepository(prod.RegistryStr(), "prod/apple")
+	if e := r.tagged(prod, "1.1"); e == nil || e.Digest != digestA {
 		t.Errorf("1.1 is wanted as %+v", e)
 	}
 	for _, bad := range []Git{{Remote: git.Remote{URL: "file://" + dir}, Path: "nothing"}, {Remote: git.Remote{URL: "file://" + dir + "/none"}, Path: "."}} {

@@ -35,7 +35,7 @@ registries:
 - {name: r.example.com/team, src: true}
 - {name: r.example.com/team/staging/again}
 images:
-`+entry("apple", image.Hash(digestA), "1.0")+`---
+`+entry("apple", digestA, "1.0")+`---
 images:
 - {name: native.example.com/starlingx/apple, src_build_tag: build, src_ref: x, tag: "1.0"}
 `)
@@ -63,7 +63,7 @@ images:
 			t.Errorf("%s: %v, want %v", name, got, want)
 		}
 	}
-	if got, want := fmt.Sprint(r.destinations()), "[docker.io/team eu.example.com native.example.com/starlingx/apple r.example.com/team]"; got != want {
+	if got, want := fmt.Sprint(r.destinations()), "[eu.example.com index.docker.io/team native.example.com/starlingx/apple r.example.com/team]"; got != want {
 		t.Errorf("destinations: %s, want %s", got, want)
 	}
 }
@@ -75,14 +75,14 @@ func TestNestedDestinations(t *testing.T) {
 - {name: r.example.com/src, src: true}
 - {name: r.example.com/prod}
 images:
-`+entry("x/apple", image.Hash(digestA), "1.0")+`---
+`+entry("x/apple", digestA, "1.0")+`---
 registries:
 - {name: r.example.com/src, src: true}
 - {name: r.example.com/prod/x}
 images:
-`+entry("apple", image.Hash(digestB), "2.0"))
+`+entry("apple", digestB, "2.0"))
 	repo := image.NewRepository("r.example.com", "prod/x/apple")
-	for d, line := range map[v1.Hash]string{image.Hash(digestA): "m.yaml:7:", image.Hash(digestB): "m.yaml:15:"} {
+	for d, line := range map[v1.Hash]string{digestA: "m.yaml:7:", digestB: "m.yaml:15:"} {
 		if r.wanted.Entry(repo, d) == nil {
 			t.Errorf("%s is not wanted", d)
 		}

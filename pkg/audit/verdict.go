@@ -50,8 +50,8 @@ type Record struct {
 	Action     Action    `json:"action"`
 	Repository string    `json:"repository"`
 	Tag        string    `json:"tag,omitempty"`
-	Digest     v1.Hash   `json:"digest,omitempty"`
-	Found      v1.Hash   `json:"found,omitempty"`
+	Digest     v1.Hash   `json:"digest,omitzero"`
+	Found      v1.Hash   `json:"found,omitzero"`
 	Actor      string    `json:"actor,omitempty"`
 	Reason     string    `json:"reason"`
 	AllowedBy  string    `json:"allowedBy,omitempty"`

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // Settle stores a verdict in place of the event that waits under seq, 0 for one
@@ -214,7 +216,7 @@ func (q Query) matches(r Record) bool {
 		return true
 	}
 	text := strings.ToLower(q.Text)
-	for _, field := range []string{r.Repository + ":" + r.Tag + "@" + r.Digest.String(), r.Digest.String(), r.Actor, r.Reason, r.AllowedBy} {
+	for _, field := range []string{r.Repository + ":" + r.Tag + "@" + image.DigestString(r.Digest), image.DigestString(r.Digest), r.Actor, r.Reason, r.AllowedBy} {
 		if strings.Contains(strings.ToLower(field), text) {
 			return true
 		}

@@ -6,13 +6,16 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/google/go-containerregistry/pkg/name"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/google/go-cmp/cmp"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
@@ -113,7 +116,7 @@ func TestAbout(t *testing.T) {
 		Digest: image.Hash(digestB), From: repo("prod/apple"), Also: []name.Repository{repo("staging/apple")},
 		Destinations: []name.Repository{repo("prod/apple")}, Tags: []string{"2.0"}, Pos: in.Set.Manifests[0].Images[0].Digests[1].Pos,
 	}}
-	if diff := cmp.Diff(want, in.Images); diff != "" {
+	if diff := cmp.Diff(want, in.Images, cmpopts.EquateComparable(name.Repository{})); diff != "" {
 		t.Errorf("images (-want +got):\n%s", diff)
 	}
 	offline := input(set(t, plain(apples)))

@@ -42,10 +42,23 @@ func ParseDigest(s string) (v1.Hash, error) {
 	return Hash(s), nil
 }
 
-// Hash divides a digest that has been checked into algorithm and hexadecimal digits.
+// Hash divides a digest into algorithm and hexadecimal digits, without checking
+// it: for digests that have been checked, and for messages about bad ones.
 func Hash(s string) v1.Hash {
-	algorithm, hex, _ := strings.Cut(s, ":")
+	algorithm, hex, ok := strings.Cut(s, ":")
+	if !ok {
+		return v1.Hash{Hex: s}
+	}
 	return v1.Hash{Algorithm: algorithm, Hex: hex}
+}
+
+// DigestString is the inverse of Hash. It returns "" for no digest, where
+// v1.Hash.String returns ":".
+func DigestString(h v1.Hash) string {
+	if h.Algorithm == "" {
+		return h.Hex
+	}
+	return h.Algorithm + ":" + h.Hex
 }
 
 // CompareDigests orders digests as their strings are ordered.

@@ -18,9 +18,9 @@ func TestParseRegistry(t *testing.T) {
 		"localhost:5000/a/b":         "localhost:5000/a/b",
 		"REGISTRY.example/a":         "registry.example/a",
 		"[::1]:5000/a":               "[::1]:5000/a",
-		"docker.io/starlingx":        "docker.io/starlingx",
-		"index.docker.io/starlingx":  "docker.io/starlingx",
-		"registry-1.docker.io/a":     "docker.io/a",
+		"docker.io/starlingx":        "index.docker.io/starlingx",
+		"index.docker.io/starlingx":  "index.docker.io/starlingx",
+		"registry-1.docker.io/a":     "index.docker.io/a",
 		"us-docker.pkg.dev/p/r/a__b": "us-docker.pkg.dev/p/r/a__b",
 	} {
 		if r, err := image.ParseRegistry(in); err != nil || r.String() != want {
@@ -46,9 +46,9 @@ func TestRepository(t *testing.T) {
 		{"gcr.io/p", "apple", "gcr.io/p/apple"},
 		{"gcr.io/p/x", "y", "gcr.io/p/x/y"},
 		{"gcr.io/p", "x/y", "gcr.io/p/x/y"}, // the same place
-		{"docker.io", "busybox", "docker.io/library/busybox"},
-		{"docker.io", "a/b", "docker.io/a/b"},
-		{"docker.io/a", "b", "docker.io/a/b"},
+		{"docker.io", "busybox", "index.docker.io/library/busybox"},
+		{"docker.io", "a/b", "index.docker.io/a/b"},
+		{"docker.io/a", "b", "index.docker.io/a/b"},
 	} {
 		r, err := image.ParseRegistry(tc.registry)
 		if err != nil {

@@ -92,7 +92,7 @@ func TestNativeProducers(t *testing.T) {
 	})
 	t.Run("StarlingX", func(t *testing.T) {
 		t.Parallel()
-		read(t, realData(t, "image-tags-bullseye.yaml"), "docker.io", 50)
+		read(t, realData(t, "image-tags-bullseye.yaml"), "index.docker.io", 50)
 	})
 }
 

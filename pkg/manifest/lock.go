@@ -50,7 +50,7 @@ func (s *source) lock(n *yaml.Node, p *Producers) {
 		s.fault(Broken, n, "not an entry of a lock: %s", clip(err.Error()))
 		return
 	}
-	if _, err := image.ParseDigest(l.Digest.String()); err != nil || l.Name == "" {
+	if _, err := image.ParseDigest(image.DigestString(l.Digest)); err != nil || l.Name == "" {
 		s.fault(Broken, n, "not an entry of a lock: it wants a name and a digest")
 		return
 	}

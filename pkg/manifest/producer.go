@@ -47,7 +47,7 @@ const (
 // Select is how one candidate is chosen: exactly one field is set.
 type Select struct {
 	Tag          string            `json:"tag,omitempty"`
-	Digest       v1.Hash           `json:"digest,omitempty"`
+	Digest       v1.Hash           `json:"digest,omitzero"`
 	SemVer       *SemVer           `json:"semver,omitempty"`
 	Numerical    *Order            `json:"numerical,omitempty"`
 	Alphabetical *Order            `json:"alphabetical,omitempty"`

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"github.com/google/go-containerregistry/pkg/name"
 	"go.yaml.in/yaml/v3"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
@@ -70,7 +71,7 @@ func (r *reader) retag(n *yaml.Node, e map[string]field, what string) (retag Ret
 
 // refusal returns the retag of the image name as one that why refuses.
 func (t Retag) refusal(name string, why Fault) Refusal {
-	return Refusal{Name: name, Digest: t.Digest.String(), SourceTag: t.SourceTag, Tags: []string{t.Tag}, Fault: why}
+	return Refusal{Name: name, Digest: image.DigestString(t.Digest), SourceTag: t.SourceTag, Tags: []string{t.Tag}, Fault: why}
 }
 
 // mixed is said of a file that is neither a manifest nor a native file.
@@ -90,12 +91,12 @@ func (r *reader) native(entries []*yaml.Node, m *Manifest, guessed bool) {
 		if e == nil {
 			continue
 		}
-		name, named := r.required(n, e, "name", what)
+		full, named := r.required(n, e, "name", what)
 		var bad *Fault
 		var repo name.Repository
 		if named {
 			var err error
-			if repo, err = image.ParseRepository(name); err != nil {
+			if repo, err = image.ParseRepository(full); err != nil {
 				f := r.fault(Refused, e["name"].value, "%v", err)
 				bad = &f
 			}
@@ -107,9 +108,9 @@ func (r *reader) native(entries []*yaml.Node, m *Manifest, guessed bool) {
 		switch {
 		case !ok || !named:
 		case bad != nil:
-			m.Refused = append(m.Refused, retag.refusal(name, *bad))
+			m.Refused = append(m.Refused, retag.refusal(full, *bad))
 		default:
-			m.Images = append(m.Images, Image{Name: name, Repository: repo, Retags: []Retag{retag}, Pos: r.pos(n)})
+			m.Images = append(m.Images, Image{Name: full, Repository: repo, Retags: []Retag{retag}, Pos: r.pos(n)})
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 )
 
@@ -61,7 +62,7 @@ func writeDiffJSON(w io.Writer, c Comparison) error {
 		Summary: diffSummary{c.Changes.Count(inventory.Added), c.Changes.Count(inventory.Removed), c.Changes.Count(inventory.Moved)},
 	}
 	for i, ch := range c.Changes {
-		r.Changes[i] = diffChange{ch.Kind.String(), ch.Name, ch.Tag, ch.Digest.String(), ch.Was.String()}
+		r.Changes[i] = diffChange{ch.Kind.String(), ch.Name, ch.Tag, image.DigestString(ch.Digest), image.DigestString(ch.Was)}
 	}
 	return WriteJSON(w, r)
 }
@@ -88,12 +89,12 @@ func writeDiffText(w io.Writer, c Comparison, color bool) error {
 			b.put("\n", Escape(ch.Name), "\n")
 			last = ch.Name
 		}
-		mark, paint, digest := "+", green, ch.Digest.String()
+		mark, paint, digest := "+", green, image.DigestString(ch.Digest)
 		switch ch.Kind {
 		case inventory.Removed:
 			mark, paint = "-", red
 		case inventory.Moved:
-			mark, paint, digest = "~", yellow, ch.Was.String()+" -> "+ch.Digest.String()
+			mark, paint, digest = "~", yellow, image.DigestString(ch.Was)+" -> "+image.DigestString(ch.Digest)
 		}
 		b.put("  ", t.paint(paint, mark), " ", fmt.Sprintf("%-*s", width, tagText(ch)), "  ", Escape(digest), "\n")
 	}
@@ -120,9 +121,9 @@ func writeDiffMarkdown(w io.Writer, c Comparison) error {
 				tag = code(ch.Tag, 200)
 			}
 			if ch.Was != (v1.Hash{}) {
-				was = code(ch.Was.String(), 100)
+				was = code(image.DigestString(ch.Was), 100)
 			}
-			return fmt.Sprintf("| %s | %s | %s | %s | %s |\n", ch.Kind, code(ch.Name, 200), tag, code(ch.Digest.String(), 100), was)
+			return fmt.Sprintf("| %s | %s | %s | %s | %s |\n", ch.Kind, code(ch.Name, 200), tag, code(image.DigestString(ch.Digest), 100), was)
 		})
 	}
 	_, err := io.WriteString(w, p.String())

@@ -6,6 +6,8 @@ import (
 	"text/tabwriter"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // ResolvedSource is what one source came to.
@@ -14,9 +16,9 @@ type ResolvedSource struct {
 	Line    int32    `json:"line"`
 	Name    string   `json:"name"`
 	Tag     string   `json:"tag,omitempty"`
-	Digest  v1.Hash  `json:"digest,omitempty"`
+	Digest  v1.Hash  `json:"digest,omitzero"`
 	Tags    []string `json:"tags"`
-	Was     v1.Hash  `json:"was,omitempty"` // in the lock
+	Was     v1.Hash  `json:"was,omitzero"` // in the lock
 	Changed bool     `json:"changed"`
 	Notes   []string `json:"notes,omitempty"`
 	Error   string   `json:"error,omitempty"`
@@ -28,8 +30,8 @@ type Explanation struct {
 	Name       string      `json:"name"`
 	Repository string      `json:"repository"`
 	Tag        string      `json:"tag,omitempty"`
-	Digest     v1.Hash     `json:"digest,omitempty"`
-	Locked     v1.Hash     `json:"locked,omitempty"` // in the lock
+	Digest     v1.Hash     `json:"digest,omitzero"`
+	Locked     v1.Hash     `json:"locked,omitzero"` // in the lock
 	Notes      []string    `json:"notes"`
 	Candidates []Candidate `json:"candidates"`
 	Error      string      `json:"error,omitempty"`
@@ -38,7 +40,7 @@ type Explanation struct {
 // Candidate is an image that was looked at, and why it was taken or not.
 type Candidate struct {
 	Tag    string  `json:"tag,omitempty"`
-	Digest v1.Hash `json:"digest,omitempty"`
+	Digest v1.Hash `json:"digest,omitzero"`
 	Chosen bool    `json:"chosen"`
 	Reason string  `json:"reason"`
 }
@@ -67,8 +69,8 @@ func (e *Explanation) write(w io.Writer) error {
 		}
 	}
 	line("chosen", e.Tag)
-	line("digest", e.Digest.String())
-	line("locked", e.Locked.String())
+	line("digest", image.DigestString(e.Digest))
+	line("locked", image.DigestString(e.Locked))
 	for _, note := range e.Notes {
 		line("note", note)
 	}

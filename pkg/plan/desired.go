@@ -316,10 +316,7 @@ func refusedSource(m *manifest.Manifest, r manifest.Refusal) string {
 
 // refuseName refuses every wish for a name that is impossible below a destination.
 func (w *wisher) refuseName(dst image.Registry, name string, wi *wish, err error) {
-	repo := image.NewRepository(dst.RegistryStr(), name)
-	if dst.Prefix != "" {
-		repo.RepositoryStr() = dst.Prefix + "/" + name
-	}
+	repo := dst.Repo(dst.Prefix, name)
 	for _, r := range wi.refused {
 		w.wanted.Invalid = append(w.wanted.Invalid, r.item(repo))
 	}

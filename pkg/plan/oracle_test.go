@@ -163,11 +163,11 @@ func (w *world) naive() []string {
 		case a.tag == "" && there, tagThere && at == a.digest:
 			verdict = "up-to-date "
 		case tagThere && !may:
-			verdict = "conflict " + at.String()
+			verdict = "conflict " + image.DigestString(at)
 		case !there && !inSource:
 			verdict = "missing "
 		case tagThere:
-			verdict = "move " + at.String()
+			verdict = "move " + image.DigestString(at)
 		case there:
 			verdict = "tag "
 		default:
@@ -213,7 +213,7 @@ func (w *world) planned() []string {
 		for _, it := range items {
 			for _, tag := range append(it.Tags[:len(it.Tags):len(it.Tags)], "") {
 				if (tag == "") == (len(it.Tags) == 0) {
-					out[fmt.Sprintf("%s %s %s", it.Destination, it.Digest, tag)] = it.Action.String() + " " + it.Previous.String()
+					out[fmt.Sprintf("%s %s %s", it.Destination, it.Digest, tag)] = it.Action.String() + " " + image.DigestString(it.Previous)
 				}
 			}
 		}

@@ -71,7 +71,7 @@ func (it *Item) SourceRef() string {
 	if it.Source != "" || it.From == (name.Repository{}) {
 		return it.Source
 	}
-	return it.From.Digest(it.Digest.String()).String()
+	return it.From.Digest(image.DigestString(it.Digest)).String()
 }
 
 // Writes reports whether carrying out the item writes to a registry.

@@ -2,7 +2,9 @@ package plan
 
 import (
 	"slices"
+	"strings"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
@@ -132,11 +134,11 @@ func (p *Plan) Report(dryRun bool) *Report {
 
 func (it *Item) report() ReportItem {
 	r := ReportItem{
-		Action: it.Action.String(), Status: it.Status.String(), Source: it.SourceRef(), Destination: it.Destination.String(),
-		Digest: it.Digest.String(), Tags: it.Tags, PreviousDigest: it.Previous.String(), Error: it.Error,
+		Action: it.Action.String(), Status: it.Status.String(), Source: it.SourceRef(), Destination: strings.TrimSuffix(it.Destination.String(), "/"), // a bad name may lack a path
+		Digest: image.DigestString(it.Digest), Tags: it.Tags, PreviousDigest: image.DigestString(it.Previous), Error: it.Error,
 	}
 	if it.Referrer {
-		r.Kind, r.Subject = referrerKind, it.Subject.String()
+		r.Kind, r.Subject = referrerKind, image.DigestString(it.Subject)
 	}
 	if r.Tags == nil {
 		r.Tags = []string{}

@@ -11,6 +11,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/promote"
@@ -73,7 +74,7 @@ func (r rig) set() *manifest.Set {
 func lines(p *plan.Plan, names map[string]string) string {
 	var b strings.Builder
 	for _, it := range p.Items {
-		fmt.Fprintf(&b, "%s %s %s %s %s", it.Action, it.Status, it.Destination.RepositoryStr(), named(it.Digest.String(), names), strings.Join(it.Tags, ","))
+		fmt.Fprintf(&b, "%s %s %s %s %s", it.Action, it.Status, it.Destination.RepositoryStr(), named(image.DigestString(it.Digest), names), strings.Join(it.Tags, ","))
 		if it.Previous != (v1.Hash{}) {
 			fmt.Fprintf(&b, " was %s", named(it.Previous.String(), names))
 		}

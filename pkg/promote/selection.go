@@ -1,7 +1,7 @@
 package promote
 
 import (
-	"fmt"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -28,7 +28,7 @@ func ParseShard(s string) (Shard, error) {
 	index, err := strconv.Atoi(i)
 	count, countErr := strconv.Atoi(n)
 	if err != nil || countErr != nil || index < 0 || index >= count {
-		return Shard{}, fmt.Errorf("bad shard %q: want I/N with 0 ≤ I < N", s)
+		return Shard{}, errors.New("want I/N with 0 ≤ I < N")
 	}
 	return Shard{index, count}, nil
 }

@@ -96,9 +96,9 @@ func TestReferences(t *testing.T) {
 	t.Parallel()
 	digest := "sha256:" + strings.Repeat("a", 64)
 	for in, want := range map[string]string{
-		"ubuntu":                          "docker.io/library/ubuntu:latest",
-		"paketo/run:22":                   "docker.io/paketo/run:22",
-		"index.docker.io/paketo/run":      "docker.io/paketo/run:latest",
+		"ubuntu":                          "index.docker.io/library/ubuntu:latest",
+		"paketo/run:22":                   "index.docker.io/paketo/run:22",
+		"index.docker.io/paketo/run":      "index.docker.io/paketo/run:latest",
 		"localhost/run":                   "localhost/run:latest",
 		"localhost:5000/run:1":            "localhost:5000/run:1",
 		"gcr.io/a/b@" + digest:            "gcr.io/a/b@" + digest,

@@ -97,7 +97,7 @@ func (f *Finder) Find(ctx context.Context, labels map[string]string) (*Choice, e
 
 // direct returns what a digest, or else the version as a tag, leads to.
 func (f *Finder) direct(ctx context.Context, a *asked) ([]held, error) {
-	ref, tags := a.digest.String(), []string(nil)
+	ref, tags := image.DigestString(a.digest), []string(nil)
 	switch {
 	case ref != "":
 	case a.versioned && image.CheckTag(a.version) == nil:
@@ -194,7 +194,7 @@ func (f *Finder) choose(a *asked, verdicts []verdict) (*Choice, error) {
 				continue
 			}
 			found[p.digest] = struct{}{}
-			names = append(names, p.digest.String()+" ("+name+")")
+			names = append(names, image.DigestString(p.digest)+" ("+name+")")
 			c.Digest = p.digest
 			c.take(v, p, a.version)
 		}

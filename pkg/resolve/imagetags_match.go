@@ -97,9 +97,9 @@ func (m *matcher) load(ctx context.Context, p *part) (bool, error) {
 	if !valid(p.digest) {
 		return false, nil
 	}
-	im, err := m.reg.Image(ctx, m.repo, p.digest.String())
+	im, err := m.reg.Image(ctx, m.repo, image.DigestString(p.digest))
 	if err != nil {
-		if _, ok, e := m.reg.Digest(ctx, m.repo, p.digest.String()); e == nil && !ok {
+		if _, ok, e := m.reg.Digest(ctx, m.repo, image.DigestString(p.digest)); e == nil && !ok {
 			return false, nil
 		}
 		return false, err
@@ -110,7 +110,7 @@ func (m *matcher) load(ctx context.Context, p *part) (bool, error) {
 
 // valid reports whether d, which an index may have named, is a digest.
 func valid(d v1.Hash) bool {
-	_, err := image.ParseDigest(d.String())
+	_, err := image.ParseDigest(image.DigestString(d))
 	return err == nil
 }
 
@@ -199,20 +199,20 @@ func (m *matcher) carried() []string {
 // lacks says what a part does not have.
 func (m *matcher) lacks(ctx context.Context, p *part) ([]string, error) {
 	if !valid(p.digest) {
-		return []string{"names an image by " + told(p.digest.String()) + ", which is no sha256 digest"}, nil
+		return []string{"names an image by " + told(image.DigestString(p.digest)) + ", which is no sha256 digest"}, nil
 	}
 	var reasons []string
 	ok, err := true, error(nil)
 	if m.config != "" {
 		ok, err = m.load(ctx, p)
 	} else if p.read == nil {
-		_, ok, err = m.reg.Digest(ctx, m.repo, p.digest.String())
+		_, ok, err = m.reg.Digest(ctx, m.repo, image.DigestString(p.digest))
 	}
 	switch {
 	case err != nil:
 		return nil, err
 	case !ok:
-		return []string{"names " + p.digest.String() + ", which the registry does not hold"}, nil
+		return []string{"names " + image.DigestString(p.digest) + ", which the registry does not hold"}, nil
 	case m.config != "" && p.read.Config != m.config:
 		reasons = append(reasons, "is not dockerimageid="+m.config)
 	}

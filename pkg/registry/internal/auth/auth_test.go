@@ -237,7 +237,7 @@ func TestPrincipals(t *testing.T) {
 		{"helper of a path", "quay.io", "helped/app", "", Principal{"quay.io", "quay.io/helped"}},
 		{"an empty entry is none", "quay.io", "empty/app", "", Principal{"quay.io", "quay.io"}},
 		{"case of the host", "QUAY.io", "org/app", "", Principal{"quay.io", "quay.io/org"}},
-		{"Docker Hub's names", "registry-1.docker.io", "library/app", "", Principal{"docker.io", "docker.io"}},
+		{"Docker Hub's names", "registry-1.docker.io", "library/app", "", Principal{"index.docker.io", "index.docker.io"}},
 		{"account with a key", "gcr.io", "p/app", "promoter@p.iam.gserviceaccount.com",
 			Principal{"gcr.io", "account:promoter@p.iam.gserviceaccount.com"}},
 		{"account without a key", "quay.io", "org/app", "other@p.iam.gserviceaccount.com", Principal{"quay.io", "quay.io/org"}},
