@@ -86,6 +86,11 @@ tidy: ## Bring go.mod and go.sum up to date
 demo: build ## Promote the example images between registries on loopback
 	./bin/cip demo
 
+.PHONY: images
+images: build ## Make the pictures in docs/images again (needs Chromium)
+	cd tools/images && go build -o '$(TOOLS)/images' .
+	'$(TOOLS)/images'
+
 .PHONY: clean
 clean: ## Remove what the other targets built
 	rm -rf bin .tools
