@@ -5,29 +5,21 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 
-	"cuelabs.dev/go/oci/ociregistry/ocimem"
-	"cuelabs.dev/go/oci/ociregistry/ociserver"
 	"github.com/spf13/cobra"
 
+	"sigs.k8s.io/k8s-container-image-promoter/internal/demo"
 	"sigs.k8s.io/k8s-container-image-promoter/manifests"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// demoHost is the registry that manifests/demo names.
-const demoHost = "localhost:5000"
-
-// demo shows one promotion from beginning to end.
-type demo struct {
+// demonstration shows one promotion from beginning to end.
+type demonstration struct {
 	streams
 	host string // of the embedded registry
-	dir  string // of the manifests, naming that host
+	dir  string // of the manifest files, which name that host
 }
 
 func newDemoCmd(s streams) *cobra.Command {
@@ -48,15 +40,20 @@ and what is where in the end. It needs neither network nor files.`,
 
 // runDemo runs the demo.
 func runDemo(ctx context.Context, s streams, serve bool) error {
-	d := &demo{streams: s}
-	stop, err := d.start(serve)
+	port := "0"
+	if serve {
+		_, port, _ = strings.Cut(demo.Host, ":")
+	}
+	reg, err := demo.Start(ctx, port)
+	if err != nil && serve {
+		fmt.Fprintf(s.err, "cip: port %s is in use: the registry gets another one, which the files in manifests/ do not name\n", port)
+		reg, err = demo.Start(ctx, "0")
+	}
 	if err != nil {
-		return fmt.Errorf("starting the registry: %w", err)
+		return err
 	}
-	defer stop()
-	if err := d.fill(ctx); err != nil {
-		return fmt.Errorf("filling the registry: %w", err)
-	}
+	defer reg.Close()
+	d := &demonstration{streams: s, host: reg.Host}
 	if d.dir, err = os.MkdirTemp("", "cip-demo-"); err != nil {
 		return err
 	}
@@ -74,53 +71,10 @@ func runDemo(ctx context.Context, s streams, serve bool) error {
 	return nil
 }
 
-func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.out, format+"\n", args...) }
-
-// start serves a registry on loopback.
-func (d *demo) start(serve bool) (stop func(), err error) {
-	addr := "127.0.0.1:0"
-	if serve {
-		addr = "127.0.0.1:5000"
-	}
-	l, err := net.Listen("tcp", addr)
-	if err != nil && serve {
-		fmt.Fprintln(d.err, "cip: port 5000 is taken: the registry gets another one, which the files in manifests/ do not name")
-		l, err = net.Listen("tcp", "127.0.0.1:0")
-	}
-	if err != nil {
-		return nil, err
-	}
-	d.host = strings.Replace(l.Addr().String(), "127.0.0.1", "localhost", 1)
-	server := &http.Server{Handler: ociserver.New(ocimem.New(), nil)}
-	go func() { _ = server.Serve(l) }()
-	return func() { _ = server.Close() }, nil
-}
-
-// fill pushes the staging images.
-func (d *demo) fill(ctx context.Context) error {
-	client, err := registry.New(registry.Options{UserAgent: "cip/" + d.build.Version, NoAmbient: true})
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	staging, err := image.ParseRegistry(d.host + "/staging")
-	if err != nil {
-		return err
-	}
-	for _, img := range demoImages() {
-		repo, err := staging.Repository(img.name)
-		if err != nil {
-			return err
-		}
-		if err := img.push(ctx, client, repo); err != nil {
-			return fmt.Errorf("pushing %s: %w", repo, err)
-		}
-	}
-	return nil
-}
+func (d *demonstration) say(format string, args ...any) { fmt.Fprintf(d.out, format+"\n", args...) }
 
 // writeManifests copies manifests/demo, naming the registry that was started.
-func (d *demo) writeManifests() error {
+func (d *demonstration) writeManifests() error {
 	return fs.WalkDir(manifests.Demo, "demo", func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -133,12 +87,12 @@ func (d *demo) writeManifests() error {
 		if err != nil {
 			return err
 		}
-		return os.WriteFile(to, bytes.ReplaceAll(raw, []byte(demoHost), []byte(d.host)), 0o644) //nolint:gosec // likewise
+		return os.WriteFile(to, bytes.ReplaceAll(raw, []byte(demo.Host), []byte(d.host)), 0o644) //nolint:gosec // likewise
 	})
 }
 
 // show runs the commands of the demo, each as a user would type it.
-func (d *demo) show(ctx context.Context) error {
+func (d *demonstration) show(ctx context.Context) error {
 	thin := "--thin-manifest-dir=" + d.dir
 	steps := []struct {
 		text string

@@ -86,9 +86,9 @@ func startDemo() (*demo, error) {
 
 // The digests of the demo's images.
 const (
-	apple10 = "sha256:74b6c15ab3d032e8e329c99c678e892e561783e2d1dc3bde04214ef870ac452c"
-	apple11 = "sha256:200a4f13801815379879441edbef123ddcfee8e6df21c16522e0b635d416fee8"
-	banana  = "sha256:7c774bd864e4c9cac2344376050197da68f169fa0118d098bf427b1707dfa2fb"
+	apple10 = "sha256:9ab125b9d4428597c3d120b849230b17632eccdf3c6212bf65c0ae10b311f185"
+	apple11 = "sha256:55ede7c1d339e4dbdd652d27d345fc5c70dfbb9117a2c8648a168daaa8c15805"
+	banana  = "sha256:d44ea81d9853486da856febbd67930db5db167e86b291abd3d2d68a893b34e34"
 	missing = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 )
 
