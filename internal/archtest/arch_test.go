@@ -23,6 +23,7 @@ var allowed = map[string][]string{
 	"git":       {}, // trees of files, whatever is in them
 	"image":     {},
 	"inventory": {"image"},
+	"lookup":    {"git", "image", "inventory", "manifest", "rebase", "registry", "resolve"}, // what resolve reads
 	"manifest":  {"image", "github.com/Masterminds/semver/v3", "go.yaml.in/yaml/v3"},
 	"output":    {"check", "image", "inventory", "manifest", "plan"}, // shows values; who made them is not its business
 	"plan":      {"image", "inventory", "manifest"},

@@ -4,74 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/lookup"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/rebase"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
 )
-
-// rebaseFunc computes what a producer's image becomes on its new run image.
-type rebaseFunc = func(context.Context, *manifest.Producer, v1.Hash) (v1.Hash, *manifest.LockRebase, error)
-
-// producerRebaser rebases what producers select.
-type producerRebaser struct {
-	client *registry.Client
-
-	mu      sync.Mutex // the reader is for one goroutine
-	reader  *rebase.Reader
-	results map[*manifest.Producer]*rebase.Result
-}
-
-func newProducerRebaser(c *registry.Client) *producerRebaser {
-	return &producerRebaser{client: c, reader: rebase.NewReader(c), results: map[*manifest.Producer]*rebase.Result{}}
-}
-
-// compute is a rebaseFunc that writes nothing.
-func (r *producerRebaser) compute(ctx context.Context, p *manifest.Producer, app v1.Hash) (v1.Hash, *manifest.LockRebase, error) {
-	accept, err := rebase.ParseAccept(p.Rebase.Accept)
-	if err != nil {
-		return v1.Hash{}, nil, err
-	}
-	o := rebase.Options{Mirrors: p.Rebase.LocalMirrors, Accept: accept, Near: p.Output.RegistryStr()}
-	if run := p.Rebase.RunImage; run != nil {
-		o.Files = []rebase.File{{Name: p.Pos.String(), Images: []rebase.Names{{Image: run.Image, Mirrors: run.Mirrors}}}}
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	res, err := r.reader.Rebase(ctx, rebase.Reference{Repository: p.Repository, Digest: app}, o)
-	if err != nil {
-		return v1.Hash{}, nil, err
-	}
-	r.results[p] = res
-	return res.Digest, &manifest.LockRebase{
-		App:         app,
-		From:        manifest.LockBase{Reference: res.From.Reference, TopLayer: res.From.TopLayer},
-		Onto:        manifest.LockBase{Image: res.Onto.Image, Digest: res.Onto.Digest, TopLayer: res.Onto.TopLayer},
-		PlatformAPI: res.PlatformAPI,
-	}, nil
-}
-
-// pin is a rebaseFunc that fails unless the rebased image is where it is promoted from.
-func (r *producerRebaser) pin(ctx context.Context, p *manifest.Producer, app v1.Hash) (v1.Hash, *manifest.LockRebase, error) {
-	d, evidence, err := r.compute(ctx, p, app)
-	if err != nil {
-		return v1.Hash{}, nil, err
-	}
-	switch state, err := r.client.Has(ctx, p.Output, d.String()); {
-	case err != nil:
-		return v1.Hash{}, nil, fmt.Errorf("reading source %s: %w", p.Output.Digest(d.String()).String(), err)
-	case state != inventory.Present:
-		return v1.Hash{}, nil, fmt.Errorf("%s is not there yet: cip rebase with --only=%s and --confirm puts it there", p.Output.Digest(d.String()).String(), p.Name)
-	}
-	return d, evidence, nil
-}
 
 // runRebaseProducers rebases what the sources of manifests select, and saves it where it is promoted from.
 func runRebaseProducers(ctx context.Context, o *rebaseOptions, s streams) error {
@@ -88,8 +29,8 @@ func runRebaseProducers(ctx context.Context, o *rebaseOptions, s streams) error 
 		return err
 	}
 	defer r.client.Close()
-	rebaser := newProducerRebaser(r.client)
-	all := from.resolve(ctx, r.client, func(p *manifest.Producer) bool { return p.Rebase != nil && from.asked(p) }, rebaser.compute)
+	rebaser := lookup.NewRebaser(r.client)
+	all := from.resolve(ctx, r.client, func(p *manifest.Producer) bool { return p.Rebase != nil && from.asked(p) }, rebaser.Compute)
 	told := output.Rebase{DryRun: r.dry, Check: o.check}
 	for _, done := range all {
 		for i := range done.results {
@@ -98,7 +39,7 @@ func runRebaseProducers(ctx context.Context, o *rebaseOptions, s streams) error 
 				return ctx.Err()
 			}
 			if result.Choice != nil || result.Err != nil {
-				told.Apps = append(told.Apps, r.produced(ctx, result, rebaser.results[result.Producer]))
+				told.Apps = append(told.Apps, r.produced(ctx, result, rebaser.Result(result.Producer)))
 			}
 		}
 	}

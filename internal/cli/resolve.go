@@ -11,6 +11,10 @@ import (
 	"path/filepath"
 	"slices"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/lookup"
+
 	"github.com/rogpeppe/go-internal/diff"
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
@@ -134,9 +138,12 @@ type change struct {
 	before, after []byte
 }
 
+// rebaseFunc computes the digest of a selected app on its new run image.
+type rebaseFunc = func(context.Context, *manifest.Producer, v1.Hash) (v1.Hash, *manifest.LockRebase, error)
+
 // resolve asks for what the producers want, those that wanted says.
 func (r *resolution) resolve(ctx context.Context, client *registry.Client, wanted func(*manifest.Producer) bool, rebase rebaseFunc) []*resolved {
-	source, git := newSourceReader(client), newHistories()
+	source, git := lookup.NewRegistry(client), lookup.NewHistories()
 	var all []*resolved
 	g := &errgroup.Group{}
 	g.SetLimit(resolvedAtOnce)
@@ -149,7 +156,7 @@ func (r *resolution) resolve(ctx context.Context, client *registry.Client, wante
 		done := &resolved{file: file, results: make([]resolve.Result, len(file.Entries))}
 		all = append(all, done)
 		readers := resolve.Readers{
-			Registry: source, ReadFile: r.reader(file), History: git.in(r.at(path.Dir(file.Name))), Rebase: rebase,
+			Registry: source, ReadFile: r.reader(file), History: git.In(r.at(path.Dir(file.Name))), Rebase: rebase,
 		}
 		for i, p := range file.Entries {
 			done.results[i].Producer = p
@@ -181,7 +188,7 @@ func (r *resolution) all(ctx context.Context) ([]*resolved, error) {
 		return nil, err
 	}
 	defer client.Close()
-	all := r.resolve(ctx, client, r.asked, newProducerRebaser(client).pin)
+	all := r.resolve(ctx, client, r.asked, lookup.NewRebaser(client).Pin)
 	if ctx.Err() != nil {
 		return nil, &exitError{code: exitInterrupted, err: errors.New("interrupted")}
 	}

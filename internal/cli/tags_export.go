@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/lookup"
+
 	"github.com/spf13/cobra"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
@@ -51,7 +53,7 @@ func runTagsExport(ctx context.Context, o *tagsExportOptions, s streams, name st
 		return err
 	}
 	defer client.Close()
-	tags, gone, err := resolve.ExportImageTags(ctx, newSourceReader(client), repo, o.fold)
+	tags, gone, err := resolve.ExportImageTags(ctx, lookup.NewRegistry(client), repo, o.fold)
 	if err != nil {
 		return err
 	}

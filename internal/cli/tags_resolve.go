@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/lookup"
+
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
@@ -75,7 +77,7 @@ func runTagsResolve(ctx context.Context, o *tagsResolveOptions, s streams, refer
 		return err
 	}
 	defer client.Close()
-	choice, err := resolve.NewFinder(ctx, newSourceReader(client), ref.Repository).Alias(ctx, tags, merged)
+	choice, err := resolve.NewFinder(ctx, lookup.NewRegistry(client), ref.Repository).Alias(ctx, tags, merged)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,8 @@ import (
 	"maps"
 	"slices"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/lookup"
+
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -126,7 +128,7 @@ func (o *tagsVerifyOptions) lookFor(ctx context.Context, s streams, log *logrus.
 		return nil, err
 	}
 	defer client.Close()
-	finder := resolve.NewFinder(ctx, newSourceReader(client), ref.Repository)
+	finder := resolve.NewFinder(ctx, lookup.NewRegistry(client), ref.Repository)
 	wrong := make([]error, len(ends))
 	var g errgroup.Group
 	g.SetLimit(tagsAtOnce)

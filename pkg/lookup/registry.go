@@ -1,4 +1,4 @@
-package cli
+package lookup
 
 import (
 	"bytes"
@@ -22,8 +22,9 @@ import (
 // maxConfig bounds the config of an image that is read for its labels, in bytes.
 const maxConfig = 8 << 20
 
-// sourceReader reads what selectors ask of registries, each thing once.
-type sourceReader struct {
+// Registry reads what selectors ask of registries. It implements resolve.Registry
+// and reads each list of tags and each image once. It is safe for concurrent use.
+type Registry struct {
 	client *registry.Client
 
 	mu       sync.Mutex
@@ -31,8 +32,9 @@ type sourceReader struct {
 	images   map[string]func() (*resolve.Image, error)
 }
 
-func newSourceReader(c *registry.Client) *sourceReader {
-	return &sourceReader{
+// NewRegistry returns a reader of registries.
+func NewRegistry(c *registry.Client) *Registry {
+	return &Registry{
 		client:   c,
 		listings: map[name.Repository]func() (map[string]v1.Hash, error){},
 		images:   map[string]func() (*resolve.Image, error){},
@@ -40,7 +42,7 @@ func newSourceReader(c *registry.Client) *sourceReader {
 }
 
 // Tags implements resolve.Registry.
-func (r *sourceReader) Tags(ctx context.Context, repo name.Repository) ([]string, error) {
+func (r *Registry) Tags(ctx context.Context, repo name.Repository) ([]string, error) {
 	r.mu.Lock()
 	read, ok := r.listings[repo]
 	if !ok {
@@ -58,7 +60,7 @@ func (r *sourceReader) Tags(ctx context.Context, repo name.Repository) ([]string
 	return slices.Sorted(maps.Keys(tags)), nil
 }
 
-func (r *sourceReader) list(ctx context.Context, repo name.Repository) (map[string]v1.Hash, error) {
+func (r *Registry) list(ctx context.Context, repo name.Repository) (map[string]v1.Hash, error) {
 	found, err := r.client.List(ctx, repo, nil)
 	if err != nil {
 		return nil, err
@@ -67,7 +69,7 @@ func (r *sourceReader) list(ctx context.Context, repo name.Repository) (map[stri
 }
 
 // listed returns the digest that a listing which has been read names for a tag.
-func (r *sourceReader) listed(repo name.Repository, tag string) (v1.Hash, bool) {
+func (r *Registry) listed(repo name.Repository, tag string) (v1.Hash, bool) {
 	r.mu.Lock()
 	read, ok := r.listings[repo]
 	r.mu.Unlock()
@@ -79,7 +81,7 @@ func (r *sourceReader) listed(repo name.Repository, tag string) (v1.Hash, bool) 
 }
 
 // Digest implements resolve.Registry.
-func (r *sourceReader) Digest(ctx context.Context, repo name.Repository, ref string) (v1.Hash, bool, error) {
+func (r *Registry) Digest(ctx context.Context, repo name.Repository, ref string) (v1.Hash, bool, error) {
 	if d, ok := r.listed(repo, ref); ok {
 		return d, true, nil
 	}
@@ -98,7 +100,7 @@ func (r *sourceReader) Digest(ctx context.Context, repo name.Repository, ref str
 }
 
 // Image implements resolve.Registry.
-func (r *sourceReader) Image(ctx context.Context, repo name.Repository, ref string) (*resolve.Image, error) {
+func (r *Registry) Image(ctx context.Context, repo name.Repository, ref string) (*resolve.Image, error) {
 	key := repo.String() + " " + ref
 	r.mu.Lock()
 	read, ok := r.images[key]
@@ -134,7 +136,7 @@ type described struct {
 	} `json:"manifests"`
 }
 
-func (r *sourceReader) describe(ctx context.Context, repo name.Repository, ref string) (*resolve.Image, error) {
+func (r *Registry) describe(ctx context.Context, repo name.Repository, ref string) (*resolve.Image, error) {
 	where := repo.Tag(ref).String()
 	if d, err := image.ParseDigest(ref); err == nil {
 		where = repo.Digest(d.String()).String()
@@ -164,7 +166,7 @@ func (r *sourceReader) describe(ctx context.Context, repo name.Repository, ref s
 }
 
 // config reads labels and platform out of an image's config; artifacts have others, which say nothing of the kind.
-func (r *sourceReader) config(ctx context.Context, repo name.Repository, d *registry.Descriptor, im *resolve.Image) error {
+func (r *Registry) config(ctx context.Context, repo name.Repository, d *registry.Descriptor, im *resolve.Image) error {
 	switch d.MediaType {
 	case "application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json":
 	default:

@@ -1,4 +1,4 @@
-package cli
+package lookup
 
 import (
 	"context"
@@ -12,15 +12,15 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// What one source's selector stopped reading, another one's still gets.
-func TestSourceReaderOutlivesStop(t *testing.T) {
+// A caller that waits for another caller's read gets its answer also if that one is stopped.
+func TestRegistryOutlivesStop(t *testing.T) {
 	t.Parallel()
-	for name, read := range map[string]func(context.Context, *sourceReader, name.Repository) error{
-		"tags": func(ctx context.Context, r *sourceReader, repo name.Repository) error {
+	for name, read := range map[string]func(context.Context, *Registry, name.Repository) error{
+		"tags": func(ctx context.Context, r *Registry, repo name.Repository) error {
 			_, err := r.Tags(ctx, repo)
 			return err
 		},
-		"an image": func(ctx context.Context, r *sourceReader, repo name.Repository) error {
+		"an image": func(ctx context.Context, r *Registry, repo name.Repository) error {
 			_, err := r.Image(ctx, repo, "1")
 			return err
 		},
@@ -39,7 +39,7 @@ func TestSourceReaderOutlivesStop(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer client.Close()
-			r, repo := newSourceReader(client), image.NewRepository(reg.Host, "staging/a")
+			r, repo := NewRegistry(client), image.NewRepository(reg.Host, "staging/a")
 			first, stop := context.WithCancel(t.Context())
 			stopped := make(chan error, 1)
 			go func() { stopped <- read(first, r, repo) }()

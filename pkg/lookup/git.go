@@ -1,4 +1,4 @@
-package cli
+package lookup
 
 import (
 	"context"
@@ -14,19 +14,21 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
 )
 
-// histories opens the git repositories that producers name, each branch once.
-type histories struct {
+// Histories opens the git repositories that selectors name, each branch once.
+type Histories struct {
 	mu   sync.Mutex
 	open map[git.Remote]func() (*history, error)
 }
 
-func newHistories() *histories {
-	return &histories{open: map[git.Remote]func() (*history, error){}}
+// NewHistories returns an opener of git repositories.
+func NewHistories() *Histories {
+	return &Histories{open: map[git.Remote]func() (*history, error){}}
 }
 
-// in returns a reader of histories for producers whose files are in dir. The caller
-// has what it opens to itself until it releases it.
-func (h *histories) in(dir string) func(context.Context, string, string) (resolve.History, func(), error) {
+// In returns a reader of histories for selectors whose files are in dir: a relative
+// path names a repository from there. The caller has a history for itself until it
+// calls the function that releases it.
+func (h *Histories) In(dir string) func(context.Context, string, string) (resolve.History, func(), error) {
 	return func(ctx context.Context, repository, branch string) (resolve.History, func(), error) {
 		m := git.Remote{URL: repository, Branch: branch}
 		if m.Local() && !filepath.IsAbs(repository) && !strings.Contains(repository, "://") {

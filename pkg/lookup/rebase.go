@@ -1,0 +1,76 @@
+package lookup
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/rebase"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
+)
+
+// Rebaser computes the images that selectors with a rebase stand for: the selected
+// app on its new run image. It writes nothing. It is safe for concurrent use.
+type Rebaser struct {
+	client *registry.Client
+
+	mu      sync.Mutex // the reader is for one goroutine
+	reader  *rebase.Reader
+	results map[*manifest.Producer]*rebase.Result
+}
+
+// NewRebaser returns a Rebaser.
+func NewRebaser(c *registry.Client) *Rebaser {
+	return &Rebaser{client: c, reader: rebase.NewReader(c), results: map[*manifest.Producer]*rebase.Result{}}
+}
+
+// Compute returns the digest of a selector's app on its new run image, and the evidence for the lock.
+func (r *Rebaser) Compute(ctx context.Context, p *manifest.Producer, app v1.Hash) (v1.Hash, *manifest.LockRebase, error) {
+	accept, err := rebase.ParseAccept(p.Rebase.Accept)
+	if err != nil {
+		return v1.Hash{}, nil, err
+	}
+	o := rebase.Options{Mirrors: p.Rebase.LocalMirrors, Accept: accept, Near: p.Output.RegistryStr()}
+	if run := p.Rebase.RunImage; run != nil {
+		o.Files = []rebase.File{{Name: p.Pos.String(), Images: []rebase.Names{{Image: run.Image, Mirrors: run.Mirrors}}}}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	res, err := r.reader.Rebase(ctx, rebase.Reference{Repository: p.Repository, Digest: app}, o)
+	if err != nil {
+		return v1.Hash{}, nil, err
+	}
+	r.results[p] = res
+	return res.Digest, &manifest.LockRebase{
+		App:         app,
+		From:        manifest.LockBase{Reference: res.From.Reference, TopLayer: res.From.TopLayer},
+		Onto:        manifest.LockBase{Image: res.Onto.Image, Digest: res.Onto.Digest, TopLayer: res.Onto.TopLayer},
+		PlatformAPI: res.PlatformAPI,
+	}, nil
+}
+
+// Pin is Compute, but an error unless the rebased image is in the repository that it is promoted from.
+func (r *Rebaser) Pin(ctx context.Context, p *manifest.Producer, app v1.Hash) (v1.Hash, *manifest.LockRebase, error) {
+	d, evidence, err := r.Compute(ctx, p, app)
+	if err != nil {
+		return v1.Hash{}, nil, err
+	}
+	switch state, err := r.client.Has(ctx, p.Output, d.String()); {
+	case err != nil:
+		return v1.Hash{}, nil, fmt.Errorf("reading source %s: %w", p.Output.Digest(d.String()).String(), err)
+	case state != inventory.Present:
+		return v1.Hash{}, nil, fmt.Errorf("%s is not there yet: cip rebase with --only=%s and --confirm puts it there", p.Output.Digest(d.String()).String(), p.Name)
+	}
+	return d, evidence, nil
+}
+
+// Result returns what Compute computed for a selector, or nil.
+func (r *Rebaser) Result(p *manifest.Producer) *rebase.Result {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.results[p]
+}
