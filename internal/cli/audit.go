@@ -39,8 +39,9 @@ type auditOptions struct {
 func newAuditCmd(s streams) *cobra.Command {
 	o := &auditOptions{}
 	cmd := &cobra.Command{
-		Use:   "audit",
-		Short: "Hold every change of the destinations against the manifests",
+		Use:         "audit",
+		Annotations: exits(""),
+		Short:       "Hold every change of the destinations against the manifests",
 		Long: `audit is a server that registries tell of changes: POST / takes Google's Pub/Sub
 pushes, POST /events/SYSTEM the notifications of distribution, harbor, zot, ecr, acr,
 dockerhub and quay. Each change of a destination is read from the registry and held
@@ -64,6 +65,7 @@ func newAuditorCmd(s streams) *cobra.Command {
 	cmd.Example = strings.ReplaceAll(cmd.Example, "cip audit", "cip-auditor")
 	cmd.SilenceUsage, cmd.SilenceErrors = true, true
 	cmd.PersistentPreRunE = s.defaults
+	cmd.SetUsageTemplate(cmd.UsageTemplate() + usageExitCodes)
 	setVersion(cmd, s)
 	return cmd
 }

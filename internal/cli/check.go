@@ -58,8 +58,9 @@ func (o *checkOptions) addFlags(f *pflag.FlagSet) {
 func newCheckCmd(s streams) *cobra.Command {
 	o := &checkOptions{}
 	cmd := &cobra.Command{
-		Use:   "check",
-		Short: "Find what is wrong with manifests and with what they would promote",
+		Use:         "check",
+		Annotations: exits(""),
+		Short:       "Find what is wrong with manifests and with what they would promote",
 		Long: `check runs rules over the manifests and prints what they find, one finding a
 line: file:line: rule: message. Any finding makes the exit code 1.
 

@@ -33,8 +33,9 @@ type rebaseOptions struct {
 func newRebaseCmd(s streams) *cobra.Command {
 	o := &rebaseOptions{}
 	cmd := &cobra.Command{
-		Use:   "rebase IMAGE… | rebase --thin-manifest-dir=DIR",
-		Short: "Put an app that buildpacks made on a newer run image",
+		Use:         "rebase IMAGE… | rebase --thin-manifest-dir=DIR",
+		Annotations: exits(outdatedMeaning),
+		Short:       "Put an app that buildpacks made on a newer run image",
 		Long: `rebase puts an app on another run image, in the registry: the layers of its base are
 replaced, its own stay. On one registry layers are mounted, and only a configuration
 and a manifest are uploaded. The first IMAGE is the app, all are names to save it

@@ -60,8 +60,9 @@ type resolveOptions struct {
 func newResolveCmd(s streams) *cobra.Command {
 	o := &resolveOptions{}
 	cmd := &cobra.Command{
-		Use:   "resolve",
-		Short: "Find the digests that sources.yaml asks for, and write them into images.yaml",
+		Use:         "resolve",
+		Annotations: exits(""),
+		Short:       "Find the digests that sources.yaml asks for, and write them into images.yaml",
 		Long: `resolve reads what sources.yaml (or sources: in a plain manifest) asks for, looks it
 up in the source registry and in git repositories, and prints what that changes in
 the list of images and in the lock, as a diff. With --write it makes the change; it

@@ -29,8 +29,9 @@ type retagOptions struct {
 func newRetagCmd(s streams) *cobra.Command {
 	o := &retagOptions{}
 	cmd := &cobra.Command{
-		Use:   "retag -f FILE...",
-		Short: "Put the tags that native StarlingX files want, in place",
+		Use:         "retag -f FILE...",
+		Annotations: exits(changesMeaning),
+		Short:       "Put the tags that native StarlingX files want, in place",
 		Long: `retag reads native StarlingX files, whose entries each name a repository in full, a
 tag that is there (src_build_tag) and the tag that is to point to the same image. No
 image is copied and no blob moves: an index stays an index, and every digest stays

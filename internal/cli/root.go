@@ -23,14 +23,29 @@ const (
 	exitInterrupted = 130
 )
 
-const exitCodes = `
+// exitCodesKey is the annotation of commands whose help has a block of exit codes.
+const exitCodesKey = "exitCodes"
+
+// exits returns the annotation for a command's exit codes. two is the meaning of 2, or "".
+func exits(two string) map[string]string {
+	text := "  0    success: everything that was requested is so\n  1    something is not so, whatever the reason\n"
+	if two != "" {
+		text += "  2    " + two + "\n"
+	}
+	return map[string]string{exitCodesKey: text + "  130  interrupted\n"}
+}
+
+// The meanings of exit code 2.
+const (
+	changesMeaning    = "a clean dry run found changes (only with --detailed-exitcode)"
+	differenceMeaning = "there is a difference (only with --detailed-exitcode)"
+	outdatedMeaning   = "an image is out of date (only with --check)"
+)
+
+// usageExitCodes is the part of the usage template that prints them.
+const usageExitCodes = `{{with index .Annotations "` + exitCodesKey + `"}}
 Exit codes:
-  0    everything that was asked is so
-  1    something is not, whatever the reason
-  2    with --detailed-exitcode: a clean dry run found changes, or a comparison differences;
-       with rebase --check: an app is out of date
-  130  interrupted
-`
+{{.}}{{end}}`
 
 // streams are what a command talks to: its product goes to out, all talk to err.
 type streams struct {
@@ -105,6 +120,7 @@ difference, shows it (dry run, the default), and with --confirm performs it.
 
 cip takes the flags of cip run itself: cip --thin-manifest-dir=D is cip run --thin-manifest-dir=D.
 Every flag has a default from the environment: --thin-manifest-dir from CIP_THIN_MANIFEST_DIR.`,
+		Annotations:       exits(changesMeaning),
 		SilenceUsage:      true,
 		SilenceErrors:     true,
 		Args:              cobra.NoArgs,
@@ -118,7 +134,7 @@ Every flag has a default from the environment: --thin-manifest-dir from CIP_THIN
 	}
 	o.addFlags(root.Flags())
 	setVersion(root, s)
-	root.SetUsageTemplate(root.UsageTemplate() + exitCodes)
+	root.SetUsageTemplate(root.UsageTemplate() + usageExitCodes)
 	root.AddCommand(
 		newRunCmd(s), newRetagCmd(s), newSnapshotCmd(s), newCheckCmd(s), newResolveCmd(s), newExplainCmd(s),
 		newTagsCmd(s), newRunImageCmd(s), newRebaseCmd(s), newAuditCmd(s), newDemoCmd(s),

@@ -48,8 +48,9 @@ func (o *runOptions) addFlags(f *pflag.FlagSet) {
 func newRunCmd(s streams) *cobra.Command {
 	o := &runOptions{}
 	cmd := &cobra.Command{
-		Use:   "run",
-		Short: "Promote what the manifests want and the destinations lack",
+		Use:         "run",
+		Annotations: exits(changesMeaning),
+		Short:       "Promote what the manifests want and the destinations lack",
 		Long: `run reads the destinations, asks the source about what they lack, and shows the
 difference. Dry run is the default: nothing is written. With --confirm the
 difference is carried out: blobs first, then manifests, tags last. What is refused

@@ -37,8 +37,9 @@ type snapshotOptions struct {
 func newSnapshotCmd(s streams) *cobra.Command {
 	o := &snapshotOptions{}
 	cmd := &cobra.Command{
-		Use:   "snapshot REGISTRY",
-		Short: "Print what a registry holds",
+		Use:         "snapshot REGISTRY",
+		Annotations: exits(""),
+		Short:       "Print what a registry holds",
 		Long: `snapshot prints what a registry, or the part of one below a path, holds: every
 repository, digest and tag, in the form of an images.yaml. Repositories are found by
 Google's listing, else by the catalog; a registry with neither is read as one

@@ -30,8 +30,9 @@ type diffOptions struct {
 func newSnapshotDiffCmd(s streams) *cobra.Command {
 	o := &diffOptions{}
 	cmd := &cobra.Command{
-		Use:   "diff FROM TO",
-		Short: "Compare what two registries, snapshot files or manifests hold",
+		Use:         "diff FROM TO",
+		Annotations: exits(differenceMeaning),
+		Short:       "Compare what two registries, snapshot files or manifests hold",
 		Long: `diff prints what leads from one snapshot to another: added, removed and moved tags.
 FROM and TO are each a file that cip snapshot wrote (- for standard input), or
 manifests:PATH=REGISTRY for what the manifests at PATH put into REGISTRY, or a registry.`,

@@ -32,8 +32,9 @@ type tagsVerifyOptions struct {
 func newTagsVerifyCmd(s streams) *cobra.Command {
 	o := &tagsVerifyOptions{}
 	cmd := &cobra.Command{
-		Use:   "verify [REPOSITORY[,LABEL=VALUE]…]",
-		Short: "Check that every tag of an image tags file leads to one image",
+		Use:         "verify [REPOSITORY[,LABEL=VALUE]…]",
+		Annotations: exits(""),
+		Short:       "Check that every tag of an image tags file leads to one image",
 		Long: `verify checks that every tag of an image tags file leads to labels: no aliases in a
 circle, none that end nowhere. No request is sent for that. With a repository it also
 checks that the labels of each tag, with those that are given, lead to exactly one
