@@ -39,6 +39,7 @@ install: ## Install cip and cip-auditor where `go install` puts commands
 .PHONY: test
 test: $(REGISTRY) ## Run all tests: unit, in-process and end-to-end
 	CIP_TEST_REGISTRY='$(REGISTRY)' $(GOTEST) ./...
+	cd tools/bench && $(GOTEST) ./...
 
 .PHONY: test-unit
 test-unit: ## Run all tests but the end-to-end ones
@@ -55,7 +56,8 @@ BENCHFLAGS ?=
 .PHONY: bench
 bench: ## Run the benchmarks: Go's, then whole runs beside other tools
 	$(if $(BENCH),,go test -run '^$$' -bench . -benchmem $(TESTFLAGS) ./...)
-	go run ./internal/bench -run '$(BENCH)' $(BENCHFLAGS)
+	go -C tools/bench build -o '$(TOOLS)/bench' .
+	'$(TOOLS)/bench' -run '$(BENCH)' $(BENCHFLAGS)
 
 # Each target a minute: FUZZTIME=10m make soak for longer.
 FUZZTIME ?= 1m

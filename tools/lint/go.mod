@@ -1,4 +1,4 @@
-module cip/tools/lint
+module sigs.k8s.io/k8s-container-image-promoter/tools/lint
 
 go 1.26.0
 

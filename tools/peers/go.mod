@@ -1,4 +1,4 @@
-module cip/tools/peers
+module sigs.k8s.io/k8s-container-image-promoter/tools/peers
 
 go 1.26.0
 

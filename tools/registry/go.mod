@@ -1,4 +1,4 @@
-module cip/tools/registry
+module sigs.k8s.io/k8s-container-image-promoter/tools/registry
 
 go 1.26.0
 

@@ -1,7 +1,9 @@
 // Command bench measures cip, and what else does its work where that can be had,
 // on promotions and snapshots of registries with latency.
 //
-//	go run ./internal/bench [-run noop,one] [-clients cip,crane] [-count 3] [-markdown] [-json FILE]
+//	make bench BENCH=noop,one BENCHFLAGS='-clients cip,crane -count 3'
+//
+// The flags are [-run noop,one] [-clients cip,crane] [-count 3] [-markdown] [-json FILE]
 //
 // Each measurement starts the scenario's registries as a process of its own (this
 // program again, with -serve), so that their processor time and memory are not the
