@@ -162,12 +162,15 @@ func (p *page) manifest(dec *json.Decoder) error {
 			return err
 		}
 		var m Listed
-		if err := dec.Decode(&m); err != nil {
+		if err := decode(dec, &m); err != nil {
 			return err
 		}
 		p.names++
 		name, _ := key.(string)
 		if d, err := image.ParseDigest(name); err == nil {
+			if _, twice := p.manifests[d]; twice {
+				return fmt.Errorf("it names %s twice", d)
+			}
 			m.Tags = slices.DeleteFunc(m.Tags, func(t string) bool { return !p.keep(t) })
 			p.manifests[d] = m
 		}

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +9,7 @@ import (
 	"strings"
 
 	"cip/pkg/image"
+	"cip/pkg/strictjson"
 )
 
 // FallbackTag returns the tag that lists a digest's referrers in registries
@@ -59,7 +59,11 @@ func (c *Client) referrersAPI(ctx context.Context, repo image.Repository, digest
 		var index struct {
 			Manifests []Descriptor `json:"manifests"`
 		}
-		if err := json.NewDecoder(io.LimitReader(body, MaxManifest)).Decode(&index); err != nil {
+		raw, err := io.ReadAll(io.LimitReader(body, MaxManifest))
+		if err == nil {
+			err = strictjson.Unmarshal(raw, &index)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("parsing the list: %w", err)
 		}
 		if len(all)+len(index.Manifests) > MaxChildren {
