@@ -217,7 +217,7 @@ func (r *relations) resolve(ctx context.Context, repo image.Repository, tag stri
 	if !listed || d != "" {
 		return d, nil
 	}
-	d, state, err := r.client.Resolve(ctx, repo, tag)
+	d, state, err := r.client.ResolveListed(ctx, repo, tag)
 	if state == inventory.Unknown {
 		return "", err
 	}

@@ -31,6 +31,9 @@ func (c *Client) Read(ctx context.Context, repo image.Repository, wanted iter.Se
 	}
 	list, err := c.List(ctx, repo, func(tag string) bool { _, ok := tags[tag]; return ok })
 	noTags := errors.Is(err, ErrNotFound)
+	if err == nil || noTags {
+		c.setListed(repo)
+	}
 	switch {
 	case noTags && image.Google(repo.Host):
 		have.Close()
@@ -100,7 +103,7 @@ func (c *Client) readTags(ctx context.Context, repo image.Repository, listed []s
 	slices.Sort(ask)
 	ask = slices.Compact(ask)
 	digests, err := each(ctx, ask, func(ctx context.Context, tag string) (image.Digest, error) {
-		d, s, err := c.Resolve(ctx, repo, tag)
+		d, s, err := c.ResolveListed(ctx, repo, tag)
 		if s == inventory.Unknown {
 			return "", fmt.Errorf("reading tag %s: %w", tag, err)
 		}

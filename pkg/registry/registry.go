@@ -60,7 +60,9 @@ type Client struct {
 
 	mu        sync.Mutex
 	multiTag  map[string]bool // host → whether a PUT with ?tag= sets tags; missing: not tried
-	referrers map[string]bool // host → whether it has the referrers API
+	heads     map[string]heads
+	listed    map[image.Repository]struct{} // repositories whose tag list Read has read
+	referrers map[string]bool               // host → whether it has the referrers API
 }
 
 // ErrNotFound is what a registry says does not exist: status 404, or one that the manifest calls absent.
@@ -74,7 +76,10 @@ type UnansweredError = wire.UnansweredError
 
 // New returns a client. It reads the key files and sends nothing yet.
 func New(o Options) (*Client, error) {
-	c := &Client{log: o.Log, absent: func(image.Repository) []int { return nil }, multiTag: map[string]bool{}, referrers: map[string]bool{}}
+	c := &Client{
+		log: o.Log, absent: func(image.Repository) []int { return nil }, multiTag: map[string]bool{}, referrers: map[string]bool{},
+		heads: map[string]heads{}, listed: map[image.Repository]struct{}{},
+	}
 	if c.log == nil {
 		quiet := logrus.New()
 		quiet.SetLevel(logrus.PanicLevel)

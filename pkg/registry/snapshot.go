@@ -254,7 +254,7 @@ func (s *snapshot) resolve(repo image.Repository, tags []string) (map[image.Dige
 	slices.Sort(tags)
 	tags = slices.Compact(tags)
 	heads, err := each(s.ctx, tags, func(ctx context.Context, tag string) (headed, error) {
-		h, err := s.client.head(ctx, repo, tag)
+		h, err := s.client.head(ctx, repo, tag, listed)
 		if err != nil && !errors.Is(err, ErrNotFound) { // a tag may go while we read
 			return headed{}, fmt.Errorf("reading %s: %w", repo.Tag(tag), err)
 		}
