@@ -84,6 +84,9 @@ type document struct {
 	Subject       *Descriptor  `json:"subject"`
 }
 
+// Refers reports whether the content's subject is a digest.
+func (c *Content) Refers(digest string) bool { return c.Subject != nil && c.Subject.Digest == digest }
+
 // Parse returns what a manifest points to. Malformed digests and sizes, and more than
 // MaxChildren descriptors, are errors.
 func (m *Manifest) Parse() (*Content, error) {

@@ -185,6 +185,7 @@ type listing struct {
 	path   string // below /v2/
 	size   int    // entries of a page to ask for; 0: the registry's choice
 	accept string // the media type that its pages have; empty: any
+	home   bool   // where a redirect leads to another host, only a 200 counts
 }
 
 // errOtherType is an answer of another media type than the listing's.
@@ -273,7 +274,7 @@ func (b *trackedBody) Read(p []byte) (int, error) {
 
 // page asks for one page: the first with a page size, unless the registry refuses that size.
 func (c *Client) page(ctx context.Context, l listing, next *url.URL) (*http.Response, error) {
-	r := &wire.Request{Method: http.MethodGet, Repo: l.repo, Path: l.path, URL: next, Access: l.access}
+	r := &wire.Request{Method: http.MethodGet, Repo: l.repo, Path: l.path, URL: next, Access: l.access, Home: l.home}
 	if l.accept != "" {
 		r.Header = http.Header{"Accept": {l.accept}}
 	}
