@@ -56,6 +56,14 @@ func (c *Client) ResolveListed(ctx context.Context, repo image.Repository, tag s
 	return h.digest, s, err
 }
 
+// ResolveUnconfirmed is Resolve for a tag that is written whatever it points to: a
+// registry that does not find it is believed, unless its HEAD has lied before.
+func (c *Client) ResolveUnconfirmed(ctx context.Context, repo image.Repository, tag string) (image.Digest, inventory.State, error) {
+	h, err := c.head(ctx, repo, tag, unlisted)
+	s, err := state(err)
+	return h.digest, s, err
+}
+
 // Has returns whether a repository holds a manifest: one HEAD.
 func (c *Client) Has(ctx context.Context, repo image.Repository, digest string) (inventory.State, error) {
 	_, err := c.head(ctx, repo, digest, unlisted)

@@ -109,7 +109,11 @@ func (s *snapshot) unlisted(root image.Repository, self *Listing, why, missing e
 	case len(self.Tags) == 0: // as some registries answer for what does not exist
 		return fmt.Errorf("%w, and %s has no tags: nothing tells what is at or below it", why, root)
 	}
-	warn(fmt.Sprintf("%s: %v: %s is read as one repository", s.root.Host, why, root))
+	catalog := "no"
+	if errors.Is(why, errEmptyCatalog) {
+		catalog = "an empty"
+	}
+	warn(fmt.Sprintf("%s has %s catalog: %s is read as one repository", s.root.Host, catalog, root))
 	s.one(root, self)
 	return nil
 }
