@@ -1,11 +1,15 @@
 package promote_test
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
 
 	"cip/internal/registrytest"
+	"cip/pkg/image"
+	"cip/pkg/promote"
+	"cip/pkg/registry"
 )
 
 // On a host whose HEAD finds nothing no tag is moved and nothing is copied twice.
@@ -97,5 +101,33 @@ func TestSchema1AmongOthers(t *testing.T) {
 		if string(it.Digest) == old && !strings.Contains(it.Error, "schema 1") {
 			t.Errorf("got error %q, want one that names schema 1", it.Error)
 		}
+	}
+}
+
+// The size of a blob is asked for once a run for each host, and where else the blob may be.
+func TestBlobSizeOnce(t *testing.T) {
+	t.Parallel()
+	s := registrytest.New(t)
+	blob := registrytest.Image(1, 1).Blobs[0]
+	s.PushBlob(t, "b", blob)
+	s.PushBlob(t, "c", blob)
+	client, err := registry.New(registry.Options{NoAmbient: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	sources := promote.NewSources(client, func(string) {})
+	defer sources.Close()
+	d := registry.Descriptor{Digest: blob.Digest, Size: int64(len(blob.Raw))}
+	for _, path := range []string{"b", "c", "b"} {
+		if got, err := sources.BlobSize(t.Context(), image.Repository{Host: s.Host, Path: path}, d); err != nil || got != d.Size {
+			t.Errorf("%s: got %d bytes (%v), want %d", path, got, err, d.Size)
+		}
+	}
+	if n := s.Count(registrytest.BlobHead); n != 1 {
+		t.Errorf("got %d HEADs, want 1", n)
+	}
+	if _, err := sources.BlobSize(t.Context(), image.Repository{Host: s.Host, Path: "b"}, registry.Descriptor{Digest: "sha256:" + strings.Repeat("0", 64), Size: 1}); !errors.Is(err, registry.ErrNotFound) {
+		t.Errorf("got %v, want %v", err, registry.ErrNotFound)
 	}
 }

@@ -1,6 +1,7 @@
 package promote
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ type Sources struct {
 
 	reads memo[place, *sourceRead]
 	tags  memo[plan.SourceTag, plan.Resolution]
+	sizes memo[hostBlob, sizeRead]
 
 	mu     sync.Mutex
 	seen   map[place]struct{} // what source tags were found to point to
@@ -255,6 +257,39 @@ func (s *Sources) Read(ctx context.Context, repo image.Repository, digest string
 		return nil, err
 	}
 	return r.content, nil
+}
+
+// hostBlob is a blob on a host, whose repositories may share it, as it is declared.
+type hostBlob struct {
+	host, digest string
+	size         int64
+}
+
+type sizeRead struct {
+	size int64
+	err  error
+}
+
+// BlobSize returns the size of a blob as a registry reports it, once a run for each host:
+// the repository's, or one of those where else what belongs to its digests may be.
+func (s *Sources) BlobSize(ctx context.Context, repo image.Repository, d registry.Descriptor) (int64, error) {
+	var missing, unread error
+	for _, at := range s.places(repo) {
+		r, err := s.sizes.do(ctx, hostBlob{at.Host, d.Digest, d.Size}, func() (r sizeRead) {
+			r.size, r.err = s.client.BlobSize(ctx, at, d)
+			return r
+		})
+		switch err = errors.Join(r.err, err); {
+		case err == nil:
+			return r.size, nil
+		case errors.Is(err, registry.ErrNotFound):
+			s.sizes.forget(hostBlob{at.Host, d.Digest, d.Size}) // another repository of the host may hold it
+			missing = err
+		default:
+			unread = err
+		}
+	}
+	return 0, cmp.Or(unread, missing)
 }
 
 // Content returns what a digest that was read points to, or nil.

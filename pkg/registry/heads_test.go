@@ -234,3 +234,46 @@ func TestSignedSchema1(t *testing.T) {
 		t.Errorf("got %s %s (%v), want %s", got, state, err, digest)
 	}
 }
+
+// A blob has the size that the registry reports, not the one that is declared.
+func TestBlobSize(t *testing.T) {
+	t.Parallel()
+	blob := registrytest.Image(1, 1).Blobs[1]
+	size := int64(len(blob.Raw))
+	head := registrytest.Is(registrytest.BlobHead)
+	for name, tc := range map[string]struct {
+		declared int64
+		fault    registrytest.Fault
+		when     registrytest.Match
+		gets     int
+		err      string
+	}{
+		"as declared":            {size, nil, nil, 0, ""},
+		"another":                {size + 1, nil, nil, 1, ""},
+		"HEAD has no length":     {size, registrytest.EditResponse(func(_ int, h http.Header) { h.Del("Content-Length") }), head, 1, ""},
+		"HEAD has a length of 0": {size, registrytest.Status(200, registrytest.Header("Content-Length", "0"), ""), head, 1, ""},
+		"HEAD finds nothing":     {size, registrytest.Status(404, nil, ""), head, 1, ""},
+		"HEAD is refused":        {size, registrytest.Status(405, nil, ""), head, 1, ""},
+		"not there":              {size, registrytest.Status(404, nil, ""), registrytest.Is(registrytest.BlobHead, registrytest.BlobGet), 1, "not found"},
+		"refused":                {size, registrytest.Status(403, nil, ""), registrytest.Is(registrytest.BlobHead, registrytest.BlobGet), 1, "403"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := registrytest.New(t)
+			s.PushBlob(t, "a", blob)
+			if tc.fault != nil {
+				s.Fault(tc.fault, tc.when)
+			}
+			got, err := newClient(t, registry.Options{}).BlobSize(t.Context(), repo(s, "a"), registry.Descriptor{Digest: blob.Digest, Size: tc.declared})
+			if (err != nil) != (tc.err != "") || err != nil && !strings.Contains(err.Error(), tc.err) {
+				t.Fatalf("got error %v, want %q", err, tc.err)
+			}
+			if err == nil && got != size {
+				t.Errorf("got %d bytes, want %d", got, size)
+			}
+			if n := s.Count(registrytest.BlobGet); n != tc.gets {
+				t.Errorf("got %d GETs, want %d", n, tc.gets)
+			}
+		})
+	}
+}
