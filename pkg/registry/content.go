@@ -60,15 +60,6 @@ type Content struct {
 	Subject  *Descriptor  // what it refers to, if anything
 }
 
-// Size returns the bytes of all blobs.
-func (c *Content) Size() int64 {
-	var n int64
-	for i := range c.Blobs {
-		n += c.Blobs[i].Size
-	}
-	return n
-}
-
 // errSchema1 is Docker's first image format. Its signed form has the digest of a part
 // of its bytes, so that no copy of it can be verified.
 var errSchema1 = errors.New("parsing the manifest: Docker's image manifest schema 1 is not supported")
@@ -152,7 +143,7 @@ func (d *document) mediaType(contentType string) (string, error) {
 		if d.Manifests != nil || d.MediaType != "" {
 			return t, nil
 		}
-	case t == typeOCIArtifact, d.MediaType != "" && (d.Config != nil || d.Manifests != nil || d.Blobs != nil):
+	case t == typeOCIArtifact, d.MediaType != "" && (d.Config != nil || d.Manifests != nil || d.Blobs != nil || d.Subject != nil):
 		return t, nil
 	case d.MediaType != "":
 	case d.Config != nil && d.Manifests == nil:
