@@ -19,7 +19,8 @@ func TestHeadNotFound(t *testing.T) {
 	names := map[string]string{img.Digest: "img", other.Digest: "other"}
 	for name, tc := range map[string]struct {
 		native bool
-		late   bool // 1.0 is set just before it would be written
+		pin    string // of the native entry
+		late   bool   // 1.0 is set just before it would be written
 		at     *registrytest.Object
 		want   string
 		puts   int
@@ -30,6 +31,7 @@ func TestHeadNotFound(t *testing.T) {
 		"a retag entry, and it is right":      {native: true, at: &img},
 		"a retag entry, and another image":    {native: true, at: &other, want: "conflict refused prod/x img 1.0 was other\n"},
 		"a retag entry, and it comes to be":   {native: true, at: &other, late: true, want: "tag refused prod/x img 1.0\n"},
+		"a pinned entry, and another image":   {native: true, pin: img.Digest, at: &other, want: "tag refused prod/x img 1.0\n"},
 		"a retag entry, and nothing is there": {native: true, want: "tag done prod/x img 1.0\n", puts: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -40,6 +42,9 @@ func TestHeadNotFound(t *testing.T) {
 			r := rig{manifest: plain(want("x", img.Digest, "build, '1.0'"), src.Host+"/staging", dst.Host+"/prod")}
 			if tc.native {
 				r = rig{native: []string{"images:\n- name: " + dst.Host + "/prod/x\n  src_build_tag: build\n  tag: '1.0'\n"}}
+			}
+			if tc.pin != "" {
+				r.native[0] += "  digest: " + tc.pin + "\n"
 			}
 			switch {
 			case tc.late:

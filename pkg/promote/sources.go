@@ -22,6 +22,7 @@ type Sources struct {
 	warn   func(string)
 
 	reads memo[place, *sourceRead]
+	heads memo[plan.SourceTag, plan.Resolution]
 	tags  memo[plan.SourceTag, plan.Resolution]
 	sizes memo[hostBlob, sizeRead]
 
@@ -61,13 +62,28 @@ func (s *Sources) Close() error { return s.store.close() }
 
 // Resolve reads a source tag, once a run.
 func (s *Sources) Resolve(ctx context.Context, tag plan.SourceTag) plan.Resolution {
-	r, err := s.tags.do(ctx, tag, func() (r plan.Resolution) {
-		r.Digest, r.State, r.Err = s.client.Resolve(ctx, tag.Repository, tag.Tag)
+	r, err := s.tags.do(ctx, tag, func() plan.Resolution {
+		r := s.head(ctx, tag)
+		if r.State == inventory.Absent {
+			r.Digest, r.State, r.Err = s.client.Confirm(ctx, tag.Repository, tag.Tag)
+		}
 		if r.State == inventory.Present {
 			s.mu.Lock()
 			s.seen[place{tag.Repository, string(r.Digest)}] = struct{}{}
 			s.mu.Unlock()
 		}
+		return r
+	})
+	if err != nil {
+		return plan.Resolution{Err: err}
+	}
+	return r
+}
+
+// head reads a source tag, once a run, and does not confirm that it is absent.
+func (s *Sources) head(ctx context.Context, tag plan.SourceTag) plan.Resolution {
+	r, err := s.heads.do(ctx, tag, func() (r plan.Resolution) {
+		r.Digest, r.State, r.Err = s.client.ResolveUnconfirmed(ctx, tag.Repository, tag.Tag)
 		return r
 	})
 	if err != nil {

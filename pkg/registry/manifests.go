@@ -56,10 +56,18 @@ func (c *Client) ResolveListed(ctx context.Context, repo image.Repository, tag s
 	return h.digest, s, err
 }
 
-// ResolveUnconfirmed is Resolve for a tag that is written whatever it points to: a
-// registry that does not find it is believed, unless its HEAD has lied before.
+// ResolveUnconfirmed is Resolve for a tag that is confirmed later, or written whatever it
+// points to: a registry that does not find it is believed, unless its HEAD has lied before.
 func (c *Client) ResolveUnconfirmed(ctx context.Context, repo image.Repository, tag string) (image.Digest, inventory.State, error) {
 	h, err := c.head(ctx, repo, tag, unlisted)
+	s, err := state(err)
+	return h.digest, s, err
+}
+
+// Confirm returns what a tag points to that ResolveUnconfirmed did not find: nothing, and
+// without a request, if HEAD has found something on the host by now.
+func (c *Client) Confirm(ctx context.Context, repo image.Repository, tag string) (image.Digest, inventory.State, error) {
+	h, err := c.notFound(ctx, repo, tag, unasked, ErrNotFound)
 	s, err := state(err)
 	return h.digest, s, err
 }

@@ -61,7 +61,8 @@ func (c *Client) Read(ctx context.Context, repo image.Repository, wanted iter.Se
 }
 
 // ReadTags returns what a repository holds under some tags: one HEAD each, no list.
-// A tag that cannot be read is unknown, for a reason of its own.
+// A tag that cannot be read is unknown, for a reason of its own. One that is not found
+// is not confirmed: that is done when it is read again before it is written.
 func (c *Client) ReadTags(ctx context.Context, repo image.Repository, tags []string) *inventory.Repository {
 	type answer struct {
 		digest image.Digest
@@ -69,7 +70,7 @@ func (c *Client) ReadTags(ctx context.Context, repo image.Repository, tags []str
 		err    error
 	}
 	answers, _ := each(ctx, tags, func(ctx context.Context, tag string) (a answer, _ error) {
-		a.digest, a.state, a.err = c.Resolve(ctx, repo, tag)
+		a.digest, a.state, a.err = c.ResolveUnconfirmed(ctx, repo, tag)
 		return a, nil
 	})
 	have := &inventory.Repository{}
