@@ -14,6 +14,7 @@ import (
 	"cip/pkg/inventory"
 	"cip/pkg/registry"
 	"cip/pkg/resolve"
+	"cip/pkg/strictjson"
 )
 
 // maxConfig bounds the config of an image that is read for its labels, in bytes.
@@ -63,8 +64,9 @@ func (r *sourceReader) list(ctx context.Context, repo image.Repository) (map[str
 	return found.ByTag(), nil
 }
 
-// listed returns the digest that a listing which has been read names for a tag.
-func (r *sourceReader) listed(repo image.Repository, tag string) (image.Digest, bool) {
+// listed returns the digest that a listing which has been read names for a tag, if it
+// names one, and whether it names the tag.
+func (r *sourceReader) listed(repo image.Repository, tag string) (digest image.Digest, named bool) {
 	r.mu.Lock()
 	read, ok := r.listings[repo]
 	r.mu.Unlock()
@@ -72,14 +74,12 @@ func (r *sourceReader) listed(repo image.Repository, tag string) (image.Digest, 
 		return "", false
 	}
 	tags, err := read()
-	return tags[tag], err == nil && tags[tag] != ""
+	digest, named = tags[tag]
+	return digest, err == nil && named
 }
 
 // Digest implements resolve.Registry.
 func (r *sourceReader) Digest(ctx context.Context, repo image.Repository, ref string) (image.Digest, bool, error) {
-	if d, ok := r.listed(repo, ref); ok {
-		return d, true, nil
-	}
 	if d, err := image.ParseDigest(ref); err == nil {
 		state, err := r.client.Has(ctx, repo, ref)
 		if err != nil {
@@ -87,7 +87,15 @@ func (r *sourceReader) Digest(ctx context.Context, repo image.Repository, ref st
 		}
 		return d, state == inventory.Present, nil
 	}
-	d, state, err := r.client.Resolve(ctx, repo, ref)
+	d, named := r.listed(repo, ref)
+	if d != "" {
+		return d, true, nil
+	}
+	ask := r.client.Resolve
+	if named {
+		ask = r.client.ResolveListed
+	}
+	d, state, err := ask(ctx, repo, ref)
 	if err != nil {
 		return "", false, fmt.Errorf("reading source %s: %w", repo.Tag(ref), err)
 	}
@@ -182,7 +190,7 @@ func (r *sourceReader) config(ctx context.Context, repo image.Repository, d *reg
 			Labels map[string]string `json:"Labels"`
 		} `json:"config"`
 	}
-	if err := json.Unmarshal(raw.Bytes(), &config); err != nil {
+	if err := strictjson.Unmarshal(raw.Bytes(), &config); err != nil {
 		return fmt.Errorf("parsing: %w", err)
 	}
 	im.OS, im.Architecture, im.Variant, im.Labels = config.OS, config.Architecture, config.Variant, config.Config.Labels

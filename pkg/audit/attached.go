@@ -38,7 +38,7 @@ func (f *family) cosigned(ctx context.Context, src image.Repository, d image.Dig
 			has, listed := tags[tag]
 			if listed && has == "" {
 				var state inventory.State
-				if has, state, err = f.client.Resolve(ctx, src, tag); state == inventory.Unknown {
+				if has, state, err = f.client.ResolveListed(ctx, src, tag); state == inventory.Unknown {
 					return nil, fmt.Errorf("reading source %s: %w", src.Tag(tag), err)
 				}
 			}

@@ -1,6 +1,7 @@
 package promote
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,7 +22,9 @@ type Sources struct {
 	warn   func(string)
 
 	reads memo[place, *sourceRead]
+	heads memo[plan.SourceTag, plan.Resolution]
 	tags  memo[plan.SourceTag, plan.Resolution]
+	sizes memo[hostBlob, sizeRead]
 
 	mu     sync.Mutex
 	seen   map[place]struct{} // what source tags were found to point to
@@ -59,13 +62,28 @@ func (s *Sources) Close() error { return s.store.close() }
 
 // Resolve reads a source tag, once a run.
 func (s *Sources) Resolve(ctx context.Context, tag plan.SourceTag) plan.Resolution {
-	r, err := s.tags.do(ctx, tag, func() (r plan.Resolution) {
-		r.Digest, r.State, r.Err = s.client.Resolve(ctx, tag.Repository, tag.Tag)
+	r, err := s.tags.do(ctx, tag, func() plan.Resolution {
+		r := s.head(ctx, tag)
+		if r.State == inventory.Absent {
+			r.Digest, r.State, r.Err = s.client.Confirm(ctx, tag.Repository, tag.Tag)
+		}
 		if r.State == inventory.Present {
 			s.mu.Lock()
 			s.seen[place{tag.Repository, string(r.Digest)}] = struct{}{}
 			s.mu.Unlock()
 		}
+		return r
+	})
+	if err != nil {
+		return plan.Resolution{Err: err}
+	}
+	return r
+}
+
+// head reads a source tag, once a run, and does not confirm that it is absent.
+func (s *Sources) head(ctx context.Context, tag plan.SourceTag) plan.Resolution {
+	r, err := s.heads.do(ctx, tag, func() (r plan.Resolution) {
+		r.Digest, r.State, r.Err = s.client.ResolveUnconfirmed(ctx, tag.Repository, tag.Tag)
 		return r
 	})
 	if err != nil {
@@ -255,6 +273,39 @@ func (s *Sources) Read(ctx context.Context, repo image.Repository, digest string
 		return nil, err
 	}
 	return r.content, nil
+}
+
+// hostBlob is a blob on a host, whose repositories may share it, as it is declared.
+type hostBlob struct {
+	host, digest string
+	size         int64
+}
+
+type sizeRead struct {
+	size int64
+	err  error
+}
+
+// BlobSize returns the size of a blob as a registry reports it, once a run for each host:
+// the repository's, or one of those where else what belongs to its digests may be.
+func (s *Sources) BlobSize(ctx context.Context, repo image.Repository, d registry.Descriptor) (int64, error) {
+	var missing, unread error
+	for _, at := range s.places(repo) {
+		r, err := s.sizes.do(ctx, hostBlob{at.Host, d.Digest, d.Size}, func() (r sizeRead) {
+			r.size, r.err = s.client.BlobSize(ctx, at, d)
+			return r
+		})
+		switch err = errors.Join(r.err, err); {
+		case err == nil:
+			return r.size, nil
+		case errors.Is(err, registry.ErrNotFound):
+			s.sizes.forget(hostBlob{at.Host, d.Digest, d.Size}) // another repository of the host may hold it
+			missing = err
+		default:
+			unread = err
+		}
+	}
+	return 0, cmp.Or(unread, missing)
 }
 
 // Content returns what a digest that was read points to, or nil.

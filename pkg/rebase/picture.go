@@ -8,6 +8,7 @@ import (
 
 	"cip/pkg/image"
 	"cip/pkg/registry"
+	"cip/pkg/strictjson"
 )
 
 // maxConfig is the size of the largest configuration that is read, in bytes.
@@ -117,7 +118,10 @@ func (p *picture) configDescriptor() registry.Descriptor {
 // develop reads the configuration.
 func (p *picture) develop(raw []byte) error {
 	var err error
-	if p.config, err = parseObject(raw); err != nil {
+	if p.config, err = parseObject(raw); err == nil {
+		err = strictjson.Check(raw)
+	}
+	if err != nil {
 		return err
 	}
 	if err := p.platform.read(p.config); err != nil {

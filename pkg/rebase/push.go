@@ -56,7 +56,7 @@ func Survey(ctx context.Context, c *registry.Client, res *Result, refs []Referen
 		case res.isApp(ref):
 			n.Was = res.App.Digest
 		default:
-			n.Was, state, n.Err = c.Resolve(ctx, ref.Repository, ref.Tag)
+			n.Was, state, n.Err = c.ResolveUnconfirmed(ctx, ref.Repository, ref.Tag)
 		}
 		switch {
 		case n.Err != nil:

@@ -162,12 +162,15 @@ func (p *page) manifest(dec *json.Decoder) error {
 			return err
 		}
 		var m Listed
-		if err := dec.Decode(&m); err != nil {
+		if err := decode(dec, &m); err != nil {
 			return err
 		}
 		p.names++
 		name, _ := key.(string)
 		if d, err := image.ParseDigest(name); err == nil {
+			if _, twice := p.manifests[d]; twice {
+				return fmt.Errorf("it names %s twice", d)
+			}
 			m.Tags = slices.DeleteFunc(m.Tags, func(t string) bool { return !p.keep(t) })
 			p.manifests[d] = m
 		}
@@ -182,6 +185,7 @@ type listing struct {
 	path   string // below /v2/
 	size   int    // entries of a page to ask for; 0: the registry's choice
 	accept string // the media type that its pages have; empty: any
+	home   bool   // where a redirect leads to another host, only a 200 counts
 }
 
 // errOtherType is an answer of another media type than the listing's.
@@ -270,7 +274,7 @@ func (b *trackedBody) Read(p []byte) (int, error) {
 
 // page asks for one page: the first with a page size, unless the registry refuses that size.
 func (c *Client) page(ctx context.Context, l listing, next *url.URL) (*http.Response, error) {
-	r := &wire.Request{Method: http.MethodGet, Repo: l.repo, Path: l.path, URL: next, Access: l.access}
+	r := &wire.Request{Method: http.MethodGet, Repo: l.repo, Path: l.path, URL: next, Access: l.access, Home: l.home}
 	if l.accept != "" {
 		r.Header = http.Header{"Accept": {l.accept}}
 	}

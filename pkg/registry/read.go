@@ -31,6 +31,9 @@ func (c *Client) Read(ctx context.Context, repo image.Repository, wanted iter.Se
 	}
 	list, err := c.List(ctx, repo, func(tag string) bool { _, ok := tags[tag]; return ok })
 	noTags := errors.Is(err, ErrNotFound)
+	if err == nil || noTags {
+		c.setListed(repo)
+	}
 	switch {
 	case noTags && image.Google(repo.Host):
 		have.Close()
@@ -58,7 +61,8 @@ func (c *Client) Read(ctx context.Context, repo image.Repository, wanted iter.Se
 }
 
 // ReadTags returns what a repository holds under some tags: one HEAD each, no list.
-// A tag that cannot be read is unknown, for a reason of its own.
+// A tag that cannot be read is unknown, for a reason of its own. One that is not found
+// is not confirmed: that is done when it is read again before it is written.
 func (c *Client) ReadTags(ctx context.Context, repo image.Repository, tags []string) *inventory.Repository {
 	type answer struct {
 		digest image.Digest
@@ -66,7 +70,7 @@ func (c *Client) ReadTags(ctx context.Context, repo image.Repository, tags []str
 		err    error
 	}
 	answers, _ := each(ctx, tags, func(ctx context.Context, tag string) (a answer, _ error) {
-		a.digest, a.state, a.err = c.Resolve(ctx, repo, tag)
+		a.digest, a.state, a.err = c.ResolveUnconfirmed(ctx, repo, tag)
 		return a, nil
 	})
 	have := &inventory.Repository{}
@@ -100,7 +104,7 @@ func (c *Client) readTags(ctx context.Context, repo image.Repository, listed []s
 	slices.Sort(ask)
 	ask = slices.Compact(ask)
 	digests, err := each(ctx, ask, func(ctx context.Context, tag string) (image.Digest, error) {
-		d, s, err := c.Resolve(ctx, repo, tag)
+		d, s, err := c.ResolveListed(ctx, repo, tag)
 		if s == inventory.Unknown {
 			return "", fmt.Errorf("reading tag %s: %w", tag, err)
 		}

@@ -58,9 +58,12 @@ type Client struct {
 	absent func(image.Repository) []int
 	bytes  atomic.Int64
 
-	mu        sync.Mutex
-	multiTag  map[string]bool // host → whether a PUT with ?tag= sets tags; missing: not tried
-	referrers map[string]bool // host → whether it has the referrers API
+	mu          sync.Mutex
+	multiTag    map[string]bool // host → whether a PUT with ?tag= sets tags; missing: not tried
+	heads       map[string]heads
+	listed      map[image.Repository]struct{} // repositories whose tag list Read has read
+	referrers   map[string]struct{}           // hosts that have shown the referrers API
+	noReferrers map[image.Repository]int      // digests that the referrers API of a repository was asked for in vain
 }
 
 // ErrNotFound is what a registry says does not exist: status 404, or one that the manifest calls absent.
@@ -74,7 +77,10 @@ type UnansweredError = wire.UnansweredError
 
 // New returns a client. It reads the key files and sends nothing yet.
 func New(o Options) (*Client, error) {
-	c := &Client{log: o.Log, absent: func(image.Repository) []int { return nil }, multiTag: map[string]bool{}, referrers: map[string]bool{}}
+	c := &Client{
+		log: o.Log, absent: func(image.Repository) []int { return nil }, multiTag: map[string]bool{}, referrers: map[string]struct{}{}, noReferrers: map[image.Repository]int{},
+		heads: map[string]heads{}, listed: map[image.Repository]struct{}{},
+	}
 	if c.log == nil {
 		quiet := logrus.New()
 		quiet.SetLevel(logrus.PanicLevel)

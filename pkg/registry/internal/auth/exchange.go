@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"cip/pkg/strictjson"
 )
 
 const (
@@ -164,7 +166,7 @@ func (x *exchange) send(req *http.Request) (string, time.Duration, error) {
 		AccessToken string          `json:"access_token"`
 		ExpiresIn   json.RawMessage `json:"expires_in"`
 	}
-	if err := json.Unmarshal(body, &a); err != nil {
+	if err := strictjson.Unmarshal(body, &a); err != nil {
 		return "", 0, fmt.Errorf("reading the answer: %w", jsonFault(err))
 	}
 	value := a.Token

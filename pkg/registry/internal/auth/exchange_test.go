@@ -154,6 +154,7 @@ func TestExchangeFaults(t *testing.T) {
 		{"503", 503, "", "status 503 Service Unavailable", false},
 		{"redirect", 302, "", "status 302 Found", false},
 		{"not JSON", 200, "<html>t0ken</html>", "not JSON at byte 1", false},
+		{"two tokens", 200, `{"token":"t0ken","Token":"other"}`, "repeats a key", false},
 		{"no token", 200, `{"expires_in":1}`, "it holds no token", false},
 		{"token of lines", 200, `{"token":"a\r\nX-Evil: b"}`, "does not fit into a header", false},
 		{"huge token", 200, `{"token":"` + strings.Repeat("a", maximumToken+1) + `"}`, "does not fit into a header", false},

@@ -178,6 +178,15 @@ func (t *Transport) send(req *http.Request, slot *pace.Slot, r *Request) (*http.
 		watch.reset(stallTimeout)
 	}
 	resp, err := t.client.Do(req.WithContext(ctx))
+	if r.Home && elsewhere(req, resp, err) {
+		if err == nil {
+			resp.Body.Close()
+		}
+		watch.stop()
+		cancel(nil)
+		slot.Done()
+		return nil, ErrElsewhere
+	}
 	if err != nil {
 		watch.stop()
 		cause := context.Cause(ctx)

@@ -102,6 +102,26 @@ func refused(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", errRefused, fmt.Sprintf(format, args...))
 }
 
+// ErrElsewhere says that a redirect led a request with Home to another host, which does
+// not answer it. It says nothing of the registry.
+var ErrElsewhere = refused("following a redirect: another host does not answer it")
+
+// elsewhere reports whether a request was redirected to another host, and not answered there.
+func elsewhere(req *http.Request, resp *http.Response, err error) bool {
+	if err == nil {
+		return resp.Request.URL.Host != req.URL.Host && resp.StatusCode != http.StatusOK
+	}
+	if errors.Is(err, errRefused) {
+		return true // the redirect itself, or an address that it leads to
+	}
+	var u *url.Error
+	if !errors.As(err, &u) {
+		return false
+	}
+	at, bad := url.Parse(u.URL)
+	return bad == nil && at.Host != req.URL.Host
+}
+
 // clean strips addresses, with whatever state is in them, from a client error.
 func clean(err error) error {
 	var u *url.Error

@@ -88,6 +88,7 @@ type Request struct {
 	Grace  bool                          // wait a little for the answer even after ctx ends: it tells what is done, or to be cleaned up
 	Tries  int                           // at most; 0: as many as any request
 	Once   bool                          // do not repeat the request when a try may have reached the host
+	Home   bool                          // where a redirect leads to another host, only a 200 counts: all else there is ErrElsewhere, at once
 }
 
 // New returns a transport.

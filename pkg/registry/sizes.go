@@ -1,0 +1,40 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"cip/pkg/image"
+	"cip/pkg/registry/internal/wire"
+)
+
+// errNoLength is an answer that does not say how many bytes it has.
+var errNoLength = errors.New("the registry does not say how large it is")
+
+// BlobSize returns how many bytes a registry says that a blob has: one HEAD, and a GET
+// whose body is not read where HEAD does not find the size that d has.
+func (c *Client) BlobSize(ctx context.Context, repo image.Repository, d Descriptor) (int64, error) {
+	head, err := c.blobLength(ctx, http.MethodHead, repo, d.Digest)
+	if err == nil && head == d.Size {
+		return head, nil
+	}
+	got, failed := c.blobLength(ctx, http.MethodGet, repo, d.Digest)
+	if failed != nil && err == nil {
+		return head, nil
+	}
+	return got, failed
+}
+
+func (c *Client) blobLength(ctx context.Context, method string, repo image.Repository, digest string) (int64, error) {
+	r := &wire.Request{Method: method, Repo: repo, Path: repo.Path + "/blobs/" + digest, Header: http.Header{"Accept-Encoding": {"identity"}}, Blob: true}
+	resp, err := c.do(ctx, r, http.StatusOK)
+	if err != nil {
+		return 0, err
+	}
+	resp.Body.Close()
+	if resp.ContentLength < 0 {
+		return 0, errNoLength
+	}
+	return resp.ContentLength, nil
+}
