@@ -16,6 +16,7 @@ type metrics struct {
 	events   *prometheus.CounterVec
 	verdicts *prometheus.CounterVec
 	refused  *prometheus.CounterVec
+	unjudged *prometheus.CounterVec
 	alerts   *prometheus.CounterVec
 	judging  *prometheus.HistogramVec
 	swept    prometheus.Gauge
@@ -30,6 +31,7 @@ func newMetrics(a *Auditor) *metrics {
 		events:   counter("cip_audit_events_total", "Events that were received, repeated ones too.", "source"),
 		verdicts: counter("cip_audit_verdicts_total", "Verdicts by outcome.", "verdict", "source"),
 		refused:  counter("cip_audit_refused_total", "Notifications that were refused, by status.", "status"),
+		unjudged: counter("cip_audit_unjudged_total", "Events that are neither a push, a replication nor a deletion, by what the system calls them; unknown: what is not understood.", "source", "kind"),
 		alerts:   counter("cip_audit_alerts_total", "Alerts that were sent, and tries that failed.", "result"),
 		judging: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "cip_audit_judging_seconds", Help: "Time that it took to judge an event, or to fail.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
@@ -42,7 +44,7 @@ func newMetrics(a *Auditor) *metrics {
 	gauge := func(name, help string, f func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f)
 	}
-	m.registry.MustRegister(m.events, m.verdicts, m.refused, m.alerts, m.judging, m.swept,
+	m.registry.MustRegister(m.events, m.verdicts, m.refused, m.unjudged, m.alerts, m.judging, m.swept,
 		gauge("cip_audit_pending", "Events that wait for a verdict.", func() float64 { return float64(a.store.Pending()) }),
 		gauge("cip_audit_retrying", "Events that were tried and could not be judged yet.", func() float64 {
 			n, _ := a.worker.state()

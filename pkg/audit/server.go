@@ -47,8 +47,9 @@ type server struct {
 	reading   gate
 	answering gate
 
-	mu   sync.Mutex
-	seen map[string]time.Time // when a push came first that could not be judged
+	mu     sync.Mutex
+	seen   map[string]time.Time // when a push came first that could not be judged
+	warned map[string]struct{}  // keys of the warnings that are given once
 }
 
 // server returns the HTTP server of the auditor.
@@ -72,7 +73,7 @@ func (w warner) Write(line []byte) (int, error) {
 // Handler answers all that the auditor is asked. Serve has to run beside it.
 func (a *Auditor) Handler() http.Handler {
 	s := &server{
-		Auditor: a, decoders: decoders(), seen: map[string]time.Time{},
+		Auditor: a, decoders: decoders(), seen: map[string]time.Time{}, warned: map[string]struct{}{},
 		reading: make(gate, maxReading), answering: make(gate, maxAnswering),
 	}
 	mux := http.NewServeMux()
@@ -172,11 +173,8 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, http.StatusBadRequest, source+": "+err.Error())
 		return
 	}
-	now := time.Now().UTC()
-	for i := range events {
-		events[i].Received = now
-	}
-	added, err := s.store.Enqueue(events)
+	judged := s.judged(events)
+	added, err := s.store.Enqueue(judged)
 	if err != nil {
 		s.refuse(w, http.StatusServiceUnavailable, err.Error())
 		return
@@ -184,6 +182,44 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 	s.metrics.events.WithLabelValues(source).Add(float64(len(events)))
 	s.worker.add(added)
 	answer(w, http.StatusAccepted, fmt.Sprintf("events: %d, of them new: %d", len(events), len(added)))
+}
+
+// judged returns the events that are to be judged. The others are counted, and one
+// line a kind says what was not understood.
+func (s *server) judged(events []Event) []Event {
+	now := time.Now().UTC()
+	var out []Event
+	for _, e := range events {
+		if e.Action != Other {
+			e.Received = now
+			out = append(out, e)
+			continue
+		}
+		kind := e.Kind
+		if e.Unknown {
+			kind = "unknown"
+			s.once(e.Source+" "+e.Kind, fmt.Sprintf("%s sent a notification that is not understood, so that it is counted and not judged: %s", e.Source, output.Escape(e.Kind)))
+		}
+		s.metrics.unjudged.WithLabelValues(e.Source, kind).Inc()
+	}
+	return out
+}
+
+// maxOnce is how many different warnings are given once each: their keys are foreign text.
+const maxOnce = 100
+
+// once warns of something the first time.
+func (s *server) once(key, text string) {
+	s.mu.Lock()
+	_, known := s.warned[key]
+	room := len(s.warned) < maxOnce
+	if !known && room {
+		s.warned[key] = struct{}{}
+	}
+	s.mu.Unlock()
+	if !known && room {
+		s.options.Warn(text)
+	}
 }
 
 // push takes a Pub/Sub push: the answer is the verdict, or that there is none yet.
