@@ -54,6 +54,7 @@ type Auditor struct {
 	oidc      *verifier
 	sweeps    *sweeper
 	timeline  *timeline
+	drops     dropNotes
 }
 
 // New returns an auditor and opens its store. It is to be closed. ctx is that of fetches of keys.
@@ -147,4 +148,5 @@ func (a *Auditor) settled(r Record) {
 	a.timeline.add(r)
 	a.alerts.wake()
 	a.options.Verdict(r)
+	a.noteDrops(time.Now())
 }

@@ -72,6 +72,15 @@ func (e Event) key() string {
 	return hex.EncodeToString(sum[:16])
 }
 
+// what is what an event says, whoever sent it, and when.
+type what [16]byte
+
+// what returns what the event says.
+func (e Event) what() what {
+	sum := sha256.Sum256([]byte(strings.Join([]string{e.Source, string(e.Action), e.Ref(), e.Fault}, "\x00")))
+	return what(sum[:16])
+}
+
 // notification is a body that a system sent.
 type notification struct {
 	Body   []byte

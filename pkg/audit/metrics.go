@@ -2,6 +2,7 @@ package audit
 
 import (
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -41,10 +42,17 @@ func newMetrics(a *Auditor) *metrics {
 	for _, o := range []Outcome{Verified, Rejected, Ignored} {
 		m.verdicts.WithLabelValues(string(o), pubsubSource)
 	}
+	dropped := func(kind string, n *atomic.Int64) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "cip_audit_dropped_total", ConstLabels: prometheus.Labels{"what": kind},
+			Help: "What was not kept: events that say the same as many that wait, verdicts on rejected changes beyond what is kept, alerts that one alert stands for.",
+		}, func() float64 { return float64(n.Load()) })
+	}
 	gauge := func(name, help string, f func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f)
 	}
 	m.registry.MustRegister(m.events, m.verdicts, m.refused, m.unjudged, m.alerts, m.judging, m.swept,
+		dropped("event", &a.store.dropped.events), dropped("verdict", &a.store.dropped.verdicts), dropped("alert", &a.store.dropped.alerts),
 		gauge("cip_audit_pending", "Events that wait for a verdict.", func() float64 { return float64(a.store.Pending()) }),
 		gauge("cip_audit_retrying", "Events that were tried and could not be judged yet.", func() float64 {
 			n, _ := a.worker.state()

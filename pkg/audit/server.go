@@ -174,14 +174,15 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	judged := s.judged(events)
-	added, err := s.store.Enqueue(judged)
+	added, fresh, err := s.store.Enqueue(judged)
 	if err != nil {
 		s.refuse(w, http.StatusServiceUnavailable, err.Error())
 		return
 	}
 	s.metrics.events.WithLabelValues(source).Add(float64(len(events)))
 	s.worker.add(added)
-	answer(w, http.StatusAccepted, fmt.Sprintf("events: %d, of them new: %d", len(events), len(added)))
+	s.noteDrops(time.Now())
+	answer(w, http.StatusAccepted, fmt.Sprintf("events: %d, of them new: %d", len(events), fresh))
 }
 
 // judged returns the events that are to be judged. The others are counted, and one
@@ -319,11 +320,11 @@ func (s *server) settle(w http.ResponseWriter, v Verdict) {
 		s.refuse(w, http.StatusInternalServerError, err.Error())
 		return
 	}
-	if fresh {
+	for _, one := range fresh {
 		s.mu.Lock()
 		delete(s.seen, v.Event.key())
 		s.mu.Unlock()
-		s.settled(r)
+		s.settled(one)
 	}
 	answer(w, http.StatusOK, r.Text)
 }

@@ -31,7 +31,7 @@ func work(t *testing.T, events []Event, judge func(context.Context, Event) (Verd
 		for i := range events {
 			events[i].Received = time.Now()
 		}
-		added, err := s.Enqueue(events)
+		added, _, err := s.Enqueue(events)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -110,7 +110,7 @@ func TestWorkerDrains(t *testing.T) {
 		for i := range 500 {
 			events = append(events, someEvent(fmt.Sprint(i)))
 		}
-		if _, err := s.Enqueue(events); err != nil {
+		if _, _, err := s.Enqueue(events); err != nil {
 			t.Fatal(err)
 		}
 		judge := func(_ context.Context, e Event) (Verdict, error) {
