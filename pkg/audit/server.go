@@ -9,6 +9,7 @@ import (
 	"io"
 	"log" //nolint:depguard // http.Server takes no other
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,7 +20,9 @@ import (
 
 const (
 	maxBody      = 1 << 20         // bytes of a notification
-	maxReading   = 64              // notifications that are read at once
+	smallBody    = 64 << 10        // of that, what is read of any number at once
+	maxReading   = 64              // notifications of more that are read at once
+	readLimit    = 5 * time.Second // for a request to come in whole
 	maxAnswering = 256             // Pub/Sub pushes that are judged at once
 	pushLimit    = 8 * time.Second // for the verdict on a Pub/Sub push
 	unseenLimit  = 4 * time.Second // of that, for a tag to become readable
@@ -55,7 +58,7 @@ type server struct {
 // server returns the HTTP server of the auditor.
 func (a *Auditor) server() *http.Server {
 	return &http.Server{
-		Handler: a.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
+		Handler: a.Handler(), ReadHeaderTimeout: readLimit, ReadTimeout: readLimit,
 		WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: log.New(warner(a.options.Warn), "", 0),
 	}
@@ -112,17 +115,31 @@ func (s *server) refuse(w http.ResponseWriter, status int, text string) {
 	answer(w, status, text)
 }
 
-// body reads a notification; ok is false if it was refused.
+// body reads a notification; ok is false if it was refused. Senders that take their
+// time hold up nobody: only who sends much takes turns with others.
 func (s *server) body(w http.ResponseWriter, r *http.Request) (n notification, ok bool) {
-	if !s.reading.enter(r.Context()) {
+	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		s.refuse(w, http.StatusUnsupportedMediaType, "compressed notifications are refused: "+clip(coding))
 		return n, false
 	}
-	defer s.reading.leave()
-	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	in := http.MaxBytesReader(w, r.Body, maxBody)
+	raw, err := io.ReadAll(io.LimitReader(in, smallBody))
+	if err == nil && len(raw) == smallBody {
+		if !s.reading.enter(r.Context()) {
+			return n, false
+		}
+		defer s.reading.leave()
+		var rest []byte
+		rest, err = io.ReadAll(in)
+		raw = append(raw, rest...)
+	}
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
 		s.refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("a notification of more than %d bytes is refused", maxBody))
+		return n, false
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		s.refuse(w, http.StatusRequestTimeout, fmt.Sprintf("the notification took more than %s to come in", readLimit))
 		return n, false
 	case err != nil:
 		s.refuse(w, http.StatusBadRequest, "reading the notification: "+err.Error())
