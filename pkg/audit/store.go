@@ -76,7 +76,7 @@ func OpenStore(file string, alerts bool) (*Store, error) {
 		limits:  map[Outcome]int64{Verified: 100_000, Rejected: 100_000, Ignored: 20_000, repeated: 20_000},
 		waiting: map[what]*queued{}, hosts: map[string]int64{}, rejected: map[what]struct{}{}, alerting: map[what][]byte{},
 	}
-	o := &bbolt.Options{Timeout: time.Second, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType}
+	o := &bbolt.Options{Timeout: lockLimit, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType}
 	name := file
 	if file == "" {
 		f, err := os.CreateTemp("", "cip-audit-")
@@ -88,9 +88,12 @@ func OpenStore(file string, alerts bool) (*Store, error) {
 		}
 		name, o.NoSync = f.Name(), true
 	}
+	if err := checkState(name); err != nil {
+		return nil, fmt.Errorf("opening the store of verdicts %s: %w", name, err)
+	}
 	db, err := bbolt.Open(name, 0o600, o)
 	if errors.Is(err, bolterrors.ErrTimeout) {
-		err = errors.New("another process uses it")
+		err = errBusy
 	}
 	if err != nil {
 		return nil, fmt.Errorf("opening the store of verdicts %s: %w", name, err)

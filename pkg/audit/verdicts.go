@@ -274,7 +274,9 @@ func newest(tx *bbolt.Tx, q Query, f func(value []byte) error) error {
 
 // words returns the parts of the text that a matching verdict holds as it is stored.
 func (q Query) words() [][]byte {
-	plain := func(c rune) bool { return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || strings.ContainsRune("._-/", c) }
+	plain := func(c rune) bool {
+		return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || strings.ContainsRune("._-/", c)
+	}
 	var all [][]byte
 	for _, word := range strings.FieldsFunc(strings.ToLower(q.Text), func(c rune) bool { return !plain(c) }) {
 		all = append(all, []byte(word))
