@@ -157,23 +157,34 @@ func elements(raw []byte, flags uint16, count int) ([]element, error) {
 
 // walk calls f with each entry of the leaves of the tree that begins at a page.
 func (p *boltPages) walk(id uint64, f func(element) error) error {
+	return p.walkBetween(id, nil, nil, f)
+}
+
+// walkBetween is walk for a page whose keys are from least on and below beyond, which may be open.
+func (p *boltPages) walkBetween(id uint64, least, beyond []byte, f func(element) error) error {
 	raw, flags, count, err := p.page(id)
 	if err != nil {
 		return err
 	}
 	all, err := elements(raw, flags, count)
-	if err != nil {
-		return fmt.Errorf("page %d: %w", id, err)
+	if n := len(all); n > 0 && (bytes.Compare(all[0].key, least) < 0 || beyond != nil && bytes.Compare(all[n-1].key, beyond) >= 0) {
+		err = errors.New("its keys belong elsewhere")
 	}
-	for _, e := range all {
-		if flags == branchPage {
-			err = p.walk(e.child, f)
-		} else if err = f(e); err != nil {
-			err = fmt.Errorf("page %d: %w", id, err)
+	for i := 0; i < len(all) && err == nil; i++ {
+		if flags == leafPage {
+			err = f(all[i])
+			continue
 		}
-		if err != nil {
+		next := beyond
+		if i+1 < len(all) {
+			next = all[i+1].key
+		}
+		if err := p.walkBetween(all[i].child, all[i].key, next, f); err != nil {
 			return err
 		}
+	}
+	if err != nil {
+		return fmt.Errorf("page %d: %w", id, err)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"time"
@@ -61,20 +62,25 @@ func checkPages(p *boltPages) error {
 	if err := p.free(); err != nil {
 		return err
 	}
-	var names []string
+	buckets := map[string]element{}
 	err := p.walk(p.root, func(e element) error {
-		names = append(names, string(e.key))
-		check := checkEntry(string(e.key))
-		if check == nil {
-			return nil
-		}
-		if err := p.bucket(e, check); err != nil {
-			return fmt.Errorf("bucket %s: %w", e.key, err)
-		}
+		buckets[string(e.key)] = e
 		return nil
 	})
-	if len(names) > 0 && !slices.Contains(names, bucketPending) {
+	if _, ours := buckets[bucketPending]; err == nil && !ours && len(buckets) > 0 {
 		return errForeign
+	}
+	for _, name := range slices.Sorted(maps.Keys(buckets)) {
+		check := checkEntry(name)
+		if err == nil && check == nil {
+			err = errors.New("it holds what this version of cip does not know")
+		}
+		if err != nil {
+			return err
+		}
+		if err = p.bucket(buckets[name], check); err != nil {
+			err = fmt.Errorf("bucket %s: %w", name, err)
+		}
 	}
 	return err
 }
