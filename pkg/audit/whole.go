@@ -36,6 +36,6 @@ func (q *inquirer) whole(ctx context.Context, v Verdict, r *Rules) (Verdict, err
 			return v, nil
 		}
 	}
-	v.Outcome, v.Reason = Verified, "the push does not say what was pushed, and all that the repository holds agrees with the manifests"
+	v.Outcome, v.Reason = Verified, "the push does not say what was pushed, and all that the registry lists in the repository agrees with the manifests"
 	return v, nil
 }
