@@ -245,6 +245,9 @@ func (s *Store) Take(seq uint64) (e Event, ok bool, err error) {
 // that says the same and came in the meantime becomes a part of it.
 func (s *Store) Return(seq uint64, e Event) error {
 	return s.db.Batch(func(tx *bbolt.Tx) error {
+		if still, err := pendingAt(tx, seq); still == nil {
+			return err // it became a part of another while it was judged
+		}
 		s.mu.Lock()
 		later := s.waiting[e.what()]
 		s.mu.Unlock()

@@ -79,6 +79,9 @@ func TestTakenEventsStandAlone(t *testing.T) {
 	if _, ok, err := s.Take(second[0].Seq); ok || err != nil {
 		t.Errorf("the second: got %v, %v, want that it waits no longer", ok, err)
 	}
+	if err := s.Return(second[0].Seq, second[0].Event); err != nil || s.pending.Load() != 1 || s.Pending() != 3 {
+		t.Errorf("the second, taken before that: got %d waiting as %d, %v, want 3 as 1", s.Pending(), s.pending.Load(), err)
+	}
 	if _, fresh, err := s.Settle(second[0].Seq, Verdict{Event: second[0].Event, Outcome: Verified}); err != nil || len(fresh) != 0 {
 		t.Errorf("a verdict on what waits no longer: got %+v, %v, want none", fresh, err)
 	}
