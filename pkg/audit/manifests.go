@@ -206,12 +206,12 @@ func (m *Manifests) known(t time.Time) (rules *Rules, done <-chan struct{}, err 
 	return nil, m.done, nil
 }
 
-// readLimit bounds one reading.
-const readLimit = 2 * time.Minute
+// originLimit bounds one reading.
+const originLimit = 2 * time.Minute
 
 // Read reads the origin. It is called before Keep, or by it.
 func (m *Manifests) Read(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, readLimit)
+	ctx, cancel := context.WithTimeout(ctx, originLimit)
 	defer cancel()
 	began := time.Now()
 	m.mu.Lock()

@@ -176,23 +176,28 @@ func (w *worker) next(now time.Time, draining bool) (a appointment, wait time.Du
 func (w *worker) try(work context.Context, a appointment) {
 	ctx, cancel := context.WithTimeout(work, judgeLimit)
 	defer cancel()
-	e, err := w.store.Event(a.seq)
+	e, ok, err := w.store.Take(a.seq)
+	if err == nil && !ok {
+		return // it became a part of another
+	}
 	var v Verdict
 	if err == nil {
 		v, err = w.judge(ctx, e)
 	}
 	if err == nil {
-		var r Record
-		var fresh bool
-		if r, fresh, err = w.store.Settle(a.seq, v); err == nil {
+		var fresh []Record
+		if _, fresh, err = w.store.Settle(a.seq, v); err == nil {
 			if v.Found != "" {
 				w.answered(a.host)
 			}
-			if fresh {
+			for _, r := range fresh {
 				w.settled(r)
 			}
 			return
 		}
+	}
+	if ok {
+		err = errors.Join(err, w.store.Return(a.seq, e))
 	}
 	switch {
 	case work.Err() != nil:
