@@ -3,6 +3,7 @@ package manifest
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"path"
 	"slices"
 	"strconv"
@@ -181,12 +182,19 @@ func glob(n *yaml.Node) (string, error) {
 	return pattern, nil
 }
 
+// neverAbsent are statuses that say nothing about what is in a registry: 401 and 407 ask
+// for credentials, 408, 425 and 429 for another try.
+var neverAbsent = []int{401, 407, 408, 425, 429}
+
 // status reads an HTTP status that can mean "absent".
 func status(n *yaml.Node) (int, error) {
 	s := deref(n)
 	code, err := strconv.Atoi(s.Value)
 	if err != nil || quoted(s) || code < 400 || code > 499 {
 		return 0, errors.New("want an HTTP status from 400 to 499, found " + describe(s))
+	}
+	if slices.Contains(neverAbsent, code) {
+		return 0, fmt.Errorf("%d never means that something does not exist: it asks to sign in, or to try again", code)
 	}
 	return code, nil
 }
