@@ -49,6 +49,7 @@ func runExplain(ctx context.Context, o *explainOptions, s streams) error {
 	if err != nil {
 		return err
 	}
+	defer r.tree.Close()
 	all, err := r.all(ctx)
 	if err != nil {
 		return err

@@ -82,6 +82,7 @@ func runRebaseProducers(ctx context.Context, o *rebaseOptions, s streams) error 
 	if err != nil {
 		return err
 	}
+	defer from.tree.Close()
 	r.log = from.log
 	if r.client, err = o.client(plan.SitesOf(from.set), r.log); err != nil {
 		return err

@@ -42,7 +42,7 @@ func TestProducerFaults(t *testing.T) {
 	}{
 		{"none", "", nil},
 		{"wrapped", "sources: [{name: x, select: {tag: v1}}]", nil},
-		{"not a list", "x: y", []string{at + `1:1: sources.yaml: unknown key "x"`}},
+		{"not a list", "x: y", []string{at + `1:1: sources.yaml: unknown key: want sources`}},
 		{"no name, no select", "- {ref: z}", []string{at + "1:3: a sources entry without name", at + "1:3: a sources entry without select"}},
 		{"bad name", "- {name: UP, select: {tag: v1}}", []string{at + `1:10: bad repository name "UP": want lower-case letters and digits, joined by '.', '_', '__', '-' or '/'`}},
 		{"no selector", "- {name: x, select: {}}", []string{at + "1:13: select wants exactly one of tag, digest, semver, numerical, alphabetical, gitRevision, alias, labels, found none"}},
@@ -93,7 +93,7 @@ func TestLockFaults(t *testing.T) {
 		{"- {name: x, intent: i, digest: " + dig("a") + ", tags: [v]}", ""},
 		{"x: y", "a lock: want a list"},
 		{"- {name: x, intent: i, digest: nope}", "it wants a name and a digest"},
-		{"- {name: x, digest: " + dig("a") + ", extra: 1}", "field extra not found"},
+		{"- {name: x, digest: " + dig("a") + ", extra: 1}", "unknown key \"extra\""},
 		{"- {name: x, digest: " + dig("a") + ", tags: ['a b']}", "bad tag"},
 		{"- [", "bad YAML"},
 	} {

@@ -161,7 +161,7 @@ func (r *reader) thinManifest(root *yaml.Node, m *Manifest) {
 // imagesList reads a document of an images.yaml into m.
 func (r *reader) imagesList(root *yaml.Node, m *Manifest) {
 	if deref(root).Kind == yaml.MappingNode {
-		fields, _ := r.fields(root, "images.yaml")
+		fields, _ := r.fields(root, "images.yaml", "images")
 		for _, f := range fields {
 			if f.name() == "images" {
 				r.fault(Broken, f.key, "images: around the list: an images.yaml is the bare list, so leave out this line")
