@@ -163,3 +163,30 @@ func unchanged(t *testing.T, path, want string) {
 		t.Errorf("%s (-want +got)\n%s", path, diff)
 	}
 }
+
+// A team whose directories lead out of the tree is not left out in silence; other files may be links to anything.
+func TestDirectoriesOutOfTheTree(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		links map[string]string
+		code  int
+		want  string
+	}{
+		"both":  {map[string]string{"manifests/c": "-> OUT", "images/c": "-> OUT"}, exitFailed, "manifests/c: not read: a symbolic link out of the directory"},
+		"one":   {map[string]string{"manifests/c": "-> OUT", "images/c/images.yaml": "[]\n"}, exitFailed, "manifests/c: not read: a symbolic link out of the directory"},
+		"files": {map[string]string{"manifests/OWNERS": "-> OUT/x", "images/a/README.md": "-> OUT/x"}, exitOK, "warning: not read: a symbolic link out of the directory"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			out, dir, files := t.TempDir(), t.TempDir(), thin("localhost:1")
+			place(t, out, map[string]string{"x": "", "images.yaml": "[]\n", "promoter-manifest.yaml": registries})
+			for at, text := range tc.links {
+				files[at] = strings.Replace(text, "OUT", out, 1)
+			}
+			place(t, dir, files)
+			if code, text := said(t, "run", "--parse-only", "--thin-manifest-dir", dir); code != tc.code || !strings.Contains(text, tc.want) {
+				t.Errorf("exit code %d, want %d and %q\n%s", code, tc.code, tc.want, text)
+			}
+		})
+	}
+}

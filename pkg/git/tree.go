@@ -97,8 +97,12 @@ func (t *treeFS) find(name string) (object.TreeEntry, error) {
 	here, rest := ".", name
 	for rest != "." && rest != "" {
 		element, after, _ := strings.Cut(rest, "/")
-		if at.Mode != filemode.Dir {
-			return at, fs.ErrNotExist // below a file, or a submodule's commit
+		switch at.Mode {
+		case filemode.Dir:
+		case filemode.Submodule:
+			return at, errors.New("is in a submodule, whose files are in another git repository")
+		default:
+			return at, fs.ErrNotExist // below a file
 		}
 		tree, err := t.repo.TreeObject(at.Hash)
 		if err != nil {
