@@ -108,12 +108,18 @@ func runCheck(ctx context.Context, o *checkOptions, s streams) (err error) {
 	if err != nil {
 		return err
 	}
-	var files []*manifest.Producers
-	if c.set, files, _, err = o.loadAll(); err != nil {
+	err = offline(ctx, func() (err error) {
+		var files []*manifest.Producers
+		if c.set, files, _, err = o.loadAll(); err != nil {
+			return err
+		}
+		c.set.Faults = append(c.set.Faults, leftLocks(c.set, files)...)
+		c.readBase()
+		return nil
+	})
+	if err != nil {
 		return err
 	}
-	c.set.Faults = append(c.set.Faults, leftLocks(c.set, files)...)
-	c.readBase()
 	if err := c.choose(); err != nil {
 		return cmp.Or(c.unread, err)
 	}
@@ -208,8 +214,16 @@ func (c *checking) judge(ctx context.Context) error {
 	}
 	beyond := func(r check.Rule) bool { return r.Reach() > check.Files }
 	if c.offline || !slices.ContainsFunc(c.report.Rules, beyond) {
-		wanted, faults := c.desired(nil)
-		c.report.Findings = check.Run(ctx, c.report.Rules, check.NewInput(c.set, faults, wanted, nil))
+		var in *check.Input
+		err := offline(ctx, func() error {
+			wanted, faults := c.desired(nil)
+			in = check.NewInput(c.set, faults, wanted, nil)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		c.report.Findings = check.Run(ctx, c.report.Rules, in)
 		return nil
 	}
 	began := time.Now()

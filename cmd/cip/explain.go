@@ -45,7 +45,7 @@ func runExplain(ctx context.Context, o *explainOptions, s streams) error {
 	if err != nil {
 		return err
 	}
-	r, err := newResolution(&o.producerOptions, s)
+	r, err := newResolution(ctx, &o.producerOptions, s)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -57,6 +58,19 @@ func (o *manifestOptions) load() (*manifest.Set, error) {
 		return manifest.Plain(files, filepath.Base(o.manifest), o.manifest), nil
 	}
 	return manifest.Thin(files, root), nil
+}
+
+// offline does work that has no context of its own, such as reading and comparing manifests,
+// which may be large. It returns as soon as ctx ends; what is left of the work ends with the process.
+func offline(ctx context.Context, work func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- work() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return &exitError{code: exitInterrupted, err: errors.New("interrupted")}
+	}
 }
 
 // commitOf returns the git commit that all of some paths belong to.

@@ -78,7 +78,7 @@ func runRebaseProducers(ctx context.Context, o *rebaseOptions, s streams) error 
 	if err := r.parse(nil); err != nil {
 		return err
 	}
-	from, err := newResolution(&o.producerOptions, s)
+	from, err := newResolution(ctx, &o.producerOptions, s)
 	if err != nil {
 		return err
 	}

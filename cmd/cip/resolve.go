@@ -90,13 +90,17 @@ type resolution struct {
 }
 
 // newResolution loads what is to be resolved. Faults are logged; a broken file ends it. The caller must close r.tree.
-func newResolution(o *producerOptions, s streams) (*resolution, error) {
+func newResolution(ctx context.Context, o *producerOptions, s streams) (*resolution, error) {
 	r := &resolution{producerOptions: o, streams: s}
 	var err error
 	if r.log, r.progress, err = o.logger(s); err != nil {
 		return nil, err
 	}
-	if r.set, r.files, r.root, err = o.loadAll(); err != nil {
+	err = offline(ctx, func() (err error) {
+		r.set, r.files, r.root, err = o.loadAll()
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
 	r.tree = tree.Open(r.root)
@@ -249,13 +253,13 @@ func runResolve(ctx context.Context, o *resolveOptions, s streams) error {
 	if err != nil {
 		return err
 	}
-	r, err := newResolution(&o.producerOptions, s)
+	r, err := newResolution(ctx, &o.producerOptions, s)
 	if err != nil {
 		return err
 	}
 	defer r.tree.Close()
 	if o.check {
-		return r.check()
+		return offline(ctx, r.check)
 	}
 	all, err := r.all(ctx)
 	if err != nil {

@@ -64,7 +64,7 @@ func TestRemoval(t *testing.T) {
 			"images/one/images.yaml:0 failed the manifests at BASE are broken: no such file or directory: manifests/one/promoter-manifest.yaml needs it\n"},
 		"an unreadable file at the base": {map[string]string{"m.yaml": "registries: [\n"}, plain(apple),
 			"m.yaml:1 failed the manifests at BASE are broken: bad YAML: did not find expected node content\n"},
-		"an overlap mended":   {plain(apple + "- name: apple\n  dmap: {\"(c)\": [\"1.0\"]}\n"), plain(apple), ""},
+		"an overlap mended": {plain(apple + "- name: apple\n  dmap: {\"(c)\": [\"1.0\"]}\n"), plain(apple), ""},
 		"an overlap mended where it was, and gone where there was none": {
 			map[string]string{"m.yaml": "registries:\n- {name: r.example/staging, src: true}\n- name: r.example/eu\nimages:\n- name: apple\n  dmap: {\"(a)\": [\"1.0\"]}\n---\n" +
 				"registries:\n- {name: r.example/staging, src: true}\n- name: r.example/eu\n- name: r.example/prod\nimages:\n- name: apple\n  dmap: {\"(c)\": [\"1.0\"]}\n"},

@@ -21,7 +21,7 @@ func Plain(fsys fs.FS, name, display string) *Set {
 	set := &Set{}
 	set.add(s.manifests("registries", s.document), s)
 	set.Digest = digest([]*source{s})
-	return set
+	return set.bound()
 }
 
 // Native reads the native StarlingX file name of fsys, which messages call display. Anything else is a fault.
@@ -30,7 +30,7 @@ func Native(fsys fs.FS, name, display string) *Set {
 	set := &Set{}
 	set.add(s.manifests("images", s.nativeDocument), s)
 	set.Digest = digest([]*source{s})
-	return set
+	return set.bound()
 }
 
 // Join returns several sets as one, in their order.
@@ -43,7 +43,7 @@ func Join(sets ...*Set) *Set {
 		fmt.Fprintln(h, s.Digest)
 	}
 	all.Digest = "sha256:" + hex.EncodeToString(h.Sum(nil))
-	return all
+	return all.bound()
 }
 
 // manifests reads every document of s, which should have what, as a manifest of its own. Those

@@ -30,6 +30,10 @@ func (r *reader) registries(n *yaml.Node, e map[string]field, m *Manifest) {
 		r.fault(Broken, f.key, "registries is empty: want one with src: true and one destination or more")
 		return
 	}
+	if len(items) > maxRegistries {
+		r.fault(Broken, f.key, "more than %d registries", maxRegistries)
+		return
+	}
 	var source *yaml.Node
 	destinations := 0 // as written: what is wrong with one is said there
 	for _, item := range items {
@@ -150,6 +154,10 @@ func values[T comparable](r *reader, e map[string]field, key string, read func(*
 		return nil
 	}
 	items, _ := r.items(f.value, key)
+	if len(items) > maxItems {
+		r.fault(Broken, f.key, "%s: more than %d items", key, maxItems)
+		return nil
+	}
 	var all []T
 	seen := make(map[T]struct{}, len(items))
 	for _, n := range items {

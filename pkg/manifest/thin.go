@@ -74,7 +74,7 @@ func Thin(fsys fs.FS, display string) *Set {
 	}
 	set.Faults = append(set.Faults, t.faults...)
 	set.Digest = digest(files)
-	return set
+	return set.bound()
 }
 
 // call returns what messages call the file or directory name.
