@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -15,6 +14,7 @@ import (
 	"cip/pkg/image"
 	"cip/pkg/manifest"
 	"cip/pkg/plan"
+	"cip/pkg/tree"
 )
 
 // retagOptions are the flags of cip retag.
@@ -98,7 +98,9 @@ func (o *retagOptions) rule() (func(image.Repository) plan.IfExists, error) {
 func (o *retagOptions) load(files []string) (*manifest.Set, error) {
 	sets := make([]*manifest.Set, len(files))
 	for i, file := range files {
-		sets[i] = manifest.Native(os.DirFS(filepath.Dir(file)), filepath.Base(file), file)
+		in := tree.Open(filepath.Dir(file))
+		sets[i] = manifest.Native(in, filepath.Base(file), file)
+		in.Close()
 	}
 	set := manifest.Join(sets...)
 	names := map[string]struct{}{}

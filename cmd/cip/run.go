@@ -80,7 +80,7 @@ func (o *runOptions) runSnapshot(ctx context.Context, s streams) error {
 	case o.snapshotOf != "" && o.manifestSnapshotOf != "":
 		return errors.New("--snapshot and --manifest-based-snapshot-of exclude each other")
 	case o.manifestSnapshotOf != "":
-		return o.manifestSnapshot(s, log)
+		return offline(ctx, func() error { return o.manifestSnapshot(s, log) })
 	}
 	return takeSnapshot(ctx, snapshotJob{o.snapshotOf, o.output, &o.snapshotFilter, &o.registryOptions}, s, log, progress)
 }
@@ -126,20 +126,25 @@ func runRun(ctx context.Context, o *runOptions, s streams) error {
 // start carries out a promotion.
 func (p *promotion) start(ctx context.Context) error {
 	p.began = time.Now()
-	if err := p.check(); err != nil {
+	if err := offline(ctx, p.check); err != nil {
 		return err
 	}
 	if p.set.Broken() {
 		tell(p.log, p.set.Faults)
 		return p.parsed(p.set.Faults)
 	}
-	var err error
-	if p.part, err = p.choose(p.paths, p.at, p.set, p.warn); err != nil {
+	err := offline(ctx, func() (err error) {
+		p.part, err = p.choose(p.paths, p.at, p.set, p.warn)
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	if p.parseOnly {
-		_, faults := p.wanted(nil)
-		return p.parsed(faults)
+		return offline(ctx, func() error {
+			_, faults := p.wanted(nil)
+			return p.parsed(faults)
+		})
 	}
 	sites := plan.SitesOf(p.set)
 	p.warn(sites.Warnings...)

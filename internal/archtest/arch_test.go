@@ -16,7 +16,7 @@ import (
 // and for a pure one the modules too. Packages below it (internal/...) follow its
 // row. The flow is manifest → plan ← inventory ← registry, plan → promote → output.
 var allowed = map[string][]string{
-	"audit": {"git", "image", "inventory", "manifest", "output", "plan", "registry", "strictjson"}, // a server: it stands beside the flow
+	"audit": {"git", "image", "inventory", "manifest", "output", "plan", "registry", "strictjson", "tree"}, // a server: it stands beside the flow
 	"check": {"image", "inventory", "manifest", "plan", "strictjson", "golang.org/x/sync/errgroup",
 		"github.com/sigstore/sigstore/pkg/cryptoutils", "github.com/sigstore/sigstore/pkg/signature",
 		"github.com/sigstore/sigstore/pkg/signature/dsse", "github.com/sigstore/sigstore/pkg/signature/payload"},
@@ -31,6 +31,7 @@ var allowed = map[string][]string{
 	"registry":   {"image", "inventory", "strictjson"},                        // decides nothing, so it knows no plan
 	"resolve":    {"image", "manifest", "github.com/Masterminds/semver/v3", "golang.org/x/sync/errgroup"},
 	"strictjson": {},
+	"tree":       {}, // files on disk, whatever is in them
 }
 
 // pure packages decide and never look: what they need is handed to them.

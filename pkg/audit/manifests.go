@@ -14,6 +14,7 @@ import (
 	"cip/pkg/git"
 	"cip/pkg/image"
 	"cip/pkg/manifest"
+	"cip/pkg/tree"
 )
 
 // Origin is where manifests are read from.
@@ -35,9 +36,13 @@ func (d Directory) Read(context.Context) (*manifest.Set, string, error) {
 		return nil, "", fmt.Errorf("reading the manifests: %w", err)
 	}
 	if info.IsDir() {
-		return manifest.Thin(os.DirFS(d.Path), d.Path), "", nil
+		files := tree.Open(d.Path)
+		defer files.Close()
+		return manifest.Thin(files, d.Path), "", nil
 	}
-	return manifest.Plain(os.DirFS(filepath.Dir(d.Path)), filepath.Base(d.Path), d.Path), "", nil
+	files := tree.Open(filepath.Dir(d.Path))
+	defer files.Close()
+	return manifest.Plain(files, filepath.Base(d.Path), d.Path), "", nil
 }
 
 // MaxAge is short: reading a directory is cheap.

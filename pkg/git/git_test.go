@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -68,6 +69,14 @@ func TestCommit(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("thin", hash.String())
+	fifo := filepath.Join(dir, "thin/fifo.yaml") // which nobody writes to
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	check("thin", hash.String()+"-dirty")
+	if err := os.Remove(fifo); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Remove(filepath.Join(dir, "thin/images/a/images.yaml")); err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"cip/pkg/image"
 	"cip/pkg/inventory"
@@ -14,6 +15,22 @@ import (
 type wish struct {
 	edges   []wishEdge
 	refused []Refusal
+	entries func() map[image.Digest]manifest.Pos // the first place of each digest, worked out when it is asked for
+}
+
+func newWish() *wish {
+	w := &wish{}
+	w.entries = sync.OnceValue(func() map[image.Digest]manifest.Pos {
+		at := make(map[image.Digest]manifest.Pos, len(w.edges))
+		for i := range w.edges {
+			e := &w.edges[i]
+			if _, ok := at[e.Digest]; !ok {
+				at[e.Digest] = e.entry
+			}
+		}
+		return at
+	})
+	return w
 }
 
 // wishEdge is one edge with its place and origin.
@@ -57,7 +74,7 @@ func (w *wisher) add(m *manifest.Manifest) {
 	var names []string
 	of := func(name string) *wish {
 		if wishes[name] == nil {
-			wishes[name] = &wish{}
+			wishes[name] = newWish()
 			names = append(names, name)
 		}
 		return wishes[name]
