@@ -90,7 +90,7 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 	case req.URL.Scheme != "https" && req.URL.Scheme != "http":
 		return refused("following a redirect: scheme %q", req.URL.Scheme)
 	}
-	if req.URL.Host != first.URL.Host {
+	if !sameOrigin(req.URL, first.URL) {
 		req.Header.Del("Authorization")
 		req.Header.Del("Cookie")
 	}

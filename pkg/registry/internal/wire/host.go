@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -169,12 +170,35 @@ func (h *host) pingOnce(ctx context.Context, r *Request) (*http.Response, error)
 	return h.transport.send(req, slot, r)
 }
 
-// pinged takes in the answer to a ping.
+// pinged takes in the answer to a ping. One that another host gave, after a
+// redirect, says nothing about signing in.
 func (h *host) pinged(resp *http.Response) {
-	h.challenges = auth.ParseChallenges(resp.Header)
-	h.insecure(h.challenges)
-	h.closed = resp.StatusCode == http.StatusUnauthorized
+	if h.at(resp.Request.URL) {
+		h.challenges = auth.ParseChallenges(resp.Header)
+		h.insecure(h.challenges)
+		h.closed = resp.StatusCode == http.StatusUnauthorized
+	}
 	discard(resp)
+}
+
+// at reports whether an address is on the host itself: same scheme, name and port.
+func (h *host) at(u *url.URL) bool {
+	return sameOrigin(u, &url.URL{Scheme: h.scheme, Host: h.addr})
+}
+
+// sameOrigin reports whether two addresses have the same scheme, name and port.
+func sameOrigin(a, b *url.URL) bool {
+	return a.Scheme == b.Scheme && strings.EqualFold(a.Hostname(), b.Hostname()) && portOf(a) == portOf(b)
+}
+
+func portOf(u *url.URL) string {
+	switch port := u.Port(); {
+	case port != "":
+		return port
+	case u.Scheme == "https":
+		return "443"
+	}
+	return "80"
 }
 
 // insecure marks challenges of a host without TLS, which may name a realm without TLS.

@@ -257,7 +257,7 @@ func (l *login) sign(ctx context.Context, req *http.Request) error {
 	l.set, l.value, l.basic, l.refused = nil, "", auth.Credential{}, nil
 	ch, ok := l.host.challenge()
 	l.asked = ok
-	if !ok || req.URL.Host != l.host.addr {
+	if !ok || !l.host.at(req.URL) {
 		return nil
 	}
 	if ch.Scheme == "basic" {
@@ -291,13 +291,13 @@ func (l *login) sign(ctx context.Context, req *http.Request) error {
 // another try; one that nothing mends is an error for all that would present the same.
 func (l *login) judge(resp *http.Response) (verdict, error) {
 	shared := l.set != nil && len(l.set.scopes) > len(scopesOf(l.request.Repo, l.request.Access, l.request.From))
-	refused := resp.StatusCode == http.StatusUnauthorized
+	own := l.host.at(resp.Request.URL) // not where the request was redirected to: only the registry says how to sign in to it
+	refused := own && resp.StatusCode == http.StatusUnauthorized
 	if l.basic != (auth.Credential{}) {
-		ours := refused && resp.Request.URL.Host == l.host.addr // not of where we were redirected to
-		l.secret.answered(l.basic, !ours && !retryStatus(resp.StatusCode), ours)
+		l.secret.answered(l.basic, !refused && !retryStatus(resp.StatusCode), refused)
 	}
 	switch {
-	case resp.StatusCode == http.StatusForbidden && shared && !l.alone:
+	case own && resp.StatusCode == http.StatusForbidden && shared && !l.alone:
 		l.alone = true // the host may have read one scope of many
 		return renewed, nil
 	case !refused:
