@@ -20,7 +20,7 @@ var allowed = map[string][]string{
 	"check": {"image", "inventory", "manifest", "plan", "golang.org/x/sync/errgroup",
 		"github.com/sigstore/sigstore/pkg/cryptoutils", "github.com/sigstore/sigstore/pkg/signature",
 		"github.com/sigstore/sigstore/pkg/signature/dsse", "github.com/sigstore/sigstore/pkg/signature/payload"},
-	"git":       {}, // trees of files, whatever is in them
+	"git":       {"secret"}, // trees of files, whatever is in them
 	"image":     {},
 	"inventory": {"image"},
 	"manifest":  {"image", "github.com/Masterminds/semver/v3", "go.yaml.in/yaml/v3"},
@@ -28,7 +28,8 @@ var allowed = map[string][]string{
 	"plan":      {"image", "inventory", "manifest"},
 	"promote":   {"image", "inventory", "plan", "registry"},
 	"rebase":    {"image", "inventory", "promote", "registry"}, // makes an image and pushes it
-	"registry":  {"image", "inventory"},                        // decides nothing, so it knows no plan
+	"registry":  {"image", "inventory", "secret"},              // decides nothing, so it knows no plan
+	"secret":    {},                                            // what must not be printed, wherever it came from
 	"resolve":   {"image", "manifest", "github.com/Masterminds/semver/v3", "golang.org/x/sync/errgroup"},
 }
 
