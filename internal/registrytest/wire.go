@@ -1,9 +1,14 @@
 package registrytest
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -37,4 +42,41 @@ func Drip(status int, header http.Header, interval time.Duration) Fault {
 			}
 		}
 	}
+}
+
+// Echo answers with this status and repeats what was sent as a secret, in every
+// usual spelling: as a document of the distribution specification or as text, and in
+// header fields.
+func Echo(status int, asText bool) Fault {
+	return Answer(func(r *http.Request) *Response {
+		said := Spellings(r)
+		text := strings.Join(said, " ")
+		a := &Response{Status: status, Header: http.Header{"Docker-Content-Digest": {text}, "Content-Range": {text}}, Body: text}
+		if !asText {
+			detail := map[string]any{"code": "DENIED " + text, "message": text, "detail": said}
+			body, err := json.Marshal(map[string]any{"errors": []any{detail}})
+			if err != nil {
+				panic(err)
+			}
+			a.Body = string(body)
+		}
+		return a
+	})
+}
+
+// Spellings returns the credentials of a request in the spellings that Echo repeats.
+func Spellings(r *http.Request) []string {
+	_, value, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	secrets := []string{value}
+	if user, password, ok := r.BasicAuth(); ok {
+		secrets = append(secrets, user+":"+password, password)
+	}
+	var all []string
+	for _, s := range secrets {
+		for _, e := range []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding, base64.RawURLEncoding} {
+			all = append(all, e.EncodeToString([]byte(s)), url.QueryEscape(e.EncodeToString([]byte(s))))
+		}
+		all = append(all, s, url.QueryEscape(s), url.PathEscape(s))
+	}
+	return slices.Compact(slices.DeleteFunc(all, func(s string) bool { return s == "" }))
 }

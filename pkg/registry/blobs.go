@@ -209,7 +209,7 @@ func (c *Client) session(repo image.Repository, resp *http.Response) (*Session, 
 	}
 	at, err := wire.Resolve(resp.Request.URL, resp.Header.Get("Location"))
 	if err != nil {
-		return nil, err
+		return nil, c.wire.Clean(err)
 	}
 	return &Session{client: c, repo: repo, at: at}, nil
 }

@@ -243,7 +243,7 @@ func (c *Client) onePage(ctx context.Context, l listing, at *url.URL, decode fun
 		}
 		if link := nextLink(resp.Header.Values("Link")); link != "" {
 			if next, err = wire.Resolve(resp.Request.URL, link); err != nil {
-				return 0, nil, err
+				return 0, nil, c.wire.Clean(err)
 			}
 			if next.Host != resp.Request.URL.Host {
 				return 0, nil, errors.New("reading a listing: its next page is on another host")

@@ -18,8 +18,8 @@ import (
 
 const (
 	mark     = "[redacted]"
-	keyBytes = 8  // spellings from this length on are found inside of words, too
-	longName = 16 // bytes from which a user name may be a token
+	keyBytes = 8 // spellings from this length on are found inside of words, too
+	longName = 8 // bytes from which a user name may be a token
 )
 
 // Set is a set of secrets. The zero value is empty. It is safe for concurrent use.
@@ -39,16 +39,17 @@ func (s *Set) Add(secrets ...string) {
 	}
 }
 
-// AddPair adds a user name and password as they are sent together, and the password
-// by itself. The name is added by itself only if it may be a token: some servers
+// AddPair adds a user name and password as they are sent together, in the value of an
+// Authorization header, and the password by itself. The name is added by itself only if it may be a token: some servers
 // take a token in place of the name.
 func (s *Set) AddPair(name, password string) {
 	s.Add(password)
 	if password == "" || len(name) >= longName {
 		s.Add(name)
 	}
-	if password != "" {
-		s.Add(name + ":" + password)
+	if name != "" || password != "" {
+		pair := name + ":" + password
+		s.Add(pair, base64.StdEncoding.EncodeToString([]byte(pair)))
 	}
 }
 

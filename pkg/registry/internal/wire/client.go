@@ -60,7 +60,7 @@ type router struct {
 
 // RoundTrip sends one request.
 func (r *router) RoundTrip(req *http.Request) (*http.Response, error) {
-	r.transport.counter.add(req.URL.Host)
+	r.transport.counter.add(r.transport.secrets.Redact(req.URL.Host))
 	if proxy, err := http.ProxyFromEnvironment(req); err == nil && proxy != nil {
 		req = req.WithContext(context.WithValue(req.Context(), proxiedKey{}, true))
 	}
@@ -188,6 +188,7 @@ func (t *Transport) send(req *http.Request, slot *pace.Slot, r *Request) (*http.
 		}
 		return nil, err
 	}
+	t.redactHeader(resp.Header)
 	throttle(slot, resp)
 	end := func() {
 		watch.stop()
@@ -203,6 +204,19 @@ func (t *Transport) send(req *http.Request, slot *pace.Slot, r *Request) (*http.
 	watch.reset(stallTimeout)
 	resp.Body = &watchedBody{ReadCloser: resp.Body, watch: watch, then: stallTimeout, ctx: ctx, end: end}
 	return resp, nil
+}
+
+// redactHeader takes secrets out of what is quoted of an answer's header. Addresses
+// are followed as they are, and never quoted without Clean.
+func (t *Transport) redactHeader(header http.Header) {
+	for name, values := range header {
+		if name == "Location" || name == "Link" {
+			continue
+		}
+		for i, v := range values {
+			values[i] = t.secrets.Redact(v)
+		}
+	}
 }
 
 // errStalled ends a request that makes no progress.
@@ -297,8 +311,11 @@ func (c *counter) counts() map[string]int {
 // Resolve makes a Location or Link of an answer to a request for base absolute.
 func Resolve(base *url.URL, ref string) (*url.URL, error) {
 	u, err := base.Parse(ref)
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		err = e.Err // without the address, which may hold state
+	}
 	if err != nil {
-		return nil, fmt.Errorf("parsing an address the registry sent: %w", clean(err))
+		return nil, fmt.Errorf("parsing an address the registry sent: %w", err)
 	}
 	if u.Scheme != base.Scheme && u.Scheme != "https" || u.Host == "" || u.User != nil {
 		return nil, refused("following an address the registry sent to %s", Printable(u.Host, 100))

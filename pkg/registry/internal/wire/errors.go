@@ -19,6 +19,7 @@ import (
 	"cip/pkg/image"
 	"cip/pkg/registry/internal/auth"
 	"cip/pkg/registry/internal/pace"
+	"cip/pkg/secret"
 )
 
 const (
@@ -61,8 +62,10 @@ func (e *UnansweredError) Error() string {
 // Unwrap returns the error of the context that ended.
 func (e *UnansweredError) Unwrap() error { return e.cause }
 
-// ReadError turns an answer into an *Error and closes it.
+// ReadError turns an answer into an *Error and closes it. Nothing in the error
+// repeats a secret that was sent, in whatever spelling the host repeats it.
 func ReadError(resp *http.Response) *Error {
+	hide := secretsOf(resp.Request).Redact
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, errorBody))
 	discard(resp)
 	e := &Error{Status: resp.StatusCode, throttled: resp.StatusCode == http.StatusTooManyRequests}
@@ -78,13 +81,21 @@ func ReadError(resp *http.Response) *Error {
 	}
 	if json.Unmarshal(body, &oci) == nil && len(oci.Errors) > 0 {
 		first := oci.Errors[0]
-		e.Code, e.Message, e.Detail = Printable(first.Code, 60), Printable(first.Message, errorMessage), string(first.Detail)
+		e.Code, e.Message, e.Detail = Printable(hide(first.Code), 60), Printable(hide(first.Message), errorMessage), hide(string(first.Detail))
 		return e
 	}
 	if text := strings.TrimSpace(string(body)); !strings.HasPrefix(text, "<") { // a page for people says nothing
-		e.Message = Printable(text, errorMessage)
+		e.Message = Printable(hide(text), errorMessage)
 	}
 	return e
+}
+
+// secretsOf returns the secrets of the transport that sent a request.
+func secretsOf(req *http.Request) *secret.Set {
+	if h, ok := req.Context().Value(originKey{}).(*host); ok {
+		return &h.transport.secrets
+	}
+	return &secret.Set{}
 }
 
 // Printable makes foreign text fit for a terminal and a log: control characters
@@ -102,26 +113,32 @@ func refused(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", errRefused, fmt.Sprintf(format, args...))
 }
 
-// clean strips addresses, with whatever state is in them, from a client error.
-func clean(err error) error {
+// Clean strips addresses, with whatever state is in them, and secrets from an error
+// that may quote what a host sent.
+func (t *Transport) Clean(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {
-		return clean(u.Err)
+		return t.Clean(u.Err)
 	}
 	if errors.Is(err, errStalled) {
 		return errStalled
 	}
-	if text := err.Error(); auth.HideQueries(text) != text {
-		return &cleanError{err}
+	text := err.Error()
+	if clean := auth.HideQueries(t.secrets.Redact(text)); clean != text {
+		return &cleanError{err, Printable(clean, errorMessage)}
 	}
 	return err
 }
 
-// cleanError is an error that quotes an address, of a redirect that cannot be followed for instance.
-type cleanError struct{ error }
+// cleanError is an error that quotes an address, of a redirect that cannot be followed
+// for instance, or a secret.
+type cleanError struct {
+	error
+	text string
+}
 
-// Error leaves out the queries of addresses.
-func (e *cleanError) Error() string { return Printable(e.error.Error(), errorMessage) }
+// Error leaves out the queries of addresses, and secrets.
+func (e *cleanError) Error() string { return e.text }
 
 // Unwrap returns the error as it was.
 func (e *cleanError) Unwrap() error { return e.error }

@@ -160,7 +160,7 @@ func (s *tokenSet) value(ctx context.Context, ch auth.Challenge) (string, error)
 	if err != nil {
 		return "", err
 	}
-	token, err := auth.Exchange(ctx, s.host.realm, ch, s.scopes, cred, time.Now)
+	token, err := auth.Exchange(ctx, s.host.realm, ch, s.scopes, cred, &t.secrets, time.Now)
 	var no *auth.RefusedError
 	switch {
 	case errors.As(err, &no) && no.Status == http.StatusUnauthorized:
@@ -267,6 +267,7 @@ func (l *login) sign(ctx context.Context, req *http.Request) error {
 		}
 		if cred != (auth.Credential{}) {
 			l.basic = cred
+			cred.AddTo(&l.host.transport.secrets)
 			req.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(cred.Username+":"+cred.Password)))
 		}
 		return nil

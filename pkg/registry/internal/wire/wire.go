@@ -11,6 +11,7 @@ package wire
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -22,6 +23,7 @@ import (
 	"cip/pkg/image"
 	"cip/pkg/registry/internal/auth"
 	"cip/pkg/registry/internal/pace"
+	"cip/pkg/secret"
 )
 
 // Options configure a Transport.
@@ -56,6 +58,7 @@ type Transport struct {
 	options Options
 	client  *http.Client
 	counter counter
+	secrets secret.Set // what was sent as a secret: nothing foreign that is printed repeats it
 
 	mu    sync.Mutex
 	hosts map[string]*host
@@ -104,13 +107,20 @@ func New(o Options) (*Transport, error) {
 	if o.Notice == nil {
 		o.Notice = o.Debug
 	}
-	t := &Transport{options: o, hosts: map[string]*host{}, paces: map[string]*pace.Host{}}
+	t := &Transport{hosts: map[string]*host{}, paces: map[string]*pace.Host{}}
+	o.Debug, o.Notice = t.redacted(o.Debug), t.redacted(o.Notice)
+	t.options = o
 	client, err := t.newClient()
 	if err != nil {
 		return nil, err
 	}
 	t.client = client
 	return t, nil
+}
+
+// redacted returns a log function that prints no secret: addresses in its lines may be foreign.
+func (t *Transport) redacted(log func(string, ...any)) func(string, ...any) {
+	return func(format string, args ...any) { log("%s", t.secrets.Redact(fmt.Sprintf(format, args...))) }
 }
 
 // Close closes idle connections.
@@ -181,14 +191,14 @@ func (t *Transport) tries(ctx context.Context, h *host, r *Request, try func(con
 			}
 			return nil, ctx.Err()
 		case err != nil && (v == final || !mendable(err) || r.Once && !unsent(err)):
-			return nil, clean(err)
+			return nil, t.Clean(err)
 		case err != nil:
 			failed++
 			if failed >= min(h.patience(), r.tries()) {
 				h.unreached()
-				return nil, clean(err)
+				return nil, t.Clean(err)
 			}
-			h.tell("%s %s: try %d: %v: trying again", r.Method, r.where(), failed, clean(err))
+			h.tell("%s %s: try %d: %v: trying again", r.Method, r.where(), failed, t.Clean(err))
 		case !retryStatus(resp.StatusCode) || r.Once && resp.StatusCode != http.StatusTooManyRequests:
 			h.reached()
 			return resp, nil
