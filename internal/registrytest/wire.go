@@ -80,3 +80,22 @@ func Spellings(r *http.Request) []string {
 	}
 	return slices.Compact(slices.DeleteFunc(all, func(s string) bool { return s == "" }))
 }
+
+// Sip reads a byte of the request's body at each interval, and never answers. It ends
+// when the client goes away or the server closes.
+func Sip(interval time.Duration) Fault {
+	return func(_ http.ResponseWriter, r *http.Request, _ http.Handler) {
+		tick := time.NewTicker(interval)
+		defer tick.Stop()
+		for {
+			if _, err := r.Body.Read(make([]byte, 1)); err != nil {
+				panic(http.ErrAbortHandler)
+			}
+			select {
+			case <-r.Context().Done():
+				panic(http.ErrAbortHandler)
+			case <-tick.C:
+			}
+		}
+	}
+}

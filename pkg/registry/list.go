@@ -235,7 +235,7 @@ func (c *Client) onePage(ctx context.Context, l listing, at *url.URL, decode fun
 		body := &trackedBody{Reader: io.LimitReader(resp.Body, maxPage)}
 		take, err := decode(body)
 		resp.Body.Close()
-		if body.broken != nil && try < bodyTries && ctx.Err() == nil {
+		if body.broken != nil && !lastTry(try, body.broken) && ctx.Err() == nil {
 			continue
 		}
 		if err != nil {

@@ -43,7 +43,11 @@ type Options struct {
 	Sites            Sites    // nil: no accounts, only 404 means absent
 	Log              logrus.FieldLogger
 	Backoff          time.Duration // first wait after a failed try; 0: the default
+	Limits           Limits        // how long a host may take
 }
+
+// Limits bound how long a host may take. The zero value has the defaults.
+type Limits = wire.Limits
 
 // Sites says how repositories are to be spoken to; *plan.Sites is one.
 type Sites interface {
@@ -90,7 +94,7 @@ func New(o Options) (*Client, error) {
 	w := wire.Options{
 		UserAgent: o.UserAgent, Pace: pace.Options{Threads: o.Threads, QPS: o.QPS},
 		PlainHTTP: hostNames(o.PlainHTTP), InsecureTLS: hostNames(o.InsecureTLS), RootCAs: o.RootCAs,
-		Credentials: store, Backoff: o.Backoff, Notice: c.log.Infof, Debug: c.log.Debugf,
+		Credentials: store, Limits: o.Limits, Backoff: o.Backoff, Notice: c.log.Infof, Debug: c.log.Debugf,
 	}
 	if o.Sites != nil {
 		c.absent, w.Account = o.Sites.AbsentStatus, o.Sites.Account
@@ -172,6 +176,9 @@ func (c *Client) orAbsent(r *wire.Request, err error) error {
 	}
 	return err
 }
+
+// Late reports whether an error says that a host was too slow: another try may take as long again.
+func Late(err error) bool { return wire.Late(err) }
 
 // state turns the error of a read into what is known.
 func state(err error) (inventory.State, error) {

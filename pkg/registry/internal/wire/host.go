@@ -37,6 +37,8 @@ type host struct {
 	passwords  map[auth.Principal]*password
 	single     bool // the host reads one scope of a token request only
 
+	trouble trouble
+
 	told     atomic.Bool  // a failing try was told of
 	failures atomic.Int32 // requests in a row that no try reached
 	far      atomic.Int32 // reach of the host's own address
@@ -63,12 +65,15 @@ func (h *host) tell(format string, args ...any) {
 	h.transport.options.Debug(format, args...)
 }
 
-// patience is how many failing tries a request has. A host that nothing reaches gets one.
-func (h *host) patience() int {
-	if h.failures.Load() >= downAfter {
+// patience is how many tries a request has that fails so. A host that nothing reaches gets one.
+func (h *host) patience(r *Request, err error) int {
+	switch {
+	case h.failures.Load() >= downAfter:
 		return 1
+	case Late(err):
+		return min(mostLate, r.tries())
 	}
-	return mostTries
+	return r.tries()
 }
 
 func (h *host) unreached() { h.failures.Add(1) }
@@ -77,6 +82,9 @@ func (h *host) reached()   { h.failures.Store(0) }
 // ready pings the host if nobody has: it learns the scheme and the challenge. A
 // host that cannot be reached fails every request at once, with the same error.
 func (h *host) ready(ctx context.Context) error {
+	if over := h.pace.Ended(); over != nil {
+		return over
+	}
 	if h.known.Load() {
 		return h.pingErr
 	}
@@ -167,7 +175,7 @@ func (h *host) pingOnce(ctx context.Context, r *Request) (*http.Response, error)
 	if err != nil {
 		return nil, err
 	}
-	return h.transport.send(req, slot, r)
+	return h.transport.send(h, req, slot, r)
 }
 
 // pinged takes in the answer to a ping. One that another host gave, after a

@@ -212,11 +212,9 @@ func (s *tokenSet) drop(value string) {
 // realm sends a token request: paced and tried like any other, but by the realm's own host.
 func (h *host) realm(req *http.Request) (*http.Response, error) {
 	t := h.transport
-	t.mu.Lock()
-	p := t.paceOf(req.URL.Host)
-	t.mu.Unlock()
+	server := t.server(req.URL.Host)
 	r := &Request{Method: req.Method, URL: req.URL}
-	return t.tries(req.Context(), h, r, func(ctx context.Context) (*http.Response, verdict, error) {
+	return t.tries(req.Context(), server, r, func(ctx context.Context) (*http.Response, verdict, error) {
 		next := req.Clone(context.WithValue(withOrigin(ctx, h), realmKey{}, true))
 		next.Header.Set("User-Agent", t.options.UserAgent)
 		if req.GetBody != nil {
@@ -226,11 +224,11 @@ func (h *host) realm(req *http.Request) (*http.Response, error) {
 			}
 			next.Body = body
 		}
-		slot, err := p.Acquire(ctx)
+		slot, err := server.pace.Acquire(ctx)
 		if err != nil {
 			return nil, final, err
 		}
-		resp, err := t.send(next, slot, r)
+		resp, err := t.send(server, next, slot, r)
 		return resp, again, err
 	})
 }

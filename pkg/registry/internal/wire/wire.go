@@ -34,7 +34,8 @@ type Options struct {
 	InsecureTLS []string // hosts whose certificate is not verified
 	RootCAs     [][]byte // PEM certificates trusted besides the system's
 	Credentials *auth.Store
-	Account     func(image.Repository) string    // service account of a repository; nil: none
+	Account     func(image.Repository) string // service account of a repository; nil: none
+	Limits      Limits
 	Backoff     time.Duration                    // first wait after a failed try; doubles. 0: 250 ms
 	Notice      func(format string, args ...any) // told of the first failing try of a host
 	Debug       func(format string, args ...any) // told of every failing try
@@ -43,14 +44,10 @@ type Options struct {
 const (
 	defaultBackoff = 250 * time.Millisecond
 	longestBackoff = 15 * time.Second
-	mostTries      = 7                // of a request that fails: 16 s of waiting with the default backoff
-	mostThrottled  = 15               // of a request that the host puts off: it is alive, so patience pays
-	mostTooLong    = 2                // of one put off for longer than is waited: a quota that is used up
-	headTimeout    = 30 * time.Second // for the head of an answer, after the request is sent
-	graceTime      = 3 * time.Second  // for the answer to a request that opens something, after an interrupt
-	stallTimeout   = 60 * time.Second // for a body that makes no progress, either way
-	commitTimeout  = 5 * time.Minute  // for the answer to an upload: the host hashes what it got
-	downAfter      = 3                // requests in a row that no try reached: then one try each
+	mostTries      = 7  // of a request that fails: 16 s of waiting with the default backoff
+	mostThrottled  = 15 // of a request that the host puts off: it is alive, so patience pays
+	mostLate       = 3  // of a request whose answer does not come in time
+	downAfter      = 3  // requests in a row that no try reached: then one try each
 )
 
 // Transport sends requests. It is safe for concurrent use.
@@ -98,6 +95,7 @@ func New(o Options) (*Transport, error) {
 	if o.Backoff == 0 {
 		o.Backoff = defaultBackoff
 	}
+	o.Limits = o.Limits.withDefaults()
 	if o.Account == nil {
 		o.Account = func(image.Repository) string { return "" }
 	}
@@ -151,7 +149,7 @@ func (t *Transport) Do(ctx context.Context, r *Request) (*http.Response, error) 
 		if err != nil {
 			return nil, final, err
 		}
-		resp, err := t.send(req, slot, r)
+		resp, err := t.send(h, req, slot, r)
 		if err != nil {
 			login.unanswered()
 			return nil, again, err
@@ -176,8 +174,11 @@ const (
 
 // tries runs one try after another until an outcome is final or tries run out.
 func (t *Transport) tries(ctx context.Context, h *host, r *Request, try func(context.Context) (*http.Response, verdict, error)) (*http.Response, error) {
-	var failed, throttled int
+	var n tally
 	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		resp, v, err := try(ctx)
 		switch {
 		case v == renewed:
@@ -193,48 +194,74 @@ func (t *Transport) tries(ctx context.Context, h *host, r *Request, try func(con
 		case err != nil && (v == final || !mendable(err) || r.Once && !unsent(err)):
 			return nil, t.Clean(err)
 		case err != nil:
-			failed++
-			if failed >= min(h.patience(), r.tries()) {
-				h.unreached()
-				return nil, t.Clean(err)
+			n.failed++
+			err = t.Clean(err)
+			if over := h.failing(err, 0); over != nil {
+				return nil, over
 			}
-			h.tell("%s %s: try %d: %v: trying again", r.Method, r.where(), failed, t.Clean(err))
+			if n.failed >= h.patience(r, err) {
+				h.unreached()
+				return nil, err
+			}
+			h.tell("%s %s: try %d: %v: trying again", r.Method, r.where(), n.failed, err)
 		case !retryStatus(resp.StatusCode) || r.Once && resp.StatusCode != http.StatusTooManyRequests:
 			h.reached()
 			return resp, nil
 		default:
-			e := ReadError(resp)
-			limit, count := r.tries(), &failed
-			if e.throttled {
-				limit, count = mostThrottled, &throttled
+			if err := h.refused(r, resp, &n); err != nil {
+				return nil, err
 			}
-			if e.tooLong {
-				limit = mostTooLong
-			}
-			*count++
-			if *count >= limit {
-				return nil, e
-			}
-			h.tell("%s %s: try %d: %v: trying again", r.Method, r.where(), *count, e)
 		}
-		if err := t.Pause(ctx, failed+throttled); err != nil {
+		if err := t.pause(ctx, n.failed+n.throttled, h.pace.Over()); err != nil {
 			return nil, err
 		}
 	}
 }
 
+// tally counts the tries of one request that did not end it.
+type tally struct {
+	failed    int
+	throttled int // refused with 429
+}
+
+// refused counts a refusal that may pass, and returns an error if there is to be no other try.
+func (h *host) refused(r *Request, resp *http.Response, n *tally) error {
+	e := ReadError(resp)
+	limit, count := r.tries(), &n.failed
+	if e.throttled {
+		limit, count = mostThrottled, &n.throttled
+	}
+	*count++
+	wait := e.wait
+	if e.tooLong() {
+		limit, wait = 0, 0 // others may be granted what this request is not
+	}
+	if over := h.failing(e, wait); over != nil {
+		return over
+	}
+	if *count >= limit {
+		return e
+	}
+	h.tell("%s %s: try %d: %v: trying again", r.Method, r.where(), *count, e)
+	return nil
+}
+
 // Pause waits between two tries: exponentially longer, with jitter.
-func (t *Transport) Pause(ctx context.Context, tried int) error {
+func (t *Transport) Pause(ctx context.Context, tried int) error { return t.pause(ctx, tried, nil) }
+
+// pause waits between two tries of a host, or until that is given up.
+func (t *Transport) pause(ctx context.Context, tried int, over <-chan struct{}) error {
 	d := min(longestBackoff, t.options.Backoff<<min(tried-1, 10))
 	d = d/2 + rand.N(d/2+1)
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return nil
+	case <-over:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	return nil
 }
 
 func (r *Request) tries() int {
@@ -294,6 +321,18 @@ func (t *Transport) host(name string) *host {
 		t.hosts[name] = h
 	}
 	return h
+}
+
+// server returns what is known of a token server. It is not the registry at the same
+// address: that one may grant nothing while the other grants tokens.
+func (t *Transport) server(addr string) *host {
+	key := "token server " + addr
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.hosts[key] == nil {
+		t.hosts[key] = &host{transport: t, name: addr, addr: addr, pace: t.paceOf(addr)}
+	}
+	return t.hosts[key]
 }
 
 const dockerHubAddr = "registry-1.docker.io"
