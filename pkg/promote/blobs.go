@@ -18,6 +18,7 @@ import (
 const (
 	spooledBytes = 4 << 30         // of blobs between source and destinations at once, on disk
 	uploadTries  = 4               // of one blob to one repository
+	lateUploads  = 2               // the same, to a host that is too slow: each try may take as long
 	partingTime  = 3 * time.Second // for deleting an upload session after an interrupt
 )
 
@@ -326,7 +327,7 @@ func (b *blobs) give(ctx context.Context, dst, from image.Repository, session *r
 			return ctx.Err()
 		case failed != nil:
 			return failed
-		case body.turns() == turns && (try == uploadTries || permanent(err)):
+		case body.turns() == turns && lastUpload(try, err):
 			return fmt.Errorf("uploading blob %s: %w", d.Digest, err)
 		}
 		if err := b.client.Pause(ctx, try); err != nil {
@@ -355,6 +356,11 @@ func (b *blobs) drop(ctx context.Context, session *registry.Session) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), partingTime)
 	defer cancel()
 	session.Cancel(ctx)
+}
+
+// lastUpload reports whether an upload that failed is not to be tried again.
+func lastUpload(try int, err error) bool {
+	return try == uploadTries || permanent(err) || registry.Late(err) && try == lateUploads
 }
 
 // permanent reports whether a registry's answer to an upload will be the same next time.
