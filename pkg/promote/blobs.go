@@ -27,6 +27,7 @@ const (
 type blobs struct {
 	client *registry.Client
 	space  *semaphore.Weighted
+	files  *semaphore.Weighted // of blobs on disk; nil: no bound
 	lanes  lanes
 
 	mu      sync.Mutex
@@ -72,7 +73,11 @@ type delivery struct {
 }
 
 func newBlobs(c *registry.Client) *blobs {
-	return &blobs{client: c, space: semaphore.NewWeighted(spooledBytes), all: map[string]*blob{}, mounts: map[string]*mounts{}, moved: map[image.Repository]Moved{}}
+	b := &blobs{client: c, space: semaphore.NewWeighted(spooledBytes), all: map[string]*blob{}, mounts: map[string]*mounts{}, moved: map[image.Repository]Moved{}}
+	if n := c.TempFiles(); n > 0 {
+		b.files = semaphore.NewWeighted(int64(n))
+	}
+	return b
 }
 
 func (b *blobs) blob(d registry.Descriptor) *blob {
@@ -237,11 +242,11 @@ func (b *blobs) copyTo(ctx context.Context, to []*delivery, session *registry.Se
 	}
 	open := func() (*spool, error) {
 		fetch.once.Do(func() {
-			if fetch.err = b.space.Acquire(ctx, min(d.Size, spooledBytes)); fetch.err != nil {
+			if fetch.err = b.reserve(ctx, d.Size); fetch.err != nil {
 				return
 			}
 			if fetch.spool, fetch.err = newSpool(d.Size); fetch.err != nil {
-				b.space.Release(min(d.Size, spooledBytes))
+				b.free(d.Size)
 				return
 			}
 			fetch.group.Go(func() { fetch.spool.finish(b.fetch(ctx, from, d, fetch.spool)) })
@@ -266,9 +271,31 @@ func (b *blobs) copyTo(ctx context.Context, to []*delivery, session *registry.Se
 	fetch.group.Wait()
 	if fetch.spool != nil {
 		fetch.spool.close()
-		b.space.Release(min(d.Size, spooledBytes))
+		b.free(d.Size)
 	}
 	return errs
+}
+
+// reserve waits for room for a blob of size bytes, and for a file if it needs one.
+func (b *blobs) reserve(ctx context.Context, size int64) error {
+	if b.files != nil && size > spoolMemory {
+		if err := b.files.Acquire(ctx, 1); err != nil {
+			return err
+		}
+	}
+	err := b.space.Acquire(ctx, min(size, spooledBytes))
+	if err != nil && b.files != nil && size > spoolMemory {
+		b.files.Release(1)
+	}
+	return err
+}
+
+// free gives back what reserve took.
+func (b *blobs) free(size int64) {
+	b.space.Release(min(size, spooledBytes))
+	if b.files != nil && size > spoolMemory {
+		b.files.Release(1)
+	}
 }
 
 // unreadError is the failure to read a blob: another place that holds it may help.

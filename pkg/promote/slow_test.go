@@ -25,12 +25,12 @@ func TestSlowRegistry(t *testing.T) {
 		atSource bool
 		match    registrytest.Match
 	}{
-		"a manifest of the source":    {true, registrytest.Is(registrytest.ManifestGet)},
-		"a blob of the source":        {true, registrytest.Is(registrytest.BlobGet)},
-		"the destination's tag list":  {false, registrytest.Is(registrytest.Tags)},
-		"a refusal of a manifest":     {false, registrytest.Is(registrytest.ManifestPut)},
-		"an answer to an upload":      {false, registrytest.Is(registrytest.UploadPut)},
-		"the opening of an upload":    {false, registrytest.Is(registrytest.UploadPost)},
+		"a manifest of the source":   {true, registrytest.Is(registrytest.ManifestGet)},
+		"a blob of the source":       {true, registrytest.Is(registrytest.BlobGet)},
+		"the destination's tag list": {false, registrytest.Is(registrytest.Tags)},
+		"a refusal of a manifest":    {false, registrytest.Is(registrytest.ManifestPut)},
+		"an answer to an upload":     {false, registrytest.Is(registrytest.UploadPut)},
+		"the opening of an upload":   {false, registrytest.Is(registrytest.UploadPost)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

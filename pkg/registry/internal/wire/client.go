@@ -35,7 +35,8 @@ func (t *Transport) newClient() (*http.Client, error) {
 		DialContext:            t.dial,
 		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		ForceAttemptHTTP2:      true,
-		MaxIdleConnsPerHost:    128, // more than a host may have in flight
+		MaxIdleConns:           (t.options.Connections + 1) / 2, // 0: no bound
+		MaxIdleConnsPerHost:    128,                             // more than a host may have in flight
 		IdleConnTimeout:        90 * time.Second,
 		TLSHandshakeTimeout:    15 * time.Second,
 		ExpectContinueTimeout:  time.Second,

@@ -54,6 +54,12 @@ func Late(err error) bool { return errors.Is(err, errStalled) || errors.Is(err, 
 // send sends one request to a host in a slot. The slot is given back when the answer's
 // body is closed.
 func (t *Transport) send(h *host, req *http.Request, slot *pace.Slot, r *Request) (*http.Response, error) {
+	if t.flying != nil {
+		if err := t.flying.Acquire(req.Context(), 1); err != nil {
+			slot.Done()
+			return nil, err
+		}
+	}
 	limits := t.options.Limits
 	parent := req.Context()
 	if r.Grace {
@@ -70,6 +76,9 @@ func (t *Transport) send(h *host, req *http.Request, slot *pace.Slot, r *Request
 		watch.stop()
 		cancel(nil)
 		slot.Done()
+		if t.flying != nil {
+			t.flying.Release(1)
+		}
 	}
 	if r.Blob && req.Body != nil {
 		req.Body = &uploadBody{ReadCloser: req.Body, watch: watch, limits: limits, meter: meter{window: limits.BlobWindow}}

@@ -11,6 +11,7 @@ package wire
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -18,7 +19,10 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"cip/pkg/image"
 	"cip/pkg/registry/internal/auth"
@@ -36,6 +40,7 @@ type Options struct {
 	Credentials *auth.Store
 	Account     func(image.Repository) string // service account of a repository; nil: none
 	Limits      Limits
+	Connections int                              // most open at once, to all hosts; 0: no bound
 	Backoff     time.Duration                    // first wait after a failed try; doubles. 0: 250 ms
 	Notice      func(format string, args ...any) // told of the first failing try of a host
 	Debug       func(format string, args ...any) // told of every failing try
@@ -55,7 +60,8 @@ type Transport struct {
 	options Options
 	client  *http.Client
 	counter counter
-	secrets secret.Set // what was sent as a secret: nothing foreign that is printed repeats it
+	flying  *semaphore.Weighted // bounds requests in flight, each of which has a connection; nil: no bound
+	secrets secret.Set          // what was sent as a secret: nothing foreign that is printed repeats it
 
 	mu    sync.Mutex
 	hosts map[string]*host
@@ -108,6 +114,9 @@ func New(o Options) (*Transport, error) {
 	t := &Transport{hosts: map[string]*host{}, paces: map[string]*pace.Host{}}
 	o.Debug, o.Notice = t.redacted(o.Debug), t.redacted(o.Notice)
 	t.options = o
+	if o.Connections > 0 {
+		t.flying = semaphore.NewWeighted(int64(o.Connections))
+	}
 	client, err := t.newClient()
 	if err != nil {
 		return nil, err
@@ -195,6 +204,9 @@ func (t *Transport) tries(ctx context.Context, h *host, r *Request, try func(con
 			return nil, t.Clean(err)
 		case err != nil:
 			n.failed++
+			if errors.Is(err, syscall.EMFILE) {
+				t.Close() // connections that nobody uses may be what is in the way
+			}
 			err = t.Clean(err)
 			if over := h.failing(err, 0); over != nil {
 				return nil, over
