@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"strings"
@@ -230,5 +231,106 @@ func TestQuotaThatIsUsedUp(t *testing.T) {
 	}
 	if _, state, err := c.Resolve(t.Context(), repo(s, "a"), "1"); state != inventory.Present {
 		t.Errorf("another repository: got %s %v, want present", state, err)
+	}
+}
+
+// What a host never ends is ended for it.
+func TestEndlessAnswers(t *testing.T) {
+	t.Parallel()
+	raw := func(write func(w io.Writer) error) registrytest.Fault {
+		return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				panic(err)
+			}
+			defer conn.Close()
+			for err == nil {
+				err = write(conn)
+			}
+		}
+	}
+	for name, tc := range map[string]struct {
+		kind    registrytest.Kind
+		fault   func(s *registrytest.Server) registrytest.Fault
+		options []registrytest.Option
+	}{
+		"redirects in a circle": {kind: registrytest.ManifestGet, fault: func(s *registrytest.Server) registrytest.Fault { return registrytest.Redirect(s.URL) }},
+		"answers before the answer": {kind: registrytest.ManifestGet, fault: func(*registrytest.Server) registrytest.Fault {
+			return raw(func(w io.Writer) error {
+				_, err := io.WriteString(w, "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")
+				return err
+			})
+		}},
+		"a header without an end": {kind: registrytest.ManifestGet, fault: func(*registrytest.Server) registrytest.Fault {
+			begun := false
+			return raw(func(w io.Writer) error {
+				if !begun {
+					begun = true
+					_, err := io.WriteString(w, "HTTP/1.1 200 OK\r\n")
+					return err
+				}
+				_, err := io.WriteString(w, "X-More: and more\r\n")
+				return err
+			})
+		}},
+		"silence over HTTP/2":       {registrytest.ManifestGet, func(*registrytest.Server) registrytest.Fault { return registrytest.Hang() }, []registrytest.Option{registrytest.HTTP2()}},
+		"a body without an end":     {kind: registrytest.ManifestGet, fault: endless},
+		"a token without an end":    {registrytest.Token, endless, []registrytest.Option{registrytest.TokenAuth(nil, registrytest.AnonymousPull())}},
+		"a token server is silent":  {registrytest.Token, func(*registrytest.Server) registrytest.Fault { return registrytest.Hang() }, []registrytest.Option{registrytest.TokenAuth(nil, registrytest.AnonymousPull())}},
+		"a refusal without an end":  {kind: registrytest.ManifestGet, fault: func(*registrytest.Server) registrytest.Fault { return pour(http.StatusForbidden) }},
+		"a tag list without an end": {kind: registrytest.Tags, fault: endless},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := registrytest.New(t, tc.options...)
+			s.Fault(tc.fault(s), registrytest.Is(tc.kind))
+			read := reads[tc.kind]
+			if read == nil {
+				read = reads[registrytest.ManifestGet]
+			}
+			ended := make(chan error, 1)
+			go func() {
+				ended <- read(t.Context(), newClient(t, registry.Options{Limits: impatient}, s), repo(s, "a"), registrytest.Image(1, 1))
+			}()
+			select {
+			case err := <-ended:
+				if err == nil {
+					t.Error("got no error, want one")
+				}
+			case <-time.After(30 * time.Second):
+				t.Error("the read did not end within 30 s")
+			}
+		})
+	}
+}
+
+func endless(*registrytest.Server) registrytest.Fault { return pour(http.StatusOK) }
+
+// pour answers with a status and a body that never ends, as fast as it is read.
+func pour(status int) registrytest.Fault {
+	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+		w.WriteHeader(status)
+		for piece := bytes.Repeat([]byte(" "), 32<<10); ; {
+			if _, err := w.Write(piece); err != nil {
+				panic(http.ErrAbortHandler)
+			}
+		}
+	}
+}
+
+// Pages that come in time, but go on and on, are an error.
+func TestLongListing(t *testing.T) {
+	t.Parallel()
+	s := registrytest.New(t)
+	page := 0
+	s.Fault(registrytest.Answer(func(*http.Request) *registrytest.Response {
+		page++
+		return &registrytest.Response{Header: registrytest.Header("Link", fmt.Sprintf(`</v2/a/tags/list?last=%d>; rel="next"`, page)), Body: fmt.Sprintf(`{"tags":["v%d"]}`, page)}
+	}), registrytest.Is(registrytest.Tags))
+	limits := impatient
+	limits.List = 200 * time.Millisecond
+	_, err := newClient(t, registry.Options{Limits: limits}).List(t.Context(), repo(s, "a"), nil)
+	if err == nil || !strings.Contains(err.Error(), "too long") {
+		t.Errorf("got %v, want an error that says that it takes too long", err)
 	}
 }

@@ -184,6 +184,9 @@ type listing struct {
 	accept string // the media type that its pages have; empty: any
 }
 
+// errLongList ends a listing whose pages come in time, each by itself.
+var errLongList = errors.New("reading a listing: its pages take too long")
+
 // errOtherType is an answer of another media type than the listing's.
 var errOtherType = errors.New("reading a listing: the answer is something else")
 
@@ -191,6 +194,8 @@ var errOtherType = errors.New("reading a listing: the answer is something else")
 // which returns how many names it held. A page that breaks off is read again. Pages
 // that repeat, come empty for ever or hold too much end in an error.
 func (c *Client) pages(ctx context.Context, l listing, decode func(io.Reader) (func() int, error)) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.wire.Limits().List, errLongList)
+	defer cancel()
 	var next *url.URL
 	seen := map[string]struct{}{}
 	for n, names, empty := 0, 0, 0; ; n++ {
@@ -198,6 +203,9 @@ func (c *Client) pages(ctx context.Context, l listing, decode func(io.Reader) (f
 			return fmt.Errorf("reading a listing: more than %d pages", maxPages)
 		}
 		got, after, err := c.onePage(ctx, l, next, decode)
+		if err != nil && errors.Is(context.Cause(ctx), errLongList) {
+			return errLongList
+		}
 		if err != nil && n > 0 {
 			return fmt.Errorf("reading a listing, page %d: %s", n+1, err.Error()) // not absent, whatever it says: there was a first page
 		}

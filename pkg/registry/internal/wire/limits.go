@@ -15,6 +15,7 @@ import (
 type Limits struct {
 	Head       time.Duration // for the head of an answer, once the request is sent: 30 s
 	Answer     time.Duration // for the whole of an answer that is not a blob: 5 minutes
+	List       time.Duration // for all pages of a listing: 15 minutes
 	Window     time.Duration // an answer has to make progress, and to come at the slowest rate, over each: 30 s
 	BlobWindow time.Duration // the same for a blob, either way: 1 minute
 	Commit     time.Duration // for the answer to an upload, which the host hashes first: 5 minutes
@@ -32,7 +33,7 @@ func (l Limits) withDefaults() Limits {
 		at    *time.Duration
 		value time.Duration
 	}{
-		{&l.Head, 30 * time.Second}, {&l.Answer, 5 * time.Minute}, {&l.Window, 30 * time.Second}, {&l.BlobWindow, time.Minute},
+		{&l.Head, 30 * time.Second}, {&l.Answer, 5 * time.Minute}, {&l.List, 15 * time.Minute}, {&l.Window, 30 * time.Second}, {&l.BlobWindow, time.Minute},
 		{&l.Commit, 5 * time.Minute}, {&l.Refusal, 5 * time.Second}, {&l.Grace, 3 * time.Second}, {&l.Patience, 2 * time.Minute},
 	} {
 		if *field.at == 0 {

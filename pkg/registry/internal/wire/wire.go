@@ -130,6 +130,9 @@ func (t *Transport) redacted(log func(string, ...any)) func(string, ...any) {
 	return func(format string, args ...any) { log("%s", t.secrets.Redact(fmt.Sprintf(format, args...))) }
 }
 
+// Limits returns how long a host may take.
+func (t *Transport) Limits() Limits { return t.options.Limits }
+
 // Close closes idle connections.
 func (t *Transport) Close() { t.client.CloseIdleConnections() }
 
