@@ -8,26 +8,22 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"cip/pkg/image"
 	"cip/pkg/inventory"
 	"cip/pkg/registry"
 )
 
 const (
-	spooledBytes = 4 << 30         // of blobs between source and destinations at once, on disk
-	uploadTries  = 4               // of one blob to one repository
-	lateUploads  = 2               // the same, to a host that is too slow: each try may take as long
-	partingTime  = 3 * time.Second // for deleting an upload session after an interrupt
+	uploadTries = 4               // of one blob to one repository
+	lateUploads = 2               // the same, to a host that is too slow: each try may take as long
+	partingTime = 3 * time.Second // for deleting an upload session after an interrupt
 )
 
 // blobs knows where the blobs of a run are and brings them where they lack. A
 // host gets a blob's body once; its further repositories mount it.
 type blobs struct {
 	client *registry.Client
-	space  *semaphore.Weighted
-	files  *semaphore.Weighted // of blobs on disk; nil: no bound
+	room   room
 	lanes  lanes
 
 	mu      sync.Mutex
@@ -73,11 +69,7 @@ type delivery struct {
 }
 
 func newBlobs(c *registry.Client) *blobs {
-	b := &blobs{client: c, space: semaphore.NewWeighted(spooledBytes), all: map[string]*blob{}, mounts: map[string]*mounts{}, moved: map[image.Repository]Moved{}}
-	if n := c.TempFiles(); n > 0 {
-		b.files = semaphore.NewWeighted(int64(n))
-	}
-	return b
+	return &blobs{client: c, room: newRoom(c.TempFiles()), all: map[string]*blob{}, mounts: map[string]*mounts{}, moved: map[image.Repository]Moved{}}
 }
 
 func (b *blobs) blob(d registry.Descriptor) *blob {
@@ -242,11 +234,11 @@ func (b *blobs) copyTo(ctx context.Context, to []*delivery, session *registry.Se
 	}
 	open := func() (*spool, error) {
 		fetch.once.Do(func() {
-			if fetch.err = b.reserve(ctx, d.Size); fetch.err != nil {
+			if fetch.err = b.room.reserve(ctx, d.Size); fetch.err != nil {
 				return
 			}
 			if fetch.spool, fetch.err = newSpool(d.Size); fetch.err != nil {
-				b.free(d.Size)
+				b.room.free(d.Size)
 				return
 			}
 			fetch.group.Go(func() { fetch.spool.finish(b.fetch(ctx, from, d, fetch.spool)) })
@@ -271,31 +263,9 @@ func (b *blobs) copyTo(ctx context.Context, to []*delivery, session *registry.Se
 	fetch.group.Wait()
 	if fetch.spool != nil {
 		fetch.spool.close()
-		b.free(d.Size)
+		b.room.free(d.Size)
 	}
 	return errs
-}
-
-// reserve waits for room for a blob of size bytes, and for a file if it needs one.
-func (b *blobs) reserve(ctx context.Context, size int64) error {
-	if b.files != nil && size > spoolMemory {
-		if err := b.files.Acquire(ctx, 1); err != nil {
-			return err
-		}
-	}
-	err := b.space.Acquire(ctx, min(size, spooledBytes))
-	if err != nil && b.files != nil && size > spoolMemory {
-		b.files.Release(1)
-	}
-	return err
-}
-
-// free gives back what reserve took.
-func (b *blobs) free(size int64) {
-	b.space.Release(min(size, spooledBytes))
-	if b.files != nil && size > spoolMemory {
-		b.files.Release(1)
-	}
 }
 
 // unreadError is the failure to read a blob: another place that holds it may help.

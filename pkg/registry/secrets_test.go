@@ -82,7 +82,7 @@ func TestRepeatedSecrets(t *testing.T) {
 							err := request(t.Context(), newClient(t, registry.Options{Log: log}), repo(s, "a"), img)
 							var answer *registry.Error
 							if errors.As(err, &answer) {
-								raw, _ := json.Marshal(answer) //nolint:errcheck // it has strings only
+								raw, _ := json.Marshal(answer)
 								said.Write(raw)
 							}
 							if leaks := w.leaks(fmt.Sprintln(err, said.String())); len(leaks) > 0 {

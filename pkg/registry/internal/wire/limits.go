@@ -55,11 +55,9 @@ func Late(err error) bool { return errors.Is(err, errStalled) || errors.Is(err, 
 // send sends one request to a host in a slot. The slot is given back when the answer's
 // body is closed.
 func (t *Transport) send(h *host, req *http.Request, slot *pace.Slot, r *Request) (*http.Response, error) {
-	if t.flying != nil {
-		if err := t.flying.Acquire(req.Context(), 1); err != nil {
-			slot.Done()
-			return nil, err
-		}
+	leave, err := t.enter(req.Context(), slot)
+	if err != nil {
+		return nil, err
 	}
 	limits := t.options.Limits
 	parent := req.Context()
@@ -76,10 +74,7 @@ func (t *Transport) send(h *host, req *http.Request, slot *pace.Slot, r *Request
 		forget()
 		watch.stop()
 		cancel(nil)
-		slot.Done()
-		if t.flying != nil {
-			t.flying.Release(1)
-		}
+		leave()
 	}
 	if r.Blob && req.Body != nil {
 		req.Body = &uploadBody{ReadCloser: req.Body, watch: watch, limits: limits, meter: meter{window: limits.BlobWindow}}
@@ -116,6 +111,21 @@ func (t *Transport) send(h *host, req *http.Request, slot *pace.Slot, r *Request
 	resp.Body = body
 	t.throttle(slot, req, resp)
 	return resp, nil
+}
+
+// enter waits for a connection, and returns what gives it back with the slot.
+func (t *Transport) enter(ctx context.Context, slot *pace.Slot) (leave func(), err error) {
+	if t.flying == nil {
+		return slot.Done, nil
+	}
+	if err := t.flying.Acquire(ctx, 1); err != nil {
+		slot.Done()
+		return nil, err
+	}
+	return func() {
+		slot.Done()
+		t.flying.Release(1)
+	}, nil
 }
 
 // hurry bounds what is left of an answer that is only read for a message, or to keep its connection.
@@ -214,7 +224,7 @@ type answerBody struct {
 	io.ReadCloser
 	host    *host
 	watch   *watch
-	ctx     context.Context //nolint:containedctx // of the request: its cause says why the body broke off
+	ctx     context.Context // of the request: its cause says why the body broke off
 	step    time.Duration   // for each piece
 	meter   meter
 	granted bool  // the answer grants something, once it is there
