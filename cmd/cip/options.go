@@ -122,7 +122,7 @@ func (o *registryOptions) client(sites registry.Sites, log logrus.FieldLogger) (
 	}
 	r := registry.Options{
 		UserAgent: "cip/" + version, Threads: o.threads, QPS: o.qps, PlainHTTP: o.plainHTTP, InsecureTLS: o.insecureTLS,
-		KeyFiles: o.keyFiles, NoServiceAccount: o.noServiceAccount, Sites: sites, Log: log,
+		KeyFiles: o.keyFiles, NoServiceAccount: o.noServiceAccount, Sites: sites, Log: log, Files: openFiles(),
 	}
 	if o.caFile != "" {
 		pem, err := readFile(o.caFile, maxFile)

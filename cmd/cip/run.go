@@ -172,7 +172,12 @@ func (p *promotion) wanted(resolve func([]plan.SourceTag) map[plan.SourceTag]pla
 // for. Programs that read the report get one, with the faults.
 func (p *promotion) parsed(faults []manifest.Fault) error {
 	result := &plan.Plan{Faults: faults, Warnings: p.warnings}
-	if err := p.write(result, nil, p.format != output.Text); err != nil {
+	report := p.reportOf(result, nil)
+	err := p.save(report)
+	if p.format != output.Text {
+		err = errors.Join(err, p.show(report))
+	}
+	if err != nil {
 		return err
 	}
 	if result.Refused(false) {
@@ -286,11 +291,17 @@ func (p *promotion) run(ctx context.Context) error {
 		promote.Run(ctx, p.client, p.sources, result, p.progress.Step)
 		p.progress.Finish()
 	}
-	p.warn(result.Warnings...)
-	p.tellItems(result.Items, result.Faults)
+	late := result.Warnings
+	p.warnings = append(p.warnings, late...)
 	result.Warnings = p.warnings
 	result.Sort()
-	if err := p.write(result, estimate, true); err != nil {
+	report := p.reportOf(result, estimate)
+	err := p.save(report) // first: nobody may be reading stderr any more
+	for _, text := range late {
+		p.log.Warn(text)
+	}
+	p.tellItems(result.Items, result.Faults)
+	if err = errors.Join(err, p.show(report)); err != nil {
 		return err
 	}
 	return p.verdict(ctx, result)
@@ -317,8 +328,8 @@ func (p *promotion) estimate(result *plan.Plan) map[string]plan.Estimate {
 	return all
 }
 
-// write writes the report to stdout, if it is to be shown, and to a file, if asked.
-func (p *promotion) write(result *plan.Plan, estimate map[string]plan.Estimate, show bool) error {
+// reportOf returns the report of what was planned or done.
+func (p *promotion) reportOf(result *plan.Plan, estimate map[string]plan.Estimate) *plan.Report {
 	r := result.Report(p.isDry)
 	r.Estimate = estimate
 	if p.client != nil {
@@ -328,15 +339,23 @@ func (p *promotion) write(result *plan.Plan, estimate map[string]plan.Estimate, 
 	r.Manifests = plan.Origin{
 		Path: strings.Join(p.paths, ","), Digest: p.set.Digest, Commit: p.commit, Since: p.since, Base: p.part.commit, Shard: p.shard,
 	}
-	if p.report != "" {
-		err := writeFile(p.report, func(w io.Writer) error { return output.WriteReport(w, r, output.JSON, false) })
-		if err != nil {
-			return fmt.Errorf("writing the report: %w", err)
-		}
-	}
-	if !show {
+	return r
+}
+
+// save writes the report to the file that was named for it, if any.
+func (p *promotion) save(r *plan.Report) error {
+	if p.report == "" {
 		return nil
 	}
+	err := writeFile(p.report, func(w io.Writer) error { return output.WriteReport(w, r, output.JSON, false) })
+	if err != nil {
+		return fmt.Errorf("writing the report: %w", err)
+	}
+	return nil
+}
+
+// show writes the report to stdout.
+func (p *promotion) show(r *plan.Report) error {
 	if err := output.WriteReport(p.out, r, p.format, output.Color(p.out, p.getenv)); err != nil {
 		return fmt.Errorf("writing to stdout: %w", err)
 	}

@@ -20,7 +20,7 @@ var allowed = map[string][]string{
 	"check": {"image", "inventory", "manifest", "plan", "strictjson", "golang.org/x/sync/errgroup",
 		"github.com/sigstore/sigstore/pkg/cryptoutils", "github.com/sigstore/sigstore/pkg/signature",
 		"github.com/sigstore/sigstore/pkg/signature/dsse", "github.com/sigstore/sigstore/pkg/signature/payload"},
-	"git":        {}, // trees of files, whatever is in them
+	"git":        {"secret"}, // trees of files, whatever is in them
 	"image":      {},
 	"inventory":  {"image"},
 	"manifest":   {"image", "github.com/Masterminds/semver/v3", "go.yaml.in/yaml/v3"},
@@ -28,8 +28,9 @@ var allowed = map[string][]string{
 	"plan":       {"image", "inventory", "manifest"},
 	"promote":    {"image", "inventory", "plan", "registry", "strictjson"},
 	"rebase":     {"image", "inventory", "promote", "registry", "strictjson"}, // makes an image and pushes it
-	"registry":   {"image", "inventory", "strictjson"},                        // decides nothing, so it knows no plan
+	"registry":   {"image", "inventory", "secret", "strictjson"},              // decides nothing, so it knows no plan
 	"resolve":    {"image", "manifest", "github.com/Masterminds/semver/v3", "golang.org/x/sync/errgroup"},
+	"secret":     {}, // what must not be printed, wherever it came from
 	"strictjson": {},
 	"tree":       {}, // files on disk, whatever is in them
 }

@@ -18,6 +18,8 @@ import (
 	"github.com/go-git/go-git/v5/storage"
 	"github.com/go-git/go-git/v5/storage/filesystem"
 	"github.com/go-git/go-git/v5/storage/memory"
+
+	"cip/pkg/secret"
 )
 
 // origin is what git calls the place a repository was copied from.
@@ -65,7 +67,14 @@ func (m Remote) Fetch(ctx context.Context) (r *Repository, head string, err erro
 // String returns the URL without credentials.
 func (m Remote) String() string {
 	u, err := url.Parse(m.URL)
-	if err != nil || u.User == nil {
+	if err != nil {
+		scheme, rest, ok := strings.Cut(m.URL, "://")
+		if at := strings.LastIndexByte(rest, '@'); ok && at >= 0 {
+			return scheme + "://" + rest[at+1:]
+		}
+		return m.URL
+	}
+	if u.User == nil {
 		return m.URL
 	}
 	_, password := u.User.Password()
@@ -79,7 +88,8 @@ func (m Remote) String() string {
 }
 
 // hide takes the credentials of the URL out of an error's text: net/http leaves the
-// name, which may be a token, and stars the password.
+// name, which may be a token, and stars the password; a server may repeat what it was
+// sent, in any spelling.
 func (m Remote) hide(err error) error {
 	u, bad := url.Parse(m.URL)
 	if bad != nil || m.String() == m.URL {
@@ -88,7 +98,10 @@ func (m Remote) hide(err error) error {
 	text := strings.ReplaceAll(err.Error(), m.URL, m.String())
 	text = strings.ReplaceAll(text, u.User.String()+"@", "")
 	text = strings.ReplaceAll(text, url.User(u.User.Username()).String()+":***@", "")
-	if text == err.Error() {
+	var sent secret.Set
+	password, _ := u.User.Password()
+	sent.AddPair(u.User.Username(), password)
+	if text = sent.Redact(text); text == err.Error() {
 		return err
 	}
 	return errors.New(text)

@@ -1,10 +1,12 @@
 package git_test
 
 import (
+	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/transport"
 	"github.com/go-git/go-git/v5/plumbing/transport/server"
 
+	"cip/internal/registrytest"
 	"cip/pkg/git"
 )
 
@@ -67,11 +70,11 @@ func TestFetch(t *testing.T) {
 	dir, copied := t.TempDir(), t.TempDir()
 	write(t, filepath.Join(dir, "a.yaml"), "first")
 	commitAll(t, dir, "first")
-	url := serve(t, dir)
+	address := serve(t, dir)
 	for _, m := range []git.Remote{
-		{URL: url, Branch: "master", Dir: copied},
-		{URL: url, Dir: copied},
-		{URL: url},
+		{URL: address, Branch: "master", Dir: copied},
+		{URL: address, Dir: copied},
+		{URL: address},
 		{URL: dir},
 		{URL: "file://" + dir, Branch: "master"},
 	} {
@@ -89,9 +92,9 @@ func TestFetch(t *testing.T) {
 			t.Errorf("%+v: got %q %v", m, raw, err)
 		}
 	}
-	secret := strings.Replace(url, "http://", "http://user:hunter2@", 1)
+	secret := strings.Replace(address, "http://", "http://user:hunter2@", 1)
 	for want, m := range map[string]git.Remote{
-		"it is a copy of":     {URL: url + "x", Dir: copied},
+		"it is a copy of":     {URL: address + "x", Dir: copied},
 		"none of http":        {URL: secret, Branch: "none"},
 		"not in a git":        {URL: t.TempDir()},
 		"opening git reposi":  {URL: filepath.Join(dir, "none")},
@@ -122,5 +125,54 @@ func TestRemoteHidesCredentials(t *testing.T) {
 				t.Errorf("%s: %s", remote, text)
 			}
 		}
+	}
+}
+
+// TestServerRepeatsCredentials fetches from servers that repeat in their refusal what
+// they were sent: none of it is in the error.
+func TestServerRepeatsCredentials(t *testing.T) {
+	t.Parallel()
+	for name, user := range map[string]*url.Userinfo{
+		"name and password": url.UserPassword("robot", "pl4nted/pass+word"),
+		"a token as name":   url.User("pl4nted-token"),
+	} {
+		for _, status := range []int{400, 401, 403, 404, 500} {
+			t.Run(fmt.Sprintf("%s, %d", name, status), func(t *testing.T) {
+				t.Parallel()
+				var sent []string
+				s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					sent = registrytest.Spellings(r)
+					w.Header().Set("Content-Type", "text/plain")
+					w.WriteHeader(status)
+					_, _ = io.WriteString(w, strings.Join(sent, " ")) // the client may have gone
+				}))
+				t.Cleanup(s.Close)
+				at, err := url.Parse(s.URL + "/repo")
+				if err != nil {
+					t.Fatal(err)
+				}
+				at.User = user
+				for _, branch := range []string{"", "main"} {
+					_, _, err := git.Remote{URL: at.String(), Branch: branch}.Fetch(t.Context())
+					if err == nil || len(sent) == 0 {
+						t.Fatalf("got %v with %d spellings sent, want an error of a request with credentials", err, len(sent))
+					}
+					for _, s := range sent {
+						if strings.Contains(err.Error(), s) {
+							t.Errorf("%q is in the error: %v", s, err)
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestUnparsedURL names a remote whose URL cannot be parsed without its credentials.
+func TestUnparsedURL(t *testing.T) {
+	t.Parallel()
+	m := git.Remote{URL: "https://robot:pl4nted%zz@git.example.com/repo"}
+	if got, want := m.String(), "https://git.example.com/repo"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

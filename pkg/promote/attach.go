@@ -80,8 +80,7 @@ func (e *engine) linked(ctx context.Context, r *unit, res registry.PutResult) er
 		return err
 	}
 	subject := r.tree.content.Subject.Digest
-	e.fallback.Lock() // a read, a change and a write: one at a time
-	defer e.fallback.Unlock()
+	defer e.fallback.lock(r.dst)() // a read, a change and a write: one at a time
 	return wrap(e.addReferrer(ctx, r.dst, registry.FallbackTag(subject), m), "listing it under its subject's tag")
 }
 

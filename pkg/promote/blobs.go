@@ -8,24 +8,22 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"cip/pkg/image"
 	"cip/pkg/inventory"
 	"cip/pkg/registry"
 )
 
 const (
-	spooledBytes = 4 << 30         // of blobs between source and destinations at once, on disk
-	uploadTries  = 4               // of one blob to one repository
-	partingTime  = 3 * time.Second // for deleting an upload session after an interrupt
+	uploadTries = 4               // of one blob to one repository
+	lateUploads = 2               // the same, to a host that is too slow: each try may take as long
+	partingTime = 3 * time.Second // for deleting an upload session after an interrupt
 )
 
 // blobs knows where the blobs of a run are and brings them where they lack. A
 // host gets a blob's body once; its further repositories mount it.
 type blobs struct {
 	client *registry.Client
-	space  *semaphore.Weighted
+	room   room
 	lanes  lanes
 
 	mu      sync.Mutex
@@ -71,7 +69,7 @@ type delivery struct {
 }
 
 func newBlobs(c *registry.Client) *blobs {
-	return &blobs{client: c, space: semaphore.NewWeighted(spooledBytes), all: map[string]*blob{}, mounts: map[string]*mounts{}, moved: map[image.Repository]Moved{}}
+	return &blobs{client: c, room: newRoom(c.TempFiles()), all: map[string]*blob{}, mounts: map[string]*mounts{}, moved: map[image.Repository]Moved{}}
 }
 
 func (b *blobs) blob(d registry.Descriptor) *blob {
@@ -236,11 +234,11 @@ func (b *blobs) copyTo(ctx context.Context, to []*delivery, session *registry.Se
 	}
 	open := func() (*spool, error) {
 		fetch.once.Do(func() {
-			if fetch.err = b.space.Acquire(ctx, min(d.Size, spooledBytes)); fetch.err != nil {
+			if fetch.err = b.room.reserve(ctx, d.Size); fetch.err != nil {
 				return
 			}
 			if fetch.spool, fetch.err = newSpool(d.Size); fetch.err != nil {
-				b.space.Release(min(d.Size, spooledBytes))
+				b.room.free(d.Size)
 				return
 			}
 			fetch.group.Go(func() { fetch.spool.finish(b.fetch(ctx, from, d, fetch.spool)) })
@@ -265,7 +263,7 @@ func (b *blobs) copyTo(ctx context.Context, to []*delivery, session *registry.Se
 	fetch.group.Wait()
 	if fetch.spool != nil {
 		fetch.spool.close()
-		b.space.Release(min(d.Size, spooledBytes))
+		b.room.free(d.Size)
 	}
 	return errs
 }
@@ -326,7 +324,7 @@ func (b *blobs) give(ctx context.Context, dst, from image.Repository, session *r
 			return ctx.Err()
 		case failed != nil:
 			return failed
-		case body.turns() == turns && (try == uploadTries || permanent(err)):
+		case body.turns() == turns && lastUpload(try, err):
 			return fmt.Errorf("uploading blob %s: %w", d.Digest, err)
 		}
 		if err := b.client.Pause(ctx, try); err != nil {
@@ -355,6 +353,11 @@ func (b *blobs) drop(ctx context.Context, session *registry.Session) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), partingTime)
 	defer cancel()
 	session.Cancel(ctx)
+}
+
+// lastUpload reports whether an upload that failed is not to be tried again.
+func lastUpload(try int, err error) bool {
+	return try == uploadTries || permanent(err) || registry.Late(err) && try == lateUploads
 }
 
 // permanent reports whether a registry's answer to an upload will be the same next time.

@@ -18,6 +18,7 @@ import (
 // rig runs promotions of a manifest as cip run does.
 type rig struct {
 	manifest  string   // plain manifest
+	second    string   // another one, if any
 	native    []string // or native files
 	ifExists  plan.IfExists
 	dryRun    bool
@@ -66,7 +67,11 @@ func (r rig) run(t *testing.T) *plan.Plan {
 
 func (r rig) set() *manifest.Set {
 	if r.native == nil {
-		return manifest.Plain(fstest.MapFS{"m.yaml": {Data: []byte(r.manifest)}}, "m.yaml", "m.yaml")
+		first := manifest.Plain(fstest.MapFS{"m.yaml": {Data: []byte(r.manifest)}}, "m.yaml", "m.yaml")
+		if r.second == "" {
+			return first
+		}
+		return manifest.Join(first, manifest.Plain(fstest.MapFS{"n.yaml": {Data: []byte(r.second)}}, "n.yaml", "n.yaml"))
 	}
 	sets := make([]*manifest.Set, len(r.native))
 	for i, file := range r.native {

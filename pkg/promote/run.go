@@ -20,8 +20,8 @@ type engine struct {
 	sources   *Sources
 	blobs     *blobs
 	manifests flights[place]
-	multiTag  flights[string] // hosts: finding out whether they set several tags at once
-	fallback  sync.Mutex      // held while a referrers tag is changed
+	multiTag  flights[string]         // hosts: finding out whether they set several tags at once
+	fallback  locks[image.Repository] // held while a referrers tag of the repository is changed
 
 	mu       sync.Mutex
 	warnings []string
@@ -46,11 +46,23 @@ func Run(ctx context.Context, c *registry.Client, s *Sources, p *plan.Plan, step
 	e := &engine{client: c, sources: s, blobs: newBlobs(c)}
 	units, rest := split(p.Items)
 	e.expect(units)
-	e.readTrees(ctx, units)
-	byHost(share(units), units, func(u *unit) string { return u.dst.Host }, func(u *unit) {
-		e.carryOut(ctx, u)
-		step()
-	})
+	// Manifests are read before the first write, so that each blob is read once for all
+	// hosts; a source that is slow holds up only what is copied from it.
+	sources := map[string][]*unit{}
+	for _, u := range units {
+		sources[u.copied.Host] = append(sources[u.copied.Host], u)
+	}
+	var all sync.WaitGroup
+	for _, group := range sources {
+		all.Go(func() {
+			e.readTrees(ctx, group)
+			byHost(max(1, share(units)/len(sources)), group, func(u *unit) string { return u.dst.Host }, func(u *unit) {
+				e.carryOut(ctx, u)
+				step()
+			})
+		})
+	}
+	all.Wait()
 	e.blobs.running.Wait()
 	p.Items = rest
 	for _, u := range units {

@@ -50,7 +50,7 @@ func (t *Transfer) Upload(ctx context.Context, dst image.Repository, d registry.
 			return nil
 		}
 		t.engine.blobs.drop(ctx, session)
-		if ctx.Err() != nil || try == uploadTries || permanent(err) {
+		if ctx.Err() != nil || lastUpload(try, err) {
 			return fmt.Errorf("uploading blob %s: %w", d.Digest, err)
 		}
 		if err := t.engine.client.Pause(ctx, try); err != nil {

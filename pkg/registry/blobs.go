@@ -20,6 +20,9 @@ import (
 // mountTries is how often a mount is tried that the host fails at: there is another way.
 const mountTries = 3
 
+// progress is how many bytes make a download that breaks off worth going on with, however often it does.
+const progress = 256 << 10
+
 // ErrMountRefused says that a registry did not mount a blob. It is no fault: the blob is to be copied.
 var ErrMountRefused = errors.New("mount refused")
 
@@ -69,10 +72,10 @@ func (c *Client) fetchWhole(ctx context.Context, repo image.Repository, d Descri
 		if !errors.As(err, &broken) || ctx.Err() != nil {
 			return err
 		}
-		if f.got > before {
-			try = 1 // it makes progress
+		if f.got-before >= progress && !wire.Late(err) {
+			try = 1
 		}
-		if try == bodyTries {
+		if lastTry(try, err) {
 			return err
 		}
 	}
@@ -209,7 +212,7 @@ func (c *Client) session(repo image.Repository, resp *http.Response) (*Session, 
 	}
 	at, err := wire.Resolve(resp.Request.URL, resp.Header.Get("Location"))
 	if err != nil {
-		return nil, err
+		return nil, c.wire.Clean(err)
 	}
 	return &Session{client: c, repo: repo, at: at}, nil
 }

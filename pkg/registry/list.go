@@ -188,6 +188,9 @@ type listing struct {
 	home   bool   // where a redirect leads to another host, only a 200 counts
 }
 
+// errLongList ends a listing whose pages come in time, each by itself.
+var errLongList = errors.New("reading a listing: its pages take too long")
+
 // errOtherType is an answer of another media type than the listing's.
 var errOtherType = errors.New("reading a listing: the answer is something else")
 
@@ -195,6 +198,8 @@ var errOtherType = errors.New("reading a listing: the answer is something else")
 // which returns how many names it held. A page that breaks off is read again. Pages
 // that repeat, come empty for ever or hold too much end in an error.
 func (c *Client) pages(ctx context.Context, l listing, decode func(io.Reader) (func() int, error)) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.wire.Limits().List, errLongList)
+	defer cancel()
 	var next *url.URL
 	seen := map[string]struct{}{}
 	for n, names, empty := 0, 0, 0; ; n++ {
@@ -202,6 +207,9 @@ func (c *Client) pages(ctx context.Context, l listing, decode func(io.Reader) (f
 			return fmt.Errorf("reading a listing: more than %d pages", maxPages)
 		}
 		got, after, err := c.onePage(ctx, l, next, decode)
+		if err != nil && errors.Is(context.Cause(ctx), errLongList) {
+			return errLongList
+		}
 		if err != nil && n > 0 {
 			return fmt.Errorf("reading a listing, page %d: %s", n+1, err.Error()) // not absent, whatever it says: there was a first page
 		}
@@ -239,7 +247,7 @@ func (c *Client) onePage(ctx context.Context, l listing, at *url.URL, decode fun
 		body := &trackedBody{Reader: io.LimitReader(resp.Body, maxPage)}
 		take, err := decode(body)
 		resp.Body.Close()
-		if body.broken != nil && try < bodyTries && ctx.Err() == nil {
+		if body.broken != nil && !lastTry(try, body.broken) && ctx.Err() == nil {
 			continue
 		}
 		if err != nil {
@@ -247,7 +255,7 @@ func (c *Client) onePage(ctx context.Context, l listing, at *url.URL, decode fun
 		}
 		if link := nextLink(resp.Header.Values("Link")); link != "" {
 			if next, err = wire.Resolve(resp.Request.URL, link); err != nil {
-				return 0, nil, err
+				return 0, nil, c.wire.Clean(err)
 			}
 			if next.Host != resp.Request.URL.Host {
 				return 0, nil, errors.New("reading a listing: its next page is on another host")

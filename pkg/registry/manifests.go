@@ -32,6 +32,14 @@ var manifestTypes = strings.Join([]string{
 // bodyTries is how often a body that breaks off or comes out wrong is read.
 const bodyTries = 4
 
+// lateTries is how often a body is read that does not come in time: each try may take as long.
+const lateTries = 2
+
+// lastTry reports whether a body that could not be read is not to be read again.
+func lastTry(try int, err error) bool {
+	return try >= bodyTries || try >= lateTries && wire.Late(err)
+}
+
 // Manifest is a manifest as a registry serves it. Raw is never re-encoded.
 type Manifest struct {
 	Digest    string // "algorithm:hex", computed from Raw unless it was asked for by digest and verified
@@ -134,7 +142,7 @@ func (c *Client) Manifest(ctx context.Context, repo image.Repository, ref string
 	for try := 1; ; try++ {
 		m, err := c.manifest(ctx, repo, ref)
 		var broken *bodyError
-		if err == nil || !errors.As(err, &broken) || try == bodyTries || ctx.Err() != nil {
+		if err == nil || !errors.As(err, &broken) || lastTry(try, err) || ctx.Err() != nil {
 			return m, err
 		}
 		c.log.Debugf("reading %s of %s again: %v", ref, repo, err)

@@ -43,7 +43,12 @@ type Options struct {
 	Sites            Sites    // nil: no accounts, only 404 means absent
 	Log              logrus.FieldLogger
 	Backoff          time.Duration // first wait after a failed try; 0: the default
+	Limits           Limits        // how long a host may take
+	Files            int           // files and connections that the process may have open; 0: no bound
 }
+
+// Limits bound how long a host may take. The zero value has the defaults.
+type Limits = wire.Limits
 
 // Sites says how repositories are to be spoken to; *plan.Sites is one.
 type Sites interface {
@@ -53,6 +58,7 @@ type Sites interface {
 
 // Client reads and writes registries. It is safe for concurrent use.
 type Client struct {
+	files  int
 	wire   *wire.Transport
 	log    logrus.FieldLogger
 	absent func(image.Repository) []int
@@ -78,7 +84,7 @@ type UnansweredError = wire.UnansweredError
 // New returns a client. It reads the key files and sends nothing yet.
 func New(o Options) (*Client, error) {
 	c := &Client{
-		log: o.Log, absent: func(image.Repository) []int { return nil }, multiTag: map[string]bool{}, referrers: map[string]struct{}{}, noReferrers: map[image.Repository]int{},
+		files: o.Files, log: o.Log, absent: func(image.Repository) []int { return nil }, multiTag: map[string]bool{}, referrers: map[string]struct{}{}, noReferrers: map[image.Repository]int{},
 		heads: map[string]heads{}, listed: map[image.Repository]struct{}{},
 	}
 	if c.log == nil {
@@ -96,7 +102,7 @@ func New(o Options) (*Client, error) {
 	w := wire.Options{
 		UserAgent: o.UserAgent, Pace: pace.Options{Threads: o.Threads, QPS: o.QPS},
 		PlainHTTP: hostNames(o.PlainHTTP), InsecureTLS: hostNames(o.InsecureTLS), RootCAs: o.RootCAs,
-		Credentials: store, Backoff: o.Backoff, Notice: c.log.Infof, Debug: c.log.Debugf,
+		Credentials: store, Limits: o.Limits, Connections: share(o.Files, 2), Backoff: o.Backoff, Notice: c.log.Infof, Debug: c.log.Debugf,
 	}
 	if o.Sites != nil {
 		c.absent, w.Account = o.Sites.AbsentStatus, o.Sites.Account
@@ -118,6 +124,21 @@ func hostNames(names []string) []string {
 	}
 	return out
 }
+
+// keptFiles is how many open files are left to everything but connections and TempFiles.
+const keptFiles = 24
+
+// share returns so many fifths of the files that may be open; 0 if there is no bound.
+// The rest is for connections that are idle, or are being made.
+func share(files, fifths int) int {
+	if files == 0 {
+		return 0
+	}
+	return max(1, (files-keptFiles)*fifths/5)
+}
+
+// TempFiles returns how many temporary files may be open at once; 0 if there is no bound.
+func (c *Client) TempFiles() int { return share(c.files, 1) }
 
 // Close closes idle connections.
 func (c *Client) Close() { c.wire.Close() }
@@ -178,6 +199,9 @@ func (c *Client) orAbsent(r *wire.Request, err error) error {
 	}
 	return err
 }
+
+// Late reports whether an error says that a host was too slow: another try may take as long again.
+func Late(err error) bool { return wire.Late(err) }
 
 // state turns the error of a read into what is known.
 func state(err error) (inventory.State, error) {

@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"cip/pkg/secret"
 	"cip/pkg/strictjson"
 )
 
@@ -30,16 +30,19 @@ type exchange struct {
 	service string
 	scopes  []string
 	cred    Credential
+	sent    *secret.Set
 }
 
 // Exchange asks the challenge's realm for a token that covers scopes, such as
 // "repository:a/b:pull,push"; some servers read only the first. It sends through
 // do, which must not follow redirects. A refusal is a *RefusedError; any other
-// status but 2xx is a *StatusError, which may pass.
+// status but 2xx is a *StatusError, which may pass. What is presented, and the
+// token, is added to sent; no error repeats what is in there.
 func Exchange(
 	ctx context.Context, do func(*http.Request) (*http.Response, error),
-	ch Challenge, scopes []string, cred Credential, now func() time.Time,
+	ch Challenge, scopes []string, cred Credential, sent *secret.Set, now func() time.Time,
 ) (Token, error) {
+	cred.AddTo(sent)
 	if ch.Scheme != "bearer" {
 		return Token{}, fmt.Errorf("exchanging a credential for a token: the challenge is %q, not bearer", clip(ch.Scheme))
 	}
@@ -53,13 +56,14 @@ func Exchange(
 	if now == nil {
 		now = time.Now
 	}
-	x := exchange{do: do, realm: realm, service: ch.Params["service"], scopes: scopes, cred: cred}
+	x := exchange{do: do, realm: realm, service: ch.Params["service"], scopes: scopes, cred: cred, sent: sent}
 	asked := now() // before the request: the server counts from later
 	value, life, err := x.token(ctx)
 	if err != nil {
 		server := url.URL{Scheme: realm.Scheme, Host: realm.Host, Path: realm.Path}
 		return Token{}, fmt.Errorf("asking %q for a token: %w", clip(server.String()), err)
 	}
+	sent.Add(value)
 	return Token{Value: value, Expires: asked.Add(life)}, nil
 }
 
@@ -200,15 +204,8 @@ func (x *exchange) said(body []byte) string {
 	if words == "" {
 		words = strings.TrimSpace(string(body))
 	}
-	c := x.cred
-	for _, secret := range []string{
-		base64.StdEncoding.EncodeToString([]byte(c.Username + ":" + c.Password)),
-		c.IdentityToken, c.Password, c.Username, x.realm.RawQuery,
-	} {
-		if secret != "" {
-			words = strings.ReplaceAll(words, secret, "[redacted]")
-			words = strings.ReplaceAll(words, url.QueryEscape(secret), "[redacted]")
-		}
+	if query := x.realm.RawQuery; query != "" {
+		words = strings.ReplaceAll(words, query, "[redacted]")
 	}
-	return clip(words)
+	return clip(x.sent.Redact(words))
 }

@@ -74,6 +74,8 @@ type Host struct {
 	waiting  list.List // of chan struct{}, closed when a slot is handed over
 	until    time.Time // no request before
 	wake     *time.Timer
+	over     chan struct{} // closed when the host is given up
+	ended    error         // why, once it is
 	answered int           // since the beginning
 	quickest time.Duration // answer seen
 	eased    time.Time     // when the limit was last lowered
@@ -93,7 +95,7 @@ type Host struct {
 
 // New returns the pace of one host.
 func New(o Options) *Host {
-	h := &Host{limit: startInFlight, most: mostInFlight, qps: o.QPS, calm: calm}
+	h := &Host{limit: startInFlight, most: mostInFlight, over: make(chan struct{}), qps: o.QPS, calm: calm}
 	if o.Threads > 0 {
 		h.most = float64(o.Threads)
 		h.limit = min(h.limit, h.most)
@@ -111,29 +113,50 @@ type Slot struct {
 	once sync.Once
 }
 
-// Acquire waits for a slot. It returns ctx's error if that ends first.
+// End gives the host up: whoever waits for a slot, or asks for one later, gets the
+// error of the first End.
+func (h *Host) End(why error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.ended == nil {
+		h.ended = why
+		close(h.over)
+	}
+}
+
+// Ended returns why the host was given up, or nil.
+func (h *Host) Ended() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.ended
+}
+
+// Over is closed when the host is given up.
+func (h *Host) Over() <-chan struct{} { return h.over }
+
+// Acquire waits for a slot. It returns ctx's error if that ends first, and the reason
+// if the host is given up.
 func (h *Host) Acquire(ctx context.Context) (*Slot, error) {
 	h.mu.Lock()
-	if h.open() && h.waiting.Len() == 0 {
+	switch {
+	case h.ended != nil:
+		h.mu.Unlock()
+		return nil, h.Ended()
+	case h.open() && h.waiting.Len() == 0:
 		h.inFlight++
 		h.mu.Unlock()
-	} else {
+	default:
 		turn := make(chan struct{})
 		at := h.waiting.PushBack(turn)
 		h.mu.Unlock()
 		select {
 		case <-turn:
 		case <-ctx.Done():
-			h.mu.Lock()
-			select {
-			case <-turn: // handed over meanwhile: pass it on
-				h.inFlight--
-				h.hand()
-			default:
-				h.waiting.Remove(at)
-			}
-			h.mu.Unlock()
+			h.abandon(at, turn)
 			return nil, ctx.Err()
+		case <-h.over:
+			h.abandon(at, turn)
+			return nil, h.Ended()
 		}
 	}
 	h.mu.Lock()
@@ -151,10 +174,25 @@ func (h *Host) Acquire(ctx context.Context) (*Slot, error) {
 	return &Slot{host: h, sent: time.Now()}, nil
 }
 
+// abandon ends the wait for a turn, which is passed on if it has come meanwhile.
+func (h *Host) abandon(at *list.Element, turn <-chan struct{}) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	select {
+	case <-turn:
+		h.inFlight--
+		h.hand()
+	default:
+		h.waiting.Remove(at)
+	}
+}
+
 // turn waits until the rate allows a request, and for the end of a pause that begins meanwhile.
 func (h *Host) turn(ctx context.Context, limiter *rate.Limiter) error {
 	for {
-		if err := limiter.Wait(ctx); err != nil {
+		next := limiter.Reserve()
+		if err := h.sleep(ctx, next.Delay()); err != nil {
+			next.Cancel()
 			return err
 		}
 		h.mu.Lock()
@@ -163,13 +201,26 @@ func (h *Host) turn(ctx context.Context, limiter *rate.Limiter) error {
 		if rest <= 0 {
 			return nil
 		}
-		timer := time.NewTimer(rest)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
+		if err := h.sleep(ctx, rest); err != nil {
+			return err
 		}
+	}
+}
+
+// sleep waits for d, unless ctx ends or the host is given up.
+func (h *Host) sleep(ctx context.Context, d time.Duration) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-h.over:
+		return h.Ended()
 	}
 }
 
