@@ -23,13 +23,14 @@ type Sources struct {
 	reads memo[place, *sourceRead]
 	tags  memo[plan.SourceTag, plan.Resolution]
 
-	mu     sync.Mutex
-	seen   map[place]struct{} // what source tags were found to point to
-	known  map[string]*loaded // by digest: the first read that succeeded
-	unions map[string]*merged // by digest: manifests that are not in any source
-	store  spill
-	failed map[image.Repository]struct{}           // repositories that a warning was given for
-	others map[image.Repository][]image.Repository // of one that was read: where else what it lacks may be
+	mu      sync.Mutex
+	seen    map[place]struct{} // what source tags were found to point to
+	known   map[string]*loaded // by digest: the first read that succeeded
+	unions  map[string]*merged // by digest: manifests that are not in any source
+	store   spill
+	damaged []place                                 // blobs that a destination holds with other bytes
+	failed  map[image.Repository]struct{}           // repositories that a warning was given for
+	others  map[image.Repository][]image.Repository // of one that was read: where else what it lacks may be
 }
 
 // loaded is a manifest that was read: its content, and where its bytes are kept.
@@ -72,6 +73,13 @@ func (s *Sources) Resolve(ctx context.Context, tag plan.SourceTag) plan.Resoluti
 		return plan.Resolution{Err: err}
 	}
 	return r
+}
+
+// damage records a blob that a destination holds with other bytes.
+func (s *Sources) damage(at place) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.damaged = append(s.damaged, at)
 }
 
 // see records the wanted digests that source tags have shown to be in the target already.
