@@ -26,6 +26,7 @@ const (
 type blobs struct {
 	client *registry.Client
 	space  *semaphore.Weighted
+	room   *room
 	lanes  lanes
 
 	mu      sync.Mutex
@@ -72,7 +73,7 @@ type delivery struct {
 }
 
 func newBlobs(c *registry.Client) *blobs {
-	return &blobs{client: c, space: semaphore.NewWeighted(spooledBytes), all: map[string]*blob{}, suspect: map[place]struct{}{}, mounts: map[string]*mounts{}, moved: map[image.Repository]Moved{}}
+	return &blobs{client: c, space: semaphore.NewWeighted(spooledBytes), room: newRoom(), all: map[string]*blob{}, suspect: map[place]struct{}{}, mounts: map[string]*mounts{}, moved: map[image.Repository]Moved{}}
 }
 
 func (b *blobs) blob(d registry.Descriptor) *blob {
@@ -261,7 +262,8 @@ func (b *blobs) copyTo(ctx context.Context, to []*delivery, session *registry.Se
 			if fetch.err = b.space.Acquire(ctx, min(d.Size, spooledBytes)); fetch.err != nil {
 				return
 			}
-			if fetch.spool, fetch.err = newSpool(d.Size); fetch.err != nil {
+			if fetch.spool, fetch.err = b.room.spool(ctx, d.Size); fetch.err != nil {
+				fetch.err = fmt.Errorf("copying blob %s: %w", d.Digest, fetch.err)
 				b.space.Release(min(d.Size, spooledBytes))
 				return
 			}
@@ -286,7 +288,7 @@ func (b *blobs) copyTo(ctx context.Context, to []*delivery, session *registry.Se
 	group.Wait()
 	fetch.group.Wait()
 	if fetch.spool != nil {
-		fetch.spool.close()
+		b.room.free(fetch.spool)
 		b.space.Release(min(d.Size, spooledBytes))
 	}
 	return errs
