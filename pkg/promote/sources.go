@@ -20,8 +20,9 @@ type Sources struct {
 	client *registry.Client
 	warn   func(string)
 
-	reads memo[place, *sourceRead]
-	tags  memo[plan.SourceTag, plan.Resolution]
+	reads  memo[place, *sourceRead]
+	tagged memo[place, *sourceRead] // by way of a tag
+	tags   memo[plan.SourceTag, plan.Resolution]
 
 	mu      sync.Mutex
 	seen    map[place]struct{} // what source tags were found to point to
@@ -126,7 +127,41 @@ func (s *Sources) Find(ctx context.Context, e *plan.Entry, dst image.Repository)
 	if unread != nil {
 		return plan.Finding{State: inventory.Unknown, Err: errors.New(strings.Join(unread, "; "))}
 	}
-	return plan.Finding{State: inventory.Absent}
+	src := e.Sources[0].Repository
+	if len(e.Tags) == 0 || src == dst {
+		return plan.Finding{State: inventory.Absent}
+	}
+	r := s.byTag(ctx, src, string(e.Digest), e.Tags[0])
+	if r.state == inventory.Present {
+		s.found(e, src)
+	}
+	return plan.Finding{State: r.state, From: src, Err: r.err}
+}
+
+// byTag reads a manifest that no source holds by digest under a tag, once a run. A
+// pull-through cache knows a digest only once its tag was pulled.
+func (s *Sources) byTag(ctx context.Context, repo image.Repository, digest, tag string) *sourceRead {
+	key := place{repo, digest}
+	r, err := s.tagged.do(ctx, key, func() *sourceRead {
+		m, err := s.client.Manifest(ctx, repo, tag)
+		switch {
+		case errors.Is(err, registry.ErrNotFound), err == nil && m.Digest != digest:
+			return &sourceRead{state: inventory.Absent}
+		case err != nil:
+			return &sourceRead{err: fmt.Errorf("reading tag %s: %w", tag, err)}
+		}
+		l, err := s.parse(m)
+		if err != nil {
+			return &sourceRead{err: err}
+		}
+		r := &sourceRead{state: inventory.Present, loaded: l}
+		s.reads.set(key, r)
+		return r
+	})
+	if err != nil {
+		return &sourceRead{err: err}
+	}
+	return r
 }
 
 func isSource(e *plan.Entry, repo image.Repository) bool {
@@ -220,6 +255,11 @@ func (s *Sources) load(ctx context.Context, repo image.Repository, digest string
 	if err != nil {
 		return nil, err
 	}
+	return s.parse(m)
+}
+
+// parse reads what a manifest points to, and keeps it.
+func (s *Sources) parse(m *registry.Manifest) (*loaded, error) {
 	content, err := m.Parse()
 	if err != nil {
 		return nil, err

@@ -207,6 +207,33 @@ func TestReadBackByGet(t *testing.T) {
 	outcomeOf(t, it, plan.Done, "")
 }
 
+// A pull-through cache knows a digest once its tag was pulled.
+func TestDigestIsFoundByItsTag(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		tagged int // the image that the tag points to
+		want   string
+	}{
+		"the tag has the digest": {1, "copy done prod/a img 1\n"},
+		"the tag has another":    {2, "missing refused prod/a img 1\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			src, dst := registrytest.New(t), registrytest.New(t)
+			img := registrytest.Image(1, 1)
+			src.Push(t, "staging/a", registrytest.Image(tc.tagged, 1), "1")
+			src.Fault(registrytest.Refuse(404, "MANIFEST_UNKNOWN", "no"), registrytest.Ref(img.Digest), registrytest.Until(registrytest.Ref("1")))
+			p := rig{manifest: plain(want("a", img.Digest, "1"), src.Host+"/staging", dst.Host+"/prod", dst.Host+"/eu")}.run(t)
+			if got, want := lines(p, map[string]string{img.Digest: "img"}), strings.Replace(tc.want, "prod", "eu", 1)+tc.want; got != want {
+				t.Errorf("got %q, want %q: %+v", got, want, p.Items)
+			}
+			if n := src.Count(registrytest.ManifestGet) + src.Count(registrytest.ManifestHead); n != 2 {
+				t.Errorf("%d requests for manifests, want 2\n%s", n, src.Summary())
+			}
+		})
+	}
+}
+
 // The reading of a tag and its PUT need one request in flight, also where tokens run out
 // in between.
 func TestTagsWithOneRequestAtOnce(t *testing.T) {
