@@ -115,10 +115,10 @@ func (i *demoImage) push(ctx context.Context, c *registry.Client, repo image.Rep
 			return fmt.Errorf("uploading %s: %w", b.Digest, err)
 		}
 	}
-	ref := i.tag
-	if ref == "" {
-		ref = i.manifest.Digest
+	if i.tag == "" {
+		_, err := c.Put(ctx, repo, i.manifest.Digest, i.manifest)
+		return err
 	}
-	_, err := c.Put(ctx, repo, ref, i.manifest)
+	_, err := c.PutTag(ctx, repo, i.tag, i.manifest, func(image.Digest) error { return nil })
 	return err
 }

@@ -23,12 +23,13 @@ const (
 // host gets a blob's body once; its further repositories mount it.
 type blobs struct {
 	client *registry.Client
-	room   room
+	room   *room
 	lanes  lanes
 
 	mu      sync.Mutex
 	all     map[string]*blob // by digest
 	placed  flights[place]
+	suspect map[place]struct{} // blobs that a repository says it holds, and does not, or not whole
 	mounts  map[string]*mounts // by host
 	moved   map[image.Repository]Moved
 	running sync.WaitGroup // deliveries to other hosts than the asker's
@@ -69,7 +70,7 @@ type delivery struct {
 }
 
 func newBlobs(c *registry.Client) *blobs {
-	return &blobs{client: c, room: newRoom(c.TempFiles()), all: map[string]*blob{}, mounts: map[string]*mounts{}, moved: map[image.Repository]Moved{}}
+	return &blobs{client: c, room: newRoom(c.TempFiles()), all: map[string]*blob{}, suspect: map[place]struct{}{}, mounts: map[string]*mounts{}, moved: map[image.Repository]Moved{}}
 }
 
 func (b *blobs) blob(d registry.Descriptor) *blob {
@@ -98,8 +99,12 @@ func (b *blobs) place(ctx context.Context, dst, from image.Repository, d registr
 	return b.placed.do(ctx, place{dst, d.Digest}, func() error { return b.bring(ctx, dst, from, d) })
 }
 
-// forget makes the next place of a blob look for itself: the registry lost it.
-func (b *blobs) forget(dst image.Repository, d registry.Descriptor) {
+// forget makes the next place of a blob look for itself: the registry lost it. With
+// distrust it sends the blob, whatever the registry says.
+func (b *blobs) forget(dst image.Repository, d registry.Descriptor, distrust bool) {
+	if distrust {
+		b.distrust(place{dst, d.Digest})
+	}
 	b.placed.forget(place{dst, d.Digest})
 	one := b.blob(d)
 	one.mu.Lock()
@@ -107,10 +112,27 @@ func (b *blobs) forget(dst image.Repository, d registry.Descriptor) {
 	delete(one.hosts, dst.Host)
 }
 
+// distrust makes a blob be sent to a repository, whatever that says.
+func (b *blobs) distrust(at place) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.suspect[at] = struct{}{}
+}
+
+func (b *blobs) distrusts(at place) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, ok := b.suspect[at]
+	return ok
+}
+
 // bring mounts a blob from the source or from a repository that has it by now,
 // and else has its body delivered.
 func (b *blobs) bring(ctx context.Context, dst, from image.Repository, d registry.Descriptor) error {
 	var session *registry.Session
+	if b.distrusts(place{dst, d.Digest}) {
+		return b.copyTo(ctx, []*delivery{{to: dst}}, nil, from, d)[0]
+	}
 	if from.Host == dst.Host && from != dst {
 		var err error
 		if session, err = b.mount(ctx, dst, from, d); !errors.Is(err, registry.ErrMountRefused) {
@@ -234,11 +256,8 @@ func (b *blobs) copyTo(ctx context.Context, to []*delivery, session *registry.Se
 	}
 	open := func() (*spool, error) {
 		fetch.once.Do(func() {
-			if fetch.err = b.room.reserve(ctx, d.Size); fetch.err != nil {
-				return
-			}
-			if fetch.spool, fetch.err = newSpool(d.Size); fetch.err != nil {
-				b.room.free(d.Size)
+			if fetch.spool, fetch.err = b.room.spool(ctx, d.Size); fetch.err != nil {
+				fetch.err = fmt.Errorf("copying blob %s: %w", d.Digest, fetch.err)
 				return
 			}
 			fetch.group.Go(func() { fetch.spool.finish(b.fetch(ctx, from, d, fetch.spool)) })
@@ -262,8 +281,7 @@ func (b *blobs) copyTo(ctx context.Context, to []*delivery, session *registry.Se
 	group.Wait()
 	fetch.group.Wait()
 	if fetch.spool != nil {
-		fetch.spool.close()
-		b.room.free(d.Size)
+		b.room.free(fetch.spool, d.Size)
 	}
 	return errs
 }
@@ -292,18 +310,21 @@ func (b *blobs) give(ctx context.Context, dst, from image.Repository, session *r
 	// source's own host uploads could take them all, and their bytes would never come;
 	// elsewhere, what is small is soon there. The rest flows through.
 	whole := d.Size <= spoolMemory || dst.Host == from.Host
+	blind := b.distrusts(place{dst, d.Digest})
 	for try := 1; ; try++ {
-		there, err := b.client.HasBlob(ctx, dst, d.Digest)
-		if err != nil || there == inventory.Present {
-			b.drop(ctx, session)
-			return wrap(err, "looking for blob %s", d.Digest)
+		check, there, err := blind, false, error(nil)
+		if !blind {
+			check, there, err = b.look(ctx, dst, d)
 		}
-		body, err := open()
-		if err != nil {
+		if err != nil || there {
 			b.drop(ctx, session)
 			return err
 		}
-		if err := body.wait(ctx, whole); err != nil {
+		body, err := open()
+		if err == nil {
+			err = body.wait(ctx, whole)
+		}
+		if err != nil {
 			b.drop(ctx, session)
 			return err
 		}
@@ -315,16 +336,17 @@ func (b *blobs) give(ctx context.Context, dst, from image.Repository, session *r
 		turns := body.turns()
 		if err = b.upload(ctx, session, dst, d, body); err == nil {
 			b.count(dst, Moved{Copied: 1})
-			return nil
+			return b.repaired(ctx, dst, d, check)
 		}
 		b.drop(ctx, session)
 		session = nil
+		blind = blind || isDamaged(err)
 		switch failed := body.failed(); {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case failed != nil:
 			return failed
-		case body.turns() == turns && lastUpload(try, err):
+		case body.turns() == turns && (lastUpload(try, err) || isDamaged(err) && try > 1):
 			return fmt.Errorf("uploading blob %s: %w", d.Digest, err)
 		}
 		if err := b.client.Pause(ctx, try); err != nil {
@@ -334,6 +356,32 @@ func (b *blobs) give(ctx context.Context, dst, from image.Repository, session *r
 			try-- // the source's fault, which it has a limit for
 		}
 	}
+}
+
+// look asks a repository for a blob. What it holds damaged is to be sent, and looked at again.
+func (b *blobs) look(ctx context.Context, dst image.Repository, d registry.Descriptor) (damaged, there bool, err error) {
+	state, err := b.client.HasBlob(ctx, dst, d)
+	if isDamaged(err) {
+		return true, false, nil
+	}
+	return false, state == inventory.Present, wrap(err, "looking for blob %s", d.Digest)
+}
+
+// repaired returns an error if a blob that was sent to replace another one is as it was
+// before: registries that find something under a digest may keep that.
+func (b *blobs) repaired(ctx context.Context, dst image.Repository, d registry.Descriptor, check bool) error {
+	if !check {
+		return nil
+	}
+	if _, err := b.client.HasBlob(ctx, dst, d); isDamaged(err) {
+		return fmt.Errorf("uploading blob %s: the registry took it and did not replace what it had: %w", d.Digest, err)
+	}
+	return nil // what it says else was not believed before
+}
+
+func isDamaged(err error) bool {
+	var damaged *registry.DamagedError
+	return errors.As(err, &damaged)
 }
 
 func (b *blobs) upload(ctx context.Context, session *registry.Session, dst image.Repository, d registry.Descriptor, body *spool) error {

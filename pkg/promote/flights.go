@@ -65,6 +65,15 @@ func (l *locks[K]) lock(key K) (unlock func()) {
 	return one.Unlock
 }
 
+// set keeps a value for a key in place of what was kept.
+func (m *memo[K, V]) set(key K, value V) {
+	at := &flight[V]{done: make(chan struct{}), value: value}
+	close(at.done)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.all[key] = at
+}
+
 // forget makes the next call for a key run its function.
 func (m *memo[K, V]) forget(key K) {
 	m.mu.Lock()

@@ -22,12 +22,12 @@ func native(host string, entries ...[3]string) string {
 	return b.String()
 }
 
-// The request budget of a retag in place: no list, no blob, and a tag is read again before it is written.
+// The request budget of a retag in place: no list, no blob, and a tag is read before it is written and after.
 func TestRetagBudget(t *testing.T) {
 	t.Parallel()
 	single, index, other := registrytest.Image(1, 2), registrytest.MultiArch(7, 3, 2), registrytest.Image(2, 1)
 	names := map[string]string{single.Digest: "single", index.Digest: "index", other.Digest: "other"}
-	write := map[registrytest.Kind]int{registrytest.ManifestHead: 2 + 1, registrytest.ManifestGet: 1, registrytest.ManifestPut: 1}
+	write := map[registrytest.Kind]int{registrytest.ManifestHead: 2 + 2, registrytest.ManifestGet: 1, registrytest.ManifestPut: 1}
 	read := map[registrytest.Kind]int{registrytest.ManifestHead: 2}
 	// No list was read, and no HEAD has found anything: a GET confirms that the tag is absent.
 	unfound := map[registrytest.Kind]int{registrytest.ManifestHead: 1, registrytest.ManifestGet: 1}
@@ -136,7 +136,7 @@ func TestRetagPins(t *testing.T) {
 		t.Fatalf("got %q, want %q", got, want)
 	}
 	budget(t, s, map[registrytest.Kind]int{
-		registrytest.Ping: 1, registrytest.ManifestHead: 2 + 1, registrytest.ManifestGet: 1, registrytest.ManifestPut: 1,
+		registrytest.Ping: 1, registrytest.ManifestHead: 2 + 2, registrytest.ManifestGet: 1, registrytest.ManifestPut: 1,
 	})
 	s.Push(t, "starlingx/x", moved, "build")
 	s.Reset()

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"slices"
+	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -20,7 +23,7 @@ type engine struct {
 	sources   *Sources
 	blobs     *blobs
 	manifests flights[place]
-	multiTag  flights[string]         // hosts: finding out whether they set several tags at once
+	written   written
 	fallback  locks[image.Repository] // held while a referrers tag of the repository is changed
 
 	mu       sync.Mutex
@@ -44,6 +47,9 @@ type unit struct {
 // repository.
 func Run(ctx context.Context, c *registry.Client, s *Sources, p *plan.Plan, step func()) {
 	e := &engine{client: c, sources: s, blobs: newBlobs(c)}
+	for _, at := range s.damaged {
+		e.blobs.distrust(at)
+	}
 	units, rest := split(p.Items)
 	e.expect(units)
 	// Manifests are read before the first write, so that each blob is read once for all
@@ -64,6 +70,9 @@ func Run(ctx context.Context, c *registry.Client, s *Sources, p *plan.Plan, step
 	}
 	all.Wait()
 	e.blobs.running.Wait()
+	if ctx.Err() == nil {
+		e.readBack(ctx, units)
+	}
 	p.Items = rest
 	for _, u := range units {
 		p.Items = append(append(p.Items, u.items...), u.referrers...)
@@ -323,7 +332,7 @@ func (e *engine) child(ctx context.Context, dst image.Repository, n *node) error
 
 // put puts a manifest by digest.
 func (e *engine) put(ctx context.Context, dst image.Repository, n *node, m *registry.Manifest) error {
-	return e.mending(ctx, dst, n, func() error {
+	return e.restoring(ctx, dst, n, func() error {
 		res, err := e.client.Put(ctx, dst, m.Digest, m)
 		if err != nil {
 			return err
@@ -332,17 +341,23 @@ func (e *engine) put(ctx context.Context, dst image.Repository, n *node, m *regi
 	})
 }
 
-// mending runs a manifest PUT, and again after bringing back what the registry
-// says it has lost meanwhile: a garbage collection can come between blob and manifest.
-func (e *engine) mending(ctx context.Context, dst image.Repository, n *node, put func() error) error {
+// putTries is how often a manifest is put that the registry refuses for want of
+// something it names.
+const putTries = 3
+
+// restoring runs a manifest PUT, and again after bringing back what the registry says
+// that it lacks. A garbage collection can come between blob and manifest; and a registry
+// may say that it holds a blob, or mount it, which its storage has lost. So what it
+// lacks even then is sent without asking.
+func (e *engine) restoring(ctx context.Context, dst image.Repository, n *node, put func() error) error {
 	for try := 1; ; try++ {
 		err := put()
 		var answer *registry.Error
-		if err == nil || n == nil || try == 3 || !errors.As(err, &answer) || !lost(answer) {
+		if err == nil || n == nil || try == putTries || !errors.As(err, &answer) || !lacks(answer, n) {
 			return err
 		}
 		for _, d := range n.content.Blobs {
-			e.blobs.forget(dst, d)
+			e.blobs.forget(dst, d, try > 1)
 		}
 		for _, c := range n.children {
 			e.manifests.forget(place{dst, c.digest})
@@ -356,9 +371,23 @@ func (e *engine) mending(ctx context.Context, dst image.Repository, n *node, put
 	}
 }
 
-// lost reports whether a registry refused a manifest for want of something it names.
-func lost(e *registry.Error) bool {
-	return e.Code == "MANIFEST_BLOB_UNKNOWN" || e.Code == "BLOB_UNKNOWN"
+// lacks reports whether a registry refused a manifest for want of something it names:
+// it says so by a code, or names that.
+func lacks(e *registry.Error, n *node) bool {
+	switch e.Code {
+	case "MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN":
+		return true
+	}
+	switch {
+	case e.Status == http.StatusNotFound:
+		return e.Code != "NAME_UNKNOWN"
+	case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden, e.Status == http.StatusTooManyRequests:
+		return false
+	}
+	text := e.Message + e.Detail
+	named := func(digest string) bool { return strings.Contains(text, digest) }
+	return slices.ContainsFunc(n.content.Blobs, func(d registry.Descriptor) bool { return named(d.Digest) }) ||
+		slices.ContainsFunc(n.children, func(c *node) bool { return named(c.digest) })
 }
 
 // stored compares the digest a registry says it stored with the one it was sent.

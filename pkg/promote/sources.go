@@ -21,18 +21,20 @@ type Sources struct {
 	client *registry.Client
 	warn   func(string)
 
-	reads memo[place, *sourceRead]
-	heads memo[plan.SourceTag, plan.Resolution]
-	tags  memo[plan.SourceTag, plan.Resolution]
-	sizes memo[hostBlob, sizeRead]
+	reads  memo[place, *sourceRead]
+	tagged memo[place, *sourceRead] // by way of a tag
+	heads  memo[plan.SourceTag, plan.Resolution]
+	tags   memo[plan.SourceTag, plan.Resolution]
+	sizes  memo[hostBlob, sizeRead]
 
-	mu     sync.Mutex
-	seen   map[place]struct{} // what source tags were found to point to
-	known  map[string]*loaded // by digest: the first read that succeeded
-	unions map[string]*merged // by digest: manifests that are not in any source
-	store  spill
-	failed map[image.Repository]struct{}           // repositories that a warning was given for
-	others map[image.Repository][]image.Repository // of one that was read: where else what it lacks may be
+	mu      sync.Mutex
+	seen    map[place]struct{} // what source tags were found to point to
+	known   map[string]*loaded // by digest: the first read that succeeded
+	unions  map[string]*merged // by digest: manifests that are not in any source
+	store   spill
+	damaged []place                                 // blobs that a destination holds with other bytes
+	failed  map[image.Repository]struct{}           // repositories that a warning was given for
+	others  map[image.Repository][]image.Repository // of one that was read: where else what it lacks may be
 }
 
 // loaded is a manifest that was read: its content, and where its bytes are kept.
@@ -92,6 +94,13 @@ func (s *Sources) head(ctx context.Context, tag plan.SourceTag) plan.Resolution 
 	return r
 }
 
+// damage records a blob that a destination holds with other bytes.
+func (s *Sources) damage(at place) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.damaged = append(s.damaged, at)
+}
+
 // see records the wanted digests that source tags have shown to be in the target already.
 func (s *Sources) see(t *plan.Target, have *inventory.Repository) {
 	s.mu.Lock()
@@ -136,7 +145,41 @@ func (s *Sources) Find(ctx context.Context, e *plan.Entry, dst image.Repository)
 	if unread != nil {
 		return plan.Finding{State: inventory.Unknown, Err: errors.New(strings.Join(unread, "; "))}
 	}
-	return plan.Finding{State: inventory.Absent}
+	src := e.Sources[0].Repository
+	if len(e.Tags) == 0 || src == dst {
+		return plan.Finding{State: inventory.Absent}
+	}
+	r := s.byTag(ctx, src, string(e.Digest), e.Tags[0])
+	if r.state == inventory.Present {
+		s.found(e, src)
+	}
+	return plan.Finding{State: r.state, From: src, Err: r.err}
+}
+
+// byTag reads a manifest that no source holds by digest under a tag, once a run. A
+// pull-through cache knows a digest only once its tag was pulled.
+func (s *Sources) byTag(ctx context.Context, repo image.Repository, digest, tag string) *sourceRead {
+	key := place{repo, digest}
+	r, err := s.tagged.do(ctx, key, func() *sourceRead {
+		m, err := s.client.Manifest(ctx, repo, tag)
+		switch {
+		case errors.Is(err, registry.ErrNotFound), err == nil && m.Digest != digest:
+			return &sourceRead{state: inventory.Absent}
+		case err != nil:
+			return &sourceRead{err: fmt.Errorf("reading tag %s: %w", tag, err)}
+		}
+		l, err := s.parse(m)
+		if err != nil {
+			return &sourceRead{err: err}
+		}
+		r := &sourceRead{state: inventory.Present, loaded: l}
+		s.reads.set(key, r)
+		return r
+	})
+	if err != nil {
+		return &sourceRead{err: err}
+	}
+	return r
 }
 
 func isSource(e *plan.Entry, repo image.Repository) bool {
@@ -230,6 +273,11 @@ func (s *Sources) load(ctx context.Context, repo image.Repository, digest string
 	if err != nil {
 		return nil, err
 	}
+	return s.parse(m)
+}
+
+// parse reads what a manifest points to, and keeps it.
+func (s *Sources) parse(m *registry.Manifest) (*loaded, error) {
 	content, err := m.Parse()
 	if err != nil {
 		return nil, err

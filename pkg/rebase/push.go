@@ -148,7 +148,7 @@ func (p *pusher) content(ctx context.Context, repo image.Repository) error {
 		if !p.res.Index {
 			continue
 		}
-		if err := p.transfer.Put(ctx, repo, img.Manifest.Digest, img.Manifest); err != nil {
+		if err := p.transfer.Put(ctx, repo, img.Manifest); err != nil {
 			return err
 		}
 	}
@@ -208,18 +208,18 @@ func (p *pusher) blobs(ctx context.Context, repo image.Repository, img *Image) e
 // since the app was read: somebody built a newer one.
 func (p *pusher) name(ctx context.Context, n *Name) error {
 	if n.Tag == "" {
-		return p.transfer.Put(ctx, n.Repository, string(p.res.Digest), p.res.Manifest)
-	}
-	if p.res.isApp(n.Reference) {
-		at, state, err := p.client.Resolve(ctx, n.Repository, n.Tag)
-		switch {
-		case err != nil:
-			return fmt.Errorf("reading the tag before writing it: %w", err)
-		case state == inventory.Absent:
-			return errors.New("the tag has gone since it was read")
-		case at != n.Was:
-			return fmt.Errorf("the tag has moved since it was read: it points to %s", at)
+		if err := p.transfer.Put(ctx, n.Repository, p.res.Manifest); err != nil {
+			return err
 		}
+		return p.transfer.Check(ctx, n.Repository, p.res.Manifest)
 	}
-	return p.transfer.Put(ctx, n.Repository, n.Tag, p.res.Manifest)
+	return p.transfer.Tag(ctx, n.Repository, n.Tag, p.res.Manifest, func(at image.Digest) error {
+		switch {
+		case !p.res.isApp(n.Reference), at == n.Was:
+			return nil
+		case at == "":
+			return errors.New("the tag does not exist any more")
+		}
+		return fmt.Errorf("the tag has moved since it was read: it points to %s", at)
+	})
 }

@@ -2,9 +2,9 @@
 //
 // Its Client reads what repositories hold (Read, List, Resolve, Has, Snapshot),
 // what belongs to digests (Referrers, Signatures), reads and writes content
-// (Manifest, FetchBlob, Mount, Upload, Put), and knows how
+// (Manifest, FetchBlob, Mount, Upload, Put, PutTag), and knows how
 // registries differ: Google's listing, missing digests in answers, refused
-// mounts, tags in one request, referrers without an API. It decides nothing about
+// mounts, referrers without an API. It decides nothing about
 // what should be where or in which order things are written; that is for
 // packages plan and promote. Requests, tokens, pace and retries are below, in
 // internal/wire, internal/auth and internal/pace.
@@ -65,7 +65,7 @@ type Client struct {
 	bytes  atomic.Int64
 
 	mu          sync.Mutex
-	multiTag    map[string]bool // host → whether a PUT with ?tag= sets tags; missing: not tried
+	put         map[image.Repository]struct{} // repositories that a manifest was put into
 	heads       map[string]heads
 	listed      map[image.Repository]struct{} // repositories whose tag list Read has read
 	referrers   map[string]struct{}           // hosts that have shown the referrers API
@@ -84,7 +84,7 @@ type UnansweredError = wire.UnansweredError
 // New returns a client. It reads the key files and sends nothing yet.
 func New(o Options) (*Client, error) {
 	c := &Client{
-		files: o.Files, log: o.Log, absent: func(image.Repository) []int { return nil }, multiTag: map[string]bool{}, referrers: map[string]struct{}{}, noReferrers: map[image.Repository]int{},
+		files: o.Files, log: o.Log, absent: func(image.Repository) []int { return nil }, put: map[image.Repository]struct{}{}, referrers: map[string]struct{}{}, noReferrers: map[image.Repository]int{},
 		heads: map[string]heads{}, listed: map[image.Repository]struct{}{},
 	}
 	if c.log == nil {
@@ -180,21 +180,23 @@ func (c *Client) ExpectWrites(repos []image.Repository, from map[image.Repositor
 func (c *Client) do(ctx context.Context, r *wire.Request, ok ...int) (*http.Response, error) {
 	resp, err := c.wire.Do(ctx, r)
 	if err != nil {
-		return nil, c.orAbsent(r, err)
+		return nil, c.orAbsent(ctx, r, err)
 	}
 	if slices.Contains(ok, resp.StatusCode) {
 		return resp, nil
 	}
-	return nil, c.orAbsent(r, wire.ReadError(resp))
+	return nil, c.orAbsent(ctx, r, wire.ReadError(resp))
 }
 
-// orAbsent wraps errors that mean absent.
-func (c *Client) orAbsent(r *wire.Request, err error) error {
+// orAbsent wraps errors that mean absent. A status of absent-status says that the
+// repository does not exist, which is not so once a manifest was put into it.
+func (c *Client) orAbsent(ctx context.Context, r *wire.Request, err error) error {
 	var e *wire.Error
 	if !errors.As(err, &e) {
 		return err
 	}
-	if e.Status == http.StatusNotFound || r.Access == wire.Pull && slices.Contains(c.absent(r.Repo), e.Status) {
+	listed := r.Access == wire.Pull && !isStrict(ctx) && !c.wrote(r.Repo) && c.isAbsentStatus(r.Repo, e.Status)
+	if e.Status == http.StatusNotFound || listed {
 		return fmt.Errorf("%w (%w)", ErrNotFound, e)
 	}
 	return err
@@ -202,6 +204,11 @@ func (c *Client) orAbsent(r *wire.Request, err error) error {
 
 // Late reports whether an error says that a host was too slow: another try may take as long again.
 func Late(err error) bool { return wire.Late(err) }
+
+// isAbsentStatus reports whether the manifest names a status as one that means absent.
+func (c *Client) isAbsentStatus(repo image.Repository, status int) bool {
+	return slices.Contains(c.absent(repo), status)
+}
 
 // state turns the error of a read into what is known.
 func state(err error) (inventory.State, error) {

@@ -187,6 +187,22 @@ func (h *Host) abandon(at *list.Element, turn <-chan struct{}) {
 	}
 }
 
+// Again returns a slot for one more request in the place of s, which stays taken: the
+// two are never in flight at once. It waits only where requests a second are bounded.
+func (s *Slot) Again(ctx context.Context) (*Slot, error) {
+	s.host.mu.Lock()
+	limiter := s.host.rate
+	s.host.mu.Unlock()
+	if limiter != nil {
+		if err := s.host.turn(ctx, limiter); err != nil {
+			return nil, err
+		}
+	}
+	next := &Slot{host: s.host, sent: time.Now()}
+	next.once.Do(func() {}) // what is given back is s
+	return next, nil
+}
+
 // turn waits until the rate allows a request, and for the end of a pause that begins meanwhile.
 func (h *Host) turn(ctx context.Context, limiter *rate.Limiter) error {
 	for {

@@ -82,6 +82,8 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 	switch {
 	case req.Context().Value(realmKey{}) != nil:
 		return http.ErrUseLastResponse // what it carries is a secret that must not travel on
+	case redirectsWrite(req, first):
+		return refused("following a redirect of %s to %s", first.Method, req.URL.Host)
 	case len(via) >= 10:
 		return refused("following redirects: more than 10")
 	case first.URL.Scheme == "https" && req.URL.Scheme != "https":

@@ -95,6 +95,10 @@ type Request struct {
 	Tries  int                           // at most; 0: as many as any request
 	Once   bool                          // do not repeat the request when a try may have reached the host
 	Home   bool                          // where a redirect leads to another host, only a 200 counts: all else there is ErrElsewhere, at once
+
+	// Before runs right before each try is sent. What it reads with its context belongs
+	// to the try: see pair. Its error ends the request, and nothing is sent.
+	Before func(context.Context) error
 }
 
 // New returns a transport.
@@ -144,6 +148,9 @@ func (t *Transport) Requests() map[string]int { return t.counter.counts() }
 // would mend it. The caller closes the answer's body. An error is an *Error when
 // the host answered at all.
 func (t *Transport) Do(ctx context.Context, r *Request) (*http.Response, error) {
+	if p, ok := ctx.Value(pairKey{}).(*pair); ok {
+		return p.read(ctx, t, r)
+	}
 	h := t.host(r.Repo.Host)
 	if err := h.ready(ctx); err != nil {
 		return nil, err
@@ -161,6 +168,12 @@ func (t *Transport) Do(ctx context.Context, r *Request) (*http.Response, error) 
 		slot, err := h.pace.Acquire(ctx)
 		if err != nil {
 			return nil, final, err
+		}
+		if r.Before != nil {
+			if resp, v, err := login.before(ctx, r, req, slot); v != 0 {
+				slot.Done()
+				return resp, v, err
+			}
 		}
 		resp, err := t.send(h, req, slot, r)
 		if err != nil {
@@ -180,9 +193,9 @@ func (t *Transport) Do(ctx context.Context, r *Request) (*http.Response, error) 
 type verdict int
 
 const (
-	final   verdict = iota // return it
-	again                  // try again, unless the answer or error is beyond mending
-	renewed                // try again at once: what it was sent with has been renewed
+	final   verdict = iota + 1 // return it
+	again                      // try again, unless the answer or error is beyond mending
+	renewed                    // try again at once: what it was sent with has been renewed
 )
 
 // tries runs one try after another until an outcome is final or tries run out.
