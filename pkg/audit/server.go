@@ -268,12 +268,15 @@ func (s *server) push(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusOK, known.Text)
 		return
 	}
-	if !s.answering.enter(r.Context()) {
+	ctx, cancel := context.WithTimeout(r.Context(), pushLimit)
+	defer cancel()
+	if !s.answering.enter(ctx) {
+		s.refuse(w, http.StatusServiceUnavailable, fmt.Sprintf("%d pushes are being judged already", maxAnswering))
 		return
 	}
 	defer s.answering.leave()
 	e.Received = s.firstSeen(e)
-	v, err := s.judgeNow(r.Context(), e)
+	v, err := s.judgeNow(ctx, e)
 	if err != nil {
 		text := fmt.Sprintf("cannot judge %s of %s yet: %v", e.Action, e.Ref(), err)
 		s.options.Warn(text)
@@ -286,8 +289,6 @@ func (s *server) push(w http.ResponseWriter, r *http.Request) {
 // judgeNow judges a push while its sender waits. A wanted tag that is not readable
 // yet is read again for a while.
 func (s *server) judgeNow(ctx context.Context, e Event) (Verdict, error) {
-	ctx, cancel := context.WithTimeout(ctx, pushLimit)
-	defer cancel()
 	began := time.Now()
 	for try := 1; ; try++ {
 		v, err := s.judge(ctx, e, s.manifests.Since)

@@ -45,7 +45,7 @@ func parseMeta(page []byte) (m boltMeta, ok bool) {
 	}
 	b, order := page[pageHeader:], binary.NativeEndian
 	sum := fnv.New64a()
-	sum.Write(b[:metaSize-8])
+	_, _ = sum.Write(b[:metaSize-8])
 	if order.Uint32(b) != boltMagic || order.Uint32(b[4:]) != boltVersion || order.Uint64(b[metaSize-8:]) != sum.Sum64() {
 		return m, false
 	}
