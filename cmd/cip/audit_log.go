@@ -8,6 +8,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"cip/pkg/audit"
+	"cip/pkg/output"
 )
 
 // auditLog writes verdicts to stdout, a JSON object a line, in the form that cloud
@@ -52,7 +53,7 @@ func (l *auditLog) write(r audit.Record, log logrus.FieldLogger) {
 	if err == nil {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		_, err = l.out.Write(append(raw, '\n'))
+		_, err = l.out.Write(append(output.EscapeJSON(raw), '\n'))
 	}
 	if err != nil {
 		log.Errorf("writing a verdict to stdout: %v", err)

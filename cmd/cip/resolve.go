@@ -327,7 +327,7 @@ func (r *resolution) show(all []*resolved, format output.Format) error {
 			if c.before == nil {
 				from = "/dev/null"
 			}
-			if _, err := r.out.Write(diff.Diff(from, c.before, name, c.after)); err != nil {
+			if _, err := r.out.Write(output.EscapeLines(diff.Diff(from, c.before, name, c.after))); err != nil {
 				return err
 			}
 		}

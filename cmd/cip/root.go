@@ -116,7 +116,7 @@ func (s streams) complain(args []string, text string) {
 	}
 	log := logrus.New()
 	log.SetOutput(s.err)
-	log.SetFormatter(&logrus.JSONFormatter{})
+	log.SetFormatter(&jsonFormatter{})
 	log.Error(text)
 }
 
