@@ -1,6 +1,7 @@
 package promote_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -18,6 +19,7 @@ import (
 // rig runs promotions of a manifest as cip run does.
 type rig struct {
 	manifest  string   // plain manifest
+	plains    []string // or several
 	native    []string // or native files
 	ifExists  plan.IfExists
 	dryRun    bool
@@ -28,6 +30,12 @@ type rig struct {
 
 // run plans and, unless it is a dry run, promotes.
 func (r rig) run(t *testing.T) *plan.Plan {
+	t.Helper()
+	return r.within(t.Context(), t)
+}
+
+// within is run that ends with ctx.
+func (r rig) within(ctx context.Context, t *testing.T) *plan.Plan {
 	t.Helper()
 	set := r.set()
 	if set.Broken() {
@@ -46,7 +54,6 @@ func (r rig) run(t *testing.T) *plan.Plan {
 	var warnings []string
 	sources := promote.NewSources(client, func(w string) { warnings = append(warnings, w) })
 	defer sources.Close()
-	ctx := t.Context()
 	wanted := plan.Desired(set, promote.ResolveTags(ctx, sources, plan.Unpinned(set)))
 	wanted.SetIfExists(func(image.Repository) plan.IfExists { return r.ifExists })
 	p := promote.Survey(ctx, client, sources, wanted, func() {})
@@ -66,7 +73,14 @@ func (r rig) run(t *testing.T) *plan.Plan {
 
 func (r rig) set() *manifest.Set {
 	if r.native == nil {
-		return manifest.Plain(fstest.MapFS{"m.yaml": {Data: []byte(r.manifest)}}, "m.yaml", "m.yaml")
+		var sets []*manifest.Set
+		for i, file := range append(r.plains, r.manifest) {
+			name := fmt.Sprintf("m%d.yaml", i)
+			if file != "" {
+				sets = append(sets, manifest.Plain(fstest.MapFS{name: {Data: []byte(file)}}, name, name))
+			}
+		}
+		return manifest.Join(sets...)
 	}
 	sets := make([]*manifest.Set, len(r.native))
 	for i, file := range r.native {
