@@ -49,21 +49,21 @@ func LoginPage() Fault {
 }
 
 // AbsentStatus answers reads of a repository that never held a manifest with this
-// status, as registries do that do not say what exists.
+// status, as registries do that do not say what exists. It comes before what other
+// options answer.
 func AbsentStatus(status int) Option {
-	return func(c *config) {
-		c.views = append(c.views, func(st *store, next http.Handler) http.Handler {
-			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				_, repo, _ := classify(r)
-				reads := r.Method == http.MethodGet || r.Method == http.MethodHead
-				if reads && repo != "" && !slices.Contains(st.repositories(), repo) {
-					writeError(w, status, "DENIED", "requested access to the resource is denied")
-					return
-				}
-				next.ServeHTTP(w, r)
-			})
+	absent := func(st *store, next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, repo, _ := classify(r)
+			reads := r.Method == http.MethodGet || r.Method == http.MethodHead
+			if reads && repo != "" && !slices.Contains(st.repositories(), repo) {
+				writeError(w, status, "DENIED", "requested access to the resource is denied")
+				return
+			}
+			next.ServeHTTP(w, r)
 		})
 	}
+	return func(c *config) { c.views = slices.Insert(c.views, 0, absent) }
 }
 
 // HideTags leaves tags out of tag lists, as a list does that was made before they were

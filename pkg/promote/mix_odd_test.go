@@ -213,7 +213,7 @@ func (m *mix) damage(o *oddity, raw []byte, lasting bool) {
 	s.PushBlob(m.t, tg.name, b)
 	s.DamageBlob(tg.name, b.Digest, raw, lasting)
 	m.in(o, tg.mixRepo, rt.Before(func(*http.Request) {}), rt.Is(rt.BlobHead), rt.Ref(b.Digest))
-	if lasting {
+	if lasting || m.one(2) {
 		m.in(o, tg.mixRepo, rt.RefuseMounts(http.StatusMethodNotAllowed), rt.Is(rt.Mount))
 	}
 }

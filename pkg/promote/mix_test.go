@@ -205,7 +205,7 @@ func (m *mix) one(n int) bool { return m.rnd.IntN(n) == 0 }
 
 // build makes registries, their content and manifests.
 func (m *mix) build() {
-	for i := range 1 + m.rnd.IntN(3) {
+	for i := range min(3, 1+m.rnd.IntN(5)) {
 		var opts []registrytest.Option
 		for _, f := range []struct {
 			name string
@@ -250,7 +250,11 @@ func (m *mix) manifest(k int) {
 	}
 	var dests []destination
 	for j := range 1 + m.rnd.IntN(3) {
-		d := destination{m.rnd.IntN(len(m.hosts)), fmt.Sprintf("prod%d-%d", k, j), m.one(2)}
+		host := m.rnd.IntN(len(m.hosts))
+		if host == source { // two of three copies go between hosts, where there are several
+			host = m.rnd.IntN(len(m.hosts))
+		}
+		d := destination{host, fmt.Sprintf("prod%d-%d", k, j), m.one(2)}
 		dests = append(dests, d)
 		fmt.Fprintf(&b, "- name: %s/%s\n  absent-status: [403]\n", m.hosts[d.host].Host, d.prefix)
 		if d.mutable {
