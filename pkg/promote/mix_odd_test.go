@@ -76,6 +76,10 @@ func (m *mix) some() rt.Match { return rt.Chance(0.1+0.4*m.rnd.Float64(), m.rnd.
 // few matches the first request or two.
 func (m *mix) few() rt.Match { return rt.First(1 + m.rnd.IntN(2)) }
 
+// mostRefusals is how many requests a host refuses with 429: after many the pace is
+// one request in seconds, and a mix would wait for nothing else.
+const mostRefusals = 5
+
 // soon is a header that asks for a short pause.
 func soon() http.Header { return rt.Header("Retry-After", "0.02") }
 
@@ -219,10 +223,10 @@ func (m *mix) damage(o *oddity, raw []byte, lasting bool) {
 }
 
 func oddWrites() []behavior {
-	puts := rt.Is(rt.ManifestPut)
+	puts, refusals := rt.Is(rt.ManifestPut), rt.First(mostRefusals)
 	return []behavior{
 		{"429 to a tag's PUT, without effect", "", func(m *mix, o *oddity) {
-			m.in(o, m.destination().mixRepo, rt.Status(http.StatusTooManyRequests, soon(), ""), puts, rt.FirstEach(1))
+			m.in(o, m.destination().mixRepo, rt.Status(http.StatusTooManyRequests, soon(), ""), puts, rt.FirstEach(1), refusals)
 		}},
 		{"503 to a tag's PUT, without effect", "", func(m *mix, o *oddity) {
 			m.in(o, m.destination().mixRepo, rt.Status(http.StatusServiceUnavailable, soon(), ""), puts, rt.FirstEach(1))
@@ -244,10 +248,10 @@ func oddWrites() []behavior {
 }
 
 func oddConnections() []behavior {
-	later := rt.Not(rt.Is(rt.Ping))
+	later, refusals := rt.Not(rt.Is(rt.Ping)), rt.First(mostRefusals)
 	return []behavior{
 		{"429 now and then", "", func(m *mix, o *oddity) {
-			m.at(o, m.host(), rt.Status(http.StatusTooManyRequests, soon(), ""), later, rt.Chance(0.1, m.rnd.Uint64()))
+			m.at(o, m.host(), rt.Status(http.StatusTooManyRequests, soon(), ""), later, rt.Chance(0.1, m.rnd.Uint64()), refusals)
 		}},
 		{"5xx now and then", "", func(m *mix, o *oddity) { m.at(o, m.host(), rt.Flaky(0.15, m.rnd.Uint64()), later) }},
 		{"connections reset", "", func(m *mix, o *oddity) { m.at(o, m.host(), rt.ResetBefore(), later, rt.Chance(0.1, m.rnd.Uint64())) }},

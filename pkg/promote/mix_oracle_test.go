@@ -152,7 +152,7 @@ func (m *mix) compareTarget(tg *mixTarget) {
 			}
 		}
 		lacks := m.lacks(tg.mixRepo, w.Object)
-		if !m.deep { // what is up to date was not looked into
+		if !m.deep || m.tagged(tg, w.Digest) { // then nobody looked below what was there
 			lacks = subtract(lacks, w.before)
 		}
 		if m.referrers && !m.unlisted[tg.from] && !m.unlisted[tg.mixRepo] {
@@ -164,6 +164,13 @@ func (m *mix) compareTarget(tg *mixTarget) {
 			m.t.Errorf("%s: %s", where, text)
 		}
 	}
+}
+
+// tagged reports whether a digest that was there was given tags.
+func (m *mix) tagged(tg *mixTarget, digest string) bool {
+	return slices.ContainsFunc(m.plan.Items, func(it plan.Item) bool {
+		return it.Present && string(it.Digest) == digest && it.Destination.Path == tg.name && m.hostOf(it.Destination.Host) == tg.host
+	})
 }
 
 // compareRequests judges requests that changed nothing and must not be sent all the same.
