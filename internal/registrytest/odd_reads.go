@@ -17,18 +17,6 @@ func ByTag() Match {
 	}
 }
 
-// HeadNotFound answers 404 to HEADs of manifests; GET finds them. Other requests pass.
-func HeadNotFound() Fault {
-	refuse := Refuse(http.StatusNotFound, "MANIFEST_UNKNOWN", "manifest unknown")
-	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		if kind, _, _ := classify(r); kind == ManifestHead {
-			refuse(w, r, next)
-			return
-		}
-		next.ServeHTTP(w, r)
-	}
-}
-
 // ContentType replaces the content type of answers that are not errors, or leaves it out if it is empty.
 func ContentType(value string) Fault {
 	return EditResponse(func(status int, h http.Header) {
@@ -119,9 +107,9 @@ func EmptyCatalog() Fault {
 	}
 }
 
-// Drip sends bodies n bytes at a time, with a pause before each but the first.
+// Trickle sends bodies n bytes at a time, with a pause before each but the first.
 // It ends when the client goes away or the server closes.
-func Drip(n int, pause time.Duration) Fault {
+func Trickle(n int, pause time.Duration) Fault {
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		tw := &tap{ResponseWriter: w}
 		sent := false

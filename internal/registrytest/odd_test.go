@@ -28,7 +28,7 @@ func TestOddReads(t *testing.T) {
 		when     []Match
 		requests []request
 	}{
-		"HEAD 404, GET 200": {fault: HeadNotFound(), when: []Match{ByTag()}, requests: []request{
+		"HEAD 404, GET 200": {fault: Refuse(404, "MANIFEST_UNKNOWN", ""), when: []Match{Is(ManifestHead), ByTag()}, requests: []request{
 			{"HEAD", "/v2/r/manifests/1", 404, "", "", ""},
 			{"GET", "/v2/r/manifests/1", 200, "", "", ""},
 			{"GET", "/v2/r/tags/list", 200, "", "", `"1"`},
@@ -49,7 +49,7 @@ func TestOddReads(t *testing.T) {
 		"an empty catalog": {option: WithCatalog(), fault: EmptyCatalog(), requests: []request{
 			{"GET", "/v2/_catalog", 200, "", "", `{"repositories":[]}`}, {"GET", "/v2/r/tags/list", 200, "", "", `"1"`},
 		}},
-		"dripping": {fault: Drip(7, time.Microsecond), requests: []request{{"GET", byDigest, 200, "", "", string(image.Raw)}}},
+		"dripping": {fault: Trickle(7, time.Microsecond), requests: []request{{"GET", byDigest, 200, "", "", string(image.Raw)}}},
 		"claimed blobs": {fault: ClaimBlobs(image), requests: []request{
 			{"HEAD", "/v2/none/blobs/" + image.Blobs[0].Digest, 200, "Docker-Content-Digest", image.Blobs[0].Digest, ""},
 			{"GET", "/v2/none/blobs/" + image.Blobs[0].Digest, 404, "", "", ""},
@@ -184,7 +184,7 @@ func TestUploadsElsewhere(t *testing.T) {
 		fault  Fault
 		prefix string
 	}{
-		"another host": {UploadsAt("http://elsewhere.example"), "http://elsewhere.example/v2/r/blobs/uploads/"},
+		"another host": {MoveUploads("http://elsewhere.example"), "http://elsewhere.example/v2/r/blobs/uploads/"},
 		"a manifest":   {UploadsOnManifest("1"), "/v2/r/manifests/1?"},
 	} {
 		t.Run(name, func(t *testing.T) {

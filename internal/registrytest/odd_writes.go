@@ -108,9 +108,9 @@ func ClaimBlobs(o ...Object) Fault {
 	}
 }
 
-// UploadsAt names another address in the answers that open upload sessions: base, the
+// MoveUploads names another address in the answers that open upload sessions: base, the
 // scheme and host of a server, followed by the path and query of the real session.
-func UploadsAt(base string) Fault {
+func MoveUploads(base string) Fault {
 	return relocate(func(_, location *url.URL) string { return base + location.RequestURI() })
 }
 

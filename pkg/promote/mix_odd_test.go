@@ -99,7 +99,7 @@ const wrongDigest = "sha256:0000000000000000000000000000000000000000000000000000
 func oddReads() []behavior {
 	tags := []rt.Match{rt.ByTag(), rt.Is(rt.ManifestHead)}
 	return []behavior{
-		{"HEAD of a tag is 404, GET 200", hidesTags, func(m *mix, o *oddity) { m.at(o, m.host(), rt.HeadNotFound(), tags...) }},
+		{"HEAD of a tag is 404, GET 200", hidesTags, func(m *mix, o *oddity) { m.at(o, m.host(), rt.Refuse(http.StatusNotFound, "MANIFEST_UNKNOWN", "manifest unknown"), tags...) }},
 		{"tag lists leave out tags", hidesTags, func(m *mix, o *oddity) {
 			m.at(o, m.host(), rt.HideTags("v0", "latest", "rel"), rt.Is(rt.Tags))
 		}},
@@ -125,7 +125,7 @@ func oddReads() []behavior {
 			m.in(o, m.destination().mixRepo, rt.Refuse(http.StatusForbidden, "DENIED", "denied"), rt.Is(rt.Tags, rt.ManifestHead), rt.First(3+m.rnd.IntN(5)))
 		}},
 		{"404 to some HEADs by digest", "", func(m *mix, o *oddity) {
-			m.at(o, m.host(), rt.HeadNotFound(), rt.Is(rt.ManifestHead), rt.Not(rt.ByTag()), m.some())
+			m.at(o, m.host(), rt.Refuse(http.StatusNotFound, "MANIFEST_UNKNOWN", "manifest unknown"), rt.Is(rt.ManifestHead), rt.Not(rt.ByTag()), m.some())
 		}},
 		{"lists that break off", "", func(m *mix, o *oddity) { m.at(o, m.host(), rt.Truncate(12), rt.Is(rt.Tags), m.some()) }},
 		{"manifests that break off", "", func(m *mix, o *oddity) { m.at(o, m.host(), rt.Truncate(80), rt.Is(rt.ManifestGet), m.some()) }},
@@ -188,7 +188,7 @@ func oddBlobs() []behavior {
 			m.at(o, m.destination().host, rt.RefuseMounts(http.StatusForbidden), rt.Is(rt.Mount), m.some())
 		}},
 		{"uploads at another host", "", func(m *mix, o *oddity) {
-			m.in(o, m.destination().mixRepo, rt.UploadsAt(m.decoy().URL), rt.Is(rt.UploadPost, rt.Mount), m.some())
+			m.in(o, m.destination().mixRepo, rt.MoveUploads(m.decoy().URL), rt.Is(rt.UploadPost, rt.Mount), m.some())
 		}},
 		{"uploads at a manifest", "", func(m *mix, o *oddity) {
 			tg := m.destination()
@@ -259,7 +259,7 @@ func oddConnections() []behavior {
 			m.at(o, m.host(), rt.ResetAfter(), later, rt.Chance(0.1, m.rnd.Uint64()))
 		}},
 		{"bodies that drip", "", func(m *mix, o *oddity) {
-			m.at(o, m.host(), rt.Drip(100, time.Millisecond), rt.Is(rt.ManifestGet, rt.Tags, rt.BlobGet), m.some())
+			m.at(o, m.host(), rt.Trickle(100, time.Millisecond), rt.Is(rt.ManifestGet, rt.Tags, rt.BlobGet), m.some())
 		}},
 		{"some uploads refused", "", func(m *mix, o *oddity) {
 			m.in(o, m.destination().mixRepo, rt.Refuse(http.StatusForbidden, "DENIED", "denied"), rt.Is(rt.UploadPost, rt.UploadPut), m.some())
