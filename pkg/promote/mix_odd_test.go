@@ -27,7 +27,7 @@ type behavior struct {
 // The groups of behaviors that hide the same thing.
 const (
 	hidesTags  = "hides tags"  // HEAD and list must not both deny a tag
-	hidesBlobs = "hides blobs" // size and presence must not both be made up
+	hidesBlobs = "hides blobs" // size, presence and mounts must not all be made up, and a manifest that is there not be without its blobs
 )
 
 // disturb chooses behaviors.
@@ -99,7 +99,9 @@ const wrongDigest = "sha256:0000000000000000000000000000000000000000000000000000
 func oddReads() []behavior {
 	tags := []rt.Match{rt.ByTag(), rt.Is(rt.ManifestHead)}
 	return []behavior{
-		{"HEAD of a tag is 404, GET 200", hidesTags, func(m *mix, o *oddity) { m.at(o, m.host(), rt.Refuse(http.StatusNotFound, "MANIFEST_UNKNOWN", "manifest unknown"), tags...) }},
+		{"HEAD of a tag is 404, GET 200", hidesTags, func(m *mix, o *oddity) {
+			m.at(o, m.host(), rt.Refuse(http.StatusNotFound, "MANIFEST_UNKNOWN", "manifest unknown"), tags...)
+		}},
 		{"tag lists leave out tags", hidesTags, func(m *mix, o *oddity) {
 			m.at(o, m.host(), rt.HideTags("v0", "latest", "rel"), rt.Is(rt.Tags))
 		}},
@@ -166,7 +168,7 @@ func oddBlobs() []behavior {
 		{"an empty blob, until it is uploaded", hidesBlobs, func(m *mix, o *oddity) { m.damage(o, nil, false) }},
 		{"a short blob, until it is uploaded", hidesBlobs, func(m *mix, o *oddity) { m.damage(o, []byte("short"), false) }},
 		{"an empty blob, for good", hidesBlobs, func(m *mix, o *oddity) { m.damage(o, nil, true) }},
-		{"a blob is lost", "", func(m *mix, o *oddity) {
+		{"a blob is lost", hidesBlobs, func(m *mix, o *oddity) {
 			m.deep = true
 			tg := m.destination()
 			w := tg.wants[m.rnd.IntN(len(tg.wants))]
@@ -180,7 +182,7 @@ func oddBlobs() []behavior {
 		{"another digest after an upload", "", func(m *mix, o *oddity) {
 			m.in(o, m.destination().mixRepo, rt.WrongDigest(wrongDigest), rt.Is(rt.UploadPut), m.some())
 		}},
-		{"mounts that mount nothing", "", func(m *mix, o *oddity) { m.at(o, m.destination().host, rt.FalseMounts(), rt.Is(rt.Mount), m.some()) }},
+		{"mounts that mount nothing", hidesBlobs, func(m *mix, o *oddity) { m.at(o, m.destination().host, rt.FalseMounts(), rt.Is(rt.Mount), m.some()) }},
 		{"mounts open uploads", "", func(m *mix, o *oddity) {
 			m.at(o, m.destination().host, rt.RefuseMounts(http.StatusAccepted), rt.Is(rt.Mount))
 		}},
@@ -214,6 +216,7 @@ func (m *mix) damage(o *oddity, raw []byte, lasting bool) {
 		object = object.Children[0]
 	}
 	b := object.Blobs[m.rnd.IntN(len(object.Blobs))]
+	s.Push(m.t, tg.name, rt.Image(1<<23, 0)) // else the repository may seem absent, with all its blobs
 	s.PushBlob(m.t, tg.name, b)
 	s.DamageBlob(tg.name, b.Digest, raw, lasting)
 	m.in(o, tg.mixRepo, rt.Before(func(*http.Request) {}), rt.Is(rt.BlobHead), rt.Ref(b.Digest))

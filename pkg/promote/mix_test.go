@@ -101,7 +101,7 @@ func (y *mixTally) judge(t *testing.T) {
 			t.Errorf("no request met: %s (chosen %d times)", b.name, y.chosen[b.name])
 		}
 	}
-	if y.successes < y.runs/5 || y.successes == y.runs {
+	if y.successes < y.runs/10 || y.successes == y.runs {
 		t.Errorf("%d of %d promotions ended with success: the mix tries too little", y.successes, y.runs)
 	}
 }
