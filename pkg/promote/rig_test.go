@@ -1,6 +1,7 @@
 package promote_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -18,7 +19,7 @@ import (
 // rig runs promotions of a manifest as cip run does.
 type rig struct {
 	manifest  string   // plain manifest
-	second    string   // another one, if any
+	plains    []string // or several
 	native    []string // or native files
 	ifExists  plan.IfExists
 	dryRun    bool
@@ -29,6 +30,12 @@ type rig struct {
 
 // run plans and, unless it is a dry run, promotes.
 func (r rig) run(t *testing.T) *plan.Plan {
+	t.Helper()
+	return r.within(t.Context(), t)
+}
+
+// within is run that ends with ctx.
+func (r rig) within(ctx context.Context, t *testing.T) *plan.Plan {
 	t.Helper()
 	set := r.set()
 	if set.Broken() {
@@ -47,7 +54,6 @@ func (r rig) run(t *testing.T) *plan.Plan {
 	var warnings []string
 	sources := promote.NewSources(client, func(w string) { warnings = append(warnings, w) })
 	defer sources.Close()
-	ctx := t.Context()
 	wanted := plan.Desired(set, promote.ResolveTags(ctx, sources, plan.Unpinned(set)))
 	wanted.SetIfExists(func(image.Repository) plan.IfExists { return r.ifExists })
 	p := promote.Survey(ctx, client, sources, wanted, func() {})
@@ -67,11 +73,14 @@ func (r rig) run(t *testing.T) *plan.Plan {
 
 func (r rig) set() *manifest.Set {
 	if r.native == nil {
-		first := manifest.Plain(fstest.MapFS{"m.yaml": {Data: []byte(r.manifest)}}, "m.yaml", "m.yaml")
-		if r.second == "" {
-			return first
+		var sets []*manifest.Set
+		for i, file := range append([]string{r.manifest}, r.plains...) {
+			name := fmt.Sprintf("%c.yaml", 'm'+i)
+			if file != "" {
+				sets = append(sets, manifest.Plain(fstest.MapFS{name: {Data: []byte(file)}}, name, name))
+			}
 		}
-		return manifest.Join(first, manifest.Plain(fstest.MapFS{"n.yaml": {Data: []byte(r.second)}}, "n.yaml", "n.yaml"))
+		return manifest.Join(sets...)
 	}
 	sets := make([]*manifest.Set, len(r.native))
 	for i, file := range r.native {

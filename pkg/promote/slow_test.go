@@ -71,7 +71,7 @@ func TestSlowSource(t *testing.T) {
 	go func() {
 		done <- rig{
 			manifest: plain(want("quick", img.Digest, "1.0"), quick.Host+"/staging", dst.Host+"/prod"),
-			second:   plain(want("slow", index.Digest, "1.0"), slow.Host+"/staging", dst.Host+"/prod"),
+			plains:   []string{plain(want("slow", index.Digest, "1.0"), slow.Host+"/staging", dst.Host+"/prod")},
 		}.run(t)
 	}()
 	dst.Await(t, 1, registrytest.ManifestPut) // of the quick one: the slow one has not begun
