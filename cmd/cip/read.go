@@ -25,14 +25,14 @@ func readFile(name string, most int64) ([]byte, error) {
 	return readAll(f, name, most)
 }
 
-// readIn returns the bytes of a file of a tree that has at most so many.
-func readIn(files fs.FS, name string, most int64) ([]byte, error) {
+// readIn returns the bytes of a file of a tree that has maxFile at most.
+func readIn(files fs.FS, name string) ([]byte, error) {
 	f, err := files.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return readAll(f, name, most)
+	return readAll(f, name, maxFile)
 }
 
 // cause returns err without the operation and the path, which the caller names.

@@ -206,7 +206,7 @@ func (r *resolution) reader(file *manifest.Producers) func(string) ([]byte, erro
 			in, at = tree.Open(filepath.Dir(name)), filepath.Base(name)
 			defer in.Close()
 		}
-		return readIn(in, at, maxFile)
+		return readIn(in, at)
 	}
 }
 
@@ -217,7 +217,7 @@ func (r *resolution) amend(done *resolved) error {
 	if done.file.Images != "" {
 		list.name = done.file.Images
 		var err error
-		if list.before, err = readIn(r.tree, list.name, maxFile); err != nil {
+		if list.before, err = readIn(r.tree, list.name); err != nil {
 			return fmt.Errorf("reading %s: %w", r.at(list.name), cause(err))
 		}
 		text = manifest.NewImagesText(list.before, done.file.Images != done.file.Name)
@@ -225,7 +225,7 @@ func (r *resolution) amend(done *resolved) error {
 	lock := change{name: done.file.Lock}
 	locks := resolve.Amend(done.file, done.results, text)
 	var err error
-	if lock.before, err = readIn(r.tree, lock.name, maxFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if lock.before, err = readIn(r.tree, lock.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("reading %s: %w", r.at(lock.name), cause(err))
 	}
 	if len(locks) > 0 || lock.before != nil {

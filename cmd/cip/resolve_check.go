@@ -32,7 +32,7 @@ func (r *resolution) stale(file *manifest.Producers) ([]manifest.Fault, error) {
 	}
 	var wants map[string][]string
 	if file.Images != "" {
-		raw, err := readIn(r.tree, file.Images, maxFile)
+		raw, err := readIn(r.tree, file.Images)
 		if err == nil {
 			wants, err = manifest.NewImagesText(raw, file.Images != file.Name).Wants()
 		}

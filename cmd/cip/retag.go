@@ -98,9 +98,7 @@ func (o *retagOptions) rule() (func(image.Repository) plan.IfExists, error) {
 func (o *retagOptions) load(files []string) (*manifest.Set, error) {
 	sets := make([]*manifest.Set, len(files))
 	for i, file := range files {
-		in := tree.Open(filepath.Dir(file))
-		sets[i] = manifest.Native(in, filepath.Base(file), file)
-		in.Close()
+		sets[i] = native(file)
 	}
 	set := manifest.Join(sets...)
 	names := map[string]struct{}{}
@@ -118,4 +116,11 @@ func (o *retagOptions) load(files []string) (*manifest.Set, error) {
 		}
 	}
 	return set, nil
+}
+
+// native reads one native file.
+func native(file string) *manifest.Set {
+	in := tree.Open(filepath.Dir(file))
+	defer in.Close()
+	return manifest.Native(in, filepath.Base(file), file)
 }

@@ -43,8 +43,8 @@ func Open(dir string) *Tree {
 		return t // no absolute link is followed
 	}
 	t.abs = []string{abs}
-	if real, err := filepath.EvalSymlinks(abs); err == nil && real != abs {
-		t.abs = append(t.abs, real)
+	if linked, err := filepath.EvalSymlinks(abs); err == nil && linked != abs {
+		t.abs = append(t.abs, linked)
 	}
 	return t
 }
@@ -83,8 +83,7 @@ func (t *Tree) open(name string) (*os.File, error) {
 		err = errIrregular
 	}
 	if err != nil {
-		f.Close()
-		return nil, err
+		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
 }
