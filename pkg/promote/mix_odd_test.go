@@ -264,6 +264,9 @@ func oddConnections() []behavior {
 		{"bodies that drip", "", func(m *mix, o *oddity) {
 			m.at(o, m.host(), rt.Trickle(100, time.Millisecond), rt.Is(rt.ManifestGet, rt.Tags, rt.BlobGet), m.some())
 		}},
+		{"an interrupt", "", func(m *mix, o *oddity) {
+			m.at(o, m.host(), rt.Before(func(*http.Request) { m.interrupt() }), rt.Nth(1+m.rnd.IntN(60)))
+		}},
 		{"some uploads refused", "", func(m *mix, o *oddity) {
 			m.in(o, m.destination().mixRepo, rt.Refuse(http.StatusForbidden, "DENIED", "denied"), rt.Is(rt.UploadPost, rt.UploadPut), m.some())
 		}},

@@ -82,8 +82,12 @@ func (m *mix) compareTagWrite(tg *mixTarget, c rt.Change, excused bool) {
 	if m.fallbackTag(tg, c.Ref) {
 		return
 	}
-	if !slices.ContainsFunc(tg.wants, func(w mixWant) bool { return w.Digest == c.Digest && slices.Contains(w.tags, c.Ref) }) {
+	w, ok := tg.want(c.Digest)
+	if !ok || !slices.Contains(w.tags, c.Ref) {
 		m.t.Errorf("a tag that nothing wants there: %+v", c)
+	}
+	for _, text := range subtract(m.lacks(tg.mixRepo, w.Object), w.before) {
+		m.t.Errorf("a tag whose content is not complete: %+v: %s", c, text)
 	}
 	moved := c.Old != "" && c.Old != c.Digest
 	if moved && !excused && !(tg.mutable && c.Ref == "latest") {

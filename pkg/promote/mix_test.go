@@ -119,6 +119,7 @@ type mix struct {
 	targets   []*mixTarget
 	deep      bool
 	referrers bool
+	interrupt func() // ends the promotion early
 
 	oddities []oddity
 	notes    []string
@@ -161,18 +162,19 @@ func runMix(t *testing.T, seed uint64) *mix {
 		t: t, seed: seed, rnd: rand.New(rand.NewPCG(seed, 77)), excused: map[excuse]bool{},
 		groups: map[string]bool{}, unlisted: map[mixRepo]bool{},
 	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	m.interrupt = cancel
 	m.build()
 	m.disturb()
 	before := m.look()
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
 	watchdog := time.AfterFunc(mixLimit, cancel) // no deadline: what sees one may give up before it
-	defer watchdog.Stop()
 	m.plan = rig{plains: m.manifests, deep: m.deep, referrers: m.referrers}.within(ctx, t)
-	m.success = !m.plan.Refused(false) && !slices.ContainsFunc(m.plan.Items, func(it plan.Item) bool { return it.Status == plan.Skipped })
-	if ctx.Err() != nil {
+	if !watchdog.Stop() {
 		t.Errorf("the promotion did not end within %v", mixLimit)
 	}
+	skipped := slices.ContainsFunc(m.plan.Items, func(it plan.Item) bool { return it.Status == plan.Skipped })
+	m.success = ctx.Err() == nil && !skipped && !m.plan.Refused(false)
 	m.compare(before)
 	if t.Failed() {
 		m.describe()
