@@ -58,7 +58,7 @@ func TestStuckOutput(t *testing.T) {
 	defer r.Close()
 	p.Stderr = w
 	p.begin(t)
-	w.Close()
+	_ = w.Close()
 	if _, err := r.Read(make([]byte, 1)); err != nil { // it has begun
 		t.Fatal(err)
 	}
@@ -91,9 +91,9 @@ func TestClosedOutput(t *testing.T) {
 				t.Fatal(err)
 			}
 			*tc.closed(p) = w
-			r.Close()
+			_ = r.Close()
 			p.begin(t)
-			w.Close()
+			_ = w.Close()
 			out := p.wait(t, runLimit)
 			if out.code != tc.code || out.report == nil {
 				t.Fatalf("exit code: got %d, want %d and a report\n%s", out.code, tc.code, out)

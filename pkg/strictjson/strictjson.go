@@ -54,10 +54,8 @@ func Check(raw []byte) error {
 			}
 		case '"':
 			end := stringEnd(raw, i)
-			if n := len(open); n > 0 && open[n-1].key {
-				if err := open[n-1].add(raw[i:end]); err != nil {
-					return err
-				}
+			if err := addKey(open, raw[i:end]); err != nil {
+				return err
 			}
 			i = end - 1
 		}
@@ -72,6 +70,14 @@ type frame struct {
 	key    bool   // the next string is a key
 	last   string // the last key, folded
 	keys   Keys
+}
+
+// addKey takes a string, with its quotes, that may be a key of the innermost object.
+func addKey(open []frame, quoted []byte) error {
+	if n := len(open); n > 0 && open[n-1].key {
+		return open[n-1].add(quoted)
+	}
+	return nil
 }
 
 // add takes a key, with its quotes.

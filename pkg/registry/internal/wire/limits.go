@@ -81,14 +81,7 @@ func (t *Transport) send(h *host, req *http.Request, slot *pace.Slot, r *Request
 		watch.allow(limits.BlobWindow)
 	}
 	resp, err := t.client.Do(req.WithContext(ctx))
-	if r.Home && elsewhere(req, resp, err) {
-		if err == nil {
-			resp.Body.Close()
-		}
-		end()
-		return nil, ErrElsewhere
-	}
-	if err != nil {
+	if err = r.refuse(req, resp, err); err != nil {
 		cause := context.Cause(ctx)
 		end()
 		if Late(cause) {
@@ -118,6 +111,18 @@ func (t *Transport) send(h *host, req *http.Request, slot *pace.Slot, r *Request
 	resp.Body = body
 	t.throttle(slot, req, resp)
 	return resp, nil
+}
+
+// refuse returns the error of a try that has no answer to use: err, or ErrElsewhere
+// where the request was led away from home.
+func (r *Request) refuse(req *http.Request, resp *http.Response, err error) error {
+	if !r.Home || !elsewhere(req, resp, err) {
+		return err
+	}
+	if err == nil {
+		resp.Body.Close()
+	}
+	return ErrElsewhere
 }
 
 // enter waits for a connection, and returns what gives it back with the slot.
