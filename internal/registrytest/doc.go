@@ -9,9 +9,9 @@
 // what it stores, or go-containerregistry's permissive one, or with [Proxy] an
 // external process.
 //
-// Push, Manifest, Tags, HasBlob, Delete and Complete talk to the registry
+// Push, Manifest, Blob, Tags, HasBlob, Delete and Complete talk to the registry
 // beneath all of these: what a test does to prepare or to verify is neither
-// recorded nor hit by a fault, and needs no credentials.
+// recorded nor hit by a fault, and needs no credentials. Changes tells what was stored.
 //
 // The package never sleeps, never leaves loopback and never uses a fixed port.
 // It is for tests; nothing of the product imports it.

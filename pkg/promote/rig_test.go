@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -51,8 +52,13 @@ func (r rig) within(ctx context.Context, t *testing.T) *plan.Plan {
 		t.Fatal(err)
 	}
 	defer client.Close()
+	var mu sync.Mutex
 	var warnings []string
-	sources := promote.NewSources(client, func(w string) { warnings = append(warnings, w) })
+	sources := promote.NewSources(client, func(w string) {
+		mu.Lock()
+		defer mu.Unlock()
+		warnings = append(warnings, w)
+	})
 	defer sources.Close()
 	wanted := plan.Desired(set, promote.ResolveTags(ctx, sources, plan.Unpinned(set)))
 	wanted.SetIfExists(func(image.Repository) plan.IfExists { return r.ifExists })
