@@ -63,8 +63,9 @@ bench: ## Run the benchmarks: Go's, then whole runs beside other tools
 FUZZTIME ?= 1m
 
 .PHONY: soak
-soak: $(REGISTRY) ## Kill 200 promotions, and fuzz every parser for a minute each
+soak: $(REGISTRY) ## Kill 200 promotions, try 3,000 odd ones, and fuzz every parser for a minute each
 	CIP_TEST_REGISTRY='$(REGISTRY)' CIP_TEST_KILLS=200 $(GOTEST) -count=1 -run 'TestKill|TestFaults|TestInterrupt' ./test-e2e
+	CIP_TEST_MIX=1-3000 $(GOTEST) -count=1 -run TestMix ./pkg/promote
 	@grep -rl --include='*_test.go' '^func Fuzz' cmd internal pkg | xargs -n1 dirname | sort -u | while read -r dir; do \
 		for target in $$(cat $$dir/*_test.go | sed -n 's/^func \(Fuzz[A-Za-z0-9]*\)(.*/\1/p'); do \
 			echo "fuzzing $$target in $$dir"; \

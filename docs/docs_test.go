@@ -2,6 +2,7 @@
 package docs_test
 
 import (
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +21,8 @@ var (
 	commandRE    = regexp.MustCompile("(?m)(?:^|`)(?:bin/)?cip ([a-z][a-z-]*)")
 	identifierRE = regexp.MustCompile(`[a-z-]+(\.[A-Za-z]+)+\b`)
 	declaredRE   = regexp.MustCompile(`(?m)^(?:func (?:\([^)]*\) )?|type |var |const )(\w+)`)
+	testRE       = regexp.MustCompile("`(Test[A-Z]\\w*)`")
+	testFuncRE   = regexp.MustCompile(`(?m)^func (Test[A-Z]\w*)\(t \*testing\.T\)`)
 	pathRE       = regexp.MustCompile("`((?:cmd|docs|internal|manifests|pkg|test-e2e|tools)/[^` <*]*)")
 	linkRE       = regexp.MustCompile(`\]\(([^)#:]+)[^)]*\)`)
 )
@@ -144,7 +147,7 @@ func TestIdentifiersAndFilesExist(t *testing.T) {
 			parts := strings.Split(id, ".")
 			names, ours := packages[parts[0]]
 			for _, name := range parts[1:] {
-				if ours && parts[1] != "example" && parts[1] != "go" && !names[name] { // registry.example.com is a host, check.go a file
+				if ours && parts[1] != "example" && parts[1] != "go" && parts[1] != "txtar" && !names[name] { // registry.example.com is a host, check.go a file
 					t.Errorf("%s: there is no %s", page, id)
 				}
 			}
@@ -158,5 +161,38 @@ func TestIdentifiersAndFilesExist(t *testing.T) {
 				t.Errorf("%s: there is no %s", page, m[1])
 			}
 		}
+	}
+}
+
+// TestTestsExist holds that there are the tests that pages name, wherever they are.
+func TestTestsExist(t *testing.T) {
+	t.Parallel()
+	tests := map[string]bool{}
+	for _, root := range []string{"../cmd", "../internal", "../pkg", "../test-e2e"} {
+		err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			raw, err := os.ReadFile(path)
+			for _, m := range testFuncRE.FindAllStringSubmatch(string(raw), -1) {
+				tests[m[1]] = true
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	named := 0
+	for page, text := range pages(t) {
+		for _, m := range testRE.FindAllStringSubmatch(text, -1) {
+			named++
+			if !tests[m[1]] {
+				t.Errorf("%s: there is no test %s", page, m[1])
+			}
+		}
+	}
+	if named < 50 {
+		t.Errorf("the pages name %d tests: they are not found any more", named)
 	}
 }

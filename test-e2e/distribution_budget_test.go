@@ -52,7 +52,7 @@ func sameRegistry(t *testing.T, opts []rt.Option) {
 		rt.ManifestGet:  s.manifests(),
 		rt.Mount:        s.blobs(),
 		rt.ManifestPut:  s.manifests() + tags,
-		rt.ManifestHead: tags + 1, // the tags before they are written, and the digest that is wanted without one
+		rt.ManifestHead: 2*tags + 2, // the tags before they are written and after, and so the digest that is wanted without one
 	})
 	if out.report.Bytes != 0 {
 		t.Errorf("%d bytes of blobs were copied", out.report.Bytes)
@@ -99,7 +99,7 @@ func twoRegistries(t *testing.T, opts []rt.Option) {
 			rt.Ping: 1, rt.Tags: 3,
 			rt.BlobHead: s.blobs(), rt.UploadPost: lacking, rt.UploadPut: lacking,
 			rt.ManifestPut:  s.manifests() + 3,
-			rt.ManifestHead: 3 + 2, // the digest without a tag and, where there are tags, the one that none of them has
+			rt.ManifestHead: 2*3 + 2 + 1, // the tags and the digest without one, before and after; where there are tags, the digest that none of them has
 		})
 		if n := dst.OpenUploads(); n > 0 {
 			t.Errorf("%d uploads are open\n%s", n, dst.Summary())

@@ -3,7 +3,9 @@ package e2e
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	rt "sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
@@ -13,6 +15,24 @@ import (
 var planted = []string{secret, "pl4nted-signature", "pl4nted-sig", "pl4nted-token", "pl4nted-state", "pl4nted-bearer"}
 
 const signed = "?X-Amz-Signature=pl4nted-signature&sig=pl4nted-sig&token=pl4nted-token"
+
+// spelled is what no output may show: what is planted, and what requests carried.
+type spelled struct {
+	mu    sync.Mutex
+	words []string
+}
+
+func (s *spelled) see(r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.words = append(slices.Clip(s.words), rt.Spellings(r)...)
+}
+
+func (s *spelled) all() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.words
+}
 
 // TestSecretsStayInside looks for credentials and signed addresses in all that cip
 // prints, at every level, while servers do their best to have them told.
@@ -32,13 +52,17 @@ func TestSecretsStayInside(t *testing.T) {
 		}
 	}
 	for name, inject := range map[string]func(t *testing.T, src, dst *rt.Server){
-		"all is well":                func(*testing.T, *rt.Server, *rt.Server) {},
-		"tokens refused, echoing":    func(_ *testing.T, src, _ *rt.Server) { src.Fault(echo(401), rt.Is(rt.Token)) },
-		"tokens forbidden, echoing":  func(_ *testing.T, _, dst *rt.Server) { dst.Fault(echo(403), rt.Is(rt.Token)) },
-		"tokens failing, echoing":    func(_ *testing.T, src, _ *rt.Server) { src.Fault(echo(400), rt.Is(rt.Token)) },
-		"requests refused, echoing":  func(_ *testing.T, src, _ *rt.Server) { src.Fault(echo(403), rt.Is(rt.ManifestGet, rt.BlobGet)) },
-		"uploads refused, echoing":   func(_ *testing.T, _, dst *rt.Server) { dst.Fault(echo(400), rt.Is(rt.UploadPut)) },
-		"manifests refused, echoing": func(_ *testing.T, _, dst *rt.Server) { dst.Fault(echo(400), rt.Is(rt.ManifestPut)) },
+		"all is well":                 func(*testing.T, *rt.Server, *rt.Server) {},
+		"tokens refused, echoing":     func(_ *testing.T, src, _ *rt.Server) { src.Fault(echo(401), rt.Is(rt.Token)) },
+		"tokens forbidden, echoing":   func(_ *testing.T, _, dst *rt.Server) { dst.Fault(echo(403), rt.Is(rt.Token)) },
+		"tokens failing, echoing":     func(_ *testing.T, src, _ *rt.Server) { src.Fault(echo(400), rt.Is(rt.Token)) },
+		"requests refused, echoing":   func(_ *testing.T, src, _ *rt.Server) { src.Fault(echo(403), rt.Is(rt.ManifestGet, rt.BlobGet)) },
+		"uploads refused, echoing":    func(_ *testing.T, _, dst *rt.Server) { dst.Fault(echo(400), rt.Is(rt.UploadPut)) },
+		"manifests refused, echoing":  func(_ *testing.T, _, dst *rt.Server) { dst.Fault(echo(400), rt.Is(rt.ManifestPut)) },
+		"reads refused, spelling":     func(_ *testing.T, src, _ *rt.Server) { src.Fault(rt.Echo(403, false), rt.Is(rt.ManifestGet)) },
+		"blobs refused, spelling":     func(_ *testing.T, src, _ *rt.Server) { src.Fault(rt.Echo(401, true), rt.Is(rt.BlobGet)) },
+		"manifests refused, spelling": func(_ *testing.T, _, dst *rt.Server) { dst.Fault(rt.Echo(400, true), rt.Is(rt.ManifestPut)) },
+		"tokens refused, spelling":    func(_ *testing.T, src, _ *rt.Server) { src.Fault(rt.Echo(401, false), rt.Is(rt.Token)) },
 		"signed redirects that fail": func(t *testing.T, src, _ *rt.Server) {
 			store := src.Storage(t)
 			store.Fault(echo(403))
@@ -78,6 +102,9 @@ func TestSecretsStayInside(t *testing.T) {
 			t.Run(name+", "+level+", "+format, func(t *testing.T) {
 				t.Parallel()
 				src, dst := rt.New(t, rt.TokenAuth(users)), rt.New(t, rt.TokenAuth(users))
+				words := &spelled{words: planted}
+				src.Fault(rt.Before(words.see))
+				dst.Fault(rt.Before(words.see))
 				img := rt.Image(1, 1)
 				src.Push(t, "staging/apple", img, "build")
 				inject(t, src, dst)
@@ -90,7 +117,7 @@ func TestSecretsStayInside(t *testing.T) {
 					t.Fatalf("exit code %d\n%s", out.code, out)
 				}
 				said := out.stdout + out.stderr + fmt.Sprint(*out.report)
-				for _, word := range planted {
+				for _, word := range words.all() {
 					if strings.Contains(said, word) {
 						t.Errorf("%q is told\n%s", word, out)
 					}

@@ -16,21 +16,24 @@ import (
 // and for a pure one the modules too. Packages below it (internal/...) follow its
 // row. The flow is manifest → plan ← inventory ← registry, plan → promote → output.
 var allowed = map[string][]string{
-	"audit": {"git", "image", "inventory", "manifest", "output", "plan", "registry"}, // a server: it stands beside the flow
-	"check": {"image", "inventory", "manifest", "plan", "golang.org/x/sync/errgroup",
+	"audit": {"git", "image", "inventory", "manifest", "output", "plan", "registry", "strictjson", "tree"}, // a server: it stands beside the flow
+	"check": {"image", "inventory", "manifest", "plan", "strictjson", "golang.org/x/sync/errgroup",
 		"github.com/sigstore/sigstore/pkg/cryptoutils", "github.com/sigstore/sigstore/pkg/signature",
 		"github.com/sigstore/sigstore/pkg/signature/dsse", "github.com/sigstore/sigstore/pkg/signature/payload"},
-	"git":       {}, // trees of files, whatever is in them
-	"image":     {},
-	"inventory": {"image"},
-	"lookup":    {"git", "image", "inventory", "manifest", "rebase", "registry", "resolve"}, // what resolve reads
-	"manifest":  {"image", "github.com/Masterminds/semver/v3", "go.yaml.in/yaml/v3"},
-	"output":    {"check", "image", "inventory", "manifest", "plan"}, // shows values; who made them is not its business
-	"plan":      {"image", "inventory", "manifest"},
-	"promote":   {"check", "image", "inventory", "manifest", "plan", "registry"},
-	"rebase":    {"image", "inventory", "promote", "registry"}, // makes an image and pushes it
-	"registry":  {"image", "inventory"},                        // decides nothing, so it knows no plan
-	"resolve":   {"image", "manifest", "github.com/Masterminds/semver/v3", "golang.org/x/sync/errgroup"},
+	"git":        {"secret"}, // trees of files, whatever is in them
+	"image":      {},
+	"inventory":  {"image"},
+	"lookup":     {"git", "image", "inventory", "manifest", "rebase", "registry", "resolve", "strictjson"}, // what resolve reads
+	"manifest":   {"image", "github.com/Masterminds/semver/v3", "go.yaml.in/yaml/v3"},
+	"output":     {"check", "image", "inventory", "manifest", "plan"}, // shows values; who made them is not its business
+	"plan":       {"image", "inventory", "manifest"},
+	"promote":    {"check", "image", "inventory", "manifest", "plan", "registry", "strictjson"},
+	"rebase":     {"image", "inventory", "promote", "registry", "strictjson"}, // makes an image and pushes it
+	"registry":   {"image", "inventory", "secret", "strictjson"},              // decides nothing, so it knows no plan
+	"resolve":    {"image", "manifest", "github.com/Masterminds/semver/v3", "golang.org/x/sync/errgroup"},
+	"secret":     {}, // what must not be printed, wherever it came from
+	"strictjson": {},
+	"tree":       {}, // files on disk, whatever is in them
 }
 
 // pure packages decide and never look: what they need is handed to them.

@@ -18,6 +18,7 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // auditOptions are the flags of cip audit.
@@ -164,6 +165,9 @@ func (o *auditOptions) serve(ctx context.Context, auditor *audit.Auditor, log *l
 		scheme = "https"
 	}
 	log.Infof("listening on %s://%s", scheme, listener.Addr())
+	if o.tokenFile == "" && o.oidc.Audience == "" && !image.Loopback(listener.Addr().String()) {
+		log.Warnf("notifications are taken from everyone who reaches %s, also forged ones: --token-file says what they have to show", listener.Addr())
+	}
 	return auditor.Serve(ctx, listener)
 }
 

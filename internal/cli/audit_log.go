@@ -8,6 +8,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 )
 
 // auditLog writes verdicts to stdout, a JSON object a line, in the form that cloud
@@ -53,7 +54,7 @@ func (l *auditLog) write(r audit.Record, log logrus.FieldLogger) {
 	if err == nil {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		_, err = l.out.Write(append(raw, '\n'))
+		_, err = l.out.Write(append(output.EscapeJSON(raw), '\n'))
 	}
 	if err != nil {
 		log.Errorf("writing a verdict to stdout: %v", err)

@@ -42,7 +42,7 @@ func (o *manifestOptions) atRevision(rev string) (set *manifest.Set, commit stri
 	set, err = manifest.Load(whole, at, o.path())
 	switch err = cmp.Or(whole.err, err); {
 	case errors.Is(err, fs.ErrNotExist):
-		return &manifest.Set{}, commit, nil
+		return &manifest.Set{Absent: true}, commit, nil
 	case err != nil:
 		return nil, "", fmt.Errorf("reading %s of commit %s: %w", name, commit, err)
 	}

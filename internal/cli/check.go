@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -93,6 +94,7 @@ type checking struct {
 	base     *manifest.Set // nil: no base is known
 	commit   string        // of the base
 	reader   *promote.RuleReader
+	unread   error // why the base cannot be read
 	report   *output.CheckReport
 }
 
@@ -106,16 +108,20 @@ func runCheck(ctx context.Context, o *checkOptions, s streams) (err error) {
 	if err != nil {
 		return err
 	}
-	var files []*manifest.Producers
-	if c.set, files, _, err = o.loadAll(); err != nil {
-		return err
-	}
-	c.set.Faults = append(c.set.Faults, leftLocks(c.set, files)...)
-	if err := c.readBase(); err != nil {
+	err = offline(ctx, func() (err error) {
+		var files []*manifest.Producers
+		if c.set, files, _, err = o.loadAll(); err != nil {
+			return err
+		}
+		c.set.Faults = append(c.set.Faults, leftLocks(c.set, files)...)
+		c.readBase()
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	if err := c.choose(); err != nil {
-		return err
+		return cmp.Or(c.unread, err)
 	}
 	if err := c.judge(ctx); err != nil {
 		return err
@@ -131,6 +137,9 @@ func runCheck(ctx context.Context, o *checkOptions, s streams) (err error) {
 	if err := output.WriteCheck(s.out, c.report, format, output.Color(s.out, s.getenv)); err != nil {
 		return fmt.Errorf("writing to stdout: %w", err)
 	}
+	if c.unread != nil {
+		return c.unread
+	}
 	if check.Bad(c.report.Findings) {
 		return &exitError{code: exitFailed}
 	}
@@ -138,22 +147,18 @@ func runCheck(ctx context.Context, o *checkOptions, s streams) (err error) {
 }
 
 // readBase loads the manifests at the base, if one is named.
-func (c *checking) readBase() error {
+func (c *checking) readBase() {
 	rev, name := c.checkOptions.base, "--base"
 	if rev == "" && !given(c.flags, "base") {
 		rev, name = c.getenv(baseVariable), baseVariable
 	}
 	if rev == "" {
-		return nil
+		return
 	}
 	var err error
 	if c.base, c.commit, err = c.atRevision(rev); err != nil {
-		return fmt.Errorf("reading the base that %s names: %w", name, err)
+		c.unread = fmt.Errorf("reading the base that %s names: %w", name, err)
 	}
-	if c.base.Broken() {
-		c.log.Warnf("the manifests are broken at %s: what of them cannot be read is not compared", c.commit)
-	}
-	return nil
 }
 
 // choose decides which rules to run.
@@ -178,13 +183,15 @@ func (c *checking) choose() error {
 		{Name: "signature", Rule: signature, Why: "no key is known: --signature-key names one"},
 		{Name: "vulnerability", Rule: vulnerability, Why: "no severity is set: --vuln-severity-threshold sets one"},
 	}
-	if c.base != nil {
-		all[1].Rule = check.Removal{Base: c.base, Rev: c.commit}
+	if c.base != nil || c.unread != nil {
+		all[1].Rule = check.Removal{Base: c.base, Rev: c.commit, Unread: c.unread}
 	}
 	for i := range all {
 		switch {
 		case c.offline && all[i].Rule != nil && all[i].Rule.Reach() == check.Registries:
 			all[i].Rule, all[i].Why = nil, "registries are not asked (--offline)"
+		case c.unread != nil && all[i].Rule != nil && all[i].Rule.Reach() > check.Files:
+			all[i].Rule, all[i].Why = nil, "the base cannot be read"
 		case c.set.Broken() && all[i].Name != "valid" && all[i].Rule != nil:
 			all[i].Rule, all[i].Why = nil, "the manifests are broken"
 		}
@@ -207,9 +214,17 @@ func (c *checking) judge(ctx context.Context) error {
 	}
 	beyond := func(r check.Rule) bool { return r.Reach() > check.Files }
 	if c.offline || !slices.ContainsFunc(c.report.Rules, beyond) {
-		job := c.job()
-		wanted, _ := job.Wanted(nil)
-		c.report.Findings = check.Run(ctx, c.report.Rules, check.NewInput(c.set, c.faults(), wanted, nil))
+		var in *check.Input
+		err := offline(ctx, func() error {
+			job := c.job()
+			wanted, _ := job.Wanted(nil)
+			in = check.NewInput(c.set, c.faults(), wanted, nil)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		c.report.Findings = check.Run(ctx, c.report.Rules, in)
 		return nil
 	}
 	job := c.job()
@@ -225,7 +240,11 @@ func (c *checking) judge(ctx context.Context) error {
 	result := promotion.Plan(ctx)
 	c.report.Findings = promotion.Check(ctx, c.report.Rules, c.faults(), result)
 	check.Refuse(result, c.report.Findings)
+	late := result.Warnings
 	c.report.Plan = promotion.Report(result, true)
+	for _, text := range late {
+		c.log.Warn(text)
+	}
 	c.report.Plan.Faults, c.report.Plan.Estimate = []plan.ReportFault{}, nil // the rule valid reports the faults
 	return nil
 }

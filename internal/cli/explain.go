@@ -45,10 +45,11 @@ func runExplain(ctx context.Context, o *explainOptions, s streams) error {
 	if err != nil {
 		return err
 	}
-	r, err := newResolution(&o.producerOptions, s)
+	r, err := newResolution(ctx, &o.producerOptions, s)
 	if err != nil {
 		return err
 	}
+	defer r.tree.Close()
 	all, err := r.all(ctx)
 	if err != nil {
 		return err

@@ -1,9 +1,9 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -12,6 +12,7 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/tree"
 )
 
 // manifestOptions say which manifests to load.
@@ -48,13 +49,28 @@ func (o *manifestOptions) root() (string, error) {
 // load reads the manifests. What is wrong in them is in the set.
 func (o *manifestOptions) load() (*manifest.Set, error) {
 	root, err := o.root()
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
-	case o.manifest != "":
-		return manifest.Plain(os.DirFS(root), filepath.Base(o.manifest), o.manifest), nil
 	}
-	return manifest.Thin(os.DirFS(root), root), nil
+	files := tree.Open(root)
+	defer files.Close()
+	if o.manifest != "" {
+		return manifest.Plain(files, filepath.Base(o.manifest), o.manifest), nil
+	}
+	return manifest.Thin(files, root), nil
+}
+
+// offline does work that has no context of its own, such as reading and comparing manifests,
+// which may be large. It returns as soon as ctx ends; what is left of the work ends with the process.
+func offline(ctx context.Context, work func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- work() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return &exitError{code: exitInterrupted, err: errors.New("interrupted")}
+	}
 }
 
 // commitOf returns the git commit that all of some paths belong to.
@@ -73,18 +89,20 @@ func commitOf(paths []string) (string, error) {
 	return all[0], nil
 }
 
-// loadAll reads the manifests and the producers beside them, whose names are in the
+// loadAll reads the manifests and the producers next to them, whose names are in the
 // directory root.
 func (o *manifestOptions) loadAll() (set *manifest.Set, files []*manifest.Producers, root string, err error) {
-	root, err = o.root()
-	switch {
-	case err != nil:
-	case o.manifest != "":
-		set, files = manifest.PlainProducers(os.DirFS(root), filepath.Base(o.manifest), o.manifest)
-	default:
-		set, files = manifest.ThinProducers(os.DirFS(root), root)
+	if root, err = o.root(); err != nil {
+		return nil, nil, "", err
 	}
-	return set, files, root, err
+	in := tree.Open(root)
+	defer in.Close()
+	if o.manifest != "" {
+		set, files = manifest.PlainProducers(in, filepath.Base(o.manifest), o.manifest)
+	} else {
+		set, files = manifest.ThinProducers(in, root)
+	}
+	return set, files, root, nil
 }
 
 // logFaults logs faults: one line each, beginning with the place.

@@ -32,6 +32,9 @@ func Main(p Program, b Build) int {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
+	// A reader of stderr that has ended, as in 2>&1 | head, must not cost the report: by
+	// default a write to a closed pipe ends the process. Nothing reads the channel.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	go func() {

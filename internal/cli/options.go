@@ -40,7 +40,7 @@ func (o *logOptions) logger(s streams) (*logrus.Logger, *output.Progress, error)
 	log.SetLevel(level)
 	switch o.format {
 	case "json":
-		log.SetFormatter(&logrus.JSONFormatter{})
+		log.SetFormatter(&jsonFormatter{})
 	case "text":
 		log.SetFormatter(&lineFormatter{})
 	default:
@@ -62,6 +62,15 @@ func (*lineFormatter) Format(e *logrus.Entry) ([]byte, error) {
 		line = e.Level.String() + ": " + line
 	}
 	return []byte(line + "\n"), nil
+}
+
+// jsonFormatter prints log lines as JSON.
+type jsonFormatter struct{ logrus.JSONFormatter }
+
+// Format returns a line in which nothing is invisible or looks like a command to a CI system.
+func (f *jsonFormatter) Format(e *logrus.Entry) ([]byte, error) {
+	line, err := f.JSONFormatter.Format(e)
+	return output.EscapeJSON(line), err
 }
 
 // confirmOptions decide between dry run and real run.
@@ -122,7 +131,7 @@ func (o *registryOptions) settings(s streams, log logrus.FieldLogger) (registry.
 	}
 	r := registry.Options{
 		UserAgent: "cip/" + s.build.Version, Threads: o.threads, QPS: o.qps, PlainHTTP: o.plainHTTP, InsecureTLS: o.insecureTLS,
-		KeyFiles: o.keyFiles, NoServiceAccount: o.noServiceAccount, Log: log,
+		KeyFiles: o.keyFiles, NoServiceAccount: o.noServiceAccount, Log: log, Files: openFiles(),
 	}
 	if o.caFile != "" {
 		pem, err := readFile(o.caFile, maxFile)

@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 )
 
@@ -21,6 +23,24 @@ func readFile(name string, most int64) ([]byte, error) {
 	}
 	defer f.Close()
 	return readAll(f, name, most)
+}
+
+// readIn returns the bytes of a file of a tree that has maxFile at most.
+func readIn(files fs.FS, name string) ([]byte, error) {
+	f, err := files.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readAll(f, name, maxFile)
+}
+
+// cause returns err without the operation and the path, which the caller names.
+func cause(err error) error {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return p.Err
+	}
+	return err
 }
 
 // readAll returns what is left of a file, or of a stream called name, if that is at most so many bytes.

@@ -20,10 +20,11 @@ func runRebaseProducers(ctx context.Context, o *rebaseOptions, s streams) error 
 	if err := r.parse(nil); err != nil {
 		return err
 	}
-	from, err := newResolution(&o.producerOptions, s)
+	from, err := newResolution(ctx, &o.producerOptions, s)
 	if err != nil {
 		return err
 	}
+	defer from.tree.Close()
 	r.log = from.log
 	if r.client, err = o.client(s, plan.SitesOf(from.set), r.log); err != nil {
 		return err

@@ -5,8 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
+	"io/fs"
 	"path"
 	"path/filepath"
 	"slices"
@@ -26,6 +25,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/tree"
 )
 
 // resolvedAtOnce bounds the producers that are resolved at a time.
@@ -91,18 +91,24 @@ type resolution struct {
 	set      *manifest.Set
 	files    []*manifest.Producers
 	root     string // of the file names in files
+	tree     *tree.Tree
 }
 
-// newResolution loads what is to be resolved. Faults are told; a broken file ends it.
-func newResolution(o *producerOptions, s streams) (*resolution, error) {
+// newResolution loads what is to be resolved. Faults are logged; a broken file ends it. The caller must close r.tree.
+func newResolution(ctx context.Context, o *producerOptions, s streams) (*resolution, error) {
 	r := &resolution{producerOptions: o, streams: s}
 	var err error
 	if r.log, r.progress, err = o.logger(s); err != nil {
 		return nil, err
 	}
-	if r.set, r.files, r.root, err = o.loadAll(); err != nil {
+	err = offline(ctx, func() (err error) {
+		r.set, r.files, r.root, err = o.loadAll()
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
+	r.tree = tree.Open(r.root)
 	logFaults(r.log, r.set.Faults)
 	if r.set.Broken() {
 		return nil, &exitError{code: exitFailed}
@@ -135,7 +141,7 @@ type resolved struct {
 
 // change is a file before and after.
 type change struct {
-	name          string // on disk
+	name          string // in the tree of the manifests
 	before, after []byte
 }
 
@@ -196,13 +202,19 @@ func (r *resolution) all(ctx context.Context) ([]*resolved, error) {
 	return all, nil
 }
 
-// reader returns a reader of files that are named relative to one of the manifests.
+// reader returns a reader of files that are named relative to one of the manifests. Links
+// in the tree of the manifests stay within it; a file elsewhere has to be named as such.
 func (r *resolution) reader(file *manifest.Producers) func(string) ([]byte, error) {
 	return func(name string) ([]byte, error) {
-		if !filepath.IsAbs(name) {
-			name = filepath.Join(r.at(path.Dir(file.Name)), filepath.FromSlash(name))
+		in, at := r.tree, path.Join(path.Dir(file.Name), filepath.ToSlash(name))
+		if filepath.IsAbs(name) || !fs.ValidPath(at) {
+			if !filepath.IsAbs(name) {
+				name = r.at(at)
+			}
+			in, at = tree.Open(filepath.Dir(name)), filepath.Base(name)
+			defer in.Close()
 		}
-		return readFile(name, maxFile)
+		return readIn(in, at)
 	}
 }
 
@@ -211,22 +223,22 @@ func (r *resolution) amend(done *resolved) error {
 	var list change
 	var text *manifest.ImagesText
 	if done.file.Images != "" {
-		list.name = r.at(done.file.Images)
+		list.name = done.file.Images
 		var err error
-		if list.before, err = readFile(list.name, maxFile); err != nil {
-			return fmt.Errorf("reading %s: %w", list.name, err)
+		if list.before, err = readIn(r.tree, list.name); err != nil {
+			return fmt.Errorf("reading %s: %w", r.at(list.name), cause(err))
 		}
 		text = manifest.NewImagesText(list.before, done.file.Images != done.file.Name)
 	}
-	lock := change{name: r.at(done.file.Lock)}
+	lock := change{name: done.file.Lock}
 	locks := resolve.Amend(done.file, done.results, text)
 	var err error
-	if lock.before, err = readFile(lock.name, maxFile); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("reading %s: %w", lock.name, err)
+	if lock.before, err = readIn(r.tree, lock.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("reading %s: %w", r.at(lock.name), cause(err))
 	}
 	if len(locks) > 0 || lock.before != nil {
 		if lock.after, err = manifest.EncodeLocks(locks); err != nil {
-			return fmt.Errorf("encoding %s: %w", lock.name, err)
+			return fmt.Errorf("encoding %s: %w", r.at(lock.name), err)
 		}
 	}
 	if text != nil {
@@ -249,12 +261,13 @@ func runResolve(ctx context.Context, o *resolveOptions, s streams) error {
 	if err != nil {
 		return err
 	}
-	r, err := newResolution(&o.producerOptions, s)
+	r, err := newResolution(ctx, &o.producerOptions, s)
 	if err != nil {
 		return err
 	}
+	defer r.tree.Close()
 	if o.check {
-		return r.check()
+		return offline(ctx, r.check)
 	}
 	all, err := r.all(ctx)
 	if err != nil {
@@ -283,14 +296,10 @@ func runResolve(ctx context.Context, o *resolveOptions, s streams) error {
 func (r *resolution) write(all []*resolved) error {
 	for _, done := range all {
 		for _, c := range done.changes {
-			err := writeFile(c.name, func(w io.Writer) error {
-				_, err := w.Write(c.after)
-				return err
-			})
-			if err != nil {
-				return fmt.Errorf("writing %s: %w", c.name, err)
+			if err := r.tree.Replace(c.name, c.after); err != nil {
+				return fmt.Errorf("writing %s: %w", r.at(c.name), cause(err))
 			}
-			r.log.Infof("wrote %s", c.name)
+			r.log.Infof("wrote %s", r.at(c.name))
 		}
 	}
 	return nil
@@ -321,12 +330,12 @@ func (r *resolution) show(all []*resolved, format output.Format) error {
 	}
 	for _, done := range all {
 		for _, c := range done.changes {
-			name := filepath.ToSlash(c.name)
+			name := filepath.ToSlash(r.at(c.name))
 			from := name
 			if c.before == nil {
 				from = "/dev/null"
 			}
-			if _, err := r.out.Write(diff.Diff(from, c.before, name, c.after)); err != nil {
+			if _, err := r.out.Write(output.EscapeLines(diff.Diff(from, c.before, name, c.after))); err != nil {
 				return err
 			}
 		}

@@ -32,12 +32,12 @@ func (r *resolution) stale(file *manifest.Producers) ([]manifest.Fault, error) {
 	}
 	var wants map[string][]string
 	if file.Images != "" {
-		raw, err := readFile(r.at(file.Images), maxFile)
+		raw, err := readIn(r.tree, file.Images)
 		if err == nil {
 			wants, err = manifest.NewImagesText(raw, file.Images != file.Name).Wants()
 		}
 		if err != nil {
-			return nil, fmt.Errorf("reading %s: %w", r.at(file.Images), err)
+			return nil, fmt.Errorf("reading %s: %w", r.at(file.Images), cause(err))
 		}
 	}
 	var faults []manifest.Fault

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -16,6 +15,7 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/tree"
 )
 
 // retagOptions are the flags of cip retag.
@@ -101,7 +101,7 @@ func (o *retagOptions) rule() (func(name.Repository) plan.IfExists, error) {
 func (o *retagOptions) load(files []string) (*manifest.Set, error) {
 	sets := make([]*manifest.Set, len(files))
 	for i, file := range files {
-		sets[i] = manifest.Native(os.DirFS(filepath.Dir(file)), filepath.Base(file), file)
+		sets[i] = native(file)
 	}
 	set := manifest.Join(sets...)
 	names := map[string]struct{}{}
@@ -119,4 +119,11 @@ func (o *retagOptions) load(files []string) (*manifest.Set, error) {
 		}
 	}
 	return set, nil
+}
+
+// native reads one native file.
+func native(file string) *manifest.Set {
+	in := tree.Open(filepath.Dir(file))
+	defer in.Close()
+	return manifest.Native(in, filepath.Base(file), file)
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
@@ -69,12 +70,38 @@ func (e *exitError) Error() string {
 
 func (e *exitError) Unwrap() error { return e.err }
 
-// execute runs one command line and returns the exit code.
+// lastMoment is how long after an interrupt a command may go on: longer than any of
+// its requests. What still runs then waits for something that does not end.
+const lastMoment = 9 * time.Second
+
+// execute runs one command line and returns the exit code. It returns soon after ctx
+// ends, even if the command does not.
 func execute(ctx context.Context, root *cobra.Command, args []string, s streams) int {
 	root.SetArgs(args)
 	root.SetOut(s.out)
 	root.SetErr(s.err)
-	err := root.ExecuteContext(ctx)
+	done := make(chan int, 1)
+	go func() { done <- s.exitCode(ctx, args, root.ExecuteContext(ctx)) }()
+	select {
+	case code := <-done:
+		return code
+	case <-ctx.Done():
+	}
+	if cmd, _, err := root.Find(args); err == nil && cmd.Name() == "audit" {
+		return <-done // it drains
+	}
+	timer := time.NewTimer(lastMoment)
+	defer timer.Stop()
+	select {
+	case code := <-done:
+		return code
+	case <-timer.C:
+		return exitInterrupted // without a word: it may be stderr that is stuck
+	}
+}
+
+// exitCode returns the exit code of a command, and says what ended it.
+func (s streams) exitCode(ctx context.Context, args []string, err error) int {
 	var exit *exitError
 	switch {
 	case err == nil:
@@ -104,7 +131,7 @@ func (s streams) complain(args []string, text string) {
 	}
 	log := logrus.New()
 	log.SetOutput(s.err)
-	log.SetFormatter(&logrus.JSONFormatter{})
+	log.SetFormatter(&jsonFormatter{})
 	log.Error(text)
 }
 

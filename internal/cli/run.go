@@ -79,7 +79,7 @@ func (o *runOptions) runSnapshot(ctx context.Context, s streams) error {
 	case o.snapshotOf != "" && o.manifestSnapshotOf != "":
 		return errors.New("--snapshot and --manifest-based-snapshot-of exclude each other")
 	case o.manifestSnapshotOf != "":
-		return o.manifestSnapshot(s, log)
+		return offline(ctx, func() error { return o.manifestSnapshot(s, log) })
 	}
 	return takeSnapshot(ctx, snapshotJob{o.snapshotOf, o.output, &o.snapshotFilter, &o.registryOptions}, s, log, progress)
 }
@@ -115,7 +115,7 @@ func runRun(ctx context.Context, o *runOptions, s streams) error {
 
 // start carries out a promotion.
 func (p *promotion) start(ctx context.Context) error {
-	if err := p.check(); err != nil {
+	if err := offline(ctx, p.check); err != nil {
 		return err
 	}
 	set := p.job.Set
@@ -124,19 +124,24 @@ func (p *promotion) start(ctx context.Context) error {
 		return p.parsed(set.Faults)
 	}
 	var warnings []string
-	var err error
-	if p.job.Selection, p.origin.Base, warnings, err = p.choose(p.paths, p.at, set); err != nil {
+	err := offline(ctx, func() (err error) {
+		p.job.Selection, p.origin.Base, warnings, err = p.choose(p.paths, p.at, set)
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	p.job.Warnings = warnings
 	if p.parseOnly {
-		for _, text := range warnings {
-			p.log.Warn(text)
-		}
-		wanted, faults := p.job.Wanted(nil)
-		faults = append(faults, wanted.Faults...)
-		logFaults(p.log, faults)
-		return p.parsed(faults)
+		return offline(ctx, func() error {
+			for _, text := range warnings {
+				p.log.Warn(text)
+			}
+			wanted, faults := p.job.Wanted(nil)
+			faults = append(faults, wanted.Faults...)
+			logFaults(p.log, faults)
+			return p.parsed(faults)
+		})
 	}
 	if p.job.Registry, err = p.settings(p.streams, p.log); err != nil {
 		return err
@@ -181,7 +186,13 @@ func (p *promotion) check() (err error) {
 // set. Programs that read the report get one with the faults.
 func (p *promotion) parsed(faults []manifest.Fault) error {
 	result := &plan.Plan{Faults: faults, Warnings: p.job.Warnings}
-	if err := p.write(result.Report(p.isDry), p.format != output.Text); err != nil {
+	report := result.Report(p.isDry)
+	report.Manifests = p.origin
+	err := p.save(report)
+	if p.format != output.Text {
+		err = errors.Join(err, p.show(report))
+	}
+	if err != nil {
 		return err
 	}
 	if result.Refused(false) {
@@ -204,9 +215,15 @@ func (p *promotion) promote(ctx context.Context) error {
 	if !p.isDry {
 		promotion.Run(ctx, result)
 	}
+	late := result.Warnings
 	report := promotion.Report(result, p.isDry)
+	report.Manifests = p.origin
+	err = p.save(report) // before anything else is logged: stderr may be closed
+	for _, text := range late {
+		p.log.Warn(text)
+	}
 	p.logItems(result.Items, result.Faults)
-	if err := p.write(report, true); err != nil {
+	if err = errors.Join(err, p.show(report)); err != nil {
 		return err
 	}
 	return p.verdict(ctx, result)
@@ -238,18 +255,20 @@ func (p *promotion) logItems(items []plan.Item, faults []manifest.Fault) {
 	}
 }
 
-// write writes the report to the file of --report, if any, and to stdout if it is to be shown.
-func (p *promotion) write(r *plan.Report, show bool) error {
-	r.Manifests = p.origin
-	if p.report != "" {
-		err := writeFile(p.report, func(w io.Writer) error { return output.WriteReport(w, r, output.JSON, false) })
-		if err != nil {
-			return fmt.Errorf("writing the report: %w", err)
-		}
-	}
-	if !show {
+// save writes the report to the file that was named for it, if any.
+func (p *promotion) save(r *plan.Report) error {
+	if p.report == "" {
 		return nil
 	}
+	err := writeFile(p.report, func(w io.Writer) error { return output.WriteReport(w, r, output.JSON, false) })
+	if err != nil {
+		return fmt.Errorf("writing the report: %w", err)
+	}
+	return nil
+}
+
+// show writes the report to stdout.
+func (p *promotion) show(r *plan.Report) error {
 	if err := output.WriteReport(p.out, r, p.format, output.Color(p.out, p.getenv)); err != nil {
 		return fmt.Errorf("writing to stdout: %w", err)
 	}

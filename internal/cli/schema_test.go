@@ -212,13 +212,15 @@ func TestSchemas(t *testing.T) {
 	source := func(selection string) string { return "- {name: a, select: {" + selection + "}}" }
 	for kind, tc := range map[string]struct{ good, bad []string }{
 		"plain": {
-			good: []string{registries, registries + "images:\n- {name: a/b, dmap: {" + digest + ": [1.10, v1, true, 2021-01-01]}}"},
+			good: []string{registries, registries + "provenance: {mode: warn, level: 2}", registries + "provenance: {mode: off}", registries + "images:\n- {name: a/b, dmap: {" + digest + ": [1.10, v1, true, 2021-01-01]}}"},
 			bad: []string{
 				"{}", "images: []", registries + "image: []", "registries: [{name: example.com/s, src: true}]",
 				"registries: [{name: example.com/s}, {name: example.com/p}]",
 				"registries: [{name: staging, src: true}, {name: example.com/p}]",
 				"registries: [{name: example.com/s, src: true, absent-status: [403]}, {name: example.com/p}]",
 				"registries: [{name: example.com/s, src: true}, {name: example.com/p, mirrors: [example.com/q]}]",
+				"registries: [{name: example.com/s, src: true}, {name: example.com/p, absent-status: [403, 429]}]",
+				registries + "provenance: {mode: require}", registries + "provenance: {mode: all}", registries + "provenance: {modes: off}", registries + "provenance: x",
 				registries + "images: [{name: a}]", registries + "images: [{dmap: {}}]", registries + "images: [{name: A, dmap: {}}]",
 				registries + "images: [{name: a, dmap: {" + digest + ": v1}}]", registries + "images: [{name: a, dmap: {sha256:0: [v1]}}]",
 				registries + "images: [{name: a, dmap: {" + digest + ": [-v1]}}]", registries + "images: [{name: a, retag: [{tag: x}]}]",

@@ -42,8 +42,8 @@ func newSnapshotCmd(s streams) *cobra.Command {
 		Short:       "Print what a registry holds",
 		Long: `snapshot prints what a registry, or the part of one below a path, holds: every
 repository, digest and tag, in the form of an images.yaml. Repositories are found by
-Google's listing, else by the catalog; a registry with neither is read as one
-repository. A registry that cannot be read is an error, never an empty snapshot.`,
+Google's listing, else by the catalog; a registry with neither, or with an empty
+catalog, is read as one repository. A registry that cannot be read is an error, never an empty snapshot.`,
 		Example: "  cip snapshot registry.example.com/production\n  cip snapshot localhost:5000/prod --output=csv",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

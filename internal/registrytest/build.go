@@ -220,6 +220,16 @@ func Index(children []Object, opts ...BuildOption) Object {
 	return o
 }
 
+// Shadow makes an object like o whose manifest has one more key at its end, with an
+// empty list: if the key differs from another only in case, decoders that accept either
+// read the empty list.
+func Shadow(o Object, key string) Object {
+	end := bytes.LastIndexByte(o.Raw, '}')
+	o.Raw = slices.Concat(o.Raw[:end], []byte(","+strconv.Quote(key)+":[]}"))
+	o.Digest = digestOf(o.Raw, false)
+	return o
+}
+
 // DiffIDs returns the diff IDs in the image's configuration.
 func (o Object) DiffIDs() []string {
 	var c struct {

@@ -2,6 +2,7 @@ package registrytest
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 // direct asks the registry beneath faults, authentication, views and record.
 func (s *Server) direct(method, target string, header http.Header, body []byte) (*http.Response, []byte, error) {
 	r := httptest.NewRequest(method, target, bytes.NewReader(body))
+	r = r.WithContext(context.WithValue(r.Context(), directKey{}, true))
 	r.Host = s.Host
 	for name, values := range header {
 		r.Header[name] = values
@@ -198,4 +200,14 @@ func (s *Server) HasBlob(t testing.TB, repo, digest string) bool {
 func (s *Server) hasBlob(repo, digest string) bool {
 	resp, _, err := s.direct(http.MethodHead, blobPath(repo, digest), nil, nil)
 	return err == nil && resp.StatusCode == http.StatusOK
+}
+
+// Blob returns the stored bytes of a blob; ok is false if repo does not hold it.
+func (s *Server) Blob(t testing.TB, repo, digest string) (raw []byte, ok bool) {
+	t.Helper()
+	resp, raw, err := s.direct(http.MethodGet, blobPath(repo, digest), nil, nil)
+	if err != nil {
+		t.Fatalf("registrytest: %v", err)
+	}
+	return raw, resp.StatusCode == http.StatusOK
 }

@@ -16,6 +16,8 @@ import (
 type store struct {
 	backend http.Handler
 	uploads uploads
+	history history
+	damage  damage
 
 	// olareg loses referrers of one subject that are put at the same time, so its
 	// manifests are put one by one; other registries are not held back.
@@ -46,8 +48,8 @@ func newStore(backend http.Handler) *store {
 // ServeHTTP passes r to the registry and notes what it changed before the answer leaves.
 func (st *store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	kind, repo, ref := classify(r)
-	if !slices.Contains([]Kind{ManifestPut, Delete, UploadPut, UploadDelete}, kind) {
-		st.backend.ServeHTTP(w, r)
+	if !slices.Contains([]Kind{ManifestPut, Delete, Mount, UploadPost, UploadPut, UploadDelete}, kind) {
+		st.damaged(repo, ref).ServeHTTP(w, r)
 		return
 	}
 	var body []byte
@@ -63,27 +65,47 @@ func (st *store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	tw := &tap{ResponseWriter: w}
 	tw.header = func(status int) {
-		switch {
-		case kind == UploadPut || kind == UploadDelete:
+		if kind == UploadPut || kind == UploadDelete {
 			st.uploads.answered(kind, r.URL.Path, status)
+		}
+		change := Change{Kind: kind, Repo: repo, Ref: ref, Direct: isDirect(r)}
+		switch {
 		case status/100 != 2:
 		case kind == ManifestPut:
-			st.put(repo, ref, w.Header(), stored{mediaType: r.Header.Get("Content-Type"), raw: body})
-		case kind == Delete && strings.Contains(r.URL.Path, "/manifests/"):
-			st.remove(repo, ref)
+			st.put(change, w.Header(), stored{mediaType: r.Header.Get("Content-Type"), raw: body})
+		case kind == Delete:
+			st.history.add(change)
+			if strings.Contains(r.URL.Path, "/manifests/") {
+				st.remove(repo, ref)
+			}
+		case status == http.StatusCreated:
+			st.placed(change, r)
 		}
 	}
 	st.backend.ServeHTTP(tw, r)
 	tw.finish()
 }
 
-func (st *store) put(repo, ref string, answer http.Header, m stored) {
+// placed notes a blob that was mounted or uploaded, and ends the damage that this repairs.
+func (st *store) placed(c Change, r *http.Request) {
+	name := "digest"
+	if c.Kind == Mount {
+		name = "mount"
+	}
+	c.Ref = r.URL.Query().Get(name)
+	c.Digest = c.Ref
+	st.history.add(c)
+	st.damage.repair(c.Repo, c.Digest)
+}
+
+func (st *store) put(c Change, answer http.Header, m stored) {
+	repo, ref := c.Repo, c.Ref
 	digest := answer.Get("Docker-Content-Digest")
 	if digest == "" {
 		digest = fmt.Sprintf("sha256:%x", sha256.Sum256(m.raw))
 	}
 	tags := confirmedTags(answer)
-	if !isDigest(ref) {
+	if !isDigest(ref) && !slices.Contains(tags, ref) {
 		tags = append(tags, ref)
 	}
 	st.mu.Lock()
@@ -99,7 +121,13 @@ func (st *store) put(repo, ref string, answer http.Header, m stored) {
 		m.order = old.order
 	}
 	rp.manifests[digest] = m
+	c.Digest = digest
+	if isDigest(ref) {
+		st.history.add(c)
+	}
 	for _, tag := range tags {
+		c.Ref, c.Old = tag, rp.tags[tag]
+		st.history.add(c)
 		rp.tags[tag] = digest
 		rp.tagged = true
 	}

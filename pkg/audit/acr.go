@@ -1,6 +1,6 @@
 package audit
 
-// decodeACR reads the webhooks of Azure's registries.
+// decodeACR reads the webhooks of Azure's registries, those of charts too: a chart is an artifact in a repository.
 func decodeACR(n notification) ([]Event, error) {
 	var hook struct {
 		ID     string `json:"id"`
@@ -17,14 +17,14 @@ func decodeACR(n notification) ([]Event, error) {
 	if err := parse(n.Body, &hook); err != nil {
 		return nil, err
 	}
-	e := Event{ID: clip(hook.ID), Source: "acr", Action: Other}
+	e := Event{ID: clip(hook.ID), Source: "acr"}
 	switch hook.Action {
-	case "push":
+	case "push", "chart_push":
 		e.Action = Push
-	case "delete":
+	case "delete", "chart_delete":
 		e.Action = Delete
-	case "ping": // sent to try the webhook out
-		return nil, nil
+	default: // ping is sent to try the webhook out, quarantine before the push of an image that is to be scanned
+		return []Event{other("acr", hook.Action, "ping", "quarantine")}, nil
 	}
 	if err := e.at(n, hook.Request.Host, hook.Target.Repository); err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
 	"time"
@@ -20,34 +21,68 @@ type Alert struct {
 	Text    string  `json:"text"`
 	Verdict *Record `json:"verdict,omitempty"`
 	Drift   *Drift  `json:"drift,omitempty"`
+	Alerts  int     `json:"alerts,omitempty"` // that this one stands for, since there was no room for them
 }
 
-// alert stores an alert until it is sent.
-func (s *Store) alert(tx *bbolt.Tx, a Alert) error {
-	if !s.alerts {
+// lastAlert is the key of the alert that stands for those that found no room. It is sent after all others.
+const lastAlert = math.MaxUint64
+
+// alert stores an alert until it is sent, unless one that tells of the same waits.
+// Those that wait stay: when there is no room, one alert counts the rest.
+func (s *Store) alert(tx *bbolt.Tx, about what, a Alert) error {
+	if !s.alerts || s.alerted(tx, about, a) {
 		return nil
+	}
+	b := tx.Bucket([]byte(bucketAlerts))
+	seq := uint64(lastAlert)
+	switch {
+	case s.outgoing.Load() >= s.mostAlerts:
+		last := Alert{Alerts: 1}
+		if raw := b.Get(number(seq)); raw == nil {
+			tx.OnCommit(func() { s.outgoing.Add(1) })
+		} else if err := json.Unmarshal(raw, &last); err == nil {
+			last.Alerts++
+		}
+		a.Alerts = last.Alerts
+		a.Text = fmt.Sprintf("ALERTS: %d alerts are not listed, since %d waited already: /api/verdicts has the verdicts. The last one: %s", a.Alerts, s.mostAlerts, a.Text)
+		tx.OnCommit(func() { s.dropped.alerts.Add(1) })
+	default:
+		var err error
+		if seq, err = b.NextSequence(); err != nil {
+			return err
+		}
+		tx.OnCommit(func() {
+			s.outgoing.Add(1)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if a.Verdict != nil && len(s.alerting) < maxAlerts {
+				s.alerting[about] = number(seq)
+			}
+		})
 	}
 	raw, err := json.Marshal(a)
 	if err != nil {
 		return err
 	}
-	b := tx.Bucket([]byte(bucketAlerts))
-	seq, err := b.NextSequence()
-	if err != nil {
-		return err
-	}
-	change := int64(1)
-	if s.outgoing.Load() >= maxAlerts {
-		c := b.Cursor()
-		if k, _ := c.First(); k != nil {
-			if err := c.Delete(); err != nil {
-				return err
-			}
-			change--
-		}
-	}
-	tx.OnCommit(func() { s.outgoing.Add(change) })
 	return b.Put(number(seq), raw)
+}
+
+// alerted reports whether an alert waits that tells of the same.
+func (s *Store) alerted(tx *bbolt.Tx, about what, a Alert) bool {
+	if a.Verdict == nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key, ok := s.alerting[about]
+	if !ok {
+		return false
+	}
+	if tx.Bucket([]byte(bucketAlerts)).Get(key) != nil {
+		return true
+	}
+	delete(s.alerting, about)
+	return false
 }
 
 // firstAlert returns the oldest alert that is to be sent; nil if there is none.
@@ -60,11 +95,11 @@ func (s *Store) firstAlert() (key, raw []byte) {
 	return key, raw
 }
 
-// sent removes an alert.
-func (s *Store) sent(key []byte) error {
+// sent removes an alert, unless it has come to stand for more since it was read.
+func (s *Store) sent(key, raw []byte) error {
 	return s.db.Update(func(tx *bbolt.Tx) error {
 		b := tx.Bucket([]byte(bucketAlerts))
-		if b.Get(key) == nil {
+		if !bytes.Equal(b.Get(key), raw) {
 			return nil
 		}
 		tx.OnCommit(func() { s.outgoing.Add(-1) })
@@ -103,7 +138,7 @@ func (a *alerter) run(ctx, work context.Context) {
 		if key, raw := a.store.firstAlert(); key != nil {
 			err := a.send(work, client, raw)
 			if err == nil {
-				err = a.store.sent(key)
+				err = a.store.sent(key, raw)
 			}
 			a.metrics.alert(err)
 			if err == nil {

@@ -120,7 +120,7 @@ func (a *Auditor) state() Status {
 	st := Status{Pending: a.store.Pending(), Counts: map[string]int{}}
 	st.Retrying, st.Trouble = a.worker.state()
 	st.Trouble = output.Escape(st.Trouble)
-	st.Ready = rules != nil && int64(st.Pending) < a.store.most
+	st.Ready = rules != nil && a.store.pending.Load() < a.store.most
 	if a.options.Sweep > 0 {
 		st.Sweep = a.options.Sweep.String()
 	}
@@ -132,7 +132,10 @@ func (a *Auditor) state() Status {
 		st.Manifests.Error = output.Escape(err.Error())
 	}
 	for o, n := range a.store.counts {
-		st.Counts[string(o)] = int(n.Load())
+		if o == repeated {
+			o = Rejected
+		}
+		st.Counts[string(o)] += int(n.Load())
 	}
 	return st
 }

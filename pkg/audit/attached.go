@@ -41,7 +41,7 @@ func (f *family) cosigned(ctx context.Context, src name.Repository, d v1.Hash, e
 			has, listed := tags[tag]
 			if listed && has == (v1.Hash{}) {
 				var state inventory.State
-				if has, state, err = f.client.Resolve(ctx, src, tag); state == inventory.Unknown {
+				if has, state, err = f.client.ResolveListed(ctx, src, tag); state == inventory.Unknown {
 					return nil, fmt.Errorf("reading source %s: %w", src.Tag(tag).String(), err)
 				}
 			}

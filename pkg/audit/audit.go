@@ -56,6 +56,7 @@ type Auditor struct {
 	oidc      *verifier
 	sweeps    *sweeper
 	timeline  *timeline
+	drops     dropNotes
 }
 
 // New returns an auditor and opens its store. It is to be closed. ctx is that of fetches of keys.
@@ -83,14 +84,21 @@ func New(ctx context.Context, o Options) (*Auditor, error) {
 // Close closes the store.
 func (a *Auditor) Close() error { return a.store.Close() }
 
-// drainLimit bounds how long requests and events under way may take once ctx has ended.
-const drainLimit = 10 * time.Second
+// Once ctx has ended, requests under way have answerLimit, and events under way and
+// those that were not tried yet have until drainLimit.
+const (
+	answerLimit = 6 * time.Second // more than a request may take to come in
+	drainLimit  = 8 * time.Second
+)
 
 // Serve answers on a listener until ctx ends. Then requests under way are
 // answered and events under way judged; what waits stays in the store.
 func (a *Auditor) Serve(ctx context.Context, listener net.Listener) error {
-	server := a.server()
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	requests, giveUp := context.WithCancel(work)
+	defer giveUp()
+	server := a.server()
+	server.BaseContext = func(net.Listener) context.Context { return requests }
 	var g errgroup.Group
 	var kept sync.WaitGroup
 	kept.Go(func() { a.manifests.Keep(work) }) // what is judged last may need it
@@ -103,14 +111,26 @@ func (a *Auditor) Serve(ctx context.Context, listener net.Listener) error {
 	g.Go(func() error {
 		<-ctx.Done()
 		time.AfterFunc(drainLimit, stop)
+		time.AfterFunc(answerLimit, giveUp)
 		defer end()
-		return server.Shutdown(work)
+		a.shutdown(work, server)
+		return nil
 	})
 	err := server.Serve(listener)
 	if !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serving on %s: %w", listener.Addr(), err)
 	}
 	return g.Wait()
+}
+
+// shutdown lets a server answer the requests under way. Who takes too long is cut off.
+func (a *Auditor) shutdown(ctx context.Context, server *http.Server) {
+	ctx, cancel := context.WithTimeout(ctx, answerLimit+time.Second)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		a.options.Warn("ending: requests under way were cut off: " + err.Error())
+		_ = server.Close() // the listener is closed already, and so are the connections then
+	}
 }
 
 // judge returns the verdict on an event, or why there cannot be one yet. What the
@@ -149,4 +169,5 @@ func (a *Auditor) settled(r Record) {
 	a.timeline.add(r)
 	a.alerts.wake()
 	a.options.Verdict(r)
+	a.noteDrops(time.Now())
 }

@@ -5,9 +5,13 @@ import (
 	"path"
 )
 
+// blobPush is the kind of pushes of blobs.
+const blobPush = "push of a blob"
+
 // decodeDistribution reads the envelope of CNCF distribution's notifications. Pushes
 // matter of manifests only: blobs are pushed and mounted before them and name no
-// image. A deletion has no media type, that of a whole repository names nothing else.
+// image. A deletion has no media type, that of a whole repository names
+// nothing else.
 func decodeDistribution(n notification) ([]Event, error) {
 	var envelope struct {
 		Events []struct {
@@ -34,13 +38,29 @@ func decodeDistribution(n notification) ([]Event, error) {
 	if err := tooMany(len(envelope.Events)); err != nil {
 		return nil, err
 	}
+	if len(envelope.Events) == 0 {
+		return []Event{other("distribution", "envelope without events")}, nil
+	}
 	var events []Event
 	for i := range envelope.Events {
 		in := &envelope.Events[i]
-		e := Event{ID: clip(in.ID), Source: "distribution", Action: Other, Actor: clip(in.Actor.Name)}
 		u, err := url.Parse(in.Target.URL)
 		if err != nil {
 			u = &url.URL{}
+		}
+		blob := path.Base(path.Dir(u.Path)) == "blobs" || u.Path == "" && in.Target.MediaType == "application/octet-stream"
+		e := Event{ID: clip(in.ID), Source: "distribution", Actor: clip(in.Actor.Name)}
+		switch {
+		case in.Action == "push" && blob && in.Target.Tag == "": // no tag leads to a blob
+			events = append(events, other("distribution", blobPush, blobPush))
+			continue
+		case in.Action == "push":
+			e.Action = Push
+		case in.Action == "delete":
+			e.Action = Delete
+		default:
+			events = append(events, other("distribution", in.Action, "pull", "mount"))
+			continue
 		}
 		host := in.Request.Host
 		if host == "" {
@@ -48,13 +68,6 @@ func decodeDistribution(n notification) ([]Event, error) {
 		}
 		if err := e.at(n, host, in.Target.Repository); err != nil {
 			return nil, err
-		}
-		blob := path.Base(path.Dir(u.Path)) == "blobs" || u.Path == "" && in.Target.MediaType == "application/octet-stream"
-		switch {
-		case in.Action == "push" && (in.Target.Tag != "" || !blob): // no tag leads to a blob
-			e.Action = Push
-		case in.Action == "delete":
-			e.Action = Delete
 		}
 		e.names(in.Target.Tag, in.Target.Digest)
 		events = append(events, e)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,7 +20,8 @@ import (
 // Action is what an event says was done.
 type Action string
 
-// The actions. Whatever is neither a push nor a deletion changes nothing.
+// The actions. A replication is a push to where it arrives. Whatever is neither a
+// push nor a deletion changes nothing: it is counted by its kind and not judged.
 const (
 	Push   Action = "push"
 	Delete Action = "delete"
@@ -37,6 +39,14 @@ type Event struct {
 	Actor      string          `json:"actor,omitempty"` // who did it, as the sender says
 	Fault      string          `json:"fault,omitempty"` // what is wrong with the names; they are empty then
 	Received   time.Time       `json:"received"`
+
+	Kind    string `json:"-"` // of Other: what the system calls it
+	Unknown bool   `json:"-"` // of Other: cip does not know that kind
+}
+
+// other returns an event that is not judged. known are the kinds that are known to change nothing.
+func other(source, kind string, known ...string) Event {
+	return Event{Source: source, Action: Other, Kind: clip(kind), Unknown: !slices.Contains(known, kind)}
 }
 
 // Ref returns the reference that the event is about.
@@ -63,6 +73,15 @@ func (e Event) key() string {
 	}
 	sum := sha256.Sum256([]byte(strings.Join([]string{e.Source, e.ID, string(e.Action), e.Ref(), e.Fault}, "\x00")))
 	return hex.EncodeToString(sum[:16])
+}
+
+// what is what an event says, whoever sent it, and when.
+type what [16]byte
+
+// what returns what the event says.
+func (e Event) what() what {
+	sum := sha256.Sum256([]byte(strings.Join([]string{e.Source, string(e.Action), e.Ref(), e.Fault}, "\x00")))
+	return what(sum[:16])
 }
 
 // notification is a body that a system sent.

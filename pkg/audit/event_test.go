@@ -43,8 +43,8 @@ var samples = []struct {
 		want: []Event{
 			{ID: "1", Action: Delete, Repository: image.NewRepository("outside.example.com", "a"), Tag: "t"},
 			{ID: "2", Action: Delete, Repository: image.NewRepository("outside.example.com", "a"), Digest: digestA},
-			{ID: "3", Action: Other, Repository: image.NewRepository("outside.example.com", "a"), Digest: digestA},
-			{ID: "4", Action: Other, Repository: image.NewRepository("outside.example.com", "a"), Digest: digestA},
+			{Action: Other, Kind: "pull"},
+			{Action: Other, Kind: "push of a blob"},
 			{ID: "5", Action: Delete, Repository: image.NewRepository("outside.example.com", "a")},
 		},
 	},
@@ -77,7 +77,61 @@ var samples = []struct {
 			{ID: "3", Action: Delete, Tag: "t", Fault: `bad repository name "B": want lower-case letters and digits, joined by '.', '_', '__', '-' or '/'`},
 		},
 	},
-	{name: "quota", system: "harbor", body: `{"type":"QUOTA_EXCEED","occur_at":1,"event_data":{"resources":[{"digest":"` + digestA.String() + `"}],"repository":{"repo_full_name":"b/a"}}}`},
+	{
+		name: "mount, and what distribution does not send", system: "distribution",
+		body: `{"events":[{"id":"1","action":"mount","target":{"repository":"a","digest":"` + digestA.String() + `"}},{"id":"2","action":"rename","target":{"repository":"a"}}]}`,
+		want: []Event{{Action: Other, Kind: "mount"}, {Action: Other, Kind: "rename", Unknown: true}},
+	},
+	{name: "no events", system: "distribution", body: `{"events":[]}`, want: []Event{{Action: Other, Kind: "envelope without events", Unknown: true}}},
+	{
+		name: "quota", system: "harbor", body: `{"type":"QUOTA_EXCEED","occur_at":1,"event_data":{"resources":[{"digest":"` + digestA.String() + `"}],"repository":{"repo_full_name":"b/a"}}}`,
+		want: []Event{{Action: Other, Kind: "QUOTA_EXCEED"}},
+	},
+	{name: "scan, CloudEvent", system: "harbor", body: `{"type":"harbor.scan.completed","data":{}}`, want: []Event{{Action: Other, Kind: "harbor.scan.completed"}}},
+	{name: "what Harbor does not send", system: "harbor", body: `{"type":"RENAME","event_data":{}}`, want: []Event{{Action: Other, Kind: "RENAME", Unknown: true}}},
+	{
+		name: "push of nothing", system: "harbor", body: `{"type":"PUSH_ARTIFACT","event_data":{"resources":[]}}`,
+		want: []Event{{Action: Other, Kind: "PUSH_ARTIFACT that names no artifact", Unknown: true}},
+	},
+	{
+		name: "replication to Harbor", system: "harbor", host: "outside.example.com",
+		body: `{"type":"REPLICATION","occur_at":1,"operator":"MANUAL","event_data":{"replication":{"harbor_hostname":"harbor.example.com","job_status":"Success","artifact_type":"image",
+			"src_resource":{"registry_name":"hub","registry_type":"docker-hub","endpoint":"https://hub.docker.com","namespace":"library"},
+			"dest_resource":{"registry_type":"harbor","endpoint":"https://harbor.example.com","namespace":"prod"},
+			"successful_artifact":[{"type":"image","status":"Success","name_tag":"alpine:3.20"},{"type":"image","status":"Success","name_tag":"team/busybox [2 item(s) in total]"}]}}}`,
+		want: []Event{
+			{ID: "*", Action: Push, Repository: image.NewRepository("outside.example.com", "prod/alpine"), Tag: "3.20", Actor: "MANUAL"},
+			{ID: "*", Action: Push, Repository: image.NewRepository("outside.example.com", "prod/team/busybox"), Actor: "MANUAL"},
+		},
+	},
+	{
+		name: "replication from Harbor, CloudEvent", system: "harbor", host: "outside.example.com",
+		body: `{"id":"c2","type":"harbor.replication.status.changed","data":{"replication":{"harbor_hostname":"harbor.example.com","job_status":"Success",
+			"src_resource":{"registry_type":"harbor","endpoint":"https://harbor.example.com","namespace":"staging"},
+			"dest_resource":{"registry_name":"there","registry_type":"harbor","endpoint":"https://there.example.com:8443","namespace":"prod"},
+			"successful_artifact":[{"name_tag":"prod/apple@` + digestA.String() + `"}]}}}`,
+		want: []Event{{ID: "c2", Action: Push, Repository: image.NewRepository("there.example.com:8443", "prod/apple"), Digest: digestA}},
+	},
+	{
+		name: "replication to Docker Hub", system: "harbor",
+		body: `{"id":"c3","type":"REPLICATION","event_data":{"replication":{"src_resource":{"registry_type":"harbor"},"dest_resource":{"registry_name":"hub","registry_type":"docker-hub","endpoint":"https://hub.docker.com","namespace":"team"},"successful_artifact":[{"name_tag":"apple:1.0"}]}}}`,
+		want: []Event{{ID: "c3", Action: Push, Repository: image.NewRepository("docker.io", "team/apple"), Tag: "1.0"}},
+	},
+	{
+		name: "failed replication", system: "harbor",
+		body: `{"type":"REPLICATION","event_data":{"replication":{"job_status":"Error","dest_resource":{"endpoint":"https://harbor.example.com","namespace":"prod"},"failed_artifact":[{"name_tag":"apple:1.0"}]}}}`,
+		want: []Event{{Action: Other, Kind: "failed action"}},
+	},
+	{name: "replication of nothing", system: "harbor", body: `{"type":"REPLICATION","event_data":{}}`, want: []Event{{Action: Other, Kind: "REPLICATION that names no artifact", Unknown: true}}},
+	{
+		name: "tag retention", system: "harbor",
+		body: `{"type":"TAG_RETENTION","occur_at":1,"operator":"SCHEDULE","event_data":{"retention":{"total":3,"retained":1,"harbor_hostname":"harbor.example.com","project_name":"prod","retention_policy_id":2,"result":"SUCCESS",
+			"deleted_artifact":[{"type":"image","status":"SUCCESS","name_tag":"apple:1.0"},{"type":"image","status":"SUCCESS"}]}}}`,
+		want: []Event{
+			{ID: "*", Action: Delete, Repository: image.NewRepository("harbor.example.com", "prod/apple"), Tag: "1.0", Actor: "SCHEDULE"},
+			{ID: "*", Action: Delete, Repository: image.NewRepository("harbor.example.com", "prod"), Actor: "SCHEDULE"},
+		},
+	},
 	{
 		name: "two artifacts", system: "harbor",
 		body: `{"type":"PUSH_ARTIFACT","occur_at":1,"operator":"admin","event_data":{"resources":[{"digest":"` + digestA.String() + `","tag":"1.0","resource_url":"harbor.example.com/prod/apple:1.0"},{"digest":"` + digestB.String() + `","tag":"` + digestB.String() + `","resource_url":"harbor.example.com/prod/apple@` + digestB.String() + `"}],"repository":{"name":"apple","namespace":"prod","repo_full_name":"prod/apple","repo_type":"private"}}}`,
@@ -104,8 +158,13 @@ var samples = []struct {
 	{
 		name: "scan", system: "zot", host: "zot.example.com",
 		body: `{"id":"z3","type":"zotregistry.image.scanned","data":{"name":"prod/apple","reference":"1.0"}}`,
-		want: []Event{{ID: "z3", Action: Other, Repository: image.NewRepository("zot.example.com", "prod/apple"), Tag: "1.0"}},
+		want: []Event{{Action: Other, Kind: "zotregistry.image.scanned"}},
 	},
+	{
+		name: "new repository, without a host", system: "zot", body: `{"id":"z4","type":"zotregistry.repository.created","data":{"name":"prod/apple"}}`,
+		want: []Event{{Action: Other, Kind: "zotregistry.repository.created"}},
+	},
+	{name: "what zot does not send", system: "zot", body: `{"type":"zotregistry.image.renamed"}`, want: []Event{{Action: Other, Kind: "zotregistry.image.renamed", Unknown: true}}},
 	{
 		name: "push", system: "ecr",
 		body: `{"version":"0","id":"a1","detail-type":"ECR Image Action","source":"aws.ecr","account":"123456789012","region":"us-west-2","detail":{"result":"SUCCESS","repository-name":"prod/apple","image-digest":"` + digestA.String() + `","action-type":"PUSH","image-tag":"1.0"}}`,
@@ -114,7 +173,31 @@ var samples = []struct {
 	{
 		name: "failed push", system: "ecr",
 		body: `{"id":"a2","detail-type":"ECR Image Action","account":"1","region":"r","detail":{"result":"FAILURE","repository-name":"a","action-type":"PUSH"}}`,
-		want: []Event{{ID: "a2", Action: Other, Repository: image.NewRepository("1.dkr.ecr.r.amazonaws.com", "a")}},
+		want: []Event{{Action: Other, Kind: "failed action"}},
+	},
+	{
+		name: "replication, in the region that it arrives in", system: "ecr",
+		body: `{"id":"a3","detail-type":"ECR Replication Action","account":"123456789012","region":"us-east-1","detail":{"result":"SUCCESS","repository-name":"prod/apple","image-digest":"` + digestA.String() + `","source-account":"999999999999","action-type":"REPLICATE","source-region":"us-west-2","image-tag":"1.0"}}`,
+		want: []Event{{ID: "a3", Action: Push, Repository: image.NewRepository("123456789012.dkr.ecr.us-east-1.amazonaws.com", "prod/apple"), Tag: "1.0", Digest: digestA}},
+	},
+	{
+		name: "failed replication", system: "ecr", body: `{"detail-type":"ECR Replication Action","detail":{"result":"FAILED","action-type":"REPLICATE"}}`,
+		want: []Event{{Action: Other, Kind: "failed action"}},
+	},
+	{
+		name: "pull through cache", system: "ecr",
+		body: `{"id":"a4","detail-type":"ECR Pull Through Cache Action","account":"1","region":"r","detail":{"sync-status":"SUCCESS","ecr-repository-prefix":"prod","repository-name":"prod/apple","upstream-registry-url":"public.ecr.aws","image-tag":"1.0","image-digest":"` + digestA.String() + `"}}`,
+		want: []Event{{ID: "a4", Action: Push, Repository: image.NewRepository("1.dkr.ecr.r.amazonaws.com", "prod/apple"), Tag: "1.0", Digest: digestA}},
+	},
+	{
+		name: "deletion of a referrer", system: "ecr",
+		body: `{"id":"a5","detail-type":"ECR Referrer Action","account":"1","region":"r","detail":{"result":"SUCCESS","repository-name":"a","image-digest":"` + digestA.String() + `","action-type":"DELETE"}}`,
+		want: []Event{{ID: "a5", Action: Delete, Repository: image.NewRepository("1.dkr.ecr.r.amazonaws.com", "a"), Digest: digestA}},
+	},
+	{name: "scan", system: "ecr", body: `{"detail-type":"ECR Image Scan","detail":{"scan-status":"COMPLETE","repository-name":"a"}}`, want: []Event{{Action: Other, Kind: "ECR Image Scan"}}},
+	{
+		name: "what is not about images", system: "ecr", body: `{"detail-type":"AWS API Call via CloudTrail","detail":{"eventName":"DeleteRepository"}}`,
+		want: []Event{{Action: Other, Kind: "AWS API Call via CloudTrail", Unknown: true}},
 	},
 	{
 		name: "push", system: "dockerhub",
@@ -130,11 +213,22 @@ var samples = []struct {
 		},
 	},
 	{
+		name: "another event", system: "quay", body: `{"repository":"team/apple","docker_url":"quay.example.com/team/apple","vulnerability":{"id":"CVE-1"}}`,
+		want: []Event{{Action: Other, Kind: "webhook without updated_tags", Unknown: true}},
+	},
+	{
 		name: "push", system: "acr",
 		body: `{"id":"m1","timestamp":"t","action":"push","target":{"mediaType":"m","size":1,"digest":"` + digestA.String() + `","length":1,"repository":"apple","tag":"1.0"},"request":{"id":"r","host":"team.azurecr.io","method":"PUT"}}`,
 		want: []Event{{ID: "m1", Action: Push, Repository: image.NewRepository("team.azurecr.io", "apple"), Tag: "1.0", Digest: digestA}},
 	},
-	{name: "ping", system: "acr", body: `{"id":"m2","action":"ping"}`},
+	{name: "ping", system: "acr", body: `{"id":"m2","action":"ping"}`, want: []Event{{Action: Other, Kind: "ping"}}},
+	{name: "quarantine", system: "acr", body: `{"action":"quarantine"}`, want: []Event{{Action: Other, Kind: "quarantine"}}},
+	{name: "what Azure does not send", system: "acr", body: `{"action":"rename"}`, want: []Event{{Action: Other, Kind: "rename", Unknown: true}}},
+	{
+		name: "deletion of a chart", system: "acr",
+		body: `{"id":"m3","action":"chart_delete","target":{"repository":"apple","tag":"apple-1.0.tgz"},"request":{"host":"team.azurecr.io:443"}}`,
+		want: []Event{{ID: "m3", Action: Delete, Repository: image.NewRepository("team.azurecr.io", "apple"), Tag: "apple-1.0.tgz"}},
+	},
 }
 
 func TestDecode(t *testing.T) {
@@ -171,7 +265,7 @@ func TestDecodeRefuses(t *testing.T) {
 		for _, body := range []string{"", "null x", "[]", `"text"`, "{}", many} {
 			events, err := decode(notification{Body: []byte(body), Header: http.Header{}})
 			for _, e := range events {
-				if err == nil && e.Fault == "" {
+				if err == nil && e.Fault == "" && !e.Unknown {
 					t.Errorf("%s: %.20q gives %+v", name, body, e)
 				}
 			}
@@ -236,11 +330,11 @@ func FuzzDecode(f *testing.F) {
 			if _, err := image.ParseRepository(e.Repository.String()); e.Repository != (name.Repository{}) && err != nil {
 				t.Errorf("repository %q", e.Repository)
 			}
-			if e.Repository == (name.Repository{}) && e.Fault == "" {
+			if e.Repository == (name.Repository{}) && e.Fault == "" && e.Action != Other {
 				t.Error("an event without a repository has no fault")
 			}
 			raw, err := json.Marshal(e)
-			if err != nil || !utf8.Valid(raw) || len(e.ID) > maxText || len(e.Actor) > maxText {
+			if err != nil || !utf8.Valid(raw) || len(e.ID) > maxText || len(e.Actor) > maxText || len(e.Kind) > maxText {
 				t.Errorf("%+v: %v", e, err)
 			}
 			if text := (Verdict{Event: e, Outcome: Ignored}).Text(); strings.ContainsAny(text, "\n\r\x1b") {

@@ -54,6 +54,8 @@ func (q *inquirer) judge(ctx context.Context, e Event, r *Rules) (Verdict, error
 		v, err = q.kin(ctx, v, r)
 	case attached:
 		v, err = q.attached(ctx, v, r, open)
+	case theWhole:
+		v, err = q.whole(ctx, v, r)
 	}
 	v.Judged = q.now()
 	return v, err

@@ -21,6 +21,7 @@ const (
 	theDigest                // the wanted digest has to be there
 	theFamily                // the digest may be a child or a referrer of a wanted one
 	attached                 // the tag may hold what belongs to a wanted digest
+	theWhole                 // all that the repository holds has to be wanted
 )
 
 // question is what is left open about an event.
@@ -37,6 +38,9 @@ func attachedTo(tag string) (subject v1.Hash, suffix string, ok bool) {
 	subject, suffix, ok = image.Attached(tag)
 	return subject, suffix, ok && subject != (v1.Hash{}) && (suffix == "" || slices.Contains(image.CosignSuffixes(), suffix))
 }
+
+// unwantedRepository is the reason for rejecting a push to a repository below a destination.
+const unwantedRepository = "no manifest wants anything in this repository"
 
 // consider holds an event against the manifests alone. What they decide is a
 // verdict, what they leave open a question. An event's own claim is enough to
@@ -59,8 +63,10 @@ func (r *Rules) consider(e Event) (Verdict, question) {
 		v.Outcome, v.Reason = Ignored, "neither pushed nor deleted"
 	case e.Fault != "":
 		v.Reason = "malformed: " + e.Fault
+	case e.Tag == "" && e.Digest == (v1.Hash{}) && r.wanted.Target(e.Repository) == nil:
+		v.Reason = unwantedRepository
 	case e.Tag == "" && e.Digest == (v1.Hash{}):
-		v.Reason = "malformed: the push names neither tag nor digest"
+		return v, question{read: theWhole}
 	case e.Tag != "":
 		return r.considerTag(v)
 	case r.wanted.Entry(e.Repository, e.Digest) != nil:
@@ -86,7 +92,7 @@ func (r *Rules) considerTag(v Verdict) (Verdict, question) {
 	case belongs && r.wanted.Target(e.Repository) != nil:
 		return v, question{read: attached, subject: subject, suffix: suffix}
 	case r.wanted.Target(e.Repository) == nil:
-		v.Reason = "no manifest wants anything in this repository"
+		v.Reason = unwantedRepository
 	case e.Digest != (v1.Hash{}) && r.wanted.Entry(e.Repository, e.Digest) != nil:
 		v.Reason = fmt.Sprintf("%s wants this digest, but under no such tag", r.pos(e.Repository, e.Digest, ""))
 	default:

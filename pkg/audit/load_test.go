@@ -59,7 +59,7 @@ func floodBody(host, digest string) func(int) string {
 		case 2:
 			return distributionBody(id, "delete", host, "prod/apple", "1.0", "")
 		}
-		return distributionBody(id, "pull", host, "src/apple", "1.0", digest)
+		return distributionBody(id, "push", host, "src/apple", "1.0", digest)
 	}
 }
 

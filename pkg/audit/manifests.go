@@ -15,6 +15,7 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/tree"
 )
 
 // Origin is where manifests are read from.
@@ -36,9 +37,13 @@ func (d Directory) Read(context.Context) (*manifest.Set, string, error) {
 		return nil, "", fmt.Errorf("reading the manifests: %w", err)
 	}
 	if info.IsDir() {
-		return manifest.Thin(os.DirFS(d.Path), d.Path), "", nil
+		files := tree.Open(d.Path)
+		defer files.Close()
+		return manifest.Thin(files, d.Path), "", nil
 	}
-	return manifest.Plain(os.DirFS(filepath.Dir(d.Path)), filepath.Base(d.Path), d.Path), "", nil
+	files := tree.Open(filepath.Dir(d.Path))
+	defer files.Close()
+	return manifest.Plain(files, filepath.Base(d.Path), d.Path), "", nil
 }
 
 // MaxAge is short: reading a directory is cheap.
@@ -207,12 +212,12 @@ func (m *Manifests) known(t time.Time) (rules *Rules, done <-chan struct{}, err 
 	return nil, m.done, nil
 }
 
-// readLimit bounds one reading.
-const readLimit = 2 * time.Minute
+// originLimit bounds one reading.
+const originLimit = 2 * time.Minute
 
 // Read reads the origin. It is called before Keep, or by it.
 func (m *Manifests) Read(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, readLimit)
+	ctx, cancel := context.WithTimeout(ctx, originLimit)
 	defer cancel()
 	began := time.Now()
 	m.mu.Lock()

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,6 +17,7 @@ type metrics struct {
 	events   *prometheus.CounterVec
 	verdicts *prometheus.CounterVec
 	refused  *prometheus.CounterVec
+	unjudged *prometheus.CounterVec
 	alerts   *prometheus.CounterVec
 	judging  *prometheus.HistogramVec
 	swept    prometheus.Gauge
@@ -30,6 +32,7 @@ func newMetrics(a *Auditor) *metrics {
 		events:   counter("cip_audit_events_total", "Events that were received, repeated ones too.", "source"),
 		verdicts: counter("cip_audit_verdicts_total", "Verdicts by outcome.", "verdict", "source"),
 		refused:  counter("cip_audit_refused_total", "Notifications that were refused, by status.", "status"),
+		unjudged: counter("cip_audit_unjudged_total", "Events that are neither a push, a replication nor a deletion, by what the system calls them; unknown: what is not understood.", "source", "kind"),
 		alerts:   counter("cip_audit_alerts_total", "Alerts that were sent, and tries that failed.", "result"),
 		judging: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "cip_audit_judging_seconds", Help: "Time that it took to judge an event, or to fail.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
@@ -39,10 +42,17 @@ func newMetrics(a *Auditor) *metrics {
 	for _, o := range []Outcome{Verified, Rejected, Ignored} {
 		m.verdicts.WithLabelValues(string(o), pubsubSource)
 	}
+	dropped := func(kind string, n *atomic.Int64) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "cip_audit_dropped_total", ConstLabels: prometheus.Labels{"what": kind},
+			Help: "What was not kept: events that say the same as many that wait, verdicts on rejected changes beyond what is kept, alerts that one alert stands for.",
+		}, func() float64 { return float64(n.Load()) })
+	}
 	gauge := func(name, help string, f func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f)
 	}
-	m.registry.MustRegister(m.events, m.verdicts, m.refused, m.alerts, m.judging, m.swept,
+	m.registry.MustRegister(m.events, m.verdicts, m.refused, m.unjudged, m.alerts, m.judging, m.swept,
+		dropped("event", &a.store.dropped.events), dropped("verdict", &a.store.dropped.verdicts), dropped("alert", &a.store.dropped.alerts),
 		gauge("cip_audit_pending", "Events that wait for a verdict.", func() float64 { return float64(a.store.Pending()) }),
 		gauge("cip_audit_retrying", "Events that were tried and could not be judged yet.", func() float64 {
 			n, _ := a.worker.state()

@@ -1,9 +1,11 @@
 package audit
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
@@ -12,13 +14,33 @@ import (
 // pubsubSource is the name of Google registries' changes, which Pub/Sub pushes to "/".
 const pubsubSource = "pubsub"
 
-// pubsubPush is the body of a Pub/Sub push. Older senders write id, newer ones messageId.
+// pubsubChange is a change of a Google registry: what the topic carries.
+type pubsubChange struct{ Action, Digest, Tag string }
+
+// pubsubPush is the body of a Pub/Sub push: a message that holds the change, or the
+// change itself where the subscription unwraps it. Older senders write id, newer ones
+// messageId; with an unwrapped change it is in a header, or missing.
 type pubsubPush struct {
 	Message *struct {
 		Data      []byte `json:"data"`
 		MessageID string `json:"messageId"`
 		ID        string `json:"id"`
 	} `json:"message"`
+	pubsubChange
+}
+
+// read returns the change and the message's id.
+func (p *pubsubPush) read(header http.Header) (change pubsubChange, id string, err error) {
+	switch {
+	case p.Message != nil:
+		if err := json.Unmarshal(p.Message.Data, &change); err != nil {
+			return change, "", fmt.Errorf("parsing the message's data: %w", err)
+		}
+		return change, clip(cmp.Or(p.Message.MessageID, p.Message.ID)), nil
+	case p.pubsubChange != (pubsubChange{}):
+		return p.pubsubChange, clip(header.Get("X-Goog-Pubsub-Message-Id")), nil
+	}
+	return change, "", errors.New("parsing the notification: it holds neither a message nor a change")
 }
 
 // decodePubSub reads a change of a Google registry: digest and tag are whole
@@ -29,17 +51,11 @@ func decodePubSub(n notification) (Event, error) {
 	if err := parse(n.Body, &push); err != nil {
 		return Event{}, err
 	}
-	if push.Message == nil {
-		return Event{}, errors.New("parsing the notification: it holds no message")
+	change, id, err := push.read(n.Header)
+	if err != nil {
+		return Event{}, err
 	}
-	var change struct{ Action, Digest, Tag string }
-	if err := json.Unmarshal(push.Message.Data, &change); err != nil {
-		return Event{}, fmt.Errorf("parsing the message's data: %w", err)
-	}
-	e := Event{ID: clip(push.Message.MessageID), Source: pubsubSource}
-	if e.ID == "" {
-		e.ID = clip(push.Message.ID)
-	}
+	e := Event{ID: id, Source: pubsubSource}
 	switch strings.ToUpper(change.Action) {
 	case "INSERT":
 		e.Action = Push
@@ -72,7 +88,7 @@ func (e *Event) whole(digest, tag string) error {
 	if err != nil {
 		return err
 	}
-	if byTag != "" && byTag != name {
+	if other, err := image.ParseRepository(byTag); byTag != "" && (err != nil || other != repo) {
 		return fmt.Errorf("digest and tag are of two repositories: %q and %q", clip(name), clip(byTag))
 	}
 	e.Repository = repo

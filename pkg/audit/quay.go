@@ -3,7 +3,8 @@ package audit
 import "strings"
 
 // decodeQuay reads Quay's webhooks: pushes of tags, without digests, ids or times,
-// so that each is taken for new.
+// so that each is a new one. Webhooks of other events do not say what they are, but
+// only a push has updated tags.
 func decodeQuay(n notification) ([]Event, error) {
 	var hook struct {
 		Repository string   `json:"repository"` // namespace/name
@@ -16,6 +17,9 @@ func decodeQuay(n notification) ([]Event, error) {
 	if err := tooMany(len(hook.Tags)); err != nil {
 		return nil, err
 	}
+	if len(hook.Tags) == 0 {
+		return []Event{other("quay", "webhook without updated_tags")}, nil
+	}
 	host, path, _ := strings.Cut(hook.DockerURL, "/")
 	if path == "" {
 		path = hook.Repository
@@ -27,7 +31,7 @@ func decodeQuay(n notification) ([]Event, error) {
 	var events []Event
 	for _, tag := range hook.Tags {
 		e := at
-		e.names(tag, "")
+		e.reference(tag, "")
 		events = append(events, e)
 	}
 	return events, nil

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log" //nolint:depguard // http.Server takes no other
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,7 +20,9 @@ import (
 
 const (
 	maxBody      = 1 << 20         // bytes of a notification
-	maxReading   = 64              // notifications that are read at once
+	smallBody    = 64 << 10        // of that, what is read of any number at once
+	maxReading   = 64              // notifications of more that are read at once
+	readLimit    = 5 * time.Second // for a request to come in whole
 	maxAnswering = 256             // Pub/Sub pushes that are judged at once
 	pushLimit    = 8 * time.Second // for the verdict on a Pub/Sub push
 	unseenLimit  = 4 * time.Second // of that, for a tag to become readable
@@ -47,14 +50,15 @@ type server struct {
 	reading   gate
 	answering gate
 
-	mu   sync.Mutex
-	seen map[string]time.Time // when a push came first that could not be judged
+	mu     sync.Mutex
+	seen   map[string]time.Time // when a push came first that could not be judged
+	warned map[string]struct{}  // keys of the warnings that are given once
 }
 
 // server returns the HTTP server of the auditor.
 func (a *Auditor) server() *http.Server {
 	return &http.Server{
-		Handler: a.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
+		Handler: a.Handler(), ReadHeaderTimeout: readLimit, ReadTimeout: readLimit,
 		WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: log.New(warner(a.options.Warn), "", 0),
 	}
@@ -72,7 +76,7 @@ func (w warner) Write(line []byte) (int, error) {
 // Handler answers all that the auditor is asked. Serve has to run beside it.
 func (a *Auditor) Handler() http.Handler {
 	s := &server{
-		Auditor: a, decoders: decoders(), seen: map[string]time.Time{},
+		Auditor: a, decoders: decoders(), seen: map[string]time.Time{}, warned: map[string]struct{}{},
 		reading: make(gate, maxReading), answering: make(gate, maxAnswering),
 	}
 	mux := http.NewServeMux()
@@ -111,17 +115,31 @@ func (s *server) refuse(w http.ResponseWriter, status int, text string) {
 	answer(w, status, text)
 }
 
-// body reads a notification; ok is false if it was refused.
+// body reads a notification; ok is false if it was refused. Senders that take their
+// time hold up nobody: only who sends much takes turns with others.
 func (s *server) body(w http.ResponseWriter, r *http.Request) (n notification, ok bool) {
-	if !s.reading.enter(r.Context()) {
+	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		s.refuse(w, http.StatusUnsupportedMediaType, "compressed notifications are refused: "+clip(coding))
 		return n, false
 	}
-	defer s.reading.leave()
-	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	in := http.MaxBytesReader(w, r.Body, maxBody)
+	raw, err := io.ReadAll(io.LimitReader(in, smallBody))
+	if err == nil && len(raw) == smallBody {
+		if !s.reading.enter(r.Context()) {
+			return n, false
+		}
+		defer s.reading.leave()
+		var rest []byte
+		rest, err = io.ReadAll(in)
+		raw = append(raw, rest...)
+	}
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
 		s.refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("a notification of more than %d bytes is refused", maxBody))
+		return n, false
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		s.refuse(w, http.StatusRequestTimeout, fmt.Sprintf("the notification took more than %s to come in", readLimit))
 		return n, false
 	case err != nil:
 		s.refuse(w, http.StatusBadRequest, "reading the notification: "+err.Error())
@@ -172,18 +190,54 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, http.StatusBadRequest, source+": "+err.Error())
 		return
 	}
-	now := time.Now().UTC()
-	for i := range events {
-		events[i].Received = now
-	}
-	added, err := s.store.Enqueue(events)
+	judged := s.judged(events)
+	added, fresh, err := s.store.Enqueue(judged)
 	if err != nil {
 		s.refuse(w, http.StatusServiceUnavailable, err.Error())
 		return
 	}
 	s.metrics.events.WithLabelValues(source).Add(float64(len(events)))
 	s.worker.add(added)
-	answer(w, http.StatusAccepted, fmt.Sprintf("events: %d, of them new: %d", len(events), len(added)))
+	s.noteDrops(time.Now())
+	answer(w, http.StatusAccepted, fmt.Sprintf("events: %d, of them new: %d", len(events), fresh))
+}
+
+// judged returns the events that are to be judged. The others are counted, and one
+// line a kind says what was not understood.
+func (s *server) judged(events []Event) []Event {
+	now := time.Now().UTC()
+	var out []Event
+	for _, e := range events {
+		if e.Action != Other {
+			e.Received = now
+			out = append(out, e)
+			continue
+		}
+		kind := e.Kind
+		if e.Unknown {
+			kind = "unknown"
+			s.once(e.Source+" "+e.Kind, fmt.Sprintf("%s sent a notification that is not understood, so that it is counted and not judged: %s", e.Source, output.Escape(e.Kind)))
+		}
+		s.metrics.unjudged.WithLabelValues(e.Source, kind).Inc()
+	}
+	return out
+}
+
+// maxOnce is how many different warnings are given once each: their keys are foreign text.
+const maxOnce = 100
+
+// once warns of something the first time.
+func (s *server) once(key, text string) {
+	s.mu.Lock()
+	_, known := s.warned[key]
+	room := len(s.warned) < maxOnce
+	if !known && room {
+		s.warned[key] = struct{}{}
+	}
+	s.mu.Unlock()
+	if !known && room {
+		s.options.Warn(text)
+	}
 }
 
 // push takes a Pub/Sub push: the answer is the verdict, or that there is none yet.
@@ -214,12 +268,15 @@ func (s *server) push(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusOK, known.Text)
 		return
 	}
-	if !s.answering.enter(r.Context()) {
+	ctx, cancel := context.WithTimeout(r.Context(), pushLimit)
+	defer cancel()
+	if !s.answering.enter(ctx) {
+		s.refuse(w, http.StatusServiceUnavailable, fmt.Sprintf("%d pushes are being judged already", maxAnswering))
 		return
 	}
 	defer s.answering.leave()
 	e.Received = s.firstSeen(e)
-	v, err := s.judgeNow(r.Context(), e)
+	v, err := s.judgeNow(ctx, e)
 	if err != nil {
 		text := fmt.Sprintf("cannot judge %s of %s yet: %v", e.Action, e.Ref(), err)
 		s.options.Warn(text)
@@ -232,8 +289,6 @@ func (s *server) push(w http.ResponseWriter, r *http.Request) {
 // judgeNow judges a push while its sender waits. A wanted tag that is not readable
 // yet is read again for a while.
 func (s *server) judgeNow(ctx context.Context, e Event) (Verdict, error) {
-	ctx, cancel := context.WithTimeout(ctx, pushLimit)
-	defer cancel()
 	began := time.Now()
 	for try := 1; ; try++ {
 		v, err := s.judge(ctx, e, s.manifests.Since)
@@ -283,11 +338,11 @@ func (s *server) settle(w http.ResponseWriter, v Verdict) {
 		s.refuse(w, http.StatusInternalServerError, err.Error())
 		return
 	}
-	if fresh {
+	for _, one := range fresh {
 		s.mu.Lock()
 		delete(s.seen, v.Event.key())
 		s.mu.Unlock()
-		s.settled(r)
+		s.settled(one)
 	}
 	answer(w, http.StatusOK, r.Text)
 }

@@ -2,10 +2,10 @@ package audit
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,25 +17,37 @@ import (
 // drift that the last sweep found, and the alerts that are still to be sent. What
 // it has accepted survives a kill. It is safe for concurrent use.
 //
-// Verdicts are in a bucket for each outcome, so that a flood of ignored events
-// cannot push rejected ones out. Keys are sequence numbers; a verdict's value begins
-// with the event's key, by which one that is sent again is found.
+// Verdicts are in a bucket for each outcome, and rejections that repeat another in
+// one of their own, so that a flood of others cannot push rejections out. Keys are
+// sequence numbers; a verdict's value begins with the event's key, by which one that
+// is sent again is found.
 type Store struct {
 	db     *bbolt.DB
 	remove string // the file, where it could not be removed at once
 	alerts bool
 
-	most   int64             // events that may wait
-	limits map[Outcome]int64 // verdicts that are kept
+	most       int64             // events that may wait
+	mostSame   int               // events that may wait as parts of one
+	mostAlerts int64             // alerts that may wait
+	limits     map[Outcome]int64 // verdicts that are kept, by bucket
 
-	pending  atomic.Int64
+	pending  atomic.Int64 // events that wait, equal ones as one
+	parts    atomic.Int64 // events that wait as parts of pending ones
 	outgoing atomic.Int64
-	counts   map[Outcome]*atomic.Int64
+	counts   map[Outcome]*atomic.Int64 // by bucket
+	dropped  dropped
+
+	mu       sync.Mutex
+	waiting  map[what]*queued  // events that wait and are not being judged, by what they say
+	hosts    map[string]int64  // events that wait, by the host of their repository
+	rejected map[what]struct{} // what was rejected since the start
+	alerting map[what][]byte   // alerts that wait, by what they tell of
 }
 
 // The buckets beside those of the outcomes.
 const (
 	bucketPending = "pending" // sequence number → Event
+	bucketParts   = "parts"   // sequence number of a pending one, its own → Event that says the same
 	bucketKeys    = "keys"    // event key → sequence number and bucket
 	bucketAlerts  = "alerts"  // sequence number → JSON
 	bucketDrift   = "drift"   // destination → Drift
@@ -43,10 +55,15 @@ const (
 
 // How much is kept.
 const (
-	maxPending = 100_000 // events; more are not accepted
-	maxAlerts  = 10_000  // the oldest go first
+	maxPending = 111_112 // events that wait, equal ones as one; more are not accepted
+	maxSame    = 10_000  // events that wait as one and get a verdict each; more are dropped
+	hostShare  = 9       // a host's events may be this many times what is still free: 100,000 if only it has some
+	maxAlerts  = 10_000  // those that come while so many wait become one
 	keyLength  = 32
 )
+
+// repeated is the bucket of rejections that repeat another: they are dropped before any other.
+const repeated Outcome = "REPEATED"
 
 // ErrFull says that no more events can wait.
 var ErrFull = errors.New("too many events wait for a verdict")
@@ -55,10 +72,11 @@ var ErrFull = errors.New("too many events wait for a verdict")
 // alerts says whether anything takes alerts.
 func OpenStore(file string, alerts bool) (*Store, error) {
 	s := &Store{
-		alerts: alerts, most: maxPending, counts: map[Outcome]*atomic.Int64{},
-		limits: map[Outcome]int64{Verified: 100_000, Rejected: 100_000, Ignored: 20_000},
+		alerts: alerts, most: maxPending, mostSame: maxSame, mostAlerts: maxAlerts, counts: map[Outcome]*atomic.Int64{},
+		limits:  map[Outcome]int64{Verified: 100_000, Rejected: 100_000, Ignored: 20_000, repeated: 20_000},
+		waiting: map[what]*queued{}, hosts: map[string]int64{}, rejected: map[what]struct{}{}, alerting: map[what][]byte{},
 	}
-	o := &bbolt.Options{Timeout: time.Second, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType}
+	o := &bbolt.Options{Timeout: lockLimit, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType}
 	name := file
 	if file == "" {
 		f, err := os.CreateTemp("", "cip-audit-")
@@ -70,9 +88,12 @@ func OpenStore(file string, alerts bool) (*Store, error) {
 		}
 		name, o.NoSync = f.Name(), true
 	}
+	if err := checkState(name); err != nil {
+		return nil, fmt.Errorf("opening the store of verdicts %s: %w", name, err)
+	}
 	db, err := bbolt.Open(name, 0o600, o)
 	if errors.Is(err, bolterrors.ErrTimeout) {
-		err = errors.New("another process uses it")
+		err = errBusy
 	}
 	if err != nil {
 		return nil, fmt.Errorf("opening the store of verdicts %s: %w", name, err)
@@ -90,7 +111,7 @@ func OpenStore(file string, alerts bool) (*Store, error) {
 
 // prepare makes the buckets and counts what they hold.
 func (s *Store) prepare(tx *bbolt.Tx) error {
-	names := []string{bucketPending, bucketKeys, bucketAlerts, bucketDrift}
+	names := []string{bucketPending, bucketParts, bucketKeys, bucketAlerts, bucketDrift}
 	for outcome := range s.limits {
 		names = append(names, string(outcome))
 		s.counts[outcome] = &atomic.Int64{}
@@ -100,12 +121,16 @@ func (s *Store) prepare(tx *bbolt.Tx) error {
 			return err
 		}
 	}
-	s.pending.Store(int64(tx.Bucket([]byte(bucketPending)).Stats().KeyN))
 	s.outgoing.Store(int64(tx.Bucket([]byte(bucketAlerts)).Stats().KeyN))
 	for outcome, n := range s.counts {
 		n.Store(int64(tx.Bucket([]byte(outcome)).Stats().KeyN))
 	}
-	return nil
+	s.parts.Store(int64(tx.Bucket([]byte(bucketParts)).Stats().KeyN))
+	return eachPending(tx, func(w Waiting) {
+		s.pending.Add(1)
+		s.hosts[w.Event.Repository.RegistryStr()]++
+		s.waiting[w.Event.what()] = &queued{seq: w.Seq, latest: w.Event.Received}
+	})
 }
 
 // Close closes the store.
@@ -115,83 +140,6 @@ func (s *Store) Close() error {
 		err = errors.Join(err, os.Remove(s.remove))
 	}
 	return err
-}
-
-// Pending returns how many events wait for a verdict.
-func (s *Store) Pending() int { return int(s.pending.Load()) }
-
-// Waiting is an event that waits for a verdict.
-type Waiting struct {
-	Seq   uint64
-	Event Event
-}
-
-// Enqueue makes events wait. It returns those that were not known already, once
-// they are on disk: all of them or, with an error, none.
-func (s *Store) Enqueue(events []Event) ([]Waiting, error) {
-	var added []Waiting
-	err := s.db.Batch(func(tx *bbolt.Tx) error {
-		added = nil
-		pending, keys := tx.Bucket([]byte(bucketPending)), tx.Bucket([]byte(bucketKeys))
-		for _, e := range events {
-			key := e.key()
-			if key != "" && keys.Get([]byte(key)) != nil {
-				continue
-			}
-			raw, err := json.Marshal(e)
-			if err != nil {
-				return err
-			}
-			seq, err := pending.NextSequence()
-			if err != nil {
-				return err
-			}
-			if err := pending.Put(number(seq), raw); err != nil {
-				return err
-			}
-			if key != "" {
-				if err := keys.Put([]byte(key), append(number(seq), bucketPending...)); err != nil {
-					return err
-				}
-			}
-			added = append(added, Waiting{seq, e})
-		}
-		if s.pending.Load()+int64(len(added)) > s.most {
-			return ErrFull
-		}
-		n := int64(len(added))
-		tx.OnCommit(func() { s.pending.Add(n) })
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return added, nil
-}
-
-// EachPending calls f with each event that waits, the oldest first.
-func (s *Store) EachPending(f func(Waiting)) error {
-	return s.db.View(func(tx *bbolt.Tx) error {
-		return tx.Bucket([]byte(bucketPending)).ForEach(func(k, raw []byte) error {
-			w := Waiting{Seq: binary.BigEndian.Uint64(k)}
-			if err := json.Unmarshal(raw, &w.Event); err != nil {
-				return fmt.Errorf("reading a waiting event: %w", err)
-			}
-			f(w)
-			return nil
-		})
-	})
-}
-
-// Event returns an event that waits.
-func (s *Store) Event(seq uint64) (e Event, err error) {
-	err = s.db.View(func(tx *bbolt.Tx) error {
-		return json.Unmarshal(tx.Bucket([]byte(bucketPending)).Get(number(seq)), &e)
-	})
-	if err != nil {
-		return e, fmt.Errorf("reading a waiting event: %w", err)
-	}
-	return e, nil
 }
 
 // number returns a sequence number as a key, in order.

@@ -28,9 +28,9 @@ func TestStoreSurvives(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "audit.db")
 	s := openStore(t, file)
-	added, err := s.Enqueue([]Event{someEvent("1"), someEvent("2"), someEvent("1")})
-	if err != nil || len(added) != 2 {
-		t.Fatalf("%d added, %v", len(added), err)
+	added, fresh, err := s.Enqueue([]Event{someEvent("1"), someEvent("2"), someEvent("1")})
+	if err != nil || len(added) != 2 || fresh != 2 {
+		t.Fatalf("%d added, %d of them new, %v", len(added), fresh, err)
 	}
 	if _, _, err := s.Settle(added[0].Seq, Verdict{Event: added[0].Event, Outcome: Rejected, Reason: "so"}); err != nil {
 		t.Fatal(err)
@@ -55,10 +55,10 @@ func TestStoreSurvives(t *testing.T) {
 	if key, _ := s.firstAlert(); key == nil {
 		t.Error("the alert is lost")
 	}
-	if added, err := s.Enqueue([]Event{someEvent("1"), someEvent("2")}); err != nil || len(added) != 0 {
+	if added, _, err := s.Enqueue([]Event{someEvent("1"), someEvent("2")}); err != nil || len(added) != 0 {
 		t.Errorf("sent again: %d added, %v", len(added), err)
 	}
-	if r, fresh, err := s.Settle(0, Verdict{Event: someEvent("1"), Outcome: Verified}); err != nil || fresh || r.Verdict != Rejected {
+	if r, fresh, err := s.Settle(0, Verdict{Event: someEvent("1"), Outcome: Verified}); err != nil || len(fresh) != 0 || r.Verdict != Rejected {
 		t.Errorf("judged again: %+v, %v, %v", r, fresh, err)
 	}
 }
@@ -67,16 +67,22 @@ func TestStoreFull(t *testing.T) {
 	t.Parallel()
 	s := openStore(t, "")
 	s.most = 100
-	for n := range s.most {
-		if _, err := s.Enqueue([]Event{someEvent(fmt.Sprint(n))}); err != nil {
+	const share = 90
+	for n := range share {
+		if _, _, err := s.Enqueue([]Event{someEvent(fmt.Sprint(n))}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := s.Enqueue([]Event{someEvent("one more")}); !errors.Is(err, ErrFull) {
-		t.Errorf("the error is %v", err)
+	if _, _, err := s.Enqueue([]Event{someEvent("one more")}); !errors.Is(err, ErrFull) {
+		t.Errorf("one event more of a host: got %v, want %v", err, ErrFull)
 	}
-	if s.Pending() != int(s.most) {
-		t.Errorf("%d wait", s.Pending())
+	elsewhere := someEvent("elsewhere")
+	elsewhere.Repository = image.NewRepository("other.example.com", elsewhere.Repository.RepositoryStr())
+	if _, _, err := s.Enqueue([]Event{elsewhere}); err != nil {
+		t.Errorf("an event of another host: got %v, want room for it", err)
+	}
+	if s.Pending() != share+1 {
+		t.Errorf("%d wait, want %d", s.Pending(), share+1)
 	}
 }
 

@@ -46,8 +46,13 @@ func (s *sweeper) run(ctx context.Context) {
 	}
 }
 
+const (
+	sweptAtOnce = 8         // destinations
+	sweepLimit  = time.Hour // for one destination; what is not read then is a finding
+)
+
 // Sweep compares every destination with the manifests and stores the drift. A
-// destination that cannot be read is a finding, not an error.
+// destination that cannot be read is a finding, not an error, and holds up no other.
 func (a *Auditor) Sweep(ctx context.Context) error {
 	r, err := a.manifests.Since(ctx, time.Now())
 	if err != nil {
@@ -56,26 +61,18 @@ func (a *Auditor) Sweep(ctx context.Context) error {
 	resolved := a.resolve(ctx, plan.Unpinned(r.Set))
 	wanted := plan.Desired(r.Set, resolved)
 	roots := r.destinations()
-	for _, root := range roots {
-		w := &sweep{inquirer: a.inquirer, rules: r, root: root}
-		w.drift = Drift{Destination: root.String(), Commit: r.Commit}
-		for _, t := range wanted.Targets {
-			if _, ok := root.Relative(t.Repository); ok {
-				w.targets = append(w.targets, t)
-			}
-		}
-		if err := w.run(ctx); err != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			w.drift.add(Finding{Kind: Unread, Repository: root.String(), Reason: err.Error()})
-		}
-		w.drift.Swept = time.Now().UTC()
-		w.drift.finish()
-		if err := a.store.PutDrift(w.drift); err != nil {
-			return fmt.Errorf("storing the drift of %s: %w", root, err)
-		}
-		a.alerts.wake()
+	errs := make([]error, len(roots))
+	var g errgroup.Group
+	g.SetLimit(sweptAtOnce)
+	for i, root := range roots {
+		g.Go(func() error {
+			errs[i] = a.sweep(ctx, r, root, wanted.Targets)
+			return nil
+		})
+	}
+	_ = g.Wait() // each has its own error
+	if err := errors.Join(errs...); err != nil {
+		return err
 	}
 	if err := a.store.ForgetDrift(roots); err != nil {
 		return fmt.Errorf("forgetting old drift: %w", err)
@@ -84,14 +81,42 @@ func (a *Auditor) Sweep(ctx context.Context) error {
 	return nil
 }
 
-// resolve reads the source tags of retag entries without a pin.
+// sweep compares one destination with the manifests and stores the drift.
+func (a *Auditor) sweep(ctx context.Context, r *Rules, root image.Registry, targets []*plan.Target) error {
+	w := &sweep{inquirer: a.inquirer, rules: r, root: root}
+	w.drift = Drift{Destination: root.String(), Commit: r.Commit}
+	for _, t := range targets {
+		if _, ok := root.Relative(t.Repository); ok {
+			w.targets = append(w.targets, t)
+		}
+	}
+	limited, cancel := context.WithTimeout(ctx, sweepLimit)
+	defer cancel()
+	if err := w.run(limited); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		w.drift.add(Finding{Kind: Unread, Repository: root.String(), Reason: err.Error()})
+	}
+	w.drift.Swept = time.Now().UTC()
+	w.drift.finish()
+	if err := a.store.PutDrift(w.drift); err != nil {
+		return fmt.Errorf("storing the drift of %s: %w", root, err)
+	}
+	a.alerts.wake()
+	return nil
+}
+
+// resolve reads the source tags of retag entries without a pin. One that takes too long is unknown.
 func (a *Auditor) resolve(ctx context.Context, tags []plan.SourceTag) map[plan.SourceTag]plan.Resolution {
 	found := make([]plan.Resolution, len(tags))
 	var g errgroup.Group
 	g.SetLimit(readAtOnce)
 	for i, t := range tags {
 		g.Go(func() error {
-			found[i].Digest, found[i].State, found[i].Err = a.options.Client.Resolve(ctx, t.Repository, t.Tag)
+			limited, cancel := context.WithTimeout(ctx, judgeLimit)
+			defer cancel()
+			found[i].Digest, found[i].State, found[i].Err = a.options.Client.Resolve(limited, t.Repository, t.Tag)
 			return nil
 		})
 	}

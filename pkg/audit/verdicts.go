@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,74 +16,129 @@ import (
 )
 
 // Settle stores a verdict in place of the event that waits under seq, 0 for one
-// that did not wait, and the alert that goes with it. fresh is false if the event
-// has a verdict already, which is then returned.
-func (s *Store) Settle(seq uint64, v Verdict) (r Record, fresh bool, err error) {
-	key := v.Event.key()
+// that did not wait, and the alert that goes with it. It returns the event's verdict,
+// which may be an older one, and those that are new: its own, and those of the
+// events that waited as a part of it. What waits no longer gets none.
+func (s *Store) Settle(seq uint64, v Verdict) (r Record, fresh []Record, err error) {
 	err = s.db.Batch(func(tx *bbolt.Tx) error {
-		r, fresh = v.Record(), true
-		keys := tx.Bucket([]byte(bucketKeys))
+		fresh = nil
+		events := []Event{v.Event}
 		if seq != 0 {
-			if err := s.unqueue(tx, seq); err != nil {
+			var err error
+			if events, err = s.unqueue(tx, seq); err != nil {
 				return err
 			}
 		}
-		if at := keys.Get([]byte(key)); key != "" && at != nil {
-			if old, ok := settled(tx, at); ok {
-				r, fresh = old, false
-				return nil
-			}
-		}
-		var err error
-		if r.Seq, err = keys.NextSequence(); err != nil {
-			return err
-		}
-		raw, err := json.Marshal(r)
-		if err != nil {
-			return err
-		}
-		value := append(make([]byte, keyLength, keyLength+len(raw)), raw...)
-		copy(value, key)
-		if err := tx.Bucket([]byte(v.Outcome)).Put(number(r.Seq), value); err != nil {
-			return err
-		}
-		if key != "" {
-			if err := keys.Put([]byte(key), append(number(r.Seq), v.Outcome...)); err != nil {
+		for i, e := range events {
+			each := v
+			each.Event = e
+			one, isNew, err := s.settle(tx, each)
+			if err != nil {
 				return err
 			}
+			if isNew {
+				fresh = append(fresh, one)
+			}
+			if i == 0 {
+				r = one
+			}
 		}
-		if err := s.trim(tx, v.Outcome); err != nil {
-			return err
-		}
-		if v.Outcome != Rejected {
-			return nil
-		}
-		return s.alert(tx, Alert{Text: r.Text, Verdict: &r})
+		return nil
 	})
 	if err != nil {
-		return Record{}, false, fmt.Errorf("storing a verdict: %w", err)
+		return Record{}, nil, fmt.Errorf("storing a verdict: %w", err)
 	}
 	return r, fresh, nil
 }
 
-// unqueue removes an event that waited.
-func (s *Store) unqueue(tx *bbolt.Tx, seq uint64) error {
-	pending := tx.Bucket([]byte(bucketPending))
-	if pending.Get(number(seq)) == nil {
-		return nil
+// settle stores the verdict on one event, unless it has one.
+func (s *Store) settle(tx *bbolt.Tx, v Verdict) (r Record, isNew bool, err error) {
+	key, keys := v.Event.key(), tx.Bucket([]byte(bucketKeys))
+	if at := keys.Get([]byte(key)); key != "" && at != nil {
+		if old, ok := settled(tx, at); ok {
+			return old, false, nil
+		}
 	}
-	tx.OnCommit(func() { s.pending.Add(-1) })
-	return pending.Delete(number(seq))
+	r = v.Record()
+	if r.Seq, err = keys.NextSequence(); err != nil {
+		return r, false, err
+	}
+	raw, err := json.Marshal(r)
+	if err != nil {
+		return r, false, err
+	}
+	value := append(make([]byte, keyLength, keyLength+len(raw)), raw...)
+	copy(value, key)
+	bucket := v.Outcome
+	if bucket == Rejected && s.repeats(tx, v.Event.what()) {
+		bucket = repeated
+	}
+	if err := tx.Bucket([]byte(bucket)).Put(number(r.Seq), value); err != nil {
+		return r, false, err
+	}
+	if key != "" {
+		if err := keys.Put([]byte(key), append(number(r.Seq), bucket...)); err != nil {
+			return r, false, err
+		}
+	}
+	if err := s.trim(tx, bucket); err != nil || v.Outcome != Rejected {
+		return r, true, err
+	}
+	return r, true, s.alert(tx, v.Event.what(), Alert{Text: r.Text, Verdict: &r})
 }
 
-// trim counts a new verdict and removes the oldest ones beyond what is kept: two at
-// most, since verdicts that are stored together see the same count.
-func (s *Store) trim(tx *bbolt.Tx, outcome Outcome) error {
-	n := s.counts[outcome]
-	over := min(n.Load()-s.limits[outcome], 1)
-	change := int64(1)
-	c := tx.Bucket([]byte(outcome)).Cursor()
-	for k, value := c.First(); k != nil && over >= 0; k, value = c.First() {
+// maxRejected is how many different rejections are remembered; then it begins again.
+const maxRejected = 500_000
+
+// repeats reports whether the same was rejected since the start, and remembers that it was.
+func (s *Store) repeats(tx *bbolt.Tx, w what) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.rejected[w]; ok {
+		return true
+	}
+	tx.OnCommit(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if len(s.rejected) >= maxRejected {
+			clear(s.rejected)
+		}
+		s.rejected[w] = struct{}{}
+	})
+	return false
+}
+
+// victim returns the bucket that gives up verdicts after one was added to another, and
+// how many: two at most, since verdicts that are stored together see the same counts.
+// Rejections take the room of all others before the oldest of them go.
+func (s *Store) victim(added Outcome) (Outcome, int64) {
+	if over := s.counts[added].Load() - s.limits[added]; added != Rejected && over >= 0 {
+		return added, min(over, 1) + 1
+	}
+	var over int64
+	for bucket, n := range s.counts {
+		over += n.Load() - s.limits[bucket]
+	}
+	if over < 0 {
+		return "", 0
+	}
+	for _, bucket := range []Outcome{repeated, Ignored, Verified} {
+		if s.counts[bucket].Load() > 0 {
+			return bucket, min(over, 1) + 1
+		}
+	}
+	return Rejected, min(over, 1) + 1
+}
+
+// trim counts a new verdict and removes the oldest ones beyond what is kept.
+func (s *Store) trim(tx *bbolt.Tx, added Outcome) error {
+	tx.OnCommit(func() { s.counts[added].Add(1) })
+	bucket, n := s.victim(added)
+	if n == 0 {
+		return nil
+	}
+	c := tx.Bucket([]byte(bucket)).Cursor()
+	for k, value := c.First(); k != nil && n > 0; k, value = c.First() {
 		if key := value[:keyLength]; key[0] != 0 {
 			if err := tx.Bucket([]byte(bucketKeys)).Delete(key); err != nil {
 				return err
@@ -91,10 +147,14 @@ func (s *Store) trim(tx *bbolt.Tx, outcome Outcome) error {
 		if err := c.Delete(); err != nil {
 			return err
 		}
-		over--
-		change--
+		n--
+		tx.OnCommit(func() {
+			s.counts[bucket].Add(-1)
+			if bucket == Rejected || bucket == repeated {
+				s.dropped.verdicts.Add(1)
+			}
+		})
 	}
-	tx.OnCommit(func() { n.Add(change) })
 	return nil
 }
 
@@ -136,7 +196,7 @@ type Query struct {
 	Limit    int
 }
 
-// most is how many verdicts one query looks at, so that a rare text does not hold everything up.
+// mostLookedAt is how many verdicts one query reads, so that a rare filter does not hold everything up.
 const mostLookedAt = 50_000
 
 // errEnough ends a query.
@@ -146,8 +206,11 @@ var errEnough = errors.New("enough")
 func (s *Store) Verdicts(q Query) ([]Record, error) {
 	out := []Record{}
 	err := s.db.View(func(tx *bbolt.Tx) error {
-		looked := 0
+		looked, words := 0, q.words()
 		return newest(tx, q, func(value []byte) error {
+			if !holdsAll(value, words) {
+				return nil
+			}
 			var r Record
 			if err := json.Unmarshal(value[keyLength:], &r); err != nil {
 				return fmt.Errorf("reading a verdict: %w", err)
@@ -174,9 +237,12 @@ func newest(tx *bbolt.Tx, q Query, f func(value []byte) error) error {
 		key, value []byte
 	}
 	var heads []*head
-	outcomes := q.Outcomes
+	outcomes := slices.Clone(q.Outcomes)
 	if len(outcomes) == 0 {
 		outcomes = []Outcome{Verified, Rejected, Ignored}
+	}
+	if slices.Contains(outcomes, Rejected) {
+		outcomes = append(outcomes, repeated)
 	}
 	for _, o := range outcomes {
 		h := &head{cursor: tx.Bucket([]byte(o)).Cursor()}
@@ -206,6 +272,27 @@ func newest(tx *bbolt.Tx, q Query, f func(value []byte) error) error {
 		}
 		best.key, best.value = best.cursor.Prev()
 	}
+}
+
+// words returns the parts of the text that a matching verdict holds as it is stored.
+func (q Query) words() [][]byte {
+	plain := func(c rune) bool {
+		return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || strings.ContainsRune("._-/", c)
+	}
+	var all [][]byte
+	for _, word := range strings.FieldsFunc(strings.ToLower(q.Text), func(c rune) bool { return !plain(c) }) {
+		all = append(all, []byte(word))
+	}
+	return all
+}
+
+// holdsAll reports whether a stored verdict holds all words. It is many times faster than reading it.
+func holdsAll(value []byte, words [][]byte) bool {
+	if len(words) == 0 {
+		return true
+	}
+	value = bytes.ToLower(value)
+	return !slices.ContainsFunc(words, func(word []byte) bool { return !bytes.Contains(value, word) })
 }
 
 func (q Query) matches(r Record) bool {

@@ -12,7 +12,8 @@ import (
 )
 
 const (
-	workers      = 64
+	workers      = 256
+	hostWorkers  = 64               // of them, those that are at work for one host: a slow one leaves others alone
 	judgeLimit   = 30 * time.Second // for one try of one event
 	firstBackoff = 250 * time.Millisecond
 	lastBackoff  = time.Minute
@@ -31,9 +32,11 @@ type worker struct {
 
 	mu      sync.Mutex
 	waiting schedule
-	parked  []appointment // that wait for newer manifests
-	retried int           // of waiting, events that were tried before
-	trying  int           // events that are being judged
+	parked  []appointment            // that wait for newer manifests
+	busy    map[string]int           // workers by host
+	held    map[string][]appointment // that are due, and wait for a worker of their host
+	retried int                      // of waiting and held, events that were tried before
+	trying  int                      // events that are being judged
 	hosts   map[string]outage
 	trouble string // the last error
 }
@@ -70,7 +73,7 @@ func (s *schedule) Pop() any {
 
 // newWorker returns a worker that begins with what the store has waiting.
 func newWorker(s *Store, judge func(context.Context, Event) (Verdict, error), settled func(Record), warn func(string)) (*worker, error) {
-	w := &worker{store: s, judge: judge, settled: settled, warn: warn, news: make(chan struct{}, 1), hosts: map[string]outage{}}
+	w := &worker{store: s, judge: judge, settled: settled, warn: warn, news: make(chan struct{}, 1), hosts: map[string]outage{}, busy: map[string]int{}, held: map[string][]appointment{}}
 	err := s.EachPending(func(e Waiting) {
 		w.waiting = append(w.waiting, appointment{seq: e.Seq, host: e.Event.Repository.RegistryStr()})
 	})
@@ -103,7 +106,7 @@ func (w *worker) run(ctx, work context.Context) {
 		g.Go(func() {
 			for a := range jobs {
 				w.try(work, a)
-				w.tried()
+				w.tried(a)
 			}
 		})
 	}
@@ -134,10 +137,26 @@ func (w *worker) run(ctx, work context.Context) {
 	g.Wait()
 }
 
-// tried counts an event that is no longer being judged.
-func (w *worker) tried() {
+// tried counts an event that is no longer being judged: another one of its host may be.
+func (w *worker) tried(a appointment) {
 	w.mu.Lock()
+	host := a.host
 	w.trying--
+	if a.tries > 0 {
+		w.retried--
+	}
+	w.busy[host]--
+	n := min(len(w.held[host]), 1)
+	if w.busy[host] == 0 {
+		n = len(w.held[host])
+		delete(w.busy, host)
+	}
+	for _, next := range w.held[host][:n] {
+		heap.Push(&w.waiting, next)
+	}
+	if w.held[host] = w.held[host][n:]; len(w.held[host]) == 0 {
+		delete(w.held, host)
+	}
 	w.mu.Unlock()
 	w.wake()
 }
@@ -165,13 +184,17 @@ func (w *worker) next(now time.Time, draining bool) (a appointment, wait time.Du
 			continue
 		}
 		heap.Pop(&w.waiting)
-		if a.tries > 0 {
+		if w.busy[a.host] >= hostWorkers {
+			w.held[a.host] = append(w.held[a.host], a)
+			continue
+		}
+		if draining && a.tries > 0 {
 			w.retried--
+			continue
 		}
-		if !draining || a.tries == 0 {
-			w.trying++
-			return a, 0, true
-		}
+		w.trying++
+		w.busy[a.host]++
+		return a, 0, true
 	}
 	return a, time.Hour, false
 }
@@ -180,23 +203,28 @@ func (w *worker) next(now time.Time, draining bool) (a appointment, wait time.Du
 func (w *worker) try(work context.Context, a appointment) {
 	ctx, cancel := context.WithTimeout(work, judgeLimit)
 	defer cancel()
-	e, err := w.store.Event(a.seq)
+	e, ok, err := w.store.Take(a.seq)
+	if err == nil && !ok {
+		return // it became a part of another
+	}
 	var v Verdict
 	if err == nil {
 		v, err = w.judge(ctx, e)
 	}
 	if err == nil {
-		var r Record
-		var fresh bool
-		if r, fresh, err = w.store.Settle(a.seq, v); err == nil {
+		var fresh []Record
+		if _, fresh, err = w.store.Settle(a.seq, v); err == nil {
 			if v.Found != (v1.Hash{}) {
 				w.answered(a.host)
 			}
-			if fresh {
+			for _, r := range fresh {
 				w.settled(r)
 			}
 			return
 		}
+	}
+	if ok {
+		err = errors.Join(err, w.store.Return(a.seq, e))
 	}
 	switch {
 	case work.Err() != nil:

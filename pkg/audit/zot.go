@@ -23,6 +23,15 @@ func decodeZot(n notification) ([]Event, error) {
 	if event.Type == "" {
 		return nil, errors.New("parsing the notification: it has no type")
 	}
+	e := Event{ID: clip(event.ID), Source: "zot"}
+	switch event.Type {
+	case "zotregistry.image.updated":
+		e.Action = Push
+	case "zotregistry.image.deleted":
+		e.Action = Delete
+	default:
+		return []Event{other("zot", event.Type, "zotregistry.image.lint_failed", "zotregistry.image.scanned", "zotregistry.repository.created")}, nil
+	}
 	var data struct {
 		Name      string `json:"name"`
 		Reference string `json:"reference"`
@@ -34,15 +43,9 @@ func decodeZot(n notification) ([]Event, error) {
 	if err := json.Unmarshal(event.Data, &data); err != nil {
 		return nil, fmt.Errorf("parsing the event's data: %w", err)
 	}
-	e := Event{ID: clip(event.ID), Source: "zot", Action: Other, Actor: clip(data.Actor.Name)}
+	e.Actor = clip(data.Actor.Name)
 	if err := e.at(n, "", data.Name); err != nil {
 		return nil, err
-	}
-	switch event.Type {
-	case "zotregistry.image.updated":
-		e.Action = Push
-	case "zotregistry.image.deleted":
-		e.Action = Delete
 	}
 	e.reference(data.Reference, data.Digest)
 	return []Event{e}, nil

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
@@ -44,12 +45,12 @@ func (im Image) finding(level Level, message string) Finding {
 // wanted, else those that carrying it out would copy or tag.
 func NewInput(set *manifest.Set, faults []manifest.Fault, wanted *plan.Wanted, p *plan.Plan) *Input {
 	in := &Input{Set: set, Faults: faults, Plan: p, places: placesOf(set, wanted)}
-	g := gathering{in: in, at: map[v1.Hash]int{}}
+	g := gathering{in: in, at: map[v1.Hash]int{}, entries: map[*plan.Entry]int{}}
 	if p == nil {
 		for _, t := range wanted.Targets {
 			for i := range t.Want.Entries {
 				e := &t.Want.Entries[i]
-				g.add(t.Repository, e.Digest, e.Tags, sourcesOf(e))
+				g.entry(t.Repository, e)
 			}
 		}
 		return g.done()
@@ -119,8 +120,19 @@ func (in *Input) unread() []Finding {
 
 // gathering collects images, one for each digest.
 type gathering struct {
-	in *Input
-	at map[v1.Hash]int // index in in.Images
+	in      *Input
+	at      map[v1.Hash]int     // index in in.Images
+	entries map[*plan.Entry]int // likewise, of those that were added whole
+}
+
+// entry adds what is wanted of a digest in one more repository. Destinations share entries.
+func (g *gathering) entry(dst name.Repository, e *plan.Entry) {
+	if i, ok := g.entries[e]; ok {
+		g.in.Images[i].Destinations = append(g.in.Images[i].Destinations, dst)
+		return
+	}
+	g.add(dst, e.Digest, e.Tags, sourcesOf(e))
+	g.entries[e] = g.at[e.Digest]
 }
 
 func (g *gathering) add(dst name.Repository, d v1.Hash, tags []string, from []name.Repository) {
@@ -136,19 +148,16 @@ func (g *gathering) add(dst name.Repository, d v1.Hash, tags []string, from []na
 			im.Also = append(im.Also, r)
 		}
 	}
-	if !slices.Contains(im.Destinations, dst) {
-		im.Destinations = append(im.Destinations, dst)
-	}
-	for _, t := range tags {
-		if !slices.Contains(im.Tags, t) {
-			im.Tags = append(im.Tags, t)
-		}
-	}
+	im.Destinations = append(im.Destinations, dst)
+	im.Tags = append(im.Tags, tags...)
 }
 
 func (g *gathering) done() *Input {
 	for i := range g.in.Images {
-		slices.Sort(g.in.Images[i].Tags)
+		im := &g.in.Images[i]
+		slices.Sort(im.Tags)
+		slices.SortFunc(im.Destinations, image.CompareRepositories)
+		im.Tags, im.Destinations = slices.Compact(im.Tags), slices.Compact(im.Destinations)
 	}
 	return g.in
 }

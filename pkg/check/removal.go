@@ -16,8 +16,9 @@ import (
 // Removal finds what manifests wanted at a base revision and want no more. Where it
 // comes from does not matter: an image may move to another source registry.
 type Removal struct {
-	Base *manifest.Set
-	Rev  string // as messages call the base
+	Base   *manifest.Set
+	Rev    string // as messages call the base
+	Unread error  // why the base cannot be read; Base and Rev do not count then
 }
 
 // Name implements Rule.
@@ -33,7 +34,10 @@ func (Removal) Reach() Reach { return Files }
 
 // Check implements Rule.
 func (r Removal) Check(_ context.Context, in *Input) []Finding {
-	if len(r.Base.Manifests) == 0 && !r.Base.Broken() {
+	if r.Unread != nil {
+		return []Finding{{Level: Failed, Pos: in.places.first, Message: r.Unread.Error()}}
+	}
+	if r.Base.Absent || len(r.Base.Manifests) == 0 && !r.Base.Broken() {
 		return []Finding{{Level: Note, Pos: in.places.first, Message: "nothing to compare with: there were no manifests here at " + r.Rev}}
 	}
 	wanted := map[name.Repository]*plan.Want{}
@@ -58,13 +62,24 @@ func (r Removal) Check(_ context.Context, in *Input) []Finding {
 			}
 		}
 	}
-	found := make([]Finding, len(order))
-	for i, e := range order {
+	found := r.broken()
+	for _, e := range order {
 		im := Image{Digest: e.digest, Destinations: gone[e], Pos: e.pos}
 		if e.tag != "" {
 			im.Tags = []string{e.tag}
 		}
-		found[i] = im.finding(Error, fmt.Sprintf("%s is gone from %s; the manifests had it at %s", e, list(gone[e]), r.Rev))
+		found = append(found, im.finding(Error, fmt.Sprintf("%s is gone from %s; the manifests had it at %s", e, list(gone[e]), r.Rev)))
+	}
+	return found
+}
+
+// broken returns a finding for everything in the base that could not be read: what was wanted there is not known.
+func (r Removal) broken() []Finding {
+	var found []Finding
+	for _, f := range r.Base.Faults {
+		if f.Severity == manifest.Broken {
+			found = append(found, Finding{Level: Failed, Pos: f.Pos, Message: fmt.Sprintf("the manifests at %s are broken: %s", r.Rev, f.Message)})
+		}
 	}
 	return found
 }

@@ -53,8 +53,18 @@ func TestRemoval(t *testing.T) {
 			thin(map[string]string{"one": "- name: apple\n  dmap: {\"(c)\": [\"3.0\"]}\n", "two": apple}), ""},
 		"one of two teams in one repository": {thin(map[string]string{"one": apple, "two": "- name: apple\n  dmap: {\"(c)\": [\"3.0\"]}\n"}), thin(map[string]string{"one": apple}),
 			"images/two/images.yaml:2 error tag 3.0 of (c) is gone from eu/apple and prod/apple; the manifests had it at BASE\n"},
-		"nothing at the base": {thin(nil), thin(map[string]string{"one": apple}), ""},
-		"an overlap mended":   {plain(apple + "- name: apple\n  dmap: {\"(c)\": [\"1.0\"]}\n"), plain(apple), ""},
+		"nothing at the base": {thin(nil), thin(map[string]string{"one": apple}),
+			"manifests/one/promoter-manifest.yaml:0 note nothing to compare with: there were no manifests here at BASE\n"},
+		"an unreadable list at the base": {thin(map[string]string{"one": apple, "two": "x: y\n"}), thin(map[string]string{"one": "", "two": ""}),
+			"images/one/images.yaml:3 error tag 1.0 of (a) is gone from eu/apple and prod/apple; the manifests had it at BASE\n" +
+				"images/one/images.yaml:3 error tag latest of (a) is gone from eu/apple and prod/apple; the manifests had it at BASE\n" +
+				"images/one/images.yaml:4 error (b) is gone from eu/apple and prod/apple; the manifests had it at BASE\n" +
+				"images/two/images.yaml:1 failed the manifests at BASE are broken: images.yaml: want a list, found a mapping\n"},
+		"no list at the base": {without(thin(map[string]string{"one": apple}), "images/one/images.yaml"), thin(map[string]string{"one": apple}),
+			"images/one/images.yaml:0 failed the manifests at BASE are broken: no such file or directory: manifests/one/promoter-manifest.yaml needs it\n"},
+		"an unreadable file at the base": {map[string]string{"m.yaml": "registries: [\n"}, plain(apple),
+			"m.yaml:1 failed the manifests at BASE are broken: bad YAML: did not find expected node content\n"},
+		"an overlap mended": {plain(apple + "- name: apple\n  dmap: {\"(c)\": [\"1.0\"]}\n"), plain(apple), ""},
 		"an overlap mended where it was, and gone where there was none": {
 			map[string]string{"m.yaml": "registries:\n- {name: r.example/staging, src: true}\n- name: r.example/eu\nimages:\n- name: apple\n  dmap: {\"(a)\": [\"1.0\"]}\n---\n" +
 				"registries:\n- {name: r.example/staging, src: true}\n- name: r.example/eu\n- name: r.example/prod\nimages:\n- name: apple\n  dmap: {\"(c)\": [\"1.0\"]}\n"},

@@ -3,6 +3,8 @@ package check_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -62,6 +64,11 @@ func (c contents) Content(_ context.Context, _ name.Repository, digest string) (
 	return &m.Content, m.err
 }
 
+// BlobSize returns the number that a blob has in place of a digest.
+func (c contents) BlobSize(_ context.Context, _ name.Repository, b check.Blob) (int64, error) {
+	return strconv.ParseInt(b.Digest, 10, 64)
+}
+
 func TestSize(t *testing.T) {
 	t.Parallel()
 	const limit = 100 << 20
@@ -70,7 +77,10 @@ func TestSize(t *testing.T) {
 		err error //nolint:unused // an alias of what contents hold
 	}
 	of := func(size int64, children ...string) content {
-		return content{Content: check.Content{Size: size, Children: children}}
+		return content{Content: check.Content{Blobs: []check.Blob{{Digest: fmt.Sprint(size), Size: size}}, Children: children}}
+	}
+	declared := func(digest string, size int64) content {
+		return content{Content: check.Content{Blobs: []check.Blob{{Digest: digest, Size: size}, {Digest: "1", Size: 1}}}}
 	}
 	tests := map[string]struct {
 		manifests contents
@@ -84,6 +94,10 @@ func TestSize(t *testing.T) {
 		"index: a child over the limit":                {contents{digestA: of(0, "x", "y"), "x": of(1), "y": of(200 << 20)}, check.Error, "its largest image, y, has 200.0 MiB"},
 		"index of indexes":                             {contents{digestA: of(0, "x"), "x": of(0, "y"), "y": of(200 << 20)}, check.Error, "its largest image, y,"},
 		"sparse index":                                 {contents{digestA: of(0, "x", "y"), "x": of(1)}, 0, ""},
+		"a declared size that is too small":            {contents{digestA: declared("5", 4)}, check.Error, "blob 5 has 5 bytes, not the 4 that " + digestA + " declares"},
+		"a declared size that is too large":            {contents{digestA: declared("5", 200<<20)}, check.Error, "blob 5 has 5 bytes, not the 209715200 that "},
+		"a wrong size below an index":                  {contents{digestA: of(0, "x", "y"), "x": declared("5", 4), "y": of(60 << 20)}, check.Error, "not the 4 that x declares"},
+		"a size that cannot be read":                   {contents{digestA: declared("unread", 4)}, check.Failed, "blob unread: "},
 		"index without end":                            {contents{digestA: of(0, digestA)}, check.Failed, "nest deeper"},
 		"gone":                                         {contents{}, check.Failed, "does not hold it"},
 		"unreadable":                                   {contents{digestA: {err: errors.New("401")}}, check.Failed, "401"},

@@ -18,6 +18,8 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/sigstore/sigstore/pkg/signature/dsse"
 	"github.com/sigstore/sigstore/pkg/signature/payload"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
 // Attached is a signature that belongs to an image, in one of cosign's two forms.
@@ -116,7 +118,7 @@ func (s *Signature) verify(a Attached, digest v1.Hash) error {
 		return err
 	}
 	var claim payload.SimpleContainerImage
-	if err := json.Unmarshal(a.Payload, &claim); err != nil {
+	if err := strictjson.Unmarshal(a.Payload, &claim); err != nil {
 		return fmt.Errorf("parsing the payload: %w", err)
 	}
 	if claim.Critical.Type != payload.CosignSignatureType {
@@ -158,7 +160,7 @@ func (s *Signature) verifyBundle(raw []byte, digest v1.Hash) error {
 	var bundle struct {
 		Envelope json.RawMessage `json:"dsseEnvelope"`
 	}
-	if err := json.Unmarshal(raw, &bundle); err != nil {
+	if err := strictjson.Unmarshal(raw, &bundle); err != nil {
 		return fmt.Errorf("parsing the bundle: %w", err)
 	}
 	if bundle.Envelope == nil {
@@ -181,7 +183,7 @@ func (s *Signature) verifyBundle(raw []byte, digest v1.Hash) error {
 		return fmt.Errorf("the envelope holds %.80q, not %q", envelope.PayloadType, statementType)
 	}
 	var claim statement
-	if err := json.Unmarshal(envelope.Payload, &claim); err != nil {
+	if err := strictjson.Unmarshal(envelope.Payload, &claim); err != nil {
 		return fmt.Errorf("parsing the statement: %w", err)
 	}
 	if claim.PredicateType != signPredicate {

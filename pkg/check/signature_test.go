@@ -274,3 +274,27 @@ func FuzzSignature(f *testing.F) {
 		}
 	})
 }
+
+// TestSignatureOfTwoReadings takes no payload that two readers may read differently,
+// whoever signed it.
+func TestSignatureOfTwoReadings(t *testing.T) {
+	t.Parallel()
+	twice := func(raw []byte, name string) []byte {
+		return bytes.Replace(raw, []byte(`"`+name+`":`), []byte(`"`+strings.ToUpper(name)+`":null,"`+name+`":`), 1)
+	}
+	for name, kind := range map[string]func(signed) registrytest.Object{
+		"payload": func(s signed) registrytest.Object {
+			return s.referrer(registrytest.SignatureArtifact, s.key.Layer(twice(registrytest.Claim(s.apple.Digest), "critical")))
+		},
+		"statement": func(s signed) registrytest.Object {
+			return s.referrer(registrytest.SignatureBundle, s.key.Bundle(twice(registrytest.Statement(registrytest.SignPredicate, s.apple.Digest), "predicateType")))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSigned(t, "p256")
+			s.Push(t, "staging/apple", kind(s))
+			expect(t, s.judge(t), check.Error, "is repeated")
+		})
+	}
+}

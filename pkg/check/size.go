@@ -14,18 +14,28 @@ import (
 type Contents interface {
 	// Content returns what a manifest points to; nil if the repository does not hold it.
 	Content(ctx context.Context, repo name.Repository, digest string) (*Content, error)
+	// BlobSize returns the bytes of a blob as the registry that holds it reports them.
+	BlobSize(ctx context.Context, repo name.Repository, b Blob) (int64, error)
 }
 
 // Content is what a manifest points to.
 type Content struct {
-	Size     int64    // bytes of config and layers
+	Blobs    []Blob   // config and layers, each once
 	Children []string // digests of an index's manifests
+}
+
+// Blob is a config or layer as a manifest names it.
+type Blob struct {
+	Digest  string
+	Size    int64 // as the manifest declares it
+	Foreign bool  // the registry need not hold it
 }
 
 // maxDepth is how deep indexes may nest: what is deeper is not promoted either.
 const maxDepth = 8
 
-// Size finds images that are too large.
+// Size finds images that are too large, and those whose blobs do not have the sizes that
+// their manifests declare: a mount never meets the bytes.
 type Size struct {
 	Limit    int64 // bytes
 	Contents Contents
@@ -35,7 +45,9 @@ type Size struct {
 func (Size) Name() string { return "size" }
 
 // About implements Rule.
-func (Size) About() string { return "an image about to be promoted is over the size limit" }
+func (Size) About() string {
+	return "an image about to be promoted is over the size limit, or declares sizes that it does not have"
+}
 
 // Reach implements Rule.
 func (Size) Reach() Reach { return Registries }
@@ -45,17 +57,21 @@ func (s Size) Check(ctx context.Context, in *Input) []Finding {
 	return each(ctx, in.Images, atOnce, s.judge)
 }
 
-func (s Size) judge(ctx context.Context, im Image) []Finding {
+func (s Size) judge(ctx context.Context, im Image) (found []Finding) {
 	top, err := s.largest(ctx, im.From, im.Digest.String(), 0)
 	switch {
 	case err != nil:
 		return []Finding{im.finding(Failed, fmt.Sprintf("reading the size of %s: %v", im.Ref(), err))}
-	case top.size <= s.Limit:
-		return nil
-	case top.digest != im.Digest.String():
-		return []Finding{im.finding(Error, fmt.Sprintf("%s: its largest image, %s, has %s", im.Ref(), top.digest, s.over(top.size)))}
+	case top.wrong != "":
+		found = append(found, im.finding(Error, im.Ref()+": "+top.wrong))
 	}
-	return []Finding{im.finding(Error, fmt.Sprintf("%s has %s", im.Ref(), s.over(top.size)))}
+	switch {
+	case top.size <= s.Limit:
+		return found
+	case top.digest != im.Digest.String():
+		return append(found, im.finding(Error, fmt.Sprintf("%s: its largest image, %s, has %s", im.Ref(), top.digest, s.over(top.size))))
+	}
+	return append(found, im.finding(Error, fmt.Sprintf("%s has %s", im.Ref(), s.over(top.size))))
 }
 
 func (s Size) over(size int64) string {
@@ -67,6 +83,33 @@ func (s Size) over(size int64) string {
 type weighed struct {
 	digest string
 	size   int64
+	wrong  string // a blob below it whose size is not the declared one
+}
+
+// weigh returns the sum of the sizes of a manifest's blobs.
+func (s Size) weigh(ctx context.Context, repo name.Repository, digest string, content *Content) (weighed, error) {
+	sizes := make([]int64, len(content.Blobs))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(atOnce)
+	for i, b := range content.Blobs {
+		g.Go(func() (err error) {
+			if sizes[i], err = s.Contents.BlobSize(ctx, repo, b); err != nil {
+				return fmt.Errorf("blob %s: %w", b.Digest, err)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return weighed{}, err
+	}
+	w := weighed{digest: digest}
+	for i, b := range content.Blobs {
+		w.size += sizes[i]
+		if sizes[i] != b.Size && w.wrong == "" {
+			w.wrong = fmt.Sprintf("blob %s has %d bytes, not the %d that %s declares", b.Digest, sizes[i], b.Size, digest)
+		}
+	}
+	return w, nil
 }
 
 // largest returns the largest image of a tree of manifests. Children that the
@@ -85,7 +128,10 @@ func (s Size) largest(ctx context.Context, repo name.Repository, digest string, 
 	if content == nil {
 		return weighed{}, nil
 	}
-	top := weighed{digest, content.Size}
+	top, err := s.weigh(ctx, repo, digest, content)
+	if err != nil {
+		return weighed{}, err
+	}
 	var mu sync.Mutex
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
@@ -94,11 +140,21 @@ func (s Size) largest(ctx context.Context, repo name.Repository, digest string, 
 			w, err := s.largest(ctx, repo, child, depth+1)
 			mu.Lock()
 			defer mu.Unlock()
+			wrong := first(top.wrong, w.wrong)
 			if w.size > top.size || w.size == top.size && w.digest < top.digest {
 				top = w
 			}
+			top.wrong = wrong
 			return err
 		})
 	}
 	return top, g.Wait()
+}
+
+// first returns the first of two texts in order that is not empty.
+func first(a, b string) string {
+	if a == "" || b != "" && b < a {
+		return b
+	}
+	return a
 }

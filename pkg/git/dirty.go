@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/object"
@@ -132,12 +133,26 @@ func isYAML(name string) bool {
 	return strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml")
 }
 
-// hashFile returns the git blob hash of a file; of a link, that of its target's name.
+// hashFile returns the git blob hash of a file; of a link, that of its target's name. What
+// is neither, such as a FIFO, is not waited for: it differs from what any commit has.
 func hashFile(path string, e fs.DirEntry) (plumbing.Hash, error) {
 	if e.Type()&fs.ModeSymlink != 0 {
 		to, err := os.Readlink(path)
 		return plumbing.ComputeHash(plumbing.BlobObject, []byte(to)), err
 	}
-	raw, err := os.ReadFile(path)
-	return plumbing.ComputeHash(plumbing.BlobObject, raw), err
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return plumbing.ZeroHash, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = errDiffers
+	}
+	if err != nil {
+		return plumbing.ZeroHash, err
+	}
+	h := plumbing.NewHasher(plumbing.BlobObject, info.Size())
+	_, err = io.CopyN(h, f, info.Size())
+	return h.Sum(), err
 }

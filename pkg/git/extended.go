@@ -15,8 +15,8 @@ import (
 )
 
 // harmless are extensions of a repository that reading its objects does not need to
-// know: sparse checkouts and partial clones set them.
-var harmless = []string{"worktreeConfig", "partialClone", "preciousObjects"}
+// know: sparse checkouts, partial clones and work trees with relative paths set them.
+var harmless = []string{"worktreeConfig", "partialClone", "preciousObjects", "relativeWorktrees"}
 
 // extended is the storage of a repository with harmless extensions, which go-git refuses to open.
 type extended struct {

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -68,6 +69,14 @@ func TestCommit(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("thin", hash.String())
+	fifo := filepath.Join(dir, "thin/fifo.yaml") // which nobody writes to
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	check("thin", hash.String()+"-dirty")
+	if err := os.Remove(fifo); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Remove(filepath.Join(dir, "thin/images/a/images.yaml")); err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +97,8 @@ func TestOpenSHA256(t *testing.T) {
 // Sparse checkouts and partial clones have extensions that do not matter to a reader.
 func TestOpenExtensions(t *testing.T) {
 	t.Parallel()
-	dir, further := t.TempDir(), t.TempDir()
+	base, further := t.TempDir(), t.TempDir()
+	dir := filepath.Join(base, "main")
 	write(t, filepath.Join(dir, "sub/a.yaml"), "a")
 	first := commitAll(t, dir, "first")
 	meta := filepath.Join(dir, ".git/worktrees/further")
@@ -96,12 +106,19 @@ func TestOpenExtensions(t *testing.T) {
 	write(t, filepath.Join(meta, "commondir"), "../..\n")
 	write(t, filepath.Join(further, ".git"), "gitdir: "+meta+"\n")
 	write(t, filepath.Join(further, "sub/a.yaml"), "a")
+	near := filepath.Join(base, "near") // with relative paths, as git 2.48 writes them
+	write(t, filepath.Join(dir, ".git/worktrees/near/HEAD"), first+"\n")
+	write(t, filepath.Join(dir, ".git/worktrees/near/commondir"), "../..\n")
+	write(t, filepath.Join(dir, ".git/worktrees/near/gitdir"), "../../../../near/.git\n")
+	write(t, filepath.Join(near, ".git"), "gitdir: ../main/.git/worktrees/near\n")
+	write(t, filepath.Join(near, "sub/a.yaml"), "a")
 	for _, config := range []string{
 		"[core]\n\trepositoryformatversion = 0\n[extensions]\n\tworktreeConfig = true\n",
 		"[core]\n\trepositoryformatversion = 1\n[extensions]\n\tworktreeConfig = true\n\tpartialclone = origin\n",
+		"[core]\n\trepositoryformatversion = 1\n[extensions]\n\trelativeWorktrees = true\n",
 	} {
 		write(t, filepath.Join(dir, ".git/config"), config)
-		for _, path := range []string{dir, filepath.Join(dir, "sub/a.yaml"), filepath.Join(further, "sub")} {
+		for _, path := range []string{dir, filepath.Join(dir, "sub/a.yaml"), filepath.Join(further, "sub"), near, filepath.Join(near, "sub/a.yaml")} {
 			r := open(t, path)
 			if id, err := r.Resolve(first[:10]); err != nil || id != first {
 				t.Errorf("%s: got %s %v, want %s", path, id, err, first)

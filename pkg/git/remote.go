@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/go-git/go-billy/v5/osfs"
@@ -18,6 +19,8 @@ import (
 	"github.com/go-git/go-git/v5/storage"
 	"github.com/go-git/go-git/v5/storage/filesystem"
 	"github.com/go-git/go-git/v5/storage/memory"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/secret"
 )
 
 // origin is what git calls the place a repository was copied from.
@@ -30,6 +33,7 @@ type Remote struct {
 	Branch string // empty: the one that HEAD names
 	Dir    string // where a bare copy is kept from one Fetch to the next; empty: in memory, anew each time
 	Depth  int    // commits of history to copy; 0: all
+	Limits Limits // on what the server sends
 }
 
 // Fetch brings the copy up to date and returns it, with the commit at the branch's head.
@@ -41,12 +45,16 @@ func (m Remote) Fetch(ctx context.Context) (r *Repository, head string, err erro
 	if err != nil {
 		return nil, "", fmt.Errorf("opening the copy of %s in %s: %w", m, m.Dir, err)
 	}
+	watchHTTP()
+	ctx, cancel, reason := m.watched(ctx)
+	defer cancel()
 	branch := plumbing.NewBranchReferenceName(m.Branch)
 	if m.Branch == "" {
 		if branch, err = defaultBranch(ctx, repo); err != nil {
-			return nil, "", fmt.Errorf("reading the branches of %s: %w", m, m.hide(err))
+			return nil, "", fmt.Errorf("reading the branches of %s: %w", m, m.hide(reason(err)))
 		}
 	}
+	before := m.temporary()
 	err = repo.FetchContext(ctx, &git.FetchOptions{
 		RemoteName: origin,
 		RefSpecs:   []config.RefSpec{config.RefSpec("+" + branch + ":" + branch)},
@@ -55,17 +63,43 @@ func (m Remote) Fetch(ctx context.Context) (r *Repository, head string, err erro
 		Force:      true,
 	})
 	if err != nil && !errors.Is(err, git.NoErrAlreadyUpToDate) {
-		return nil, "", fmt.Errorf("fetching branch %s of %s: %w", branch.Short(), m, m.hide(err))
+		m.sweep(before)
+		return nil, "", fmt.Errorf("fetching branch %s of %s: %w", branch.Short(), m, m.hide(reason(err)))
 	}
 	r = &Repository{repo, m.String()}
 	head, err = r.branch(branch)
 	return r, head, err
 }
 
+// temporary returns the packs in the copy that are being written, or were when something failed.
+func (m Remote) temporary() []string {
+	if m.Dir == "" {
+		return nil
+	}
+	found, _ := filepath.Glob(filepath.Join(m.Dir, "objects", "pack", "tmp_pack_*")) // the pattern is well-formed
+	return found
+}
+
+// sweep removes the temporary packs that a failed fetch has left: go-git does not, and fetches are repeated.
+func (m Remote) sweep(before []string) {
+	for _, name := range m.temporary() {
+		if !slices.Contains(before, name) {
+			_ = os.Remove(name)
+		}
+	}
+}
+
 // String returns the URL without credentials.
 func (m Remote) String() string {
 	u, err := url.Parse(m.URL)
-	if err != nil || u.User == nil {
+	if err != nil {
+		scheme, rest, ok := strings.Cut(m.URL, "://")
+		if at := strings.LastIndexByte(rest, '@'); ok && at >= 0 {
+			return scheme + "://" + rest[at+1:]
+		}
+		return m.URL
+	}
+	if u.User == nil {
 		return m.URL
 	}
 	_, password := u.User.Password()
@@ -79,7 +113,8 @@ func (m Remote) String() string {
 }
 
 // hide takes the credentials of the URL out of an error's text: net/http leaves the
-// name, which may be a token, and stars the password.
+// name, which may be a token, and stars the password; a server may repeat what it was
+// sent, in any spelling.
 func (m Remote) hide(err error) error {
 	u, bad := url.Parse(m.URL)
 	if bad != nil || m.String() == m.URL {
@@ -88,7 +123,10 @@ func (m Remote) hide(err error) error {
 	text := strings.ReplaceAll(err.Error(), m.URL, m.String())
 	text = strings.ReplaceAll(text, u.User.String()+"@", "")
 	text = strings.ReplaceAll(text, url.User(u.User.Username()).String()+":***@", "")
-	if text == err.Error() {
+	var sent secret.Set
+	password, _ := u.User.Password()
+	sent.AddPair(u.User.Username(), password)
+	if text = sent.Redact(text); text == err.Error() {
 		return err
 	}
 	return errors.New(text)

@@ -1,19 +1,25 @@
 package git_test
 
 import (
+	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/transport"
 	"github.com/go-git/go-git/v5/plumbing/transport/server"
 
+	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
 )
 
@@ -53,13 +59,86 @@ func serve(t *testing.T, dir string) string {
 			t.Error(err)
 			return
 		}
-		if err := answer.Encode(w); err != nil {
-			t.Error(err)
-		}
+		_ = answer.Encode(w) // the client may go before the end
 	})
 	s := httptest.NewServer(mux)
 	t.Cleanup(s.Close)
 	return s.URL + "/repo"
+}
+
+// A git server may be anybody's: what it sends and how long it takes is bounded.
+func TestFetchIsBounded(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	noise := make([]byte, 3<<20)
+	for i := range noise {
+		noise[i] = byte(rand.Uint32())
+	}
+	write(t, filepath.Join(dir, "large"), string(noise))
+	commitAll(t, dir, "large")
+	fine := serve(t, dir)
+	flood := func(line string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/x-git-upload-pack-advertisement")
+			_, _ = io.WriteString(w, "001e# service=git-upload-pack\n0000")
+			first := strings.Repeat("a", 40) + " refs/heads/a\x00 \n"
+			_, _ = fmt.Fprintf(w, "%04x%s", len(first)+4, first)
+			for r.Context().Err() == nil {
+				if _, err := io.WriteString(w, line); err != nil {
+					return
+				}
+			}
+		}
+	}
+	silent := func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "001e# service=git-upload-pack\n0000")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}
+	hung := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+	const line = "003eaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa refs/heads/large\n"
+	tests := map[string]struct {
+		serve  http.HandlerFunc
+		limits git.Limits
+		want   string
+	}{
+		"endless branches": {flood(line), git.Limits{Refs: 1 << 20}, "the server sent more than 1 MiB of branches and tags"},
+		"a large pack":     {nil, git.Limits{Pack: 1 << 20}, "the server sent more than 1 MiB of commits and files"},
+		"silence":          {silent, git.Limits{Silence: 50 * time.Millisecond}, "the server sent nothing for 50ms"},
+		"no answer":        {hung, git.Limits{Silence: 50 * time.Millisecond}, "the server sent nothing for 50ms"},
+		"no end":           {flood(line), git.Limits{Refs: 1 << 40, Total: 100 * time.Millisecond}, "the server took more than 100ms"},
+		"within limits":    {nil, git.Limits{}, ""},
+	}
+	for name, tc := range tests {
+		for _, copied := range []string{"", t.TempDir()} {
+			t.Run(name+" on disk "+strconv.FormatBool(copied != ""), func(t *testing.T) {
+				t.Parallel()
+				url := fine
+				if tc.serve != nil {
+					s := httptest.NewServer(tc.serve)
+					t.Cleanup(s.Close)
+					url = s.URL
+				}
+				m := git.Remote{URL: url, Branch: "master", Limits: tc.limits}
+				if copied != "" {
+					m.Dir = t.TempDir()
+				}
+				_, _, err := m.Fetch(t.Context())
+				if tc.want == "" {
+					if err != nil {
+						t.Errorf("error %v, want none", err)
+					}
+					return
+				}
+				if err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), url) {
+					t.Errorf("error %v, want one that says %q and names %s", err, tc.want, url)
+				}
+				if left, _ := filepath.Glob(m.Dir + "/objects/pack/*"); m.Dir != "" && len(left) > 0 {
+					t.Errorf("left behind: %q, want nothing", left)
+				}
+			})
+		}
+	}
 }
 
 func TestFetch(t *testing.T) {
@@ -67,11 +146,11 @@ func TestFetch(t *testing.T) {
 	dir, copied := t.TempDir(), t.TempDir()
 	write(t, filepath.Join(dir, "a.yaml"), "first")
 	commitAll(t, dir, "first")
-	url := serve(t, dir)
+	address := serve(t, dir)
 	for _, m := range []git.Remote{
-		{URL: url, Branch: "master", Dir: copied},
-		{URL: url, Dir: copied},
-		{URL: url},
+		{URL: address, Branch: "master", Dir: copied},
+		{URL: address, Dir: copied},
+		{URL: address},
 		{URL: dir},
 		{URL: "file://" + dir, Branch: "master"},
 	} {
@@ -89,9 +168,9 @@ func TestFetch(t *testing.T) {
 			t.Errorf("%+v: got %q %v", m, raw, err)
 		}
 	}
-	secret := strings.Replace(url, "http://", "http://user:hunter2@", 1)
+	secret := strings.Replace(address, "http://", "http://user:hunter2@", 1)
 	for want, m := range map[string]git.Remote{
-		"it is a copy of":     {URL: url + "x", Dir: copied},
+		"it is a copy of":     {URL: address + "x", Dir: copied},
 		"none of http":        {URL: secret, Branch: "none"},
 		"not in a git":        {URL: t.TempDir()},
 		"opening git reposi":  {URL: filepath.Join(dir, "none")},
@@ -122,5 +201,54 @@ func TestRemoteHidesCredentials(t *testing.T) {
 				t.Errorf("%s: %s", remote, text)
 			}
 		}
+	}
+}
+
+// TestServerRepeatsCredentials fetches from servers that repeat in their refusal what
+// they were sent: none of it is in the error.
+func TestServerRepeatsCredentials(t *testing.T) {
+	t.Parallel()
+	for name, user := range map[string]*url.Userinfo{
+		"name and password": url.UserPassword("robot", "pl4nted/pass+word"),
+		"a token as name":   url.User("pl4nted-token"),
+	} {
+		for _, status := range []int{400, 401, 403, 404, 500} {
+			t.Run(fmt.Sprintf("%s, %d", name, status), func(t *testing.T) {
+				t.Parallel()
+				var sent []string
+				s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					sent = registrytest.Spellings(r)
+					w.Header().Set("Content-Type", "text/plain")
+					w.WriteHeader(status)
+					_, _ = io.WriteString(w, strings.Join(sent, " ")) // the client may have gone
+				}))
+				t.Cleanup(s.Close)
+				at, err := url.Parse(s.URL + "/repo")
+				if err != nil {
+					t.Fatal(err)
+				}
+				at.User = user
+				for _, branch := range []string{"", "main"} {
+					_, _, err := git.Remote{URL: at.String(), Branch: branch}.Fetch(t.Context())
+					if err == nil || len(sent) == 0 {
+						t.Fatalf("got %v with %d spellings sent, want an error of a request with credentials", err, len(sent))
+					}
+					for _, s := range sent {
+						if strings.Contains(err.Error(), s) {
+							t.Errorf("%q is in the error: %v", s, err)
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestUnparsedURL names a remote whose URL cannot be parsed without its credentials.
+func TestUnparsedURL(t *testing.T) {
+	t.Parallel()
+	m := git.Remote{URL: "https://robot:pl4nted%zz@git.example.com/repo"}
+	if got, want := m.String(), "https://git.example.com/repo"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -19,8 +19,9 @@ import (
 
 // Limits on what a tree may make of one name.
 const (
-	maxLinks = 40       // symbolic links on the way to a file, as in Linux
-	maxFile  = 64 << 20 // bytes, as package manifest reads
+	maxLinks  = 40       // symbolic links on the way to a file, as in Linux
+	maxTarget = 4096     // bytes of what a symbolic link names, as in Linux
+	maxFile   = 64 << 20 // bytes, as package manifest reads
 )
 
 // FS returns the files of a commit below dir, "." or "" for all of them. Symbolic
@@ -81,7 +82,7 @@ func (t *treeFS) open(name string) (fs.File, error) {
 	case !info.mode.IsRegular():
 		return &openFile{info: info, Reader: bytes.NewReader(nil)}, nil
 	}
-	raw, err := t.read(entry.Hash)
+	raw, err := t.read(entry.Hash, maxFile)
 	if err != nil {
 		return nil, err
 	}
@@ -96,8 +97,12 @@ func (t *treeFS) find(name string) (object.TreeEntry, error) {
 	here, rest := ".", name
 	for rest != "." && rest != "" {
 		element, after, _ := strings.Cut(rest, "/")
-		if at.Mode != filemode.Dir {
-			return at, fs.ErrNotExist // below a file, or a submodule's commit
+		switch at.Mode {
+		case filemode.Dir:
+		case filemode.Submodule:
+			return at, errors.New("is in a submodule, whose files are in another git repository")
+		default:
+			return at, fs.ErrNotExist // below a file
 		}
 		tree, err := t.repo.TreeObject(at.Hash)
 		if err != nil {
@@ -114,7 +119,7 @@ func (t *treeFS) find(name string) (object.TreeEntry, error) {
 		if links++; links > maxLinks {
 			return at, errors.New("too many symbolic links")
 		}
-		target, err := t.read(entry.Hash)
+		target, err := t.read(entry.Hash, maxTarget)
 		if err != nil {
 			return at, err
 		}
@@ -128,14 +133,14 @@ func (t *treeFS) find(name string) (object.TreeEntry, error) {
 	return at, nil
 }
 
-// read returns the bytes of a blob.
-func (t *treeFS) read(hash plumbing.Hash) ([]byte, error) {
+// read returns the bytes of a blob that has at most so many.
+func (t *treeFS) read(hash plumbing.Hash, most int64) ([]byte, error) {
 	blob, err := t.repo.BlobObject(hash)
 	if err != nil {
 		return nil, unreadable(hash, err)
 	}
-	if blob.Size > maxFile {
-		return nil, fmt.Errorf("is larger than %d MiB", maxFile>>20)
+	if blob.Size > most {
+		return nil, fmt.Errorf("has more than %d bytes", most)
 	}
 	r, err := blob.Reader()
 	if err != nil {

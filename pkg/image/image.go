@@ -4,8 +4,8 @@
 // Names are values of go-containerregistry: name.Repository and v1.Hash. What it
 // has no type for is here: a registry with a path prefix. The parsers here are
 // stricter than package name, which fills in Docker Hub for a missing host. Two
-// spellings of one repository (docker.io and index.docker.io, busybox and
-// library/busybox on Docker Hub, a trailing slash) parse to one comparable value.
+// spellings of one repository (docker.io and index.docker.io, HOST:443 and
+// HOST, busybox and library/busybox on Docker Hub, a trailing slash) parse to one comparable value.
 // Nothing is looked up.
 package image
 
@@ -175,16 +175,21 @@ func parseHost(s string) (string, error) {
 		return "", fmt.Errorf("bad host %q", clip(s))
 	}
 	if port != "" {
-		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || port[0] == '0' {
 			return "", fmt.Errorf("bad host %q: bad port", clip(s))
 		}
 	}
 	return CanonicalHost(s), nil
 }
 
-// CanonicalHost returns the one spelling of a host: lower case, Docker Hub by its one name.
+// CanonicalHost returns the one spelling of a host: lower case, without the port
+// that it has anyway, Docker Hub by its one name. A port of a host on this machine
+// stays, since without one such a host may be spoken to without TLS, on port 80.
 func CanonicalHost(host string) string {
 	host = strings.ToLower(host)
+	if name, ok := strings.CutSuffix(host, ":443"); ok && strings.ContainsAny(name, ".]") && !Loopback(name) {
+		host = name
+	}
 	switch host {
 	case "docker.io", "registry-1.docker.io":
 		return DockerHub

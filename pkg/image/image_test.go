@@ -22,13 +22,23 @@ func TestParseRegistry(t *testing.T) {
 		"index.docker.io/starlingx":  "index.docker.io/starlingx",
 		"registry-1.docker.io/a":     "index.docker.io/a",
 		"us-docker.pkg.dev/p/r/a__b": "us-docker.pkg.dev/p/r/a__b",
+		"REG.example.com:443/prod":   "reg.example.com/prod",
+		"index.docker.io:443/a":      "index.docker.io/a",
+		"192.0.2.1:443/a":            "192.0.2.1/a",
+		"[2001:db8::1]:443/a":        "[2001:db8::1]/a",
+		"reg.example.com:80/a":       "reg.example.com:80/a",
+		"reg.example.com:8443/a":     "reg.example.com:8443/a",
+		"registry:443/a":             "registry:443/a", // without the port it is not a registry host
+		"localhost:443/a":            "localhost:443/a",
+		"127.0.0.1:443/a":            "127.0.0.1:443/a",
+		"[::1]:443/a":                "[::1]:443/a",
 	} {
 		if r, err := image.ParseRegistry(in); err != nil || r.String() != want {
 			t.Errorf("%q: got %q %v, want %q", in, r, err, want)
 		}
 	}
 	for _, in := range []string{
-		"", "project/images", "https://gcr.io/p", "gcr.io//p", "gcr.io/P", "gcr.io/p//", "gcr.io/a b", "gcr.io:0/p", "gcr.io:x/p", "gcr.io:/p",
+		"", "project/images", "https://gcr.io/p", "gcr.io//p", "gcr.io/P", "gcr.io/p//", "gcr.io/a b", "gcr.io:0/p", "gcr.io:0443/p", "gcr.io:x/p", "gcr.io:/p",
 		":5000/p", "a..b/p", "-a.b/p", "[::1/p", "[::1]x/p", "[1.2.3.4]:80/p", "[::1]:/p", "gcr.io/../p", "gcr.io/p@sha256:0", "gcr.io/\x1bp", "g\u0441r.io/p",
 		"a.b/" + strings.Repeat("x", 300),
 	} {
@@ -160,7 +170,7 @@ func TestLoopback(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{"gcr.io/p", "[::1]:5/x", "docker.io/a", "a.b:1/c/d", "\x00", "localhost"} {
+	for _, s := range []string{"gcr.io/p", "[::1]:5/x", "docker.io/a", "docker.io:443/a", "[2001:db8::1]:443", "a.b:1/c/d", "\x00", "localhost"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

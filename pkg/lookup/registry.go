@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
 // maxConfig bounds the config of an image that is read for its labels, in bytes.
@@ -68,8 +69,9 @@ func (r *Registry) list(ctx context.Context, repo name.Repository) (map[string]v
 	return found.ByTag(), nil
 }
 
-// listed returns the digest that a listing which has been read names for a tag.
-func (r *Registry) listed(repo name.Repository, tag string) (v1.Hash, bool) {
+// listed returns the digest that a listing which has been read names for a tag, if it
+// names one, and whether it names the tag.
+func (r *Registry) listed(repo name.Repository, tag string) (digest v1.Hash, named bool) {
 	r.mu.Lock()
 	read, ok := r.listings[repo]
 	r.mu.Unlock()
@@ -77,14 +79,12 @@ func (r *Registry) listed(repo name.Repository, tag string) (v1.Hash, bool) {
 		return v1.Hash{}, false
 	}
 	tags, err := read()
-	return tags[tag], err == nil && tags[tag] != (v1.Hash{})
+	digest, named = tags[tag]
+	return digest, err == nil && named
 }
 
 // Digest implements resolve.Registry.
 func (r *Registry) Digest(ctx context.Context, repo name.Repository, ref string) (v1.Hash, bool, error) {
-	if d, ok := r.listed(repo, ref); ok {
-		return d, true, nil
-	}
 	if d, err := image.ParseDigest(ref); err == nil {
 		state, err := r.client.Has(ctx, repo, ref)
 		if err != nil {
@@ -92,7 +92,15 @@ func (r *Registry) Digest(ctx context.Context, repo name.Repository, ref string)
 		}
 		return d, state == inventory.Present, nil
 	}
-	d, state, err := r.client.Resolve(ctx, repo, ref)
+	d, named := r.listed(repo, ref)
+	if d != (v1.Hash{}) {
+		return d, true, nil
+	}
+	ask := r.client.Resolve
+	if named {
+		ask = r.client.ResolveListed
+	}
+	d, state, err := ask(ctx, repo, ref)
 	if err != nil {
 		return v1.Hash{}, false, fmt.Errorf("reading source %s: %w", repo.Tag(ref).String(), err)
 	}
@@ -187,7 +195,7 @@ func (r *Registry) config(ctx context.Context, repo name.Repository, d *registry
 			Labels map[string]string `json:"Labels"`
 		} `json:"config"`
 	}
-	if err := json.Unmarshal(raw.Bytes(), &config); err != nil {
+	if err := strictjson.Unmarshal(raw.Bytes(), &config); err != nil {
 		return fmt.Errorf("parsing: %w", err)
 	}
 	im.OS, im.Architecture, im.Variant, im.Labels = config.OS, config.Architecture, config.Variant, config.Config.Labels

@@ -186,6 +186,7 @@ func (t *ImagesText) read() (*imagesList, error) {
 func wantsOf(list *yaml.Node) (map[string][]string, error) {
 	r, m := &reader{}, &Manifest{}
 	if list != nil {
+		r.mark(list)
 		items, _ := r.items(list, "images")
 		r.images(items, m)
 	}
@@ -217,7 +218,7 @@ func wantsOf(list *yaml.Node) (map[string][]string, error) {
 func (t *ImagesText) list() (*imagesList, error) {
 	var docs []*yaml.Node
 	if err := parse(t.text.data, func(root *yaml.Node) { docs = append(docs, root) }); err != nil {
-		return nil, err
+		return nil, errors.New("bad YAML") // Plain and Thin report where
 	}
 	docs = slices.DeleteFunc(docs, isResource)
 	if len(docs) > 1 && !t.bare {

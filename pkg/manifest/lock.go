@@ -36,8 +36,15 @@ func locks(fsys fs.FS, p *Producers, display string) *source {
 	return s
 }
 
+// lockKeys are the keys of a Lock.
+var lockKeys = []string{"name", "intent", "digest", "tag", "tags", "tagList", "ref", "git", "alias", "rebase"}
+
 // lock reads one entry of a lock into p.
 func (s *source) lock(n *yaml.Node, p *Producers) {
+	before := len(s.faults)
+	if s.known(n, "an entry of a lock", lockKeys...); len(s.faults) > before {
+		return
+	}
 	raw, err := yaml.Marshal(n) // a Node cannot be decoded strictly
 	if err != nil {
 		s.fault(Broken, n, "%v", err)
@@ -47,7 +54,8 @@ func (s *source) lock(n *yaml.Node, p *Producers) {
 	dec := yaml.NewDecoder(bytes.NewReader(raw))
 	dec.KnownFields(true)
 	if err := dec.Decode(&l); err != nil && !errors.Is(err, io.EOF) {
-		s.fault(Broken, n, "not an entry of a lock: %s", clip(err.Error()))
+		// The error quotes what it finds, which may be of any file.
+		s.fault(Broken, n, "not an entry of a lock: want a mapping as cip resolve --write makes it")
 		return
 	}
 	if _, err := image.ParseDigest(image.DigestString(l.Digest)); err != nil || l.Name == "" {

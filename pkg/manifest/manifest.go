@@ -23,6 +23,7 @@ import (
 type Set struct {
 	Manifests []*Manifest // in the order of the files
 	Faults    []Fault     // by file, line and column
+	Absent    bool        // there are no manifests at all, not even unreadable ones
 	Digest    string      // "sha256:…" over the names and bytes of all files read
 }
 

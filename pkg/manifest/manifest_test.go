@@ -109,7 +109,7 @@ func TestPlainReadsEverything(t *testing.T) {
   mirrors: [m.io/p, n.io, m.io/p]
 - name: d.io/q
   mutable-tags: [latest, "v*", latest]
-  absent-status: [403, 401]
+  absent-status: [403, 410]
 images:
 - name: x/apple
   dmap:
@@ -131,7 +131,7 @@ images:
 			Destinations: []*Registry{{
 				Name:         image.NewRegistry("d.io", "q"),
 				MutableTags:  []string{"latest", "v*"},
-				AbsentStatus: []int{403, 401},
+				AbsentStatus: []int{403, 410},
 				Pos:          Pos{"m.yaml", 6, 3},
 			}},
 			Images: []Image{{

@@ -21,7 +21,7 @@ func Plain(fsys fs.FS, name, display string) *Set {
 	set := &Set{}
 	set.add(s.manifests("registries", s.document), s)
 	set.Digest = digest([]*source{s})
-	return set
+	return set.bound()
 }
 
 // Native reads the native StarlingX file name of fsys, which messages call display. Anything else is a fault.
@@ -30,7 +30,7 @@ func Native(fsys fs.FS, name, display string) *Set {
 	set := &Set{}
 	set.add(s.manifests("images", s.nativeDocument), s)
 	set.Digest = digest([]*source{s})
-	return set
+	return set.bound()
 }
 
 // Join returns several sets as one, in their order.
@@ -43,7 +43,7 @@ func Join(sets ...*Set) *Set {
 		fmt.Fprintln(h, s.Digest)
 	}
 	all.Digest = "sha256:" + hex.EncodeToString(h.Sum(nil))
-	return all
+	return all.bound()
 }
 
 // manifests reads every document of s, which should have what, as a manifest of its own. Those
@@ -129,12 +129,31 @@ func (r *reader) nativeDocument(root *yaml.Node, m *Manifest) {
 	r.native(entries, m, false)
 }
 
-// provenance notes that a policy which cip does not know is not enforced.
+// provenance warns of a policy, since none is enforced, and refuses one that has to be.
 func (r *reader) provenance(e map[string]field) {
-	if f, ok := e["provenance"]; ok {
+	f, ok := e["provenance"]
+	if !ok {
+		return
+	}
+	mode := ""
+	if !null(deref(f.value)) {
+		keys := r.known(f.value, "provenance", "mode", "signers", "builders", "sources", "predicateTypes", "level", "levels")
+		mode = r.oneOf(keys, "mode", provenanceOff, provenanceWarn, provenanceRequire)
+		if mode == provenanceRequire {
+			r.fault(Broken, keys["mode"].value, "provenance: mode require is not supported yet: images would be promoted without the check")
+		}
+	}
+	if mode != provenanceOff {
 		r.fault(Warning, f.key, "provenance is not enforced")
 	}
 }
+
+// The modes of a provenance policy.
+const (
+	provenanceOff     = "off"
+	provenanceWarn    = "warn"
+	provenanceRequire = "require"
+)
 
 // usable reports whether m says where something should be.
 func (m *Manifest) usable() bool {

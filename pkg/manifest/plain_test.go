@@ -58,6 +58,13 @@ func TestRegistriesRules(t *testing.T) {
 		{"absent-status on the source", "registries:\n- {name: s.io, src: true, absent-status: [403]}\n- {name: d.io}\n", []string{
 			`broken m.yaml:2:27: absent-status on the source: it is for destinations only`,
 		}},
+		{"absent-status that means something else", src + "- {name: d.io, absent-status: [401, 403, 404, 407, 408, 410, 425, 429]}\n", []string{
+			`broken m.yaml:3:32: absent-status: 401 never means that something does not exist: it asks to sign in, or to try again`,
+			`broken m.yaml:3:47: absent-status: 407 never means that something does not exist: it asks to sign in, or to try again`,
+			`broken m.yaml:3:52: absent-status: 408 never means that something does not exist: it asks to sign in, or to try again`,
+			`broken m.yaml:3:62: absent-status: 425 never means that something does not exist: it asks to sign in, or to try again`,
+			`broken m.yaml:3:67: absent-status: 429 never means that something does not exist: it asks to sign in, or to try again`,
+		}},
 		{"bad absent-status", src + "- {name: d.io, absent-status: [399, 400, 499, 500, '403', x]}\n", []string{
 			`broken m.yaml:3:32: absent-status: want an HTTP status from 400 to 499, found the value "399"`,
 			`broken m.yaml:3:47: absent-status: want an HTTP status from 400 to 499, found the value "500"`,
@@ -129,7 +136,7 @@ func TestDocumentRules(t *testing.T) {
 		{"empty file", "", []string{"broken m.yaml: no registries: the file is empty"}},
 		{"comment only", "# none\n", []string{"broken m.yaml: no registries: the file is empty"}},
 		{"empty documents only", "---\n---\n", []string{"broken m.yaml: no registries: the file is empty"}},
-		{"a text", "hello\n", []string{`broken m.yaml:1:1: a manifest: want a mapping, found the value "hello"`}},
+		{"a text", "hello\n", []string{`broken m.yaml:1:1: a manifest: want a mapping, found text`}},
 		{"a bare list", "- name: a\n  dmap: {x: []}\n", []string{
 			"broken m.yaml:1:1: a bare list, as in a thin manifest's images.yaml: load its directory as thin manifests, or put the list under images: and add registries:",
 			`refused m.yaml:2:10: bad digest "x": want sha256: and 64 lower-case hexadecimal digits`,
@@ -148,6 +155,30 @@ func TestDocumentRules(t *testing.T) {
 			`broken m.yaml:4:21: select wants exactly one of tag, digest, semver, numerical, alphabetical, gitRevision, alias, labels, found tag and alias`,
 		}},
 		{"sources of a wrong type", twoRegistries + "sources: x\n", []string{`broken m.yaml:4:10: sources: want a list, found the value "x"`}},
+		{"provenance that is off", twoRegistries + "provenance: {mode: off}\n", nil},
+		{"provenance of no mode", twoRegistries + "provenance: {signers: [x], level: 2}\n", []string{`warning m.yaml:4:1: provenance is not enforced`}},
+		{"provenance that is required", twoRegistries + "provenance:\n  mode: require\n", []string{
+			`warning m.yaml:4:1: provenance is not enforced`,
+			`broken m.yaml:5:9: provenance: mode require is not supported yet: images would be promoted without the check`,
+		}},
+		{"provenance merged", "x: &x {mode: require}\n" + twoRegistries + "provenance: {<<: *x}\n", []string{
+			`broken m.yaml:1:1: a manifest: unknown key "x"`,
+			`broken m.yaml:1:14: provenance: mode require is not supported yet: images would be promoted without the check`,
+			`warning m.yaml:5:1: provenance is not enforced`,
+		}},
+		{"provenance of an unknown mode", twoRegistries + "provenance: {mode: Require}\n", []string{
+			`warning m.yaml:4:1: provenance is not enforced`,
+			`broken m.yaml:4:20: bad mode "Require": want off or warn or require`,
+		}},
+		{"provenance of another form", twoRegistries + "provenance: require\n", []string{
+			`warning m.yaml:4:1: provenance is not enforced`,
+			`broken m.yaml:4:13: provenance: want a mapping, found the value "require"`,
+		}},
+		{"provenance with unknown keys", twoRegistries + "provenance: {modes: require, x: y}\n", []string{
+			`warning m.yaml:4:1: provenance is not enforced`,
+			`broken m.yaml:4:14: provenance: unknown key "modes": did you mean "mode"?`,
+			`broken m.yaml:4:30: provenance: unknown key "x"`,
+		}},
 		{"provenance is warned of", twoRegistries + "provenance: {mode: warn}\n", []string{`warning m.yaml:4:1: provenance is not enforced`}},
 		{"CRLF and BOM", "\ufeff" + strings.ReplaceAll(twoRegistries, "\n", "\r\n"), nil},
 		{"JSON", `{"registries": [{"name": "s.io", "src": true},` + "\n\t" + `{"name": "d.io"}], "images": [{"name": "a", "dmap": {"$A": ["1"]}}]}`, nil},

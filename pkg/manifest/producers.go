@@ -82,6 +82,7 @@ func PlainProducers(fsys fs.FS, name, display string) (*Set, []*Producers) {
 	}
 	set := &Set{Digest: digest([]*source{s})}
 	set.add(manifests, s, locks(fsys, p, display+lockSuffix))
+	set.bound()
 	if len(p.Entries) == 0 && len(p.Locked) == 0 {
 		return set, nil
 	}

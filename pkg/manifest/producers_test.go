@@ -46,7 +46,7 @@ func TestProducerFaults(t *testing.T) {
 	}{
 		{"none", "", nil},
 		{"wrapped", "sources: [{name: x, select: {tag: v1}}]", nil},
-		{"not a list", "x: y", []string{at + `1:1: sources.yaml: unknown key "x"`}},
+		{"not a list", "x: y", []string{at + `1:1: sources.yaml: unknown key: want sources`}},
 		{"no name, no select", "- {ref: z}", []string{at + "1:3: a sources entry without name", at + "1:3: a sources entry without select"}},
 		{"bad name", "- {name: UP, select: {tag: v1}}", []string{at + `1:10: bad repository name "UP": want lower-case letters and digits, joined by '.', '_', '__', '-' or '/'`}},
 		{"no selector", "- {name: x, select: {}}", []string{at + "1:13: select wants exactly one of tag, digest, semver, numerical, alphabetical, gitRevision, alias, labels, found none"}},
@@ -58,6 +58,19 @@ func TestProducerFaults(t *testing.T) {
 		{"bad pattern", "- {name: x, select: {tag: v}, exclude: ['(']}", []string{at + "1:41: exclude: bad pattern: error parsing regexp: missing closing ): `(`"}},
 		{"no such group", "- {name: x, select: {numerical: }, filterTags: {pattern: '(?P<a>.)', extract: $b}}", []string{at + `1:79: the pattern has no group "b"`}},
 		{"bad template", "- {name: x, select: {tag: v}, tags: ['{{.Tag']}", []string{at + `1:38: tags: bad template "{{.Tag": tag:1: unclosed action`}},
+		{"templates that do more than name fields", "- {name: x, select: {tag: v}, tags: ['{{range 1000000000}}{{end}}', '{{printf \"%1000000000s\" .Tag}}', '{{define \"a\"}}x{{end}}', '{{$x := .Tag}}', '{{.Tag | len}}', '{{if .Tag}}a{{end}}', '{{slice (slice .Tag 1) 2}}', '{{index .Labels \"a\"}}']}", []string{
+			at + `1:38: tags: bad template "{{range 1000000000}}{{end}}": {{range 1000000000}}{{end}}: ` + fieldsAlone,
+			at + `1:69: tags: bad template "{{printf \"%1000000000s\" .Tag}}": {{printf "%1000000000s" .Tag}}: ` + fieldsAlone,
+			at + `1:103: tags: bad template "{{define \"a\"}}x{{end}}": a template within it: want text and fields alone`,
+			at + `1:129: tags: bad template "{{$x := .Tag}}": {{$x := .Tag}}: ` + fieldsAlone,
+			at + `1:147: tags: bad template "{{.Tag | len}}": {{.Tag | len}}: ` + fieldsAlone,
+			at + `1:165: tags: bad template "{{if .Tag}}a{{end}}": {{if .Tag}}a{{end}}: ` + fieldsAlone,
+			at + `1:188: tags: bad template "{{slice (slice .Tag 1) 2}}": {{slice (slice .Tag 1) 2}}: ` + fieldsAlone,
+		}},
+		{"a long template", "- {name: x, select: {tag: v}, tags: ['{{.Tag}}" + strings.Repeat("a", 1000) + "'], filterTags: {pattern: (a), extract: " + strings.Repeat("$1", 501) + "}}", []string{
+			at + `1:38: tags: bad template "{{.Tag}}` + strings.Repeat("a", 132) + `…": it has more than 1000 bytes`,
+			at + `1:1087: a template of more than 1000 bytes`,
+		}},
 		{"template of no field", "- {name: x, select: {tag: v}, tags: ['{{.Tag}}-{{slice .Commit 0 7}}', '{{.Bogus}}']}", []string{
 			at + `1:72: tags: bad template "{{.Bogus}}": tag:1:2: executing "tag" at <.Bogus>: can't evaluate field Bogus in type manifest.TagFields`,
 		}},
@@ -96,9 +109,9 @@ func TestLockFaults(t *testing.T) {
 		{"[]", ""},
 		{"- {name: x, intent: i, digest: " + dig("a") + ", tags: [v]}", ""},
 		{"x: y", "a lock: want a list"},
-		{"- {name: x, intent: i, digest: nope}", "cannot parse hash"},
+		{"- {name: x, intent: i, digest: nope}", "want a mapping as cip resolve --write makes it"},
 		{"- {name: x, intent: i}", "it wants a name and a digest"},
-		{"- {name: x, digest: " + dig("a") + ", extra: 1}", "field extra not found"},
+		{"- {name: x, digest: " + dig("a") + ", extra: 1}", "unknown key \"extra\""},
 		{"- {name: x, digest: " + dig("a") + ", tags: ['a b']}", "bad tag"},
 		{"- [", "bad YAML"},
 	} {
@@ -249,3 +262,6 @@ func TestIntent(t *testing.T) {
 		t.Error("another order of numbers is the same intent")
 	}
 }
+
+// fieldsAlone is what is said of a template that does more than name fields.
+const fieldsAlone = `want text and fields alone, such as {{.Tag}}, {{slice .Commit 0 7}} or {{index .Labels "a"}}`

@@ -19,7 +19,8 @@ const (
 type reader struct {
 	file   string // as messages call it
 	faults []Fault
-	nodes  int // looked at so far
+	nodes  int                     // looked at so far
+	outer  map[*yaml.Node]struct{} // documents, and the items of those that are lists: no key says what they are
 }
 
 // field is one key of a mapping and its value. The value may be an alias.
@@ -37,9 +38,14 @@ func (r *reader) fault(severity Severity, n *yaml.Node, format string, args ...a
 	return f
 }
 
-// wrong notes that n is not of the type that what has to be of.
+// wrong adds a fault: n, which messages call what, has the wrong type. A scalar without a key
+// is not quoted: the file may be any file, such as a token that a symbolic link leads to.
 func (r *reader) wrong(n *yaml.Node, what, want string) {
-	r.fault(Broken, n, "%s: want %s, found %s", what, want, describe(n))
+	found := describe(n)
+	if _, ok := r.outer[n]; ok && deref(n).Kind == yaml.ScalarNode {
+		found = "text"
+	}
+	r.fault(Broken, n, "%s: want %s, found %s", what, want, found)
 }
 
 // visit counts the parts of n and reports whether they may be looked at.
@@ -56,11 +62,12 @@ func (r *reader) visit(n *yaml.Node, parts int) bool {
 }
 
 // fields returns the fields of the mapping n, those of merge keys behind its own, and whether n is a mapping.
-func (r *reader) fields(n *yaml.Node, what string) ([]field, bool) {
-	return r.merged(n, what, 0)
+// Its keys are quoted in messages if one of them is in names, or if there are no names: any key will do.
+func (r *reader) fields(n *yaml.Node, what string, names ...string) ([]field, bool) {
+	return r.merged(n, what, names, 0)
 }
 
-func (r *reader) merged(n *yaml.Node, what string, depth int) ([]field, bool) {
+func (r *reader) merged(n *yaml.Node, what string, names []string, depth int) ([]field, bool) {
 	m := deref(n)
 	if m.Kind != yaml.MappingNode {
 		r.wrong(n, what, "a mapping")
@@ -91,14 +98,14 @@ func (r *reader) merged(n *yaml.Node, what string, depth int) ([]field, bool) {
 			continue
 		}
 		if line, ok := first[key.Value]; ok {
-			r.fault(Broken, m.Content[i], "duplicate key %q: the first is on line %d", clip(key.Value), line)
+			r.fault(Broken, m.Content[i], "duplicate key%s: the first is on line %d", quoteKey(m, key.Value, names), line)
 			continue
 		}
 		first[key.Value] = int32(m.Content[i].Line)
 		fields = append(fields, field{m.Content[i], value})
 	}
 	for _, from := range r.mergeSources(merges) {
-		more, _ := r.merged(from, "a merge key", depth+1)
+		more, _ := r.merged(from, "a merge key", names, depth+1)
 		for _, f := range more {
 			if _, ok := first[f.name()]; !ok {
 				first[f.name()] = int32(f.key.Line)
@@ -164,18 +171,42 @@ func own(m *yaml.Node, name string) (found field, merges []*yaml.Node) {
 
 // known returns the fields of a mapping that can only have certain keys; nil if n is no mapping.
 func (r *reader) known(n *yaml.Node, what string, names ...string) map[string]field {
-	fields, ok := r.fields(n, what)
+	fields, ok := r.fields(n, what, names...)
 	if !ok {
 		return nil
 	}
 	byName := make(map[string]field, len(fields))
+	ours := slices.ContainsFunc(fields, func(f field) bool { return isLike(f.name(), names) })
 	for _, f := range fields {
 		byName[f.name()] = f
-		if hint, ok := closest(f.name(), names); !ok {
+		switch hint, ok := closest(f.name(), names); {
+		case ok:
+		case ours:
 			r.fault(Broken, f.key, "%s: unknown key %q%s", what, clip(f.name()), hint)
+		default:
+			r.fault(Broken, f.key, "%s: unknown key: want %s", what, strings.Join(names, ", "))
 		}
 	}
 	return byName
+}
+
+// quoteKey returns a key of the mapping m as messages quote it, after a space; "" if none of the
+// keys is like one of names, so that the mapping may be that of any file.
+func quoteKey(m *yaml.Node, key string, names []string) string {
+	ours := len(names) == 0
+	for i := 0; i+1 < len(m.Content) && !ours; i += 2 {
+		ours = isLike(deref(m.Content[i]).Value, names)
+	}
+	if !ours {
+		return ""
+	}
+	return fmt.Sprintf(" %q", clip(key))
+}
+
+// isLike reports whether key is one of names, or may be meant as one.
+func isLike(key string, names []string) bool {
+	hint, ok := closest(key, names)
+	return ok || hint != ""
 }
 
 // items returns the items of the list n, and whether n is one. Null is an empty list.

@@ -3,6 +3,7 @@ package manifest
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"path"
 	"slices"
 	"strconv"
@@ -27,6 +28,10 @@ func (r *reader) registries(n *yaml.Node, e map[string]field, m *Manifest) {
 	}
 	if len(items) == 0 {
 		r.fault(Broken, f.key, "registries is empty: want one with src: true and one destination or more")
+		return
+	}
+	if len(items) > maxRegistries {
+		r.fault(Broken, f.key, "more than %d registries", maxRegistries)
 		return
 	}
 	var source *yaml.Node
@@ -149,6 +154,10 @@ func values[T comparable](r *reader, e map[string]field, key string, read func(*
 		return nil
 	}
 	items, _ := r.items(f.value, key)
+	if len(items) > maxItems {
+		r.fault(Broken, f.key, "%s: more than %d items", key, maxItems)
+		return nil
+	}
 	var all []T
 	seen := make(map[T]struct{}, len(items))
 	for _, n := range items {
@@ -181,12 +190,19 @@ func glob(n *yaml.Node) (string, error) {
 	return pattern, nil
 }
 
+// neverAbsent are statuses that say nothing about what is in a registry: 401 and 407 ask
+// for credentials, 408, 425 and 429 for another try.
+var neverAbsent = []int{401, 407, 408, 425, 429}
+
 // status reads an HTTP status that can mean "absent".
 func status(n *yaml.Node) (int, error) {
 	s := deref(n)
 	code, err := strconv.Atoi(s.Value)
 	if err != nil || quoted(s) || code < 400 || code > 499 {
 		return 0, errors.New("want an HTTP status from 400 to 499, found " + describe(s))
+	}
+	if slices.Contains(neverAbsent, code) {
+		return 0, fmt.Errorf("%d never means that something does not exist: it asks to sign in, or to try again", code)
 	}
 	return code, nil
 }

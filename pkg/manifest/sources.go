@@ -4,11 +4,9 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"slices"
 	"strings"
-	"text/template"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
@@ -272,24 +270,4 @@ func nonempty(n *yaml.Node) (string, error) {
 		return "", errors.New("empty")
 	}
 	return deref(n).Value, nil
-}
-
-// tagTemplate reads a template of a tag.
-func tagTemplate(n *yaml.Node) (string, error) {
-	text := deref(n).Value
-	if !strings.Contains(text, "{{") {
-		return text, image.CheckTag(text)
-	}
-	parsed, err := template.New("tag").Parse(text)
-	if err == nil {
-		// Only that fields exist can be known now; what is in them cannot.
-		err = parsed.Execute(io.Discard, TagFields{})
-		if _, runs := errors.AsType[template.ExecError](err); runs && !strings.Contains(err.Error(), "can't evaluate field") {
-			err = nil
-		}
-	}
-	if err != nil {
-		return "", fmt.Errorf("bad template %q: %s", clip(text), strings.TrimPrefix(err.Error(), "template: "))
-	}
-	return text, nil
 }

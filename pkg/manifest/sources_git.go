@@ -89,6 +89,9 @@ var reference = regexp.MustCompile(`\$(?:(\w+)|\{(\w+)\})`)
 
 // groups returns an error if a template names a group that re does not have: it would stand for nothing.
 func groups(re *regexp.Regexp, template string) error {
+	if len(template) > maxTemplate {
+		return fmt.Errorf("a template of more than %d bytes", maxTemplate)
+	}
 	for _, m := range reference.FindAllStringSubmatch(template, -1) {
 		name := m[1] + m[2]
 		if n, err := strconv.Atoi(name); err == nil && n <= re.NumSubexp() {

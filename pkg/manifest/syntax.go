@@ -23,11 +23,27 @@ func (r *reader) documents(data []byte) []*yaml.Node {
 		return nil
 	}
 	var docs []*yaml.Node
-	err := parse(data, func(root *yaml.Node) { docs = append(docs, root) })
+	err := parse(data, func(root *yaml.Node) {
+		docs = append(docs, root)
+		r.mark(root)
+	})
 	if err != nil {
 		r.syntax(data, err)
 	}
 	return docs
+}
+
+// mark adds a document to the outer nodes.
+func (r *reader) mark(root *yaml.Node) {
+	if r.outer == nil {
+		r.outer = map[*yaml.Node]struct{}{}
+	}
+	r.outer[root] = struct{}{}
+	if root.Kind == yaml.SequenceNode {
+		for _, item := range root.Content {
+			r.outer[item] = struct{}{}
+		}
+	}
 }
 
 // unfit returns why data is not worth parsing. A node needs a mark of its own, so that counting
@@ -91,7 +107,17 @@ func (r *reader) syntax(data []byte, err error) {
 		line, column = forbidden(data)
 	}
 	pos := Pos{File: r.file, Line: int32(line), Column: int32(column)}
-	r.faults = append(r.faults, Fault{Pos: pos, Severity: Broken, Message: "bad YAML: " + clip(text)})
+	r.faults = append(r.faults, Fault{Pos: pos, Severity: Broken, Message: "bad YAML: " + unquoted(text)})
+}
+
+// unquoted returns the text of a syntax error without what it quotes of the file, which may be any file.
+func unquoted(text string) string {
+	for _, quoting := range []string{"unknown anchor", "cannot decode", "anchor"} {
+		if strings.HasPrefix(text, quoting+" ") {
+			return quoting
+		}
+	}
+	return text
 }
 
 // failing returns the line at which data begins to fail with message. The parser itself names

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"errors"
 	"io/fs"
 	"path"
 	"sync"
@@ -40,11 +41,11 @@ type pair struct {
 func Thin(fsys fs.FS, display string) *Set {
 	t := &thin{fsys: fsys, display: display}
 	if !t.isDir(".") {
-		return &Set{Faults: t.faults, Digest: digest(nil)}
+		return &Set{Faults: t.faults, Digest: digest(nil), Absent: t.lacks(".")}
 	}
 	hasImages := t.isDir(imagesDir)
 	hasManifests := t.isDir(manifestsDir)
-	set := &Set{Faults: t.faults}
+	set := &Set{Faults: t.faults, Absent: t.lacks(manifestsDir) && t.lacks(manifestName)}
 	t.faults = nil
 	var files []*source
 	found := false
@@ -57,6 +58,7 @@ func Thin(fsys fs.FS, display string) *Set {
 		t.walk(manifestsDir, manifestsDir, 0)
 		if !found && len(t.faults) == 0 {
 			t.fault(Broken, ".", "no thin manifest in it: want "+manifestsDir+"/<name>/"+manifestName)
+			set.Absent = t.lacks(manifestName)
 		}
 	}
 	if hasImages {
@@ -64,13 +66,15 @@ func Thin(fsys fs.FS, display string) *Set {
 	}
 	if hasImages && hasManifests {
 		t.orphans()
+		t.unreadable(manifestsDir, imagesDir)
+		t.unreadable(imagesDir, manifestsDir)
 	}
 	if t.names(".", manifestName) {
 		t.fault(Broken, manifestName, "misplaced: a promoter-manifest belongs in manifests/<name>/")
 	}
 	set.Faults = append(set.Faults, t.faults...)
 	set.Digest = digest(files)
-	return set
+	return set.bound()
 }
 
 // call returns what messages call the file or directory name.
@@ -96,6 +100,12 @@ func (t *thin) isDir(name string) bool {
 		t.fault(Broken, name, "not a directory")
 	}
 	return info.IsDir()
+}
+
+// lacks reports whether there is no file or directory called name.
+func (t *thin) lacks(name string) bool {
+	_, err := fs.Stat(t.fsys, name)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // pairs reads the pair of every directory in manifests/, in lexical order.
@@ -161,7 +171,7 @@ func (r *reader) thinManifest(root *yaml.Node, m *Manifest) {
 // imagesList reads a document of an images.yaml into m.
 func (r *reader) imagesList(root *yaml.Node, m *Manifest) {
 	if deref(root).Kind == yaml.MappingNode {
-		fields, _ := r.fields(root, "images.yaml")
+		fields, _ := r.fields(root, "images.yaml", "images")
 		for _, f := range fields {
 			if f.name() == "images" {
 				r.fault(Broken, f.key, "images: around the list: an images.yaml is the bare list, so leave out this line")

@@ -1,12 +1,14 @@
 package manifest
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
 )
 
 // subdirs returns the names of the directories in dir, links to directories among them.
+// What cannot be looked into may be one: unreadable notes it.
 func (t *thin) subdirs(dir string) []string {
 	entries, err := fs.ReadDir(t.fsys, dir)
 	if err != nil || len(entries) > maxEntries {
@@ -28,6 +30,34 @@ func (t *thin) names(dir, name string) bool {
 		return true // reading it tells
 	}
 	return slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == name })
+}
+
+// unreadable adds a fault for every entry of dir that may be a directory of manifests and
+// cannot be followed: a symbolic link out of the tree, or a submodule of a git tree. It is
+// a warning where other, the directory next to dir, has nothing of that name: then the
+// entry may be any file.
+func (t *thin) unreadable(dir, other string) {
+	entries, err := fs.ReadDir(t.fsys, dir)
+	if err != nil || len(entries) > maxEntries {
+		return // walk reports it
+	}
+	for _, e := range entries {
+		if e.Type()&(fs.ModeSymlink|fs.ModeIrregular) == 0 {
+			continue
+		}
+		info, err := fs.Stat(t.fsys, dir+"/"+e.Name())
+		switch {
+		case errors.Is(err, fs.ErrNotExist), err == nil && info.Mode()&fs.ModeIrregular == 0:
+			continue
+		case err == nil:
+			err = errors.New("is a submodule, whose files are in another git repository")
+		}
+		severity := Warning
+		if t.names(other, e.Name()) {
+			severity = Broken
+		}
+		t.fault(severity, dir+"/"+e.Name(), "not read: "+cause(err).Error())
+	}
 }
 
 // leadsToDir reports whether name is a directory or a link to one.

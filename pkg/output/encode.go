@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"io"
 
-	"sigs.k8s.io/yaml"
-
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
@@ -41,7 +39,7 @@ func encodeJSON(v any, prefix string) ([]byte, error) {
 	if err := e.Encode(v); err != nil {
 		return nil, err
 	}
-	return escapeJSON(bytes.TrimSuffix(b.Bytes(), []byte("\n"))), nil
+	return EscapeJSON(bytes.TrimSuffix(b.Bytes(), []byte("\n"))), nil
 }
 
 // WriteJSON writes a product as indented JSON in which nothing is invisible.
@@ -51,15 +49,6 @@ func WriteJSON(w io.Writer, v any) error {
 		return err
 	}
 	_, err = w.Write(append(b, '\n'))
-	return err
-}
-
-func writeYAML(w io.Writer, v any) error {
-	b, err := yaml.Marshal(v)
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(b)
 	return err
 }
 

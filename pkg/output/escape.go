@@ -3,15 +3,49 @@ package output
 import (
 	"bytes"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
-// Escape makes foreign text fit for a terminal: control characters, bidirectional
-// controls and whatever else cannot be seen become Go escapes such as \n and \u202e.
+// CI systems obey commands in what a step prints. GitHub's begin a line (::error::text),
+// older ones of GitHub and Azure may be anywhere (##[error]text, ##vso[task.complete]),
+// and so may TeamCity's (##teamcity[). Nothing foreign may look like one.
+var (
+	lineCommand   = regexp.MustCompile(`^ *::`)
+	inlineCommand = regexp.MustCompile(`##([A-Za-z]*\[)`)
+)
+
+// Escape makes foreign text fit for a terminal and a log of a CI system: control characters,
+// bidirectional controls and whatever else cannot be seen become Go escapes such as \n and
+// \u202e, and so does a character of what looks like a command.
 func Escape(s string) string {
+	s = inlineCommand.ReplaceAllString(visible(s), `#\x23$1`)
+	if lineCommand.MatchString(s) {
+		s = strings.Replace(s, ":", `\x3a`, 1)
+	}
+	return s
+}
+
+// EscapeLines escapes text line by line. Tabs and line ends stay.
+func EscapeLines(text []byte) []byte {
+	lines := strings.SplitAfter(string(text), "\n")
+	for i, line := range lines {
+		rest := strings.TrimRight(line, "\r\n")
+		end := line[len(rest):]
+		words := strings.Split(rest, "\t")
+		for j := range words {
+			words[j] = Escape(words[j])
+		}
+		lines[i] = strings.Join(words, "\t") + end
+	}
+	return []byte(strings.Join(lines, ""))
+}
+
+// visible returns s with escapes in place of what cannot be seen.
+func visible(s string) string {
 	if !strings.ContainsFunc(s, hidden) {
 		return s
 	}
@@ -35,20 +69,29 @@ func Escape(s string) string {
 // hidden reports whether a rune is not seen as itself. Bytes that are no UTF-8 are among them.
 func hidden(r rune) bool { return r == utf8.RuneError || !strconv.IsPrint(r) }
 
-// escapeJSON escapes within JSON what its encoder leaves and a terminal may obey.
-func escapeJSON(b []byte) []byte {
+// EscapeJSON escapes within JSON what its encoder leaves and a terminal or a CI system may obey.
+func EscapeJSON(b []byte) []byte {
+	b = inlineCommand.ReplaceAll(b, []byte(`#\u0023$1`))
+	return escapeRunes(b, func(out []byte, r rune) []byte {
+		for _, unit := range utf16.AppendRune(nil, r) {
+			out = fmt.Appendf(out, `\u%04x`, unit)
+		}
+		return out
+	})
+}
+
+// escapeRunes escapes runes beyond ASCII that cannot be seen.
+func escapeRunes(b []byte, escape func(out []byte, r rune) []byte) []byte {
 	obeyed := func(r rune) bool { return r >= 0x7f && !strconv.IsPrint(r) }
 	if !bytes.ContainsFunc(b, obeyed) {
 		return b
 	}
 	out := make([]byte, 0, len(b)+64)
 	for _, r := range string(b) {
-		if !obeyed(r) {
+		if obeyed(r) {
+			out = escape(out, r)
+		} else {
 			out = utf8.AppendRune(out, r)
-			continue
-		}
-		for _, unit := range utf16.AppendRune(nil, r) {
-			out = fmt.Appendf(out, `\u%04x`, unit)
 		}
 	}
 	return out

@@ -27,12 +27,12 @@ func writeSnapshotYAML(w io.Writer, s inventory.Snapshot) error {
 		}
 		b.put("  dmap:\n")
 		for _, d := range img.Digests {
-			b.put("    ", strconv.Quote(d.Digest.String()), ": [")
+			b.put("    ", quote(d.Digest.String()), ": [")
 			for i, tag := range d.Tags {
 				if i > 0 {
 					b.put(", ")
 				}
-				b.put(strconv.Quote(tag))
+				b.put(quote(tag))
 			}
 			b.put("]\n")
 		}
@@ -52,10 +52,13 @@ var words = []string{"y", "yes", "on", "true", "n", "no", "off", "false", "null"
 func scalar(s string) string {
 	digit := s != "" && s[0] >= '0' && s[0] <= '9'
 	if !plainRE.MatchString(s) || slices.Contains(words, s) || digit && !strings.ContainsAny(s, "/ghjklmqrsuvwy") {
-		return strconv.Quote(s)
+		return quote(s)
 	}
 	return s
 }
+
+// quote returns s in double quotes, as YAML, with escapes for what a terminal or a CI system may obey.
+func quote(s string) string { return string(escapeYAML([]byte(strconv.Quote(s)))) }
 
 // writeSnapshotCSV writes two references a line: by digest and, but for tagless digests, by tag.
 func writeSnapshotCSV(w io.Writer, s inventory.Snapshot) error {

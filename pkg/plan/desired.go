@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -17,6 +18,22 @@ import (
 type wish struct {
 	edges   []wishEdge
 	refused []Refusal
+	entries func() map[v1.Hash]manifest.Pos // the first place of each digest, worked out when it is asked for
+}
+
+func newWish() *wish {
+	w := &wish{}
+	w.entries = sync.OnceValue(func() map[v1.Hash]manifest.Pos {
+		at := make(map[v1.Hash]manifest.Pos, len(w.edges))
+		for i := range w.edges {
+			e := &w.edges[i]
+			if _, ok := at[e.Digest]; !ok {
+				at[e.Digest] = e.entry
+			}
+		}
+		return at
+	})
+	return w
 }
 
 // wishEdge is one edge with its place and origin.
@@ -60,7 +77,7 @@ func (w *wisher) add(m *manifest.Manifest) {
 	var names []string
 	of := func(name string) *wish {
 		if wishes[name] == nil {
-			wishes[name] = &wish{}
+			wishes[name] = newWish()
 			names = append(names, name)
 		}
 		return wishes[name]

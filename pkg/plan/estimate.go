@@ -20,12 +20,11 @@ type BlobWeight struct {
 }
 
 // EstimateWrites returns what carrying out the plan would ask of each host, on top
-// of the requests that making it took. It assumes that every blob is lacking, every
-// mount granted, and that no host sets several tags at once, which it costs a PUT to
-// find out; pings and tokens are not counted.
+// of the requests that making it took. It assumes that every blob is lacking and every
+// mount granted; pings and tokens are not counted.
 func (p *Plan) EstimateWrites(weigh func(v1.Hash) Weight) map[string]Estimate {
 	e := estimator{
-		hosts: map[string]Estimate{}, placed: map[blobPlace]struct{}{}, asked: map[string]struct{}{}, weigh: weigh,
+		hosts: map[string]Estimate{}, placed: map[blobPlace]struct{}{}, weigh: weigh,
 	}
 	var last *Item // whose content the following items of the same digest share
 	for i := range p.Items {
@@ -43,7 +42,6 @@ func (p *Plan) EstimateWrites(weigh func(v1.Hash) Weight) map[string]Estimate {
 type estimator struct {
 	hosts  map[string]Estimate
 	placed map[blobPlace]struct{}
-	asked  map[string]struct{} // hosts: whether they set several tags at once
 	weigh  func(v1.Hash) Weight
 }
 
@@ -60,17 +58,13 @@ func (e *estimator) add(host string, requests int, bytes int64) {
 	e.hosts[host] = h
 }
 
-// item adds one item: a HEAD and a PUT for each tag, and its content unless a
-// former item of the same digest has brought that.
+// item adds one item: for each tag a HEAD, a PUT and a HEAD, without tags a PUT and a
+// HEAD, and its content unless a former item of the same digest has brought that.
 func (e *estimator) item(it *Item, same bool) {
 	dst := it.Destination.RegistryStr()
-	e.add(dst, 2*len(it.Tags), 0)
+	e.add(dst, 3*len(it.Tags), 0)
 	if len(it.Tags) == 0 {
-		e.add(dst, 1, 0)
-	}
-	if _, ok := e.asked[dst]; !ok && !it.Present && (same || len(it.Tags) > 1) {
-		e.asked[dst] = struct{}{}
-		e.add(dst, 1, 0)
+		e.add(dst, 2, 0)
 	}
 	if same {
 		return

@@ -127,12 +127,14 @@ func (w *Want) Wishes() iter.Seq2[v1.Hash, []string] {
 // Pos returns the place that wants a digest under a tag: of the tag, or of the digest if tag is empty.
 func (t *Target) Pos(d v1.Hash, tag string) manifest.Pos {
 	for _, wi := range t.wishes() {
+		if tag == "" {
+			if pos, ok := wi.entries()[d]; ok {
+				return pos
+			}
+			continue
+		}
 		for i := range wi.edges {
-			switch e := &wi.edges[i]; {
-			case e.Digest != d:
-			case tag == "":
-				return e.entry
-			case tag == e.Tag:
+			if e := &wi.edges[i]; e.Digest == d && e.Tag == tag {
 				return e.pos
 			}
 		}

@@ -7,7 +7,9 @@ import (
 	"fmt"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
@@ -81,54 +83,79 @@ func (e *engine) linked(ctx context.Context, r *unit, res registry.PutResult) er
 		return err
 	}
 	subject := r.tree.content.Subject.Digest
-	e.fallback.Lock() // a read, a change and a write: one at a time
-	defer e.fallback.Unlock()
+	defer e.fallback.lock(r.dst)() // a read, a change and a write: one at a time
 	return wrap(e.addReferrer(ctx, r.dst, registry.FallbackTag(subject), m), "listing it under its subject's tag")
 }
 
-// addReferrer adds a manifest to the index under a fallback tag, keeping what others put there.
+// errChanged is a tag that somebody else has written since it was read.
+var errChanged = errors.New("it was written by somebody else, again and again")
+
+// addReferrer adds a manifest to the index under a fallback tag, keeping what others
+// put there: also what they put there since it was read.
 func (e *engine) addReferrer(ctx context.Context, dst name.Repository, tag string, m *registry.Manifest) error {
+	for try := 1; ; try++ {
+		was, next, err := e.withReferrer(ctx, dst, tag, m)
+		if next == nil || err != nil {
+			return err
+		}
+		res, err := e.client.PutTag(ctx, dst, tag, next, func(at v1.Hash) error {
+			if at != was {
+				return errChanged
+			}
+			return nil
+		})
+		switch {
+		case err == nil:
+			return stored(res, next.Digest)
+		case !errors.Is(err, errChanged) || try == looks:
+			return err
+		}
+		if err := e.client.Pause(ctx, try); err != nil {
+			return err
+		}
+	}
+}
+
+// withReferrer returns what a fallback tag points to, and an index with the manifest
+// added to that; nil if it is listed there.
+func (e *engine) withReferrer(ctx context.Context, dst name.Repository, tag string, m *registry.Manifest) (was v1.Hash, next *registry.Manifest, err error) {
 	index := fallbackIndex{"schemaVersion": json.RawMessage("2"), "mediaType": json.RawMessage(`"` + registry.TypeIndex + `"`)}
 	var all []json.RawMessage
 	have, err := e.client.Manifest(ctx, dst, tag)
 	switch {
 	case errors.Is(err, registry.ErrNotFound):
 	case err != nil:
-		return err
+		return v1.Hash{}, nil, err
 	default:
+		was = image.Hash(have.Digest)
 		if err := json.Unmarshal(have.Raw, &index); err != nil {
-			return fmt.Errorf("parsing tag %s: %w", tag, err)
+			return v1.Hash{}, nil, fmt.Errorf("parsing tag %s: %w", tag, err)
 		}
 		if err := json.Unmarshal(index["manifests"], &all); err != nil {
-			return fmt.Errorf("parsing tag %s: %w", tag, err)
+			return v1.Hash{}, nil, fmt.Errorf("parsing tag %s: %w", tag, err)
 		}
 	}
 	for _, raw := range all {
 		var d registry.Descriptor
 		if json.Unmarshal(raw, &d) == nil && d.Digest == m.Digest {
-			return nil
+			return was, nil, nil
 		}
 	}
 	entry, err := m.ReferrerDescriptor()
 	if err != nil {
-		return err
+		return v1.Hash{}, nil, err
 	}
 	raw, err := encode(entry)
 	if err != nil {
-		return err
+		return v1.Hash{}, nil, err
 	}
 	if index["manifests"], err = encode(append(all, raw)); err != nil {
-		return err
+		return v1.Hash{}, nil, err
 	}
 	if raw, err = encode(index); err != nil {
-		return err
+		return v1.Hash{}, nil, err
 	}
-	next := &registry.Manifest{Raw: raw, MediaType: registry.TypeIndex, Digest: registry.DigestOf(raw)}
-	res, err := e.client.Put(ctx, dst, tag, next)
-	if err != nil {
-		return err
-	}
-	return stored(res, next.Digest)
+	return was, &registry.Manifest{Raw: raw, MediaType: registry.TypeIndex, Digest: registry.DigestOf(raw)}, nil
 }
 
 // fallbackIndex is an index whose unknown fields are kept.

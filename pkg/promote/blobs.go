@@ -6,32 +6,23 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
-	"golang.org/x/sync/semaphore"
-
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
-)
-
-const (
-	spooledBytes = 4 << 30         // of blobs between source and destinations at once, on disk
-	uploadTries  = 4               // of one blob to one repository
-	partingTime  = 3 * time.Second // for deleting an upload session after an interrupt
 )
 
 // blobs knows where the blobs of a run are and brings them where they lack. A
 // host gets a blob's body once; its further repositories mount it.
 type blobs struct {
 	client *registry.Client
-	space  *semaphore.Weighted
+	room   *room
 	lanes  lanes
 
 	mu      sync.Mutex
 	all     map[string]*blob // by digest
 	placed  flights[place]
+	suspect map[place]struct{} // blobs that a repository says it holds, and does not, or not whole
 	mounts  map[string]*mounts // by host
 	moved   map[name.Repository]Moved
 	running sync.WaitGroup // deliveries to other hosts than the asker's
@@ -72,7 +63,7 @@ type delivery struct {
 }
 
 func newBlobs(c *registry.Client) *blobs {
-	return &blobs{client: c, space: semaphore.NewWeighted(spooledBytes), all: map[string]*blob{}, mounts: map[string]*mounts{}, moved: map[name.Repository]Moved{}}
+	return &blobs{client: c, room: newRoom(c.TempFiles()), all: map[string]*blob{}, suspect: map[place]struct{}{}, mounts: map[string]*mounts{}, moved: map[name.Repository]Moved{}}
 }
 
 func (b *blobs) blob(d registry.Descriptor) *blob {
@@ -101,8 +92,12 @@ func (b *blobs) place(ctx context.Context, dst, from name.Repository, d registry
 	return b.placed.do(ctx, place{dst, d.Digest}, func() error { return b.bring(ctx, dst, from, d) })
 }
 
-// forget makes the next place of a blob look for itself: the registry lost it.
-func (b *blobs) forget(dst name.Repository, d registry.Descriptor) {
+// forget makes the next place of a blob look for itself: the registry lost it. With
+// distrust it sends the blob, whatever the registry says.
+func (b *blobs) forget(dst name.Repository, d registry.Descriptor, distrust bool) {
+	if distrust {
+		b.distrust(place{dst, d.Digest})
+	}
 	b.placed.forget(place{dst, d.Digest})
 	one := b.blob(d)
 	one.mu.Lock()
@@ -110,10 +105,27 @@ func (b *blobs) forget(dst name.Repository, d registry.Descriptor) {
 	delete(one.hosts, dst.RegistryStr())
 }
 
+// distrust makes a blob be sent to a repository, whatever that says.
+func (b *blobs) distrust(at place) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.suspect[at] = struct{}{}
+}
+
+func (b *blobs) distrusts(at place) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, ok := b.suspect[at]
+	return ok
+}
+
 // bring mounts a blob from the source or from a repository that has it by now,
 // and else has its body delivered.
 func (b *blobs) bring(ctx context.Context, dst, from name.Repository, d registry.Descriptor) error {
 	var session *registry.Session
+	if b.distrusts(place{dst, d.Digest}) {
+		return b.copyTo(ctx, []*delivery{{to: dst}}, nil, from, d)[0]
+	}
 	if from.RegistryStr() == dst.RegistryStr() && from != dst {
 		var err error
 		if session, err = b.mount(ctx, dst, from, d); !errors.Is(err, registry.ErrMountRefused) {
@@ -237,11 +249,8 @@ func (b *blobs) copyTo(ctx context.Context, to []*delivery, session *registry.Se
 	}
 	open := func() (*spool, error) {
 		fetch.once.Do(func() {
-			if fetch.err = b.space.Acquire(ctx, min(d.Size, spooledBytes)); fetch.err != nil {
-				return
-			}
-			if fetch.spool, fetch.err = newSpool(d.Size); fetch.err != nil {
-				b.space.Release(min(d.Size, spooledBytes))
+			if fetch.spool, fetch.err = b.room.spool(ctx, d.Size); fetch.err != nil {
+				fetch.err = fmt.Errorf("copying blob %s: %w", d.Digest, fetch.err)
 				return
 			}
 			fetch.group.Go(func() { fetch.spool.finish(b.fetch(ctx, from, d, fetch.spool)) })
@@ -265,8 +274,7 @@ func (b *blobs) copyTo(ctx context.Context, to []*delivery, session *registry.Se
 	group.Wait()
 	fetch.group.Wait()
 	if fetch.spool != nil {
-		fetch.spool.close()
-		b.space.Release(min(d.Size, spooledBytes))
+		b.room.free(fetch.spool, d.Size)
 	}
 	return errs
 }
@@ -287,88 +295,6 @@ func (b *blobs) fetch(ctx context.Context, from name.Repository, d registry.Desc
 		return &unreadError{fmt.Errorf("reading blob %s of %s: %w", d.Digest, from, err)}
 	}
 	return nil
-}
-
-// give uploads a blob, which comes from a repository, to another unless it is there.
-func (b *blobs) give(ctx context.Context, dst, from name.Repository, session *registry.Session, d registry.Descriptor, open func() (*spool, error)) error {
-	// An upload that waits for bytes holds one of the requests a host may have. On the
-	// source's own host uploads could take them all, and their bytes would never come;
-	// elsewhere, what is small is soon there. The rest flows through.
-	whole := d.Size <= spoolMemory || dst.RegistryStr() == from.RegistryStr()
-	for try := 1; ; try++ {
-		there, err := b.client.HasBlob(ctx, dst, d.Digest)
-		if err != nil || there == inventory.Present {
-			b.drop(ctx, session)
-			return wrap(err, "looking for blob %s", d.Digest)
-		}
-		body, err := open()
-		if err != nil {
-			b.drop(ctx, session)
-			return err
-		}
-		if err := body.wait(ctx, whole); err != nil {
-			b.drop(ctx, session)
-			return err
-		}
-		if session == nil {
-			if session, err = b.client.Upload(ctx, dst); err != nil {
-				return fmt.Errorf("opening an upload for blob %s: %w", d.Digest, err)
-			}
-		}
-		turns := body.turns()
-		if err = b.upload(ctx, session, dst, d, body); err == nil {
-			b.count(dst, Moved{Copied: 1})
-			return nil
-		}
-		b.drop(ctx, session)
-		session = nil
-		switch failed := body.failed(); {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case failed != nil:
-			return failed
-		case body.turns() == turns && (try == uploadTries || permanent(err)):
-			return fmt.Errorf("uploading blob %s: %w", d.Digest, err)
-		}
-		if err := b.client.Pause(ctx, try); err != nil {
-			return err
-		}
-		if body.turns() > turns {
-			try-- // the source's fault, which it has a limit for
-		}
-	}
-}
-
-func (b *blobs) upload(ctx context.Context, session *registry.Session, dst name.Repository, d registry.Descriptor, body *spool) error {
-	done, err := b.lanes.pass(ctx, lane{dst.RegistryStr(), true}, d)
-	if err != nil {
-		return err
-	}
-	defer done()
-	return session.Put(ctx, d, body.body)
-}
-
-// drop deletes an upload session that is not used, even after an interrupt.
-func (b *blobs) drop(ctx context.Context, session *registry.Session) {
-	if session == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), partingTime)
-	defer cancel()
-	session.Cancel(ctx)
-}
-
-// permanent reports whether a registry's answer to an upload will be the same next time.
-func permanent(err error) bool {
-	var e *registry.Error
-	if !errors.As(err, &e) {
-		return false
-	}
-	switch e.Status {
-	case 401, 403, 405, 413, 415:
-		return true
-	}
-	return false
 }
 
 func isClosed(c chan struct{}) bool {

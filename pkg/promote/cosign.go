@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
 // mostConfig is the size of the largest config of a signature, in bytes.
@@ -146,8 +147,11 @@ func (s *Sources) mergeConfig(ctx context.Context, dst name.Repository, doc map[
 		return fmt.Errorf("reading config %s: %w", conf.Digest, err)
 	}
 	var config map[string]json.RawMessage
-	if err := json.Unmarshal(buf.Bytes(), &config); err != nil || config["rootfs"] == nil {
+	if json.Unmarshal(buf.Bytes(), &config) != nil || config["rootfs"] == nil {
 		return nil // an empty or foreign config names no layers
+	}
+	if err := strictjson.Check(buf.Bytes()); err != nil {
+		return fmt.Errorf("reading config %s: %w", conf.Digest, err)
 	}
 	var rootfs map[string]json.RawMessage
 	var ids []string

@@ -28,7 +28,7 @@ func SurveyDeep(ctx context.Context, c *registry.Client, s *Sources, w *plan.Wan
 	var mu sync.Mutex
 	byHost(atOnce, w.Targets, func(t *plan.Target) string { return t.Repository.RegistryStr() }, func(t *plan.Target) {
 		defer step()
-		d := deep{client: c, repo: t.Repository}
+		d := deep{client: c, sources: s, repo: t.Repository}
 		for i := range t.Want.Entries {
 			e := &t.Want.Entries[i]
 			if _, ok := planned[place{t.Repository, e.Digest.String()}]; ok {
@@ -75,9 +75,10 @@ func repair(ctx context.Context, s *Sources, dst name.Repository, e *plan.Entry,
 
 // deep looks for what belongs to digests in one repository.
 type deep struct {
-	client *registry.Client
-	repo   name.Repository
-	known  memo[string, loss] // by digest
+	client  *registry.Client
+	sources *Sources
+	repo    name.Repository
+	known   memo[string, loss] // by digest
 }
 
 // loss is what something was found to have lost; empty: nothing.
@@ -131,7 +132,7 @@ func (d *deep) below(ctx context.Context, content *registry.Content, depth int) 
 	for i, b := range content.Blobs {
 		if !b.Foreign() {
 			g.Go(func() (err error) {
-				found[len(content.Children)+i], err = d.blob(ctx, b.Digest)
+				found[len(content.Children)+i], err = d.blob(ctx, b)
 				return err
 			})
 		}
@@ -145,11 +146,15 @@ func (d *deep) below(ctx context.Context, content *registry.Content, depth int) 
 	return "", nil
 }
 
-func (d *deep) blob(ctx context.Context, digest string) (lost string, err error) {
-	return d.look(ctx, digest, func() (string, error) {
-		there, err := d.client.HasBlob(ctx, d.repo, digest)
-		if there == inventory.Absent {
-			return "blob " + digest, nil
+func (d *deep) blob(ctx context.Context, b registry.Descriptor) (lost string, err error) {
+	return d.look(ctx, b.Digest, func() (string, error) {
+		there, err := d.client.HasBlob(ctx, d.repo, b)
+		switch {
+		case isDamaged(err):
+			d.sources.damage(place{d.repo, b.Digest})
+			return "blob " + b.Digest + ", which it holds with other bytes", nil
+		case there == inventory.Absent:
+			return "blob " + b.Digest, nil
 		}
 		return "", err
 	})

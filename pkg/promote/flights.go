@@ -43,6 +43,37 @@ func (m *memo[K, V]) do(ctx context.Context, key K, run func() V) (V, error) {
 	}
 }
 
+// locks are mutexes by key.
+type locks[K comparable] struct {
+	mu  sync.Mutex
+	all map[K]*sync.Mutex
+}
+
+// lock locks the mutex of a key, and returns its Unlock.
+func (l *locks[K]) lock(key K) (unlock func()) {
+	l.mu.Lock()
+	if l.all == nil {
+		l.all = map[K]*sync.Mutex{}
+	}
+	one := l.all[key]
+	if one == nil {
+		one = &sync.Mutex{}
+		l.all[key] = one
+	}
+	l.mu.Unlock()
+	one.Lock()
+	return one.Unlock
+}
+
+// set keeps a value for a key in place of what was kept.
+func (m *memo[K, V]) set(key K, value V) {
+	at := &flight[V]{done: make(chan struct{}), value: value}
+	close(at.done)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.all[key] = at
+}
+
 // forget makes the next call for a key run its function.
 func (m *memo[K, V]) forget(key K) {
 	m.mu.Lock()

@@ -171,11 +171,13 @@ func (p *Promotion) Run(ctx context.Context, result *plan.Plan) {
 	}
 }
 
-// Report returns the report of a plan, carried out or not, with what it cost and
-// all warnings. The report of a dry run has an estimate of what Run would cost.
+// Report returns the report of a plan, carried out or not, with what it cost. It adds
+// the warnings so far to those of the plan. The report of a dry run has an estimate
+// of what Run would cost.
 func (p *Promotion) Report(result *plan.Plan, dryRun bool) *plan.Report {
-	p.warn(result.Warnings...)
-	result.Warnings = p.warnings
+	p.mu.Lock()
+	result.Warnings = append(slices.Clone(p.warnings), result.Warnings...)
+	p.mu.Unlock()
 	result.Sort()
 	r := result.Report(dryRun)
 	if dryRun {

@@ -29,11 +29,24 @@ func (r *RuleReader) Content(ctx context.Context, repo name.Repository, digest s
 	if err != nil || content == nil {
 		return nil, err
 	}
-	c := &check.Content{Size: content.Size()}
+	c := &check.Content{}
+	for _, b := range content.Blobs {
+		c.Blobs = append(c.Blobs, check.Blob{Digest: b.Digest, Size: b.Size, Foreign: b.Foreign()})
+	}
 	for _, child := range content.Children {
 		c.Children = append(c.Children, child.Digest)
 	}
 	return c, nil
+}
+
+// BlobSize implements check.Contents. A foreign layer that is not there is left out of
+// a promotion, and has the size that is declared.
+func (r *RuleReader) BlobSize(ctx context.Context, repo name.Repository, b check.Blob) (int64, error) {
+	n, err := r.sources.BlobSize(ctx, repo, registry.Descriptor{Digest: b.Digest, Size: b.Size})
+	if b.Foreign && errors.Is(err, registry.ErrNotFound) {
+		return b.Size, nil
+	}
+	return n, err
 }
 
 // Signatures implements check.Signatures.

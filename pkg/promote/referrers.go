@@ -1,6 +1,7 @@
 package promote
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ type relations struct {
 	client  *registry.Client
 	sources *Sources
 	lists   memo[name.Repository, tagList]
+	listed  memo[place, referral] // by repository, and subject and digest
 }
 
 // tagList is the tags of a repository.
@@ -124,16 +126,46 @@ func (r *relations) referrers(ctx context.Context, dst, src name.Repository, dig
 				continue
 			}
 			seen[d.Digest] = struct{}{}
-			queue = append(queue, d.Digest)
 			if len(seen) > mostReferrers {
 				return append(items, unreadable(src, digest, fmt.Errorf("more than %d referrers", mostReferrers)))
 			}
-			if !slices.ContainsFunc(here, func(h registry.Descriptor) bool { return h.Digest == d.Digest }) {
+			if slices.ContainsFunc(here, func(h registry.Descriptor) bool { return h.Digest == d.Digest }) {
+				queue = append(queue, d.Digest)
+				continue
+			}
+			switch refers, err := r.refers(ctx, src, d.Digest, queue[0]); {
+			case err != nil:
+				items = append(items, unreadable(src, digest, fmt.Errorf("source %s: reading %s: %w", src, d.Digest, err)))
+			case refers:
+				queue = append(queue, d.Digest)
 				items = append(items, plan.Item{Action: plan.Copy, Digest: image.Hash(d.Digest), From: src})
 			}
 		}
 	}
 	return items
+}
+
+// referral is whether a manifest refers to a subject.
+type referral struct {
+	refers bool
+	err    error
+}
+
+// refers reports whether a manifest that a list names as a referrer of a subject is
+// one: a list may name anything. The copy uses what is read here.
+func (r *relations) refers(ctx context.Context, src name.Repository, digest, subject string) (bool, error) {
+	l, err := r.listed.do(ctx, place{src, subject + " " + digest}, func() referral {
+		m := r.sources.read(ctx, src, digest)
+		if m.state != inventory.Present {
+			return referral{err: cmp.Or(m.err, registry.ErrNotFound)}
+		}
+		refers := m.content.Refers(subject)
+		if !refers {
+			r.sources.warn(fmt.Sprintf("leaving out %s@%s: it is listed as a referrer of %s, which is not its subject", src, digest, subject))
+		}
+		return referral{refers: refers}
+	})
+	return l.refers, errors.Join(l.err, err)
 }
 
 // list returns the referrers of a digest in a repository.
@@ -220,7 +252,7 @@ func (r *relations) resolve(ctx context.Context, repo name.Repository, tag strin
 	if !listed || d != (v1.Hash{}) {
 		return d, nil
 	}
-	d, state, err := r.client.Resolve(ctx, repo, tag)
+	d, state, err := r.client.ResolveListed(ctx, repo, tag)
 	if state == inventory.Unknown {
 		return v1.Hash{}, err
 	}

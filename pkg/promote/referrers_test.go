@@ -2,6 +2,7 @@ package promote_test
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -146,5 +147,51 @@ func TestCosignTagsAreMerged(t *testing.T) {
 	p = r.run(t)
 	if len(p.Items) != 1 || p.Items[0].Action != plan.Conflict || p.Items[0].Status != plan.Refused {
 		t.Errorf("differing SBOM: %+v", p.Items)
+	}
+}
+
+// Only what has a digest as its subject is promoted with it, whatever a list names.
+func TestReferrersHaveTheSubject(t *testing.T) {
+	t.Parallel()
+	for name, opts := range map[string][]registrytest.Option{"API": nil, "fallback tag": {registrytest.NoReferrers()}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			src, dst := registrytest.New(t, opts...), registrytest.New(t)
+			img, plainImage := registrytest.Image(1, 1), registrytest.Image(2, 1)
+			right := registrytest.Artifact(3, "application/vnd.example.sbom", registrytest.Subject(img))
+			wrong := registrytest.Artifact(4, "application/vnd.example.sbom", registrytest.Subject(registrytest.Image(5, 1)))
+			src.Push(t, "staging/a", img, "x")
+			for _, o := range []registrytest.Object{plainImage, right, wrong} {
+				src.Push(t, "staging/a", o)
+			}
+			list := registrytest.Index([]registrytest.Object{plainImage, right, wrong})
+			src.Push(t, "staging/a", list, registry.FallbackTag(img.Digest))
+			if opts == nil {
+				src.Fault(registrytest.Status(200, registrytest.Header("Content-Type", registrytest.OCIIndex), string(list.Raw)),
+					registrytest.Is(registrytest.Referrers), registrytest.Ref(img.Digest))
+			}
+			r := rig{referrers: true, manifest: plain(want("a", img.Digest, "1.0"), src.Host+"/staging", dst.Host+"/prod", dst.Host+"/eu")}
+			p := r.run(t)
+			names := map[string]string{img.Digest: "img", plainImage.Digest: "plain", right.Digest: "right", wrong.Digest: "wrong"}
+			got := strings.Split(strings.TrimSpace(lines(p, names)), "\n")
+			slices.Sort(got)
+			want := []string{"copy done eu/a img 1.0", "copy done eu/a right ", "copy done prod/a img 1.0", "copy done prod/a right"}
+			for i := range want {
+				if len(got) != len(want) || strings.TrimSpace(got[i]) != strings.TrimSpace(want[i]) {
+					t.Fatalf("got %q, want %q", got, want)
+				}
+			}
+			if len(p.Warnings) != 2 {
+				t.Errorf("got warnings %q, want one for each that is left out", p.Warnings)
+			}
+			for _, digest := range []string{plainImage.Digest, wrong.Digest} {
+				if _, _, there := dst.Manifest(t, "prod/a", digest); there {
+					t.Errorf("%s was promoted", names[digest])
+				}
+			}
+			if n := src.Count(registrytest.ManifestGet); n > 6 { // img, three that are listed, the list by its tag
+				t.Errorf("got %d GETs of manifests: what is judged is not read again", n)
+			}
+		})
 	}
 }

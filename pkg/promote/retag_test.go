@@ -22,13 +22,15 @@ func native(host string, entries ...[3]string) string {
 	return b.String()
 }
 
-// The request budget of a retag in place: no list, no blob, and a tag is read again before it is written.
+// The request budget of a retag in place: no list, no blob, and a tag is read before it is written and after.
 func TestRetagBudget(t *testing.T) {
 	t.Parallel()
 	single, index, other := registrytest.Image(1, 2), registrytest.MultiArch(7, 3, 2), registrytest.Image(2, 1)
 	names := map[string]string{single.Digest: "single", index.Digest: "index", other.Digest: "other"}
-	write := map[registrytest.Kind]int{registrytest.ManifestHead: 2 + 1, registrytest.ManifestGet: 1, registrytest.ManifestPut: 1}
+	write := map[registrytest.Kind]int{registrytest.ManifestHead: 2 + 2, registrytest.ManifestGet: 1, registrytest.ManifestPut: 1}
 	read := map[registrytest.Kind]int{registrytest.ManifestHead: 2}
+	// No list was read, and no HEAD has found anything: a GET confirms that the tag is absent.
+	unfound := map[registrytest.Kind]int{registrytest.ManifestHead: 1, registrytest.ManifestGet: 1}
 	for name, tc := range map[string]struct {
 		source   registrytest.Object
 		at       *registrytest.Object // what v1 points to
@@ -44,9 +46,9 @@ func TestRetagBudget(t *testing.T) {
 		"another image may stay":   {source: single, at: &other, ifExists: plan.Leave, want: "existing done starlingx/x single v1 was other\n", budget: read},
 		"another image must go":    {source: index, at: &other, ifExists: plan.Overwrite, want: "move done starlingx/x index v1 was other\n", budget: write},
 		"nothing there to stay":    {source: single, ifExists: plan.Leave, want: "tag done starlingx/x single v1\n", budget: write},
-		"no source":                {source: single, gone: true, want: "missing refused starlingx/x  v1\n", budget: map[registrytest.Kind]int{registrytest.ManifestHead: 1}},
-		"no source, and it stays":  {source: single, gone: true, at: &other, ifExists: plan.Leave, want: "existing done starlingx/x  v1 was other\n", budget: read},
-		"no source, and must move": {source: single, gone: true, at: &other, ifExists: plan.Overwrite, want: "missing refused starlingx/x  v1\n", budget: map[registrytest.Kind]int{registrytest.ManifestHead: 1}},
+		"no source":                {source: single, gone: true, want: "missing refused starlingx/x  v1\n", budget: unfound},
+		"no source, and it stays":  {source: single, gone: true, at: &other, ifExists: plan.Leave, want: "existing done starlingx/x  v1 was other\n", budget: map[registrytest.Kind]int{registrytest.ManifestHead: 2, registrytest.ManifestGet: 1}},
+		"no source, and must move": {source: single, gone: true, at: &other, ifExists: plan.Overwrite, want: "missing refused starlingx/x  v1\n", budget: unfound},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -134,7 +136,7 @@ func TestRetagPins(t *testing.T) {
 		t.Fatalf("got %q, want %q", got, want)
 	}
 	budget(t, s, map[registrytest.Kind]int{
-		registrytest.Ping: 1, registrytest.ManifestHead: 2 + 1, registrytest.ManifestGet: 1, registrytest.ManifestPut: 1,
+		registrytest.Ping: 1, registrytest.ManifestHead: 2 + 2, registrytest.ManifestGet: 1, registrytest.ManifestPut: 1,
 	})
 	s.Push(t, "starlingx/x", moved, "build")
 	s.Reset()

@@ -1,6 +1,7 @@
 package promote_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -21,6 +22,7 @@ import (
 // rig runs promotions of a manifest as cip run does.
 type rig struct {
 	manifest  string   // plain manifest
+	plains    []string // or several
 	native    []string // or native files
 	ifExists  plan.IfExists
 	dryRun    bool
@@ -31,6 +33,12 @@ type rig struct {
 
 // run plans and, unless it is a dry run, promotes.
 func (r rig) run(t *testing.T) *plan.Plan {
+	t.Helper()
+	return r.within(t.Context(), t)
+}
+
+// within is run that ends with ctx.
+func (r rig) within(ctx context.Context, t *testing.T) *plan.Plan {
 	t.Helper()
 	set := r.set()
 	if set.Broken() {
@@ -49,9 +57,9 @@ func (r rig) run(t *testing.T) *plan.Plan {
 		t.Fatal(err)
 	}
 	defer promotion.Close()
-	result := promotion.Plan(t.Context())
+	result := promotion.Plan(ctx)
 	if !r.dryRun {
-		promotion.Run(t.Context(), result)
+		promotion.Run(ctx, result)
 	}
 	promotion.Report(result, r.dryRun)
 	return result
@@ -59,7 +67,14 @@ func (r rig) run(t *testing.T) *plan.Plan {
 
 func (r rig) set() *manifest.Set {
 	if r.native == nil {
-		return manifest.Plain(fstest.MapFS{"m.yaml": {Data: []byte(r.manifest)}}, "m.yaml", "m.yaml")
+		var sets []*manifest.Set
+		for i, file := range append([]string{r.manifest}, r.plains...) {
+			name := fmt.Sprintf("%c.yaml", 'm'+i)
+			if file != "" {
+				sets = append(sets, manifest.Plain(fstest.MapFS{name: {Data: []byte(file)}}, name, name))
+			}
+		}
+		return manifest.Join(sets...)
 	}
 	sets := make([]*manifest.Set, len(r.native))
 	for i, file := range r.native {

@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
@@ -21,8 +20,8 @@ type engine struct {
 	sources   *Sources
 	blobs     *blobs
 	manifests flights[place]
-	multiTag  flights[string] // hosts: finding out whether they set several tags at once
-	fallback  sync.Mutex      // held while a referrers tag is changed
+	written   written
+	fallback  locks[name.Repository] // held while a referrers tag of the repository is changed
 
 	mu       sync.Mutex
 	warnings []string
@@ -45,14 +44,32 @@ type unit struct {
 // repository.
 func Run(ctx context.Context, c *registry.Client, s *Sources, p *plan.Plan, step func()) {
 	e := &engine{client: c, sources: s, blobs: newBlobs(c)}
+	for _, at := range s.damaged {
+		e.blobs.distrust(at)
+	}
 	units, rest := split(p.Items)
 	e.expect(units)
-	e.readTrees(ctx, units)
-	byHost(share(units), units, func(u *unit) string { return u.dst.RegistryStr() }, func(u *unit) {
-		e.carryOut(ctx, u)
-		step()
-	})
+	// Manifests are read before the first write, so that each blob is read once for all
+	// hosts; a source that is slow holds up only what is copied from it.
+	sources := map[string][]*unit{}
+	for _, u := range units {
+		sources[u.copied.RegistryStr()] = append(sources[u.copied.RegistryStr()], u)
+	}
+	var all sync.WaitGroup
+	for _, group := range sources {
+		all.Go(func() {
+			e.readTrees(ctx, group)
+			byHost(max(1, share(units)/len(sources)), group, func(u *unit) string { return u.dst.RegistryStr() }, func(u *unit) {
+				e.carryOut(ctx, u)
+				step()
+			})
+		})
+	}
+	all.Wait()
 	e.blobs.running.Wait()
+	if ctx.Err() == nil {
+		e.readBack(ctx, units)
+	}
 	p.Items = rest
 	for _, u := range units {
 		p.Items = append(append(p.Items, u.items...), u.referrers...)
@@ -199,163 +216,6 @@ func outcome(ctx context.Context, source string, dst name.Repository, err error)
 		return plan.Skipped, "interrupted"
 	}
 	return plan.Failed, fmt.Sprintf("copying source %s to %s: %v", source, dst, err)
-}
-
-// content brings everything below a unit's manifest into the repository, and returns the manifest.
-func (e *engine) content(ctx context.Context, u *unit) (*registry.Manifest, error) {
-	if u.copied == (name.Repository{}) {
-		return e.atHand(ctx, u)
-	}
-	if err := e.below(ctx, u.dst, u.tree); err != nil {
-		return nil, err
-	}
-	return e.sources.manifest(u.tree.loaded)
-}
-
-// atHand returns the manifest of a digest that the destination holds.
-func (e *engine) atHand(ctx context.Context, u *unit) (*registry.Manifest, error) {
-	if known := e.sources.kept(u.digest); known != nil {
-		return e.sources.manifest(known)
-	}
-	m, err := e.client.Manifest(ctx, u.dst, u.digest)
-	return m, wrap(err, "reading the manifest from the destination")
-}
-
-// below places the blobs of a manifest, and puts the manifests below it, deepest first.
-func (e *engine) below(ctx context.Context, dst name.Repository, n *node) error {
-	var g errgroup.Group // without a context: what one blob's failure stops might be another image's blob
-	g.SetLimit(32)
-	for _, d := range n.content.Blobs {
-		g.Go(func() error { return e.blob(ctx, dst, n, d) })
-	}
-	for _, child := range n.children {
-		g.Go(func() error { return e.child(ctx, dst, child) })
-	}
-	if len(n.missing) > 0 {
-		g.Go(func() error { return e.sparse(ctx, dst, n) })
-	}
-	return g.Wait()
-}
-
-// blob places one blob: from where its manifest was read, or else, if it cannot be
-// read there, from where else it may be. A foreign layer that no source serves is left out.
-func (e *engine) blob(ctx context.Context, dst name.Repository, n *node, d registry.Descriptor) error {
-	var err error
-	for i, from := range n.from {
-		next := e.blobs.place(ctx, dst, from, d)
-		if next == nil && i > 0 {
-			e.sources.passOver("source", n.from[0], err)
-		}
-		if next == nil {
-			return nil
-		}
-		if i == 0 || !errors.Is(next, registry.ErrNotFound) {
-			err = next // that the others lack it explains less than what the first said
-		}
-		var unread *unreadError
-		if !errors.As(next, &unread) || ctx.Err() != nil {
-			break
-		}
-	}
-	if d.Foreign() && errors.Is(err, registry.ErrNotFound) {
-		e.warn(fmt.Sprintf("%s: foreign layer %s is left out: the source %s does not serve it", dst.String()+"@"+n.digest, d.Digest, n.from[0]))
-		return nil
-	}
-	return err
-}
-
-// sparse deals with the children that the source lacks: the index is put without those
-// that the destination has not, either.
-func (e *engine) sparse(ctx context.Context, dst name.Repository, n *node) error {
-	there := make([]inventory.State, len(n.missing))
-	var g errgroup.Group
-	g.SetLimit(32)
-	for i, digest := range n.missing {
-		g.Go(func() (err error) {
-			there[i], err = e.client.Has(ctx, dst, digest)
-			return wrap(err, "looking for child %s", digest)
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	var lost []string
-	for i, digest := range n.missing {
-		if there[i] != inventory.Present {
-			lost = append(lost, digest)
-		}
-	}
-	head := fmt.Sprintf("%s@%s: the source %s lacks", dst, n.digest, n.from[0])
-	switch len(lost) {
-	case 0:
-	case 1:
-		e.warn(fmt.Sprintf("%s the child %s: the index is promoted without it", head, lost[0]))
-	default:
-		e.warn(fmt.Sprintf("%s %d children, %s among them: the index is promoted without them", head, len(lost), lost[0]))
-	}
-	return nil
-}
-
-// child puts a manifest by digest, once a run, after everything below it.
-func (e *engine) child(ctx context.Context, dst name.Repository, n *node) error {
-	return e.manifests.do(ctx, place{dst, n.digest}, func() error {
-		if err := e.below(ctx, dst, n); err != nil {
-			return err
-		}
-		m, err := e.sources.manifest(n.loaded)
-		if err != nil {
-			return err
-		}
-		return wrap(e.put(ctx, dst, n, m), "putting manifest %s", n.digest)
-	})
-}
-
-// put puts a manifest by digest.
-func (e *engine) put(ctx context.Context, dst name.Repository, n *node, m *registry.Manifest) error {
-	return e.mending(ctx, dst, n, func() error {
-		res, err := e.client.Put(ctx, dst, m.Digest, m)
-		if err != nil {
-			return err
-		}
-		return stored(res, m.Digest)
-	})
-}
-
-// mending runs a manifest PUT, and again after bringing back what the registry
-// says it has lost meanwhile: a garbage collection can come between blob and manifest.
-func (e *engine) mending(ctx context.Context, dst name.Repository, n *node, put func() error) error {
-	for try := 1; ; try++ {
-		err := put()
-		var answer *registry.Error
-		if err == nil || n == nil || try == 3 || !errors.As(err, &answer) || !lost(answer) {
-			return err
-		}
-		for _, d := range n.content.Blobs {
-			e.blobs.forget(dst, d)
-		}
-		for _, c := range n.children {
-			e.manifests.forget(place{dst, c.digest})
-		}
-		if err := e.client.Pause(ctx, try); err != nil {
-			return err
-		}
-		if again := e.below(ctx, dst, n); again != nil {
-			return errors.Join(err, again)
-		}
-	}
-}
-
-// lost reports whether a registry refused a manifest for want of something it names.
-func lost(e *registry.Error) bool {
-	return e.Code == "MANIFEST_BLOB_UNKNOWN" || e.Code == "BLOB_UNKNOWN"
-}
-
-// stored compares the digest a registry says it stored with the one it was sent.
-func stored(res registry.PutResult, digest string) error {
-	if res.Digest != "" && res.Digest != digest {
-		return fmt.Errorf("the registry stored it under another digest, %.100q", res.Digest)
-	}
-	return nil
 }
 
 func (e *engine) warn(text string) {

@@ -1,6 +1,7 @@
 package promote
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,16 +22,20 @@ type Sources struct {
 	client *registry.Client
 	warn   func(string)
 
-	reads memo[place, *sourceRead]
-	tags  memo[plan.SourceTag, plan.Resolution]
+	reads  memo[place, *sourceRead]
+	tagged memo[place, *sourceRead] // by way of a tag
+	heads  memo[plan.SourceTag, plan.Resolution]
+	tags   memo[plan.SourceTag, plan.Resolution]
+	sizes  memo[hostBlob, sizeRead]
 
-	mu     sync.Mutex
-	seen   map[place]struct{} // what source tags were found to point to
-	known  map[string]*loaded // by digest: the first read that succeeded
-	unions map[string]*merged // by digest: manifests that are not in any source
-	store  spill
-	failed map[name.Repository]struct{}          // repositories that a warning was given for
-	others map[name.Repository][]name.Repository // of one that was read: where else what it lacks may be
+	mu      sync.Mutex
+	seen    map[place]struct{} // what source tags were found to point to
+	known   map[string]*loaded // by digest: the first read that succeeded
+	unions  map[string]*merged // by digest: manifests that are not in any source
+	store   spill
+	damaged []place                               // blobs that a destination holds with other bytes
+	failed  map[name.Repository]struct{}          // repositories that a warning was given for
+	others  map[name.Repository][]name.Repository // of one that was read: where else what it lacks may be
 }
 
 // loaded is a manifest that was read: its content, and where its bytes are kept.
@@ -60,8 +65,11 @@ func (s *Sources) Close() error { return s.store.close() }
 
 // Resolve reads a source tag, once a run.
 func (s *Sources) Resolve(ctx context.Context, tag plan.SourceTag) plan.Resolution {
-	r, err := s.tags.do(ctx, tag, func() (r plan.Resolution) {
-		r.Digest, r.State, r.Err = s.client.Resolve(ctx, tag.Repository, tag.Tag)
+	r, err := s.tags.do(ctx, tag, func() plan.Resolution {
+		r := s.head(ctx, tag)
+		if r.State == inventory.Absent {
+			r.Digest, r.State, r.Err = s.client.Confirm(ctx, tag.Repository, tag.Tag)
+		}
 		if r.State == inventory.Present {
 			s.mu.Lock()
 			s.seen[place{tag.Repository, r.Digest.String()}] = struct{}{}
@@ -73,6 +81,25 @@ func (s *Sources) Resolve(ctx context.Context, tag plan.SourceTag) plan.Resoluti
 		return plan.Resolution{Err: err}
 	}
 	return r
+}
+
+// head reads a source tag, once a run, and does not confirm that it is absent.
+func (s *Sources) head(ctx context.Context, tag plan.SourceTag) plan.Resolution {
+	r, err := s.heads.do(ctx, tag, func() (r plan.Resolution) {
+		r.Digest, r.State, r.Err = s.client.ResolveUnconfirmed(ctx, tag.Repository, tag.Tag)
+		return r
+	})
+	if err != nil {
+		return plan.Resolution{Err: err}
+	}
+	return r
+}
+
+// damage records a blob that a destination holds with other bytes.
+func (s *Sources) damage(at place) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.damaged = append(s.damaged, at)
 }
 
 // see records the wanted digests that source tags have shown to be in the target already.
@@ -119,7 +146,41 @@ func (s *Sources) Find(ctx context.Context, e *plan.Entry, dst name.Repository) 
 	if unread != nil {
 		return plan.Finding{State: inventory.Unknown, Err: errors.New(strings.Join(unread, "; "))}
 	}
-	return plan.Finding{State: inventory.Absent}
+	src := e.Sources[0].Repository
+	if len(e.Tags) == 0 || src == dst {
+		return plan.Finding{State: inventory.Absent}
+	}
+	r := s.byTag(ctx, src, e.Digest.String(), e.Tags[0])
+	if r.state == inventory.Present {
+		s.found(e, src)
+	}
+	return plan.Finding{State: r.state, From: src, Err: r.err}
+}
+
+// byTag reads a manifest that no source holds by digest under a tag, once a run. A
+// pull-through cache knows a digest only once its tag was pulled.
+func (s *Sources) byTag(ctx context.Context, repo name.Repository, digest, tag string) *sourceRead {
+	key := place{repo, digest}
+	r, err := s.tagged.do(ctx, key, func() *sourceRead {
+		m, err := s.client.Manifest(ctx, repo, tag)
+		switch {
+		case errors.Is(err, registry.ErrNotFound), err == nil && m.Digest != digest:
+			return &sourceRead{state: inventory.Absent}
+		case err != nil:
+			return &sourceRead{err: fmt.Errorf("reading tag %s: %w", tag, err)}
+		}
+		l, err := s.parse(m)
+		if err != nil {
+			return &sourceRead{err: err}
+		}
+		r := &sourceRead{state: inventory.Present, loaded: l}
+		s.reads.set(key, r)
+		return r
+	})
+	if err != nil {
+		return &sourceRead{err: err}
+	}
+	return r
 }
 
 func isSource(e *plan.Entry, repo name.Repository) bool {
@@ -213,6 +274,11 @@ func (s *Sources) load(ctx context.Context, repo name.Repository, digest string)
 	if err != nil {
 		return nil, err
 	}
+	return s.parse(m)
+}
+
+// parse reads what a manifest points to, and keeps it.
+func (s *Sources) parse(m *registry.Manifest) (*loaded, error) {
 	content, err := m.Parse()
 	if err != nil {
 		return nil, err
@@ -256,6 +322,39 @@ func (s *Sources) Read(ctx context.Context, repo name.Repository, digest string)
 		return nil, err
 	}
 	return r.content, nil
+}
+
+// hostBlob is a blob on a host, whose repositories may share it, as it is declared.
+type hostBlob struct {
+	host, digest string
+	size         int64
+}
+
+type sizeRead struct {
+	size int64
+	err  error
+}
+
+// BlobSize returns the size of a blob as a registry reports it, once a run for each host:
+// the repository's, or one of those where else what belongs to its digests may be.
+func (s *Sources) BlobSize(ctx context.Context, repo name.Repository, d registry.Descriptor) (int64, error) {
+	var missing, unread error
+	for _, at := range s.places(repo) {
+		r, err := s.sizes.do(ctx, hostBlob{at.RegistryStr(), d.Digest, d.Size}, func() (r sizeRead) {
+			r.size, r.err = s.client.BlobSize(ctx, at, d)
+			return r
+		})
+		switch err = errors.Join(r.err, err); {
+		case err == nil:
+			return r.size, nil
+		case errors.Is(err, registry.ErrNotFound):
+			s.sizes.forget(hostBlob{at.RegistryStr(), d.Digest, d.Size}) // another repository of the host may hold it
+			missing = err
+		default:
+			unread = err
+		}
+	}
+	return 0, cmp.Or(unread, missing)
 }
 
 // Content returns what a digest that was read points to, or nil.

@@ -82,6 +82,13 @@ func (s *spool) turns() int {
 	return s.turn
 }
 
+// length returns how many bytes have been written.
+func (s *spool) length() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.n
+}
+
 // finish says that all has been written, or why not all was.
 func (s *spool) finish(err error) {
 	s.mu.Lock()

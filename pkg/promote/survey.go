@@ -35,11 +35,14 @@ const (
 	unitsPerHost = 8  // …but of each host so many
 )
 
-// ResolveTags reads the source tags of unpinned retag entries: one HEAD each.
+// ResolveTags reads the source tags of retag entries: one HEAD each. Those that are not
+// found are confirmed at the end, when it is known whether HEAD finds anything.
 func ResolveTags(ctx context.Context, s *Sources, tags []plan.SourceTag) map[plan.SourceTag]plan.Resolution {
+	host := func(t plan.SourceTag) string { return t.Repository.RegistryStr() }
+	byHost(atOnce, tags, host, func(t plan.SourceTag) { s.head(ctx, t) })
 	out := make(map[plan.SourceTag]plan.Resolution, len(tags))
 	var mu sync.Mutex
-	byHost(atOnce, tags, func(t plan.SourceTag) string { return t.Repository.RegistryStr() }, func(t plan.SourceTag) {
+	byHost(atOnce, tags, host, func(t plan.SourceTag) {
 		r := s.Resolve(ctx, t)
 		mu.Lock()
 		defer mu.Unlock()

@@ -52,7 +52,7 @@ func (t *Transfer) Upload(ctx context.Context, dst name.Repository, d registry.D
 			return nil
 		}
 		t.engine.blobs.drop(ctx, session)
-		if ctx.Err() != nil || try == uploadTries || permanent(err) {
+		if ctx.Err() != nil || lastUpload(try, err) {
 			return fmt.Errorf("uploading blob %s: %w", d.Digest, err)
 		}
 		if err := t.engine.client.Pause(ctx, try); err != nil {
@@ -73,9 +73,27 @@ func (t *Transfer) Copy(ctx context.Context, dst, from name.Repository, digest v
 	return nil
 }
 
-// Put puts a manifest under a tag or digest and makes sure of what the registry stored.
-func (t *Transfer) Put(ctx context.Context, dst name.Repository, ref string, m *registry.Manifest) error {
-	return tagging{e: t.engine, u: &unit{dst: dst, digest: m.Digest}, top: m}.put(ctx, ref, nil)
+// Put puts a manifest by digest.
+func (t *Transfer) Put(ctx context.Context, dst name.Repository, m *registry.Manifest) error {
+	return wrap(t.engine.put(ctx, dst, nil, m), "putting manifest")
+}
+
+// Tag puts a manifest under a tag and reads that back. may decides by what the tag points
+// to, right before each try; at is empty if it does not exist.
+func (t *Transfer) Tag(ctx context.Context, dst name.Repository, tag string, m *registry.Manifest, may func(at v1.Hash) error) error {
+	res, err := t.engine.client.PutTag(ctx, dst, tag, m, may)
+	if err == nil {
+		err = stored(res, m.Digest)
+	}
+	if err != nil || res.There {
+		return wrap(err, "putting manifest")
+	}
+	return writing{repo: dst, ref: tag, tag: tag, digest: m.Digest}.check(ctx, t.engine.client)
+}
+
+// Check returns an error unless a manifest that was put by digest is there.
+func (t *Transfer) Check(ctx context.Context, dst name.Repository, m *registry.Manifest) error {
+	return writing{repo: dst, ref: m.Digest, digest: m.Digest}.check(ctx, t.engine.client)
 }
 
 // Close waits for what is under way, and returns what was left out.

@@ -10,6 +10,7 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
 // maxConfig is the size of the largest configuration that is read, in bytes.
@@ -119,7 +120,10 @@ func (p *picture) configDescriptor() registry.Descriptor {
 // develop reads the configuration.
 func (p *picture) develop(raw []byte) error {
 	var err error
-	if p.config, err = parseObject(raw); err != nil {
+	if p.config, err = parseObject(raw); err == nil {
+		err = strictjson.Check(raw)
+	}
+	if err != nil {
 		return err
 	}
 	if err := p.platform.read(p.config); err != nil {

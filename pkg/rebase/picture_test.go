@@ -91,6 +91,20 @@ func TestHistory(t *testing.T) {
 	}
 }
 
+// A configuration that two readers may read differently is none.
+func TestConfigurationOfTwoReadings(t *testing.T) {
+	t.Parallel()
+	for _, raw := range []string{`{"rootfs":{},"rootfs":{}}`, `{"rootfs":{"diff_ids":[],"Diff_IDs":[]}}`, `{"config":{"Env":[],"env":[]}}`} {
+		if err := (&picture{}).develop([]byte(raw)); err == nil {
+			t.Errorf("got no error for %s", raw)
+		}
+	}
+	raw := `{"rootfs":{"diff_ids":[]},"config":{"Labels":{"a":"1","A":"2"},"Volumes":{"/x":{},"/X":{}}}}`
+	if err := (&picture{}).develop([]byte(raw)); err != nil {
+		t.Errorf("got %v for %s, want none", err, raw)
+	}
+}
+
 // The border is above the base's top layer: where that occurs twice, below the app's own layers.
 func TestBorder(t *testing.T) {
 	t.Parallel()

@@ -58,7 +58,7 @@ func Survey(ctx context.Context, c *registry.Client, res *Result, refs []Referen
 		case res.isApp(ref):
 			n.Was = res.App.Digest
 		default:
-			n.Was, state, n.Err = c.Resolve(ctx, ref.Repository, ref.Tag)
+			n.Was, state, n.Err = c.ResolveUnconfirmed(ctx, ref.Repository, ref.Tag)
 		}
 		switch {
 		case n.Err != nil:
@@ -150,7 +150,7 @@ func (p *pusher) content(ctx context.Context, repo name.Repository) error {
 		if !p.res.Index {
 			continue
 		}
-		if err := p.transfer.Put(ctx, repo, img.Manifest.Digest, img.Manifest); err != nil {
+		if err := p.transfer.Put(ctx, repo, img.Manifest); err != nil {
 			return err
 		}
 	}
@@ -210,18 +210,18 @@ func (p *pusher) blobs(ctx context.Context, repo name.Repository, img *Image) er
 // since the app was read: somebody built a newer one.
 func (p *pusher) name(ctx context.Context, n *Name) error {
 	if n.Tag == "" {
-		return p.transfer.Put(ctx, n.Repository, p.res.Digest.String(), p.res.Manifest)
-	}
-	if p.res.isApp(n.Reference) {
-		at, state, err := p.client.Resolve(ctx, n.Repository, n.Tag)
-		switch {
-		case err != nil:
-			return fmt.Errorf("reading the tag before writing it: %w", err)
-		case state == inventory.Absent:
-			return errors.New("the tag has gone since it was read")
-		case at != n.Was:
-			return fmt.Errorf("the tag has moved since it was read: it points to %s", at)
+		if err := p.transfer.Put(ctx, n.Repository, p.res.Manifest); err != nil {
+			return err
 		}
+		return p.transfer.Check(ctx, n.Repository, p.res.Manifest)
 	}
-	return p.transfer.Put(ctx, n.Repository, n.Tag, p.res.Manifest)
+	return p.transfer.Tag(ctx, n.Repository, n.Tag, p.res.Manifest, func(at v1.Hash) error {
+		switch {
+		case !p.res.isApp(n.Reference), at == n.Was:
+			return nil
+		case at == (v1.Hash{}):
+			return errors.New("the tag does not exist any more")
+		}
+		return fmt.Errorf("the tag has moved since it was read: it points to %s", at)
+	})
 }

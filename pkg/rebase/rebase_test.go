@@ -42,7 +42,7 @@ func TestRebaseOnOneRegistry(t *testing.T) {
 		registrytest.ManifestGet: 2, registrytest.BlobGet: 2, // manifest and configuration of app and base
 		registrytest.Mount:      2, // the layer that both bases have is there
 		registrytest.UploadPost: 1, registrytest.UploadPut: 1,
-		registrytest.ManifestHead: 1, // the tag, before it is written
+		registrytest.ManifestHead: 2, // the tag, before it is written and after
 		registrytest.ManifestPut:  1,
 	})
 	if missing := w.Complete(t, "shop/web", "1.4"); missing != nil {
@@ -395,7 +395,7 @@ func TestIndex(t *testing.T) {
 	contains(t, string(res.Manifest.Raw), `"annotations":{"kept":"yes","org.opencontainers.image.base.digest":"`+res.Onto.Digest.String()+`"}`)
 	budget(t, s, map[registrytest.Kind]int{
 		registrytest.ManifestGet: 6, registrytest.BlobGet: 4, registrytest.Mount: 2, registrytest.UploadPost: 2, registrytest.UploadPut: 2,
-		registrytest.ManifestHead: 1, registrytest.ManifestPut: 3,
+		registrytest.ManifestHead: 2, registrytest.ManifestPut: 3,
 	})
 	s.Reset()
 	if again, names := rebaseTo(t, "", Options{}, name); !again.UpToDate || names[0].State != NameUpToDate || len(s.Writes()) > 0 {

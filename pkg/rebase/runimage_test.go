@@ -89,7 +89,8 @@ func TestPick(t *testing.T) {
 	if all[3].Chosen || all[3].Rejected != "" {
 		t.Errorf("%+v", all[3])
 	}
-	budget(t, s, map[registrytest.Kind]int{registrytest.ManifestHead: 3})
+	// The GET confirms that the first does not exist: no HEAD has found anything on the host before.
+	budget(t, s, map[registrytest.Kind]int{registrytest.ManifestHead: 3, registrytest.ManifestGet: 1})
 }
 
 func TestReferences(t *testing.T) {

@@ -21,19 +21,60 @@ import (
 // mountTries is how often a mount is tried that the host fails at: there is another way.
 const mountTries = 3
 
+// progress is how many bytes make a download that breaks off worth going on with, however often it does.
+const progress = 256 << 10
+
 // ErrMountRefused says that a registry did not mount a blob. It is no fault: the blob is to be copied.
 var ErrMountRefused = errors.New("mount refused")
 
-// HasBlob returns whether a repository holds a blob: one HEAD.
-func (c *Client) HasBlob(ctx context.Context, repo name.Repository, digest string) (inventory.State, error) {
-	resp, err := c.do(ctx, &wire.Request{Method: http.MethodHead, Repo: repo, Path: repo.RepositoryStr() + "/blobs/" + digest}, http.StatusOK)
-	if err == nil {
-		resp.Body.Close()
+// DamagedError says that a registry holds something else under a blob's digest. Sending
+// the blob again may repair it.
+type DamagedError struct{ text string }
+
+// Error says what it holds.
+func (e *DamagedError) Error() string { return e.text }
+
+// HasBlob returns whether a repository holds a blob: one HEAD. Where that has another size
+// or digest than the blob, the head of a GET decides; if it has as well, the blob is absent
+// and the error a *DamagedError.
+func (c *Client) HasBlob(ctx context.Context, repo name.Repository, d Descriptor) (inventory.State, error) {
+	err := c.blobHead(ctx, http.MethodHead, repo, d)
+	var damaged *DamagedError
+	if errors.As(err, &damaged) {
+		err = c.blobHead(ctx, http.MethodGet, repo, d)
 	}
-	if e := (*Error)(nil); errors.As(err, &e) && e.Status == http.StatusMethodNotAllowed {
+	var e *Error
+	switch {
+	case errors.As(err, &damaged):
+		return inventory.Absent, err
+	case errors.As(err, &e) && (e.Status == http.StatusMethodNotAllowed || c.isAbsentStatus(repo, e.Status)):
 		return inventory.Absent, nil // it does not tell; sending the blob again is harmless
 	}
 	return state(err)
+}
+
+// blobHead asks for the head of a blob and compares it with what the blob is.
+func (c *Client) blobHead(ctx context.Context, method string, repo name.Repository, d Descriptor) error {
+	resp, err := c.do(ctx, &wire.Request{Method: method, Repo: repo, Path: repo.RepositoryStr() + "/blobs/" + d.Digest, Blob: true}, http.StatusOK)
+	if err != nil {
+		return err
+	}
+	resp.Body.Close()
+	if resp.ContentLength >= 0 && resp.ContentLength != d.Size && !resp.Uncompressed {
+		return &DamagedError{fmt.Sprintf("the registry holds blob %s with %d bytes, it has %d", d.Digest, resp.ContentLength, d.Size)}
+	}
+	return sameBlob(resp, d.Digest)
+}
+
+// sameBlob returns a *DamagedError if an answer names another digest than a blob's. One of
+// another algorithm says nothing.
+func sameBlob(resp *http.Response, digest string) error {
+	got := resp.Header.Get("Docker-Content-Digest")
+	algorithm, _, _ := strings.Cut(digest, ":")
+	if got == digest || !strings.HasPrefix(got, algorithm+":") {
+		return nil
+	}
+	return &DamagedError{fmt.Sprintf("the registry holds blob %s under another digest, %s", digest, wire.Printable(got, 100))}
 }
 
 // FetchBlob writes the bytes of a blob to w. Where the connection breaks off it goes
@@ -70,10 +111,10 @@ func (c *Client) fetchWhole(ctx context.Context, repo name.Repository, d Descrip
 		if !errors.As(err, &broken) || ctx.Err() != nil {
 			return err
 		}
-		if f.got > before {
-			try = 1 // it makes progress
+		if f.got-before >= progress && !wire.Late(err) {
+			try = 1
 		}
-		if try == bodyTries {
+		if lastTry(try, err) {
 			return err
 		}
 	}
@@ -161,11 +202,12 @@ type Session struct {
 	client *Client
 	repo   name.Repository
 	at     *url.URL
+	own    bool // it is on the host that opened it, not in a cloud's storage
 }
 
 // Mount asks the registry to take a blob from another of its repositories. Where it
-// does not, the error is ErrMountRefused, with the session that it opened instead,
-// if it did.
+// does not, or names another digest, the error is ErrMountRefused, with the session that
+// it opened instead, if it did.
 func (c *Client) Mount(ctx context.Context, repo, from name.Repository, digest string) (*Session, error) {
 	r := &wire.Request{
 		Method: http.MethodPost, Repo: repo, Path: repo.RepositoryStr() + "/blobs/uploads/", Access: wire.Push, From: from, Grace: true, Tries: mountTries,
@@ -182,6 +224,9 @@ func (c *Client) Mount(ctx context.Context, repo, from name.Repository, digest s
 	switch resp.StatusCode {
 	case http.StatusCreated:
 		resp.Body.Close()
+		if err := sameBlob(resp, digest); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrMountRefused, err)
+		}
 		return nil, nil
 	case http.StatusAccepted:
 		s, err := c.session(repo, resp)
@@ -210,9 +255,13 @@ func (c *Client) session(repo name.Repository, resp *http.Response) (*Session, e
 	}
 	at, err := wire.Resolve(resp.Request.URL, resp.Header.Get("Location"))
 	if err != nil {
-		return nil, err
+		return nil, c.wire.Clean(err)
 	}
-	return &Session{client: c, repo: repo, at: at}, nil
+	own := wire.SameHost(at, resp.Request.URL)
+	if !wire.UploadPath(at.Path) && (own || wire.APIPath(at.Path)) {
+		return nil, fmt.Errorf("the registry opened an upload and names another place for it, %s", wire.Printable(at.Host+at.Path, 200))
+	}
+	return &Session{client: c, repo: repo, at: at, own: own}, nil
 }
 
 // Put sends a blob whole and closes the session. The session is of no use after an
@@ -232,11 +281,15 @@ func (s *Session) Put(ctx context.Context, d Descriptor, body func() (io.ReadClo
 	}
 	resp.Body.Close()
 	s.client.bytes.Add(d.Size)
-	return nil
+	return sameBlob(resp, d.Digest)
 }
 
-// Cancel deletes the session, so that it does not lie about in the registry.
+// Cancel deletes the session, so that it does not lie about in the registry. On another
+// host nothing is deleted.
 func (s *Session) Cancel(ctx context.Context) {
+	if !s.own {
+		return
+	}
 	r := &wire.Request{Method: http.MethodDelete, Repo: s.repo, URL: s.at, Access: wire.Push}
 	resp, err := s.client.wire.Do(ctx, r)
 	if err != nil {

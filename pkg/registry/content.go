@@ -1,11 +1,15 @@
 package registry
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"mime"
 	"regexp"
 	"strings"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
 // TypeIndex is the media type of an OCI image index.
@@ -17,6 +21,8 @@ const (
 	typeOCIArtifact    = "application/vnd.oci.artifact.manifest.v1+json"
 	typeDockerManifest = "application/vnd.docker.distribution.manifest.v2+json"
 	typeDockerList     = "application/vnd.docker.distribution.manifest.list.v2+json"
+	typeSchema1        = "application/vnd.docker.distribution.manifest.v1+json"
+	typeSignedSchema1  = "application/vnd.docker.distribution.manifest.v1+prettyjws"
 )
 
 // maxSize is the size of the largest thing a manifest may name, in bytes: a pebibyte
@@ -54,43 +60,51 @@ type Content struct {
 	Subject  *Descriptor  // what it refers to, if anything
 }
 
-// Size returns the bytes of all blobs.
-func (c *Content) Size() int64 {
-	var n int64
-	for i := range c.Blobs {
-		n += c.Blobs[i].Size
-	}
-	return n
+// errSchema1 is Docker's first image format. Its signed form has the digest of a part
+// of its bytes, so that no copy of it can be verified.
+var errSchema1 = errors.New("parsing the manifest: Docker's image manifest schema 1 is not supported")
+
+// document is what cip reads of an image manifest, an index or an artifact manifest.
+type document struct {
+	SchemaVersion int          `json:"schemaVersion"`
+	MediaType     string       `json:"mediaType"`
+	Config        *Descriptor  `json:"config"`
+	Layers        []Descriptor `json:"layers"`
+	Blobs         []Descriptor `json:"blobs"`
+	Manifests     []Descriptor `json:"manifests"`
+	Subject       *Descriptor  `json:"subject"`
 }
 
-// Parse reads what a manifest points to. Unknown manifest types are read by their
-// shape, so that artifacts need no list. Malformed digests and sizes, and more than
+// Refers reports whether the content's subject is a digest.
+func (c *Content) Refers(digest string) bool { return c.Subject != nil && c.Subject.Digest == digest }
+
+// Parse returns what a manifest points to. Malformed digests and sizes, and more than
 // MaxChildren descriptors, are errors.
 func (m *Manifest) Parse() (*Content, error) {
-	var doc struct {
-		SchemaVersion int          `json:"schemaVersion"`
-		Config        *Descriptor  `json:"config"`
-		Layers        []Descriptor `json:"layers"`
-		Blobs         []Descriptor `json:"blobs"`
-		Manifests     []Descriptor `json:"manifests"`
-		Subject       *Descriptor  `json:"subject"`
+	if m.content != nil { // a registry served it
+		return m.content, nil
 	}
-	if err := json.Unmarshal(m.Raw, &doc); err != nil {
-		return nil, fmt.Errorf("parsing the manifest: %w", err)
+	_, c, err := parse(m.Raw, m.MediaType)
+	return c, err
+}
+
+// parse returns the media type of a manifest and what it points to. Whatever is not
+// an image manifest, an index or an artifact manifest is an error.
+func parse(raw []byte, contentType string) (mediaType string, c *Content, err error) {
+	var doc document
+	if err := strictjson.Unmarshal(raw, &doc); err != nil {
+		return "", nil, fmt.Errorf("parsing the manifest: %w", err)
 	}
-	if doc.SchemaVersion == 1 {
-		return nil, fmt.Errorf("parsing the manifest: Docker's schema 1 is not supported")
+	if doc.SchemaVersion == 1 || schema1(doc.MediaType) {
+		return "", nil, errSchema1
 	}
-	c := &Content{Subject: doc.Subject}
-	switch m.MediaType {
-	case TypeIndex, typeDockerList:
-		c.Index = true
-	case typeOCIManifest, typeDockerManifest, typeOCIArtifact:
-	default:
+	mediaType, err = doc.mediaType(contentType)
+	c = &Content{Subject: doc.Subject, Index: isIndex(mediaType)}
+	if !known(mediaType) {
 		c.Index = len(doc.Manifests) > 0 && doc.Config == nil
 	}
-	if !c.Index && len(doc.Manifests) > 0 {
-		return nil, fmt.Errorf("parsing the manifest: %s with children", m.MediaType)
+	if err == nil && !c.Index && len(doc.Manifests) > 0 {
+		err = fmt.Errorf("%s with children", mediaType)
 	}
 	if doc.Config != nil {
 		c.Blobs = append(c.Blobs, *doc.Config)
@@ -103,22 +117,72 @@ func (m *Manifest) Parse() (*Content, error) {
 			c.Blobs = append(c.Blobs, d)
 		}
 	}
-	if n := len(c.Blobs) + len(c.Children); n > MaxChildren {
-		return nil, fmt.Errorf("parsing the manifest: it names %d things, more than %d are refused", n, MaxChildren)
+	if bad := c.check(); bad != nil {
+		return "", nil, bad
 	}
-	var err error
+	if err != nil {
+		return "", nil, fmt.Errorf("parsing the manifest: %w", err)
+	}
+	return mediaType, c, nil
+}
+
+// mediaType returns the type to put a manifest with: the one it names itself (OCI
+// distribution-spec, "Pushing manifests"), else the one it was served with, else the
+// one that its members have.
+func (d *document) mediaType(contentType string) (string, error) {
+	if d.MediaType != "" && !isManifest(d.MediaType) {
+		return "", fmt.Errorf("%.100q is not the media type of a manifest", d.MediaType)
+	}
+	served, _, _ := mime.ParseMediaType(contentType)
+	switch t := cmp.Or(d.MediaType, served); {
+	case t == typeOCIManifest, t == typeDockerManifest:
+		if d.Config != nil {
+			return t, nil
+		}
+	case isIndex(t):
+		if d.Manifests != nil || d.MediaType != "" {
+			return t, nil
+		}
+	case t == typeOCIArtifact, d.MediaType != "" && (d.Config != nil || d.Manifests != nil || d.Blobs != nil || d.Subject != nil):
+		return t, nil
+	case d.MediaType != "":
+	case d.Config != nil && d.Manifests == nil:
+		return typeOCIManifest, nil
+	case d.Config == nil && d.Layers == nil && d.Manifests != nil:
+		return TypeIndex, nil
+	}
+	return "", errors.New("the answer is neither an image manifest nor an index")
+}
+
+// check checks descriptors and keeps each digest once.
+func (c *Content) check() (err error) {
+	if n := len(c.Blobs) + len(c.Children); n > MaxChildren {
+		return fmt.Errorf("parsing the manifest: it names %d things, more than %d are refused", n, MaxChildren)
+	}
 	if c.Blobs, err = distinct(c.Blobs); err != nil {
-		return nil, err
+		return err
 	}
 	if c.Children, err = distinct(c.Children); err != nil {
-		return nil, err
+		return err
 	}
 	if c.Subject != nil {
-		if _, err = distinct([]Descriptor{*c.Subject}); err != nil {
-			return nil, err
-		}
+		_, err = distinct([]Descriptor{*c.Subject})
 	}
-	return c, nil
+	return err
+}
+
+// known reports whether cip knows a manifest's media type.
+func known(mediaType string) bool {
+	switch mediaType {
+	case typeOCIManifest, typeDockerManifest, typeOCIArtifact:
+		return true
+	}
+	return isIndex(mediaType)
+}
+
+// schema1 reports whether a media type is one of Docker's image manifest schema 1.
+func schema1(mediaType string) bool {
+	return mediaType == typeSchema1 || mediaType == typeSignedSchema1
 }
 
 // isManifest reports whether what a descriptor points to is a manifest: types that
@@ -152,21 +216,6 @@ func distinct(all []Descriptor) ([]Descriptor, error) {
 		}
 	}
 	return out, nil
-}
-
-// mediaTypeOf returns the type to put a manifest with: the one it names itself
-// (OCI distribution-spec, "Pushing manifests"), else the one it was served with.
-func mediaTypeOf(contentType string, raw []byte) string {
-	var doc struct {
-		MediaType string `json:"mediaType"`
-	}
-	if json.Unmarshal(raw, &doc) == nil && doc.MediaType != "" {
-		return doc.MediaType
-	}
-	if t, _, err := mime.ParseMediaType(contentType); err == nil {
-		return t
-	}
-	return typeOCIManifest
 }
 
 // ReferrerDescriptor returns the descriptor by which a list of referrers names the

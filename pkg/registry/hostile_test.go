@@ -9,7 +9,10 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
@@ -55,6 +58,54 @@ func TestMillionTags(t *testing.T) {
 	if grown := int64(most.Load()) - int64(before); grown > bound {
 		t.Errorf("the heap grew by %d bytes, want at most %d", grown, bound)
 	}
+}
+
+// Of documents that two readers may read differently none is read.
+func TestDocumentsOfTwoReadings(t *testing.T) {
+	t.Parallel()
+	zeros := "sha256:" + strings.Repeat("0", 64)
+	img := string(registrytest.Image(1, 1).Raw)
+	index := registrytest.Header("Content-Type", registrytest.OCIIndex)
+	for name, tc := range map[string]struct {
+		kind registrytest.Kind
+		body string
+		read func(*testing.T, *registry.Client, name.Repository) error
+	}{
+		"a manifest":                         {registrytest.ManifestGet, strings.Replace(img, `"config"`, `"Config":{},"config"`, 1), readManifest},
+		"a layer":                            {registrytest.ManifestGet, strings.Replace(img, `"size"`, `"Size":1,"size"`, 1), readManifest},
+		"an index":                           {registrytest.ManifestGet, `{"schemaVersion":2,"manifests":[],"manifests":[]}`, readManifest},
+		"a tag list":                         {registrytest.Tags, `{"tags":["1"],"Tags":["2"]}`, readTags},
+		"what is skipped in a tag list":      {registrytest.Tags, `{"x":{"a":1,"a":2},"tags":["1"]}`, readTags},
+		"a digest twice in Google's listing": {registrytest.Tags, `{"manifest":{"` + zeros + `":{},"` + zeros + `":{}}}`, readTags},
+		"a tag twice in Google's listing":    {registrytest.Tags, `{"manifest":{"` + zeros + `":{"tag":["1"],"tag":["2"]}}}`, readTags},
+		"a catalog": {registrytest.Catalog, `{"repositories":["a"],"repositories":[]}`, func(t *testing.T, c *registry.Client, r name.Repository) error {
+			_, err := c.Snapshot(t.Context(), image.NewRegistry(r.RegistryStr(), ""), registry.SnapshotOptions{}, func(string) {})
+			return err
+		}},
+		"a list of referrers": {registrytest.Referrers, `{"schemaVersion":2,"manifests":[],"MANIFESTS":[]}`, func(t *testing.T, c *registry.Client, r name.Repository) error {
+			_, err := c.Referrers(t.Context(), r, zeros, func(string) bool { return false })
+			return err
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := registrytest.New(t)
+			s.Fault(registrytest.Status(200, index, tc.body), registrytest.Is(tc.kind))
+			if err := tc.read(t, newClient(t, registry.Options{}), repo(s, "a")); err == nil || !strings.Contains(err.Error(), "is repeated") && !strings.Contains(err.Error(), "twice") {
+				t.Errorf("got %v, want an error that names the key", err)
+			}
+		})
+	}
+}
+
+func readManifest(t *testing.T, c *registry.Client, r name.Repository) error {
+	_, err := c.Manifest(t.Context(), r, "1")
+	return err
+}
+
+func readTags(t *testing.T, c *registry.Client, r name.Repository) error {
+	_, err := c.List(t.Context(), r, nil)
+	return err
 }
 
 // A registry cannot send us to the addresses that clouds keep identity services at.

@@ -5,18 +5,25 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
 // object parses a JSON object as it comes, calling field with each key and the
-// decoder before its value. Nothing may follow it.
+// decoder before its value. Nothing may follow it, and no key may be repeated, in
+// whatever case (see strictjson).
 func object(r io.Reader, field func(key string, dec *json.Decoder) error) error {
 	dec := json.NewDecoder(r)
+	keys := strictjson.Keys{}
 	err := elements(dec, '{', func() error {
 		key, err := dec.Token()
 		if err != nil {
 			return err
 		}
 		name, _ := key.(string)
+		if err := keys.Add(name); err != nil {
+			return err
+		}
 		return field(name, dec)
 	})
 	if err != nil {
@@ -50,8 +57,14 @@ func elements(dec *json.Decoder, open json.Delim, each func() error) error {
 	return err
 }
 
-// skip passes over a value.
-func skip(dec *json.Decoder) error {
-	var v json.RawMessage
-	return dec.Decode(&v)
+// decode decodes a value.
+func decode(dec *json.Decoder, v any) error {
+	var raw json.RawMessage
+	if err := dec.Decode(&raw); err != nil {
+		return err
+	}
+	return strictjson.Unmarshal(raw, v)
 }
+
+// skip passes over a value.
+func skip(dec *json.Decoder) error { return decode(dec, &json.RawMessage{}) }

@@ -165,12 +165,15 @@ func (p *page) manifest(dec *json.Decoder) error {
 			return err
 		}
 		var m Listed
-		if err := dec.Decode(&m); err != nil {
+		if err := decode(dec, &m); err != nil {
 			return err
 		}
 		p.names++
 		name, _ := key.(string)
 		if d, err := image.ParseDigest(name); err == nil {
+			if _, twice := p.manifests[d]; twice {
+				return fmt.Errorf("it names %s twice", d)
+			}
 			m.Tags = slices.DeleteFunc(m.Tags, func(t string) bool { return !p.keep(t) })
 			p.manifests[d] = m
 		}
@@ -185,7 +188,11 @@ type listing struct {
 	path   string // below /v2/
 	size   int    // entries of a page to ask for; 0: the registry's choice
 	accept string // the media type that its pages have; empty: any
+	home   bool   // where a redirect leads to another host, only a 200 counts
 }
+
+// errLongList ends a listing whose pages come in time, each by itself.
+var errLongList = errors.New("reading a listing: its pages take too long")
 
 // errOtherType is an answer of another media type than the listing's.
 var errOtherType = errors.New("reading a listing: the answer is something else")
@@ -194,6 +201,8 @@ var errOtherType = errors.New("reading a listing: the answer is something else")
 // which returns how many names it held. A page that breaks off is read again. Pages
 // that repeat, come empty for ever or hold too much end in an error.
 func (c *Client) pages(ctx context.Context, l listing, decode func(io.Reader) (func() int, error)) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.wire.Limits().List, errLongList)
+	defer cancel()
 	var next *url.URL
 	seen := map[string]struct{}{}
 	for n, names, empty := 0, 0, 0; ; n++ {
@@ -201,6 +210,9 @@ func (c *Client) pages(ctx context.Context, l listing, decode func(io.Reader) (f
 			return fmt.Errorf("reading a listing: more than %d pages", maxPages)
 		}
 		got, after, err := c.onePage(ctx, l, next, decode)
+		if err != nil && errors.Is(context.Cause(ctx), errLongList) {
+			return errLongList
+		}
 		if err != nil && n > 0 {
 			return fmt.Errorf("reading a listing, page %d: %s", n+1, err.Error()) // not absent, whatever it says: there was a first page
 		}
@@ -238,7 +250,7 @@ func (c *Client) onePage(ctx context.Context, l listing, at *url.URL, decode fun
 		body := &trackedBody{Reader: io.LimitReader(resp.Body, maxPage)}
 		take, err := decode(body)
 		resp.Body.Close()
-		if body.broken != nil && try < bodyTries && ctx.Err() == nil {
+		if body.broken != nil && !lastTry(try, body.broken) && ctx.Err() == nil {
 			continue
 		}
 		if err != nil {
@@ -246,7 +258,7 @@ func (c *Client) onePage(ctx context.Context, l listing, at *url.URL, decode fun
 		}
 		if link := nextLink(resp.Header.Values("Link")); link != "" {
 			if next, err = wire.Resolve(resp.Request.URL, link); err != nil {
-				return 0, nil, err
+				return 0, nil, c.wire.Clean(err)
 			}
 			if next.Host != resp.Request.URL.Host {
 				return 0, nil, errors.New("reading a listing: its next page is on another host")
@@ -273,7 +285,7 @@ func (b *trackedBody) Read(p []byte) (int, error) {
 
 // page asks for one page: the first with a page size, unless the registry refuses that size.
 func (c *Client) page(ctx context.Context, l listing, next *url.URL) (*http.Response, error) {
-	r := &wire.Request{Method: http.MethodGet, Repo: l.repo, Path: l.path, URL: next, Access: l.access}
+	r := &wire.Request{Method: http.MethodGet, Repo: l.repo, Path: l.path, URL: next, Access: l.access, Home: l.home}
 	if l.accept != "" {
 		r.Header = http.Header{"Accept": {l.accept}}
 	}

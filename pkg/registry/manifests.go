@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"mime"
 	"net/http"
 	"strings"
 
@@ -28,29 +29,63 @@ const MaxManifest = 8 << 20
 // all of them may answer with other bytes than were pushed.
 var manifestTypes = strings.Join([]string{
 	typeOCIManifest, TypeIndex, typeDockerManifest, typeDockerList, typeOCIArtifact,
-	"application/vnd.docker.distribution.manifest.v1+prettyjws", "application/vnd.docker.distribution.manifest.v1+json", "*/*;q=0.1",
+	typeSignedSchema1, typeSchema1, "*/*;q=0.1",
 }, ", ")
 
 // bodyTries is how often a body that breaks off or comes out wrong is read.
 const bodyTries = 4
+
+// lateTries is how often a body is read that does not come in time: each try may take as long.
+const lateTries = 2
+
+// lastTry reports whether a body that could not be read is not to be read again.
+func lastTry(try int, err error) bool {
+	return try >= bodyTries || try >= lateTries && wire.Late(err)
+}
 
 // Manifest is a manifest as a registry serves it. Raw is never re-encoded.
 type Manifest struct {
 	Digest    string // "algorithm:hex", computed from Raw unless it was asked for by digest and verified
 	MediaType string
 	Raw       []byte
+
+	content *Content // what it points to, if a registry served it
 }
 
 // Resolve returns the digest that a tag points to: one HEAD.
 func (c *Client) Resolve(ctx context.Context, repo name.Repository, tag string) (v1.Hash, inventory.State, error) {
-	h, err := c.head(ctx, repo, tag)
+	h, err := c.head(ctx, repo, tag, c.listSays(repo))
+	s, err := state(err)
+	return h.digest, s, err
+}
+
+// ResolveListed is Resolve for a tag that the repository's tag list names: a registry
+// that does not find it is not believed before it answers a GET likewise.
+func (c *Client) ResolveListed(ctx context.Context, repo name.Repository, tag string) (v1.Hash, inventory.State, error) {
+	h, err := c.head(ctx, repo, tag, listed)
+	s, err := state(err)
+	return h.digest, s, err
+}
+
+// ResolveUnconfirmed is Resolve for a tag that is confirmed later, or written whatever it
+// points to: a registry that does not find it is believed, unless its HEAD has lied before.
+func (c *Client) ResolveUnconfirmed(ctx context.Context, repo name.Repository, tag string) (v1.Hash, inventory.State, error) {
+	h, err := c.head(ctx, repo, tag, unlisted)
+	s, err := state(err)
+	return h.digest, s, err
+}
+
+// Confirm returns what a tag points to that ResolveUnconfirmed did not find: nothing, and
+// without a request, if HEAD has found something on the host by now.
+func (c *Client) Confirm(ctx context.Context, repo name.Repository, tag string) (v1.Hash, inventory.State, error) {
+	h, err := c.notFound(ctx, repo, tag, unasked, ErrNotFound)
 	s, err := state(err)
 	return h.digest, s, err
 }
 
 // Has returns whether a repository holds a manifest: one HEAD.
 func (c *Client) Has(ctx context.Context, repo name.Repository, digest string) (inventory.State, error) {
-	_, err := c.head(ctx, repo, digest)
+	_, err := c.head(ctx, repo, digest, unlisted)
 	return state(err)
 }
 
@@ -60,10 +95,13 @@ type headed struct {
 	mediaType string
 }
 
-// head asks for a manifest's digest and type. Registries that do not answer HEAD, or
-// answer it without a sha256 digest, are asked for the manifest itself.
-func (c *Client) head(ctx context.Context, repo name.Repository, ref string) (headed, error) {
+// head asks for a manifest's digest and type. Where the answer cannot be believed, or
+// there is none, the manifest itself is read.
+func (c *Client) head(ctx context.Context, repo name.Repository, ref string, other hint) (headed, error) {
 	resp, err := c.do(ctx, c.manifestRequest(http.MethodHead, repo, ref), http.StatusOK)
+	if errors.Is(err, ErrNotFound) {
+		return c.notFound(ctx, repo, ref, other, err)
+	}
 	if e := (*Error)(nil); errors.As(err, &e) && e.Status == http.StatusMethodNotAllowed {
 		return c.headByGet(ctx, repo, ref)
 	}
@@ -71,15 +109,26 @@ func (c *Client) head(ctx context.Context, repo name.Repository, ref string) (he
 		return headed{}, err
 	}
 	resp.Body.Close()
-	h := headed{mediaType: mediaTypeOf(resp.Header.Get("Content-Type"), nil)}
-	if h.digest, err = image.ParseDigest(resp.Header.Get("Docker-Content-Digest")); err == nil {
-		return h, nil
-	}
-	if strings.Contains(ref, ":") {
-		h.digest = image.Hash(ref) // asked for by digest: it is there
+	if h, ok := readHead(resp.Header, ref); ok {
+		c.setHeads(repo.RegistryStr(), truthful)
 		return h, nil
 	}
 	return c.headByGet(ctx, repo, ref)
+}
+
+// readHead reads the head of a manifest. Without a digest, or with a media type that
+// manifests do not have, it can be that of any page.
+func readHead(h http.Header, ref string) (headed, bool) {
+	mediaType, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
+	served := h.Get("Docker-Content-Digest")
+	d, err := image.ParseDigest(served)
+	switch {
+	case !known(mediaType) && !schema1(mediaType):
+		return headed{}, false
+	case strings.Contains(ref, ":"): // a digest of another algorithm than the one asked for says nothing of it
+		return headed{image.Hash(ref), mediaType}, served == ref
+	}
+	return headed{d, mediaType}, err == nil
 }
 
 func (c *Client) headByGet(ctx context.Context, repo name.Repository, ref string) (headed, error) {
@@ -90,12 +139,13 @@ func (c *Client) headByGet(ctx context.Context, repo name.Repository, ref string
 	return headed{image.Hash(DigestOf(m.Raw)), m.MediaType}, nil
 }
 
-// Manifest reads a manifest by tag or digest. Asked for by digest, its bytes are verified.
+// Manifest reads a manifest by tag or digest. Asked for by digest, its bytes are
+// verified. An answer that is not a manifest is an error.
 func (c *Client) Manifest(ctx context.Context, repo name.Repository, ref string) (*Manifest, error) {
 	for try := 1; ; try++ {
 		m, err := c.manifest(ctx, repo, ref)
 		var broken *bodyError
-		if err == nil || !errors.As(err, &broken) || try == bodyTries || ctx.Err() != nil {
+		if err == nil || !errors.As(err, &broken) || lastTry(try, err) || ctx.Err() != nil {
 			return m, err
 		}
 		c.log.Debugf("reading %s of %s again: %v", ref, repo, err)
@@ -118,18 +168,19 @@ func (c *Client) manifest(ctx context.Context, repo name.Repository, ref string)
 	if len(raw) > MaxManifest {
 		return nil, fmt.Errorf("the manifest has more than %d bytes: refused", MaxManifest)
 	}
-	m := &Manifest{Raw: raw, Digest: ref}
 	algorithm, _, byDigest := strings.Cut(ref, ":")
 	if !byDigest {
 		algorithm = "sha256"
 	}
+	mediaType, content, wrong := parse(raw, resp.Header.Get("Content-Type"))
 	got := digestOf(algorithm, raw)
-	if byDigest && got != ref {
+	if byDigest && got != ref && !errors.Is(wrong, errSchema1) {
 		return nil, &bodyError{fmt.Errorf("the registry served other bytes: they have digest %s", got)}
 	}
-	m.Digest = got
-	m.MediaType = mediaTypeOf(resp.Header.Get("Content-Type"), raw)
-	return m, nil
+	if wrong != nil {
+		return nil, wrong
+	}
+	return &Manifest{Digest: got, MediaType: mediaType, Raw: raw, content: content}, nil
 }
 
 func (c *Client) manifestRequest(method string, repo name.Repository, ref string) *wire.Request {
@@ -167,52 +218,3 @@ func digestOf(algorithm string, b []byte) string {
 
 // DigestOf returns the sha256 digest of bytes.
 func DigestOf(b []byte) string { return digestOf("sha256", b) }
-
-// PutResult is what a registry said to a manifest.
-type PutResult struct {
-	Digest  string   // Docker-Content-Digest; empty if it sent none
-	Tags    []string // tags beside the reference that it confirms to have set (OCI-Tag)
-	Subject bool     // it linked the manifest to its subject (OCI-Subject)
-}
-
-// Put writes a manifest under a tag or digest. Further tags are asked for in the
-// same request (OCI distribution-spec, "Pushing manifests with tags"); only those
-// that come back in Tags are set.
-func (c *Client) Put(ctx context.Context, repo name.Repository, ref string, m *Manifest, tags ...string) (PutResult, error) {
-	r := &wire.Request{
-		Method: http.MethodPut, Repo: repo, Path: repo.RepositoryStr() + "/manifests/" + ref, Access: wire.Push,
-		Header: http.Header{"Content-Type": {m.MediaType}},
-		Body:   BytesBody(m.Raw), Length: int64(len(m.Raw)), Grace: true,
-	}
-	if len(tags) > 0 {
-		r.Query = map[string][]string{"tag": tags}
-	}
-	resp, err := c.do(ctx, r, http.StatusCreated, http.StatusOK, http.StatusAccepted)
-	if err != nil {
-		return PutResult{}, err
-	}
-	resp.Body.Close()
-	out := PutResult{Digest: resp.Header.Get("Docker-Content-Digest"), Subject: resp.Header.Get("OCI-Subject") != ""}
-	for _, line := range resp.Header.Values("OCI-Tag") {
-		for _, t := range strings.Split(line, ",") {
-			out.Tags = append(out.Tags, strings.TrimSpace(t))
-		}
-	}
-	return out, nil
-}
-
-// MultiTag returns whether a host sets several tags in one Put, and whether it has
-// been tried at all.
-func (c *Client) MultiTag(host string) (can, tried bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	can, tried = c.multiTag[host]
-	return can, tried
-}
-
-// SetMultiTag records whether a host sets several tags in one Put.
-func (c *Client) SetMultiTag(host string, can bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.multiTag[host] = can
-}

@@ -50,10 +50,12 @@ func FuzzParseManifest(f *testing.F) {
 	f.Add(`{"manifests":[{"digest":"sha512:`+strings.Repeat("0", 128)+`","size":1}],"subject":{}}`, TypeIndex)
 	f.Add(`[]`, "")
 	f.Fuzz(func(t *testing.T, raw, mediaType string) {
-		m := &Manifest{Raw: []byte(raw), MediaType: mediaTypeOf(mediaType, []byte(raw))}
-		c, err := m.Parse()
+		got, c, err := parse([]byte(raw), mediaType)
 		if err != nil {
 			return
+		}
+		if !isManifest(got) || got == "" {
+			t.Errorf("got media type %q", got)
 		}
 		for _, d := range append(c.Blobs, c.Children...) {
 			if !descriptorDigest.MatchString(d.Digest) || d.Size < 0 {

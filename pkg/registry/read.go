@@ -34,6 +34,9 @@ func (c *Client) Read(ctx context.Context, repo name.Repository, wanted iter.Seq
 	}
 	list, err := c.List(ctx, repo, func(tag string) bool { _, ok := tags[tag]; return ok })
 	noTags := errors.Is(err, ErrNotFound)
+	if err == nil || noTags {
+		c.setListed(repo)
+	}
 	switch {
 	case noTags && image.Google(repo.RegistryStr()):
 		have.Close()
@@ -61,7 +64,8 @@ func (c *Client) Read(ctx context.Context, repo name.Repository, wanted iter.Seq
 }
 
 // ReadTags returns what a repository holds under some tags: one HEAD each, no list.
-// A tag that cannot be read is unknown, for a reason of its own.
+// A tag that cannot be read is unknown, for a reason of its own. One that is not found
+// is not confirmed: that is done when it is read again before it is written.
 func (c *Client) ReadTags(ctx context.Context, repo name.Repository, tags []string) *inventory.Repository {
 	type answer struct {
 		digest v1.Hash
@@ -69,7 +73,7 @@ func (c *Client) ReadTags(ctx context.Context, repo name.Repository, tags []stri
 		err    error
 	}
 	answers, _ := each(ctx, tags, func(ctx context.Context, tag string) (a answer, _ error) {
-		a.digest, a.state, a.err = c.Resolve(ctx, repo, tag)
+		a.digest, a.state, a.err = c.ResolveUnconfirmed(ctx, repo, tag)
 		return a, nil
 	})
 	have := &inventory.Repository{}
@@ -103,7 +107,7 @@ func (c *Client) readTags(ctx context.Context, repo name.Repository, listed []st
 	slices.Sort(ask)
 	ask = slices.Compact(ask)
 	digests, err := each(ctx, ask, func(ctx context.Context, tag string) (v1.Hash, error) {
-		d, s, err := c.Resolve(ctx, repo, tag)
+		d, s, err := c.ResolveListed(ctx, repo, tag)
 		if s == inventory.Unknown {
 			return v1.Hash{}, fmt.Errorf("reading tag %s: %w", tag, err)
 		}

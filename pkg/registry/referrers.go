@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +9,9 @@ import (
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/wire"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
 // FallbackTag returns the tag that lists a digest's referrers in registries
@@ -25,7 +27,7 @@ var errManyReferrers = fmt.Errorf("more than %d", MaxChildren)
 // API names and, where hasTag says so, those of the fallback tag.
 func (c *Client) Referrers(ctx context.Context, repo name.Repository, digest string, hasTag func(string) bool) ([]Descriptor, error) {
 	var all []Descriptor
-	if c.tryReferrers(repo.RegistryStr()) {
+	if c.tryReferrers(repo) {
 		listed, err := c.referrersAPI(ctx, repo, digest)
 		if err != nil {
 			return nil, fmt.Errorf("listing referrers of %s: %w", digest, err)
@@ -51,15 +53,24 @@ func (c *Client) Referrers(ctx context.Context, repo name.Repository, digest str
 	return distinct(all)
 }
 
-// referrersAPI asks the referrers API, and remembers of a host that it has none.
+// doubts is how many digests of a repository are asked for in vain before its host is
+// taken to have no referrers API there. One answer may be a passing fault of a proxy.
+const doubts = 3
+
+// referrersAPI asks the referrers API for a digest. What is not an answer of that API
+// says that the repository has no referrers there, not that the host lacks the API.
 func (c *Client) referrersAPI(ctx context.Context, repo name.Repository, digest string) ([]Descriptor, error) {
 	var all []Descriptor
-	list := listing{repo: repo, path: repo.RepositoryStr() + "/referrers/" + digest, accept: TypeIndex}
+	list := listing{repo: repo, path: repo.RepositoryStr() + "/referrers/" + digest, accept: TypeIndex, home: true}
 	err := c.pages(ctx, list, func(body io.Reader) (func() int, error) {
 		var index struct {
 			Manifests []Descriptor `json:"manifests"`
 		}
-		if err := json.NewDecoder(io.LimitReader(body, MaxManifest)).Decode(&index); err != nil {
+		raw, err := io.ReadAll(io.LimitReader(body, MaxManifest))
+		if err == nil {
+			err = strictjson.Unmarshal(raw, &index)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("parsing the list: %w", err)
 		}
 		if len(all)+len(index.Manifests) > MaxChildren {
@@ -70,31 +81,50 @@ func (c *Client) referrersAPI(ctx context.Context, repo name.Repository, digest 
 			return len(index.Manifests)
 		}, nil
 	})
-	missing := errors.Is(err, errOtherType) // something else answers there
-	var e *Error
-	if errors.As(err, &e) {
-		switch e.Status {
-		case http.StatusNotFound, http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotAcceptable:
-			missing = true
-		}
+	if err == nil {
+		c.proveReferrers(repo.RegistryStr())
 	}
-	if missing {
-		c.setReferrers(repo.RegistryStr(), false)
+	if noReferrersAPI(err) {
+		c.doubtReferrers(repo)
 		return nil, nil
 	}
 	return all, err
 }
 
-// tryReferrers reports whether a host may have the referrers API.
-func (c *Client) tryReferrers(host string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	has, tried := c.referrers[host]
-	return has || !tried
+// noReferrersAPI reports whether an error is the answer of a registry that does not know
+// the referrers API, or not for that repository.
+func noReferrersAPI(err error) bool {
+	if errors.Is(err, errOtherType) || errors.Is(err, wire.ErrElsewhere) || errors.Is(err, ErrNotFound) {
+		return true
+	}
+	var e *Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.Status {
+	case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotAcceptable:
+		return true
+	}
+	return e.Status >= 300 && e.Status < 400
 }
 
-func (c *Client) setReferrers(host string, has bool) {
+// tryReferrers reports whether a repository may have the referrers API: its host has
+// shown that it knows it, or there has been little sign that it does not.
+func (c *Client) tryReferrers(repo name.Repository) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.referrers[host] = has
+	_, proven := c.referrers[repo.RegistryStr()]
+	return proven || c.noReferrers[repo] < doubts
+}
+
+func (c *Client) proveReferrers(host string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.referrers[host] = struct{}{}
+}
+
+func (c *Client) doubtReferrers(repo name.Repository) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.noReferrers[repo]++
 }

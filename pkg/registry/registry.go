@@ -2,9 +2,9 @@
 //
 // Its Client reads what repositories hold (Read, List, Resolve, Has, Snapshot),
 // what belongs to digests (Referrers, Signatures), reads and writes content
-// (Manifest, FetchBlob, Mount, Upload, Put), and knows how
+// (Manifest, FetchBlob, Mount, Upload, Put, PutTag), and knows how
 // registries differ: Google's listing, missing digests in answers, refused
-// mounts, tags in one request, referrers without an API. It decides nothing about
+// mounts, referrers without an API. It decides nothing about
 // what should be where or in which order things are written; that is for
 // packages plan and promote. Requests, tokens, pace and retries are below, in
 // internal/wire, internal/auth and internal/pace.
@@ -45,7 +45,12 @@ type Options struct {
 	Sites            Sites    // nil: no accounts, only 404 means absent
 	Log              logrus.FieldLogger
 	Backoff          time.Duration // first wait after a failed try; 0: the default
+	Limits           Limits        // how long a host may take
+	Files            int           // files and connections that the process may have open; 0: no bound
 }
+
+// Limits bound how long a host may take. The zero value has the defaults.
+type Limits = wire.Limits
 
 // Sites says how repositories are to be spoken to; *plan.Sites is one.
 type Sites interface {
@@ -55,14 +60,18 @@ type Sites interface {
 
 // Client reads and writes registries. It is safe for concurrent use.
 type Client struct {
+	files  int
 	wire   *wire.Transport
 	log    logrus.FieldLogger
 	absent func(name.Repository) []int
 	bytes  atomic.Int64
 
-	mu        sync.Mutex
-	multiTag  map[string]bool // host → whether a PUT with ?tag= sets tags; missing: not tried
-	referrers map[string]bool // host → whether it has the referrers API
+	mu          sync.Mutex
+	put         map[name.Repository]struct{} // repositories that a manifest was put into
+	heads       map[string]heads
+	listed      map[name.Repository]struct{} // repositories whose tag list Read has read
+	referrers   map[string]struct{}          // hosts that have shown the referrers API
+	noReferrers map[name.Repository]int      // digests that the referrers API of a repository was asked for in vain
 }
 
 // ErrNotFound is what a registry says does not exist: status 404, or one that the manifest calls absent.
@@ -76,7 +85,10 @@ type UnansweredError = wire.UnansweredError
 
 // New returns a client. It reads the key files and sends nothing yet.
 func New(o Options) (*Client, error) {
-	c := &Client{log: o.Log, absent: func(name.Repository) []int { return nil }, multiTag: map[string]bool{}, referrers: map[string]bool{}}
+	c := &Client{
+		files: o.Files, log: o.Log, absent: func(name.Repository) []int { return nil }, put: map[name.Repository]struct{}{}, referrers: map[string]struct{}{}, noReferrers: map[name.Repository]int{},
+		heads: map[string]heads{}, listed: map[name.Repository]struct{}{},
+	}
 	if c.log == nil {
 		quiet := logrus.New()
 		quiet.SetLevel(logrus.PanicLevel)
@@ -92,7 +104,7 @@ func New(o Options) (*Client, error) {
 	w := wire.Options{
 		UserAgent: o.UserAgent, Pace: pace.Options{Threads: o.Threads, QPS: o.QPS},
 		PlainHTTP: hostNames(o.PlainHTTP), InsecureTLS: hostNames(o.InsecureTLS), RootCAs: o.RootCAs,
-		Credentials: store, Backoff: o.Backoff, Notice: c.log.Infof, Debug: c.log.Debugf,
+		Credentials: store, Limits: o.Limits, Connections: share(o.Files, 2), Backoff: o.Backoff, Notice: c.log.Infof, Debug: c.log.Debugf,
 	}
 	if o.Sites != nil {
 		c.absent, w.Account = o.Sites.AbsentStatus, o.Sites.Account
@@ -114,6 +126,21 @@ func hostNames(names []string) []string {
 	}
 	return out
 }
+
+// keptFiles is how many open files are left to everything but connections and TempFiles.
+const keptFiles = 24
+
+// share returns so many fifths of the files that may be open; 0 if there is no bound.
+// The rest is for connections that are idle, or are being made.
+func share(files, fifths int) int {
+	if files == 0 {
+		return 0
+	}
+	return max(1, (files-keptFiles)*fifths/5)
+}
+
+// TempFiles returns how many temporary files may be open at once; 0 if there is no bound.
+func (c *Client) TempFiles() int { return share(c.files, 1) }
 
 // Close closes idle connections.
 func (c *Client) Close() { c.wire.Close() }
@@ -155,24 +182,34 @@ func (c *Client) ExpectWrites(repos []name.Repository, from map[name.Repository]
 func (c *Client) do(ctx context.Context, r *wire.Request, ok ...int) (*http.Response, error) {
 	resp, err := c.wire.Do(ctx, r)
 	if err != nil {
-		return nil, c.orAbsent(r, err)
+		return nil, c.orAbsent(ctx, r, err)
 	}
 	if slices.Contains(ok, resp.StatusCode) {
 		return resp, nil
 	}
-	return nil, c.orAbsent(r, wire.ReadError(resp))
+	return nil, c.orAbsent(ctx, r, wire.ReadError(resp))
 }
 
-// orAbsent wraps errors that mean absent.
-func (c *Client) orAbsent(r *wire.Request, err error) error {
+// orAbsent wraps errors that mean absent. A status of absent-status says that the
+// repository does not exist, which is not so once a manifest was put into it.
+func (c *Client) orAbsent(ctx context.Context, r *wire.Request, err error) error {
 	var e *wire.Error
 	if !errors.As(err, &e) {
 		return err
 	}
-	if e.Status == http.StatusNotFound || r.Access == wire.Pull && slices.Contains(c.absent(r.Repo), e.Status) {
+	listed := r.Access == wire.Pull && !isStrict(ctx) && !c.wrote(r.Repo) && c.isAbsentStatus(r.Repo, e.Status)
+	if e.Status == http.StatusNotFound || listed {
 		return fmt.Errorf("%w (%w)", ErrNotFound, e)
 	}
 	return err
+}
+
+// Late reports whether an error says that a host was too slow: another try may take as long again.
+func Late(err error) bool { return wire.Late(err) }
+
+// isAbsentStatus reports whether the manifest names a status as one that means absent.
+func (c *Client) isAbsentStatus(repo name.Repository, status int) bool {
+	return slices.Contains(c.absent(repo), status)
 }
 
 // state turns the error of a read into what is known.

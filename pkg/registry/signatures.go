@@ -48,7 +48,7 @@ type Signature struct {
 // the reading.
 func (c *Client) Signatures(ctx context.Context, repo name.Repository, digest string) iter.Seq2[Signature, error] {
 	return func(yield func(Signature, error) bool) {
-		goOn := c.signaturesOf(ctx, repo, FallbackTag(digest)+image.SignatureSuffix, yield)
+		goOn := c.signaturesOf(ctx, repo, FallbackTag(digest)+image.SignatureSuffix, "", yield)
 		if !goOn {
 			return
 		}
@@ -66,7 +66,7 @@ func (c *Client) Signatures(ctx context.Context, repo name.Repository, digest st
 				yield(Signature{}, fmt.Errorf("more than %d manifests refer to %s", maxSignatures, digest))
 				return
 			}
-			if !c.signaturesOf(ctx, repo, d.Digest, yield) {
+			if !c.signaturesOf(ctx, repo, d.Digest, digest, yield) {
 				return
 			}
 		}
@@ -85,8 +85,9 @@ func mayHoldSignature(d Descriptor) bool {
 	return strings.HasPrefix(d.ArtifactType, typeBundlePrefix)
 }
 
-// signaturesOf yields the signatures of one manifest, if it exists, and returns whether to go on.
-func (c *Client) signaturesOf(ctx context.Context, repo name.Repository, ref string, yield func(Signature, error) bool) bool {
+// signaturesOf yields the signatures of one manifest, if it exists and, unless subject is
+// empty, refers to that, and returns whether to go on.
+func (c *Client) signaturesOf(ctx context.Context, repo name.Repository, ref, subject string, yield func(Signature, error) bool) bool {
 	m, err := c.Manifest(ctx, repo, ref)
 	if errors.Is(err, ErrNotFound) {
 		return true
@@ -97,6 +98,13 @@ func (c *Client) signaturesOf(ctx context.Context, repo name.Repository, ref str
 	}
 	if err != nil {
 		return yield(Signature{}, fmt.Errorf("reading %s: %w", where, err))
+	}
+	content, err := m.Parse()
+	if err != nil {
+		return yield(Signature{}, fmt.Errorf("reading %s: %w", where, err))
+	}
+	if subject != "" && !content.Refers(subject) {
+		return true // a list may name anything
 	}
 	layers, err := signatureLayers(m)
 	if err != nil {

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -90,29 +91,44 @@ func (s *snapshot) read(warn func(string)) error {
 		}
 	}
 	names, err := s.client.catalog(s.ctx, s.root.RegistryStr())
-	if errors.Is(err, errNoCatalog) {
-		if missing != nil {
-			return fmt.Errorf("%w, and %s is %w", errNoCatalog, repo, missing)
-		}
-		if self == nil { // a whole host is no repository
-			return errNoCatalog
-		}
-		if len(self.Tags) == 0 { // as some registries answer for what does not exist
-			return fmt.Errorf("%w, and %s has no tags: nothing tells what is at or below it", errNoCatalog, repo)
-		}
-		warn(fmt.Sprintf("%s has no catalog: %s is read as one repository", s.root.RegistryStr(), repo))
-		s.one(repo, self)
-		return nil
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, errNoCatalog), err == nil && len(names) == 0 && repo.RepositoryStr() != "":
+		return s.unlisted(repo, self, cmp.Or(err, errEmptyCatalog), missing, warn)
+	case err != nil:
 		return err
 	}
 	return s.listed(names, repo, self, warn)
 }
 
+// unlisted takes root as one repository: no catalog tells what is there, since there is
+// none, or since it names nothing at all, as one does for an account that may read some
+// repositories only.
+func (s *snapshot) unlisted(root name.Repository, self *Listing, why, missing error, warn func(string)) error {
+	switch {
+	case missing != nil:
+		return fmt.Errorf("%w, and %s is %w", why, root, missing)
+	case self == nil: // a whole host is not a repository
+		return why
+	case len(self.Tags) == 0: // as some registries answer for what does not exist
+		return fmt.Errorf("%w, and %s has no tags: nothing tells what is at or below it", why, root)
+	}
+	catalog := "no"
+	if errors.Is(why, errEmptyCatalog) {
+		catalog = "an empty"
+	}
+	warn(fmt.Sprintf("%s has %s catalog: %s is read as one repository", s.root.RegistryStr(), catalog, root))
+	s.one(root, self)
+	return nil
+}
+
 // listed takes the repositories among names that are at root or below it; self is the
-// listing of the one at root, which has been read.
+// listing of the one at root, which has been read. It is taken where names lacks it, too:
+// an account may read what its catalog does not name.
 func (s *snapshot) listed(names []string, root name.Repository, self *Listing, warn func(string)) error {
+	if self != nil && len(self.Tags) > 0 && !slices.Contains(names, root.RepositoryStr()) {
+		warn(fmt.Sprintf("the catalog of %s does not name %s, which can be read: it may lack others, too", s.root.RegistryStr(), root))
+		names = append(slices.Clip(names), root.RepositoryStr())
+	}
 	var repos []name.Repository
 	for _, name := range names {
 		if r, err := (image.NewRegistry(s.root.RegistryStr(), "")).Repository(name); err == nil {
@@ -121,7 +137,7 @@ func (s *snapshot) listed(names []string, root name.Repository, self *Listing, w
 			}
 		}
 	}
-	if len(repos) == 0 && root.RepositoryStr() != "" {
+	if len(repos) == 0 {
 		warn(fmt.Sprintf("the catalog of %s names no repository at or below %s", s.root.RegistryStr(), s.root))
 	}
 	s.client.ExpectReads(repos)
@@ -257,7 +273,7 @@ func (s *snapshot) resolve(repo name.Repository, tags []string) (map[v1.Hash]Lis
 	slices.Sort(tags)
 	tags = slices.Compact(tags)
 	heads, err := each(s.ctx, tags, func(ctx context.Context, tag string) (headed, error) {
-		h, err := s.client.head(ctx, repo, tag)
+		h, err := s.client.head(ctx, repo, tag, listed)
 		if err != nil && !errors.Is(err, ErrNotFound) { // a tag may go while we read
 			return headed{}, fmt.Errorf("reading %s: %w", repo.Tag(tag).String(), err)
 		}
@@ -321,6 +337,9 @@ func isIndex(mediaType string) bool { return mediaType == TypeIndex || mediaType
 
 // errNoCatalog says that a host does not list its repositories.
 var errNoCatalog = errors.New("the registry lists no repositories")
+
+// errEmptyCatalog says that a host's list of repositories is empty.
+var errEmptyCatalog = errors.New("the registry's catalog is empty")
 
 // catalog returns the names of all repositories of a host.
 func (c *Client) catalog(ctx context.Context, host string) ([]string, error) {

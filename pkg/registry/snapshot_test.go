@@ -178,3 +178,48 @@ func TestSnapshotOfNothingListed(t *testing.T) {
 		})
 	}
 }
+
+// A catalog that names nothing, or not all, is not a registry that holds nothing: an
+// account may read what its catalog does not name.
+func TestSnapshotOfAHidingCatalog(t *testing.T) {
+	t.Parallel()
+	img := registrytest.Image(1, 1)
+	names := map[string]string{img.Digest: "img"}
+	for name, tc := range map[string]struct {
+		catalog, prefix string
+		want            []string
+		err             string
+		warns           int
+	}{
+		"empty, of a repository":                   {`[]`, "my/repo/app", []string{"app img 1.0"}, "", 1},
+		"null, of a repository":                    {`null`, "my/repo/app", []string{"app img 1.0"}, "", 1},
+		"others, of a repository":                  {`["other"]`, "my/repo/app", []string{"app img 1.0"}, "", 1},
+		"those below, of a repository":             {`["my/repo/app/sub"]`, "my/repo/app", []string{"app img 1.0", "sub img 2"}, "", 1},
+		"the repository":                           {`["my/repo/app"]`, "my/repo/app", []string{"app img 1.0"}, "", 0},
+		"empty, of a path":                         {`[]`, "my/repo", nil, "the registry's catalog is empty, and", 0},
+		"empty, of a path that has an empty list":  {`[]`, "my/none", nil, "the registry's catalog is empty, and", 0},
+		"others, of a path":                        {`["other"]`, "my/repo", []string{}, "", 1},
+		"empty, of a host: it cannot be read else": {`[]`, "", []string{}, "", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := registrytest.New(t)
+			s.Push(t, "my/repo/app", img, "1.0")
+			s.Push(t, "my/repo/app/sub", img, "2")
+			s.Fault(registrytest.Refuse(404, "NAME_UNKNOWN", "no"), registrytest.Is(registrytest.Tags), registrytest.Repo("my/repo"))
+			s.Fault(registrytest.Status(200, nil, `{"repositories":`+tc.catalog+`}`), registrytest.Is(registrytest.Catalog))
+			warnings := 0
+			root := image.NewRegistry(s.Host, tc.prefix)
+			got, err := newClient(t, registry.Options{}).Snapshot(t.Context(), root, registry.SnapshotOptions{}, func(string) { warnings++ })
+			if (err != nil) != (tc.err != "") || err != nil && !strings.Contains(err.Error(), tc.err) {
+				t.Fatalf("got error %v, want %q", err, tc.err)
+			}
+			if diff := cmp.Diff(tc.want, show(got, names)); err == nil && diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+			if warnings != tc.warns {
+				t.Errorf("got %d warnings, want %d", warnings, tc.warns)
+			}
+		})
+	}
+}

@@ -78,7 +78,7 @@ func TestFaultsOfReads(t *testing.T) {
 		"503 twice":             {registrytest.Status(503, nil, ""), 2, inventory.Present, 3},
 		"500 for ever":          {registrytest.Status(500, nil, ""), 0, inventory.Unknown, 7},
 		"403 is not absent":     {registrytest.Refuse(403, "DENIED", "no"), 0, inventory.Unknown, 1},
-		"404 is absent":         {registrytest.Refuse(404, "MANIFEST_UNKNOWN", "no"), 0, inventory.Absent, 1},
+		"404 to HEAD alone":     {registrytest.Refuse(404, "MANIFEST_UNKNOWN", "no"), 0, inventory.Present, 1},
 		"429 with no delay":     {registrytest.Status(429, registrytest.Header("Retry-After", "0"), ""), 3, inventory.Present, 4},
 		"reset before":          {registrytest.ResetBefore(), 2, inventory.Present, 3},
 		"reset after":           {registrytest.ResetAfter(), 2, inventory.Present, 3},

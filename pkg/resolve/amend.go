@@ -170,7 +170,7 @@ func Tags(p *manifest.Producer, c *Choice) ([]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("tags: bad template %q: %w", text, err)
 		}
-		var tag strings.Builder
+		var tag tagText
 		if err := parsed.Execute(&tag, c.Fields); err != nil {
 			return nil, fmt.Errorf("tags: %q: %w", text, err)
 		}
@@ -182,6 +182,20 @@ func Tags(p *manifest.Producer, c *Choice) ([]string, error) {
 		}
 	}
 	return tags, nil
+}
+
+// maxTag bounds what a template may make, in bytes: a tag has 128.
+const maxTag = 1000
+
+// tagText is the text that a template makes.
+type tagText struct{ strings.Builder }
+
+// Write implements io.Writer. Labels may be long.
+func (t *tagText) Write(p []byte) (int, error) {
+	if t.Len()+len(p) > maxTag {
+		return 0, fmt.Errorf("it gives more than %d bytes", maxTag)
+	}
+	return t.Builder.Write(p)
 }
 
 // lock returns the evidence of a choice: the previous entry if it says the same, so

@@ -63,7 +63,7 @@ func (t *ImageTags) read(r *jsonReader, root *jsonNode) {
 		switch f.name {
 		case "aliases", "labels":
 		default:
-			r.fault(f.at, "unknown key %q: want aliases or labels", told(f.name))
+			r.fault(f.at, "unknown key%s: want aliases or labels", r.quote(f.name))
 			continue
 		}
 		for _, tag := range r.expect(f.value, f.name, "an object").fields {

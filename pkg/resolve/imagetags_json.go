@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"sort"
+	"strings"
 	"unicode/utf8"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
@@ -37,6 +39,7 @@ type jsonField struct {
 type jsonReader struct {
 	file   string
 	raw    []byte
+	ours   bool  // false: it may be any file, of which nothing is quoted
 	lines  []int // offsets at which lines begin
 	dec    *json.Decoder
 	faults []manifest.Fault
@@ -49,7 +52,7 @@ type jsonReader struct {
 // readJSON returns the value in raw, or what of it stands before a syntax error.
 // Syntax errors and duplicate keys, at any depth, are noted.
 func readJSON(file string, raw []byte) (*jsonReader, *jsonNode) {
-	r := &jsonReader{file: file, raw: raw, lines: []int{0}, column: 1, dec: json.NewDecoder(bytes.NewReader(raw))}
+	r := &jsonReader{file: file, raw: raw, ours: ownKey.Match(raw), lines: []int{0}, column: 1, dec: json.NewDecoder(bytes.NewReader(raw))}
 	r.dec.UseNumber()
 	for i, b := range raw {
 		if b == '\n' {
@@ -70,7 +73,7 @@ func readJSON(file string, raw []byte) (*jsonReader, *jsonNode) {
 		if len(bytes.TrimSpace(raw)) == 0 {
 			at = 0
 		}
-		r.fault(at, "bad JSON: %s", syntax)
+		r.fault(at, "bad JSON: %s", r.reason(syntax))
 	}
 	root, _ := r.value(0)
 	return r, root
@@ -166,7 +169,7 @@ func (r *jsonReader) object(n *jsonNode, depth int) bool {
 		}
 		value, ok := r.value(depth)
 		if at, again := first[key.text]; again {
-			r.fault(key.at, "duplicate key %q: the first is on line %d", told(key.text), r.line(at))
+			r.fault(key.at, "duplicate key%s: the first is on line %d", r.quote(key.text), r.line(at))
 		} else if value != nil {
 			first[key.text] = key.at
 			n.fields = append(n.fields, jsonField{key.text, key.at, value})
@@ -175,6 +178,26 @@ func (r *jsonReader) object(n *jsonNode, depth int) bool {
 			return false
 		}
 	}
+}
+
+// ownKey is found in whatever may be meant as an image tags file.
+var ownKey = regexp.MustCompile(`(?i)"(alias(es)?|labels?)"`)
+
+// quote returns a key as messages quote it, after a space; "" if the file may be any file.
+func (r *jsonReader) quote(key string) string {
+	if !r.ours {
+		return ""
+	}
+	return fmt.Sprintf(" %q", told(key))
+}
+
+// reason returns the reason of a syntax error, which names the character that is wrong.
+func (r *jsonReader) reason(err *json.SyntaxError) string {
+	const wrong = "invalid character"
+	if text := err.Error(); r.ours || !strings.HasPrefix(text, wrong) {
+		return text
+	}
+	return wrong
 }
 
 // told bounds foreign text in a message.

@@ -47,10 +47,15 @@ func TestParseImageTagsTellsAllFaults(t *testing.T) {
 		{"white space", " \n ", []string{"t.json:1:1: bad JSON: unexpected end of JSON input"}},
 		{"broken off", "{\"labels\":\n{", []string{"t.json:2:1: bad JSON: unexpected end of JSON input"}},
 		{"trailing comma", "{\"labels\": {},\n }", []string{"t.json:2:2: bad JSON: invalid character '}' looking for beginning of object key string"}},
-		{"more than one value", "{}\n{}", []string{"t.json:2:1: bad JSON: invalid character '{' after top-level value"}},
-		{"comment", "{} // x", []string{"t.json:1:4: bad JSON: invalid character '/' after top-level value"}},
+		{"more than one value", "{\"labels\": {}}\n{}", []string{"t.json:2:1: bad JSON: invalid character '{' after top-level value"}},
+		{"comment", "{\"labels\": {}} // x", []string{"t.json:1:16: bad JSON: invalid character '/' after top-level value"}},
 		{"not UTF-8", "{\"labels\": {\"\xff\": {}}}", []string{"t.json:1:14: is not UTF-8 text"}},
-		{"byte order mark", "\ufeff{}", []string{"t.json:1:1: bad JSON: invalid character 'ï' looking for beginning of value"}},
+		{"byte order mark", "\ufeff{}", []string{"t.json:1:1: bad JSON: invalid character"}},
+		{"another file", `{"auths": {"x.io": {"auth": "SECRET", "auth": "SECRET"}}}`, []string{
+			"t.json:1:2: unknown key: want aliases or labels", "t.json:1:39: duplicate key: the first is on line 1",
+		}},
+		{"a token", "SECRET", []string{"t.json:1:1: bad JSON: invalid character"}},
+		{"text", `"SECRET"`, []string{"t.json:1:1: the file: want an object, found a string"}},
 		{"list", `[]`, []string{"t.json:1:1: the file: want an object, found a list"}},
 		{"null", `null`, []string{"t.json:1:1: the file: want an object, found null"}},
 		{"unknown key", `{"alias": {}, "name": "x"}`, []string{

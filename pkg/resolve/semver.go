@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"fmt"
 	"regexp"
 
 	"github.com/Masterminds/semver/v3"
@@ -33,8 +34,13 @@ func (*semVer) parse(value string) (any, string, error) {
 }
 
 func (s *semVer) admits(rank any) string {
-	if s.among.Check(rank.(*semver.Version)) {
+	v := rank.(*semver.Version)
+	if s.among.Check(v) {
 		return ""
+	}
+	release := semver.New(v.Major(), v.Minor(), v.Patch(), "", "")
+	if v.Prerelease() != "" && s.among.Check(release) {
+		return fmt.Sprintf("is a pre-release, which %s leaves out: a range such as ~%s-0 has it", s.text, release)
 	}
 	return "is not in " + s.text
 }

@@ -15,6 +15,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
 const (
@@ -118,7 +120,7 @@ func (s *Store) acrExchange(ctx context.Context, host, token string) (answer, er
 	var got struct {
 		RefreshToken string `json:"refresh_token"`
 	}
-	if err := json.Unmarshal(body, &got); err != nil {
+	if err := strictjson.Unmarshal(body, &got); err != nil {
 		return answer{}, fmt.Errorf("asking the registry for a refresh token: %w", jsonFault(err))
 	}
 	if got.RefreshToken == "" {

@@ -3,6 +3,8 @@ package auth
 import (
 	"fmt"
 	"time"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/secret"
 )
 
 // Credential is what a principal presents. The zero value is anonymous.
@@ -17,6 +19,12 @@ type Credential struct {
 // Anonymous reports whether there is nothing to present.
 func (c Credential) Anonymous() bool {
 	return c.same(Credential{})
+}
+
+// AddTo adds what is secret in c to a set.
+func (c Credential) AddTo(s *secret.Set) {
+	s.AddPair(c.Username, c.Password)
+	s.Add(c.IdentityToken, c.RegistryToken)
 }
 
 // String says what kind of credential c is, and nothing of what is in it.

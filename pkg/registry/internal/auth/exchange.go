@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +11,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/secret"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
 const (
@@ -28,16 +30,19 @@ type exchange struct {
 	service string
 	scopes  []string
 	cred    Credential
+	sent    *secret.Set
 }
 
 // Exchange asks the challenge's realm for a token that covers scopes, such as
 // "repository:a/b:pull,push"; some servers read only the first. It sends through
 // do, which must not follow redirects. A refusal is a *RefusedError; any other
-// status but 2xx is a *StatusError, which may pass.
+// status but 2xx is a *StatusError, which may pass. What is presented, and the
+// token, is added to sent; no error repeats what is in there.
 func Exchange(
 	ctx context.Context, do func(*http.Request) (*http.Response, error),
-	ch Challenge, scopes []string, cred Credential, now func() time.Time,
+	ch Challenge, scopes []string, cred Credential, sent *secret.Set, now func() time.Time,
 ) (Token, error) {
+	cred.AddTo(sent)
 	if ch.Scheme != "bearer" {
 		return Token{}, fmt.Errorf("exchanging a credential for a token: the challenge is %q, not bearer", clip(ch.Scheme))
 	}
@@ -51,13 +56,14 @@ func Exchange(
 	if now == nil {
 		now = time.Now
 	}
-	x := exchange{do: do, realm: realm, service: ch.Params["service"], scopes: scopes, cred: cred}
+	x := exchange{do: do, realm: realm, service: ch.Params["service"], scopes: scopes, cred: cred, sent: sent}
 	asked := now() // before the request: the server counts from later
 	value, life, err := x.token(ctx)
 	if err != nil {
 		server := url.URL{Scheme: realm.Scheme, Host: realm.Host, Path: realm.Path}
 		return Token{}, fmt.Errorf("asking %q for a token: %w", clip(server.String()), err)
 	}
+	sent.Add(value)
 	return Token{Value: value, Expires: asked.Add(life)}, nil
 }
 
@@ -164,7 +170,7 @@ func (x *exchange) send(req *http.Request) (string, time.Duration, error) {
 		AccessToken string          `json:"access_token"`
 		ExpiresIn   json.RawMessage `json:"expires_in"`
 	}
-	if err := json.Unmarshal(body, &a); err != nil {
+	if err := strictjson.Unmarshal(body, &a); err != nil {
 		return "", 0, fmt.Errorf("reading the answer: %w", jsonFault(err))
 	}
 	value := a.Token
@@ -198,15 +204,8 @@ func (x *exchange) said(body []byte) string {
 	if words == "" {
 		words = strings.TrimSpace(string(body))
 	}
-	c := x.cred
-	for _, secret := range []string{
-		base64.StdEncoding.EncodeToString([]byte(c.Username + ":" + c.Password)),
-		c.IdentityToken, c.Password, c.Username, x.realm.RawQuery,
-	} {
-		if secret != "" {
-			words = strings.ReplaceAll(words, secret, "[redacted]")
-			words = strings.ReplaceAll(words, url.QueryEscape(secret), "[redacted]")
-		}
+	if query := x.realm.RawQuery; query != "" {
+		words = strings.ReplaceAll(words, query, "[redacted]")
 	}
-	return clip(words)
+	return clip(x.sent.Redact(words))
 }

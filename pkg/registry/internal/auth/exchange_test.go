@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/secret"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -89,7 +91,7 @@ func TestExchangeRequests(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			srv := serveTokens(t, test.answer)
-			tok, err := Exchange(t.Context(), srv.Client().Do, bearer(srv.URL+test.path), test.scopes, test.cred, time.Now)
+			tok, err := Exchange(t.Context(), srv.Client().Do, bearer(srv.URL+test.path), test.scopes, test.cred, &secret.Set{}, time.Now)
 			if err != nil || tok.Value != "t0ken" {
 				t.Errorf("got %v, %v", tok, err)
 			}
@@ -121,7 +123,7 @@ func TestExchangeAnswers(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			srv := serveTokens(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, test.body) })
-			tok, err := Exchange(t.Context(), srv.Client().Do, bearer(srv.URL), nil, Credential{}, func() time.Time { return now })
+			tok, err := Exchange(t.Context(), srv.Client().Do, bearer(srv.URL), nil, Credential{}, &secret.Set{}, func() time.Time { return now })
 			if err != nil || tok.Value != test.want {
 				t.Errorf("got another token, or error %v", err)
 			}
@@ -154,6 +156,7 @@ func TestExchangeFaults(t *testing.T) {
 		{"503", 503, "", "status 503 Service Unavailable", false},
 		{"redirect", 302, "", "status 302 Found", false},
 		{"not JSON", 200, "<html>t0ken</html>", "not JSON at byte 1", false},
+		{"two tokens", 200, `{"token":"t0ken","Token":"other"}`, "repeats a key", false},
 		{"no token", 200, `{"expires_in":1}`, "it holds no token", false},
 		{"token of lines", 200, `{"token":"a\r\nX-Evil: b"}`, "does not fit into a header", false},
 		{"huge token", 200, `{"token":"` + strings.Repeat("a", maximumToken+1) + `"}`, "does not fit into a header", false},
@@ -165,7 +168,7 @@ func TestExchangeFaults(t *testing.T) {
 				w.WriteHeader(test.status)
 				fmt.Fprint(w, test.body)
 			})
-			_, err := Exchange(t.Context(), srv.Client().Do, bearer(srv.URL+"/token?"+secretQuery), []string{"repository:a/b:pull"}, cred, time.Now)
+			_, err := Exchange(t.Context(), srv.Client().Do, bearer(srv.URL+"/token?"+secretQuery), []string{"repository:a/b:pull"}, cred, &secret.Set{}, time.Now)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Fatalf("got %v, want %q", err, test.want)
 			}
@@ -202,7 +205,7 @@ func TestRefreshTokenIsNotSentAgain(t *testing.T) {
 		if status != http.StatusNotFound {
 			cred.Password = "p"
 		}
-		_, err := Exchange(t.Context(), srv.Client().Do, bearer(srv.URL), nil, cred, nil)
+		_, err := Exchange(t.Context(), srv.Client().Do, bearer(srv.URL), nil, cred, &secret.Set{}, nil)
 		if err == nil || len(srv.asked) != 1 {
 			t.Errorf("status %d: asked %d times, error %v; want one request", status, len(srv.asked), err)
 		}
@@ -243,7 +246,7 @@ func TestRealms(t *testing.T) {
 		}
 		ch := bearer(test.realm)
 		ch.Insecure = test.insecure
-		_, err := Exchange(t.Context(), do, ch, []string{"planted"}, Credential{Username: "u", Password: "planted"}, nil)
+		_, err := Exchange(t.Context(), do, ch, []string{"planted"}, Credential{Username: "u", Password: "planted"}, &secret.Set{}, nil)
 		if err == nil || strings.Contains(err.Error(), "planted") {
 			t.Errorf("%q: got error %v", test.realm, err)
 		}
@@ -257,14 +260,14 @@ func TestExchangeKeepsTheTransportsError(t *testing.T) {
 	do := func(r *http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("sending: %w", &url.Error{Op: "Get", URL: r.URL.String(), Err: context.DeadlineExceeded})
 	}
-	_, err := Exchange(t.Context(), do, bearer("https://a.example.com/token?planted"), nil, Credential{}, nil)
+	_, err := Exchange(t.Context(), do, bearer("https://a.example.com/token?planted"), nil, Credential{}, &secret.Set{}, nil)
 	if !errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "planted") {
 		t.Errorf("got %v, want the cause without the query", err)
 	}
 }
 
 func TestExchangeIsForBearerOnly(t *testing.T) {
-	_, err := Exchange(t.Context(), nil, Challenge{Scheme: "basic"}, nil, Credential{}, nil)
+	_, err := Exchange(t.Context(), nil, Challenge{Scheme: "basic"}, nil, Credential{}, &secret.Set{}, nil)
 	if err == nil || !strings.Contains(err.Error(), `the challenge is "basic"`) {
 		t.Errorf("got %v", err)
 	}

@@ -16,6 +16,8 @@ import (
 
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/google"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
 const (
@@ -136,7 +138,7 @@ func (s *Store) googleMetadata(ctx context.Context) (answer, error) {
 		AccessToken string `json:"access_token"`
 		ExpiresIn   int64  `json:"expires_in"`
 	}
-	if err := json.Unmarshal(body, &tok); err != nil {
+	if err := strictjson.Unmarshal(body, &tok); err != nil {
 		return answer{}, impliedError{fmt.Errorf("asking the metadata server: %w", jsonFault(err))}
 	}
 	return s.googleAnswer(&oauth2.Token{

@@ -155,5 +155,5 @@ func jsonFault(err error) error {
 	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return fmt.Errorf("not JSON at byte %d", e.Offset)
 	}
-	return errors.New("not JSON")
+	return errors.New("not JSON, or it repeats a key")
 }

@@ -8,9 +8,6 @@ import (
 	"time"
 )
 
-// MaxDelay is the longest that a host can make us wait at once; a longer quota is an error to report, not a wait.
-const MaxDelay = 60 * time.Second
-
 const day = 24 * time.Hour
 
 // bodyDelay is GHCR's form: "retry-after: 880.092µs, allowed: 44000/minute" in the error message.
@@ -19,7 +16,7 @@ var bodyDelay = regexp.MustCompile(`(?i)retry-after:\s*([0-9.]+\s*(?:ns|us|µs|m
 // Delay returns how long an answer asks to wait, and whether it says so at all:
 // Retry-After in seconds or as a date (RFC 9110 section 10.2.3; told against the
 // answer's own Date, so that clocks may differ), Ratelimit-Reset in seconds or as
-// a Unix time, or a duration in the body. It is not bounded by MaxDelay, but by a day.
+// a Unix time, or a duration in the body. A day is the longest.
 func Delay(header http.Header, body string, now time.Time) (time.Duration, bool) {
 	if date, err := http.ParseTime(header.Get("Date")); err == nil {
 		now = date

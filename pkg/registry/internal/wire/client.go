@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net"
 	"net/http"
@@ -18,7 +17,6 @@ import (
 	"time"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/pace"
 )
 
 // newClient returns the HTTP client that all hosts share.
@@ -33,16 +31,17 @@ func (t *Transport) newClient() (*http.Client, error) {
 		}
 	}
 	base := &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           t.dial,
-		TLSClientConfig:       &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-		ForceAttemptHTTP2:     true,
-		MaxIdleConnsPerHost:   128, // more than a host may have in flight
-		IdleConnTimeout:       90 * time.Second,
-		TLSHandshakeTimeout:   15 * time.Second,
-		ResponseHeaderTimeout: commitTimeout,
-		ExpectContinueTimeout: time.Second,
-		HTTP2:                 &http.HTTP2Config{SendPingTimeout: 20 * time.Second, PingTimeout: 15 * time.Second},
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            t.dial,
+		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+		ForceAttemptHTTP2:      true,
+		MaxIdleConns:           (t.options.Connections + 1) / 2, // 0: no bound
+		MaxIdleConnsPerHost:    128,                             // more than a host may have in flight
+		IdleConnTimeout:        90 * time.Second,
+		TLSHandshakeTimeout:    15 * time.Second,
+		ExpectContinueTimeout:  time.Second,
+		MaxResponseHeaderBytes: 1 << 20, // 1xx answers count, too
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 20 * time.Second, PingTimeout: 15 * time.Second},
 	}
 	insecure := base.Clone()
 	insecure.TLSClientConfig.InsecureSkipVerify = true //nolint:gosec // only for the hosts the user named
@@ -60,7 +59,7 @@ type router struct {
 
 // RoundTrip sends one request.
 func (r *router) RoundTrip(req *http.Request) (*http.Response, error) {
-	r.transport.counter.add(req.URL.Host)
+	r.transport.counter.add(r.transport.secrets.Redact(req.URL.Host))
 	if proxy, err := http.ProxyFromEnvironment(req); err == nil && proxy != nil {
 		req = req.WithContext(context.WithValue(req.Context(), proxiedKey{}, true))
 	}
@@ -83,6 +82,8 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 	switch {
 	case req.Context().Value(realmKey{}) != nil:
 		return http.ErrUseLastResponse // what it carries is a secret that must not travel on
+	case redirectsWrite(req, first):
+		return refused("following a redirect of %s to %s", first.Method, req.URL.Host)
 	case len(via) >= 10:
 		return refused("following redirects: more than 10")
 	case first.URL.Scheme == "https" && req.URL.Scheme != "https":
@@ -90,7 +91,7 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 	case req.URL.Scheme != "https" && req.URL.Scheme != "http":
 		return refused("following a redirect: scheme %q", req.URL.Scheme)
 	}
-	if req.URL.Host != first.URL.Host {
+	if !sameOrigin(req.URL, first.URL) {
 		req.Header.Del("Authorization")
 		req.Header.Del("Cookie")
 	}
@@ -161,113 +162,17 @@ func reachOf(ip net.IP) reach {
 	return public
 }
 
-// send sends one request in a slot. The slot is given back when the answer's body is closed.
-func (t *Transport) send(req *http.Request, slot *pace.Slot, r *Request) (*http.Response, error) {
-	parent := req.Context()
-	if r.Grace {
-		parent = context.WithoutCancel(parent)
-	}
-	ctx, cancel := context.WithCancelCause(parent)
-	watch := newWatch(cancel)
-	watch.reset(headTimeout)
-	if r.Grace {
-		defer context.AfterFunc(req.Context(), func() { watch.reset(graceTime) })()
-	}
-	if r.Blob && req.Body != nil {
-		req.Body = &watchedBody{ReadCloser: req.Body, watch: watch, then: commitTimeout}
-		watch.reset(stallTimeout)
-	}
-	resp, err := t.client.Do(req.WithContext(ctx))
-	if err != nil {
-		watch.stop()
-		cause := context.Cause(ctx)
-		cancel(nil)
-		slot.Done()
-		if errors.Is(cause, errStalled) {
-			err = errStalled
+// redactHeader takes secrets out of what is quoted of an answer's header. Addresses
+// are followed as they are, and never quoted without Clean.
+func (t *Transport) redactHeader(header http.Header) {
+	for name, values := range header {
+		if name == "Location" || name == "Link" {
+			continue
 		}
-		return nil, err
+		for i, v := range values {
+			values[i] = t.secrets.Redact(v)
+		}
 	}
-	throttle(slot, resp)
-	end := func() {
-		watch.stop()
-		cancel(nil)
-		slot.Done()
-	}
-	if req.Method == http.MethodHead || resp.ContentLength == 0 {
-		resp.Body.Close()
-		end()
-		resp.Body = http.NoBody
-		return resp, nil
-	}
-	watch.reset(stallTimeout)
-	resp.Body = &watchedBody{ReadCloser: resp.Body, watch: watch, then: stallTimeout, ctx: ctx, end: end}
-	return resp, nil
-}
-
-// errStalled ends a request that makes no progress.
-var errStalled = errors.New("no progress: the host neither answers nor reads")
-
-// watch cancels a request that is not reset in time.
-type watch struct {
-	mu    sync.Mutex
-	timer *time.Timer
-	fire  func()
-}
-
-func newWatch(cancel context.CancelCauseFunc) *watch {
-	return &watch{fire: func() { cancel(errStalled) }}
-}
-
-func (w *watch) reset(d time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.timer == nil {
-		w.timer = time.AfterFunc(d, w.fire)
-		return
-	}
-	w.timer.Reset(d)
-}
-
-func (w *watch) stop() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.timer != nil {
-		w.timer.Stop()
-	}
-}
-
-// watchedBody is a body whose progress keeps its request alive.
-type watchedBody struct {
-	io.ReadCloser
-	watch *watch
-	then  time.Duration // allowed after each piece
-	ctx   context.Context
-	once  sync.Once
-	end   func() // after Close; may be nil
-}
-
-// Read reads and resets the watch.
-func (b *watchedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	switch {
-	case err == nil && b.end == nil:
-		b.watch.reset(stallTimeout)
-	case err == nil || b.end == nil:
-		b.watch.reset(b.then)
-	case b.ctx != nil && errors.Is(context.Cause(b.ctx), errStalled):
-		err = errStalled
-	}
-	return n, err
-}
-
-// Close closes the body and ends the request.
-func (b *watchedBody) Close() error {
-	err := b.ReadCloser.Close()
-	if b.end != nil {
-		b.once.Do(b.end)
-	}
-	return err
 }
 
 // counter counts requests by host.
@@ -297,8 +202,11 @@ func (c *counter) counts() map[string]int {
 // Resolve makes a Location or Link of an answer to a request for base absolute.
 func Resolve(base *url.URL, ref string) (*url.URL, error) {
 	u, err := base.Parse(ref)
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		err = e.Err // without the address, which may hold state
+	}
 	if err != nil {
-		return nil, fmt.Errorf("parsing an address the registry sent: %w", clean(err))
+		return nil, fmt.Errorf("parsing an address the registry sent: %w", err)
 	}
 	if u.Scheme != base.Scheme && u.Scheme != "https" || u.Host == "" || u.User != nil {
 		return nil, refused("following an address the registry sent to %s", Printable(u.Host, 100))

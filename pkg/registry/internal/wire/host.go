@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -36,6 +37,8 @@ type host struct {
 	passwords  map[auth.Principal]*password
 	single     bool // the host reads one scope of a token request only
 
+	trouble trouble
+
 	told     atomic.Bool  // a failing try was told of
 	failures atomic.Int32 // requests in a row that no try reached
 	far      atomic.Int32 // reach of the host's own address
@@ -62,12 +65,15 @@ func (h *host) tell(format string, args ...any) {
 	h.transport.options.Debug(format, args...)
 }
 
-// patience is how many failing tries a request has. A host that nothing reaches gets one.
-func (h *host) patience() int {
-	if h.failures.Load() >= downAfter {
+// patience is how many tries a request has that fails so. A host that nothing reaches gets one.
+func (h *host) patience(r *Request, err error) int {
+	switch {
+	case h.failures.Load() >= downAfter:
 		return 1
+	case Late(err):
+		return min(mostLate, r.tries())
 	}
-	return mostTries
+	return r.tries()
 }
 
 func (h *host) unreached() { h.failures.Add(1) }
@@ -76,6 +82,9 @@ func (h *host) reached()   { h.failures.Store(0) }
 // ready pings the host if nobody has: it learns the scheme and the challenge. A
 // host that cannot be reached fails every request at once, with the same error.
 func (h *host) ready(ctx context.Context) error {
+	if over := h.pace.Ended(); over != nil {
+		return over
+	}
 	if h.known.Load() {
 		return h.pingErr
 	}
@@ -166,15 +175,38 @@ func (h *host) pingOnce(ctx context.Context, r *Request) (*http.Response, error)
 	if err != nil {
 		return nil, err
 	}
-	return h.transport.send(req, slot, r)
+	return h.transport.send(h, req, slot, r)
 }
 
-// pinged takes in the answer to a ping.
+// pinged takes in the answer to a ping. One that another host gave, after a
+// redirect, says nothing about signing in.
 func (h *host) pinged(resp *http.Response) {
-	h.challenges = auth.ParseChallenges(resp.Header)
-	h.insecure(h.challenges)
-	h.closed = resp.StatusCode == http.StatusUnauthorized
+	if h.at(resp.Request.URL) {
+		h.challenges = auth.ParseChallenges(resp.Header)
+		h.insecure(h.challenges)
+		h.closed = resp.StatusCode == http.StatusUnauthorized
+	}
 	discard(resp)
+}
+
+// at reports whether an address is on the host itself: same scheme, name and port.
+func (h *host) at(u *url.URL) bool {
+	return sameOrigin(u, &url.URL{Scheme: h.scheme, Host: h.addr})
+}
+
+// sameOrigin reports whether two addresses have the same scheme, name and port.
+func sameOrigin(a, b *url.URL) bool {
+	return a.Scheme == b.Scheme && strings.EqualFold(a.Hostname(), b.Hostname()) && portOf(a) == portOf(b)
+}
+
+func portOf(u *url.URL) string {
+	switch port := u.Port(); {
+	case port != "":
+		return port
+	case u.Scheme == "https":
+		return "443"
+	}
+	return "80"
 }
 
 // insecure marks challenges of a host without TLS, which may name a realm without TLS.

@@ -161,7 +161,7 @@ func (s *tokenSet) value(ctx context.Context, ch auth.Challenge) (string, error)
 	if err != nil {
 		return "", err
 	}
-	token, err := auth.Exchange(ctx, s.host.realm, ch, s.scopes, cred, time.Now)
+	token, err := auth.Exchange(ctx, s.host.realm, ch, s.scopes, cred, &t.secrets, time.Now)
 	var no *auth.RefusedError
 	switch {
 	case errors.As(err, &no) && no.Status == http.StatusUnauthorized:
@@ -213,11 +213,9 @@ func (s *tokenSet) drop(value string) {
 // realm sends a token request: paced and tried like any other, but by the realm's own host.
 func (h *host) realm(req *http.Request) (*http.Response, error) {
 	t := h.transport
-	t.mu.Lock()
-	p := t.paceOf(req.URL.Host)
-	t.mu.Unlock()
+	server := t.server(req.URL.Host)
 	r := &Request{Method: req.Method, URL: req.URL}
-	return t.tries(req.Context(), h, r, func(ctx context.Context) (*http.Response, verdict, error) {
+	return t.tries(req.Context(), server, r, func(ctx context.Context) (*http.Response, verdict, error) {
 		next := req.Clone(context.WithValue(withOrigin(ctx, h), realmKey{}, true))
 		next.Header.Set("User-Agent", t.options.UserAgent)
 		if req.GetBody != nil {
@@ -227,11 +225,11 @@ func (h *host) realm(req *http.Request) (*http.Response, error) {
 			}
 			next.Body = body
 		}
-		slot, err := p.Acquire(ctx)
+		slot, err := server.pace.Acquire(ctx)
 		if err != nil {
 			return nil, final, err
 		}
-		resp, err := t.send(next, slot, r)
+		resp, err := t.send(server, next, slot, r)
 		return resp, again, err
 	})
 }
@@ -258,7 +256,7 @@ func (l *login) sign(ctx context.Context, req *http.Request) error {
 	l.set, l.value, l.basic, l.refused = nil, "", auth.Credential{}, nil
 	ch, ok := l.host.challenge()
 	l.asked = ok
-	if !ok || req.URL.Host != l.host.addr {
+	if !ok || !l.host.at(req.URL) {
 		return nil
 	}
 	if ch.Scheme == "basic" {
@@ -268,6 +266,7 @@ func (l *login) sign(ctx context.Context, req *http.Request) error {
 		}
 		if cred != (auth.Credential{}) {
 			l.basic = cred
+			cred.AddTo(&l.host.transport.secrets)
 			req.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(cred.Username+":"+cred.Password)))
 		}
 		return nil
@@ -292,13 +291,13 @@ func (l *login) sign(ctx context.Context, req *http.Request) error {
 // another try; one that nothing mends is an error for all that would present the same.
 func (l *login) judge(resp *http.Response) (verdict, error) {
 	shared := l.set != nil && len(l.set.scopes) > len(scopesOf(l.request.Repo, l.request.Access, l.request.From))
-	refused := resp.StatusCode == http.StatusUnauthorized
+	own := l.host.at(resp.Request.URL) // not where the request was redirected to: only the registry says how to sign in to it
+	refused := own && resp.StatusCode == http.StatusUnauthorized
 	if l.basic != (auth.Credential{}) {
-		ours := refused && resp.Request.URL.Host == l.host.addr // not of where we were redirected to
-		l.secret.answered(l.basic, !ours && !retryStatus(resp.StatusCode), ours)
+		l.secret.answered(l.basic, !refused && !retryStatus(resp.StatusCode), refused)
 	}
 	switch {
-	case resp.StatusCode == http.StatusForbidden && shared && !l.alone:
+	case own && resp.StatusCode == http.StatusForbidden && shared && !l.alone:
 		l.alone = true // the host may have read one scope of many
 		return renewed, nil
 	case !refused:

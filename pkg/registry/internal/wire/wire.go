@@ -11,19 +11,25 @@ package wire
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
+	"golang.org/x/sync/semaphore"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/auth"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/pace"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/secret"
 )
 
 // Options configure a Transport.
@@ -34,7 +40,9 @@ type Options struct {
 	InsecureTLS []string // hosts whose certificate is not verified
 	RootCAs     [][]byte // PEM certificates trusted besides the system's
 	Credentials *auth.Store
-	Account     func(name.Repository) string     // service account of a repository; nil: none
+	Account     func(name.Repository) string // service account of a repository; nil: none
+	Limits      Limits
+	Connections int                              // most open at once, to all hosts; 0: no bound
 	Backoff     time.Duration                    // first wait after a failed try; doubles. 0: 250 ms
 	Notice      func(format string, args ...any) // told of the first failing try of a host
 	Debug       func(format string, args ...any) // told of every failing try
@@ -43,14 +51,10 @@ type Options struct {
 const (
 	defaultBackoff = 250 * time.Millisecond
 	longestBackoff = 15 * time.Second
-	mostTries      = 7                // of a request that fails: 16 s of waiting with the default backoff
-	mostThrottled  = 15               // of a request that the host puts off: it is alive, so patience pays
-	mostTooLong    = 2                // of one put off for longer than is waited: a quota that is used up
-	headTimeout    = 30 * time.Second // for the head of an answer, after the request is sent
-	graceTime      = 3 * time.Second  // for the answer to a request that opens something, after an interrupt
-	stallTimeout   = 60 * time.Second // for a body that makes no progress, either way
-	commitTimeout  = 5 * time.Minute  // for the answer to an upload: the host hashes what it got
-	downAfter      = 3                // requests in a row that no try reached: then one try each
+	mostTries      = 7  // of a request that fails: 16 s of waiting with the default backoff
+	mostThrottled  = 15 // of a request that the host puts off: it is alive, so patience pays
+	mostLate       = 3  // of a request whose answer does not come in time
+	downAfter      = 3  // requests in a row that no try reached: then one try each
 )
 
 // Transport sends requests. It is safe for concurrent use.
@@ -58,6 +62,8 @@ type Transport struct {
 	options Options
 	client  *http.Client
 	counter counter
+	flying  *semaphore.Weighted // bounds requests in flight, each of which has a connection; nil: no bound
+	secrets secret.Set          // what was sent as a secret: nothing foreign that is printed repeats it
 
 	mu    sync.Mutex
 	hosts map[string]*host
@@ -90,6 +96,11 @@ type Request struct {
 	Grace  bool                          // wait a little for the answer even after ctx ends: it tells what is done, or to be cleaned up
 	Tries  int                           // at most; 0: as many as any request
 	Once   bool                          // do not repeat the request when a try may have reached the host
+	Home   bool                          // where a redirect leads to another host, only a 200 counts: all else there is ErrElsewhere, at once
+
+	// Before runs right before each try is sent. What it reads with its context belongs
+	// to the try: see pair. Its error ends the request, and nothing is sent.
+	Before func(context.Context) error
 }
 
 // New returns a transport.
@@ -97,6 +108,7 @@ func New(o Options) (*Transport, error) {
 	if o.Backoff == 0 {
 		o.Backoff = defaultBackoff
 	}
+	o.Limits = o.Limits.withDefaults()
 	if o.Account == nil {
 		o.Account = func(name.Repository) string { return "" }
 	}
@@ -106,7 +118,12 @@ func New(o Options) (*Transport, error) {
 	if o.Notice == nil {
 		o.Notice = o.Debug
 	}
-	t := &Transport{options: o, hosts: map[string]*host{}, paces: map[string]*pace.Host{}}
+	t := &Transport{hosts: map[string]*host{}, paces: map[string]*pace.Host{}}
+	o.Debug, o.Notice = t.redacted(o.Debug), t.redacted(o.Notice)
+	t.options = o
+	if o.Connections > 0 {
+		t.flying = semaphore.NewWeighted(int64(o.Connections))
+	}
 	client, err := t.newClient()
 	if err != nil {
 		return nil, err
@@ -114,6 +131,14 @@ func New(o Options) (*Transport, error) {
 	t.client = client
 	return t, nil
 }
+
+// redacted returns a log function that prints no secret: addresses in its lines may be foreign.
+func (t *Transport) redacted(log func(string, ...any)) func(string, ...any) {
+	return func(format string, args ...any) { log("%s", t.secrets.Redact(fmt.Sprintf(format, args...))) }
+}
+
+// Limits returns how long a host may take.
+func (t *Transport) Limits() Limits { return t.options.Limits }
 
 // Close closes idle connections.
 func (t *Transport) Close() { t.client.CloseIdleConnections() }
@@ -125,6 +150,9 @@ func (t *Transport) Requests() map[string]int { return t.counter.counts() }
 // would mend it. The caller closes the answer's body. An error is an *Error when
 // the host answered at all.
 func (t *Transport) Do(ctx context.Context, r *Request) (*http.Response, error) {
+	if p, ok := ctx.Value(pairKey{}).(*pair); ok {
+		return p.read(ctx, t, r)
+	}
 	h := t.host(r.Repo.RegistryStr())
 	if err := h.ready(ctx); err != nil {
 		return nil, err
@@ -143,7 +171,13 @@ func (t *Transport) Do(ctx context.Context, r *Request) (*http.Response, error) 
 		if err != nil {
 			return nil, final, err
 		}
-		resp, err := t.send(req, slot, r)
+		if r.Before != nil {
+			if resp, v, err := login.before(ctx, r, req, slot); v != 0 {
+				slot.Done()
+				return resp, v, err
+			}
+		}
+		resp, err := t.send(h, req, slot, r)
 		if err != nil {
 			login.unanswered()
 			return nil, again, err
@@ -161,15 +195,18 @@ func (t *Transport) Do(ctx context.Context, r *Request) (*http.Response, error) 
 type verdict int
 
 const (
-	final   verdict = iota // return it
-	again                  // try again, unless the answer or error is beyond mending
-	renewed                // try again at once: what it was sent with has been renewed
+	final   verdict = iota + 1 // return it
+	again                      // try again, unless the answer or error is beyond mending
+	renewed                    // try again at once: what it was sent with has been renewed
 )
 
 // tries runs one try after another until an outcome is final or tries run out.
 func (t *Transport) tries(ctx context.Context, h *host, r *Request, try func(context.Context) (*http.Response, verdict, error)) (*http.Response, error) {
-	var failed, throttled int
+	var n tally
 	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		resp, v, err := try(ctx)
 		switch {
 		case v == renewed:
@@ -183,50 +220,79 @@ func (t *Transport) tries(ctx context.Context, h *host, r *Request, try func(con
 			}
 			return nil, ctx.Err()
 		case err != nil && (v == final || !mendable(err) || r.Once && !unsent(err)):
-			return nil, clean(err)
+			return nil, t.Clean(err)
 		case err != nil:
-			failed++
-			if failed >= min(h.patience(), r.tries()) {
-				h.unreached()
-				return nil, clean(err)
+			n.failed++
+			if errors.Is(err, syscall.EMFILE) {
+				t.Close() // connections that nobody uses may be what is in the way
 			}
-			h.tell("%s %s: try %d: %v: trying again", r.Method, r.where(), failed, clean(err))
+			err = t.Clean(err)
+			if over := h.failing(err, 0); over != nil {
+				return nil, over
+			}
+			if n.failed >= h.patience(r, err) {
+				h.unreached()
+				return nil, err
+			}
+			h.tell("%s %s: try %d: %v: trying again", r.Method, r.where(), n.failed, err)
 		case !retryStatus(resp.StatusCode) || r.Once && resp.StatusCode != http.StatusTooManyRequests:
 			h.reached()
 			return resp, nil
 		default:
-			e := ReadError(resp)
-			limit, count := r.tries(), &failed
-			if e.throttled {
-				limit, count = mostThrottled, &throttled
+			if err := h.refused(r, resp, &n); err != nil {
+				return nil, err
 			}
-			if e.tooLong {
-				limit = mostTooLong
-			}
-			*count++
-			if *count >= limit {
-				return nil, e
-			}
-			h.tell("%s %s: try %d: %v: trying again", r.Method, r.where(), *count, e)
 		}
-		if err := t.Pause(ctx, failed+throttled); err != nil {
+		if err := t.pause(ctx, n.failed+n.throttled, h.pace.Over()); err != nil {
 			return nil, err
 		}
 	}
 }
 
+// tally counts the tries of one request that did not end it.
+type tally struct {
+	failed    int
+	throttled int // refused with 429
+}
+
+// refused counts a refusal that may pass, and returns an error if there is to be no other try.
+func (h *host) refused(r *Request, resp *http.Response, n *tally) error {
+	e := ReadError(resp)
+	limit, count := r.tries(), &n.failed
+	if e.throttled {
+		limit, count = mostThrottled, &n.throttled
+	}
+	*count++
+	wait := e.wait
+	if e.tooLong() {
+		limit, wait = 0, 0 // others may be granted what this request is not
+	}
+	if over := h.failing(e, wait); over != nil {
+		return over
+	}
+	if *count >= limit {
+		return e
+	}
+	h.tell("%s %s: try %d: %v: trying again", r.Method, r.where(), *count, e)
+	return nil
+}
+
 // Pause waits between two tries: exponentially longer, with jitter.
-func (t *Transport) Pause(ctx context.Context, tried int) error {
+func (t *Transport) Pause(ctx context.Context, tried int) error { return t.pause(ctx, tried, nil) }
+
+// pause waits between two tries of a host, or until that is given up.
+func (t *Transport) pause(ctx context.Context, tried int, over <-chan struct{}) error {
 	d := min(longestBackoff, t.options.Backoff<<min(tried-1, 10))
 	d = d/2 + rand.N(d/2+1)
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return nil
+	case <-over:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	return nil
 }
 
 func (r *Request) tries() int {
@@ -286,6 +352,18 @@ func (t *Transport) host(name string) *host {
 		t.hosts[name] = h
 	}
 	return h
+}
+
+// server returns what is known of a token server. It is not the registry at the same
+// address: that one may grant nothing while the other grants tokens.
+func (t *Transport) server(addr string) *host {
+	key := "token server " + addr
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.hosts[key] == nil {
+		t.hosts[key] = &host{transport: t, name: addr, addr: addr, pace: t.paceOf(addr)}
+	}
+	return t.hosts[key]
 }
 
 const dockerHubAddr = "registry-1.docker.io"

@@ -1,0 +1,41 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
+)
+
+// whole judges a push that does not say what was pushed, as replications of Harbor
+// do not: all that the repository holds has to be wanted.
+func (q *inquirer) whole(ctx context.Context, v Verdict, r *Rules) (Verdict, error) {
+	repo := v.Event.Repository
+	alone := image.NewRegistry(repo.RegistryStr(), repo.RepositoryStr())
+	held, err := q.client.Snapshot(ctx, alone, registry.SnapshotOptions{Listed: true, Alone: true}, func(string) {})
+	switch {
+	case err != nil && !errors.Is(err, registry.ErrNotFound):
+		return v, fmt.Errorf("reading destination %s: %w", repo, err)
+	case len(held) == 0:
+		return q.unseen(v)
+	}
+	s := &sweep{inquirer: q, rules: r, root: alone}
+	for _, img := range held {
+		if err := s.compare(ctx, repo, r.wanted.Target(repo), img.Digests); err != nil {
+			return v, err
+		}
+	}
+	s.drift.finish()
+	for _, f := range s.drift.Findings {
+		switch f.Kind {
+		case ExtraTag, ExtraDigest, MovedTag:
+			v.Found = f.Digest
+			v.Reason = fmt.Sprintf("the push does not say what was pushed, and the repository holds %s: %s", f, f.Reason)
+			return v, nil
+		}
+	}
+	v.Outcome, v.Reason = Verified, "the push does not say what was pushed, and all that the registry lists in the repository agrees with the manifests"
+	return v, nil
+}

@@ -1,0 +1,142 @@
+package promote_test
+
+import (
+	"net/http"
+	"testing"
+
+	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
+)
+
+// What a registry says it holds, and misses when the manifest comes, is sent.
+func TestBlobsThatAreNotThere(t *testing.T) {
+	t.Parallel()
+	img := registrytest.Image(1, 2)
+	layer := img.Blobs[1]
+	for name, tc := range map[string]struct {
+		near    bool // within one registry
+		fault   registrytest.Fault
+		of      registrytest.Kind
+		refusal registrytest.Fault // in place of the registry's own
+	}{
+		"HEAD finds it":                                   {false, registrytest.ClaimBlob(len(layer.Raw)), registrytest.BlobHead, nil},
+		"a mount of it":                                   {true, registrytest.Status(201, nil, ""), registrytest.Mount, nil},
+		"HEAD finds it, and the refusal is 404":           {false, registrytest.ClaimBlob(len(layer.Raw)), registrytest.BlobHead, registrytest.Status(404, nil, "")},
+		"HEAD finds it, and the refusal names the digest": {false, registrytest.ClaimBlob(len(layer.Raw)), registrytest.BlobHead, registrytest.Refuse(400, "MANIFEST_INVALID", "no blob "+layer.Digest)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dst := registrytest.New(t)
+			src := dst
+			if !tc.near {
+				src = registrytest.New(t)
+			}
+			src.Push(t, "staging/a", img)
+			match := registrytest.Ref(layer.Digest)
+			if tc.near {
+				match = registrytest.Repo("prod/a")
+			}
+			dst.Fault(tc.fault, registrytest.Is(tc.of), match)
+			if tc.refusal != nil {
+				dst.Fault(tc.refusal, registrytest.Is(registrytest.ManifestPut), registrytest.First(2))
+			}
+			it := one(t, rig{manifest: plain(want("a", img.Digest, "1"), src.Host+"/staging", dst.Host+"/prod")}.run(t))
+			outcomeOf(t, it, plan.Done, "")
+			if missing := dst.Complete(t, "prod/a", "1"); missing != nil {
+				t.Errorf("missing: %v\n%s", missing, dst.Summary())
+			}
+		})
+	}
+}
+
+// Size and digest are compared in every answer about a blob.
+func TestBlobsThatAreDamaged(t *testing.T) {
+	t.Parallel()
+	const elsewhere = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
+	img := registrytest.Image(1, 1)
+	layer := img.Blobs[1]
+	is := func(kinds ...registrytest.Kind) registrytest.Match { return registrytest.Is(kinds...) }
+	upload := is(registrytest.UploadPut)
+	for name, tc := range map[string]struct {
+		near   bool
+		held   bool // the destination holds the layer
+		fault  registrytest.Fault
+		when   []registrytest.Match
+		want   plan.Status
+		says   string
+		upload int // of layer and config
+	}{
+		"HEAD and GET say 0 bytes, always": {
+			false, false, registrytest.ClaimBlob(0), []registrytest.Match{registrytest.Ref(layer.Digest), is(registrytest.BlobHead, registrytest.BlobGet)},
+			plan.Failed, "did not replace what it had: the registry holds blob " + layer.Digest + " with 0 bytes", 2,
+		},
+		"HEAD and GET say 0 bytes, until it is sent": {
+			false, false, registrytest.ClaimBlob(0), []registrytest.Match{registrytest.Ref(layer.Digest), is(registrytest.BlobHead, registrytest.BlobGet), registrytest.First(2)},
+			plan.Done, "", 2,
+		},
+		"HEAD says 0 bytes, and GET the right size": {
+			false, true, registrytest.ClaimBlob(0), []registrytest.Match{registrytest.Ref(layer.Digest), is(registrytest.BlobHead)}, plan.Done, "", 1,
+		},
+		"neither size nor digest": {
+			false, true, registrytest.EditResponse(func(_ int, h http.Header) {
+				h.Del("Docker-Content-Digest")
+				h.Del("Content-Length")
+			}),
+			[]registrytest.Match{is(registrytest.BlobHead)}, plan.Done, "", 1,
+		},
+		"an upload under another digest, once":   {false, false, registrytest.WrongDigest(elsewhere), []registrytest.Match{upload, registrytest.First(1)}, plan.Done, "", 3},
+		"an upload under another digest, always": {false, false, registrytest.WrongDigest(elsewhere), []registrytest.Match{upload}, plan.Failed, "under another digest", 4},
+		"a mount under another digest":           {true, false, registrytest.WrongDigest(elsewhere), []registrytest.Match{is(registrytest.Mount)}, plan.Done, "", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dst := registrytest.New(t)
+			src := dst
+			if !tc.near {
+				src = registrytest.New(t)
+			}
+			src.Push(t, "staging/a", img)
+			if tc.held {
+				dst.Push(t, "prod/a", img)
+				dst.DeleteManifest(t, "prod/a", img.Digest)
+				dst.DeleteBlob(t, "prod/a", img.Blobs[0].Digest)
+			}
+			dst.Fault(tc.fault, tc.when...)
+			it := one(t, rig{manifest: plain(want("a", img.Digest, "1"), src.Host+"/staging", dst.Host+"/prod")}.run(t))
+			outcomeOf(t, it, tc.want, tc.says)
+			if n := dst.Count(registrytest.UploadPut); n != tc.upload {
+				t.Errorf("%d uploads, want %d\n%s", n, tc.upload, dst.Summary())
+			}
+			if n := dst.OpenUploads(); n > 0 {
+				t.Errorf("%d uploads are left open", n)
+			}
+		})
+	}
+}
+
+// What --deep finds damaged is sent, not mounted, and is not done while it stays so.
+func TestDeepRepairsWhatIsDamaged(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		first int // how many answers say that it is damaged
+		want  plan.Status
+		says  string
+	}{
+		"until it is sent": {2, plan.Done, ""},
+		"always":           {100, plan.Failed, "did not replace"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := registrytest.New(t)
+			img := registrytest.Image(1, 1)
+			s.Push(t, "staging/a", img)
+			s.Push(t, "prod/a", img, "1")
+			s.Fault(registrytest.ClaimBlob(0), registrytest.Repo("prod/a"), registrytest.Ref(img.Blobs[1].Digest), registrytest.First(tc.first))
+			it := one(t, rig{deep: true, manifest: plain(want("a", img.Digest, "1"), s.Host+"/staging", s.Host+"/prod")}.run(t))
+			outcomeOf(t, it, tc.want, tc.says)
+			if n := s.Count(registrytest.UploadPut); n != 1 {
+				t.Errorf("%d uploads, want 1\n%s", n, s.Summary())
+			}
+		})
+	}
+}

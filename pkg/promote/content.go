@@ -1,0 +1,194 @@
+package promote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"golang.org/x/sync/errgroup"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
+)
+
+// content brings everything below a unit's manifest into the repository, and returns the manifest.
+func (e *engine) content(ctx context.Context, u *unit) (*registry.Manifest, error) {
+	if u.copied == (name.Repository{}) {
+		return e.atHand(ctx, u)
+	}
+	if err := e.below(ctx, u.dst, u.tree); err != nil {
+		return nil, err
+	}
+	return e.sources.manifest(u.tree.loaded)
+}
+
+// atHand returns the manifest of a digest that the destination holds.
+func (e *engine) atHand(ctx context.Context, u *unit) (*registry.Manifest, error) {
+	if known := e.sources.kept(u.digest); known != nil {
+		return e.sources.manifest(known)
+	}
+	m, err := e.client.Manifest(ctx, u.dst, u.digest)
+	return m, wrap(err, "reading the manifest from the destination")
+}
+
+// below places the blobs of a manifest, and puts the manifests below it, deepest first.
+func (e *engine) below(ctx context.Context, dst name.Repository, n *node) error {
+	var g errgroup.Group // without a context: what one blob's failure stops might be another image's blob
+	g.SetLimit(32)
+	for _, d := range n.content.Blobs {
+		g.Go(func() error { return e.blob(ctx, dst, n, d) })
+	}
+	for _, child := range n.children {
+		g.Go(func() error { return e.child(ctx, dst, child) })
+	}
+	if len(n.missing) > 0 {
+		g.Go(func() error { return e.sparse(ctx, dst, n) })
+	}
+	return g.Wait()
+}
+
+// blob places one blob: from where its manifest was read, or else, if it cannot be
+// read there, from where else it may be. A foreign layer that no source serves is left out.
+func (e *engine) blob(ctx context.Context, dst name.Repository, n *node, d registry.Descriptor) error {
+	var err error
+	for i, from := range n.from {
+		next := e.blobs.place(ctx, dst, from, d)
+		if next == nil && i > 0 {
+			e.sources.passOver("source", n.from[0], err)
+		}
+		if next == nil {
+			return nil
+		}
+		if i == 0 || !errors.Is(next, registry.ErrNotFound) {
+			err = next // that the others lack it explains less than what the first said
+		}
+		var unread *unreadError
+		if !errors.As(next, &unread) || ctx.Err() != nil {
+			break
+		}
+	}
+	if d.Foreign() && errors.Is(err, registry.ErrNotFound) {
+		e.warn(fmt.Sprintf("%s: foreign layer %s is left out: the source %s does not serve it", dst.String()+"@"+n.digest, d.Digest, n.from[0]))
+		return nil
+	}
+	return err
+}
+
+// sparse deals with the children that the source lacks: the index is put without those
+// that the destination has not, either.
+func (e *engine) sparse(ctx context.Context, dst name.Repository, n *node) error {
+	there := make([]inventory.State, len(n.missing))
+	var g errgroup.Group
+	g.SetLimit(32)
+	for i, digest := range n.missing {
+		g.Go(func() (err error) {
+			there[i], err = e.client.Has(ctx, dst, digest)
+			return wrap(err, "looking for child %s", digest)
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	var lost []string
+	for i, digest := range n.missing {
+		if there[i] != inventory.Present {
+			lost = append(lost, digest)
+		}
+	}
+	head := fmt.Sprintf("%s@%s: the source %s lacks", dst, n.digest, n.from[0])
+	switch len(lost) {
+	case 0:
+	case 1:
+		e.warn(fmt.Sprintf("%s the child %s: the index is promoted without it", head, lost[0]))
+	default:
+		e.warn(fmt.Sprintf("%s %d children, %s among them: the index is promoted without them", head, len(lost), lost[0]))
+	}
+	return nil
+}
+
+// child puts a manifest by digest, once a run, after everything below it.
+func (e *engine) child(ctx context.Context, dst name.Repository, n *node) error {
+	return e.manifests.do(ctx, place{dst, n.digest}, func() error {
+		if err := e.below(ctx, dst, n); err != nil {
+			return err
+		}
+		m, err := e.sources.manifest(n.loaded)
+		if err != nil {
+			return err
+		}
+		return wrap(e.put(ctx, dst, n, m), "putting manifest %s", n.digest)
+	})
+}
+
+// put puts a manifest by digest.
+func (e *engine) put(ctx context.Context, dst name.Repository, n *node, m *registry.Manifest) error {
+	return e.restoring(ctx, dst, n, func() error {
+		res, err := e.client.Put(ctx, dst, m.Digest, m)
+		if err != nil {
+			return err
+		}
+		return stored(res, m.Digest)
+	})
+}
+
+// putTries is how often a manifest is put that the registry refuses for want of
+// something it names.
+const putTries = 3
+
+// restoring runs a manifest PUT, and again after bringing back what the registry says
+// that it lacks. A garbage collection can come between blob and manifest; and a registry
+// may say that it holds a blob, or mount it, which its storage has lost. So what it
+// lacks even then is sent without asking.
+func (e *engine) restoring(ctx context.Context, dst name.Repository, n *node, put func() error) error {
+	for try := 1; ; try++ {
+		err := put()
+		var answer *registry.Error
+		if err == nil || n == nil || try == putTries || !errors.As(err, &answer) || !lacks(answer, n) {
+			return err
+		}
+		for _, d := range n.content.Blobs {
+			e.blobs.forget(dst, d, try > 1)
+		}
+		for _, c := range n.children {
+			e.manifests.forget(place{dst, c.digest})
+		}
+		if err := e.client.Pause(ctx, try); err != nil {
+			return err
+		}
+		if again := e.below(ctx, dst, n); again != nil {
+			return errors.Join(err, again)
+		}
+	}
+}
+
+// lacks reports whether a registry refused a manifest for want of something it names:
+// it says so by a code, or names that.
+func lacks(e *registry.Error, n *node) bool {
+	switch e.Code {
+	case "MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN":
+		return true
+	}
+	switch {
+	case e.Status == http.StatusNotFound:
+		return e.Code != "NAME_UNKNOWN"
+	case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden, e.Status == http.StatusTooManyRequests:
+		return false
+	}
+	text := e.Message + e.Detail
+	named := func(digest string) bool { return strings.Contains(text, digest) }
+	return slices.ContainsFunc(n.content.Blobs, func(d registry.Descriptor) bool { return named(d.Digest) }) ||
+		slices.ContainsFunc(n.children, func(c *node) bool { return named(c.digest) })
+}
+
+// stored compares the digest a registry says it stored with the one it was sent.
+func stored(res registry.PutResult, digest string) error {
+	if res.Digest != "" && res.Digest != digest {
+		return fmt.Errorf("the registry stored it under another digest, %.100q", res.Digest)
+	}
+	return nil
+}

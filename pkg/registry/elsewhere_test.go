@@ -1,0 +1,84 @@
+package registry_test
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
+)
+
+// reads are the reads of one repository, by the kind of request they are made of.
+var reads = map[registrytest.Kind]func(ctx context.Context, c *registry.Client, r name.Repository, img registrytest.Object) error{
+	registrytest.ManifestHead: func(ctx context.Context, c *registry.Client, r name.Repository, _ registrytest.Object) error {
+		_, _, err := c.Resolve(ctx, r, "1")
+		return err
+	},
+	registrytest.ManifestGet: func(ctx context.Context, c *registry.Client, r name.Repository, img registrytest.Object) error {
+		_, err := c.Manifest(ctx, r, img.Digest)
+		return err
+	},
+	registrytest.Tags: func(ctx context.Context, c *registry.Client, r name.Repository, _ registrytest.Object) error {
+		_, err := c.List(ctx, r, nil)
+		return err
+	},
+	registrytest.Referrers: func(ctx context.Context, c *registry.Client, r name.Repository, img registrytest.Object) error {
+		_, err := c.Referrers(ctx, r, img.Digest, func(string) bool { return false })
+		return err
+	},
+	registrytest.BlobGet: func(ctx context.Context, c *registry.Client, r name.Repository, img registrytest.Object) error {
+		b := img.Blobs[1]
+		return c.FetchBlob(ctx, r, registry.Descriptor{Digest: b.Digest, Size: int64(len(b.Raw))}, &bytes.Buffer{})
+	},
+}
+
+// Only the registry's own host says how to sign in to it: a 401 of the host that a
+// request is redirected to is that host's answer, whatever it asks for.
+func TestChallengeOfAnotherHost(t *testing.T) {
+	for auth, option := range map[string]registrytest.Option{
+		"basic":  registrytest.BasicAuth("me", "planted-secret"),
+		"bearer": registrytest.TokenAuth(map[string]string{"me": "planted-secret"}),
+	} {
+		for kind, read := range reads {
+			t.Run(string(kind)+" of a registry with "+auth, func(t *testing.T) {
+				s, page, thief := registrytest.New(t, option), registrytest.New(t), registrytest.New(t)
+				dockerConfig(t, s.Host, "me", "planted-secret")
+				img := registrytest.Image(1, 1)
+				s.Push(t, "a", img, "1")
+				s.Fault(registrytest.Redirect(page.URL), registrytest.Is(kind))
+				page.Fault(registrytest.SignInAt(thief.URL))
+				err := read(t.Context(), newClient(t, registry.Options{}), repo(s, "a"), img)
+				if kind != registrytest.Referrers && (err == nil || !strings.Contains(err.Error(), "401")) { // referrers may be listed elsewhere
+					t.Errorf("error: got %v, want one that says 401", err)
+				}
+				for _, other := range []*registrytest.Server{page, thief} {
+					for _, r := range other.Requests() {
+						if r.Auth != "" || r.Kind == registrytest.Token {
+							t.Errorf("a request to another host: got %s, want none with credentials or for a token", r)
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+// A ping that is redirected teaches nothing about signing in; the registry's own answers do.
+func TestPingOfAnotherHost(t *testing.T) {
+	s := registrytest.New(t, registrytest.BasicAuth("me", "planted-secret"))
+	page, thief := registrytest.New(t), registrytest.New(t)
+	dockerConfig(t, s.Host, "me", "planted-secret")
+	s.Push(t, "a", registrytest.Image(1, 1), "1")
+	s.Fault(registrytest.Redirect(page.URL), registrytest.Is(registrytest.Ping))
+	page.Fault(registrytest.SignInAt(thief.URL))
+	if err := reads[registrytest.ManifestHead](t.Context(), newClient(t, registry.Options{}), repo(s, "a"), registrytest.Object{}); err != nil {
+		t.Errorf("reading a tag: got %v, want no error", err)
+	}
+	if n := thief.Count(); n != 0 {
+		t.Errorf("requests to the realm of another host: got %d, want 0\n%s", n, thief.Summary())
+	}
+}

@@ -1,0 +1,152 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/wire"
+)
+
+// PutResult is what a registry said to a manifest.
+type PutResult struct {
+	Digest  string        // Docker-Content-Digest; empty if it sent none
+	Subject bool          // it linked the manifest to its subject (OCI-Subject)
+	There   bool          // the tag pointed to the manifest already: nothing was put
+	Took    time.Duration // of PutTag: from the reading of the tag to the answer
+}
+
+// Put writes a manifest under a digest. It may be tried again: that changes nothing else.
+func (c *Client) Put(ctx context.Context, repo name.Repository, digest string, m *Manifest) (PutResult, error) {
+	return c.send(ctx, putRequest(repo, digest, m))
+}
+
+var (
+	errThere  = errors.New("the tag points to the manifest already")
+	errHidden = errors.New("the registry does not show whether the tag exists")
+)
+
+// PutTag writes a manifest under a tag. Right before each try the tag is read, and may
+// decides: at is the digest that the tag points to, or empty. A tag that points to the
+// manifest already is left as it is, also where an earlier try did that without an answer.
+//
+// A status that the manifest calls absent hides whether a tag exists. It is believed
+// to mean that the repository does not exist yet, until the manifest was put by digest.
+func (c *Client) PutTag(ctx context.Context, repo name.Repository, tag string, m *Manifest, may func(at v1.Hash) error) (PutResult, error) {
+	res, err := c.putTag(ctx, repo, tag, m, may)
+	if !errors.Is(err, errHidden) || c.wrote(repo) {
+		return res, err
+	}
+	if _, err := c.Put(ctx, repo, m.Digest, m); err != nil {
+		return PutResult{}, err
+	}
+	return c.putTag(ctx, repo, tag, m, may)
+}
+
+func (c *Client) putTag(ctx context.Context, repo name.Repository, tag string, m *Manifest, may func(at v1.Hash) error) (PutResult, error) {
+	var began time.Time
+	var unsent error // why the last try did not come to the PUT
+	r := putRequest(repo, tag, m)
+	r.Before = func(ctx context.Context) error {
+		began = time.Now()
+		at, err := c.at(ctx, repo, tag)
+		switch {
+		case err != nil:
+			unsent = fmt.Errorf("reading tag %s before writing it: %w", tag, err)
+		case at.String() == m.Digest:
+			unsent = errThere
+		default:
+			unsent = may(at)
+		}
+		return unsent
+	}
+	res, err := c.send(ctx, r)
+	if err != nil && unsent == nil && ctx.Err() == nil && unknownOutcome(err) {
+		if at, bad := c.at(ctx, repo, tag); bad == nil && at.String() == m.Digest {
+			err = errThere // by the last try
+		}
+	}
+	if errors.Is(err, errThere) {
+		return PutResult{Digest: m.Digest, There: true}, nil
+	}
+	res.Took = time.Since(began)
+	return res, err
+}
+
+// at returns what a tag points to, or an empty digest if only that it does not exist explains the answer.
+func (c *Client) at(ctx context.Context, repo name.Repository, tag string) (v1.Hash, error) {
+	at, state, err := c.Resolve(strict(ctx), repo, tag)
+	var e *Error
+	if state == inventory.Unknown && errors.As(err, &e) && c.isAbsentStatus(repo, e.Status) {
+		return v1.Hash{}, fmt.Errorf("%w: %w", errHidden, err)
+	}
+	return at, err
+}
+
+// unknownOutcome reports whether a write that failed may have been carried out.
+func unknownOutcome(err error) bool {
+	var e *Error
+	return !errors.As(err, &e) || e.Status >= http.StatusInternalServerError
+}
+
+// putRequest returns the request that writes a manifest under a tag or digest.
+func putRequest(repo name.Repository, ref string, m *Manifest) *wire.Request {
+	return &wire.Request{
+		Method: http.MethodPut, Repo: repo, Path: repo.RepositoryStr() + "/manifests/" + ref, Access: wire.Push,
+		Header: http.Header{"Content-Type": {m.MediaType}},
+		Body:   BytesBody(m.Raw), Length: int64(len(m.Raw)), Grace: true,
+	}
+}
+
+// send sends a request that writes a manifest, and remembers that its repository exists.
+func (c *Client) send(ctx context.Context, r *wire.Request) (PutResult, error) {
+	resp, err := c.do(ctx, r, http.StatusCreated, http.StatusOK, http.StatusAccepted)
+	if err != nil {
+		return PutResult{}, err
+	}
+	resp.Body.Close()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.put[r.Repo] = struct{}{}
+	return PutResult{Digest: resp.Header.Get("Docker-Content-Digest"), Subject: resp.Header.Get("OCI-Subject") != ""}, nil
+}
+
+// wrote reports whether a manifest was put into a repository.
+func (c *Client) wrote(repo name.Repository) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, ok := c.put[repo]
+	return ok
+}
+
+// ReadBack returns the digest that a reference has, or an empty one if nothing is found
+// there. It is for what was written: no status but 404 means absent, and a HEAD that
+// does not find it is not believed before a GET.
+func (c *Client) ReadBack(ctx context.Context, repo name.Repository, ref string) (v1.Hash, error) {
+	at, state, err := c.Resolve(strict(ctx), repo, ref)
+	if state != inventory.Absent {
+		return at, err
+	}
+	m, err := c.Manifest(strict(ctx), repo, ref)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return v1.Hash{}, nil
+	case err != nil:
+		return v1.Hash{}, err
+	}
+	return image.Hash(m.Digest), nil
+}
+
+// strictKey marks a context whose reads take only 404 for absent.
+type strictKey struct{}
+
+func strict(ctx context.Context) context.Context { return context.WithValue(ctx, strictKey{}, true) }
+
+func isStrict(ctx context.Context) bool { return ctx.Value(strictKey{}) != nil }

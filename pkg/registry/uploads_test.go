@@ -1,0 +1,98 @@
+package registry_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
+)
+
+// An upload's address leads nowhere but to an upload: whatever else is named, nothing is
+// written or deleted there.
+func TestUploadAddresses(t *testing.T) {
+	t.Parallel()
+	const id = "0a1b"
+	digest := "sha256:" + strings.Repeat("a", 64)
+	for path, want := range map[string]struct{ here, there bool }{
+		// As registries name them.
+		"/v2/a/blobs/uploads/" + id + "?_state=x":                      {true, true},
+		"/v2/a/b/blobs/upload/" + id:                                   {true, true}, // ghcr.io
+		"/artifacts-uploads/namespaces/p/repositories/r/uploads/" + id: {true, true}, // Google
+		"/artifactory/api/docker/local/v2/a/blobs/uploads/" + id:       {true, true},
+		"/repository/docker/v2/a/blobs/uploads/" + id:                  {true, true},
+		"/bucket/docker/registry/v2/blobs/data?X-Amz-Signature=x":      {false, true}, // storage
+		"/v2/manifests/blobs/uploads/" + id:                            {true, true},
+		// Where content is.
+		"/v2/a/manifests/live":                                {false, false},
+		"/v2/a/manifests/" + digest:                           {false, false},
+		"/v2/a/blobs/" + digest:                               {false, false},
+		"/v2/a/blobs/uploads/x/manifests/live":                {false, false},
+		"/v2/a/blobs/uploads/../../manifests/live":            {false, false},
+		"/v2/a/blobs/uploads/%2e%2e/%2e%2e/manifests/live":    {false, false},
+		"/v2/a/blobs/uploads%2f..%2f..%2fmanifests%2flive":    {false, false},
+		"/v2/a/manifests//live":                               {false, false},
+		"/artifactory/api/docker/uploads/v2/a/manifests/live": {false, false},
+		"/v2/a/tags/list":                                     {false, false},
+		"/v2/_catalog":                                        {false, true},
+		"/":                                                   {false, true},
+	} {
+		for _, elsewhere := range []bool{false, true} {
+			t.Run(fmt.Sprint(path, " elsewhere ", elsewhere), func(t *testing.T) {
+				t.Parallel()
+				s, other := registrytest.New(t), registrytest.New(t)
+				other.Fault(registrytest.Status(http.StatusCreated, nil, ""))
+				at, ok := other, want.there
+				location := other.URL + path
+				if !elsewhere {
+					at, ok, location = s, want.here, path
+					s.Fault(registrytest.Status(http.StatusCreated, nil, ""), registrytest.Not(registrytest.Is(registrytest.Ping, registrytest.UploadPost)))
+				}
+				s.Fault(registrytest.UploadsAt(location), registrytest.Is(registrytest.UploadPost))
+				session, err := newClient(t, registry.Options{}).Upload(t.Context(), repo(s, "a"))
+				if err == nil {
+					err = session.Put(t.Context(), registry.Descriptor{Digest: digest, Size: 1}, registry.BytesBody([]byte("x")))
+					session.Cancel(t.Context())
+				}
+				if (err == nil) != ok {
+					t.Errorf("got %v, want accepted: %t", err, ok)
+				}
+				var wrote []string
+				for _, r := range at.Requests() {
+					if r.Method == http.MethodPut || r.Method == http.MethodDelete {
+						wrote = append(wrote, r.Method)
+					}
+				}
+				if got, want := strings.Join(wrote, " "), map[bool]string{true: "PUT DELETE"}[ok && !elsewhere]; got != want && (!ok || got != "PUT") {
+					t.Errorf("wrote %q, want %q\n%s", got, want, at.Summary())
+				}
+			})
+		}
+	}
+}
+
+// A redirect leads no write to another registry, and a page that is read instead is no
+// answer to it.
+func TestRedirectedWrites(t *testing.T) {
+	t.Parallel()
+	img := registrytest.Image(1, 1)
+	m := &registry.Manifest{Raw: img.Raw, MediaType: img.MediaType, Digest: img.Digest}
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			t.Parallel()
+			s, other := registrytest.New(t), registrytest.New(t, registrytest.Sparse())
+			other.Fault(registrytest.Status(http.StatusOK, nil, "<html>sign in</html>"), registrytest.Is(registrytest.ManifestGet))
+			put := other.URL + "/v2/a/manifests/" + img.Digest
+			s.Fault(registrytest.Status(status, registrytest.Header("Location", put), ""), registrytest.Is(registrytest.ManifestPut))
+			_, err := newClient(t, registry.Options{}).Put(t.Context(), repo(s, "a"), img.Digest, m)
+			if err == nil || !strings.Contains(err.Error(), "following a redirect of PUT") {
+				t.Errorf("got %v, want a refusal to follow", err)
+			}
+			if n := len(other.Requests()); n > 0 {
+				t.Errorf("%d requests to another registry\n%s", n, other.Summary())
+			}
+		})
+	}
+}

@@ -1,0 +1,78 @@
+package tree
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+)
+
+// Replace makes data the content of a file, whole or not at all. A symbolic link of
+// that name is replaced and what it leads to stays as it is; a directory behind a link
+// is not written to, since its files are those of another name.
+func (t *Tree) Replace(name string, data []byte) error {
+	mode, err := t.replaceable(name)
+	if err == nil {
+		err = t.replace(name, data, mode)
+	}
+	if err != nil {
+		return named("write", name, err)
+	}
+	return nil
+}
+
+// replaceable returns the permissions of the file that is to be in the place of name.
+func (t *Tree) replaceable(name string) (fs.FileMode, error) {
+	const public = 0o644
+	switch {
+	case !fs.ValidPath(name) || name == ".":
+		return 0, fs.ErrInvalid
+	case t.err != nil:
+		return 0, t.err
+	}
+	for i, c := range name {
+		if c != '/' {
+			continue
+		}
+		info, err := t.lstat(name[:i])
+		if err != nil {
+			return 0, err
+		}
+		if !info.IsDir() {
+			return 0, fmt.Errorf("%s is not a directory itself, but a link or a file: nothing is written through it", name[:i])
+		}
+	}
+	info, err := t.lstat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return public, nil
+	case err != nil:
+		return 0, err
+	case info.Mode()&fs.ModeSymlink != 0:
+		return public, nil
+	case !info.Mode().IsRegular():
+		return 0, errIrregular
+	}
+	return info.Mode().Perm(), nil
+}
+
+// replace writes a new file and gives it the name.
+func (t *Tree) replace(name string, data []byte, mode fs.FileMode) error {
+	dir, base := path.Split(name)
+	temporary := dir + "." + base + "-" + strings.ToLower(rand.Text())
+	f, err := t.root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Chmod(mode), f.Close()); err == nil {
+		err = t.root.Rename(temporary, name)
+	}
+	if err != nil {
+		_ = t.root.Remove(temporary)
+	}
+	return err
+}
