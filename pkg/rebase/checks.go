@@ -12,8 +12,7 @@ import (
 // apiVersion is a version of the buildpacks platform API.
 type apiVersion struct{ major, minor int }
 
-// targetsSince is the first platform API that uses targets instead of stacks
-// (platform specification, "Rebaser").
+// targetsSince is the first platform API that uses targets instead of stacks.
 var targetsSince = apiVersion{0, 12}
 
 // parseAPI parses a version. A missing version is the oldest one, 0.0.
