@@ -151,9 +151,9 @@ func decode(t *testing.T, img Image) view {
 	if err := json.Unmarshal(img.Manifest.Raw, &v.Manifest); err != nil {
 		t.Fatal(err)
 	}
-	for _, b := range img.Blobs {
-		if b.From == (name.Repository{}) {
-			if err := json.Unmarshal(b.Raw, &v.Config); err != nil {
+	for _, b := range img.blobs {
+		if b.from == (name.Repository{}) {
+			if err := json.Unmarshal(b.raw, &v.Config); err != nil {
 				t.Fatal(err)
 			}
 		}

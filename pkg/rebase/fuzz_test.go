@@ -56,9 +56,9 @@ func FuzzAssemble(f *testing.F) {
 		if err != nil || img.UpToDate {
 			return
 		}
-		again, err := parseInput(img.Manifest.Raw, img.Blobs[0].Raw, ociManifest)
+		again, err := parseInput(img.Manifest.Raw, img.blobs[0].raw, ociManifest)
 		if err != nil {
-			t.Fatalf("the result is not an image: %v\n%s\n%s", err, img.Manifest.Raw, img.Blobs[0].Raw)
+			t.Fatalf("the result is not an image: %v\n%s\n%s", err, img.Manifest.Raw, img.blobs[0].raw)
 		}
 		if m, err = parseMetadata(again.labels[lifecycleLabel]); err != nil {
 			t.Fatal(err)

@@ -170,9 +170,9 @@ func (p *pusher) content(ctx context.Context, repo name.Repository) error {
 func (p *pusher) prepareToken(repo name.Repository) {
 	from := map[name.Repository]name.Repository{repo: {}}
 	for i := range p.res.Images {
-		for _, b := range p.res.Images[i].Blobs {
-			if b.From.RegistryStr() == repo.RegistryStr() && b.From != repo {
-				from[repo] = b.From
+		for _, b := range p.res.Images[i].blobs {
+			if b.from.RegistryStr() == repo.RegistryStr() && b.from != repo {
+				from[repo] = b.from
 			}
 		}
 	}
@@ -183,20 +183,20 @@ func (p *pusher) prepareToken(repo name.Repository) {
 func (p *pusher) blobs(ctx context.Context, repo name.Repository, img *Image) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(maxConcurrentBlobs)
-	absent := make([]bool, len(img.Blobs))
+	absent := make([]bool, len(img.blobs))
 	layers, before := 0, p.transfer.Moved(repo)
-	for i, b := range img.Blobs {
-		if b.From != (name.Repository{}) {
+	for i, b := range img.blobs {
+		if b.from != (name.Repository{}) {
 			layers++
 		}
-		if b.From == repo {
+		if b.from == repo {
 			continue
 		}
 		g.Go(func() error {
-			if b.From == (name.Repository{}) {
-				return p.transfer.Upload(ctx, repo, b.Descriptor, b.Raw)
+			if b.from == (name.Repository{}) {
+				return p.transfer.Upload(ctx, repo, b.Descriptor, b.raw)
 			}
-			err := p.transfer.Blob(ctx, repo, b.From, b.Descriptor)
+			err := p.transfer.Blob(ctx, repo, b.from, b.Descriptor)
 			if absent[i] = b.Foreign() && errors.Is(err, registry.ErrNotFound); absent[i] {
 				return nil
 			}
@@ -207,9 +207,9 @@ func (p *pusher) blobs(ctx context.Context, repo name.Repository, img *Image) er
 	after, t := p.transfer.Moved(repo), p.traffic[repo]
 	mounted, copied := after.Mounted-before.Mounted, after.Copied-before.Copied
 	p.traffic[repo] = Traffic{There: t.There + layers - mounted - copied, Mounted: t.Mounted + mounted, Copied: t.Copied + copied}
-	for i, b := range img.Blobs {
+	for i, b := range img.blobs {
 		if absent[i] {
-			p.notes = append(p.notes, fmt.Sprintf("foreign layer %s is left out: %s does not serve it", b.Digest, b.From))
+			p.notes = append(p.notes, fmt.Sprintf("foreign layer %s is left out: %s does not serve it", b.Digest, b.from))
 		}
 	}
 	return err

@@ -110,18 +110,18 @@ type Image struct {
 	Onto        Onto
 	PlatformAPI string
 	Manifest    *registry.Manifest
-	Blobs       []Blob // blobs of Manifest, each digest once; empty if UpToDate
 
+	blobs    []blob // blobs of Manifest, each digest once; empty if UpToDate
 	notes    []string
 	platform platform
 	base     v1.Hash // digest of the image for this platform, where Onto is an index
 }
 
-// Blob is a configuration or layer of a rebased image.
-type Blob struct {
+// blob is a configuration or layer of a rebased image.
+type blob struct {
 	registry.Descriptor
-	From name.Repository // repository that holds the blob; zero: the content is in Raw
-	Raw  []byte
+	from name.Repository // repository that holds the blob; zero: the content is in raw
+	raw  []byte
 }
 
 // acceptBase checks that Options allow the new base.
@@ -235,7 +235,7 @@ func (img *Image) buildManifest(app, base *inputImage, cut int, config []byte) e
 	desc.set("digest", registry.DigestOf(config))
 	desc.set("size", len(config))
 	desc.remove(func(key string) bool { return key == "data" || key == "urls" })
-	img.Blobs = []Blob{{Descriptor: registry.Descriptor{Digest: registry.DigestOf(config), Size: int64(len(config))}, Raw: config}}
+	img.blobs = []blob{{Descriptor: registry.Descriptor{Digest: registry.DigestOf(config), Size: int64(len(config))}, raw: config}}
 
 	held := map[string]name.Repository{}
 	for _, l := range app.layers {
@@ -253,7 +253,7 @@ func (img *Image) buildManifest(app, base *inputImage, cut int, config []byte) e
 		layers = append(layers, d)
 		if _, twice := added[l.Digest]; !twice {
 			added[l.Digest] = struct{}{}
-			img.Blobs = append(img.Blobs, Blob{Descriptor: l.Descriptor, From: from})
+			img.blobs = append(img.blobs, blob{Descriptor: l.Descriptor, from: from})
 		}
 		return nil
 	}
@@ -318,12 +318,12 @@ type Traffic struct {
 func (res *Result) Traffic(repo name.Repository) Traffic {
 	var t Traffic
 	for i := range res.Images {
-		for _, b := range res.Images[i].Blobs {
+		for _, b := range res.Images[i].blobs {
 			switch {
-			case b.From == (name.Repository{}):
-			case b.From == repo:
+			case b.from == (name.Repository{}):
+			case b.from == repo:
 				t.There++
-			case b.From.RegistryStr() == repo.RegistryStr():
+			case b.from.RegistryStr() == repo.RegistryStr():
 				t.Mounted++
 			default:
 				t.Copied++

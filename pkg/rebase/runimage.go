@@ -21,21 +21,18 @@ const (
 	SpecOrder                  // platform specification: run image, mirrors, local mirrors
 )
 
-// Origin says where the name of a candidate comes from.
-type Origin string
-
-// The origins of candidates.
+// The values of Candidate.Origin: where the name of a candidate comes from.
 const (
-	FromLocal  Origin = "local mirror"
-	FromImage  Origin = "run image"
-	FromMirror Origin = "mirror"
+	fromLocal  = "local mirror"
+	fromImage  = "run image"
+	fromMirror = "mirror"
 )
 
 // Candidate is a name of a run image that can be chosen.
 type Candidate struct {
 	Name      string // spelling in the file or label
 	Reference        // zero if the name is invalid
-	Origin    Origin
+	Origin    string
 	SameHost  bool   // the candidate is on the host of the app
 	Rejected  string // reason why it was skipped; empty if it was chosen or not tried
 	Chosen    bool
@@ -47,24 +44,24 @@ type Candidate struct {
 // can be mounted. Duplicates are left out.
 func Candidates(host string, n Names, local []string, order Order) []Candidate {
 	var all []Candidate
-	add := func(origin Origin, names ...string) {
+	add := func(origin string, names ...string) {
 		for _, s := range names {
 			all = append(all, candidate(host, s, origin))
 		}
 	}
 	addImage := func() {
 		if n.Image != "" {
-			add(FromImage, n.Image)
+			add(fromImage, n.Image)
 		}
 	}
 	if order == SpecOrder {
 		addImage()
-		add(FromMirror, n.Mirrors...)
-		add(FromLocal, local...)
+		add(fromMirror, n.Mirrors...)
+		add(fromLocal, local...)
 	} else {
-		add(FromLocal, local...)
+		add(fromLocal, local...)
 		addImage()
-		add(FromMirror, n.Mirrors...)
+		add(fromMirror, n.Mirrors...)
 	}
 	var sameHost, otherHosts []Candidate
 	seen := map[Reference]struct{}{}
@@ -82,7 +79,7 @@ func Candidates(host string, n Names, local []string, order Order) []Candidate {
 	return append(sameHost, otherHosts...)
 }
 
-func candidate(host, name string, origin Origin) Candidate {
+func candidate(host, name string, origin string) Candidate {
 	ref, err := ParseReference(name)
 	c := Candidate{Name: name, Reference: ref, Origin: origin, SameHost: err == nil && ref.RegistryStr() == host}
 	if err != nil {
