@@ -24,7 +24,7 @@ type Result struct {
 	Lock     *manifest.Lock // entry for the lock file; Amend sets it
 }
 
-// Amend writes the choices of a file's selectors to its images list.
+// Amend writes the choices of selectors to the images list.
 //
 // text is the images list; nil if the file has none. Amend returns the entries of
 // the new lock file. If a choice cannot be written, Amend sets the Err of its result

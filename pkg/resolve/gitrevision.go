@@ -45,7 +45,7 @@ const (
 	byTree  = "tree" // the image of an older commit with the same files
 )
 
-// errNoImage is returned if no commit of the branch has an image.
+// errNoImage means that no commit has an image.
 var errNoImage = errors.New("no image")
 
 // gitRevision implements the policy gitRevision: it selects the image of the newest
@@ -110,7 +110,7 @@ func minAbbreviation(g *manifest.GitRevision) int {
 	return g.MinAbbreviation
 }
 
-// gitSearch is the search for the newest image of a branch.
+// gitSearch searches for the newest image of a branch.
 type gitSearch struct {
 	g       *manifest.GitRevision
 	reader  *buildReader

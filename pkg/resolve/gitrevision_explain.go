@@ -79,7 +79,7 @@ func (b *build) explain(format string, args ...any) {
 	}
 }
 
-// explainHit sets the reasons of the builds of the chosen commit.
+// explainHit sets the reasons for builds of the chosen commit.
 func (s *gitSearch) explainHit(found *hit) {
 	best := found.builds[0]
 	best.rank = rankChosen

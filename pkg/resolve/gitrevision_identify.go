@@ -21,7 +21,7 @@ const (
 	sourceLabel   = "org.opencontainers.image.source"
 )
 
-// idLength is the length of a full commit id in hex digits.
+// idLength is the number of hex digits in a commit id.
 const idLength = 40
 
 // maxConcurrentReads is the maximum number of images that are read concurrently. It

@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
-// commitWalk is a walk through history that keeps the commits it has read.
+// commitWalk walks through history and keeps the commits.
 //
 // It reads history lazily, as far as at is called.
 type commitWalk struct {
@@ -47,7 +47,7 @@ func (t *commitWalk) at(i int) (Commit, bool, error) {
 	return t.commits[i], true, nil
 }
 
-// index returns the index of a commit among those read so far, or -1.
+// index returns the index of a commit read before, or -1.
 func (t *commitWalk) index(id string) int {
 	if i, ok := t.indexes[id]; ok {
 		return i
@@ -55,7 +55,7 @@ func (t *commitWalk) index(id string) int {
 	return -1
 }
 
-// buildsOf returns the builds whose full or abbreviated commit id matches id.
+// buildsOf returns the builds whose commit id matches id.
 func (s *gitSearch) buildsOf(id string) []*build {
 	var list []*build
 	for _, n := range s.lengths {
@@ -89,7 +89,7 @@ func (s *gitSearch) pick(ctx context.Context, c Commit) ([]*build, error) {
 	return builds, err
 }
 
-// latest returns the builds of a commit that exist, best first.
+// latest returns the existing builds of a commit, best first.
 //
 // Only builds with the highest order are read from the registry. It is an error if
 // they have different digests.
@@ -176,7 +176,7 @@ func (s *gitSearch) commitsOf(abbreviation string) ([]Commit, error) {
 	return found[abbreviation], err
 }
 
-// findAll finds the commits of all builds in one pass over the git repository.
+// findAll finds the commits of all builds in one pass.
 func (s *gitSearch) findAll() error {
 	if s.known != nil {
 		return nil

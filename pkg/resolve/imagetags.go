@@ -127,7 +127,7 @@ func (t *ImageTags) readLabels(r *jsonReader, tag jsonField) {
 	}
 }
 
-// checkLabel returns an error unless name is a valid label name.
+// checkLabel returns an error if a label name is invalid.
 func checkLabel(name string) error {
 	if name == "name" {
 		return errors.New(`bad label name "name": it is reserved for the name of the image`)

@@ -22,7 +22,7 @@ const (
 	maxNamed             = 20     // candidates in one error message
 )
 
-// Finder finds the image of a repository that has given labels.
+// Finder finds the image that has given labels.
 //
 // It lists the tags of the repository at most once, and only if neither the label
 // digest nor the label version, read as a tag, leads to the image. A Finder is safe for
@@ -40,13 +40,13 @@ type listing struct {
 	out     []Candidate    // tags that are not candidates
 }
 
-// taggedDigest is a digest in the registry and its known tags.
+// taggedDigest is a digest and its known tags.
 type taggedDigest struct {
 	digest v1.Hash
 	tags   []string // sorted
 }
 
-// verdict is the result of comparing a digest with a query.
+// verdict says whether a digest matches a query.
 type verdict struct {
 	taggedDigest
 	images []part // images that have all labels: the digest itself, or children of its index

@@ -92,7 +92,7 @@ func (r *jsonReader) fault(at int, format string, args ...any) {
 	r.faults = append(r.faults, manifest.Fault{Pos: r.pos(at), Severity: manifest.Broken, Message: fmt.Sprintf(format, args...)})
 }
 
-// line returns the line number of an offset, starting at 1.
+// line returns the line number of an offset, from 1.
 func (r *jsonReader) line(at int) int { return sort.SearchInts(r.lines, at+1) }
 
 // pos returns the position of an offset. Columns count characters, not bytes.

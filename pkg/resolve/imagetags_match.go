@@ -26,7 +26,7 @@ type matcher struct {
 	looked    int  // index entries so far
 }
 
-// part is the manifest of the digest, or an image in its index.
+// part is the digest itself, or an image in its index.
 type part struct {
 	digest       v1.Hash
 	platformName string              // set for an image of an index
@@ -35,7 +35,7 @@ type part struct {
 	read         *Image              // nil until load
 }
 
-// evaluate returns the images of the digest that have all labels.
+// evaluate returns the images that have all labels.
 func (m *matcher) evaluate(ctx context.Context) (verdict, error) {
 	v := verdict{taggedDigest: m.taggedDigest}
 	m.isVersion = slices.Contains(m.tags, m.version)
@@ -116,7 +116,7 @@ func valid(d v1.Hash) bool {
 	return err == nil
 }
 
-// index reports whether the image is an index, which has no config.
+// index reports whether the image is an index. An index has no config.
 func (i *Image) index() bool { return i.Config == "" }
 
 // parts returns the images in p for the platform of the query.
