@@ -74,7 +74,7 @@ func runExplain(ctx context.Context, o *explainOptions, s streams) error {
 }
 
 func explain(file *manifest.Producers, result *resolve.Result) output.Explanation {
-	p := result.Producer
+	p := result.Selector
 	e := output.Explanation{
 		Source: p.Pos.String(), Name: p.Name, Repository: p.Repository.String(),
 		Notes: []string{}, Candidates: []output.Candidate{},

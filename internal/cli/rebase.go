@@ -166,7 +166,7 @@ func (r *rebasing) one(ctx context.Context) error {
 			return fmt.Errorf("--previous-image: %w", err)
 		}
 	}
-	r.options.Near = r.apps[0].RegistryStr()
+	r.options.Host = r.apps[0].RegistryStr()
 	res, err := rebase.NewReader(r.client).Rebase(ctx, app, r.options)
 	if err != nil {
 		return err

@@ -40,7 +40,7 @@ func runRebaseProducers(ctx context.Context, o *rebaseOptions, s streams) error 
 				return ctx.Err()
 			}
 			if result.Choice != nil || result.Err != nil {
-				told.Apps = append(told.Apps, r.produced(ctx, result, rebaser.Result(result.Producer)))
+				told.Apps = append(told.Apps, r.produced(ctx, result, rebaser.Result(result.Selector)))
 			}
 		}
 	}
@@ -55,7 +55,7 @@ func runRebaseProducers(ctx context.Context, o *rebaseOptions, s streams) error 
 
 // produced saves one rebased image, unless it is a dry run, and describes it.
 func (r *rebasing) produced(ctx context.Context, result *resolve.Result, res *rebase.Result) output.App {
-	p := result.Producer
+	p := result.Selector
 	failed := func(err error) output.App {
 		return output.App{App: p.Repository.String(), State: rebase.NameFailed.String(), Error: fmt.Sprintf("%s: %s: %v", p.Pos, p.Name, err)}
 	}

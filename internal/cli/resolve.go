@@ -166,7 +166,7 @@ func (r *resolution) resolve(ctx context.Context, client *registry.Client, wante
 			Registry: source, ReadFile: r.reader(file), History: git.In(r.at(path.Dir(file.Name))), Rebase: rebase,
 		}
 		for i, p := range file.Entries {
-			done.results[i].Producer = p
+			done.results[i].Selector = p
 			if !wanted(p) {
 				continue
 			}
@@ -312,8 +312,8 @@ func (r *resolution) show(all []*resolved, format output.Format) error {
 		for i := range done.results {
 			result := &done.results[i]
 			if result.Err != nil {
-				r.log.WithField("place", result.Producer.Pos.String()).
-					Errorf("%s: resolving %s: %v", result.Producer.Pos, result.Producer.Name, result.Err)
+				r.log.WithField("place", result.Selector.Pos.String()).
+					Errorf("%s: resolving %s: %v", result.Selector.Pos, result.Selector.Name, result.Err)
 			}
 			if result.Choice != nil || result.Err != nil {
 				found = append(found, describeResult(done.file, result))
@@ -344,7 +344,7 @@ func (r *resolution) show(all []*resolved, format output.Format) error {
 }
 
 func describeResult(file *manifest.Producers, result *resolve.Result) output.ResolvedSource {
-	p := result.Producer
+	p := result.Selector
 	d := output.ResolvedSource{File: p.Pos.File, Line: p.Pos.Line, Name: p.Name, Tags: []string{}}
 	if result.Choice != nil {
 		d.Notes = result.Choice.Notes
@@ -371,7 +371,7 @@ func (r *resolution) verdict(all []*resolved) error {
 			case result.Err != nil:
 				failed++
 			case result.Choice == nil:
-			case result.Lock != done.file.Find(result.Producer):
+			case result.Lock != done.file.Find(result.Selector):
 				changed++
 			default:
 				same++

@@ -110,7 +110,7 @@ func runRunImage(ctx context.Context, o *runImageOptions, s streams) error {
 	if err != nil {
 		return err
 	}
-	all := rebase.Candidates(app.RegistryStr(), names, append(rebase.Local(files, names), o.mirrors...), order)
+	all := rebase.Candidates(app.RegistryStr(), names, append(rebase.LocalMirrors(files, names), o.mirrors...), order)
 	_, err = rebase.Pick(ctx, client, all)
 	if o.verbose {
 		tellCandidates(s.err, all)
@@ -130,7 +130,7 @@ func runRunImage(ctx context.Context, o *runImageOptions, s streams) error {
 func tellCandidates(w io.Writer, all []rebase.Candidate) {
 	for _, c := range all {
 		where, why := "on another registry", "not looked at: an earlier one can be read"
-		if c.Near {
+		if c.SameHost {
 			where = "on the app's registry"
 		}
 		switch {

@@ -151,7 +151,7 @@ func (o *tagsVerifyOptions) lookFor(ctx context.Context, s streams, log *logrus.
 	var faults []manifest.Fault
 	for i, err := range wrong {
 		if err != nil {
-			faults = append(faults, manifest.Fault{Pos: tags.Place(ends[i]), Severity: manifest.Refused, Message: fmt.Sprintf("tag %q: %v", ends[i], err)})
+			faults = append(faults, manifest.Fault{Pos: tags.Pos(ends[i]), Severity: manifest.Refused, Message: fmt.Sprintf("tag %q: %v", ends[i], err)})
 		}
 	}
 	return faults, nil

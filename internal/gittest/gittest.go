@@ -1,5 +1,8 @@
-// Package gittest makes git repositories for tests: commits of chosen times, parents
-// and files, written as objects, with no work tree and no git program.
+// Package gittest makes git repositories for tests.
+//
+// Tests choose the time, the parents and the files of each commit. The package
+// writes git objects directly, so tests need neither a work tree nor the git
+// program. The product never imports it.
 package gittest
 
 import (
@@ -22,22 +25,24 @@ import (
 	"github.com/go-git/go-git/v5/storage/memory"
 )
 
-// Repository is a bare repository on disk.
+// Repository is a bare git repository on disk.
 type Repository struct {
 	Dir string
 
 	t     testing.TB
 	disk  *filesystem.Storage
-	store storer.Storer // where commits go: disk, or memory until Pack
+	store storer.Storer // storage of new objects: disk, or memory until Pack
 }
 
-// New returns an empty repository whose objects are written one by one.
+// New returns an empty repository in a temporary directory.
+//
+// Each object is written to disk at once. Use NewPacked for long histories.
 func New(t testing.TB) *Repository {
 	t.Helper()
 	return In(t, t.TempDir())
 }
 
-// In is New in a given directory.
+// In returns an empty repository in dir.
 func In(t testing.TB, dir string) *Repository {
 	t.Helper()
 	r := &Repository{Dir: dir, t: t}
@@ -48,7 +53,10 @@ func In(t testing.TB, dir string) *Repository {
 	return r
 }
 
-// NewPacked returns an empty repository of many commits: they are on disk after Pack.
+// NewPacked returns an empty repository that keeps new objects in memory.
+//
+// Pack writes them to disk. For thousands of commits this is much faster than one
+// file per object.
 func NewPacked(t testing.TB) *Repository {
 	t.Helper()
 	r := New(t)
@@ -56,7 +64,10 @@ func NewPacked(t testing.TB) *Repository {
 	return r
 }
 
-// Commit writes a commit of some files, at a second after a fixed time, and returns its id.
+// Commit writes a commit and returns its id.
+//
+// The commit has the given files, by path, and its time is second seconds after a
+// fixed date, so that equal calls give equal ids.
 func (r *Repository) Commit(second int, files map[string]string, parents ...string) string {
 	r.t.Helper()
 	when := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(second) * time.Second)
@@ -68,7 +79,7 @@ func (r *Repository) Commit(second int, files map[string]string, parents ...stri
 	return r.put(c).String()
 }
 
-// tree writes the tree of some files, by their paths.
+// tree writes a tree with the given files, by path, and returns its id.
 func (r *Repository) tree(files map[string]string) plumbing.Hash {
 	r.t.Helper()
 	below := map[string]map[string]string{}
@@ -98,7 +109,7 @@ func (r *Repository) tree(files map[string]string) plumbing.Hash {
 	return r.put(tree)
 }
 
-// sortName is what git sorts an entry of a tree by.
+// sortName returns the name by which git sorts the entry in its tree.
 func sortName(e object.TreeEntry) string {
 	if e.Mode == filemode.Dir {
 		return e.Name + "/"
@@ -106,6 +117,7 @@ func sortName(e object.TreeEntry) string {
 	return e.Name
 }
 
+// put writes an object and returns its id.
 func (r *Repository) put(o interface {
 	Encode(plumbing.EncodedObject) error
 }) plumbing.Hash {
@@ -117,7 +129,7 @@ func (r *Repository) put(o interface {
 	return hash
 }
 
-// Branch sets a branch, and HEAD to it.
+// Branch points the branch at a commit, and HEAD at the branch.
 func (r *Repository) Branch(name, id string) {
 	r.t.Helper()
 	ref := plumbing.NewBranchReferenceName(name)
@@ -125,7 +137,7 @@ func (r *Repository) Branch(name, id string) {
 	r.must(r.disk.SetReference(plumbing.NewSymbolicReference(plumbing.HEAD, ref)))
 }
 
-// Pack writes what a repository of NewPacked has so far to disk, as one pack.
+// Pack writes all objects of a NewPacked repository to disk, as one pack.
 func (r *Repository) Pack() {
 	r.t.Helper()
 	var all []plumbing.Hash
@@ -142,8 +154,10 @@ func (r *Repository) Pack() {
 	r.must(w.Close())
 }
 
-// Shallow returns a copy of the repository as a shallow clone has it: with the given
-// commits alone, those of ends being where history is cut off.
+// Shallow returns a shallow clone that has only the given commits.
+//
+// The first commit is the head of the branch. The parents of the commits in ends
+// are missing: there the history is cut off.
 func (r *Repository) Shallow(branch string, commits []string, ends ...string) *Repository {
 	r.t.Helper()
 	clone := New(r.t)

@@ -10,16 +10,18 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
-// Difference is what tells one snapshot from another, by name, tag and digest.
+// Difference lists the changes between two snapshots.
+//
+// It is sorted by image name, tag, kind and digest.
 type Difference []Change
 
 // Change is one edge that differs between two snapshots.
 type Change struct {
 	Kind   Kind
-	Name   string  // of the image
-	Tag    string  // empty: a digest that has no tag
-	Digest v1.Hash // in the second snapshot; of a removed edge, in the first
-	Was    v1.Hash // of a moved tag, in the first snapshot
+	Name   string  // image name, relative to the registry
+	Tag    string  // empty for a tagless digest
+	Digest v1.Hash // digest in the second snapshot; for Removed, in the first
+	Was    v1.Hash // digest in the first snapshot; set for Moved only
 }
 
 // Kind says how an edge differs.
@@ -27,25 +29,27 @@ type Kind int
 
 // The kinds of change.
 const (
-	Added   Kind = iota + 1 // only the second snapshot has it
-	Removed                 // only the first snapshot has it
+	Added   Kind = iota + 1 // only the second snapshot has the edge
+	Removed                 // only the first snapshot has the edge
 	Moved                   // the tag points to another digest
 )
 
-// String returns the kind's name.
+// String returns the kind's name in lower case.
 func (k Kind) String() string { return [...]string{"", "added", "removed", "moved"}[k] }
 
-// Diff returns what leads from one sorted snapshot to another. A digest without
-// tags is a change of its own only if the other snapshot does not hold it at all.
+// Diff returns the changes between two sorted snapshots.
+//
+// A tagless digest is a change only if the other snapshot does not hold the digest
+// at all. If the other snapshot holds it with tags, those tags are the change.
 func Diff(from, to Snapshot) Difference {
 	var d Difference
 	a, b := byName(from), byName(to)
-	for name, was := range a {
-		d.image(name, was, b[name])
+	for name, digests := range a {
+		d.addImage(name, digests, b[name])
 	}
-	for name, is := range b {
+	for name, digests := range b {
 		if _, both := a[name]; !both {
-			d.image(name, nil, is)
+			d.addImage(name, nil, digests)
 		}
 	}
 	slices.SortFunc(d, func(x, y Change) int {
@@ -62,39 +66,40 @@ func byName(s Snapshot) map[string][]Tagged {
 	return m
 }
 
-func (d *Difference) image(name string, from, to []Tagged) {
-	was, is := tagsOf(from), tagsOf(to)
-	for tag, digest := range is {
-		switch old, there := was[tag]; {
-		case !there:
+// addImage adds the changes of one image.
+func (d *Difference) addImage(name string, from, to []Tagged) {
+	before, after := digestByTag(from), digestByTag(to)
+	for tag, digest := range after {
+		switch old, existed := before[tag]; {
+		case !existed:
 			*d = append(*d, Change{Kind: Added, Name: name, Tag: tag, Digest: digest})
 		case old != digest:
 			*d = append(*d, Change{Kind: Moved, Name: name, Tag: tag, Digest: digest, Was: old})
 		}
 	}
-	for tag, digest := range was {
-		if _, there := is[tag]; !there {
+	for tag, digest := range before {
+		if _, exists := after[tag]; !exists {
 			*d = append(*d, Change{Kind: Removed, Name: name, Tag: tag, Digest: digest})
 		}
 	}
-	d.tagless(Added, name, to, from)
-	d.tagless(Removed, name, from, to)
+	d.addTagless(Added, name, to, from)
+	d.addTagless(Removed, name, from, to)
 }
 
-// tagless adds the digests without tags that only one side holds.
-func (d *Difference) tagless(kind Kind, name string, here, there []Tagged) {
-	held := make(map[v1.Hash]struct{}, len(there))
-	for _, t := range there {
+// addTagless adds the tagless digests of one side that the other side lacks.
+func (d *Difference) addTagless(kind Kind, name string, side, other []Tagged) {
+	held := make(map[v1.Hash]struct{}, len(other))
+	for _, t := range other {
 		held[t.Digest] = struct{}{}
 	}
-	for _, t := range here {
+	for _, t := range side {
 		if _, both := held[t.Digest]; !both && len(t.Tags) == 0 {
 			*d = append(*d, Change{Kind: kind, Name: name, Digest: t.Digest})
 		}
 	}
 }
 
-func tagsOf(all []Tagged) map[string]v1.Hash {
+func digestByTag(all []Tagged) map[string]v1.Hash {
 	tags := map[string]v1.Hash{}
 	for _, t := range all {
 		for _, tag := range t.Tags {
@@ -104,7 +109,7 @@ func tagsOf(all []Tagged) map[string]v1.Hash {
 	return tags
 }
 
-// Count returns how many changes are of a kind.
+// Count returns the number of changes of kind k.
 func (d Difference) Count(k Kind) int {
 	n := 0
 	for _, c := range d {

@@ -1,22 +1,24 @@
-// Package inventory holds what repositories were found to hold: digests and the
-// tags that point at them.
+// Package inventory records the digests and tags that repositories hold.
 //
-// An inventory is three-valued. What a registry named is present, what it denied
-// is absent, and what nobody asked about is unknown: unknown is never taken for
-// absent. Reading registries is package registry's work, comparing an inventory
-// with what is wanted is package plan's.
+// Each tag and digest is in one of three states. It is present if the registry
+// returned it, absent if the registry answered that it does not exist, and
+// unknown if no request was made or the request failed. Callers must never treat
+// an unknown tag as absent, because they would then overwrite or report it.
+//
+// The package does no input or output. Package registry reads the registries, and
+// package plan compares an inventory with the wanted edges.
 package inventory
 
 import v1 "github.com/google/go-containerregistry/pkg/v1"
 
-// State is what is known of one thing in a registry.
+// State says whether a registry holds a tag or a digest.
 type State uint8
 
-// The states; the zero value is what nothing is known of.
+// The states. The zero value is Unknown, so that a missing entry is never absent.
 const (
-	Unknown State = iota
-	Present
-	Absent
+	Unknown State = iota // not read, or reading it failed
+	Present              // the registry holds it
+	Absent               // the registry answered that it does not exist
 )
 
 // String returns the state's name.
@@ -30,17 +32,19 @@ func (s State) String() string {
 	return "unknown"
 }
 
-// Repository is what is known of one repository. The zero value knows nothing.
-// It is filled by one goroutine and then only read.
+// Repository is the inventory of one repository.
+//
+// In the zero value every tag and digest is unknown. One goroutine fills a
+// Repository; after that it is read-only and safe for concurrent use.
 type Repository struct {
-	tags       map[string]v1.Hash
-	digests    map[v1.Hash]State
-	failed     map[string]error // why a tag is unknown, where that was tried
-	tagsKnown  bool             // every tag that exists is in tags
-	everything bool             // every digest that exists is in digests
+	tags         map[string]v1.Hash // the zero hash marks an absent tag
+	digests      map[v1.Hash]State
+	failed       map[string]error // errors of tags that could not be read
+	tagsKnown    bool             // tags has every tag of the repository
+	digestsKnown bool             // digests has every digest of the repository
 }
 
-// SetTag records that tag points to d, and so that d is present.
+// SetTag records that tag points to d. This also makes d present.
 func (r *Repository) SetTag(tag string, d v1.Hash) {
 	if r.tags == nil {
 		r.tags = map[string]v1.Hash{}
@@ -57,7 +61,7 @@ func (r *Repository) SetAbsent(tag string) {
 	r.tags[tag] = v1.Hash{}
 }
 
-// SetFailed records why tag could not be read: it stays unknown.
+// SetFailed records the error of reading tag. The tag stays unknown.
 func (r *Repository) SetFailed(tag string, err error) {
 	if r.failed == nil {
 		r.failed = map[string]error{}
@@ -65,7 +69,7 @@ func (r *Repository) SetFailed(tag string, err error) {
 	r.failed[tag] = err
 }
 
-// Failure returns why tag is unknown, if it was tried.
+// Failure returns the error of reading tag, or nil if there was none.
 func (r *Repository) Failure(tag string) error { return r.failed[tag] }
 
 // SetDigest records the state of a digest.
@@ -76,13 +80,20 @@ func (r *Repository) SetDigest(d v1.Hash, s State) {
 	r.digests[d] = s
 }
 
-// CloseTags records that the repository has no tags but those set.
+// CloseTags records that all tags of the repository have been set.
+//
+// Any other tag is absent from then on. Digests are not affected: a repository
+// can hold digests that no tag points to.
 func (r *Repository) CloseTags() { r.tagsKnown = true }
 
-// Close records that the repository has neither tags nor digests but those set.
-func (r *Repository) Close() { r.tagsKnown, r.everything = true, true }
+// Close records that all tags and digests have been set.
+//
+// Any other tag or digest is absent from then on.
+func (r *Repository) Close() { r.tagsKnown, r.digestsKnown = true, true }
 
-// Tag returns the digest that tag points to, and whether that is known.
+// Tag returns the digest that tag points to, and the state of tag.
+//
+// The digest is the zero hash unless the state is Present.
 func (r *Repository) Tag(tag string) (v1.Hash, State) {
 	d, ok := r.tags[tag]
 	switch {
@@ -94,12 +105,12 @@ func (r *Repository) Tag(tag string) (v1.Hash, State) {
 	return v1.Hash{}, Unknown
 }
 
-// Digest returns whether the repository holds d.
+// Digest returns the state of d.
 func (r *Repository) Digest(d v1.Hash) State {
 	if s, ok := r.digests[d]; ok {
 		return s
 	}
-	if r.everything {
+	if r.digestsKnown {
 		return Absent
 	}
 	return Unknown

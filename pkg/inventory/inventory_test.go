@@ -19,20 +19,20 @@ func TestUnknownIsNotAbsent(t *testing.T) {
 	t.Parallel()
 	var r inventory.Repository
 	if _, s := r.Tag("x"); s != inventory.Unknown || r.Digest(d("a")) != inventory.Unknown {
-		t.Error("nothing is known of the zero value")
+		t.Errorf("zero value: got tag %s and digest %s, want unknown", s, r.Digest(d("a")))
 	}
 	r.SetTag("x", d("a"))
 	r.SetDigest(d("b"), inventory.Absent)
 	if at, s := r.Tag("x"); at != d("a") || s != inventory.Present || r.Digest(d("a")) != inventory.Present {
-		t.Error("a tag shows its digest")
+		t.Errorf("after SetTag: got %s, %s and digest %s, want %s, present and present", at, s, r.Digest(d("a")), d("a"))
 	}
 	r.CloseTags()
 	if _, s := r.Tag("y"); s != inventory.Absent || r.Digest(d("c")) != inventory.Unknown || r.Digest(d("b")) != inventory.Absent {
-		t.Error("closed tags say nothing of digests")
+		t.Errorf("after CloseTags: got tag %s and digests %s, %s, want absent and unknown, absent", s, r.Digest(d("c")), r.Digest(d("b")))
 	}
 	r.Close()
-	if r.Digest(d("c")) != inventory.Absent {
-		t.Error("a closed repository holds nothing else")
+	if got := r.Digest(d("c")); got != inventory.Absent {
+		t.Errorf("after Close: got digest %s, want absent", got)
 	}
 }
 
@@ -41,14 +41,14 @@ func TestDiff(t *testing.T) {
 	from := inventory.Snapshot{
 		{Name: "same", Digests: []inventory.Tagged{{Digest: d("a"), Tags: []string{"1"}}}},
 		{Name: "x", Digests: []inventory.Tagged{{Digest: d("a"), Tags: []string{"1", "latest"}}, {Digest: d("b")}, {Digest: d("c")}}},
-		{Name: "gone", Digests: []inventory.Tagged{{Digest: d("a"), Tags: []string{"1"}}}},
+		{Name: "removed", Digests: []inventory.Tagged{{Digest: d("a"), Tags: []string{"1"}}}},
 	}.Sort()
 	to := inventory.Snapshot{
 		{Name: "x", Digests: []inventory.Tagged{{Digest: d("e"), Tags: []string{"latest"}}, {Digest: d("a"), Tags: []string{"1"}}, {Digest: d("b"), Tags: []string{"2"}}, {Digest: d("d")}}},
 		{Name: "same", Digests: []inventory.Tagged{{Digest: d("a"), Tags: []string{"1"}}}},
 	}.Sort()
 	want := inventory.Difference{
-		{Kind: inventory.Removed, Name: "gone", Tag: "1", Digest: d("a")},
+		{Kind: inventory.Removed, Name: "removed", Tag: "1", Digest: d("a")},
 		{Kind: inventory.Added, Name: "x", Digest: d("d")},
 		{Kind: inventory.Removed, Name: "x", Digest: d("c")},
 		{Kind: inventory.Added, Name: "x", Tag: "2", Digest: d("b")},
@@ -58,11 +58,11 @@ func TestDiff(t *testing.T) {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 	if got := inventory.Diff(to, to); len(got) != 0 {
-		t.Errorf("with itself: %v", got)
+		t.Errorf("difference to itself: got %v, want none", got)
 	}
 }
 
-func TestSortUnites(t *testing.T) {
+func TestSortMergesImagesOfOneName(t *testing.T) {
 	t.Parallel()
 	got := inventory.Snapshot{
 		{Name: "b", Digests: []inventory.Tagged{{Digest: d("b"), Tags: []string{"2"}}, {Digest: d("a")}}},
@@ -81,18 +81,21 @@ func TestSortUnites(t *testing.T) {
 func TestTagsReadOneByOne(t *testing.T) {
 	t.Parallel()
 	var r inventory.Repository
-	why := errors.New("down")
-	r.SetTag("there", image.Hash("sha256:a"))
-	r.SetAbsent("gone")
-	r.SetFailed("dark", why)
+	readErr := errors.New("down")
+	r.SetTag("present", image.Hash("sha256:a"))
+	r.SetAbsent("absent")
+	r.SetFailed("failed", readErr)
 	for tag, want := range map[string]inventory.State{
-		"there": inventory.Present, "gone": inventory.Absent, "dark": inventory.Unknown, "unasked": inventory.Unknown,
+		"present": inventory.Present, "absent": inventory.Absent, "failed": inventory.Unknown, "unread": inventory.Unknown,
 	} {
 		if _, got := r.Tag(tag); got != want {
 			t.Errorf("%s: got %s, want %s", tag, got, want)
 		}
 	}
-	if got := r.Failure("dark"); !errors.Is(got, why) || r.Failure("unasked") != nil {
-		t.Errorf("got %v, want %v", got, why)
+	if got := r.Failure("failed"); !errors.Is(got, readErr) {
+		t.Errorf("failed tag: got error %v, want %v", got, readErr)
+	}
+	if got := r.Failure("unread"); got != nil {
+		t.Errorf("unread tag: got error %v, want none", got)
 	}
 }

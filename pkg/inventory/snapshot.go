@@ -9,25 +9,28 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
-// Snapshot is what a registry holds, or is wanted to hold, at one moment: its
-// repositories by name, relative to the registry. It is the images.yaml form:
-// fed back as one it parses to the same.
+// Snapshot is the inventory of a registry in the form of images.yaml.
+//
+// It lists what the registry holds, or what the manifest files want it to hold.
+// A printed snapshot is a valid images.yaml that parses to the same content.
 type Snapshot []Image
 
 // Image is one repository of a Snapshot.
 type Image struct {
-	Name    string
-	Digests []Tagged // by digest
+	Name    string   // relative to the registry
+	Digests []Tagged // sorted by digest
 }
 
-// Tagged is a digest and its tags, in order; no tags: it is there by digest alone.
+// Tagged is a digest and its tags.
 type Tagged struct {
 	Digest v1.Hash
-	Tags   []string
+	Tags   []string // sorted; empty for a tagless digest
 }
 
-// Sort puts names, digests and tags in order and unites what is named twice. A
-// digest tagged in one place and tagless in another is tagged.
+// Sort returns the snapshot sorted by name, digest and tag, without duplicates.
+//
+// Images of the same name become one image. A digest that one of them has tagless
+// and another with tags keeps its tags.
 func (s Snapshot) Sort() Snapshot {
 	slices.SortStableFunc(s, func(a, b Image) int { return strings.Compare(a.Name, b.Name) })
 	var out Snapshot
@@ -40,12 +43,12 @@ func (s Snapshot) Sort() Snapshot {
 		out = append(out, img)
 	}
 	for i := range out {
-		out[i].Digests = unite(out[i].Digests)
+		out[i].Digests = mergeDigests(out[i].Digests)
 	}
 	return out
 }
 
-func unite(all []Tagged) []Tagged {
+func mergeDigests(all []Tagged) []Tagged {
 	slices.SortStableFunc(all, func(a, b Tagged) int { return image.CompareDigests(a.Digest, b.Digest) })
 	var out []Tagged
 	for _, t := range all {
@@ -63,7 +66,7 @@ func unite(all []Tagged) []Tagged {
 	return out
 }
 
-// WithTag returns the digests that carry a tag, with all their tags.
+// WithTag returns the digests that have the tag, each with all its tags.
 func (s Snapshot) WithTag(tag string) Snapshot {
 	var out Snapshot
 	for _, img := range s {

@@ -34,7 +34,7 @@ func (r *Rebaser) Compute(ctx context.Context, p *manifest.Producer, app v1.Hash
 	if err != nil {
 		return v1.Hash{}, nil, err
 	}
-	o := rebase.Options{Mirrors: p.Rebase.LocalMirrors, Accept: accept, Near: p.Output.RegistryStr()}
+	o := rebase.Options{Mirrors: p.Rebase.LocalMirrors, Accept: accept, Host: p.Output.RegistryStr()}
 	if run := p.Rebase.RunImage; run != nil {
 		o.Files = []rebase.File{{Name: p.Pos.String(), Images: []rebase.Names{{Image: run.Image, Mirrors: run.Mirrors}}}}
 	}

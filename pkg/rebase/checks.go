@@ -9,12 +9,13 @@ import (
 	"strings"
 )
 
-// apiVersion is the version of the platform API that built an app.
+// apiVersion is a version of the buildpacks platform API.
 type apiVersion struct{ major, minor int }
 
-// targetsSince is the first version in which targets stand for stacks.
+// targetsSince is the first platform API that uses targets instead of stacks.
 var targetsSince = apiVersion{0, 12}
 
+// parseAPI parses a version. A missing version is the oldest one, 0.0.
 func parseAPI(s string) (apiVersion, error) {
 	if s == "" {
 		return apiVersion{}, nil
@@ -37,26 +38,28 @@ func (v apiVersion) before(w apiVersion) bool {
 	return v.major < w.major || v.major == w.major && v.minor < w.minor
 }
 
-// check holds an app against a base by the rules of the platform that built the
-// app. Reasons that a user may overrule come back as doubts.
-func check(app, base *picture) (doubts []string, err error) {
+// check reports why app cannot run on base.
+//
+// The rules depend on the platform API that built the app. Problems that --force
+// may override are returned in overridable, all others as err.
+func check(app, base *inputImage) (overridable []string, err error) {
 	api, err := parseAPI(app.platformAPI)
 	if err != nil {
 		return nil, err
 	}
 	if api.before(targetsSince) {
-		return nil, errors.Join(checkStack(app, base), checkMixins(app, base), checkMachine(app, base))
+		return nil, errors.Join(checkStack(app, base), checkMixins(app, base), checkPlatform(app, base))
 	}
 	if app.labels[rebasableLabel] == "false" {
-		doubts = append(doubts, "app image is not marked as rebasable: label "+rebasableLabel+" is false")
+		overridable = append(overridable, "app image is not marked as rebasable: label "+rebasableLabel+" is false")
 	}
 	if was, is := app.target(), base.target(); !was.allows(is) {
-		doubts = append(doubts, fmt.Sprintf("unable to satisfy target os/arch constraints: the new base image is %s, the app %s", is, was))
+		overridable = append(overridable, fmt.Sprintf("unable to satisfy target os/arch constraints: the new base image is %s, the app %s", is, was))
 	}
-	return doubts, nil
+	return overridable, nil
 }
 
-func checkStack(app, base *picture) error {
+func checkStack(app, base *inputImage) error {
 	was, is := app.labels[stackLabel], base.labels[stackLabel]
 	switch {
 	case was == "":
@@ -69,7 +72,7 @@ func checkStack(app, base *picture) error {
 	return nil
 }
 
-func checkMixins(app, base *picture) error {
+func checkMixins(app, base *inputImage) error {
 	want, err := mixins("app", app)
 	if err != nil {
 		return err
@@ -85,8 +88,10 @@ func checkMixins(app, base *picture) error {
 	return nil
 }
 
-// mixins returns what an image says it holds, sorted, without the stages they are for.
-func mixins(side string, p *picture) ([]string, error) {
+// mixins returns the mixins in the label of an image, sorted.
+//
+// It removes the stage prefixes "run:" and "build:".
+func mixins(side string, p *inputImage) ([]string, error) {
 	label := p.labels[mixinsLabel]
 	if label == "" {
 		return nil, nil
@@ -102,8 +107,11 @@ func mixins(side string, p *picture) ([]string, error) {
 	return slices.Compact(all), nil
 }
 
-// checkMachine refuses what cannot run, for platforms that did not look.
-func checkMachine(app, base *picture) error {
+// checkPlatform refuses a base for another operating system or architecture.
+//
+// Lifecycles before platform API 0.12 do not check this, but the rebased app could
+// not run. An empty value matches any other.
+func checkPlatform(app, base *inputImage) error {
 	if a, b := app.platform, base.platform; a.OS != "" && b.OS != "" && a.OS != b.OS ||
 		a.Architecture != "" && b.Architecture != "" && a.Architecture != b.Architecture {
 		return fmt.Errorf("the new base image is for %s, the app for %s", b, a)
@@ -111,24 +119,24 @@ func checkMachine(app, base *picture) error {
 	return nil
 }
 
-// target is what an image needs of its base.
+// target is the platform and the Linux distribution that an image is built for.
 type target struct {
 	platform
 	distro, release string
 }
 
-func (p *picture) target() target {
+func (p *inputImage) target() target {
 	return target{p.platform, p.labels[distroName], p.labels[distroVersion]}
 }
 
-// allows reports whether a base with target is will do in place of one with t.
+// allows reports whether an app with target t can run on a base with target is.
 func (t target) allows(is target) bool {
 	return t.OS == is.OS && t.Architecture == is.Architecture &&
 		(t.Variant == "" || is.Variant == "" || t.Variant == is.Variant) &&
 		(t.distro == "" || t.distro == is.distro) && (t.release == "" || t.release == is.release)
 }
 
-// String returns the target as people write it.
+// String returns the platform, followed by "on DISTRO RELEASE" if they are known.
 func (t target) String() string {
 	if t.distro == "" {
 		return t.platform.String()

@@ -9,20 +9,23 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// maxFile is the size of the largest file that is read, in bytes; builder files have tens of thousands.
+// maxFile is the maximum size of a file in bytes. Large builder files have some
+// 50,000 bytes.
 const maxFile = 1 << 20
 
-// maxNesting is how deep arrays and inline tables of a file may be nested.
+// maxNesting is the maximum nesting depth of arrays and inline tables. The TOML
+// decoder is recursive, so a deeper file could exhaust the stack.
 const maxNesting = 100
 
-// File is what one file says of run images.
+// File holds the run images that one TOML file names.
 type File struct {
-	Name   string
-	Images []Names // the run image first
-	Local  []Names // mirrors that a user keeps for run images, by their names
+	Name         string
+	Images       []Names // the default run image first
+	LocalMirrors []Names // the user's own mirrors, by run image
 }
 
-// file is the union of the forms, which are told apart by what is in them.
+// file has the keys of all supported files. The keys present in a file show its
+// kind.
 type file struct {
 	Names             // mirrors.toml: image, mirrors
 	RunImage Names    `toml:"run-image"` // stack.toml
@@ -39,9 +42,11 @@ type tomlBase struct {
 	Mirrors  []string `toml:"run-image-mirrors"`
 }
 
-// ParseFile reads a stack.toml, run.toml, builder.toml, mirrors.toml or pack's
-// config.toml. Whatever else is in it is passed over. Forms that stand side by side
-// must agree. Messages begin with the name.
+// ParseFile parses a TOML file that names run images.
+//
+// It reads stack.toml, run.toml, builder.toml, mirrors.toml and the config.toml of
+// pack, under any file name, and ignores keys that it does not know. A file may
+// name the run image in several tables if they agree. Errors start with name.
 func ParseFile(name string, data []byte) (File, error) {
 	f, err := parseFile(data)
 	f.Name = name
@@ -58,7 +63,8 @@ func ParseFile(name string, data []byte) (File, error) {
 	return f, fmt.Errorf("%s: %w", name, err)
 }
 
-// wrongType is how the decoder tells of a value of another type: in text alone.
+// wrongType matches the decoder's error for a value of the wrong type. The decoder
+// has no error type for it.
 var wrongType = regexp.MustCompile(`^toml: line (\d+) \(last key "(.*)"\): (.*)$`)
 
 func parseFile(data []byte) (File, error) {
@@ -93,22 +99,23 @@ func parseFile(data []byte) (File, error) {
 		case f.Images == nil:
 			f.Images = images
 		case !sameNames(f.Images[0], images[0]):
-			return File{}, fmt.Errorf("it names two run images that do not agree, %v and %v", f.Images[0].all(), images[0].all())
+			return File{}, fmt.Errorf("it names two different run images, %v and %v", f.Images[0].all(), images[0].all())
 		}
 	}
 	for _, n := range doc.RunImages {
 		if err := n.check(); err != nil {
 			return File{}, err
 		}
-		f.Local = append(f.Local, n)
+		f.LocalMirrors = append(f.LocalMirrors, n)
 	}
-	if f.Images == nil && f.Local == nil {
+	if f.Images == nil && f.LocalMirrors == nil {
 		return File{}, errors.New("it names no run image: want [run-image], [[images]], [stack], [[run.images]], image or [[run-images]]")
 	}
 	return f, nil
 }
 
-// nesting returns a bound of how deep values are nested: brackets opened and not closed.
+// nesting returns an upper bound of the nesting depth of values. It counts open
+// brackets, including those in strings.
 func nesting(data []byte) int {
 	depth, most := 0, 0
 	for _, c := range data {
@@ -123,22 +130,26 @@ func nesting(data []byte) int {
 	return most
 }
 
-// sameNames reports whether two lists name one image and the same mirrors, however they are spelled.
+// sameNames reports whether a and b are the same image and mirrors after
+// normalization.
 func sameNames(a, b Names) bool {
-	return spelled(a.Image) == spelled(b.Image) && slices.EqualFunc(a.Mirrors, b.Mirrors, func(x, y string) bool { return spelled(x) == spelled(y) })
+	return normalize(a.Image) == normalize(b.Image) && slices.EqualFunc(a.Mirrors, b.Mirrors, func(x, y string) bool { return normalize(x) == normalize(y) })
 }
 
-// spelled returns the one spelling of a name; what is no name stands for itself.
-func spelled(s string) string {
+// normalize returns the canonical form of an image name. It returns an invalid name
+// unchanged.
+func normalize(s string) string {
 	if r, err := ParseReference(s); err == nil {
 		return r.String()
 	}
 	return s
 }
 
-// Choose returns the run image that the files name. An app's own names say which of
-// several images is meant; without one it is the first. Files must agree on the
-// image; their mirrors add up. Names is empty if no file names an image.
+// Choose returns the run image that the files name.
+//
+// If a file names several run images, the one that shares a name with app is used,
+// or else the first. It is an error if two files name different images. The result
+// has the mirrors of all files. It is empty if no file names a run image.
 func Choose(files []File, app Names) (Names, error) {
 	var chosen Names
 	from := ""
@@ -154,21 +165,21 @@ func Choose(files []File, app Names) (Names, error) {
 			chosen, from = Names{n.Image, slices.Clone(n.Mirrors)}, f.Name
 			continue
 		}
-		if spelled(n.Image) != spelled(chosen.Image) {
+		if normalize(n.Image) != normalize(chosen.Image) {
 			return Names{}, fmt.Errorf("%s names the run image %q, %s names %q", from, chosen.Image, f.Name, n.Image)
 		}
-		chosen.Mirrors = union(chosen.Mirrors, n.Mirrors)
+		chosen.Mirrors = appendNew(chosen.Mirrors, n.Mirrors)
 	}
 	return chosen, nil
 }
 
-// Local returns the mirrors that the files keep for a run image, sorted.
-func Local(files []File, n Names) []string {
+// LocalMirrors returns the local mirrors of run image n in the files, sorted.
+func LocalMirrors(files []File, n Names) []string {
 	var mirrors []string
 	for _, f := range files {
-		for _, l := range f.Local {
-			if spelled(l.Image) == spelled(n.Image) {
-				mirrors = union(mirrors, l.Mirrors)
+		for _, l := range f.LocalMirrors {
+			if normalize(l.Image) == normalize(n.Image) {
+				mirrors = appendNew(mirrors, l.Mirrors)
 			}
 		}
 	}
@@ -176,16 +187,19 @@ func Local(files []File, n Names) []string {
 	return mirrors
 }
 
+// shareName reports whether a and b have an image or a mirror in common.
+// shareName reports whether a and b have an image or a mirror in common.
+// shareName reports whether a and b have an image or a mirror in common.
 func shareName(a, b Names) bool {
 	return slices.ContainsFunc(a.all(), func(x string) bool {
-		return slices.ContainsFunc(b.all(), func(y string) bool { return spelled(x) == spelled(y) })
+		return slices.ContainsFunc(b.all(), func(y string) bool { return normalize(x) == normalize(y) })
 	})
 }
 
-// union appends what is not there yet.
-func union(a, b []string) []string {
+// appendNew appends to a the names of b that a does not have.
+func appendNew(a, b []string) []string {
 	for _, s := range b {
-		if !slices.ContainsFunc(a, func(t string) bool { return spelled(t) == spelled(s) }) {
+		if !slices.ContainsFunc(a, func(t string) bool { return normalize(t) == normalize(s) }) {
 			a = append(a, s)
 		}
 	}

@@ -10,16 +10,17 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// develop makes a picture of foreign bytes.
-func develop(manifest, config []byte, mediaType string) (*picture, error) {
-	p, err := newPicture(Reference{}, &registry.Manifest{Digest: registry.DigestOf(manifest), MediaType: mediaType, Raw: manifest})
+// parseInput parses the manifest and the configuration of an image.
+func parseInput(manifest, config []byte, mediaType string) (*inputImage, error) {
+	p, err := newInputImage(Reference{}, &registry.Manifest{Digest: registry.DigestOf(manifest), MediaType: mediaType, Raw: manifest})
 	if err == nil {
-		err = p.develop(config)
+		err = p.parseConfig(config)
 	}
 	return p, err
 }
 
-// Whatever an app is, it is refused or comes out on the base, and a second time as it is.
+// FuzzAssemble checks that every app is refused or rebased, and that a second rebase
+// changes nothing.
 func FuzzAssemble(f *testing.F) {
 	old, fresh := baseImage(1, oldLayers), baseImage(2, newLayers)
 	app := appImage(3, old, oldLayers, "r.example/run")
@@ -34,16 +35,16 @@ func FuzzAssemble(f *testing.F) {
 		add(text)
 	}
 	f.Add(registrytest.MultiArch(1, 2, 1).Raw, []byte("{}"))
-	base, err := develop(fresh.Raw, fresh.Blobs[0].Raw, ociManifest)
+	base, err := parseInput(fresh.Raw, fresh.Blobs[0].Raw, ociManifest)
 	if err != nil {
 		f.Fatal(err)
 	}
-	to := chosen{given: "r.example/run"}
+	to := newBase{given: "r.example/run"}
 	if to.Reference, err = ParseReference(to.given); err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, manifest, config []byte) {
-		p, err := develop(manifest, config, ociManifest)
+		p, err := parseInput(manifest, config, ociManifest)
 		if err != nil {
 			return
 		}
@@ -55,14 +56,14 @@ func FuzzAssemble(f *testing.F) {
 		if err != nil || img.UpToDate {
 			return
 		}
-		again, err := develop(img.Manifest.Raw, img.Blobs[0].Raw, ociManifest)
+		again, err := parseInput(img.Manifest.Raw, img.blobs[0].raw, ociManifest)
 		if err != nil {
-			t.Fatalf("what came out is no image: %v\n%s\n%s", err, img.Manifest.Raw, img.Blobs[0].Raw)
+			t.Fatalf("the result is not an image: %v\n%s\n%s", err, img.Manifest.Raw, img.blobs[0].raw)
 		}
 		if m, err = parseMetadata(again.labels[lifecycleLabel]); err != nil {
 			t.Fatal(err)
 		}
-		if cut, err := border(again, m); err == nil && cut > len(base.layers) {
+		if cut, err := baseLayerCount(again, m); err == nil && cut > len(base.layers) {
 			return // a layer of the app's own is the base's top layer, too
 		}
 		second, err := assemble(again, base, m, to, Options{})
@@ -72,7 +73,7 @@ func FuzzAssemble(f *testing.F) {
 	})
 }
 
-// What an object is read from and written to say the same.
+// FuzzObject checks that an object encodes to the JSON that it was parsed from.
 func FuzzObject(f *testing.F) {
 	for _, s := range []string{`{}`, `{"a":1.0e3,"<b>":[1, 2],"c":{"d":null}}`, `{"a":1}x`, `{"a":1,"a":2}`, `[`, `{"a"`, "{\"\\ud800\":1}"} {
 		f.Add([]byte(s))
@@ -88,10 +89,10 @@ func FuzzObject(f *testing.F) {
 		}
 		var want, got any
 		if err := json.Unmarshal(raw, &want); err != nil {
-			t.Fatalf("what is no JSON was read: %v", err)
+			t.Fatalf("parsed an object that is not JSON: %v", err)
 		}
 		if err := json.Unmarshal(out, &got); err != nil || !reflect.DeepEqual(want, got) {
-			t.Errorf("%v: got %s", err, out)
+			t.Errorf("got %s, %v, want %s", out, err, raw)
 		}
 		if again, err := parseObject(out); err != nil {
 			t.Error(err)
@@ -101,20 +102,21 @@ func FuzzObject(f *testing.F) {
 	})
 }
 
-// No file breaks the decoder.
+// FuzzParseFile checks that every file gives names or an error.
 func FuzzParseFile(f *testing.F) {
 	for _, s := range []string{"image = 'x'\nmirrors = ['y']", "[[images]]\nimage='a'", "[stack]\nrun-image = 'a'\n[[run.images]]\nimage='b'", "a = [[[{b = 1}]]]", "image = 1"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		got, err := ParseFile("f", data)
-		if err == nil && got.Images == nil && got.Local == nil {
-			t.Error("neither names nor an error")
+		if err == nil && got.Images == nil && got.LocalMirrors == nil {
+			t.Error("got neither names nor an error")
 		}
 	})
 }
 
-// No name is read that is not written the same way again.
+// FuzzParseReference checks that String returns a name that parses to the same
+// reference.
 func FuzzParseReference(f *testing.F) {
 	for _, s := range []string{"ubuntu", "a/b:1", "gcr.io/a/b@sha256:", "localhost:5000/x:y", "[::1]:5000/a"} {
 		f.Add(s)
@@ -125,7 +127,7 @@ func FuzzParseReference(f *testing.F) {
 			return
 		}
 		if again, err := ParseReference(r.String()); err != nil || again != r {
-			t.Errorf("%q is %s, and that is %s, %v", s, r, again, err)
+			t.Errorf("%q: parsed as %s, and parsed again as %s, %v", s, r, again, err)
 		}
 	})
 }

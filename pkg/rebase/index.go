@@ -9,12 +9,12 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// child is what an index says of one manifest.
+// child is an entry of an index.
 type child struct {
 	registry.Descriptor
-	desc        *object
+	desc        *object // the descriptor as JSON
 	platform    platform
-	attestation bool // it describes another child
+	attestation bool // an attestation of another child, not an image
 }
 
 func isIndex(m *registry.Manifest) bool {
@@ -33,7 +33,7 @@ func parseIndex(m *registry.Manifest) (*object, []child, error) {
 	}
 	all := make([]child, len(descs))
 	for i, desc := range descs {
-		d, err := descriptor(desc)
+		d, err := parseDescriptor(desc)
 		if err != nil {
 			return nil, nil, fmt.Errorf("parsing the index: %w", err)
 		}
@@ -51,9 +51,12 @@ func parseIndex(m *registry.Manifest) (*object, []child, error) {
 	return doc, all, nil
 }
 
-// forPlatform returns the child for a platform: of those with its version of the
-// system, or else its build of that, or else of all, the one with its variant, else
-// one without a variant, else the first.
+// forPlatform returns the child that fits platform want best, or nil.
+//
+// Operating system and architecture must be equal. Among several such children,
+// the same OS version comes first, then the same OS build (Windows), then any. Among
+// those, the same variant comes first, then no variant, then any. If children are
+// equally good, the first one in the index is used.
 func forPlatform(all []child, want platform) *child {
 	var best *child
 	rank := func(c *child) int {
@@ -85,8 +88,10 @@ func forPlatform(all []child, want platform) *child {
 	return best
 }
 
-// index computes every image of an app's index. What describes images that are
-// replaced does not describe the new ones, and is dropped.
+// index rebases every image of an index.
+//
+// Attestations are dropped with a note: they describe images that the rebase
+// replaces. They stay if all images are up to date.
 func (r *Reader) index(ctx context.Context, res *Result, m *registry.Manifest, o Options) error {
 	doc, children, err := parseIndex(m)
 	if err != nil {
@@ -104,7 +109,7 @@ func (r *Reader) index(ctx context.Context, res *Result, m *registry.Manifest, o
 		if err != nil {
 			return err
 		}
-		img, err := r.one(ctx, app, o)
+		img, err := r.rebaseImage(ctx, app, o)
 		if err != nil {
 			return fmt.Errorf("image %s for %s: %w", c.Digest, app.platform, err)
 		}
@@ -122,14 +127,14 @@ func (r *Reader) index(ctx context.Context, res *Result, m *registry.Manifest, o
 	}
 	switch {
 	case len(res.Images) == 0:
-		return errors.New("the index names no image")
+		return errors.New("the index has no image")
 	case res.UpToDate:
 		return nil
 	}
 	res.Notes = append(res.Notes, dropped...)
 	doc = doc.clone()
 	doc.set("manifests", descs)
-	if err := refresh(doc, res.Images[0].Onto.Image, res.Images[0].Onto.Digest); err != nil {
+	if err := setBaseAnnotations(doc, res.Images[0].Onto.Image, res.Images[0].Onto.Digest); err != nil {
 		return err
 	}
 	raw, err := encode(doc)
@@ -140,13 +145,13 @@ func (r *Reader) index(ctx context.Context, res *Result, m *registry.Manifest, o
 	return nil
 }
 
-// rebased returns what the index says of the image in the child's place.
+// rebased returns the index entry of img, which replaces the child.
 func (c *child) rebased(img *Image) (*object, error) {
 	desc := c.desc.clone()
 	desc.set("digest", img.Manifest.Digest)
 	desc.set("size", len(img.Manifest.Raw))
 	desc.remove(func(key string) bool { return key == "data" || key == "urls" })
-	if err := refresh(desc, img.Onto.Image, img.base); err != nil {
+	if err := setBaseAnnotations(desc, img.Onto.Image, img.base); err != nil {
 		return nil, err
 	}
 	if desc.index("platform") < 0 {

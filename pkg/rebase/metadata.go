@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// The labels of images that buildpacks make (platform specification, "Labels").
+// The labels of images that buildpacks build (platform specification, "Labels").
 const (
 	lifecycleLabel = "io.buildpacks.lifecycle.metadata"
 	builderLabel   = "io.buildpacks.builder.metadata"
@@ -19,23 +19,24 @@ const (
 	distroVersion  = "io.buildpacks.base.distro.version"
 )
 
-// baseLabels are the beginnings of labels that describe the base: an app has those of its base.
+// baseLabels are the prefixes of labels that describe the base. An app has the same
+// values as its base.
 var baseLabels = []string{"io.buildpacks.stack.", "io.buildpacks.base."}
 
 func isBaseLabel(key string) bool {
 	return slices.ContainsFunc(baseLabels, func(p string) bool { return strings.HasPrefix(key, p) })
 }
 
-// maxMirrors is how many names of a run image are read from one place.
+// maxMirrors is the maximum number of mirrors of a run image in one file or label.
 const maxMirrors = 1000
 
-// Names are the names of one run image: its own, and those of its mirrors.
+// Names holds the name of a run image and the names of its mirrors.
 type Names struct {
 	Image   string   `toml:"image" json:"image"`
 	Mirrors []string `toml:"mirrors" json:"mirrors"`
 }
 
-// all returns every name, the image's first.
+// all returns all names, starting with the image.
 func (n Names) all() []string {
 	if n.Image == "" {
 		return n.Mirrors
@@ -53,13 +54,16 @@ func (n Names) check() error {
 	return nil
 }
 
-// metadata is what an app's lifecycle label says of its base.
+// metadata is the content of an app's lifecycle label.
 type metadata struct {
-	root, run, stack, stackRun *object
+	root     *object
+	run      *object // runImage
+	stack    *object
+	stackRun *object // stack.runImage, which older platforms use
 
-	topLayer, reference string // of the base below the app
-	names               Names  // of the run image
-	listed              []string
+	topLayer, reference string              // of the current base
+	names               Names               // of the run image
+	listed              []string            // all names in runImage and stack.runImage
 	layers              map[string]struct{} // diff IDs of the app's own layers
 }
 
@@ -117,7 +121,7 @@ func readNames(o *object) (Names, error) {
 	return n, nil
 }
 
-// collect gathers the diff IDs of the layers that the metadata names as the app's own.
+// collect adds the diff IDs of all layers in the label: values of "sha" at any depth.
 func (m *metadata) collect(tree any) {
 	switch v := tree.(type) {
 	case []any:
@@ -134,7 +138,8 @@ func (m *metadata) collect(tree any) {
 	}
 }
 
-// lists reports whether the metadata, or a mirror given for what it names, has this name.
+// lists reports whether ref is one of the names in the metadata or in also. It
+// compares tags, and ignores digests.
 func (m *metadata) lists(ref Reference, also []string) bool {
 	return slices.ContainsFunc(append(slices.Clone(m.listed), also...), func(s string) bool {
 		r, err := ParseReference(s)
@@ -142,10 +147,11 @@ func (m *metadata) lists(ref Reference, also []string) bool {
 	})
 }
 
-// renamed returns the names after a move to another tag of a repository that they
-// list: whatever had the tag of the name that moved has the new one. ok is false
-// if they list no such repository.
-func (m *metadata) renamed(to Reference) (names Names, ok bool) {
+// withTag returns the names with the tag of to.
+//
+// The metadata must list the repository of to, else ok is false. All names that have
+// the same tag as this listed name get the new tag; the others are unchanged.
+func (m *metadata) withTag(to Reference) (names Names, ok bool) {
 	var was string
 	for _, s := range m.listed {
 		if r, err := ParseReference(s); err == nil && r.Repository == to.Repository {
@@ -167,8 +173,10 @@ func (m *metadata) renamed(to Reference) (names Names, ok bool) {
 	return names, ok
 }
 
-// rebased returns the label for another base. names, unless nil, replace the run
-// image's. Where older platforms look, it says the same.
+// rebased returns the label for another base.
+//
+// names replace those of the run image, unless nil. stack.runImage, which older
+// platforms read, is kept consistent with runImage.
 func (m *metadata) rebased(topLayer, reference string, names *Names) (string, error) {
 	root, run, stack, stackRun := m.root.clone(), m.run.clone(), m.stack.clone(), m.stackRun.clone()
 	based := []*object{run}
@@ -194,8 +202,9 @@ func (m *metadata) rebased(topLayer, reference string, names *Names) (string, er
 	return string(raw), err
 }
 
-// builderNames returns the names in a builder's label: the first of its images,
-// else its stack's, which agree with it.
+// builderNames returns the run image in the label of a builder.
+//
+// It is the first of "images", or else "stack.runImage", which older builders have.
 func builderNames(label string) (Names, error) {
 	root, err := parseObject([]byte(label))
 	if err != nil {

@@ -9,23 +9,26 @@ import (
 	"slices"
 )
 
-// object is a JSON object whose members keep their order and, unless they are
-// set, their text: unknown members and the forms of numbers survive an edit.
+// object is a JSON object that can be edited.
+//
+// Members keep their order. Members that are not set keep their exact text, so
+// that an edit preserves unknown members and the notation of numbers.
 type object struct{ members []member }
 
 type member struct {
 	key   string
-	value any // a json.RawMessage as it was read, or what was set
+	value any // json.RawMessage if it was parsed, any type if it was set
 }
 
-var errNoObject = errors.New("want a JSON object")
+var errNotObject = errors.New("want a JSON object")
 
-// parseObject reads an object and nothing after it. A key that occurs twice is an
-// error: readers differ in which of the two they mean.
+// parseObject parses a document that is one JSON object.
+//
+// A duplicate key is an error, because JSON decoders disagree on which value to use.
 func parseObject(raw []byte) (*object, error) {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	if begin, err := dec.Token(); err != nil || begin != json.Delim('{') {
-		return nil, errors.Join(errNoObject, err)
+		return nil, errors.Join(errNotObject, err)
 	}
 	o := &object{}
 	seen := map[string]struct{}{}
@@ -50,7 +53,7 @@ func parseObject(raw []byte) (*object, error) {
 		return nil, err
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("something follows the JSON object")
+		return nil, errors.New("unexpected data after the JSON object")
 	}
 	return o, nil
 }
@@ -59,7 +62,7 @@ func (o *object) index(key string) int {
 	return slices.IndexFunc(o.members, func(m member) bool { return m.key == key })
 }
 
-// read decodes a member into v, which stays as it is if there is no such member or it is null.
+// read decodes a member into v. If the member is missing or null, v is unchanged.
 func (o *object) read(key string, v any) error {
 	i := o.index(key)
 	if i < 0 {
@@ -75,7 +78,8 @@ func (o *object) read(key string, v any) error {
 	return nil
 }
 
-// object returns a member that is an object; an empty one if there is none or it is null.
+// object returns a member that is an object. It is empty if the member is missing or
+// null.
 func (o *object) object(key string) (*object, error) {
 	var raw json.RawMessage
 	if err := o.read(key, &raw); err != nil {
@@ -107,7 +111,7 @@ func (o *object) objects(key string) ([]*object, error) {
 	return all, nil
 }
 
-// set gives a member a value, in its place if there is such a member, else at the end.
+// set replaces the value of a member, or appends a new member.
 func (o *object) set(key string, value any) {
 	if i := o.index(key); i >= 0 {
 		o.members[i].value = value
@@ -116,15 +120,15 @@ func (o *object) set(key string, value any) {
 	o.members = append(o.members, member{key, value})
 }
 
-// remove takes members out.
+// remove removes the members whose key matches.
 func (o *object) remove(which func(key string) bool) {
 	o.members = slices.DeleteFunc(o.members, func(m member) bool { return which(m.key) })
 }
 
-// clone returns an object whose members can be set on their own.
+// clone returns a shallow copy: setting members of the copy does not change o.
 func (o *object) clone() *object { return &object{slices.Clone(o.members)} }
 
-// MarshalJSON writes the members in their order.
+// MarshalJSON implements json.Marshaler. It keeps the order of the members.
 func (o *object) MarshalJSON() ([]byte, error) {
 	out := []byte{'{'}
 	for i, m := range o.members {
@@ -144,7 +148,7 @@ func (o *object) MarshalJSON() ([]byte, error) {
 	return append(out, '}'), nil
 }
 
-// encode returns a value as compact JSON.
+// encode returns v as compact JSON, without escaping HTML characters.
 func encode(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

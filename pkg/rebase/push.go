@@ -15,35 +15,40 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// blobsAtOnce is how many blobs of one image are brought at once; the client keeps the pace.
-const blobsAtOnce = 32
+// maxConcurrentBlobs is the maximum number of blobs of one image in flight. The
+// client limits the request rate.
+const maxConcurrentBlobs = 32
 
-// NameState says what is to become, or became, of a name that a result is saved under.
+// NameState is the state of a name that a result is saved under.
 type NameState int
 
-// The states of names.
+// The states of a name.
 const (
-	NamePlanned NameState = iota + 1
-	NameUpToDate
-	NameSaved
-	NameFailed
+	NamePlanned  NameState = iota + 1 // Push will write it
+	NameUpToDate                      // it refers to the result already
+	NameSaved                         // Push has written it
+	NameFailed                        // reading or writing it failed
 )
 
 var nameStates = []string{"", "planned", "up to date", "saved", "failed"}
 
-// String returns the state as reports have it.
+// String returns the state as it appears in reports.
 func (s NameState) String() string { return nameStates[s] }
 
-// Name is one name that a result is saved under. Without a tag it is saved by digest.
+// Name is a name to save a result under.
+//
+// A name without a tag saves the result by digest.
 type Name struct {
 	Reference
 	State NameState
-	Was   v1.Hash // what the tag pointed to; empty: it did not exist
-	Err   error   // why it failed
+	Was   v1.Hash // digest that the tag pointed to; zero if the tag did not exist
+	Err   error   // set if the state is NameFailed
 }
 
-// Survey looks at the names that a result is to be saved under: one HEAD each, but
-// none for the name that the app was read by.
+// Survey reads the current state of the names in refs.
+//
+// It sends one HEAD request for each name. The name of the app itself needs none,
+// because the Reader has read it.
 func Survey(ctx context.Context, c *registry.Client, res *Result, refs []Reference) []Name {
 	names := make([]Name, len(refs))
 	for i, ref := range refs {
@@ -73,28 +78,30 @@ func Survey(ctx context.Context, c *registry.Client, res *Result, refs []Referen
 	return names
 }
 
-// isApp reports whether a name is the one that the app was read by.
+// isApp reports whether ref is the tag that the app was read by.
 func (res *Result) isApp(ref Reference) bool {
 	return res.byTag && ref.Repository == res.App.Repository && ref.Tag == res.App.Tag
 }
 
-// Push saves a result under the planned names and records what became of each:
-// layers, then configurations and manifests, tags last. traffic is how the layers
-// got into the first name's repository, notes are what people should know.
+// Push saves a result under all names in state NamePlanned.
+//
+// It writes layers first, then configurations and manifests, and tags last. It
+// sets the state of each name; a failed name does not stop the others. traffic is
+// the traffic to the repository of the first name. notes are warnings.
 func Push(ctx context.Context, c *registry.Client, res *Result, names []Name) (traffic Traffic, notes []string) {
 	p := &pusher{client: c, res: res, transfer: promote.NewTransfer(c), traffic: map[name.Repository]Traffic{}}
-	brought := map[name.Repository]error{}
+	written := map[name.Repository]error{} // results of writing the content
 	for i := range names {
 		n := &names[i]
 		if n.State != NamePlanned {
 			continue
 		}
-		err, tried := brought[n.Repository]
+		err, tried := written[n.Repository]
 		if !tried {
 			if err = p.content(ctx, n.Repository); err != nil {
-				delete(p.traffic, n.Repository) // it tells nothing of what did not get there
+				delete(p.traffic, n.Repository) // a partial count would be misleading
 			}
-			brought[n.Repository] = err
+			written[n.Repository] = err
 		}
 		if err == nil {
 			err = p.name(ctx, n)
@@ -114,7 +121,7 @@ func Push(ctx context.Context, c *registry.Client, res *Result, names []Name) (t
 	return traffic, notes
 }
 
-// pusher brings one result into repositories.
+// pusher writes one result to repositories.
 type pusher struct {
 	client   *registry.Client
 	res      *Result
@@ -123,7 +130,8 @@ type pusher struct {
 	notes    []string
 }
 
-// content brings everything below the top manifest into a repository.
+// content writes all content of the result to a repository, except the manifest or
+// index that the name refers to.
 func (p *pusher) content(ctx context.Context, repo name.Repository) error {
 	app := p.res.App.Repository
 	if p.res.UpToDate {
@@ -132,7 +140,7 @@ func (p *pusher) content(ctx context.Context, repo name.Repository) error {
 		}
 		return p.transfer.Copy(ctx, repo, app, p.res.App.Digest)
 	}
-	p.expect(repo)
+	p.prepareToken(repo)
 	for i := range p.res.Images {
 		img := &p.res.Images[i]
 		switch {
@@ -157,37 +165,38 @@ func (p *pusher) content(ctx context.Context, repo name.Repository) error {
 	return nil
 }
 
-// expect prepares the token for writing to a repository and mounting from another.
-func (p *pusher) expect(repo name.Repository) {
+// prepareToken announces the writes to repo and the mounts into it, so that the
+// client gets one token for all of them.
+func (p *pusher) prepareToken(repo name.Repository) {
 	from := map[name.Repository]name.Repository{repo: {}}
 	for i := range p.res.Images {
-		for _, b := range p.res.Images[i].Blobs {
-			if b.From.RegistryStr() == repo.RegistryStr() && b.From != repo {
-				from[repo] = b.From
+		for _, b := range p.res.Images[i].blobs {
+			if b.from.RegistryStr() == repo.RegistryStr() && b.from != repo {
+				from[repo] = b.from
 			}
 		}
 	}
 	p.client.ExpectWrites([]name.Repository{repo}, from)
 }
 
-// blobs brings the blobs of an image; those of the repository itself are there.
+// blobs writes the blobs of an image that the repository does not hold yet.
 func (p *pusher) blobs(ctx context.Context, repo name.Repository, img *Image) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(blobsAtOnce)
-	absent := make([]bool, len(img.Blobs))
+	g.SetLimit(maxConcurrentBlobs)
+	absent := make([]bool, len(img.blobs))
 	layers, before := 0, p.transfer.Moved(repo)
-	for i, b := range img.Blobs {
-		if b.From != (name.Repository{}) {
+	for i, b := range img.blobs {
+		if b.from != (name.Repository{}) {
 			layers++
 		}
-		if b.From == repo {
+		if b.from == repo {
 			continue
 		}
 		g.Go(func() error {
-			if b.From == (name.Repository{}) {
-				return p.transfer.Upload(ctx, repo, b.Descriptor, b.Raw)
+			if b.from == (name.Repository{}) {
+				return p.transfer.Upload(ctx, repo, b.Descriptor, b.raw)
 			}
-			err := p.transfer.Blob(ctx, repo, b.From, b.Descriptor)
+			err := p.transfer.Blob(ctx, repo, b.from, b.Descriptor)
 			if absent[i] = b.Foreign() && errors.Is(err, registry.ErrNotFound); absent[i] {
 				return nil
 			}
@@ -198,16 +207,18 @@ func (p *pusher) blobs(ctx context.Context, repo name.Repository, img *Image) er
 	after, t := p.transfer.Moved(repo), p.traffic[repo]
 	mounted, copied := after.Mounted-before.Mounted, after.Copied-before.Copied
 	p.traffic[repo] = Traffic{There: t.There + layers - mounted - copied, Mounted: t.Mounted + mounted, Copied: t.Copied + copied}
-	for i, b := range img.Blobs {
+	for i, b := range img.blobs {
 		if absent[i] {
-			p.notes = append(p.notes, fmt.Sprintf("foreign layer %s is left out: %s does not serve it", b.Digest, b.From))
+			p.notes = append(p.notes, fmt.Sprintf("foreign layer %s is left out: %s does not serve it", b.Digest, b.from))
 		}
 	}
 	return err
 }
 
-// name puts the top manifest under a name. The app's own tag must not have moved
-// since the app was read: somebody built a newer one.
+// name puts the manifest or index of the result under a name.
+//
+// If the name is the app's own tag, it must still point to the app that was read.
+// Otherwise the push would replace a newer build with a rebase of an old one.
 func (p *pusher) name(ctx context.Context, n *Name) error {
 	if n.Tag == "" {
 		if err := p.transfer.Put(ctx, n.Repository, p.res.Manifest); err != nil {

@@ -13,68 +13,71 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// Reader reads what rebasing needs, each thing once: apps on one run image share
-// it, and see one state of it. It is for one goroutine.
+// Reader reads images from registries and computes rebased apps.
+//
+// It reads each image once. Apps that use the same run image therefore share the
+// requests and see the same version of it. A Reader is not safe for concurrent use.
 type Reader struct {
 	client    *registry.Client
-	manifests map[place]manifestRead
-	pictures  map[place]*picture
+	manifests map[manifestKey]manifestRead
+	images    map[manifestKey]*inputImage
 }
 
-type place struct {
+type manifestKey struct {
 	repo  name.Repository
-	query string
+	query string // tag or digest
 }
 
+// manifestRead is the result of reading a manifest. Errors are kept as well.
 type manifestRead struct {
 	*registry.Manifest
 	err error
 }
 
-// NewReader returns a reader.
+// NewReader returns a Reader that uses client c.
 func NewReader(c *registry.Client) *Reader {
-	return &Reader{client: c, manifests: map[place]manifestRead{}, pictures: map[place]*picture{}}
+	return &Reader{client: c, manifests: map[manifestKey]manifestRead{}, images: map[manifestKey]*inputImage{}}
 }
 
 func (r *Reader) manifest(ctx context.Context, ref Reference) (*registry.Manifest, error) {
-	key := place{ref.Repository, ref.query()}
+	key := manifestKey{ref.Repository, ref.query()}
 	read, ok := r.manifests[key]
 	if !ok {
 		read.Manifest, read.err = r.client.Manifest(ctx, ref.Repository, ref.query())
 		r.manifests[key] = read
 		if read.err == nil {
-			r.manifests[place{ref.Repository, read.Digest}] = read
+			r.manifests[manifestKey{ref.Repository, read.Digest}] = read
 		}
 	}
 	return read.Manifest, read.err
 }
 
-// picture reads an image by its manifest.
-func (r *Reader) picture(ctx context.Context, repo name.Repository, m *registry.Manifest) (*picture, error) {
-	key := place{repo, m.Digest}
-	if p := r.pictures[key]; p != nil {
+// inputImage returns the image of manifest m. It reads the configuration.
+func (r *Reader) inputImage(ctx context.Context, repo name.Repository, m *registry.Manifest) (*inputImage, error) {
+	key := manifestKey{repo, m.Digest}
+	if p := r.images[key]; p != nil {
 		return p, nil
 	}
-	p, err := newPicture(Reference{Repository: repo, Digest: image.Hash(m.Digest)}, m)
+	p, err := newInputImage(Reference{Repository: repo, Digest: image.Hash(m.Digest)}, m)
 	if err != nil {
 		return nil, err
 	}
 	d := p.configDescriptor()
 	if d.Size > maxConfig {
-		return nil, fmt.Errorf("the configuration has %d bytes: more than %d are refused", d.Size, maxConfig)
+		return nil, fmt.Errorf("the configuration has %d bytes, the limit is %d", d.Size, maxConfig)
 	}
 	var raw bytes.Buffer
 	if err := r.client.FetchBlob(ctx, repo, d, &raw); err != nil {
 		return nil, fmt.Errorf("reading the configuration %s: %w", d.Digest, err)
 	}
-	if err := p.develop(raw.Bytes()); err != nil {
+	if err := p.parseConfig(raw.Bytes()); err != nil {
 		return nil, fmt.Errorf("parsing the configuration %s: %w", d.Digest, err)
 	}
-	r.pictures[key] = p
+	r.images[key] = p
 	return p, nil
 }
 
-// Names returns the names of the run image in the labels of an app or of a builder.
+// Names returns the run image in the labels of an app or a builder.
 func (r *Reader) Names(ctx context.Context, ref Reference) (Names, error) {
 	p, err := r.first(ctx, ref)
 	if err != nil {
@@ -97,14 +100,14 @@ func (r *Reader) Names(ctx context.Context, ref Reference) (Names, error) {
 	return Names{}, fmt.Errorf("reading %s: could not find label %s or %s", ref, lifecycleLabel, builderLabel)
 }
 
-// first reads an image, or the first one of an index.
-func (r *Reader) first(ctx context.Context, ref Reference) (*picture, error) {
+// first reads an image, or the first image of an index.
+func (r *Reader) first(ctx context.Context, ref Reference) (*inputImage, error) {
 	m, err := r.manifest(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
 	if !isIndex(m) {
-		return r.picture(ctx, ref.Repository, m)
+		return r.inputImage(ctx, ref.Repository, m)
 	}
 	_, children, err := parseIndex(m)
 	if err != nil {
@@ -115,11 +118,11 @@ func (r *Reader) first(ctx context.Context, ref Reference) (*picture, error) {
 			return r.child(ctx, ref.Repository, c)
 		}
 	}
-	return nil, errors.New("the index names no image")
+	return nil, errors.New("the index has no image")
 }
 
-// child reads an image that an index names.
-func (r *Reader) child(ctx context.Context, repo name.Repository, c child) (*picture, error) {
+// child reads an image of an index.
+func (r *Reader) child(ctx context.Context, repo name.Repository, c child) (*inputImage, error) {
 	m, err := r.manifest(ctx, Reference{Repository: repo, Digest: image.Hash(c.Digest)})
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", c.Digest, err)
@@ -127,21 +130,23 @@ func (r *Reader) child(ctx context.Context, repo name.Repository, c child) (*pic
 	if isIndex(m) {
 		return nil, fmt.Errorf("reading %s: an index within an index is not supported", c.Digest)
 	}
-	p, err := r.picture(ctx, repo, m)
+	p, err := r.inputImage(ctx, repo, m)
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", c.Digest, err)
 	}
 	return p, nil
 }
 
-// base reads a run image for a platform. digest is what the name led to.
-func (r *Reader) base(ctx context.Context, ref Reference, want platform) (p *picture, digest v1.Hash, err error) {
+// base reads the image of a run image for a platform.
+//
+// digest is the digest of ref, which may be an index.
+func (r *Reader) base(ctx context.Context, ref Reference, want platform) (p *inputImage, digest v1.Hash, err error) {
 	m, err := r.manifest(ctx, ref)
 	if err != nil {
 		return nil, v1.Hash{}, err
 	}
 	if !isIndex(m) {
-		p, err = r.picture(ctx, ref.Repository, m)
+		p, err = r.inputImage(ctx, ref.Repository, m)
 		return p, image.Hash(m.Digest), err
 	}
 	_, children, err := parseIndex(m)
@@ -150,14 +155,15 @@ func (r *Reader) base(ctx context.Context, ref Reference, want platform) (p *pic
 	}
 	c := forPlatform(children, want)
 	if c == nil {
-		return nil, v1.Hash{}, fmt.Errorf("the index names no image for %s", want)
+		return nil, v1.Hash{}, fmt.Errorf("the index has no image for %s", want)
 	}
 	p, err = r.child(ctx, ref.Repository, *c)
 	return p, image.Hash(m.Digest), err
 }
 
-// choose returns the run image that an app with this metadata goes on.
-func (r *Reader) choose(ctx context.Context, m *metadata, o Options) (to chosen, notes []string, err error) {
+// choose returns the new base for an app with metadata m. notes are warnings about
+// candidates that could not be read.
+func (r *Reader) choose(ctx context.Context, m *metadata, o Options) (to newBase, notes []string, err error) {
 	if o.RunImage != "" {
 		to.Reference, err = ParseReference(o.RunImage)
 		to.given = o.RunImage
@@ -170,11 +176,11 @@ func (r *Reader) choose(ctx context.Context, m *metadata, o Options) (to chosen,
 	if names.Image == "" {
 		names = m.names
 	}
-	local := union(append([]string{}, o.Mirrors...), Local(o.Files, names))
+	local := appendNew(append([]string{}, o.Mirrors...), LocalMirrors(o.Files, names))
 	if ref, err := ParseReference(names.Image); err == nil && m.lists(ref, nil) {
 		to.also = append(names.all(), local...)
 	}
-	all := Candidates(o.Near, names, local, o.Order)
+	all := Candidates(o.Host, names, local, o.Order)
 	to.Reference, err = pick(ctx, all, func(ref Reference) error {
 		_, err := r.manifest(ctx, ref)
 		return err
@@ -190,7 +196,7 @@ func (r *Reader) choose(ctx context.Context, m *metadata, o Options) (to chosen,
 	return to, notes, err
 }
 
-// Rebase computes an app on another run image. Nothing is written.
+// Rebase computes app on another run image. It writes nothing.
 func (r *Reader) Rebase(ctx context.Context, app Reference, o Options) (*Result, error) {
 	m, err := r.manifest(ctx, app)
 	if err != nil {
@@ -200,13 +206,13 @@ func (r *Reader) Rebase(ctx context.Context, app Reference, o Options) (*Result,
 	if res.App.Digest, err = image.ParseDigest(m.Digest); err != nil {
 		return nil, fmt.Errorf("reading app %s: %w", app, err)
 	}
-	if o.Near == "" {
-		o.Near = app.RegistryStr()
+	if o.Host == "" {
+		o.Host = app.RegistryStr()
 	}
 	if res.Index {
 		err = r.index(ctx, res, m, o)
 	} else {
-		err = r.image(ctx, res, m, o)
+		err = r.singleImage(ctx, res, m, o)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("rebasing app %s: %w", app, err)
@@ -217,13 +223,13 @@ func (r *Reader) Rebase(ctx context.Context, app Reference, o Options) (*Result,
 	return res, nil
 }
 
-// image computes an app that is one image.
-func (r *Reader) image(ctx context.Context, res *Result, m *registry.Manifest, o Options) error {
-	app, err := r.picture(ctx, res.App.Repository, m)
+// singleImage rebases an app that is an image, not an index.
+func (r *Reader) singleImage(ctx context.Context, res *Result, m *registry.Manifest, o Options) error {
+	app, err := r.inputImage(ctx, res.App.Repository, m)
 	if err != nil {
 		return err
 	}
-	img, err := r.one(ctx, app, o)
+	img, err := r.rebaseImage(ctx, app, o)
 	if err != nil {
 		return err
 	}
@@ -231,8 +237,8 @@ func (r *Reader) image(ctx context.Context, res *Result, m *registry.Manifest, o
 	return nil
 }
 
-// one computes one image of an app.
-func (r *Reader) one(ctx context.Context, app *picture, o Options) (*Image, error) {
+// rebaseImage rebases one image of an app.
+func (r *Reader) rebaseImage(ctx context.Context, app *inputImage, o Options) (*Image, error) {
 	label := app.labels[lifecycleLabel]
 	if label == "" {
 		return nil, fmt.Errorf("could not find label %s", lifecycleLabel)

@@ -1,19 +1,20 @@
-// Package rebase puts apps that buildpacks made on another run image, and chooses
-// that run image among its mirrors.
+// Package rebase puts apps that buildpacks built on another run image.
 //
-// An app's layers are its base's and, above them, its own; its lifecycle label says
-// where the border is and what the base is called. A rebase replaces the layers
-// below the border. Neither the old base nor any layer is read: what comes out is a
-// function of four small documents (manifest and configuration of the app and of
-// the new base) and of the options, so that a dry run tells the digest, and equal
-// inputs give equal bytes.
+// The bottom layers of an app are those of its base, a run image. The layers of
+// the app itself are above them. The lifecycle label of the app names the base and
+// its top layer. A rebase replaces the layers of the base.
+//
+// A rebase reads four small documents: manifest and configuration of the app and
+// of the new base. It does not download layers, and it does not need the old base.
+// The result depends on these documents and the options only. A dry run therefore
+// computes the final digest, and equal inputs give equal bytes.
 //
 //	files, labels ─ Choose, Candidates ─▶ pick ─▶ run image
-//	app, run image ─ Reader ─▶ picture ─▶ assemble ─▶ Result ─ Survey ─▶ []Name ─ Push ─▶ registry
+//	app, run image ─ Reader ─▶ inputImage ─▶ assemble ─▶ Result ─ Survey ─▶ []Name ─ Push ─▶ registry
 //
-// The package never runs buildpacks, reads no environment, prints nothing, and
-// writes to a registry only in Push. Documents are edited, not rendered anew, so
-// that what it does not know survives.
+// The package never runs buildpacks, reads the environment or prints. Only Push
+// writes to a registry. JSON documents are edited in place rather than decoded and
+// encoded again, because that would lose members this package does not know.
 package rebase
 
 import (
@@ -28,21 +29,24 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// created is the time of everything that a rebase makes, the one that buildpacks use: the clock is no input.
+// created is the creation time of all images and history entries that a rebase
+// writes. Buildpacks use the same time. A real time would change the digest with
+// every run.
 const created = "1980-01-01T00:00:01Z"
 
-// Accept says which new bases an app may be put on.
+// Accept says which run images a rebase accepts as the new base.
 type Accept int
 
-// What may be accepted. AcceptListed: what the app's metadata names. AcceptSameRepository:
-// also other tags of a repository that it names. AcceptAny: anything.
+// The values of Accept, from strict to lenient.
 const (
-	AcceptListed Accept = iota + 1
-	AcceptSameRepository
-	AcceptAny
+	AcceptListed         Accept = iota + 1 // images that the app's metadata names
+	AcceptSameRepository                   // also other tags of these repositories
+	AcceptAny                              // any image
 )
 
-// ParseAccept reads listed, same-repository or any; empty is listed.
+// ParseAccept parses "listed", "same-repository" or "any".
+//
+// The empty string means "listed".
 func ParseAccept(s string) (Accept, error) {
 	switch s {
 	case "", "listed":
@@ -55,78 +59,81 @@ func ParseAccept(s string) (Accept, error) {
 	return 0, fmt.Errorf("bad value %.40q: want listed, same-repository or any", s)
 }
 
-// Options say what an app is put on.
+// Options configure a rebase.
 type Options struct {
-	RunImage string   // the new base; empty: it is chosen
-	Files    []File   // what files say of run images, in place of the app's label
+	RunImage string   // the new base; empty: choose one of the candidates
+	Files    []File   // run images to choose from instead of those in the app's label
 	Mirrors  []string // local mirrors of the run image
-	Order    Order    // of the candidates; 0: PackOrder
-	Near     string   // host that the result is for; empty: the app's
+	Order    Order    // order of the candidates; 0: PackOrder
+	Host     string   // host that the result is written to; empty: the app's host
 	Accept   Accept   // 0: AcceptListed
-	Force    bool     // overrules Accept, and what may be overruled of the checks
+	Force    bool     // overrides Accept and those checks that can be overridden
 }
 
-// From is the base that an app was on, as its metadata tells it.
+// From is the previous base of an app, as its label names it.
 type From struct {
 	Reference string
-	TopLayer  string
+	TopLayer  string // diff ID
 }
 
-// Onto is the base that an app is put on.
+// Onto is the new base of an app.
 type Onto struct {
 	Image    string
-	Digest   v1.Hash // of the image or index that Image names
-	TopLayer string
+	Digest   v1.Hash // digest of the image or index that Image names
+	TopLayer string  // diff ID
 }
 
-// Result is a rebased app that is yet to be pushed. From, Onto and PlatformAPI of
-// an index are those of its first image.
+// Result is a rebased app before it is pushed.
+//
+// For an index, From, Onto and PlatformAPI are those of its first image.
 type Result struct {
-	App         Reference // what was read, with its digest
-	Digest      v1.Hash   // of what it becomes
-	UpToDate    bool      // it is on that base: Digest is the app's own
+	App         Reference // the app that was read, with its digest
+	Digest      v1.Hash   // digest of the rebased app
+	UpToDate    bool      // the app is on the new base already; Digest is App.Digest
 	From        From
 	Onto        Onto
-	PlatformAPI string
-	Manifest    *registry.Manifest // with digest Digest
-	Index       bool               // Manifest names Images
+	PlatformAPI string             // CNB_PLATFORM_API of the app; empty if it has none
+	Manifest    *registry.Manifest // image manifest or index with digest Digest
+	Index       bool               // Manifest is an index, and Images are its children
 	Images      []Image
-	Notes       []string // what people should know
+	Notes       []string // warnings
 
 	byTag bool // App was read by its tag, which then pointed to App.Digest
 }
 
-// Image is one image of a result.
+// Image is one image of a Result.
 type Image struct {
-	Platform    string
-	Was         v1.Hash
-	UpToDate    bool // Manifest is the app's own
+	Platform    string  // os/architecture[/variant]
+	Was         v1.Hash // digest of the app's image
+	UpToDate    bool    // the image is on the new base already; Manifest is unchanged
 	From        From
 	Onto        Onto
 	PlatformAPI string
 	Manifest    *registry.Manifest
-	Blobs       []Blob // what Manifest names, each digest once; none if UpToDate
 
+	blobs    []blob // blobs of Manifest, each digest once; empty if UpToDate
 	notes    []string
 	platform platform
-	base     v1.Hash // of the one image of Onto
+	base     v1.Hash // digest of the image for this platform, where Onto is an index
 }
 
-// Blob is a configuration or layer, and where it is: in a repository, or made here.
-type Blob struct {
+// blob is a configuration or layer of a rebased image.
+type blob struct {
 	registry.Descriptor
-	From name.Repository // zero: Raw
-	Raw  []byte
+	from name.Repository // repository that holds the blob; zero: the content is in raw
+	raw  []byte
 }
 
-// admit says whether an app may be put on a base by its name, and what its metadata
-// calls its run image from then on: nil if as before.
-func admit(m *metadata, to chosen, o Options) (names *Names, note string, err error) {
+// acceptBase checks that Options allow the new base.
+//
+// names are the run image names to write into the label of the app. They are nil
+// if the label needs no change. note is a warning about an override.
+func acceptBase(m *metadata, to newBase, o Options) (names *Names, note string, err error) {
 	if m.lists(to.Reference, to.also) {
 		return nil, "", nil
 	}
 	if o.Accept == AcceptSameRepository {
-		if names, ok := m.renamed(to.Reference); ok {
+		if names, ok := m.withTag(to.Reference); ok {
 			return &names, "", nil
 		}
 	}
@@ -134,20 +141,20 @@ func admit(m *metadata, to chosen, o Options) (names *Names, note string, err er
 	if o.Force || o.Accept == AcceptAny {
 		return &Names{Image: to.given}, text, nil
 	}
-	return nil, "", fmt.Errorf("%s: --accept or --force overrules that", text)
+	return nil, "", fmt.Errorf("%s: use --accept or --force to accept it", text)
 }
 
-// chosen is the name of a new base.
-type chosen struct {
+// newBase is a reference to the new base of an app.
+type newBase struct {
 	Reference
-	given  string   // as it was written
-	also   []string // names that count as listed
-	digest v1.Hash  // what the name led to: an image, or an index
+	given  string   // spelling of the user, file or label
+	also   []string // names that acceptBase treats as listed in the metadata
+	digest v1.Hash  // digest of the image or index
 }
 
-// assemble returns an app on another base.
-func assemble(app, base *picture, m *metadata, to chosen, o Options) (*Image, error) {
-	cut, err := border(app, m)
+// assemble returns app on top of another base.
+func assemble(app, base *inputImage, m *metadata, to newBase, o Options) (*Image, error) {
+	cut, err := baseLayerCount(app, m)
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +166,7 @@ func assemble(app, base *picture, m *metadata, to chosen, o Options) (*Image, er
 		Platform: app.platform.String(), Was: app.digest(), From: From{m.reference, m.topLayer}, PlatformAPI: app.platformAPI,
 		Onto: Onto{Image: to.Reference.String(), Digest: to.digest, TopLayer: top}, platform: app.platform, base: base.digest(),
 	}
-	names, note, err := admit(m, to, o)
+	names, note, err := acceptBase(m, to, o)
 	if err != nil {
 		return nil, err
 	}
@@ -170,14 +177,14 @@ func assemble(app, base *picture, m *metadata, to chosen, o Options) (*Image, er
 		img.UpToDate, img.Manifest = true, app.manifest
 		return img, nil
 	}
-	doubts, err := check(app, base)
+	overridable, err := check(app, base)
 	if err != nil {
 		return nil, err
 	}
-	if len(doubts) > 0 && !o.Force {
-		return nil, fmt.Errorf("%s: --force overrules that", strings.Join(doubts, "; "))
+	if len(overridable) > 0 && !o.Force {
+		return nil, fmt.Errorf("%s: use --force to rebase anyway", strings.Join(overridable, "; "))
 	}
-	img.notes = append(img.notes, doubts...)
+	img.notes = append(img.notes, overridable...)
 	label, err := m.rebased(top, base.at.Repository.Digest(base.digest().String()).String(), names)
 	if err != nil {
 		return nil, err
@@ -188,17 +195,19 @@ func assemble(app, base *picture, m *metadata, to chosen, o Options) (*Image, er
 	if err != nil {
 		return nil, err
 	}
-	return img, img.finish(app, base, cut, config)
+	return img, img.buildManifest(app, base, cut, config)
 }
 
-// border returns how many of an app's layers are its base's. Where the top layer of
-// the base occurs more than once, as empty layers do, it is the last occurrence
-// below the layers that the metadata calls the app's own.
-func border(app *picture, m *metadata) (int, error) {
+// baseLayerCount returns the number of layers that app has from its base.
+//
+// A diff ID can occur more than once: all empty layers have the same one. The top
+// layer of the base is therefore its last occurrence below the layers that the
+// metadata lists as layers of the app.
+func baseLayerCount(app *inputImage, m *metadata) (int, error) {
 	if m.topLayer == "" {
-		return 0, fmt.Errorf("could not find base layer in image: label %s names no runImage.topLayer", lifecycleLabel)
+		return 0, fmt.Errorf("could not find base layer in image: label %s has no runImage.topLayer", lifecycleLabel)
 	}
-	own := len(app.diffIDs)
+	own := len(app.diffIDs) // index of the first layer of the app
 	if i := slices.IndexFunc(app.diffIDs, func(id string) bool { _, is := m.layers[id]; return is }); i >= 0 {
 		own = i
 	}
@@ -213,8 +222,10 @@ func border(app *picture, m *metadata) (int, error) {
 	return 0, fmt.Errorf("could not find base layer in image: no layer has diff ID %.100q, the runImage.topLayer of label %s", m.topLayer, lifecycleLabel)
 }
 
-// finish makes the manifest of an image and lists its blobs.
-func (img *Image) finish(app, base *picture, cut int, config []byte) error {
+// buildManifest sets the manifest and the blobs of a rebased image.
+//
+// The first cut layers of app are those of its old base.
+func (img *Image) buildManifest(app, base *inputImage, cut int, config []byte) error {
 	kind, err := app.family()
 	if err != nil {
 		return err
@@ -224,14 +235,14 @@ func (img *Image) finish(app, base *picture, cut int, config []byte) error {
 	desc.set("digest", registry.DigestOf(config))
 	desc.set("size", len(config))
 	desc.remove(func(key string) bool { return key == "data" || key == "urls" })
-	img.Blobs = []Blob{{Descriptor: registry.Descriptor{Digest: registry.DigestOf(config), Size: int64(len(config))}, Raw: config}}
+	img.blobs = []blob{{Descriptor: registry.Descriptor{Digest: registry.DigestOf(config), Size: int64(len(config))}, raw: config}}
 
 	held := map[string]name.Repository{}
 	for _, l := range app.layers {
 		held[l.Digest] = app.at.Repository
 	}
 	layers := make([]*object, 0, len(base.layers)+len(app.layers)-cut)
-	placed := map[string]struct{}{}
+	added := map[string]struct{}{}
 	add := func(l layer, from name.Repository) error {
 		d := l.desc.clone()
 		mediaType, err := kind.layer(l.MediaType)
@@ -240,9 +251,9 @@ func (img *Image) finish(app, base *picture, cut int, config []byte) error {
 		}
 		d.set("mediaType", mediaType)
 		layers = append(layers, d)
-		if _, twice := placed[l.Digest]; !twice {
-			placed[l.Digest] = struct{}{}
-			img.Blobs = append(img.Blobs, Blob{Descriptor: l.Descriptor, From: from})
+		if _, twice := added[l.Digest]; !twice {
+			added[l.Digest] = struct{}{}
+			img.blobs = append(img.blobs, blob{Descriptor: l.Descriptor, from: from})
 		}
 		return nil
 	}
@@ -263,7 +274,7 @@ func (img *Image) finish(app, base *picture, cut int, config []byte) error {
 	doc := app.doc.clone()
 	doc.set("config", desc)
 	doc.set("layers", layers)
-	if err := refresh(doc, img.Onto.Image, base.digest()); err != nil {
+	if err := setBaseAnnotations(doc, img.Onto.Image, base.digest()); err != nil {
 		return err
 	}
 	raw, err := encode(doc)
@@ -274,8 +285,9 @@ func (img *Image) finish(app, base *picture, cut int, config []byte) error {
 	return nil
 }
 
-// refresh sets the annotations that name the base, where there are any.
-func refresh(o *object, name string, digest v1.Hash) error {
+// setBaseAnnotations updates the OCI annotations that name the base image. It adds
+// none that are missing.
+func setBaseAnnotations(o *object, name string, digest v1.Hash) error {
 	annotations, err := o.object("annotations")
 	if err != nil {
 		return err
@@ -293,23 +305,25 @@ func refresh(o *object, name string, digest v1.Hash) error {
 	return nil
 }
 
-// Traffic is how the layers of a result get into a repository.
+// Traffic counts the layers that a push writes to a repository, by method.
 type Traffic struct {
-	There   int // they are in it, as the app's are
-	Mounted int // from another repository of the host
-	Copied  int // from another host
+	There   int // the repository holds the layer already
+	Mounted int // mounted from another repository of the same host
+	Copied  int // copied from another host
 }
 
-// Traffic returns how the layers of a result get into a repository whose host mounts.
+// Traffic returns the expected traffic of a push to repo.
+//
+// It assumes that the host does not refuse mounts.
 func (res *Result) Traffic(repo name.Repository) Traffic {
 	var t Traffic
 	for i := range res.Images {
-		for _, b := range res.Images[i].Blobs {
+		for _, b := range res.Images[i].blobs {
 			switch {
-			case b.From == (name.Repository{}):
-			case b.From == repo:
+			case b.from == (name.Repository{}):
+			case b.from == repo:
 				t.There++
-			case b.From.RegistryStr() == repo.RegistryStr():
+			case b.from.RegistryStr() == repo.RegistryStr():
 				t.Mounted++
 			default:
 				t.Copied++

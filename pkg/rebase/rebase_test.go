@@ -12,16 +12,16 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
 
-// world is an app on an old run image, and a newer run image, on one registry.
-type world struct {
+// fixture is a registry with an app on an old run image, and a newer run image.
+type fixture struct {
 	*registrytest.Server
 	old, new, app registrytest.Object
 	run, name     string // references of run image and app
 }
 
-func newWorld(t *testing.T, opts ...registrytest.BuildOption) world {
+func newFixture(t *testing.T, opts ...registrytest.BuildOption) fixture {
 	t.Helper()
-	w := world{Server: registrytest.New(t)}
+	w := fixture{Server: registrytest.New(t)}
 	w.run, w.name = w.Host+"/base/run:22", w.Host+"/shop/web:1.4"
 	w.old, w.new = baseImage(100, oldLayers, opts...), baseImage(101, newLayers, opts...)
 	w.app = appImage(102, w.old, oldLayers, w.run, opts...)
@@ -30,17 +30,18 @@ func newWorld(t *testing.T, opts ...registrytest.BuildOption) world {
 	return w
 }
 
-// On one registry base layers are mounted and only a configuration and a manifest are uploaded.
+// On one registry, layers are mounted. Only a configuration and a manifest are
+// uploaded.
 func TestRebaseOnOneRegistry(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newFixture(t)
 	res, names := rebaseTo(t, "", Options{}, w.name)
 	if names[0].State != NameSaved || names[0].Was != ref(t, "x@"+w.app.Digest).Digest {
-		t.Fatalf("%+v", names[0])
+		t.Fatalf("got %+v, want it saved", names[0])
 	}
-	budget(t, w.Server, map[registrytest.Kind]int{
+	checkRequests(t, w.Server, map[registrytest.Kind]int{
 		registrytest.ManifestGet: 2, registrytest.BlobGet: 2, // manifest and configuration of app and base
-		registrytest.Mount:      2, // the layer that both bases have is there
+		registrytest.Mount:      2, // the app's repository holds the shared layer already
 		registrytest.UploadPost: 1, registrytest.UploadPut: 1,
 		registrytest.ManifestHead: 2, // the tag, before it is written and after
 		registrytest.ManifestPut:  1,
@@ -51,7 +52,7 @@ func TestRebaseOnOneRegistry(t *testing.T) {
 	if got := w.Tags(t, "shop/web")["1.4"]; got != res.Digest.String() {
 		t.Errorf("tag: got %s, want %s", got, res.Digest)
 	}
-	v := look(t, res.Images[0])
+	v := decode(t, res.Images[0])
 	if diff := cmp.Diff(slices.Concat(w.new.DiffIDs(), w.app.DiffIDs()[2:]), v.Config.RootFS.DiffIDs); diff != "" {
 		t.Errorf("diff IDs (-want +got):\n%s", diff)
 	}
@@ -74,30 +75,29 @@ func TestRebaseOnOneRegistry(t *testing.T) {
 	}
 }
 
-// The label keeps what is not known, in its form and place; only the base is another.
+// The label keeps unknown members, their order and their text. Only the base changes.
 func TestMetadataIsEdited(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, registrytest.Label("keep", "me"), registrytest.Label("io.buildpacks.stack.id", "jammy"))
+	w := newFixture(t, registrytest.Label("keep", "me"), registrytest.Label("io.buildpacks.stack.id", "jammy"))
 	res, _ := rebaseTo(t, "", Options{}, w.name)
-	v := look(t, res.Images[0])
+	v := decode(t, res.Images[0])
 	want := lifecycle(w.new.DiffIDs()[2], w.run)
 	want = strings.Replace(want, "registry.example/run@sha256:old", w.Host+"/base/run@"+w.new.Digest, 1)
 	if diff := cmp.Diff(want, v.Config.Config.Labels[lifecycleLabel]); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if v.Config.Config.Labels["keep"] != "me" || v.Config.Config.Labels["seed"] != "102" {
-		t.Errorf("labels: %v", v.Config.Config.Labels)
+		t.Errorf("got labels %v, want keep=me and seed=102", v.Config.Config.Labels)
 	}
 	if diff := cmp.Diff([]string{"CNB_PLATFORM_API=0.12"}, v.Config.Config.Env); diff != "" {
 		t.Errorf("environment (-want +got):\n%s", diff)
 	}
 }
 
-// Old metadata says of the stack's run image what newer says of the run image: it
-// will do, and stays true.
+// Old metadata has the base in stack.runImage. It is read from there, and updated.
 func TestStackMetadata(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newFixture(t)
 	stack := func(top, reference string) string {
 		return `"stack":{"runImage":{"image":"` + w.run + `","topLayer":"` + top + `","reference":"` + reference + `"}}`
 	}
@@ -106,127 +106,131 @@ func TestStackMetadata(t *testing.T) {
 	res, _ := rebaseTo(t, "", Options{}, w.name)
 	top, reference := w.new.DiffIDs()[2], w.Host+"/base/run@"+w.new.Digest
 	want := `{"app":[],` + stack(top, reference) + `,"runImage":{"topLayer":"` + top + `","reference":"` + reference + `"}}`
-	if diff := cmp.Diff(want, look(t, res.Images[0]).Config.Config.Labels[lifecycleLabel]); diff != "" {
+	if diff := cmp.Diff(want, decode(t, res.Images[0]).Config.Config.Labels[lifecycleLabel]); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if got, want := res.From, (From{"old", w.old.DiffIDs()[1]}); got != want {
 		t.Errorf("from: got %+v, want %+v", got, want)
 	}
 	if again, _ := rebaseTo(t, "", Options{}, w.name); !again.UpToDate {
-		t.Error("not up to date afterwards")
+		t.Error("second rebase: got out of date, want up to date")
 	}
 }
 
-// Labels that describe the base are the new base's; those that it lacks go.
+// Labels that describe the base are those of the new base. Labels that the new base
+// lacks are removed.
 func TestBaseLabels(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newFixture(t)
 	base := baseImage(101, newLayers, registrytest.Label("io.buildpacks.base.homepage", "new"), registrytest.Label("other", "base's"))
 	w.Push(t, "base/run", base, "22")
 	app := appImage(7, w.old, oldLayers, w.run,
 		registrytest.Label("io.buildpacks.stack.id", "old"), registrytest.Label("io.buildpacks.base.homepage", "old"), registrytest.Label("io.buildpacks.base.id", "old"))
 	w.Push(t, "shop/web", app, "1.4")
 	res, _ := rebaseTo(t, "", Options{}, w.name)
-	got := look(t, res.Images[0]).Config.Config.Labels
+	got := decode(t, res.Images[0]).Config.Config.Labels
 	delete(got, lifecycleLabel)
 	if diff := cmp.Diff(map[string]string{"seed": "7", "io.buildpacks.base.homepage": "new"}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
-// Equal inputs give equal bytes, and what is up to date stays as it is: a second
-// rebase reads four documents and writes nothing.
+// Equal inputs give equal bytes. A second rebase reads four documents and writes
+// nothing.
 func TestRebaseAgain(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newFixture(t)
 	dry, err := NewReader(newClient(t)).Rebase(t.Context(), ref(t, w.name), Options{})
 	if err != nil || len(w.Writes()) > 0 {
-		t.Fatalf("%v, wrote %v", err, w.Writes())
+		t.Fatalf("dry run: got error %v and writes %v, want none", err, w.Writes())
 	}
 	res, _ := rebaseTo(t, "", Options{}, w.name)
 	if dry.Digest != res.Digest || res.UpToDate {
-		t.Errorf("digests: dry run %s, real run %s", dry.Digest, res.Digest)
+		t.Errorf("real run: got %s, up to date %t, want %s of the dry run and false", res.Digest, res.UpToDate, dry.Digest)
 	}
 	w.Reset()
 	again, names := rebaseTo(t, "", Options{}, w.name)
 	if !again.UpToDate || again.Digest != res.Digest || names[0].State != NameUpToDate {
-		t.Errorf("again: up to date %t, %s, %+v", again.UpToDate, again.Digest, names)
+		t.Errorf("second run: got up to date %t, %s, %+v, want true, %s and up to date", again.UpToDate, again.Digest, names, res.Digest)
 	}
-	budget(t, w.Server, map[registrytest.Kind]int{registrytest.ManifestGet: 2, registrytest.BlobGet: 2})
-	// The same app once more on a base whose labels alone differ is not up to date, and its history does not grow.
+	checkRequests(t, w.Server, map[registrytest.Kind]int{registrytest.ManifestGet: 2, registrytest.BlobGet: 2})
+	// A base with other labels makes the app out of date. Its history does not grow.
 	base := baseImage(101, newLayers, registrytest.Label("io.buildpacks.base.id", "x"))
 	w.Push(t, "base/run", base, "22")
 	third, _ := rebaseTo(t, "", Options{}, w.name)
-	if v := look(t, third.Images[0]); third.UpToDate || len(v.Config.History) != 5 {
-		t.Errorf("up to date %t, history %v", third.UpToDate, v.Config.History)
+	if v := decode(t, third.Images[0]); third.UpToDate || len(v.Config.History) != 5 {
+		t.Errorf("third run: got up to date %t and history %v, want false and 5 entries", third.UpToDate, v.Config.History)
 	}
 }
 
-// The previous image is read; only the names are written.
+// The previous image is only read. The result is saved under the other names.
 func TestPreviousImage(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newFixture(t)
 	name, second := w.Host+"/shop/rebased:1", w.Host+"/shop/rebased:latest"
 	res, names := rebaseTo(t, w.name, Options{}, name, second)
 	for _, n := range names {
 		if n.State != NameSaved || n.Was != (v1.Hash{}) {
-			t.Errorf("%+v", n)
+			t.Errorf("got %+v, want it saved as a new tag", n)
 		}
 	}
 	if missing := w.Complete(t, "shop/rebased", "latest"); missing != nil {
 		t.Errorf("missing: %v", missing)
 	}
 	if got := w.Tags(t, "shop/web")["1.4"]; got != w.app.Digest {
-		t.Errorf("the previous image moved to %s", got)
+		t.Errorf("tag of the previous image: got %s, want %s", got, w.app.Digest)
 	}
 	if got := w.Count(registrytest.Mount); got != 5 { // all layers
-		t.Errorf("%d mounts, want 5", got)
+		t.Errorf("mounts: got %d, want 5", got)
 	}
 	w.Reset()
 	if _, names = rebaseTo(t, w.name, Options{}, name, second); names[0].State != NameUpToDate || names[1].State != NameUpToDate {
-		t.Errorf("again: %+v", names)
+		t.Errorf("second run: got %+v, want both up to date", names)
 	}
 	if writes := w.Writes(); len(writes) > 0 {
-		t.Errorf("wrote: %v", writes)
+		t.Errorf("second run: got writes %v, want none", writes)
 	}
-	// What is up to date is saved under another name as it is, by digest too.
+	// An app that is up to date is copied unchanged to new names, by tag and by digest.
 	res, names = rebaseTo(t, name, Options{}, w.Host+"/shop/third:1", w.Host+"/shop/fourth@"+res.Digest.String())
 	if !res.UpToDate || names[0].State != NameSaved || names[1].State != NameSaved {
-		t.Errorf("%+v", names)
+		t.Errorf("copies: got %+v, want both saved", names)
 	}
-	if w.Tags(t, "shop/third")["1"] != res.Digest.String() || w.Complete(t, "shop/fourth", res.Digest.String()) != nil {
-		t.Errorf("third: %v", w.Tags(t, "shop/third"))
+	if got := w.Tags(t, "shop/third")["1"]; got != res.Digest.String() {
+		t.Errorf("tag of the copy: got %s, want %s", got, res.Digest)
+	}
+	if missing := w.Complete(t, "shop/fourth", res.Digest.String()); missing != nil {
+		t.Errorf("missing: %v", missing)
 	}
 }
 
-// Between registries layers are copied, each once.
+// Between registries, each layer is copied once.
 func TestRebaseFromAnotherRegistry(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newFixture(t)
 	far := registrytest.New(t)
 	far.Push(t, "run", w.new, "22")
 	res, names := rebaseTo(t, "", Options{RunImage: far.Host + "/run:22", Accept: AcceptAny}, w.name)
 	if names[0].State != NameSaved {
-		t.Fatalf("%+v", names[0])
+		t.Fatalf("got %+v, want it saved", names[0])
 	}
 	if missing := w.Complete(t, "shop/web", "1.4"); missing != nil {
 		t.Errorf("missing: %v", missing)
 	}
-	budget(t, far, map[registrytest.Kind]int{registrytest.ManifestGet: 1, registrytest.BlobGet: 1 + 2})
+	checkRequests(t, far, map[registrytest.Kind]int{registrytest.ManifestGet: 1, registrytest.BlobGet: 1 + 2})
 	if got := res.Traffic(ref(t, w.name).Repository); got != (Traffic{There: 3, Copied: 2}) {
-		t.Errorf("traffic: %+v", got)
+		t.Errorf("traffic: got %+v, want 3 there and 2 copied", got)
 	}
 	if got := w.Count(registrytest.UploadPut); got != 3 {
-		t.Errorf("%d uploads, want 3", got)
+		t.Errorf("uploads: got %d, want 3", got)
 	}
 }
 
-// A registry that mounts nothing gets the layers anyway, and no session is left
-// open; what is told is what was done.
+// If a registry refuses mounts, the layers are copied. No upload session stays open,
+// and the traffic counts the copies.
 func TestRefusedMounts(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{0, 202, 403, 404, 500} {
-		w := newWorld(t)
+		w := newFixture(t)
 		want := Traffic{There: 3, Mounted: 2}
 		if status != 0 {
 			w.Fault(registrytest.RefuseMounts(status), registrytest.Is(registrytest.Mount))
@@ -242,15 +246,15 @@ func TestRefusedMounts(t *testing.T) {
 			t.Errorf("status %d: got %+v, want %+v, %q", status, got, want, notes)
 		}
 		if missing := w.Complete(t, "shop/web", "1.4"); missing != nil || names[0].State != NameSaved || w.OpenUploads() > 0 {
-			t.Errorf("status %d: %+v, missing %v, %d sessions open", status, names, missing, w.OpenUploads())
+			t.Errorf("status %d: got %+v, missing %v and %d open sessions, want it saved", status, names, missing, w.OpenUploads())
 		}
 	}
 }
 
-// Of layers that did not all get there the plan is told.
+// If writing the layers fails, Push returns the expected traffic, not partial counts.
 func TestTrafficOfAFailure(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newFixture(t)
 	w.Fault(registrytest.Refuse(403, "DENIED", "no"), registrytest.Is(registrytest.Mount, registrytest.UploadPost))
 	c := newClient(t)
 	res, err := NewReader(c).Rebase(t.Context(), ref(t, w.name), Options{})
@@ -259,42 +263,42 @@ func TestTrafficOfAFailure(t *testing.T) {
 	}
 	names := Survey(t.Context(), c, res, []Reference{ref(t, w.name)})
 	if got, _ := Push(t.Context(), c, res, names); got != res.Traffic(names[0].Repository) || names[0].State != NameFailed {
-		t.Errorf("got %+v, %+v", got, names)
+		t.Errorf("got traffic %+v and %+v, want %+v and failed", got, names, res.Traffic(names[0].Repository))
 	}
 }
 
-// A tag that was built anew meanwhile is not overwritten.
+// A tag that moved to a newer build during the rebase is not overwritten.
 func TestMovedTag(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newFixture(t)
 	newer := registrytest.Image(55, 1)
 	w.Fault(w.MoveTag(t, "shop/web", "1.4", newer), registrytest.Is(registrytest.Mount), registrytest.First(1))
 	_, names := rebaseTo(t, "", Options{}, w.name)
 	if names[0].State != NameFailed {
-		t.Fatalf("%+v", names[0])
+		t.Fatalf("got %+v, want it failed", names[0])
 	}
 	contains(t, names[0].Err.Error(), "the tag has moved since it was read", newer.Digest)
 	if got := w.Tags(t, "shop/web")["1.4"]; got != newer.Digest {
-		t.Errorf("the tag points to %s", got)
+		t.Errorf("tag: got %s, want %s", got, newer.Digest)
 	}
 }
 
-// A registry that says nothing of what it stored is asked, and may be late.
-func TestSeenLate(t *testing.T) {
+// If the response to a PUT has no digest, the tag is read until it is visible.
+func TestDelayedVisibility(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newFixture(t)
 	w.Fault(registrytest.WrongDigest(""), registrytest.Is(registrytest.ManifestPut))
 	w.Fault(registrytest.DelayVisibility(2))
 	_, names := rebaseTo(t, "", Options{}, w.name)
 	if names[0].State != NameSaved {
-		t.Fatalf("%+v", names[0])
+		t.Fatalf("got %+v, want it saved", names[0])
 	}
 }
 
-// One name that cannot be saved, or looked at, does not keep the others from it.
+// A name that cannot be read or saved does not stop the others.
 func TestSomeNamesFail(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newFixture(t)
 	w.Fault(registrytest.Refuse(403, "DENIED", "no"), registrytest.Is(registrytest.ManifestPut), registrytest.Ref("closed"))
 	w.Fault(registrytest.Refuse(403, "DENIED", "no"), registrytest.Is(registrytest.ManifestHead), registrytest.Ref("dark"))
 	res, names := rebaseTo(t, "", Options{}, w.name, w.Host+"/shop/web:closed", w.Host+"/shop/web:dark", w.Host+"/shop/web:open")
@@ -312,7 +316,7 @@ func TestSomeNamesFail(t *testing.T) {
 	}
 }
 
-// Types stay in one family, whichever the base has.
+// All media types of a result are of the app's family.
 func TestFamilies(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -331,80 +335,26 @@ func TestFamilies(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
+			w := newFixture(t)
 			w.Push(t, "base/run", baseImage(101, newLayers, tc.base...), "22")
 			w.Push(t, "shop/web", appImage(102, w.old, oldLayers, w.run, append(tc.app,
 				registrytest.Annotate("org.opencontainers.image.base.name", "old"), registrytest.Annotate("kept", "yes"))...), "1.4")
 			res, names := rebaseTo(t, "", Options{}, w.name)
 			if names[0].State != NameSaved {
-				t.Fatalf("%+v", names[0])
+				t.Fatalf("got %+v, want it saved", names[0])
 			}
-			v := look(t, res.Images[0])
+			v := decode(t, res.Images[0])
 			if v.Manifest.MediaType != tc.manifest || v.Manifest.Config.MediaType != tc.conf {
-				t.Errorf("types: %s, %s", v.Manifest.MediaType, v.Manifest.Config.MediaType)
+				t.Errorf("media types: got %s, %s, want %s, %s", v.Manifest.MediaType, v.Manifest.Config.MediaType, tc.manifest, tc.conf)
 			}
 			for _, l := range v.Manifest.Layers {
 				if l.MediaType != tc.layer {
-					t.Errorf("layer: %s", l.MediaType)
+					t.Errorf("media type of a layer: got %s, want %s", l.MediaType, tc.layer)
 				}
 			}
 			if diff := cmp.Diff(map[string]string{"org.opencontainers.image.base.name": w.run, "kept": "yes"}, v.Manifest.Annotations); diff != "" {
 				t.Errorf("annotations (-want +got):\n%s", diff)
 			}
 		})
-	}
-}
-
-// Each image of an index is rebased; what describes the old ones is dropped.
-func TestIndex(t *testing.T) {
-	t.Parallel()
-	s := registrytest.New(t)
-	run, name := s.Host+"/base/run:22", s.Host+"/shop/web:1.4"
-	var apps, bases []registrytest.Object
-	for i, p := range []string{"linux/amd64", "linux/arm64/v8"} {
-		platform := registrytest.Platform(p)
-		old := baseImage(10+i, []int{10 * i, 10*i + 1}, platform)
-		bases = append(bases, baseImage(20+i, []int{10 * i, 10*i + 2}, platform))
-		apps = append(apps, appImage(30+i, old, []int{10 * i, 10*i + 1}, run, platform))
-	}
-	app := registrytest.Index(append(slices.Clone(apps), registrytest.Attestation(40, apps[0])),
-		registrytest.Annotate("kept", "yes"), registrytest.Annotate("org.opencontainers.image.base.digest", "old"))
-	s.Push(t, "base/run", registrytest.Index(append(slices.Clone(bases), registrytest.Attestation(41, bases[0]))), "22")
-	s.Push(t, "shop/web", app, "1.4")
-	res, names := rebaseTo(t, "", Options{}, name)
-	if names[0].State != NameSaved || len(res.Images) != 2 {
-		t.Fatalf("%+v", names[0])
-	}
-	if missing := s.Complete(t, "shop/web", "1.4"); missing != nil {
-		t.Errorf("missing: %v", missing)
-	}
-	contains(t, strings.Join(res.Notes, "\n"), "attestation "+app.Children[2].Digest+" is dropped")
-	_, children, err := parseIndex(res.Manifest)
-	if err != nil || len(children) != 2 {
-		t.Fatalf("%v: %d children", err, len(children))
-	}
-	for i, c := range children {
-		v := look(t, res.Images[i])
-		if want := slices.Concat(bases[i].DiffIDs(), apps[i].DiffIDs()[2:]); !slices.Equal(v.Config.RootFS.DiffIDs, want) {
-			t.Errorf("%s: %v, want %v", c.platform, v.Config.RootFS.DiffIDs, want)
-		}
-		if c.Digest != res.Images[i].Manifest.Digest || c.platform.String() != apps[i].Platform || v.Config.Variant != c.platform.Variant {
-			t.Errorf("child %d: %s for %s", i, c.Digest, c.platform)
-		}
-	}
-	contains(t, string(res.Manifest.Raw), `"annotations":{"kept":"yes","org.opencontainers.image.base.digest":"`+res.Onto.Digest.String()+`"}`)
-	budget(t, s, map[registrytest.Kind]int{
-		registrytest.ManifestGet: 6, registrytest.BlobGet: 4, registrytest.Mount: 2, registrytest.UploadPost: 2, registrytest.UploadPut: 2,
-		registrytest.ManifestHead: 2, registrytest.ManifestPut: 3,
-	})
-	s.Reset()
-	if again, names := rebaseTo(t, "", Options{}, name); !again.UpToDate || names[0].State != NameUpToDate || len(s.Writes()) > 0 {
-		t.Errorf("again: %+v, wrote %v", names, s.Writes())
-	}
-	// One image is moved on: the other stays, also in a copy elsewhere.
-	s.Push(t, "base/run", registrytest.Index([]registrytest.Object{bases[0], baseImage(22, []int{10, 13}, registrytest.Platform("linux/arm64/v8"))}), "22")
-	res, names = rebaseTo(t, name, Options{}, s.Host+"/shop/copy:1", name)
-	if !res.Images[0].UpToDate || res.Images[1].UpToDate || s.Complete(t, "shop/copy", "1") != nil || names[1].State != NameSaved {
-		t.Errorf("images up to date: %t, %t; missing: %v; %+v", res.Images[0].UpToDate, res.Images[1].UpToDate, s.Complete(t, "shop/copy", "1"), names)
 	}
 }

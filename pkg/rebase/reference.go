@@ -10,16 +10,19 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
-// Reference names an image in a registry. It has a tag or a digest; with both, the
-// digest says what is read and the tag how it is called.
+// Reference is a reference to an image: a repository with a tag, a digest or both.
+//
+// If it has both, the image is read by digest, and the tag is part of its name.
 type Reference struct {
 	name.Repository
 	Tag    string
 	Digest v1.Hash
 }
 
-// ParseReference reads a name as buildpacks tools write it: Docker Hub is meant
-// where the first element is no host, and latest where there is neither tag nor digest.
+// ParseReference parses an image name as buildpacks tools write it.
+//
+// A name without a host is on Docker Hub. A name without tag and digest gets the tag
+// "latest".
 func ParseReference(s string) (Reference, error) {
 	var ref Reference
 	name, digest, pinned := strings.Cut(s, "@")
@@ -51,7 +54,7 @@ func ParseReference(s string) (Reference, error) {
 	return ref, nil
 }
 
-// String returns the reference in full.
+// String returns the full reference: REPOSITORY[:TAG][@DIGEST].
 func (r Reference) String() string {
 	s := r.Repository.String()
 	if r.Tag != "" {
@@ -63,7 +66,7 @@ func (r Reference) String() string {
 	return s
 }
 
-// query is what a registry is asked for.
+// query returns the digest or else the tag, for requests to the registry.
 func (r Reference) query() string {
 	if r.Digest != (v1.Hash{}) {
 		return r.Digest.String()
@@ -71,8 +74,8 @@ func (r Reference) query() string {
 	return r.Tag
 }
 
-// name is how metadata calls the image, with one spelling for all: without a
-// digest, and with a tag.
+// name returns the reference in the form used to compare names in metadata: with a
+// tag and without a digest.
 func (r Reference) name() string {
 	if r.Tag == "" {
 		return r.Repository.Tag("latest").String()

@@ -15,7 +15,9 @@ type reportFile struct {
 	} `toml:"image"`
 }
 
-// Report returns the report.toml of a result: the names that hold it, and what they hold.
+// Report returns the report.toml of a result (platform specification, "report.toml").
+//
+// It lists the names that refer to the result. Failed and planned names are left out.
 func (res *Result) Report(names []Name) ([]byte, error) {
 	var f reportFile
 	f.Image.Tags = []string{}

@@ -12,89 +12,88 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// Order says which of the names of a run image go before which, on one registry.
+// Order is the order in which the names of a run image are tried.
 type Order int
 
-// The orders: that of pack, which asks local mirrors first, and that of the
-// platform specification, which begins with the image itself.
+// The orders of candidates.
 const (
-	PackOrder Order = iota + 1
-	SpecOrder
+	PackOrder Order = iota + 1 // as pack does: local mirrors, run image, mirrors
+	SpecOrder                  // platform specification: run image, mirrors, local mirrors
 )
 
-// Origin says where a name of a run image was found.
-type Origin string
-
-// The origins of names.
+// The values of Candidate.Origin: where the name of a candidate comes from.
 const (
-	FromLocal  Origin = "local mirror"
-	FromImage  Origin = "run image"
-	FromMirror Origin = "mirror"
+	fromLocal  = "local mirror"
+	fromImage  = "run image"
+	fromMirror = "mirror"
 )
 
-// Candidate is one name of a run image.
+// Candidate is a name of a run image that can be chosen.
 type Candidate struct {
-	Name      string // as it is written
-	Reference        // zero if the name is none
-	Origin    Origin
-	Near      bool   // on the host that the app is on
-	Rejected  string // why it was not chosen; empty if it was, or if it was not looked at
+	Name      string // spelling in the file or label
+	Reference        // zero if the name is invalid
+	Origin    string
+	SameHost  bool   // the candidate is on the host of the app
+	Rejected  string // reason why it was skipped; empty if it was chosen or not tried
 	Chosen    bool
 }
 
-// Candidates returns the names of a run image for an app on a host, best first:
-// those on the host, whose layers can be mounted, before the others.
+// Candidates returns the names of a run image, best first.
+//
+// Names on host, the host of the app, come before all others, because their layers
+// can be mounted. Duplicates are left out.
 func Candidates(host string, n Names, local []string, order Order) []Candidate {
 	var all []Candidate
-	add := func(origin Origin, names ...string) {
+	add := func(origin string, names ...string) {
 		for _, s := range names {
 			all = append(all, candidate(host, s, origin))
 		}
 	}
-	own := func() {
+	addImage := func() {
 		if n.Image != "" {
-			add(FromImage, n.Image)
+			add(fromImage, n.Image)
 		}
 	}
 	if order == SpecOrder {
-		own()
-		add(FromMirror, n.Mirrors...)
-		add(FromLocal, local...)
+		addImage()
+		add(fromMirror, n.Mirrors...)
+		add(fromLocal, local...)
 	} else {
-		add(FromLocal, local...)
-		own()
-		add(FromMirror, n.Mirrors...)
+		add(fromLocal, local...)
+		addImage()
+		add(fromMirror, n.Mirrors...)
 	}
-	var near, far []Candidate
+	var sameHost, otherHosts []Candidate
 	seen := map[Reference]struct{}{}
 	for _, c := range all {
 		if _, twice := seen[c.Reference]; twice && c.Rejected == "" {
 			continue
 		}
 		seen[c.Reference] = struct{}{}
-		if c.Near {
-			near = append(near, c)
+		if c.SameHost {
+			sameHost = append(sameHost, c)
 		} else {
-			far = append(far, c)
+			otherHosts = append(otherHosts, c)
 		}
 	}
-	return append(near, far...)
+	return append(sameHost, otherHosts...)
 }
 
-func candidate(host, name string, origin Origin) Candidate {
+func candidate(host, name string, origin string) Candidate {
 	ref, err := ParseReference(name)
-	c := Candidate{Name: name, Reference: ref, Origin: origin, Near: err == nil && ref.RegistryStr() == host}
+	c := Candidate{Name: name, Reference: ref, Origin: origin, SameHost: err == nil && ref.RegistryStr() == host}
 	if err != nil {
 		c.Rejected = err.Error()
 	}
 	return c
 }
 
-// errNoRunImage says that nothing names a run image.
+// errNoRunImage is returned if neither a file nor the metadata names a run image.
 var errNoRunImage = errors.New("run image must be specified: neither metadata nor a file names one")
 
-// pick marks the first candidate that probe can read as chosen and returns it. The
-// others tell why they were passed over.
+// pick returns the first candidate that probe can read, and marks it as chosen.
+//
+// It sets Rejected of the candidates before it. It is an error if none can be read.
 func pick(ctx context.Context, all []Candidate, probe func(Reference) error) (Reference, error) {
 	if len(all) == 0 {
 		return Reference{}, errNoRunImage
@@ -114,15 +113,17 @@ func pick(ctx context.Context, all []Candidate, probe func(Reference) error) (Re
 		}
 		c.Rejected = err.Error()
 	}
-	why := make([]string, len(all))
+	reasons := make([]string, len(all))
 	for i, c := range all {
-		why[i] = fmt.Sprintf("%s %s: %s", c.Origin, c.Name, c.Rejected)
+		reasons[i] = fmt.Sprintf("%s %s: %s", c.Origin, c.Name, c.Rejected)
 	}
-	return Reference{}, fmt.Errorf("choosing a run image: failed to find accessible run image: %s", strings.Join(why, "; "))
+	return Reference{}, fmt.Errorf("choosing a run image: failed to find accessible run image: %s", strings.Join(reasons, "; "))
 }
 
-// Pick chooses among candidates: one HEAD for each that is looked at. What does not
-// exist is not readable.
+// Pick returns the first candidate that the registries serve, and marks it as chosen.
+//
+// It sends one HEAD request for each candidate that it tries. A candidate that does
+// not exist is skipped like one that cannot be read.
 func Pick(ctx context.Context, c *registry.Client, all []Candidate) (Reference, error) {
 	return pick(ctx, all, func(r Reference) error {
 		var state inventory.State

@@ -13,8 +13,8 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// The choice among the names of a run image: those on the app's registry first.
-func TestChoice(t *testing.T) {
+// Candidates on the app's registry come first.
+func TestCandidates(t *testing.T) {
 	t.Parallel()
 	mirrors := Names{"first.com/org/repo", []string{"as@ohd@as@op", "myorg/myrepo", "zonal.gcr.io/org/repo", "gcr.io/org/repo"}}
 	for name, tc := range map[string]struct {
@@ -22,7 +22,7 @@ func TestChoice(t *testing.T) {
 		names  Names
 		local  []string
 		order  Order
-		closed []string // what cannot be read
+		closed []string // names that cannot be read
 		want   string
 		err    []string
 	}{
@@ -31,28 +31,28 @@ func TestChoice(t *testing.T) {
 		"on gcr.io":               {app: "gcr.io/x/app", names: mirrors, want: "gcr.io/org/repo"},
 		"on a zone":               {app: "zonal.gcr.io/x/app", names: mirrors, want: "zonal.gcr.io/org/repo"},
 		"on none of them":         {app: "missingzone.gcr.io/x/app", names: mirrors, want: "first.com/org/repo"},
-		"the near one is closed":  {app: "gcr.io/x/app", names: mirrors, closed: []string{"gcr.io/org/repo"}, want: "first.com/org/repo"},
-		"the first one, too":      {app: "gcr.io/x/app", names: mirrors, closed: []string{"gcr.io/org/repo", "first.com/org/repo"}, want: "myorg/myrepo"},
+		"gcr.io is closed":        {app: "gcr.io/x/app", names: mirrors, closed: []string{"gcr.io/org/repo"}, want: "first.com/org/repo"},
+		"two are closed":          {app: "gcr.io/x/app", names: mirrors, closed: []string{"gcr.io/org/repo", "first.com/org/repo"}, want: "myorg/myrepo"},
 		"all are closed": {
 			app: "gcr.io/x/app", names: mirrors, closed: []string{"gcr.io/org/repo", "first.com/org/repo", "myorg/myrepo", "zonal.gcr.io/org/repo"},
 			err: []string{"failed to find accessible run image", "run image first.com/org/repo: closed", "mirror as@ohd@as@op: bad image name", "mirror myorg/myrepo: closed", "zonal.gcr.io/org/repo: closed", "gcr.io/org/repo: closed"},
 		},
-		"nothing is named":                  {app: "gcr.io/x/app", err: []string{"run image must be specified"}},
-		"a near local mirror":               {app: "gcr.io/x/app", names: mirrors, local: []string{"gcr.io/local/repo"}, want: "gcr.io/local/repo"},
-		"a local mirror elsewhere":          {app: "b.example/app", names: mirrors, local: []string{"c.example/run"}, want: "c.example/run"},
-		"a local mirror in spec order":      {app: "b.example/app", names: mirrors, local: []string{"c.example/run"}, order: SpecOrder, want: "first.com/org/repo"},
-		"a near local mirror in spec order": {app: "b.example/app", names: mirrors, local: []string{"b.example/run"}, order: SpecOrder, want: "b.example/run"},
-		"one name twice":                    {app: "b.example/app", names: Names{"x/y", []string{"docker.io/x/y:latest"}}, want: "x/y"},
+		"no names":                      {app: "gcr.io/x/app", err: []string{"run image must be specified"}},
+		"a local mirror on the host":    {app: "gcr.io/x/app", names: mirrors, local: []string{"gcr.io/local/repo"}, want: "gcr.io/local/repo"},
+		"a local mirror elsewhere":      {app: "b.example/app", names: mirrors, local: []string{"c.example/run"}, want: "c.example/run"},
+		"a local mirror in spec order":  {app: "b.example/app", names: mirrors, local: []string{"c.example/run"}, order: SpecOrder, want: "first.com/org/repo"},
+		"one on the host in spec order": {app: "b.example/app", names: mirrors, local: []string{"b.example/run"}, order: SpecOrder, want: "b.example/run"},
+		"one name twice":                {app: "b.example/app", names: Names{"x/y", []string{"docker.io/x/y:latest"}}, want: "x/y"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			asked := map[Reference]bool{}
+			probed := map[Reference]bool{}
 			all := Candidates(ref(t, tc.app).RegistryStr(), tc.names, tc.local, tc.order)
 			got, err := pick(t.Context(), all, func(r Reference) error {
-				if asked[r] {
-					t.Errorf("%s was asked twice", r)
+				if probed[r] {
+					t.Errorf("%s was probed twice", r)
 				}
-				asked[r] = true
+				probed[r] = true
 				for _, c := range tc.closed {
 					if r == ref(t, c) {
 						return errors.New("closed")
@@ -71,7 +71,8 @@ func TestChoice(t *testing.T) {
 	}
 }
 
-// What does not exist is not readable; what is found is asked for once.
+// A missing image is skipped. Pick sends one request for each candidate up to the
+// first that exists.
 func TestPick(t *testing.T) {
 	t.Parallel()
 	s := registrytest.New(t)
@@ -82,15 +83,15 @@ func TestPick(t *testing.T) {
 	all := Candidates(s.Host, Names{s.Host + "/missing:1", []string{s.Host + "/closed:1", s.Host + "/there@" + img.Digest, s.Host + "/there:1"}}, nil, PackOrder)
 	got, err := Pick(t.Context(), newClient(t), all)
 	if err != nil || got.String() != s.Host+"/there@"+img.Digest {
-		t.Errorf("got %s, %v", got, err)
+		t.Errorf("got %s, %v, want %s", got, err, s.Host+"/there@"+img.Digest)
 	}
 	contains(t, all[0].Rejected, registry.ErrNotFound.Error())
 	contains(t, all[1].Rejected, "401")
 	if all[3].Chosen || all[3].Rejected != "" {
-		t.Errorf("%+v", all[3])
+		t.Errorf("last candidate: got %+v, want it neither chosen nor rejected", all[3])
 	}
 	// The GET confirms that the first does not exist: no HEAD has found anything on the host before.
-	budget(t, s, map[registrytest.Kind]int{registrytest.ManifestHead: 3, registrytest.ManifestGet: 1})
+	checkRequests(t, s, map[registrytest.Kind]int{registrytest.ManifestHead: 3, registrytest.ManifestGet: 1})
 }
 
 func TestReferences(t *testing.T) {
@@ -128,7 +129,7 @@ func TestReferences(t *testing.T) {
 	}
 }
 
-// Files are told apart by what is in them.
+// The kind of a file follows from its keys.
 func TestFiles(t *testing.T) {
 	t.Parallel()
 	one := []Names{{"x/run", []string{"gcr.io/x/run"}}}
@@ -143,17 +144,17 @@ func TestFiles(t *testing.T) {
 		"builder.toml, stack":                {"[[order]]\n[stack]\nid = 'i'\nbuild-image = 'b'\nrun-image = 'x/run'\nrun-image-mirrors = ['gcr.io/x/run']", File{Images: one}, ""},
 		"builder.toml, run":                  {"[build]\nimage = 'b'\n[[run.images]]\nimage = 'x/run'\nmirrors = ['gcr.io/x/run']", File{Images: one}, ""},
 		"builder.toml, both":                 {"[stack]\nrun-image = 'docker.io/x/run:latest'\nrun-image-mirrors = ['gcr.io/x/run:latest']\n[[run.images]]\nimage = 'x/run'\nmirrors = ['gcr.io/x/run']", File{Images: one}, ""},
-		"builder.toml, both, do not agree":   {"[stack]\nrun-image = 'x/run'\n[[run.images]]\nimage = 'x/run'\nmirrors = ['gcr.io/x/run']", File{}, "f.toml: it names two run images that do not agree"},
-		"config.toml":                        {"default-builder = 'b'\n[[run-images]]\nimage = 'x/run'\nmirrors = ['l']", File{Local: []Names{{"x/run", []string{"l"}}}}, ""},
+		"builder.toml, both, do not agree":   {"[stack]\nrun-image = 'x/run'\n[[run.images]]\nimage = 'x/run'\nmirrors = ['gcr.io/x/run']", File{}, "f.toml: it names two different run images"},
+		"config.toml":                        {"default-builder = 'b'\n[[run-images]]\nimage = 'x/run'\nmirrors = ['l']", File{LocalMirrors: []Names{{"x/run", []string{"l"}}}}, ""},
 		"mirrors of nothing":                 {"mirrors = ['a']", File{}, "mirrors without an image"},
 		"a nameless image":                   {"[[images]]\n", File{}, "a run image without a name"},
-		"nothing of the kind":                {"[project]\nid = 'x'", File{}, "it names no run image"},
+		"other keys only":                    {"[project]\nid = 'x'", File{}, "it names no run image"},
 		"empty":                              {"", File{}, "it names no run image"},
-		"no TOML":                            {"image = 'x'\nmirrors = [", File{}, "f.toml:2:"},
+		"not TOML":                           {"image = 'x'\nmirrors = [", File{}, "f.toml:2:"},
 		"a number":                           {"\nimage = 1", File{}, "f.toml:2:1: "},
 		"deep":                               {"x = " + strings.Repeat("[", 1000), File{}, "nested more than"},
 		"large":                              {strings.Repeat("#", maxFile+1), File{}, "more than 1048576 bytes"},
-		"mirrors beyond all measure":         {"image = 'x'\nmirrors = [" + strings.Repeat("'a',", maxMirrors+1) + "]", File{}, "1001 mirrors"},
+		"too many mirrors":                   {"image = 'x'\nmirrors = [" + strings.Repeat("'a',", maxMirrors+1) + "]", File{}, "1001 mirrors"},
 		"with byte order mark, CRLF endings": {"\ufeffimage = 'x/run'\r\nmirrors = ['gcr.io/x/run']\r\n", File{Images: one}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -171,31 +172,31 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// Files agree on the image, and their mirrors add up.
+// Files must agree on the image. The mirrors of all files are used.
 func TestChooseAmongFiles(t *testing.T) {
 	t.Parallel()
 	stack := File{Name: "stack.toml", Images: []Names{{"x/run", []string{"a/run"}}}}
 	run := File{Name: "run.toml", Images: []Names{{"docker.io/x/run", []string{"b/run", "docker.io/a/run"}}, {"y/run", nil}}}
 	other := File{Name: "other.toml", Images: []Names{{"z/run", nil}}}
-	config := File{Name: "config.toml", Local: []Names{{"index.docker.io/x/run:latest", []string{"l2/run", "l1/run"}}, {"q", []string{"n"}}}}
+	config := File{Name: "config.toml", LocalMirrors: []Names{{"index.docker.io/x/run:latest", []string{"l2/run", "l1/run"}}, {"q", []string{"n"}}}}
 	names, err := Choose([]File{config, stack, run}, Names{})
 	if diff := cmp.Diff(Names{"x/run", []string{"a/run", "b/run"}}, names); diff != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
-	if diff := cmp.Diff([]string{"l1/run", "l2/run"}, Local([]File{config, stack}, names)); diff != "" {
+	if diff := cmp.Diff([]string{"l1/run", "l2/run"}, LocalMirrors([]File{config, stack}, names)); diff != "" {
 		t.Errorf("local mirrors (-want +got):\n%s", diff)
 	}
 	if names, err = Choose([]File{run}, Names{Image: "y/run"}); err != nil || names.Image != "y/run" {
 		t.Errorf("the app's own: got %v, %v", names, err)
 	}
 	if _, err = Choose([]File{stack, other}, Names{}); err == nil {
-		t.Error("files that do not agree: no error")
+		t.Error("files with different images: got no error, want one")
 	} else {
 		contains(t, err.Error(), `stack.toml names the run image "x/run", other.toml names "z/run"`)
 	}
 }
 
-// The labels of builders name run images, too.
+// The label of a builder names a run image.
 func TestBuilderLabel(t *testing.T) {
 	t.Parallel()
 	s := registrytest.New(t)
@@ -211,37 +212,37 @@ func TestBuilderLabel(t *testing.T) {
 	}
 	s.Push(t, "none", registrytest.MultiArch(1, 2, 1), "1")
 	if _, err := reader.Names(t.Context(), ref(t, s.Host+"/none:1")); err == nil {
-		t.Error("no error")
+		t.Error("image without labels: got no error, want one")
 	} else {
 		contains(t, err.Error(), "could not find label "+lifecycleLabel)
 	}
 }
 
-// A mirror that cannot be read is passed over in a rebase; what is chosen is read once, and kept.
+// A rebase skips a run image that cannot be read, with a note, and uses a mirror.
 func TestRebaseOnAMirror(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newFixture(t)
 	far := registrytest.New(t)
 	far.Push(t, "run", w.new, "22")
-	w.Push(t, "shop/web", appImage(1, w.old, oldLayers, w.Host+"/base/gone:22",
-		registrytest.Label(lifecycleLabel, lifecycle(w.old.DiffIDs()[1], w.Host+"/base/gone:22", far.Host+"/run:22"))), "1.4")
+	w.Push(t, "shop/web", appImage(1, w.old, oldLayers, w.Host+"/base/absent:22",
+		registrytest.Label(lifecycleLabel, lifecycle(w.old.DiffIDs()[1], w.Host+"/base/absent:22", far.Host+"/run:22"))), "1.4")
 	dir := t.TempDir() + "/config.toml"
-	text := fmt.Sprintf("[[run-images]]\nimage = %q\nmirrors = [%q]\n", w.Host+"/base/gone:22", w.run)
+	text := fmt.Sprintf("[[run-images]]\nimage = %q\nmirrors = [%q]\n", w.Host+"/base/absent:22", w.run)
 	if err := os.WriteFile(dir, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	res, _ := rebaseTo(t, "", Options{}, w.name)
-	if res.Onto.Image != far.Host+"/run:22" {
-		t.Errorf("onto %s", res.Onto.Image)
+	if got, want := res.Onto.Image, far.Host+"/run:22"; got != want {
+		t.Errorf("new base: got %s, want %s", got, want)
 	}
-	contains(t, strings.Join(res.Notes, "\n"), "passing over run image "+w.Host+"/base/gone:22: ", "404")
+	contains(t, strings.Join(res.Notes, "\n"), "passing over run image "+w.Host+"/base/absent:22: ", "404")
 	f, err := ParseFile(dir, []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.Push(t, "shop/web", appImage(1, w.old, oldLayers, w.Host+"/base/gone:22"), "1.5")
+	w.Push(t, "shop/web", appImage(1, w.old, oldLayers, w.Host+"/base/absent:22"), "1.5")
 	res, _ = rebaseTo(t, "", Options{Files: []File{f}}, w.Host+"/shop/web:1.5")
 	if res.Onto.Image != w.run || len(res.Notes) != 0 {
-		t.Errorf("onto %s, %q", res.Onto.Image, res.Notes)
+		t.Errorf("new base: got %s with notes %q, want %s without notes", res.Onto.Image, res.Notes, w.run)
 	}
 }

@@ -16,28 +16,28 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
-// Result is what became of one producer.
+// Result is the outcome of one selector.
 type Result struct {
-	Producer *manifest.Producer
-	Choice   *Choice // nil: not asked for, or failed
-	Err      error   // why there is none, or why it was not taken over
-	Lock     *manifest.Lock
+	Selector *manifest.Producer
+	Choice   *Choice        // nil if the selector was skipped or failed
+	Err      error          // error of resolving, or of Amend
+	Lock     *manifest.Lock // entry for the lock file; Amend sets it
 }
 
-// Amend takes the choices of a file's producers over into the text of its images
-// list (nil if it has none) and returns the lock that goes with it. A choice that
-// cannot be taken over sets its result's Err, and stops only itself. The lock
-// keeps the entries of producers without a choice.
+// Amend writes the choices of selectors to the images list.
+//
+// text is the images list; nil if the file has none. Amend returns the entries of
+// the new lock file. If a choice cannot be written, Amend sets the Err of its result
+// and continues with the next one. Selectors without a choice keep their lock entry.
 func Amend(p *manifest.Producers, results []Result, text *manifest.ImagesText) []manifest.Lock {
 	a := &amendment{file: p, text: text, produced: map[[2]string]v1.Hash{}}
 	var locks []manifest.Lock
 	for i := range results {
 		r := &results[i]
-		previous := p.Find(r.Producer)
+		previous := p.Find(r.Selector)
 		r.Lock = previous
 		if r.Choice != nil && r.Err == nil {
-			lock, err := a.take(r, previous)
-			if err != nil {
+			if lock, err := a.apply(r, previous); err != nil {
 				r.Err = err
 			} else {
 				r.Lock = lock
@@ -50,23 +50,24 @@ func Amend(p *manifest.Producers, results []Result, text *manifest.ImagesText) [
 	return locks
 }
 
-// amendment is one images list being amended.
+// amendment holds the state of one call of Amend.
 type amendment struct {
 	file     *manifest.Producers
 	text     *manifest.ImagesText
-	produced map[[2]string]v1.Hash // by image name and tag
+	produced map[[2]string]v1.Hash // digests written so far, by image name and tag
 }
 
-// take takes one choice over: all of it, or nothing.
-func (a *amendment) take(r *Result, previous *manifest.Lock) (*manifest.Lock, error) {
-	tags, err := Tags(r.Producer, r.Choice)
+// apply writes one choice and returns its lock entry. On an error, the images list is
+// unchanged.
+func (a *amendment) apply(r *Result, previous *manifest.Lock) (*manifest.Lock, error) {
+	tags, err := Tags(r.Selector, r.Choice)
 	if err != nil {
 		return nil, err
 	}
-	name := r.Producer.ImageName()
+	name := r.Selector.ImageName()
 	for _, tag := range tags {
 		if d, ok := a.produced[[2]string{name, tag}]; ok && d != r.Choice.Digest {
-			return nil, fmt.Errorf("tag %s of %s is produced by another source, too: %s", tag, name, d)
+			return nil, fmt.Errorf("tag %s of %s is also produced by another selector, for %s", tag, name, d)
 		}
 	}
 	if a.text != nil {
@@ -82,40 +83,46 @@ func (a *amendment) take(r *Result, previous *manifest.Lock) (*manifest.Lock, er
 	return lock(r, previous, tags), nil
 }
 
-// write makes the images list want what a choice says.
+// write adds the digest and the tags of a choice to the images list.
+//
+// It removes the tags from other digests of the image if the destinations allow them
+// to move.
 func (a *amendment) write(text *manifest.ImagesText, r *Result, previous *manifest.Lock, tags []string) error {
-	name, d := r.Producer.ImageName(), r.Choice.Digest
+	name, d := r.Selector.ImageName(), r.Choice.Digest
 	wants, err := text.Wants()
 	if err != nil {
 		return err
 	}
-	for key, carried := range wants {
+	for key, wantedTags := range wants {
 		other, ok := strings.CutPrefix(key, name+"@")
 		if !ok || other == d.String() {
 			continue
 		}
 		for _, tag := range tags {
-			if !slices.Contains(carried, tag) {
+			if !slices.Contains(wantedTags, tag) {
 				continue
 			}
-			if at := a.immutable(tag); at != "" {
-				return fmt.Errorf("tag %s of %s is wanted at %s, and may not move to %s: it is not in mutable-tags of %s", tag, name, other, d, at)
+			if destination := a.immutable(tag); destination != "" {
+				return fmt.Errorf("tag %s of %s belongs to %s and may not move to %s: it is not in mutable-tags of %s", tag, name, other, d, destination)
 			}
 			if err := text.RemoveTag(name, image.Hash(other), tag); err != nil {
 				return err
 			}
 		}
 	}
-	if r.Producer.Update == manifest.UpdateReplace && previous != nil && previous.Digest != d {
-		if err := a.drop(text, r.Producer, previous, wants[name+"@"+previous.Digest.String()]); err != nil {
+	if r.Selector.Update == manifest.UpdateReplace && previous != nil && previous.Digest != d {
+		if err := a.removePrevious(text, r.Selector, previous, wants[name+"@"+previous.Digest.String()]); err != nil {
 			return err
 		}
 	}
 	return text.Add(name, d, tags)
 }
 
-// drop takes back what a producer wrote before, but not what others want there too.
-func (a *amendment) drop(text *manifest.ImagesText, p *manifest.Producer, previous *manifest.Lock, carried []string) error {
+// removePrevious removes the digest and tags that a selector wrote the last time.
+//
+// Tags that people or other selectors have put on that digest stay, and so does the
+// digest with them.
+func (a *amendment) removePrevious(text *manifest.ImagesText, p *manifest.Producer, previous *manifest.Lock, wantedTags []string) error {
 	keep := map[string]bool{}
 	shared := false
 	for _, other := range a.file.Entries {
@@ -128,7 +135,7 @@ func (a *amendment) drop(text *manifest.ImagesText, p *manifest.Producer, previo
 			keep[tag] = true
 		}
 	}
-	for _, tag := range carried {
+	for _, tag := range wantedTags {
 		if !slices.Contains(previous.Tags, tag) {
 			keep[tag] = true
 		}
@@ -147,7 +154,7 @@ func (a *amendment) drop(text *manifest.ImagesText, p *manifest.Producer, previo
 	return nil
 }
 
-// immutable returns a destination in which tag may not move; "" if it may in all.
+// immutable returns a destination in which tag may not move, or "" if there is none.
 func (a *amendment) immutable(tag string) string {
 	for _, m := range a.file.Manifests {
 		for _, d := range m.Destinations {
@@ -159,7 +166,9 @@ func (a *amendment) immutable(tag string) string {
 	return ""
 }
 
-// Tags returns the tags to promote a choice under.
+// Tags returns the tags that a choice is promoted with.
+//
+// They are the templates of the selector, filled in, or else Choice.Default.
 func Tags(p *manifest.Producer, c *Choice) ([]string, error) {
 	if len(p.Tags) == 0 {
 		return c.Default, nil
@@ -198,18 +207,20 @@ func (t *tagText) Write(p []byte) (int, error) {
 	return t.Builder.Write(p)
 }
 
-// lock returns the evidence of a choice: the previous entry if it says the same, so
-// that a file does not change because the world beside the choice has.
+// lock returns the lock entry of a choice.
+//
+// It is the previous entry if that records the same choice. This keeps the lock file
+// unchanged when only the evidence differs, for example the list of tags.
 func lock(r *Result, previous *manifest.Lock, tags []string) *manifest.Lock {
 	c := r.Choice
 	l := &manifest.Lock{
-		Name: r.Producer.Name, Intent: r.Producer.Intent(), Digest: c.Digest, Tag: c.Tag, Tags: tags,
-		Ref: r.Producer.Ref, Git: c.Git, Alias: c.Alias, Rebase: c.Rebase,
+		Name: r.Selector.Name, Intent: r.Selector.Intent(), Digest: c.Digest, Tag: c.Tag, Tags: tags,
+		Ref: r.Selector.Ref, Git: c.Git, Alias: c.Alias, Rebase: c.Rebase,
 	}
 	if l.Tags == nil {
 		l.Tags = []string{}
 	}
-	if r.Producer.Select.Tag == "" {
+	if r.Selector.Select.Tag == "" {
 		l.TagList = c.tagList()
 	}
 	if previous != nil && same(*previous, *l) {
@@ -218,7 +229,7 @@ func lock(r *Result, previous *manifest.Lock, tags []string) *manifest.Lock {
 	return l
 }
 
-// same reports whether two entries tell of the same choice.
+// same reports whether two lock entries record the same choice.
 func same(a, b manifest.Lock) bool {
 	if (a.Git == nil) != (b.Git == nil) || a.Git != nil && a.Git.Commit != b.Git.Commit {
 		return false
@@ -227,7 +238,7 @@ func same(a, b manifest.Lock) bool {
 	return reflect.DeepEqual(a, b)
 }
 
-// tagList identifies the tags that were looked at; "" if there were none.
+// tagList returns a digest of the tags of all candidates, or "" if there are none.
 func (c *Choice) tagList() string {
 	var tags []string
 	for _, candidate := range c.Candidates {
@@ -243,8 +254,10 @@ func (c *Choice) tagList() string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// Stale returns why the lock entry and the images list do not say what a producer
-// asks for, without asking anybody; nil if they do.
+// Stale returns an error if the lock or the images list is out of date for a selector.
+//
+// wants are the tags of the images list, by "name@digest"; nil if there is no list.
+// Stale reads files only, never a registry.
 func Stale(p *manifest.Producers, of *manifest.Producer, wants map[string][]string, r Readers) error {
 	l := p.Find(of)
 	switch {
@@ -261,11 +274,11 @@ func Stale(p *manifest.Producers, of *manifest.Producer, wants map[string][]stri
 	}
 	tags, ok := wants[of.ImageName()+"@"+l.Digest.String()]
 	if !ok {
-		return fmt.Errorf("%s was found to be %s, which the list of images does not want", of.Name, l.Digest)
+		return fmt.Errorf("%s was resolved to %s, which the list of images does not want", of.Name, l.Digest)
 	}
 	for _, tag := range l.Tags {
 		if !slices.Contains(tags, tag) {
-			return fmt.Errorf("%s was found to be %s, which the list of images does not want as %s", of.Name, l.Digest, tag)
+			return fmt.Errorf("%s was resolved to %s, which the list of images does not want as %s", of.Name, l.Digest, tag)
 		}
 	}
 	return nil

@@ -13,18 +13,20 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
-// History reads the git repository that a git revision policy names.
+// History reads the git repository of a git revision policy.
 type History interface {
-	// Tip returns the id of the commit at a branch's head.
+	// Tip returns the id of the commit at the head of a branch.
 	Tip(branch string) (string, error)
-	// Walk goes back from a commit, along first parents or with all the latest committed
-	// first. Where history is cut off it ends with an error.
+	// Walk returns the commit tip and its ancestors. It follows first parents only, or,
+	// with all, every parent, the latest commit first. In a shallow clone it ends with
+	// an error.
 	Walk(ctx context.Context, tip string, all bool) iter.Seq2[Commit, error]
-	// Subtrees returns what identifies the files that a tree has at some paths, "" where it has none.
+	// Subtrees returns the object ids of the paths in a tree, "" for a missing path.
 	Subtrees(tree string, paths []string) ([]string, error)
-	// IsAncestor reports whether a is b or b came from it; an error if history is cut off before that is known.
+	// IsAncestor reports whether a is b or an ancestor of b. It is an error if the
+	// clone is too shallow to decide.
 	IsAncestor(ctx context.Context, a, b string) (bool, error)
-	// Find returns the commits whose ids start with each abbreviation, on any branch or none.
+	// Find returns the commits whose ids start with each abbreviation, on any branch.
 	Find(abbreviations []string) (map[string][]Commit, error)
 }
 
@@ -36,18 +38,20 @@ type Commit struct {
 	When     time.Time
 }
 
-// How the image of a commit was told, in manifest.LockGit.
+// The values of manifest.LockGit.By: how the image of a commit was identified.
 const (
 	byTag   = "tag"
 	byLabel = "label"
-	byTree  = "tree" // it is the image of an older commit with the same files
+	byTree  = "tree" // the image of an older commit with the same files
 )
 
-// errNoImage says that history was read to its root.
+// errNoImage means that no commit has an image.
 var errNoImage = errors.New("no image")
 
-// gitRevision takes the image of the newest commit on a branch that has one. When it
-// fails, the candidates that it saw are returned with the error.
+// gitRevision implements the policy gitRevision: it selects the image of the newest
+// commit on a branch that has one.
+//
+// With an error, the choice has the candidates and their reasons.
 func (j *job) gitRevision(ctx context.Context) (*Choice, error) {
 	all, err := j.Registry.Tags(ctx, j.Repository)
 	if err != nil {
@@ -58,7 +62,7 @@ func (j *job) gitRevision(ctx context.Context) (*Choice, error) {
 	for i, v := range values {
 		tags[i] = v.tag
 	}
-	slices.Sort(tags) // what is told must not depend on the registry's order
+	slices.Sort(tags) // the result must not depend on the order of the registry
 	slices.Reverse(tags)
 	g := j.Select.GitRevision
 	history, release, err := j.History(ctx, g.Repository, g.Branch)
@@ -73,16 +77,16 @@ func (j *job) gitRevision(ctx context.Context) (*Choice, error) {
 	return choice, err
 }
 
-// newestCommit tries one way after the other to tell commits, until an image is found.
+// newestCommit tries each identifier in turn until one leads to an image.
 func (j *job) newestCommit(ctx context.Context, g *manifest.GitRevision, tags []string, history History) (*Choice, error) {
 	tip, err := history.Tip(g.Branch)
 	if err != nil {
 		return nil, err
 	}
-	reader := &buildReader{job: j, atLeast: minAbbreviation(g)}
+	reader := &buildReader{job: j, minLength: minAbbreviation(g)}
 	var first *Choice
 	var failure error
-	for _, method := range identifications(g) {
+	for _, method := range identifiers(g) {
 		builds, err := method.identify(ctx, reader, tags)
 		if err != nil {
 			return nil, err
@@ -101,12 +105,12 @@ func (j *job) newestCommit(ctx context.Context, g *manifest.GitRevision, tags []
 
 func minAbbreviation(g *manifest.GitRevision) int {
 	if g.MinAbbreviation == 0 {
-		return 7 // what git prints, and what builds are named after
+		return 7 // the length that git prints and build tools use
 	}
 	return g.MinAbbreviation
 }
 
-// gitSearch is one search for the image of a branch.
+// gitSearch searches for the newest image of a branch.
 type gitSearch struct {
 	g       *manifest.GitRevision
 	reader  *buildReader
@@ -114,22 +118,22 @@ type gitSearch struct {
 	tip     string
 	builds  []*build
 
-	byCommit map[string][]*build // by the commit as it is written
-	lengths  []int               // of the keys of byCommit
-	trail    *trail
-	keys     map[string]string          // what identifies the files of a tree that count
-	known    map[string][]Commit        // the commits that keys of byCommit abbreviate; nil: not yet asked for
-	byFiles  map[string]map[string]bool // ids of known commits that may lend their image, by what identifies their files
+	byCommit map[string][]*build // by full or abbreviated commit id
+	lengths  []int               // lengths of the keys of byCommit
+	walk     *commitWalk
+	keys     map[string]string          // results of files, by tree id
+	known    map[string][]Commit        // commits of each key of byCommit; nil until findAll
+	byFiles  map[string]map[string]bool // ids of known commits, by the key of their files
 	notes    []string
 }
 
-// hit is where in history an image was found.
+// hit is an image that was found, and its commits.
 type hit struct {
-	commit Commit   // that the result is of
-	at     Commit   // that the image was built from
-	newest Commit   // that has the same files
-	builds []*build // its builds, best first
-	behind int
+	commit Commit   // commit of the result; for byTree it has no build itself
+	at     Commit   // commit that the image was built from
+	newest Commit   // newest commit that has the same files
+	builds []*build // builds of at, best first
+	behind int      // number of commits without an image that were passed
 	by     string
 }
 
@@ -143,11 +147,11 @@ func (s *gitSearch) run(ctx context.Context) (*Choice, error) {
 			}
 		}
 	}
-	s.trail = newTrail(ctx, s.history, s.tip, s.g.Walk == manifest.WalkAll)
-	defer s.trail.stop()
+	s.walk = newCommitWalk(ctx, s.history, s.tip, s.g.Walk == manifest.WalkAll)
+	defer s.walk.stop()
 	found, err := s.search(ctx)
 	if err == nil {
-		err = s.guard(ctx, found)
+		err = s.checkRollback(ctx, found)
 	}
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
@@ -165,12 +169,12 @@ func (s *gitSearch) run(ctx context.Context) (*Choice, error) {
 	}
 	choice.Candidates, choice.Notes = s.candidates(), append(s.notes, counts...)
 	if errors.Is(err, errNoImage) {
-		err = fmt.Errorf("%w on branch %s: %s", err, s.g.Branch, strings.Join(append([]string{tally(len(s.builds), "tag")}, counts...), ", "))
+		err = fmt.Errorf("%w on branch %s: %s", err, s.g.Branch, strings.Join(append([]string{plural(len(s.builds), "tag")}, counts...), ", "))
 	}
 	return choice, err
 }
 
-// choice is what is known of a hit.
+// choice returns the choice for a hit.
 func (s *gitSearch) choice(found *hit) *Choice {
 	best := found.builds[0]
 	best.chosen = true
@@ -180,7 +184,7 @@ func (s *gitSearch) choice(found *hit) *Choice {
 		Default: []string{best.tag},
 		Fields:  manifest.TagFields{Commit: found.commit.ID},
 		Git: &manifest.LockGit{
-			Repository: public(s.g.Repository),
+			Repository: withoutUser(s.g.Repository),
 			Branch:     s.g.Branch,
 			Tip:        s.tip,
 			Commit:     found.commit.ID,
@@ -190,14 +194,17 @@ func (s *gitSearch) choice(found *hit) *Choice {
 	}
 }
 
-// search goes back in history to the first commit that has an image.
+// search walks back in history to the first commit that has an image.
+//
+// A commit without an image that has the files of an older commit gets its image.
+// Commits that change no files of the policy do not count as behind.
 func (s *gitSearch) search(ctx context.Context) (*hit, error) {
 	if err := s.checkPaths(); err != nil {
 		return nil, err
 	}
 	behind := 0
 	for i := 0; ; i++ {
-		c, ok, err := s.trail.at(i)
+		c, ok, err := s.walk.at(i)
 		if err != nil {
 			return nil, fmt.Errorf("looking for an image on branch %s: %w", s.g.Branch, err)
 		}
@@ -211,7 +218,7 @@ func (s *gitSearch) search(ctx context.Context) (*hit, error) {
 		if builds != nil {
 			return &hit{commit: c, at: c, newest: c, builds: builds, behind: behind, by: builds[0].by}, nil
 		}
-		found, err := s.borrow(ctx, i)
+		found, err := s.equalTree(ctx, i)
 		if err != nil {
 			return nil, err
 		}
@@ -227,27 +234,28 @@ func (s *gitSearch) search(ctx context.Context) (*hit, error) {
 			continue
 		}
 		if behind++; s.g.MaxBehind != nil && behind > *s.g.MaxBehind {
-			return nil, fmt.Errorf("the newest image on branch %s is more than %s behind (maxBehind)", s.g.Branch, tally(*s.g.MaxBehind, "commit"))
+			return nil, fmt.Errorf("the newest image on branch %s is more than %s behind (maxBehind)", s.g.Branch, plural(*s.g.MaxBehind, "commit"))
 		}
 	}
 }
 
-// checkPaths refuses paths of which none exists: no commit would seem to change anything.
+// checkPaths returns an error if no path of the policy exists at the head of the
+// branch. With a misspelled path, no commit would seem to change anything.
 func (s *gitSearch) checkPaths() error {
 	if len(s.g.Paths) == 0 {
 		return nil
 	}
-	c, ok, err := s.trail.at(0)
+	c, ok, err := s.walk.at(0)
 	if err != nil || !ok {
 		return err
 	}
-	there, err := s.history.Subtrees(c.Tree, s.g.Paths)
+	subtrees, err := s.history.Subtrees(c.Tree, s.g.Paths)
 	if err != nil {
 		return err
 	}
 	var absent []string
 	for i, p := range s.g.Paths {
-		if there[i] == "" {
+		if subtrees[i] == "" {
 			absent = append(absent, p)
 		}
 	}
@@ -260,66 +268,71 @@ func (s *gitSearch) checkPaths() error {
 	return nil
 }
 
-// guard refuses a result that does not come after what the lock says.
-func (s *gitSearch) guard(ctx context.Context, found *hit) error {
+// checkRollback returns an error if the hit is older than the commit in the lock.
+//
+// With AllowRollback it adds a note instead.
+func (s *gitSearch) checkRollback(ctx context.Context, found *hit) error {
 	lock := s.reader.previous
-	if lock == nil || lock.Git == nil || lock.Git.Repository != public(s.g.Repository) || lock.Git.Commit == found.commit.ID {
+	if lock == nil || lock.Git == nil || lock.Git.Repository != withoutUser(s.g.Repository) || lock.Git.Commit == found.commit.ID {
 		return nil
 	}
 	previous := lock.Git
-	why, err := s.rollback(ctx, found, previous)
+	reason, err := s.rollback(ctx, found, previous)
 	switch {
-	case s.reader.AllowRollback && (err != nil || why != ""):
+	case s.reader.AllowRollback && (err != nil || reason != ""):
 		s.notes = append(s.notes, fmt.Sprintf("commit %s is not newer than the locked commit %s: a rollback", short(found.commit.ID), short(previous.Commit)))
 		return nil
 	case err != nil:
 		return fmt.Errorf("comparing commit %s with the locked commit %s: %w", short(found.commit.ID), short(previous.Commit), err)
-	case why != "":
-		return fmt.Errorf("%s: refused without --allow-rollback", why)
+	case reason != "":
+		return fmt.Errorf("%s: refused without --allow-rollback", reason)
 	}
 	return nil
 }
 
-// rollback says why a hit does not come after the locked commit, "" if it does.
+// rollback returns the reason why a hit would be a rollback from the locked commit,
+// or "" if it is not one.
 func (s *gitSearch) rollback(ctx context.Context, found *hit, previous *manifest.LockGit) (string, error) {
 	now, locked := found.newest.ID, previous.Commit
 	newer, err := s.history.IsAncestor(ctx, locked, now)
-	if newer || err != nil && s.trail.index(locked) < 0 {
+	if newer || err != nil && s.walk.index(locked) < 0 {
 		return "", err
 	}
-	if i := s.trail.index(locked); i >= 0 && i < s.trail.index(now) {
+	if i := s.walk.index(locked); i >= 0 && i < s.walk.index(now) {
 		return fmt.Sprintf("commit %s (tag %s) is older than the locked commit %s", short(now), found.builds[0].tag, short(locked)), nil
 	}
-	on, err := s.history.IsAncestor(ctx, locked, s.tip)
+	onBranch, err := s.history.IsAncestor(ctx, locked, s.tip)
 	switch {
 	case err != nil:
 		return "", err
-	case on:
+	case onBranch:
 		return fmt.Sprintf("commit %s (tag %s) does not come after the locked commit %s", short(now), found.builds[0].tag, short(locked)), nil
 	}
 	return fmt.Sprintf("the locked commit %s is no longer on branch %s, which now leads to commit %s (tag %s)",
 		short(locked), s.g.Branch, short(now), found.builds[0].tag), nil
 }
 
-// public returns a URL without what lets one in.
-func public(repository string) string {
+// withoutUser returns a URL without credentials, which must not get into the lock.
+//
+// The user of an ssh URL stays, because it is part of the address.
+func withoutUser(repository string) string {
 	u, err := url.Parse(repository)
 	if err != nil || u.User == nil || u.Scheme == "ssh" {
 		return repository
 	}
-	u.User = nil // a token may stand in place of the name
+	u.User = nil // the user name may be a token
 	return u.String()
 }
 
-// short abbreviates a commit id for people.
+// short returns the abbreviated commit id for messages.
 func short(id string) string {
 	return id[:min(len(id), 7)]
 }
 
-// tally returns "1 tag" or "2 tags".
-func tally(n int, what string) string {
+// plural returns "1 tag" or "2 tags".
+func plural(n int, noun string) string {
 	if n != 1 {
-		what += "s"
+		noun += "s"
 	}
-	return fmt.Sprintf("%d %s", n, what)
+	return fmt.Sprintf("%d %s", n, noun)
 }

@@ -10,22 +10,24 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
-// tellAbout is how many commits are read to tell where tags belong that were not
-// taken. It bounds what a note costs; the choice itself reads what it needs.
-const tellAbout = 5000
+// maxExplained is the maximum number of commits that are read to give reasons for
+// rejected tags. The search itself has no such limit.
+const maxExplained = 5000
 
 // Ranks of candidates, best first.
 const (
-	rankChosen = iota + 1
-	rankSame   // another build of the chosen image's commit
-	rankWalked // a commit that the walk comes to
-	rankMerged // a commit that came with a merge
-	rankUnsure // a commit whose place was not found within tellAbout
-	rankOff    // a commit off the branch
-	rankNone   // no commit
+	rankChosen  = iota + 1
+	rankSame    // another build of the chosen commit
+	rankWalked  // a commit of the walk
+	rankMerged  // a commit that came with a merge
+	rankUnknown // a commit that was not found within maxExplained commits
+	rankOff     // a commit that is not on the branch
+	rankNone    // no commit id
 )
 
-// explain gives each build its reason and place, and returns the counts that people should know.
+// explain sets the reason and the rank of each build.
+//
+// It returns counts of the tags that do not belong to the branch, as notes.
 func (s *gitSearch) explain(ctx context.Context, found *hit) ([]string, error) {
 	if found != nil {
 		s.explainHit(found)
@@ -33,7 +35,7 @@ func (s *gitSearch) explain(ctx context.Context, found *hit) ([]string, error) {
 	if err := s.findAll(); err != nil {
 		return nil, err
 	}
-	waiting, unknown := map[string][]*build{}, 0 // by whole id
+	waiting, unknown := map[string][]*build{}, 0 // builds without a reason, by full commit id
 	for _, b := range s.builds {
 		if b.commit == "" || b.rank != 0 {
 			continue
@@ -53,31 +55,31 @@ func (s *gitSearch) explain(ctx context.Context, found *hit) ([]string, error) {
 		if b.commit == "" || b.rank != 0 {
 			continue
 		}
-		here := s.known[b.commit]
+		found := s.known[b.commit]
 		switch b.rank = rankOff; {
-		case len(here) == 0 && s.trail.err == nil:
+		case len(found) == 0 && s.walk.err == nil:
 			b.explain("commit %s is not in the git repository", b.commit)
-		case len(here) == 0:
-			b.rank = rankUnsure
-			b.explain("commit %s is not in the history that there is", b.commit)
+		case len(found) == 0:
+			b.rank = rankUnknown
+			b.explain("commit %s is not in the available history", b.commit)
 		case complete:
-			b.explain("commit %s is not on branch %s", short(here[0].ID), s.g.Branch)
+			b.explain("commit %s is not on branch %s", short(found[0].ID), s.g.Branch)
 		default:
-			b.rank = rankUnsure
-			b.explain("commit %s is not among the newest of branch %s", short(here[0].ID), s.g.Branch)
+			b.rank = rankUnknown
+			b.explain("commit %s is not among the newest of branch %s", short(found[0].ID), s.g.Branch)
 		}
 	}
 	return s.counts(found), ctx.Err()
 }
 
-// explain sets the reason of a build that has none.
+// explain sets the reason of a build, unless it has one.
 func (b *build) explain(format string, args ...any) {
 	if b.reason == "" {
 		b.reason = fmt.Sprintf(format, args...)
 	}
 }
 
-// explainHit explains the builds of the commit that was taken.
+// explainHit sets the reasons for builds of the chosen commit.
 func (s *gitSearch) explainHit(found *hit) {
 	best := found.builds[0]
 	best.rank = rankChosen
@@ -87,7 +89,7 @@ func (s *gitSearch) explainHit(found *hit) {
 	}
 	var same, earlier []string
 	for i, b := range found.builds[1:] {
-		b.rank, b.back = rankSame, i
+		b.rank, b.position = rankSame, i
 		if b.digest == best.digest {
 			b.reason = fmt.Sprintf("the image of tag %s", best.tag)
 			same = append(same, b.tag)
@@ -106,22 +108,25 @@ func (s *gitSearch) explainHit(found *hit) {
 		s.notes = append(s.notes, fmt.Sprintf("commit %s has no image of its own: its files are those of commit %s", short(found.commit.ID), short(found.at.ID)))
 	}
 	if found.behind > 0 {
-		s.notes = append(s.notes, fmt.Sprintf("%s behind the head of branch %s", tally(found.behind, "commit"), s.g.Branch))
+		s.notes = append(s.notes, fmt.Sprintf("%s behind the head of branch %s", plural(found.behind, "commit"), s.g.Branch))
 	}
 }
 
-// explainWalked explains the builds of commits on the walk, and removes them. It
-// reports whether the walk came to its end. Builds of unknown commits make it go on
-// as well: where history is cut off, they may be beyond.
+// explainWalked sets the reasons of builds of commits on the walk, and removes them
+// from waiting.
+//
+// It reports whether the search is complete: the walk reached the root, or no commit
+// is left to look for. Unknown commits keep the walk going, to learn whether the
+// history is cut off. In that case they may be beyond its end.
 func (s *gitSearch) explainWalked(waiting map[string][]*build, unknown int) bool {
-	for i := 0; len(waiting)+unknown > 0 && i < max(tellAbout, len(s.trail.commits)); i++ {
-		c, ok, err := s.trail.at(i)
+	for i := 0; len(waiting)+unknown > 0 && i < max(maxExplained, len(s.walk.commits)); i++ {
+		c, ok, err := s.walk.at(i)
 		if err != nil || !ok {
 			return err == nil
 		}
 		for _, b := range waiting[c.ID] {
 			if b.rank == 0 {
-				b.rank, b.back = rankWalked, i
+				b.rank, b.position = rankWalked, i
 				b.explain("commit %s is older", short(c.ID))
 			}
 		}
@@ -130,7 +135,7 @@ func (s *gitSearch) explainWalked(waiting map[string][]*build, unknown int) bool
 	return len(waiting) == 0
 }
 
-// explainMerged does the same for commits that a walk along first parents passes by.
+// explainMerged does the same for commits that are not first parents.
 func (s *gitSearch) explainMerged(ctx context.Context, waiting map[string][]*build) bool {
 	n := 0
 	for c, err := range s.history.Walk(ctx, s.tip, true) {
@@ -139,19 +144,19 @@ func (s *gitSearch) explainMerged(ctx context.Context, waiting map[string][]*bui
 		}
 		for _, b := range waiting[c.ID] {
 			if b.rank == 0 {
-				b.rank, b.back = rankMerged, n
+				b.rank, b.position = rankMerged, n
 				b.explain("commit %s came with a merge: the walk goes along first parents", short(c.ID))
 			}
 		}
 		delete(waiting, c.ID)
-		if n++; n >= tellAbout || len(waiting) == 0 {
+		if n++; n >= maxExplained || len(waiting) == 0 {
 			return false
 		}
 	}
 	return true
 }
 
-// counts says how many builds are no candidates for the branch.
+// counts returns the numbers of builds that do not belong to the branch, as notes.
 func (s *gitSearch) counts(found *hit) []string {
 	var off, unsure, beyond, none int
 	for _, b := range s.builds {
@@ -161,32 +166,32 @@ func (s *gitSearch) counts(found *hit) []string {
 			none++
 		case b.rank == rankOff:
 			off++
-		case b.rank == rankUnsure && found == nil:
+		case b.rank == rankUnknown && found == nil:
 			unsure++
-		case b.rank == rankUnsure && s.trail.err != nil && found.behind > 0 && !s.g.NoEqualTrees:
+		case b.rank == rankUnknown && s.walk.err != nil && found.behind > 0 && !s.g.NoEqualTrees:
 			beyond++
 		}
 	}
 	var counts []string
 	if off > 0 {
-		counts = append(counts, tally(off, "tag")+" of commits off the branch")
+		counts = append(counts, plural(off, "tag")+" of commits off the branch")
 	}
 	if unsure > 0 {
-		counts = append(counts, tally(unsure, "tag")+" of commits that are not in the history that was read")
+		counts = append(counts, plural(unsure, "tag")+" of commits that are not in the history that was read")
 	}
 	if beyond > 0 {
-		counts = append(counts, tally(beyond, "tag")+" of commits beyond the end of this history: an image of them may be that of a newer commit with the same files")
+		counts = append(counts, plural(beyond, "tag")+" of commits beyond the end of this shallow history, which may have the files of a newer commit")
 	}
 	if none > 0 {
-		counts = append(counts, tally(none, "tag")+" that no commit can be told of")
+		counts = append(counts, plural(none, "tag")+" without a commit id")
 	}
 	return counts
 }
 
-// candidates returns what became of each build, best first.
+// candidates returns the builds as candidates, best first.
 func (s *gitSearch) candidates() []Candidate {
 	slices.SortFunc(s.builds, func(a, b *build) int {
-		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.back, b.back),
+		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.position, b.position),
 			compareOrders(b.order, a.order, false), strings.Compare(b.tag, a.tag))
 	})
 	list := make([]Candidate, len(s.builds))

@@ -14,42 +14,46 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
-// The annotations and labels that images carry by custom (image-spec, "Annotations").
+// The annotations for the origin of an image (image-spec, "Annotations"). Many
+// images have them as labels instead.
 const (
 	revisionLabel = "org.opencontainers.image.revision"
 	sourceLabel   = "org.opencontainers.image.source"
 )
 
-// idLength is that of a whole commit id in hex digits.
+// idLength is the number of hex digits in a commit id.
 const idLength = 40
 
-// atOnce is how many images are described at a time: enough to hide latency, few for a host.
-const atOnce = 8
+// maxConcurrentReads is the maximum number of images that are read concurrently. It
+// hides latency without sending bursts of requests to one host.
+const maxConcurrentReads = 8
 
-// gone is the reason of a tag that was removed, or is not yet everywhere.
-const gone = "the registry lists the tag and does not have it"
+// removed is the reason of a tag that is listed and answered with 404. It was deleted
+// in between, or the registry is eventually consistent.
+const removed = "the registry lists the tag but does not have it"
 
-// build is a tag as a build of a commit.
+// build is a tag that was built from a commit.
 type build struct {
-	tag    string
-	commit string // whole or abbreviated, lower case; empty if it cannot be told, and reason says why
-	order  string // of builds of one commit
-	by     string
-	digest v1.Hash // once read
-	absent bool    // once read: the registry does not have it
-	chosen bool
-	reason string // why it was taken or not, once known
-	rank   int    // among the candidates
-	back   int    // among those of its rank
+	tag      string
+	commit   string  // full or abbreviated id in lower case; empty if unknown, with a reason
+	order    string  // order among the builds of one commit
+	by       string  // byTag or byLabel
+	digest   v1.Hash // zero until it is read
+	absent   bool    // the registry does not have the tag
+	chosen   bool
+	reason   string // reason why it was chosen or not; empty until known
+	rank     int    // see rankChosen
+	position int    // position among the builds of the same rank
 }
 
-// buildReader reads what builds need from the registry.
+// buildReader reads the images of builds from the registry.
 type buildReader struct {
 	*job
-	atLeast int // hex digits of an abbreviation
+	minLength int // minimum number of hex digits in an abbreviated commit id
 }
 
-// exists reads the digest of a build, once; false if its tag is gone.
+// exists reads the digest of a build once. It returns false if the registry does not
+// have the tag.
 func (r *buildReader) exists(ctx context.Context, b *build) (bool, error) {
 	if b.digest == (v1.Hash{}) && !b.absent {
 		digest, ok, err := r.Registry.Digest(ctx, r.Repository, b.tag)
@@ -61,55 +65,56 @@ func (r *buildReader) exists(ctx context.Context, b *build) (bool, error) {
 	return !b.absent, nil
 }
 
-// identification tells the commits of images in one way.
-type identification interface {
+// identifier finds the commit that each tag was built from.
+type identifier interface {
 	identify(ctx context.Context, r *buildReader, tags []string) ([]*build, error)
 }
 
-// identifications returns the ways to tell commits, the first to be tried first.
-// Without a word in the policy they are what Flux advises: tags such as
-// main-8609b01-42, then the label of the image specification.
-func identifications(g *manifest.GitRevision) []identification {
+// identifiers returns the identifiers of a policy, in the order to try them.
+//
+// If the policy does not set identify, they follow the advice of Flux: tags such as
+// main-8609b01-42, then the revision label of the image specification.
+func identifiers(g *manifest.GitRevision) []identifier {
 	switch id := g.Identify; {
 	case id == nil:
-		return []identification{
-			newTagPattern(&manifest.IdentifyTag{
+		return []identifier{
+			newTagIdentifier(&manifest.IdentifyTag{
 				Pattern: regexp.QuoteMeta(strings.ReplaceAll(g.Branch, "/", "-")) + `-(?P<sha>[0-9a-fA-F]+)(?:-(?P<n>[0-9]+))?`,
 				Commit:  "$sha",
 				Order:   "$n",
 			}),
-			&labelled{label: revisionLabel},
+			&labelIdentifier{label: revisionLabel},
 		}
 	case id.Tag != nil:
-		return []identification{newTagPattern(id.Tag)}
+		return []identifier{newTagIdentifier(id.Tag)}
 	default:
-		return []identification{&labelled{label: id.Label, source: id.Source}}
+		return []identifier{&labelIdentifier{label: id.Label, source: id.Source}}
 	}
 }
 
-// tagPattern takes the commit out of the tag.
-type tagPattern struct {
+// tagIdentifier finds the commit id in the tag.
+type tagIdentifier struct {
 	pattern       *regexp.Regexp
 	commit, order string // templates
 }
 
-// newTagPattern takes a pattern and templates that the file's reader has checked.
-func newTagPattern(t *manifest.IdentifyTag) *tagPattern {
-	return &tagPattern{pattern: regexp.MustCompile("^(?:" + t.Pattern + ")$"), commit: t.Commit, order: t.Order}
+// newTagIdentifier returns a tagIdentifier. Package manifest has validated t.
+func newTagIdentifier(t *manifest.IdentifyTag) *tagIdentifier {
+	return &tagIdentifier{pattern: regexp.MustCompile("^(?:" + t.Pattern + ")$"), commit: t.Commit, order: t.Order}
 }
 
-func (p *tagPattern) identify(_ context.Context, r *buildReader, tags []string) ([]*build, error) {
+func (p *tagIdentifier) identify(_ context.Context, r *buildReader, tags []string) ([]*build, error) {
 	builds := make([]*build, len(tags))
 	for i, tag := range tags {
-		builds[i] = p.read(tag, r.atLeast)
-		// Unlike one that is told by its label, such a tag means one commit for ever.
+		builds[i] = p.read(tag, r.minLength)
+		// A tag with a commit id does not move, so the digest in the lock is still valid.
 		builds[i].digest, _ = r.locked(tag)
 	}
 	return builds, nil
 }
 
-// read returns what a tag says.
-func (p *tagPattern) read(tag string, atLeast int) *build {
+// read returns the build for a tag. It makes no requests.
+func (p *tagIdentifier) read(tag string, minLength int) *build {
 	b := &build{tag: tag, by: byTag}
 	match := p.pattern.FindStringSubmatchIndex(tag)
 	if match == nil {
@@ -117,108 +122,113 @@ func (p *tagPattern) read(tag string, atLeast int) *build {
 		return b
 	}
 	b.order = string(p.pattern.ExpandString(nil, p.order, tag, match))
-	b.commit, b.reason = commitID(string(p.pattern.ExpandString(nil, p.commit, tag, match)), atLeast)
+	b.commit, b.reason = commitID(string(p.pattern.ExpandString(nil, p.commit, tag, match)), minLength)
 	return b
 }
 
-// commitID returns a commit id or its abbreviation in lower case, or why it is none.
-func commitID(s string, atLeast int) (id, problem string) {
+// commitID returns a full or abbreviated commit id in lower case, or the reason why s
+// is not one.
+func commitID(s string, minLength int) (id, problem string) {
 	switch {
 	case s == "":
-		return "", "names no commit"
+		return "", "has no commit id"
 	case strings.Trim(s, "0123456789abcdefABCDEF") != "":
 		return "", fmt.Sprintf("%s is not a commit id", quote(s))
-	case len(s) < atLeast:
-		return "", fmt.Sprintf("commit %s has fewer than %d digits", s, atLeast)
+	case len(s) < minLength:
+		return "", fmt.Sprintf("commit %s has fewer than %d digits", s, minLength)
 	case len(s) > idLength:
 		return "", fmt.Sprintf("commit %s has more than %d digits", quote(s), idLength)
 	}
 	return strings.ToLower(s), ""
 }
 
-// quote quotes a foreign text, shortened.
-func quote(s string) string { return strconv.Quote(told(s)) }
+// quote returns untrusted text, clipped and quoted.
+func quote(s string) string { return strconv.Quote(clip(s)) }
 
-// labelled takes the commit out of an annotation or label.
-type labelled struct {
+// labelIdentifier finds the commit id in an annotation or label of the image.
+type labelIdentifier struct {
 	label  string
-	source string // that the image has to name; empty: any
+	source string // required value of sourceLabel; empty: any
 }
 
-func (l *labelled) identify(ctx context.Context, r *buildReader, tags []string) ([]*build, error) {
+func (l *labelIdentifier) identify(ctx context.Context, r *buildReader, tags []string) ([]*build, error) {
 	builds := make([]*build, len(tags))
-	for i, tag := range tags { // the newest names first
+	for i, tag := range tags {
 		builds[i] = &build{tag: tag, by: byLabel}
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(atOnce)
+	group.SetLimit(maxConcurrentReads)
 	for _, b := range builds {
 		group.Go(func() error { return l.read(ctx, r, b) })
 	}
 	return builds, group.Wait()
 }
 
-// read finds out what an image says.
-func (l *labelled) read(ctx context.Context, r *buildReader, b *build) error {
-	there, err := r.exists(ctx, b)
+// read reads the labels of the image and sets the commit of the build.
+func (l *labelIdentifier) read(ctx context.Context, r *buildReader, b *build) error {
+	exists, err := r.exists(ctx, b)
 	if err != nil {
 		return err
 	}
-	if !there {
-		b.reason = gone
+	if !exists {
+		b.reason = removed
 		return nil
 	}
-	claims, err := r.claims(ctx, b.digest)
+	labelMaps, err := r.labelMaps(ctx, b.digest)
 	if err != nil {
 		return err
 	}
-	if source := outermost(claims, sourceLabel); l.source != "" && !sameSource(source, l.source) {
+	if source := firstValue(labelMaps, sourceLabel); l.source != "" && !sameRepository(source, l.source) {
 		b.reason = fmt.Sprintf("%s is %s, not %s", sourceLabel, quote(source), l.source)
 		return nil
 	}
-	revision := outermost(claims, l.label)
+	revision := firstValue(labelMaps, l.label)
 	if revision == "" {
 		b.reason = "has no " + l.label
 		return nil
 	}
-	b.commit, b.reason = parseRevision(revision, r.atLeast)
+	b.commit, b.reason = parseRevision(revision, r.minLength)
 	return nil
 }
 
-// claims returns an image's annotations and labels. Those come first that say more
-// of the image itself: labels are inherited from a base image unless overwritten.
-func (r *buildReader) claims(ctx context.Context, digest v1.Hash) ([]map[string]string, error) {
+// labelMaps returns the annotations and labels of an image, the most reliable first.
+//
+// Annotations come before labels, because an image inherits the labels of its base
+// image. For an index, the first image is used as well.
+func (r *buildReader) labelMaps(ctx context.Context, digest v1.Hash) ([]map[string]string, error) {
 	img, err := r.Registry.Image(ctx, r.Repository, digest.String())
 	if err != nil {
 		return nil, err
 	}
-	claims := []map[string]string{img.Annotations}
+	labelMaps := []map[string]string{img.Annotations}
 	for _, child := range img.Children {
-		if child.OS == "unknown" { // an attestation beside the images
+		if child.OS == "unknown" { // an attestation, not an image
 			continue
 		}
 		inner, err := r.Registry.Image(ctx, r.Repository, child.Digest.String())
 		if err != nil {
 			return nil, err
 		}
-		return append(claims, child.Annotations, inner.Annotations, inner.Labels), nil
+		return append(labelMaps, child.Annotations, inner.Annotations, inner.Labels), nil
 	}
-	return append(claims, img.Labels), nil
+	return append(labelMaps, img.Labels), nil
 }
 
-// outermost returns the first claim of a key.
-func outermost(claims []map[string]string, key string) string {
-	for _, c := range claims {
-		if c[key] != "" {
-			return c[key]
+// firstValue returns the first value of key that is not empty.
+func firstValue(labelMaps []map[string]string, key string) string {
+	for _, labels := range labelMaps {
+		if labels[key] != "" {
+			return labels[key]
 		}
 	}
 	return ""
 }
 
-// parseRevision reads <id>, <branch>/<id> and <pointer>@sha1:<id>, the two that
-// Flux writes, or says why it is none of them.
-func parseRevision(s string, atLeast int) (id, problem string) {
+// parseRevision parses a revision label: <id>, or one of the forms that Flux writes,
+// <branch>/<id> and <pointer>@sha1:<id>.
+//
+// It returns the commit id, or the reason why s is not a revision.
+func parseRevision(s string, minLength int) (id, problem string) {
 	s = strings.TrimSpace(s)
 	if strings.HasSuffix(strings.ToLower(s), "-dirty") {
 		return "", fmt.Sprintf("revision %s is of a modified work tree", quote(s))
@@ -231,20 +241,21 @@ func parseRevision(s string, atLeast int) (id, problem string) {
 		}
 		text = sum
 	}
-	id, problem = commitID(text, atLeast)
+	id, problem = commitID(text, minLength)
 	if problem != "" {
 		problem = fmt.Sprintf("revision %s: %s", quote(s), problem)
 	}
 	return id, problem
 }
 
-// sameSource reports whether two URLs name one repository: https://host/path,
-// git@host:path and ssh://git@host/path.git do.
-func sameSource(a, b string) bool {
-	return plainSource(a) == plainSource(b)
+// sameRepository reports whether two git URLs are for the same repository.
+//
+// https://host/path, git@host:path and ssh://git@host/path.git are the same.
+func sameRepository(a, b string) bool {
+	return normalizeURL(a) == normalizeURL(b)
 }
 
-func plainSource(s string) string {
+func normalizeURL(s string) string {
 	s, _, _ = strings.Cut(s, "#")
 	_, rest, isURL := strings.Cut(s, "://")
 	if !isURL {

@@ -13,13 +13,13 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
-// graph is a history as the naive selector sees it: nothing is lazy, nothing is indexed.
+// graph is a complete history for the naive implementation.
 type graph struct {
 	commits map[string]Commit
-	files   map[string]string // of the directory that counts, by id
+	files   map[string]string // content of the directory cmd, by commit id
 }
 
-// reachable returns all that a commit came from, and itself.
+// reachable returns a commit and all its ancestors.
 func (g *graph) reachable(id string) map[string]bool {
 	all := map[string]bool{id: true}
 	for grown := true; grown; {
@@ -34,7 +34,7 @@ func (g *graph) reachable(id string) map[string]bool {
 	return all
 }
 
-// order returns the commits of a walk.
+// order returns the commits of a walk, in order.
 func (g *graph) order(tip string, all bool) []string {
 	if !all {
 		list := []string{tip}
@@ -43,7 +43,7 @@ func (g *graph) order(tip string, all bool) []string {
 		}
 		return list
 	}
-	// Times grow from parents to children, and no two are the same.
+	// All commits have different times, and children are later than their parents.
 	var list []string
 	for id := range g.reachable(tip) {
 		list = append(list, id)
@@ -52,8 +52,9 @@ func (g *graph) order(tip string, all bool) []string {
 	return list
 }
 
-// naive chooses by trying every commit with every tag. Builds are "<abbreviation> <n> <digest>".
-func (g *graph) naive(tip string, all, borrow, byPath bool, builds []string) string {
+// naive selects an image by comparing every commit with every build. A build has the
+// form "<abbreviation> <n> <digest>".
+func (g *graph) naive(tip string, all, equalTrees, byPath bool, builds []string) string {
 	reachable, order := g.reachable(tip), g.order(tip, all)
 	key := func(id string) string {
 		if byPath {
@@ -61,7 +62,7 @@ func (g *graph) naive(tip string, all, borrow, byPath bool, builds []string) str
 		}
 		return g.commits[id].Tree
 	}
-	// of returns the best build of a commit.
+	// of returns the tag of the best build of a commit, or "!" and an error.
 	of := func(id string) string {
 		best, top, topDigests, unclear := "", "", map[string]bool{}, false
 		for _, b := range builds {
@@ -100,7 +101,7 @@ func (g *graph) naive(tip string, all, borrow, byPath bool, builds []string) str
 		if of(id) != "" {
 			return answer(of(id), id, behind)
 		}
-		for j := i + 1; borrow && j < len(order); j++ {
+		for j := i + 1; equalTrees && j < len(order); j++ {
 			if key(order[j]) != key(id) || of(order[j]) == "" {
 				continue
 			}
@@ -140,7 +141,7 @@ func TestGitRevisionOracle(t *testing.T) {
 		var ids []string
 		for i := range 12 + r.IntN(30) {
 			var parents []string
-			for range min(i, 1+r.IntN(2)) { // often near, so that most is reachable
+			for range min(i, 1+r.IntN(2)) { // recent commits, so that most are reachable
 				p := ids[max(0, len(ids)-1-r.IntN(3))]
 				if !slices.Contains(parents, p) {
 					parents = append(parents, p)
@@ -162,21 +163,20 @@ func TestGitRevisionOracle(t *testing.T) {
 			g.commits[id] = c[0]
 		}
 		for range choices {
-			what := choose(t, r, g, history, ids)
-			seen[what]++
+			seen[choose(t, r, g, history, ids)]++
 		}
 	}
-	for _, what := range []string{"image", "!builds", "!ambiguous", "!no image"} {
-		if seen[what] < 10 {
-			t.Errorf("the histories gave %q only %d times: %v", what, seen[what], seen)
+	for _, kind := range []string{"image", "!builds", "!ambiguous", "!no image"} {
+		if seen[kind] < 10 {
+			t.Errorf("result %q: got %d cases, want at least 10: %v", kind, seen[kind], seen)
 		}
 	}
 }
 
-// choose makes a choice both ways, and returns what came of it.
+// choose compares Resolve with naive for random builds. It returns the kind of result.
 func choose(t *testing.T, r *rand.Rand, g *graph, history *commits, ids []string) string {
 	t.Helper()
-	reg := &shelf{tags: map[string]string{}}
+	reg := &stubRegistry{tags: map[string]string{}}
 	var builds []string
 	for range r.IntN(7) {
 		id := ids[r.IntN(len(ids))]
@@ -189,18 +189,18 @@ func choose(t *testing.T, r *rand.Rand, g *graph, history *commits, ids []string
 	}
 	policy := &manifest.GitRevision{Branch: "main", MinAbbreviation: 2}
 	byPattern(policy)
-	all, borrow, byPath := r.IntN(2) == 0, r.IntN(2) == 0, r.IntN(2) == 0
-	if policy.NoEqualTrees = !borrow; all {
+	all, equalTrees, byPath := r.IntN(2) == 0, r.IntN(2) == 0, r.IntN(2) == 0
+	if policy.NoEqualTrees = !equalTrees; all {
 		policy.Walk = manifest.WalkAll
 	}
 	if byPath {
 		policy.Paths = []string{"cmd"}
 	}
-	want := g.naive(ids[len(ids)-1], all, borrow, byPath, builds)
+	want := g.naive(ids[len(ids)-1], all, equalTrees, byPath, builds)
 	choice, err := resolveRevision(t, policy, reg, history, nil, Options{})
-	again, e := resolveRevision(t, policy, reg, history, nil, Options{}) // of a listing in another order
+	again, e := resolveRevision(t, policy, reg, history, nil, Options{}) // the tags are listed in another order
 	if diff := cmp.Diff(fmt.Sprintf("%+v %v", choice.Candidates, err), fmt.Sprintf("%+v %v", again.Candidates, e)); diff != "" {
-		t.Errorf("the order of the listing matters (-one +other):\n%s", diff)
+		t.Errorf("the result depends on the order of the tags (-one +other):\n%s", diff)
 	}
 	got := ""
 	switch {
@@ -214,7 +214,7 @@ func choose(t *testing.T, r *rand.Rand, g *graph, history *commits, ids []string
 		got = "!no image"
 	}
 	if got != want {
-		t.Errorf("all=%t borrow=%t paths=%t builds=%q: got %q (%v), want %q", all, borrow, byPath, builds, got, err, want)
+		t.Errorf("all=%t equalTrees=%t paths=%t builds=%q: got %q (%v), want %q", all, equalTrees, byPath, builds, got, err, want)
 	}
 	if want[0] != '!' {
 		return "image"
@@ -227,11 +227,11 @@ func FuzzIdentify(f *testing.F) {
 	for _, s := range []string{"main-8609b01", "main-8609b01-1612345", sum, "main/" + sum, "main@sha1:" + sum, "a/b/" + sum[:7], "main@sha256:" + sum, sum + "-dirty", "@", "/", "@sha1:", " 8609B01\n", "main-8-" + strings.Repeat("\xa5", 5000)} {
 		f.Add(s)
 	}
-	ways := identifications(&manifest.GitRevision{Branch: "main"})
+	all := identifiers(&manifest.GitRevision{Branch: "main"})
 	f.Fuzz(func(t *testing.T, s string) {
 		for _, read := range []func() (string, string){
 			func() (string, string) { return parseRevision(s, 7) },
-			func() (string, string) { b := ways[0].(*tagPattern).read(s, 7); return b.commit, b.reason },
+			func() (string, string) { b := all[0].(*tagIdentifier).read(s, 7); return b.commit, b.reason },
 		} {
 			id, problem := read()
 			if (id == "") == (problem == "") {
@@ -244,22 +244,22 @@ func FuzzIdentify(f *testing.F) {
 				t.Fatalf("a problem of %d bytes", len(problem))
 			}
 		}
-		if !sameSource(s, s) {
+		if !sameRepository(s, s) {
 			t.Fatalf("%q is not itself", s)
 		}
 	})
 }
 
-func TestSameSource(t *testing.T) {
+func TestSameRepository(t *testing.T) {
 	t.Parallel()
 	for _, same := range []string{"https://git.example.com/x/y", "https://GIT.example.com/x/y.git/", "git@git.example.com:x/y.git", "ssh://git@git.example.com/x/y", "https://user:secret@git.example.com/x/y#readme"} {
-		if !sameSource(same, "http://git.example.com/x/y") {
-			t.Errorf("%s is not the same", same)
+		if !sameRepository(same, "http://git.example.com/x/y") {
+			t.Errorf("%s: got another repository, want the same", same)
 		}
 	}
 	for _, other := range []string{"", "https://git.example.com/x", "https://git.example.com/x/Y", "https://git.example.org/x/y", "x/y"} {
-		if sameSource(other, "http://git.example.com/x/y") {
-			t.Errorf("%s is the same", other)
+		if sameRepository(other, "http://git.example.com/x/y") {
+			t.Errorf("%s: got the same repository, want another", other)
 		}
 	}
 }

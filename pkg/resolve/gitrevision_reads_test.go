@@ -11,10 +11,11 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
-// TestGitRevisionReads holds what is asked of the registry and of history to what is needed.
+// TestGitRevisionReads checks that no more requests are sent and no more commits are
+// read than needed.
 func TestGitRevisionReads(t *testing.T) {
 	t.Parallel()
-	s := &sample{gittest.NewPacked(t), map[string]string{}}
+	s := &testRepository{gittest.NewPacked(t), map[string]string{}}
 	s.add("c0", 0)
 	for i := range 5200 {
 		s.add(fmt.Sprint("c", i+1), i+1, fmt.Sprint("c", i))
@@ -27,28 +28,28 @@ func TestGitRevisionReads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"HEAD " + s.text("main-<c5190>-2")}, reg.asked); diff != "" {
+	if diff := cmp.Diff([]string{"HEAD " + s.text("main-<c5190>-2")}, reg.requests); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
 	}
-	if choice.Git.Behind != 10 || history.read > 2*tellAbout {
-		t.Errorf("%d behind, after %d commits", choice.Git.Behind, history.read)
+	if choice.Git.Behind != 10 || history.read > 2*maxExplained {
+		t.Errorf("got %d behind after %d commits, want 10 after at most %d", choice.Git.Behind, history.read, 2*maxExplained)
 	}
 	if last := choice.Candidates[3]; last.Reason != s.text("commit <c1> is not among the newest of branch main") {
-		t.Errorf("got %+v", choice.Candidates)
+		t.Errorf("got candidates %+v, want that <c1> is not among the newest", choice.Candidates)
 	}
 }
 
-// TestGitRevisionPinned is about the digest that the lock has for a tag.
+// TestGitRevisionPinned checks when the digest in the lock is used.
 func TestGitRevisionPinned(t *testing.T) {
 	t.Parallel()
 	s := newSample(t)
 	tag := s.text("main-<m4>")
 	tests := map[string]struct {
-		policy  func(*manifest.GitRevision)
-		tag     string // of the lock
-		refresh bool
-		want    string
-		asked   int
+		policy   func(*manifest.GitRevision)
+		tag      string // of the lock
+		refresh  bool
+		want     string
+		requests int
 	}{
 		"the same tag":            {byPattern, tag, false, "locked", 0},
 		"the same tag, refreshed": {byPattern, tag, true, "new", 1},
@@ -58,7 +59,7 @@ func TestGitRevisionPinned(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			reg := &shelf{tags: map[string]string{tag: "new"}, images: map[string]*Image{"new": labelledImage(s.ids["m4"])}}
+			reg := &stubRegistry{tags: map[string]string{tag: "new"}, images: map[string]*Image{"new": labelledImage(s.ids["m4"])}}
 			g := &manifest.GitRevision{Repository: "repo", Branch: "main"}
 			tt.policy(g)
 			lock := &manifest.Lock{Tag: tt.tag, Digest: digestOf("locked")}
@@ -66,8 +67,8 @@ func TestGitRevisionPinned(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if choice.Digest != digestOf(tt.want) || len(reg.asked) != tt.asked {
-				t.Errorf("got %s after %q, want that of %q", choice.Digest, reg.asked, tt.want)
+			if choice.Digest != digestOf(tt.want) || len(reg.requests) != tt.requests {
+				t.Errorf("got %s after requests %q, want %s after %d", choice.Digest, reg.requests, digestOf(tt.want), tt.requests)
 			}
 		})
 	}
@@ -76,15 +77,15 @@ func TestGitRevisionPinned(t *testing.T) {
 func TestGitRevisionSecret(t *testing.T) {
 	t.Parallel()
 	s := newSample(t)
-	reg := &shelf{tags: map[string]string{s.text("main-<m3>"): "a"}}
+	reg := &stubRegistry{tags: map[string]string{s.text("main-<m3>"): "a"}}
 	g := &manifest.GitRevision{Repository: "https://user:secret@git.example.com/x", Branch: "main"}
 	lock := &manifest.Lock{Git: &manifest.LockGit{Repository: "https://git.example.com/x", Commit: s.ids["m1"]}}
 	choice, err := resolveRevision(t, g, reg, openCommits(t, s.Dir), lock, Options{})
 	if err != nil || choice.Git.Repository != lock.Git.Repository {
-		t.Errorf("got %+v %v", choice, err)
+		t.Errorf("got %+v, %v, want a repository without credentials", choice, err)
 	}
 	lock.Git.Commit = s.ids["m4"]
 	if _, err := resolveRevision(t, g, reg, openCommits(t, s.Dir), lock, Options{}); err == nil || strings.Contains(err.Error(), "secret") {
-		t.Errorf("got %v, want the rollback refused", err)
+		t.Errorf("got error %v, want a refused rollback without the secret", err)
 	}
 }

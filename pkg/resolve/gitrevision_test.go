@@ -34,18 +34,18 @@ func labelledImage(revision string) *Image {
 }
 
 type gitCase struct {
-	tags     string // tag=word, by spaces; the word of a lone tag is itself
+	tags     string // tag=word …; the digest is that of word; without =word, that of the tag
 	images   map[string]*Image
-	gone     string
+	removed  string
 	failing  string
 	policy   []func(*manifest.GitRevision)
-	previous string // commit of the lock
+	previous string // commit in the lock
 	allow    bool
 
 	want   string // tag, commit, behind, by
 	err    string // part of the error
 	notes  []string
-	reason map[string]string // of some candidates
+	reason map[string]string // reasons of some candidates
 }
 
 func walkAll(g *manifest.GitRevision)      { g.Walk = manifest.WalkAll }
@@ -59,9 +59,9 @@ func paths(list ...string) func(*manifest.GitRevision) {
 	return func(g *manifest.GitRevision) { g.Paths = list }
 }
 
-func (tt *gitCase) run(t *testing.T, s *sample, history History) (*Choice, *shelf, error) {
+func (tt *gitCase) run(t *testing.T, s *testRepository, history History) (*Choice, *stubRegistry, error) {
 	t.Helper()
-	reg := &shelf{tags: map[string]string{}, images: map[string]*Image{}, failing: s.text(tt.failing), gone: strings.Fields(s.text(tt.gone))}
+	reg := &stubRegistry{tags: map[string]string{}, images: map[string]*Image{}, failing: s.text(tt.failing), removed: strings.Fields(s.text(tt.removed))}
 	for _, field := range strings.Fields(s.text(tt.tags)) {
 		tag, word, ok := strings.Cut(field, "=")
 		if !ok {
@@ -90,7 +90,7 @@ func (tt *gitCase) run(t *testing.T, s *sample, history History) (*Choice, *shel
 	return choice, reg, err
 }
 
-// resolveRevision resolves a producer of a git revision.
+// resolveRevision resolves a selector with the policy gitRevision.
 func resolveRevision(t *testing.T, g *manifest.GitRevision, reg Registry, history History, previous *manifest.Lock, o Options) (*Choice, error) {
 	t.Helper()
 	p := &manifest.Producer{Name: "shop", Repository: shop, Select: manifest.Select{GitRevision: g}}
@@ -103,7 +103,7 @@ func resolveRevision(t *testing.T, g *manifest.GitRevision, reg Registry, histor
 	}, o)
 }
 
-func texts(s *sample, m map[string]string) map[string]string {
+func texts(s *testRepository, m map[string]string) map[string]string {
 	out := map[string]string{}
 	for k, v := range m {
 		out[k] = s.text(v)
@@ -111,8 +111,8 @@ func texts(s *sample, m map[string]string) map[string]string {
 	return out
 }
 
-// check runs a case on a sample.
-func (tt *gitCase) check(t *testing.T, s *sample, history History) {
+// check runs a case and compares the result.
+func (tt *gitCase) check(t *testing.T, s *testRepository, history History) {
 	t.Helper()
 	choice, _, err := tt.run(t, s, history)
 	if tt.err != "" {
@@ -129,25 +129,25 @@ func (tt *gitCase) check(t *testing.T, s *sample, history History) {
 		}
 		tip, err := history.Tip(choice.Git.Branch)
 		if err != nil || choice.Git.Tip != tip || choice.Git.Repository != "repo" {
-			t.Errorf("got the evidence %+v for the tip %s %v", choice.Git, tip, err)
+			t.Errorf("got lock entry %+v, want repository repo and tip %s, %v", choice.Git, tip, err)
 		}
 	}
 	if choice == nil {
 		return
 	}
 	if want := s.text(strings.Join(tt.notes, "; ")); tt.notes != nil && want != strings.Join(choice.Notes, "; ") {
-		t.Errorf("got the notes %q, want %q", choice.Notes, want)
+		t.Errorf("got notes %q, want %q", choice.Notes, want)
 	}
 	reasons := map[string]string{}
 	for _, c := range choice.Candidates {
 		reasons[c.Tag] = c.Reason
 		if c.Chosen != (tt.err == "" && c.Tag == choice.Tag) || c.Reason == "" {
-			t.Errorf("candidate %+v of choice %q", c, choice.Tag)
+			t.Errorf("got candidate %+v of choice %q, want a reason and only this choice chosen", c, choice.Tag)
 		}
 	}
 	for tag, want := range tt.reason {
 		if tag, want = s.text(tag), s.text(want); reasons[tag] != want {
-			t.Errorf("%s: got the reason %q, want %q", tag, reasons[tag], want)
+			t.Errorf("%s: got reason %q, want %q", tag, reasons[tag], want)
 		}
 	}
 }
@@ -166,24 +166,24 @@ func TestGitRevision(t *testing.T) {
 		"side commits do not count": {tags: "main-<f1> main-<m2>", want: "main-<m2> <m2:40> 3 tag", reason: map[string]string{"main-<f1>": "commit <f1> came with a merge: the walk goes along first parents"}},
 		"all commits count":         {tags: "main-<f1> main-<m2>", policy: with(walkAll), want: "main-<f1> <f1:40> 2 tag"},
 		"all commits, the newer":    {tags: "main-<f1> main-<m3>", policy: with(walkAll), want: "main-<f1> <f1:40> 2 tag"},
-		"no commit, and too short": {tags: "main- main-<m4:1> main-<m4:6>", err: "no image on branch main: 3 tags, 3 tags that no commit can be told of",
-			reason: map[string]string{"main-": "names no commit"}},
+		"no commit, and too short": {tags: "main- main-<m4:1> main-<m4:6>", err: "no image on branch main: 3 tags, 3 tags without a commit id",
+			reason: map[string]string{"main-": "has no commit id"}},
 		"the prefix is required":      {tags: "<m4> <m4:40> 1234567", err: "no image on branch main"},
-		"of the registry's order":     {tags: "main-<m1> main-<m4> main-<m2>", want: "main-<m4> <m4:40> 0 tag"},
+		"tags in another order":       {tags: "main-<m1> main-<m4> main-<m2>", want: "main-<m4> <m4:40> 0 tag"},
 		"upper case":                  {tags: "main-" + "ABCDEF0 main-<m4:40>", want: "main-<m4:40> <m4:40> 0 tag"},
 		"off the branch":              {tags: "main-<x1> main-0123456 main-<m3>", want: "main-<m3> <m3:40> 2 tag", notes: []string{"2 commits behind the head of branch main", "2 tags of commits off the branch"}},
 		"only off the branch":         {tags: "main-<x1>", err: "no image on branch main: 1 tag, 1 tag of commits off the branch", reason: map[string]string{"main-<x1>": "commit <x1> is not on branch main"}},
 		"no tags":                     {err: "no image on branch main: 0 tags"},
-		"two digests, no order":       {tags: "main-<m4> main-<m4:8>", err: "2 builds of <m4>: nothing tells which of"},
+		"two digests, no order":       {tags: "main-<m4> main-<m4:8>", err: "2 builds of <m4>: cannot decide which of"},
 		"two digests, one order":      {tags: "main-<m4>-7 main-<m4:8>-07", err: "2 builds of <m4>"},
 		"two digests, an order":       {tags: "main-<m4>-9=a main-<m4>-10=b", want: "main-<m4>-10 <m4:40> 0 tag", notes: []string{"commit <m4> has earlier builds: main-<m4>-9"}, reason: map[string]string{"main-<m4>-9": "another build of commit <m4>, before tag main-<m4>-10 in order"}},
 		"numbers of any size":         {tags: "main-<m4>-99999999999999999998=a main-<m4>-99999999999999999999=b", want: "main-<m4>-99999999999999999999 <m4:40> 0 tag"},
-		"an order that is no number":  {tags: "main-<m4>-9=a main-<m4>-b10=b", want: "main-<m4>-b10 <m4:40> 0 tag"},
-		"no order is before any":      {tags: "main-<m4>=a main-<m4>-0=b", want: "main-<m4>-0 <m4:40> 0 tag"},
+		"an order that has letters":   {tags: "main-<m4>-9=a main-<m4>-b10=b", want: "main-<m4>-b10 <m4:40> 0 tag"},
+		"no order is the lowest":      {tags: "main-<m4>=a main-<m4>-0=b", want: "main-<m4>-0 <m4:40> 0 tag"},
 		"one digest, no order":        {tags: "main-<m4>=a main-<m4:9>=a", want: "main-<m4:9> <m4:40> 0 tag", notes: []string{"the image has other tags for commit <m4>: main-<m4>"}},
 		"a new tag on the old digest": {tags: "main-<m2>=a main-<m4>=a", previous: "<m2:40>", want: "main-<m4> <m4:40> 0 tag"},
-		"listed and gone":             {tags: "main-<m4> main-<m3>", gone: "main-<m4>", want: "main-<m3> <m3:40> 2 tag", reason: map[string]string{"main-<m4>": "the registry lists the tag and does not have it"}},
-		"the latest is gone":          {tags: "main-<m4>-2=a main-<m4>-1=b", gone: "main-<m4>-2", want: "main-<m4>-1 <m4:40> 0 tag"},
+		"listed and removed":          {tags: "main-<m4> main-<m3>", removed: "main-<m4>", want: "main-<m3> <m3:40> 2 tag", reason: map[string]string{"main-<m4>": "the registry lists the tag but does not have it"}},
+		"the latest is removed":       {tags: "main-<m4>-2=a main-<m4>-1=b", removed: "main-<m4>-2", want: "main-<m4>-1 <m4:40> 0 tag"},
 		"unreadable":                  {tags: "main-<m4> main-<m3>", failing: "main-<m4>", err: errRegistry.Error()},
 		"within maxBehind":            {tags: "main-<m3>", policy: with(maxBehind(2)), want: "main-<m3> <m3:40> 2 tag"},
 		"beyond maxBehind":            {tags: "main-<m3>", policy: with(maxBehind(1)), err: "the newest image on branch main is more than 1 commit behind"},
@@ -195,12 +195,12 @@ func TestGitRevision(t *testing.T) {
 		"older than the lock": {tags: "main-<m3>", previous: "<m4:40>", err: "commit <m3> (tag main-<m3>) is older than the locked commit <m4>: refused without --allow-rollback",
 			reason: map[string]string{"main-<m3>": "commit <m3> (tag main-<m3>) is older than the locked commit <m4>: refused without --allow-rollback"}},
 		"older than the lock, allowed": {tags: "main-<m3>", previous: "<m4:40>", allow: true, want: "main-<m3> <m3:40> 2 tag", notes: []string{"commit <m3> is not newer than the locked commit <m4>: a rollback", "2 commits behind the head of branch main"}},
-		"beside the lock":              {tags: "main-<m3>", previous: "<f1:40>", err: "commit <m3> (tag main-<m3>) does not come after the locked commit <f1>"},
+		"not after the lock":           {tags: "main-<m3>", previous: "<f1:40>", err: "commit <m3> (tag main-<m3>) does not come after the locked commit <f1>"},
 		"history was rewritten":        {tags: "main-<m4>", previous: "<x1:40>", err: "the locked commit <x1> is no longer on branch main, which now leads to commit <m4> (tag main-<m4>)"},
-		"the locked commit is nowhere": {tags: "main-<m4>", previous: strings.Repeat("1", 40), err: "the locked commit 1111111 is no longer on branch main"},
+		"the locked commit is unknown": {tags: "main-<m4>", previous: strings.Repeat("1", 40), err: "the locked commit 1111111 is no longer on branch main"},
 		"rewritten, allowed":           {tags: "main-<m4>", previous: "<x1:40>", allow: true, want: "main-<m4> <m4:40> 0 tag"},
 		"no such path":                 {tags: "main-<m4>", policy: with(paths("cmmd", "x")), err: "commit <m4>, the head of branch main, has none of the paths cmmd, x"},
-		"one path is not there":        {tags: "main-<m4>", policy: with(paths("cmd", "x")), want: "main-<m4> <m4:40> 0 tag", notes: []string{"commit <m4>, the head of branch main, has no x"}},
+		"one path is missing":          {tags: "main-<m4>", policy: with(paths("cmd", "x")), want: "main-<m4> <m4:40> 0 tag", notes: []string{"commit <m4>, the head of branch main, has no x"}},
 		"labels in three forms": {tags: "a b c d", policy: label, images: map[string]*Image{"a": labelledImage("<m2:40>"), "b": labelledImage("main/<m1:40>"),
 			"c": labelledImage("main@sha1:<m3:40>"), "d": labelledImage("<x1:40>")}, want: "c <m3:40> 2 label", notes: []string{"2 commits behind the head of branch main", "1 tag of commits off the branch"}},
 		"a label of a base image": {tags: "a b", policy: label, images: map[string]*Image{"a": labelledImage("<m2:40>"), "b": labelledImage(strings.Repeat("1", 40))}, want: "a <m2:40> 3 label",
@@ -237,13 +237,13 @@ func TestGitRevision(t *testing.T) {
 	}
 }
 
-// TestGitRevisionFiles is about commits that have the files of others.
+// TestGitRevisionFiles tests commits that have the same files as other commits.
 func TestGitRevisionFiles(t *testing.T) {
 	t.Parallel()
 	files := func(cmd, readme string) map[string]string {
 		return map[string]string{"cmd/main.go": cmd, "README.md": readme}
 	}
-	s := &sample{gittest.New(t), map[string]string{}}
+	s := &testRepository{gittest.New(t), map[string]string{}}
 	s.addFiles("a", 1, files("1", "1"))
 	s.addFiles("bad", 2, files("2", "1"), "a")
 	s.addFiles("revert", 3, files("1", "1"), "bad")
@@ -263,17 +263,17 @@ func TestGitRevisionFiles(t *testing.T) {
 	docs.addFiles("aside", 7, files("1", "3"), "a")
 	docs.Branch("main", docs.ids["docs2"])
 	tests := map[string]struct {
-		on *sample
+		on *testRepository
 		gitCase
 	}{
 		"a revert that was not built":          {s, gitCase{tags: "main-<a> main-<bad>", previous: "<bad:40>", want: "main-<a> <empty:40> 0 tree", notes: []string{"commit <empty> has no image of its own: its files are those of commit <a>"}}},
 		"a revert that was built":              {s, gitCase{tags: "main-<a> main-<bad> main-<revert>", want: "main-<revert> <revert:40> 0 tag", notes: []string{}}},
-		"a revert, and borrowing is off":       {s, gitCase{tags: "main-<a> main-<bad>", policy: []func(*manifest.GitRevision){byPattern, noEqualTrees}, want: "main-<bad> <bad:40> 1 tag"}},
-		"a revert, and the borrowed is gone":   {s, gitCase{tags: "main-<a> main-<bad>", gone: "main-<a>", want: "main-<bad> <bad:40> 1 tag"}},
+		"a revert, and equalTrees is false":    {s, gitCase{tags: "main-<a> main-<bad>", policy: []func(*manifest.GitRevision){byPattern, noEqualTrees}, want: "main-<bad> <bad:40> 1 tag"}},
+		"a revert, and the image is removed":   {s, gitCase{tags: "main-<a> main-<bad>", removed: "main-<a>", want: "main-<bad> <bad:40> 1 tag"}},
 		"a revert, known by another branch":    {&docs, gitCase{tags: "main-<aside> main-<bad>", want: "main-<bad> <bad:40> 3 tag"}},
-		"an ambiguous loan":                    {s, gitCase{tags: "main-<a>=x main-<a:8>=y", err: "2 builds of <a>"}},
+		"a revert to an ambiguous image":       {s, gitCase{tags: "main-<a>=x main-<a:8>=y", err: "2 builds of <a>"}},
 		"other files do not count":             {&docs, gitCase{tags: "main-<bad> main-<revert>", policy: []func(*manifest.GitRevision){byPattern, paths("cmd")}, want: "main-<revert> <revert:40> 0 tag", notes: []string{}}},
-		"other files, without borrowing":       {&docs, gitCase{tags: "main-<bad> main-<revert>", policy: []func(*manifest.GitRevision){byPattern, paths("cmd"), noEqualTrees}, want: "main-<revert> <revert:40> 0 tag"}},
+		"other files, equalTrees is false":     {&docs, gitCase{tags: "main-<bad> main-<revert>", policy: []func(*manifest.GitRevision){byPattern, paths("cmd"), noEqualTrees}, want: "main-<revert> <revert:40> 0 tag"}},
 		"other files, and maxBehind":           {&docs, gitCase{tags: "main-<revert>", policy: []func(*manifest.GitRevision){byPattern, paths("./cmd/"), maxBehind(0)}, want: "main-<revert> <revert:40> 0 tag"}},
 		"other files, when they are not named": {&docs, gitCase{tags: "main-<revert>", want: "main-<revert> <revert:40> 2 tag"}},
 		"a revert, as far as files count":      {&docs, gitCase{tags: "main-<a> main-<bad>", policy: []func(*manifest.GitRevision){byPattern, paths("cmd")}, want: "main-<a> <docs2:40> 0 tree"}},
@@ -293,9 +293,9 @@ func TestGitRevisionFiles(t *testing.T) {
 
 func TestGitRevisionAmbiguous(t *testing.T) {
 	t.Parallel()
-	s := &sample{gittest.New(t), map[string]string{}}
+	s := &testRepository{gittest.New(t), map[string]string{}}
 	parents, byStart, older := []string{}, map[string]int{}, 0
-	var twin [2]string // two commits of the branch whose ids start alike, the newer first
+	var twin [2]string // two commits of the branch with the same first two digits, the newer first
 	i := 0
 	for ; twin[0] == ""; i++ {
 		name := fmt.Sprint("c", i)
@@ -338,12 +338,12 @@ func TestGitRevisionShallow(t *testing.T) {
 	tests := map[string]gitCase{
 		"an image within": {tags: "main-<M> main-<m1>", want: "main-<M> <M:40> 1 tag", notes: []string{
 			"1 commit behind the head of branch main",
-			"1 tag of commits beyond the end of this history: an image of them may be that of a newer commit with the same files",
-		}, reason: map[string]string{"main-<m1>": "commit <m1> is not in the history that there is"}},
-		"an image of the head":  {tags: "main-<m4> main-<m1>", want: "main-<m4> <m4:40> 0 tag"},
-		"none within":           {tags: "main-<m3>", err: "looking for an image on branch main: history ends at <M:40>: the clone is shallow, fetch more of it"},
-		"the lock is not there": {tags: "main-<M>", previous: "<m3:40>", err: "comparing commit <M> with the locked commit <m3>: history ends at <M:40>"},
-		"older than the lock":   {tags: "main-<M>", previous: "<m4:40>", err: "is older than the locked commit"},
+			"1 tag of commits beyond the end of this shallow history, which may have the files of a newer commit",
+		}, reason: map[string]string{"main-<m1>": "commit <m1> is not in the available history"}},
+		"an image of the head": {tags: "main-<m4> main-<m1>", want: "main-<m4> <m4:40> 0 tag"},
+		"none within":          {tags: "main-<m3>", err: "looking for an image on branch main: history ends at <M:40>: the clone is shallow, fetch more of it"},
+		"the lock is beyond":   {tags: "main-<M>", previous: "<m3:40>", err: "comparing commit <M> with the locked commit <m3>: history ends at <M:40>"},
+		"older than the lock":  {tags: "main-<M>", previous: "<m4:40>", err: "is older than the locked commit"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

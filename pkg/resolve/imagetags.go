@@ -14,29 +14,34 @@ import (
 )
 
 const (
-	// MaxImageTags is the size of the largest image tags file, in bytes: some 100,000 tags.
+	// MaxImageTags is the maximum size of an image tags file in bytes.
+	//
+	// A file of this size has some 100,000 tags.
 	MaxImageTags = 8 << 20
-	// maxHops is how many aliases may lead on from a tag.
+	// maxHops is the maximum number of aliases in a chain.
 	maxHops = 32
 )
 
-// labelName is the grammar of a label's name: appc's AC Identifier.
+// labelName is the grammar of label names (appc specification, "AC Identifier Type").
 var labelName = regexp.MustCompile(`^[a-z0-9]+([-._~/][a-z0-9]+)*$`)
 
-// ImageTags is an image tags file: what the tags of one image name mean. An alias
-// leads from a tag to another; at the end of a chain of them stand the labels that
-// the image has to have. A nil *ImageTags is no file at all.
+// ImageTags is the content of an image tags file.
+//
+// The file defines the tags of one image name. An alias points from a tag to another
+// tag. The last tag of a chain of aliases has labels, and the image must have these
+// labels. Merge and Alias accept a nil *ImageTags, which means that there is no file.
 type ImageTags struct {
-	File    string // as messages call it
-	Digest  string // "sha256:…" of the bytes
+	File    string // file name for messages
+	Digest  string // "sha256:…" of the file content
 	Aliases map[string]string
-	Labels  map[string]map[string]string
+	Labels  map[string]map[string]string // label values, by tag and label name
 
-	places map[string]manifest.Pos // of each tag: its alias, or else its labels
+	positions map[string]manifest.Pos // position of each tag's alias, or else of its labels
 }
 
-// ParseImageTags reads an image tags file. All faults are returned; if one of them is
-// more than a warning there are no tags.
+// ParseImageTags parses an image tags file.
+//
+// It returns all faults. The tags are nil if one of the faults is not a warning.
 func ParseImageTags(file string, raw []byte) (*ImageTags, []manifest.Fault) {
 	if len(raw) > MaxImageTags {
 		pos := manifest.Pos{File: file}
@@ -44,7 +49,7 @@ func ParseImageTags(file string, raw []byte) (*ImageTags, []manifest.Fault) {
 	}
 	t := &ImageTags{
 		File: file, Digest: fmt.Sprintf("sha256:%x", sha256.Sum256(raw)),
-		Aliases: map[string]string{}, Labels: map[string]map[string]string{}, places: map[string]manifest.Pos{},
+		Aliases: map[string]string{}, Labels: map[string]map[string]string{}, positions: map[string]manifest.Pos{},
 	}
 	r, root := readJSON(file, raw)
 	t.read(r, root)
@@ -57,7 +62,7 @@ func ParseImageTags(file string, raw []byte) (*ImageTags, []manifest.Fault) {
 	return t, r.faults
 }
 
-// read takes in what the file says.
+// read adds the content of the file to t, and faults to r.
 func (t *ImageTags) read(r *jsonReader, root *jsonNode) {
 	for _, f := range r.expect(root, "the file", "an object").fields {
 		switch f.name {
@@ -71,75 +76,79 @@ func (t *ImageTags) read(r *jsonReader, root *jsonNode) {
 				r.fault(tag.at, "%s: empty tag name", f.name)
 			}
 			if f.name == "aliases" {
-				t.alias(r, tag)
+				t.readAlias(r, tag)
 			} else {
-				t.labels(r, tag)
+				t.readLabels(r, tag)
 			}
 		}
 	}
 	for tag, to := range t.Aliases {
 		if _, both := t.Labels[tag]; both && tag != "" {
-			p := t.places[tag]
+			p := t.positions[tag]
 			r.faults = append(r.faults, manifest.Fault{Pos: p, Severity: manifest.Warning, Message: fmt.Sprintf(
-				"tag %q is an alias of %q and has labels: the alias is followed, the labels are never used", told(tag), told(to))})
+				"tag %q is an alias of %q and has labels: the alias is followed, the labels are never used", clip(tag), clip(to))})
 		}
 	}
 }
 
-// expect returns n, or an empty node if it is of another kind, which is noted.
-func (r *jsonReader) expect(n *jsonNode, what, kind string) *jsonNode {
-	if n == nil { // a syntax error, which has been noted
+// expect returns n if it has the given kind. Otherwise it adds a fault and returns an
+// empty node.
+func (r *jsonReader) expect(n *jsonNode, subject, kind string) *jsonNode {
+	if n == nil { // a syntax error, which has a fault already
 		return &jsonNode{}
 	}
 	if n.kind != kind {
-		r.fault(n.at, "%s: want %s, found %s", what, kind, n.kind)
+		r.fault(n.at, "%s: want %s, found %s", subject, kind, n.kind)
 		return &jsonNode{at: -1}
 	}
 	return n
 }
 
-func (t *ImageTags) alias(r *jsonReader, tag jsonField) {
-	to := r.expect(tag.value, fmt.Sprintf("alias %q", told(tag.name)), "a string")
+func (t *ImageTags) readAlias(r *jsonReader, tag jsonField) {
+	to := r.expect(tag.value, fmt.Sprintf("alias %q", clip(tag.name)), "a string")
 	if to.kind != "" && to.text == "" {
-		r.fault(to.at, "alias %q leads to an empty tag name", told(tag.name))
+		r.fault(to.at, "alias %q leads to an empty tag name", clip(tag.name))
 	}
 	t.Aliases[tag.name] = to.text
-	t.places[tag.name] = r.pos(tag.at)
+	t.positions[tag.name] = r.pos(tag.at)
 }
 
-func (t *ImageTags) labels(r *jsonReader, tag jsonField) {
+func (t *ImageTags) readLabels(r *jsonReader, tag jsonField) {
 	set := map[string]string{}
-	for _, label := range r.expect(tag.value, fmt.Sprintf("labels of %q", told(tag.name)), "an object").fields {
+	for _, label := range r.expect(tag.value, fmt.Sprintf("labels of %q", clip(tag.name)), "an object").fields {
 		if err := checkLabel(label.name); err != nil {
-			r.fault(label.at, "labels of %q: %v", told(tag.name), err)
+			r.fault(label.at, "labels of %q: %v", clip(tag.name), err)
 		}
-		set[label.name] = r.expect(label.value, fmt.Sprintf("label %q of %q", told(label.name), told(tag.name)), "a string").text
+		set[label.name] = r.expect(label.value, fmt.Sprintf("label %q of %q", clip(label.name), clip(tag.name)), "a string").text
 	}
 	t.Labels[tag.name] = set
-	if _, ok := t.places[tag.name]; !ok {
-		t.places[tag.name] = r.pos(tag.at)
+	if _, ok := t.positions[tag.name]; !ok {
+		t.positions[tag.name] = r.pos(tag.at)
 	}
 }
 
-// checkLabel returns an error unless a label may be called so.
+// checkLabel returns an error if a label name is invalid.
 func checkLabel(name string) error {
 	if name == "name" {
-		return errors.New(`bad label name "name": it is no label, but what the image is called`)
+		return errors.New(`bad label name "name": it is reserved for the name of the image`)
 	}
 	if !labelName.MatchString(name) {
-		return fmt.Errorf("bad label name %q: want lower-case letters and digits, joined by '-', '.', '_', '~' or '/'", told(name))
+		return fmt.Errorf("bad label name %q: want lower-case letters and digits, joined by '-', '.', '_', '~' or '/'", clip(name))
 	}
 	return nil
 }
 
 // Tags returns all tags of the file, sorted.
-func (t *ImageTags) Tags() []string { return slices.Sorted(maps.Keys(t.places)) }
+func (t *ImageTags) Tags() []string { return slices.Sorted(maps.Keys(t.positions)) }
 
-// Place returns where the file speaks of a tag; the zero value if it does not.
-func (t *ImageTags) Place(tag string) manifest.Pos { return t.places[tag] }
+// Pos returns the position of a tag in the file, or the zero value if it has no such tag.
+func (t *ImageTags) Pos(tag string) manifest.Pos { return t.positions[tag] }
 
-// Chain returns the way from a tag over its aliases to the tag that has labels, both
-// included. On an error it is the way up to there.
+// Chain returns the chain of aliases that starts with tag.
+//
+// The first element is tag, the last one is the tag that has labels. It is an error if
+// the chain is a cycle, is too long or leads to no labels; the result is then the
+// part that was followed.
 func (t *ImageTags) Chain(tag string) ([]string, error) {
 	path := []string{tag}
 	for at := tag; ; {
@@ -149,58 +158,60 @@ func (t *ImageTags) Chain(tag string) ([]string, error) {
 		}
 		path = append(path, next)
 		if slices.Contains(path[:len(path)-1], next) {
-			return path, t.fault(tag, "the aliases lead in a circle: %s", arrows(path))
+			return path, t.fault(tag, "the aliases form a cycle: %s", arrows(path))
 		}
 		if len(path)-1 > maxHops {
-			return path, t.fault(tag, "more than %d aliases lead on from tag %q: %s", maxHops, told(tag), arrows(path))
+			return path, t.fault(tag, "more than %d aliases follow tag %q: %s", maxHops, clip(tag), arrows(path))
 		}
 		at = next
 	}
 	last := path[len(path)-1]
-	switch _, known := t.places[last]; {
+	switch _, known := t.positions[last]; {
 	case len(t.Labels[last]) > 0:
 		return path, nil
 	case len(path) > 1:
-		return path, &noLabelsError{t.fault(tag, "tag %q ends at %q, which has no labels: %s", told(tag), told(last), arrows(path))}
+		return path, &noLabelsError{t.fault(tag, "tag %q ends at %q, which has no labels: %s", clip(tag), clip(last), arrows(path))}
 	case known:
-		return path, &noLabelsError{t.fault(tag, "tag %q has no labels", told(tag))}
+		return path, &noLabelsError{t.fault(tag, "tag %q has no labels", clip(tag))}
 	}
-	return path, &noLabelsError{t.fault(tag, "unknown tag %q", told(tag))}
+	return path, &noLabelsError{t.fault(tag, "unknown tag %q", clip(tag))}
 }
 
-// fault says what is wrong with a tag.
+// fault returns a fault at the position of a tag.
 func (t *ImageTags) fault(tag, format string, args ...any) manifest.Fault {
-	pos, ok := t.places[tag]
+	pos, ok := t.positions[tag]
 	if !ok {
 		pos.File = t.File
 	}
 	return manifest.Fault{Pos: pos, Severity: manifest.Broken, Message: fmt.Sprintf(format, args...)}
 }
 
-// noLabelsError says that a tag leads to no labels.
+// noLabelsError is the error that a tag leads to no labels.
 type noLabelsError struct{ fault manifest.Fault }
 
 func (e *noLabelsError) Error() string { return e.fault.String() }
 func (e *noLabelsError) Unwrap() error { return e.fault }
 
-// arrows shows a way over aliases.
+// arrows formats a chain of aliases.
 func arrows(path []string) string {
 	short := make([]string, len(path))
 	for i, tag := range path {
-		short[i] = told(tag)
+		short[i] = clip(tag)
 	}
 	return strings.Join(short, " -> ")
 }
 
-// Merged is what a tag and given labels ask for together.
+// Merged holds the labels of a tag together with given labels.
 type Merged struct {
-	Path   []string // from the tag over aliases to its labels; nil without a tag or without a file
+	Path   []string // chain of the tag, see Chain; nil without a tag or without a file
 	Labels map[string]string
 }
 
-// Merge returns the labels that an image has to have. Without a file a tag stands for
-// the version; with fallback it does so too where the file has no labels for it.
-// Labels that are given stand over those of the tag.
+// Merge returns the labels that an image must have.
+//
+// Labels in given override those of the tag. Without a file, the tag is used as the
+// value of the label version. With fallback, this is also done if the file has no
+// labels for the tag.
 func (t *ImageTags) Merge(tag string, given map[string]string, fallback bool) (Merged, error) {
 	m := Merged{Labels: map[string]string{}}
 	maps.Copy(m.Labels, given)
@@ -217,12 +228,12 @@ func (t *ImageTags) Merge(tag string, given map[string]string, fallback bool) (M
 			maps.Copy(m.Labels, given)
 			return m, nil
 		}
-		if none := (*noLabelsError)(nil); !fallback || !errors.As(err, &none) {
+		if noLabels := (*noLabelsError)(nil); !fallback || !errors.As(err, &noLabels) {
 			return m, err
 		}
 	}
 	if v, ok := given["version"]; ok {
-		return m, fmt.Errorf("tag %q stands for the version, as no image tags know it, and so does the label version=%s: give one of them", told(version), told(v))
+		return m, fmt.Errorf("tag %q is used as the version, because there are no image tags for it, but the label version=%s is given too: give only one of them", clip(version), clip(v))
 	}
 	m.Labels["version"] = version
 	return m, nil

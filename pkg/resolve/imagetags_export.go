@@ -11,21 +11,22 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 )
 
-// imageTagsFile is an image tags file as it is written.
+// imageTagsFile is the JSON form of an image tags file.
 type imageTagsFile struct {
 	Aliases map[string]string            `json:"aliases,omitempty"`
 	Labels  map[string]map[string]string `json:"labels"`
 }
 
-// ExportImageTags returns image tags that say of each tag of a repository which digest
-// it has, and the tags that were deleted meanwhile. With fold, tags of one digest are
-// aliases of the most specific one.
-func ExportImageTags(ctx context.Context, reg Registry, repo name.Repository, fold bool) (t *ImageTags, gone []string, err error) {
+// ExportImageTags returns image tags with the digest of each tag of a repository.
+//
+// With fold, the most specific tag of a digest has the label digest, and the others
+// become aliases of it. removed lists tags that were deleted during the export.
+func ExportImageTags(ctx context.Context, reg Registry, repo name.Repository, fold bool) (t *ImageTags, removed []string, err error) {
 	tags, err := reg.Tags(ctx, repo)
 	if err != nil {
 		return nil, nil, err
 	}
-	all, gone, err := digests(ctx, reg, repo, slices.Clone(tags))
+	all, removed, err := digests(ctx, reg, repo, slices.Clone(tags))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -40,10 +41,10 @@ func ExportImageTags(ctx context.Context, reg Registry, repo name.Repository, fo
 			}
 		}
 	}
-	return t, gone, nil
+	return t, removed, nil
 }
 
-// Write writes the file.
+// Write writes t as an image tags file.
 func (t *ImageTags) Write(w io.Writer) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
@@ -51,8 +52,10 @@ func (t *ImageTags) Write(w io.Writer) error {
 	return enc.Encode(imageTagsFile{t.Aliases, t.Labels})
 }
 
-// specific orders tags from moving names to those of one build: names without digits
-// come first (latest), then those of fewer parts (3 before 3.0 before 3.0.1-2).
+// specific orders tags from the least to the most specific.
+//
+// Tags without digits, such as latest, come first. Then come tags with fewer parts: 3
+// before 3.0 before 3.0.1-2. The length and the name decide between the rest.
 func specific(a, b string) int {
 	numbered := func(tag string) int { return min(strings.IndexAny(tag, "0123456789"), 0) }
 	parts := func(tag string) int {

@@ -17,14 +17,16 @@ import (
 )
 
 const (
-	maxLookedAt = 10_000 // tags of a repository that are searched one by one
-	lookAtOnce  = 32     // the registry's pace bounds the requests
-	maxNamed    = 20     // candidates in one error message
+	maxSearchedTags      = 10_000 // tags of a repository that are read one by one
+	maxConcurrentLookups = 32     // the registry client limits the request rate
+	maxNamed             = 20     // candidates in one error message
 )
 
-// Finder finds the one image of a repository that has given labels. It lists the
-// repository's tags at most once, and only if neither a digest nor a tag of the
-// version's name leads to the image. It is safe for concurrent use.
+// Finder finds the image that has given labels.
+//
+// It lists the tags of the repository at most once, and only if neither the label
+// digest nor the label version, read as a tag, leads to the image. A Finder is safe for
+// concurrent use.
 type Finder struct {
 	repo   name.Repository
 	reg    Registry
@@ -32,42 +34,44 @@ type Finder struct {
 	list   func() (listing, error)
 }
 
-// listing is what the tags of a repository lead to.
+// listing holds the digests of all tags of a repository.
 type listing struct {
-	held []held      // in the order of the tags
-	out  []Candidate // tags that are no candidates
+	digests []taggedDigest // in the order of the tags
+	out     []Candidate    // tags that are not candidates
 }
 
-// held is a digest in the registry and the tags that are known to lead to it.
-type held struct {
+// taggedDigest is a digest and its known tags.
+type taggedDigest struct {
 	digest v1.Hash
 	tags   []string // sorted
 }
 
-// verdict is what came of looking at a digest.
+// verdict says whether a digest matches a query.
 type verdict struct {
-	held
-	images []part // those that have all labels: itself, or images of an index
-	why    string
+	taggedDigest
+	images []part // images that have all labels: the digest itself, or children of its index
+	why    string // reason for people
 }
 
-// NewFinder returns a Finder of images in repo. The context is for listing it.
+// NewFinder returns a Finder for the repository repo. ctx is used to list its tags.
 func NewFinder(ctx context.Context, reg Registry, repo name.Repository) *Finder {
 	j := &job{Producer: &manifest.Producer{Repository: repo}, Readers: Readers{Registry: reg}}
 	return j.finder(ctx)
 }
 
-// finder returns a Finder among the candidates of a producer.
+// finder returns a Finder for the candidates of the selector.
 func (j *job) finder(ctx context.Context) *Finder {
 	f := &Finder{repo: j.Repository, reg: j.Registry, filter: j.filter}
 	f.list = sync.OnceValues(func() (listing, error) { return f.listed(ctx) })
 	return f
 }
 
-// Find returns the image that has all labels. That none has them, or more than one, is
-// an error; the choice then holds what was looked at, and no digest.
+// Find returns the image that has all labels.
+//
+// It is an error if there is not exactly one match. The choice then has the
+// candidates but no digest.
 func (f *Finder) Find(ctx context.Context, labels map[string]string) (*Choice, error) {
-	a, err := ask(labels)
+	a, err := parseQuery(labels)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +89,7 @@ func (f *Finder) Find(ctx context.Context, labels map[string]string) (*Choice, e
 		if err != nil {
 			return nil, err
 		}
-		if verdicts, err = f.look(ctx, &a, all.held); err != nil {
+		if verdicts, err = f.look(ctx, &a, all.digests); err != nil {
 			return nil, err
 		}
 		out = all.out
@@ -95,8 +99,8 @@ func (f *Finder) Find(ctx context.Context, labels map[string]string) (*Choice, e
 	return c, err
 }
 
-// direct returns what a digest, or else the version as a tag, leads to.
-func (f *Finder) direct(ctx context.Context, a *asked) ([]held, error) {
+// direct returns the digest of the label digest, or else of the label version as a tag.
+func (f *Finder) direct(ctx context.Context, a *query) ([]taggedDigest, error) {
 	ref, tags := image.DigestString(a.digest), []string(nil)
 	switch {
 	case ref != "":
@@ -110,18 +114,18 @@ func (f *Finder) direct(ctx context.Context, a *asked) ([]held, error) {
 	if err != nil || !ok {
 		return nil, err
 	}
-	return []held{{d, tags}}, nil
+	return []taggedDigest{{d, tags}}, nil
 }
 
-// listed returns every digest that the tag of a candidate leads to.
+// listed lists the tags of the repository and reads the digests of all candidates.
 func (f *Finder) listed(ctx context.Context) (listing, error) {
 	tags, err := f.reg.Tags(ctx, f.repo)
 	if err != nil {
 		return listing{}, err
 	}
 	in, out := f.filter(tags)
-	if len(in) > maxLookedAt {
-		return listing{}, fmt.Errorf("searching source %s: %d tags are more than the %d that are looked at: ask for a digest or a version", f.repo, len(in), maxLookedAt)
+	if len(in) > maxSearchedTags {
+		return listing{}, fmt.Errorf("searching source %s: %d tags are more than the limit of %d: give the label digest or version", f.repo, len(in), maxSearchedTags)
 	}
 	names := make([]string, len(in))
 	for i, v := range in {
@@ -131,13 +135,14 @@ func (f *Finder) listed(ctx context.Context) (listing, error) {
 	return listing{all, sorted(out)}, err
 }
 
-// digests returns what tags lead to, in their order, and the tags that lead nowhere any more.
-func digests(ctx context.Context, reg Registry, repo name.Repository, tags []string) (all []held, gone []string, err error) {
+// digests reads the digests of tags, in the order of the tags. removed lists the tags
+// that do not exist any longer.
+func digests(ctx context.Context, reg Registry, repo name.Repository, tags []string) (all []taggedDigest, removed []string, err error) {
 	slices.Sort(tags)
 	tags = slices.Compact(tags)
 	found := make([]v1.Hash, len(tags))
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(lookAtOnce)
+	g.SetLimit(maxConcurrentLookups)
 	for i, tag := range tags {
 		g.Go(func() (err error) {
 			found[i], _, err = reg.Digest(ctx, repo, tag)
@@ -151,27 +156,27 @@ func digests(ctx context.Context, reg Registry, repo name.Repository, tags []str
 	for i, tag := range tags {
 		d := found[i]
 		if d == (v1.Hash{}) {
-			gone = append(gone, tag)
+			removed = append(removed, tag)
 			continue
 		}
 		if _, ok := at[d]; !ok {
 			at[d] = len(all)
-			all = append(all, held{digest: d})
+			all = append(all, taggedDigest{digest: d})
 		}
 		all[at[d]].tags = append(all[at[d]].tags, tag)
 	}
-	return all, gone, nil
+	return all, removed, nil
 }
 
-// look judges digests side by side.
-func (f *Finder) look(ctx context.Context, a *asked, all []held) ([]verdict, error) {
+// look compares digests with the query, concurrently.
+func (f *Finder) look(ctx context.Context, a *query, all []taggedDigest) ([]verdict, error) {
 	verdicts := make([]verdict, len(all))
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(lookAtOnce)
+	g.SetLimit(maxConcurrentLookups)
 	for i, h := range all {
 		g.Go(func() error {
-			m := &matcher{Finder: f, asked: a, held: h}
-			v, err := m.judge(ctx)
+			m := &matcher{Finder: f, query: a, taggedDigest: h}
+			v, err := m.evaluate(ctx)
 			verdicts[i] = v
 			return err
 		})
@@ -179,16 +184,16 @@ func (f *Finder) look(ctx context.Context, a *asked, all []held) ([]verdict, err
 	return verdicts, g.Wait()
 }
 
-// choose returns the one image that verdicts leave.
-func (f *Finder) choose(a *asked, verdicts []verdict) (*Choice, error) {
+// choose returns the only image that has all labels, or an error.
+func (f *Finder) choose(a *query, verdicts []verdict) (*Choice, error) {
 	var names []string
 	c := &Choice{}
 	found := map[v1.Hash]struct{}{}
 	for _, v := range verdicts {
 		for _, p := range v.images {
 			name := v.name()
-			if p.role != "" {
-				name = p.role + " in " + name
+			if p.platformName != "" {
+				name = p.platformName + " in " + name
 			}
 			if _, again := found[p.digest]; again {
 				continue
@@ -196,7 +201,7 @@ func (f *Finder) choose(a *asked, verdicts []verdict) (*Choice, error) {
 			found[p.digest] = struct{}{}
 			names = append(names, image.DigestString(p.digest)+" ("+name+")")
 			c.Digest = p.digest
-			c.take(v, p, a.version)
+			c.setTag(v, p, a.version)
 		}
 	}
 	switch len(names) {
@@ -208,9 +213,10 @@ func (f *Finder) choose(a *asked, verdicts []verdict) (*Choice, error) {
 	return &Choice{}, fmt.Errorf("%d images of source %s have %s: %s", len(names), f.repo, a, few(names, "; "))
 }
 
-// take notes by which tag an image was found. An image of an index is behind no tag
-// itself, but it is promoted under the tag that led to it.
-func (c *Choice) take(v verdict, p part, version string) {
+// setTag sets the tags of a choice: the tag that image p was found by.
+//
+// An image of an index has no tag itself, but it is promoted with the tag of the index.
+func (c *Choice) setTag(v verdict, p part, version string) {
 	if len(v.tags) > 0 {
 		tag := v.tags[0]
 		if slices.Contains(v.tags, version) {
@@ -221,13 +227,13 @@ func (c *Choice) take(v verdict, p part, version string) {
 			c.Tag = tag
 		}
 	}
-	if p.role != "" {
-		c.Notes = append(c.Notes, fmt.Sprintf("%s is the image for %s in %s", p.digest, p.role, v.name()))
+	if p.platformName != "" {
+		c.Notes = append(c.Notes, fmt.Sprintf("%s is the image for %s in %s", p.digest, p.platformName, v.name()))
 	}
 }
 
-// describe says why nothing was found.
-func (f *Finder) describe(a *asked, verdicts []verdict) string {
+// describe returns the reason why no image was found.
+func (f *Finder) describe(a *query, verdicts []verdict) string {
 	switch {
 	case len(verdicts) == 0 && a.digest != (v1.Hash{}):
 		return "the registry does not hold that digest"
@@ -241,7 +247,7 @@ func (f *Finder) describe(a *asked, verdicts []verdict) string {
 	return few(all, "; ")
 }
 
-// name names what was looked at.
+// name returns the tags, or else the digest, for messages.
 func (v verdict) name() string {
 	switch len(v.tags) {
 	case 0:
@@ -252,7 +258,7 @@ func (v verdict) name() string {
 	return "tags " + few(v.tags, ", ")
 }
 
-// few joins the first of many.
+// few joins the first elements, and adds the number of the others.
 func few(all []string, separator string) string {
 	if n := len(all) - maxNamed; n > 0 {
 		all = append(slices.Clone(all[:maxNamed]), fmt.Sprintf("and %d more", n))
@@ -260,8 +266,9 @@ func few(all []string, separator string) string {
 	return strings.Join(all, separator)
 }
 
-// candidates returns each tag that was looked at, those first that have all labels:
-// they are chosen, if that is one image.
+// candidates returns the verdicts as candidates, one for each tag.
+//
+// Those that have all labels come first. They are chosen if there is only one image.
 func candidates(verdicts []verdict, one bool) []Candidate {
 	var yes, no []Candidate
 	for _, v := range verdicts {

@@ -17,14 +17,15 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
 )
 
-// stock is a repository as a selector sees it. Digests are written as one letter.
-type stock struct {
+// stubRepository is a registry with one repository. A digest is made of one letter. It
+// records the requests.
+type stubRepository struct {
 	tags   map[string]string
 	images map[string]*resolve.Image
 	broken string // a tag or letter that cannot be read
 
-	mu    sync.Mutex
-	asked []string
+	mu       sync.Mutex
+	requests []string
 }
 
 var errBroken = errors.New("the registry is broken")
@@ -33,7 +34,7 @@ func hash(letter string) v1.Hash {
 	return image.Hash("sha256:" + strings.Repeat(fmt.Sprintf("%02x", letter[0]), 32))
 }
 
-// letters puts letters for digests in a text.
+// letters replaces the digests in a text with their letters.
 func letters(s string) string {
 	if !strings.Contains(s, "sha256:") {
 		return s
@@ -47,25 +48,25 @@ func letters(s string) string {
 	return s
 }
 
-func (s *stock) note(what, ref string) error {
+func (s *stubRepository) note(what, ref string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.asked = append(s.asked, what+" "+letters(ref))
+	s.requests = append(s.requests, what+" "+letters(ref))
 	if s.broken != "" && letters(ref) == s.broken {
 		return errBroken
 	}
 	return nil
 }
 
-func (s *stock) Tags(context.Context, name.Repository) ([]string, error) {
+func (s *stubRepository) Tags(context.Context, name.Repository) ([]string, error) {
 	var all []string
 	for tag := range s.tags {
-		all = append(all, tag) // in no order
+		all = append(all, tag) // in random order
 	}
 	return all, s.note("list", "tags")
 }
 
-func (s *stock) Digest(_ context.Context, _ name.Repository, ref string) (v1.Hash, bool, error) {
+func (s *stubRepository) Digest(_ context.Context, _ name.Repository, ref string) (v1.Hash, bool, error) {
 	if err := s.note("head", ref); err != nil {
 		return v1.Hash{}, false, err
 	}
@@ -80,7 +81,7 @@ func (s *stock) Digest(_ context.Context, _ name.Repository, ref string) (v1.Has
 	return hash(letter), true, nil
 }
 
-func (s *stock) Image(_ context.Context, _ name.Repository, ref string) (*resolve.Image, error) {
+func (s *stubRepository) Image(_ context.Context, _ name.Repository, ref string) (*resolve.Image, error) {
 	if err := s.note("get", ref); err != nil {
 		return nil, err
 	}
@@ -93,7 +94,7 @@ func (s *stock) Image(_ context.Context, _ name.Repository, ref string) (*resolv
 
 type set = map[string]string
 
-// single is an image for a platform.
+// single returns an image for a platform.
 func single(letter, platform string, annotations, labels set) *resolve.Image {
 	p := append(strings.Split(platform, "/"), "", "")
 	return &resolve.Image{
@@ -102,7 +103,7 @@ func single(letter, platform string, annotations, labels set) *resolve.Image {
 	}
 }
 
-// child describes a part of an index: "L os/arch/variant", or "L" without a platform.
+// child returns an index entry for "L os/arch/variant", or "L" without a platform.
 func child(s string, annotations set) resolve.Child {
 	letter, platform, _ := strings.Cut(s, " ")
 	p := append(strings.Split(platform, "/"), "", "")
@@ -115,11 +116,13 @@ func index(letter string, annotations set, children ...resolve.Child) *resolve.I
 
 const version = "org.opencontainers.image.version"
 
-// repository holds: A, an index with a child for every case; S and T, two builds of one
-// version; N, an index that does not tell platforms; D, the digest of three tags.
-func repository() *stock {
+// repository returns a repository for all cases.
+//
+// A is an index with children of many platforms. S and T are two builds of one version.
+// N is an index without platforms. D has three tags.
+func repository() *stubRepository {
 	attested := set{"vnd.docker.reference.type": "attestation-manifest"}
-	return &stock{
+	return &stubRepository{
 		tags: set{"multi": "A", "3.0.1-2": "S", "3.0.1-3": "T", "bare": "N", "old": "D", "older": "D", "1.0": "D", "odd": "V", "sha256-" + strings.Repeat("0", 64): "X", "x.sig": "X"},
 		images: map[string]*resolve.Image{
 			"A": index("A", set{"team": "fruit"}, child("B linux/amd64", nil), child("C linux/arm64/v8", set{"variety": "cold"}),
@@ -149,19 +152,19 @@ func TestFind(t *testing.T) {
 	t.Parallel()
 	digest := func(letter string) string { return hash(letter).String() }
 	for _, tc := range []struct {
-		name   string
-		labels set
-		want   string // TAG DIGEST, or what the error holds
-		fails  bool
-		asked  string // "": not checked
+		name     string
+		labels   set
+		want     string // TAG DIGEST, or a part of the error
+		fails    bool
+		requests string // "": not checked
 	}{
-		{name: "version is a tag", labels: set{"version": "multi"}, want: "multi A", asked: "head multi"},
-		{name: "digest", labels: set{"digest": digest("S")}, want: " S", asked: "head S"},
-		{name: "digest that is not there", labels: set{"digest": digest("Z")}, want: "no image of source reg.example/app has digest=Z: the registry does not hold that digest", fails: true},
-		{name: "digest and the version that is its tag", labels: set{"digest": digest("D"), "version": "old"}, want: " D", asked: "head D, head old"},
-		{name: "digest and what it says its version is", labels: set{"digest": digest("S"), "version": "3.0.1"}, want: " S", asked: "get S, head 3.0.1, head S"},
+		{name: "version is a tag", labels: set{"version": "multi"}, want: "multi A", requests: "head multi"},
+		{name: "digest", labels: set{"digest": digest("S")}, want: " S", requests: "head S"},
+		{name: "missing digest", labels: set{"digest": digest("Z")}, want: "no image of source reg.example/app has digest=Z: the registry does not hold that digest", fails: true},
+		{name: "digest and the version that is its tag", labels: set{"digest": digest("D"), "version": "old"}, want: " D", requests: "head D, head old"},
+		{name: "digest and the version in its annotation", labels: set{"digest": digest("S"), "version": "3.0.1"}, want: " S", requests: "get S, head 3.0.1, head S"},
 		{name: "digest and another version", labels: set{"digest": digest("S"), "version": "old"}, want: "S has version=3.0.1, not old", fails: true},
-		{name: "digest of an index, and a platform", labels: set{"digest": digest("A"), "os": "linux", "arch": "i386"}, want: " I", asked: "get A, head A, head I"},
+		{name: "digest of an index, and a platform", labels: set{"digest": digest("A"), "os": "linux", "arch": "i386"}, want: " I", requests: "get A, head A, head I"},
 
 		{name: "aarch64", labels: set{"version": "multi", "os": "linux", "arch": "aarch64"}, want: " C"},
 		{name: "arm64", labels: set{"version": "multi", "os": "linux", "arch": "arm64"}, want: " C"},
@@ -172,12 +175,12 @@ func TestFind(t *testing.T) {
 		{name: "arm and a variant", labels: set{"version": "multi", "os": "linux", "arch": "arm", "variant": "v7"}, want: " G"},
 		{name: "x86_64", labels: set{"version": "multi", "os": "linux", "arch": "x86_64"}, want: " B"},
 		{name: "another operating system", labels: set{"version": "multi", "os": "windows", "arch": "amd64"}, want: " H"},
-		{name: "an operating system alone", labels: set{"version": "multi", "os": "windows"}, want: " H"},
-		{name: "arm is two", labels: set{"version": "multi", "os": "linux", "arch": "arm"}, want: "2 images of source reg.example/app have arch=arm, os=linux, version=multi: F (linux/arm/v6 in tag multi); G (linux/arm/v7 in tag multi)", fails: true},
+		{name: "only an operating system", labels: set{"version": "multi", "os": "windows"}, want: " H"},
+		{name: "arm matches two variants", labels: set{"version": "multi", "os": "linux", "arch": "arm"}, want: "2 images of source reg.example/app have arch=arm, os=linux, version=multi: F (linux/arm/v6 in tag multi); G (linux/arm/v7 in tag multi)", fails: true},
 		{name: "no such platform", labels: set{"version": "multi", "os": "freebsd", "arch": "amd64"}, want: "tag multi has no image for freebsd/amd64, only for linux/386, linux/amd64, linux/arm/v6", fails: true},
 		{name: "platform of an image", labels: set{"version": "old", "os": "linux", "arch": "amd64"}, want: "old D"},
 		{name: "another platform than an image's", labels: set{"version": "old", "os": "linux", "arch": "i386"}, want: "tags 1.0, old, older has no image for linux/386, only for linux/amd64", fails: true},
-		{name: "index that tells no platforms", labels: set{"version": "bare", "os": "linux", "arch": "ppc64le"}, want: " P"},
+		{name: "index without platforms", labels: set{"version": "bare", "os": "linux", "arch": "ppc64le"}, want: " P"},
 		{name: "index in an index", labels: set{"version": "bare", "os": "linux", "arch": "riscv64"}, want: " R"},
 		{name: "arch without os", labels: set{"version": "multi", "arch": "aarch64"}, want: "label arch=aarch64 without os", fails: true},
 		{name: "variant without arch", labels: set{"version": "multi", "os": "linux", "variant": "v7"}, want: "label variant=v7 without arch", fails: true},
@@ -190,23 +193,23 @@ func TestFind(t *testing.T) {
 		{name: "a label, by listing", labels: set{"build": "2"}, want: "3.0.1-2 S"},
 		{name: "version and a label", labels: set{"version": "3.0.1", "build": "3"}, want: "3.0.1-3 T"},
 		{name: "annotation before label", labels: set{"version": "22.04"}, want: "tag 3.0.1-2 has version=3.0.1, not 22.04", fails: true},
-		{name: "a version that two say", labels: set{"version": "3.0.1"}, want: "2 images of source reg.example/app have version=3.0.1: S (tag 3.0.1-2); T (tag 3.0.1-3)", fails: true},
+		{name: "a version that two images have", labels: set{"version": "3.0.1"}, want: "2 images of source reg.example/app have version=3.0.1: S (tag 3.0.1-2); T (tag 3.0.1-3)", fails: true},
 		{name: "a version that cannot be a tag", labels: set{"version": "3.0.1+x"}, want: "tag 3.0.1-3 has version=3.0.1, not 3.0.1+x", fails: true},
 		{name: "several tags of one digest are one image", labels: set{"build": "1"}, want: "1.0 D"},
-		{name: "version decides between the tags of a digest", labels: set{"build": "1", "version": "older"}, want: "older D", asked: "get D, head older"},
-		{name: "the label of an index", labels: set{"version": "multi", "team": "fruit"}, want: "multi A", asked: "get A, head multi"},
-		{name: "the index speaks for its images", labels: set{"version": "multi", "team": "fruit", "os": "linux", "arch": "amd64"}, want: " B", asked: "get A, head B, head multi"},
-		{name: "what the index says of an image", labels: set{"version": "multi", "variety": "cold", "os": "linux", "arch": "aarch64"}, want: " C", asked: "get A, head C, head multi"},
-		{name: "a label of an image in an index", labels: set{"version": "multi", "own": "b", "os": "linux", "arch": "amd64"}, want: " B", asked: "get A, get B, head B, head multi"},
+		{name: "version decides between the tags of a digest", labels: set{"build": "1", "version": "older"}, want: "older D", requests: "get D, head older"},
+		{name: "the label of an index", labels: set{"version": "multi", "team": "fruit"}, want: "multi A", requests: "get A, head multi"},
+		{name: "annotation of the index counts for its images", labels: set{"version": "multi", "team": "fruit", "os": "linux", "arch": "amd64"}, want: " B", requests: "get A, head B, head multi"},
+		{name: "annotation of an index entry", labels: set{"version": "multi", "variety": "cold", "os": "linux", "arch": "aarch64"}, want: " C", requests: "get A, head C, head multi"},
+		{name: "a label of an image in an index", labels: set{"version": "multi", "own": "b", "os": "linux", "arch": "amd64"}, want: " B", requests: "get A, get B, head B, head multi"},
 		{name: "a label that all images of an index have", labels: set{"version": "multi", "common": "yes"}, want: "multi A"},
-		{name: "a label that they do not agree on", labels: set{"version": "multi", "own": "b"}, want: "tag multi lacks own=b", fails: true},
+		{name: "a label that differs between the images of an index", labels: set{"version": "multi", "own": "b"}, want: "tag multi lacks own=b", fails: true},
 		{name: "a label that the image lacks", labels: set{"version": "3.0.1-2", "build": "2", "colour": "red"}, want: "tag 3.0.1-2 lacks colour=red", fails: true},
 		{name: "another value", labels: set{"version": "3.0.1-2", "build": "9"}, want: "tag 3.0.1-2 has build=2, not 9", fails: true},
-		{name: "more labels on the image are fine", labels: set{"version": "3.0.1-2"}, want: "3.0.1-2 S", asked: "head 3.0.1-2"},
+		{name: "more labels on the image are fine", labels: set{"version": "3.0.1-2"}, want: "3.0.1-2 S", requests: "head 3.0.1-2"},
 		{name: "image ID", labels: set{"dockerimageid": strings.Repeat("d", 64)}, want: "no image of", fails: true},
-		{name: "an index that names a bad digest", labels: set{"version": "odd", "os": "linux", "arch": "amd64"}, want: "tag odd names an image by ../x, which is no sha256 digest", fails: true},
-		{name: "an image of an index that is not there", labels: set{"version": "odd", "os": "linux", "arch": "arm64", "common": "yes"}, want: "tag odd names W, which the registry does not hold", fails: true},
-		{name: "nothing asked of many", labels: set{}, want: "6 images of source reg.example/app have any labels: ", fails: true},
+		{name: "an index that names a bad digest", labels: set{"version": "odd", "os": "linux", "arch": "amd64"}, want: "tag odd names an image by ../x, which is not a sha256 digest", fails: true},
+		{name: "missing image of an index", labels: set{"version": "odd", "os": "linux", "arch": "arm64", "common": "yes"}, want: "tag odd names W, which the registry does not hold", fails: true},
+		{name: "no labels, many images", labels: set{}, want: "6 images of source reg.example/app have any labels: ", fails: true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -220,7 +223,7 @@ func TestFind(t *testing.T) {
 					t.Fatalf("got error %s, want %s", got, tc.want)
 				}
 				if c != nil && (c.Digest != (v1.Hash{}) || slices.ContainsFunc(c.Candidates, func(c resolve.Candidate) bool { return c.Chosen })) {
-					t.Errorf("got %v, and an error", c)
+					t.Errorf("got %v with an error, want no digest and no chosen candidate", c)
 				}
 				return
 			}
@@ -231,11 +234,11 @@ func TestFind(t *testing.T) {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}
 			if n := slices.IndexFunc(c.Candidates, func(c resolve.Candidate) bool { return !c.Chosen }); !c.Candidates[0].Chosen || n > 0 && slices.ContainsFunc(c.Candidates[n:], func(c resolve.Candidate) bool { return c.Chosen }) {
-				t.Errorf("the chosen candidates do not come first: %v", c.Candidates)
+				t.Errorf("got candidates %v, want the chosen ones first", c.Candidates)
 			}
-			slices.Sort(s.asked)
-			if got := strings.Join(s.asked, ", "); tc.asked != "" && got != tc.asked {
-				t.Errorf("asked %s, want %s", got, tc.asked)
+			slices.Sort(s.requests)
+			if got := strings.Join(s.requests, ", "); tc.requests != "" && got != tc.requests {
+				t.Errorf("requests: got %s, want %s", got, tc.requests)
 			}
 		})
 	}
@@ -261,12 +264,12 @@ func TestFindByImageID(t *testing.T) {
 			}
 		}
 	}
-	if n := len(slices.DeleteFunc(s.asked, func(a string) bool { return a != "list tags" })); n != 1 {
-		t.Errorf("the tags were listed %d times", n)
+	if n := len(slices.DeleteFunc(s.requests, func(a string) bool { return a != "list tags" })); n != 1 {
+		t.Errorf("tag lists: got %d, want 1", n)
 	}
 }
 
-func TestWhatCannotBeReadIsNotAbsent(t *testing.T) {
+func TestFindReturnsReadErrors(t *testing.T) {
 	t.Parallel()
 	for broken, labels := range map[string]set{
 		"multi": {"version": "multi"}, "S": {"build": "2"}, "tags": {"build": "2"}, "bare": {"build": "2"},
@@ -277,14 +280,14 @@ func TestWhatCannotBeReadIsNotAbsent(t *testing.T) {
 		s.broken = broken
 		c, err := resolve.NewFinder(t.Context(), s, image.NewRepository("reg.example", "app")).Find(t.Context(), labels)
 		if !errors.Is(err, errBroken) {
-			t.Errorf("%s cannot be read: got %v %v", broken, c, err)
+			t.Errorf("%s cannot be read: got %v, %v, want %v", broken, c, err, errBroken)
 		}
 	}
 }
 
-func TestIndexesAreFollowedToABound(t *testing.T) {
+func TestLimitsOfNestedIndexes(t *testing.T) {
 	t.Parallel()
-	s := &stock{tags: map[string]string{"deep": "A", "wide": "M"}, images: map[string]*resolve.Image{}}
+	s := &stubRepository{tags: map[string]string{"deep": "A", "wide": "M"}, images: map[string]*resolve.Image{}}
 	for c := 'A'; c < 'K'; c++ {
 		s.images[string(c)] = index(string(c), nil, child(string(c+1), nil))
 	}
@@ -297,10 +300,10 @@ func TestIndexesAreFollowedToABound(t *testing.T) {
 	s.images["N"].Children = slices.Repeat([]resolve.Child{child("O", nil)}, 200)
 	f := resolve.NewFinder(t.Context(), s, image.NewRepository("reg.example", "app"))
 	for _, more := range []set{{"os": "linux"}, {"team": "fruit"}} {
-		for version, want := range map[string]string{"deep": "more than 8 indexes", "wide": "more than 20000 images"} {
+		for version, want := range map[string]string{"deep": "more than 8 nested indexes", "wide": "more than 20000 images"} {
 			more["version"] = version
 			if c, err := f.Find(t.Context(), more); err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("%v: got %v %v, want %s", more, c, err, want)
+				t.Errorf("%v: got %v, %v, want an error with %s", more, c, err, want)
 			}
 		}
 	}

@@ -15,42 +15,47 @@ import (
 )
 
 const (
-	maxJSONDepth = 64  // objects and lists within each other; the format itself needs three
-	maxTold      = 140 // bytes of foreign text in one message
+	maxJSONDepth = 64  // nested objects and lists; the format needs three
+	maxQuoted    = 140 // bytes of untrusted text in one message
 	maxFaults    = 1000
 )
 
-// jsonNode is a value of a JSON file and where it stands.
+// jsonNode is a value in a JSON file and its position.
 type jsonNode struct {
-	kind   string // as messages call it
-	text   string // of a string
-	at     int    // offset of its first byte
+	kind   string // "an object", "a string" and so on, for messages
+	text   string // value of a string
+	at     int    // offset of the first byte
 	fields []jsonField
 }
 
-// jsonField is a key of an object, its first use if there are several.
+// jsonField is a key of an object and its value. Of duplicate keys, the first counts.
 type jsonField struct {
 	name  string
 	at    int
 	value *jsonNode
 }
 
-// jsonReader reads one JSON file and notes what is wrong with it, with places.
+// jsonReader parses one JSON file and collects its faults with their positions.
+//
+// encoding/json reports neither duplicate keys nor positions, and stops at the first
+// error.
 type jsonReader struct {
 	file   string
 	raw    []byte
 	ours   bool  // false: it may be any file, of which nothing is quoted
-	lines  []int // offsets at which lines begin
+	lines  []int // offsets of the first byte of each line
 	dec    *json.Decoder
 	faults []manifest.Fault
 
-	// The place that was asked for last: the next one is mostly behind it, and a file may be one long line.
+	// Offset and column of the last call of pos. The next call mostly has a larger
+	// offset, so that a file of one long line is not scanned again for each call.
 	last   int
 	column int
 }
 
-// readJSON returns the value in raw, or what of it stands before a syntax error.
-// Syntax errors and duplicate keys, at any depth, are noted.
+// readJSON returns the value in raw, or the part of it before a syntax error.
+//
+// It adds faults for syntax errors, and for duplicate keys at any depth.
 func readJSON(file string, raw []byte) (*jsonReader, *jsonNode) {
 	r := &jsonReader{file: file, raw: raw, ours: ownKey.Match(raw), lines: []int{0}, column: 1, dec: json.NewDecoder(bytes.NewReader(raw))}
 	r.dec.UseNumber()
@@ -79,21 +84,21 @@ func readJSON(file string, raw []byte) (*jsonReader, *jsonNode) {
 	return r, root
 }
 
-// fault notes that something is wrong at an offset.
+// fault adds a fault at an offset. After maxFaults it drops them.
 func (r *jsonReader) fault(at int, format string, args ...any) {
 	switch n := len(r.faults); {
 	case n > maxFaults:
 		return
 	case n == maxFaults:
-		format, args = "more than %d faults: the others are not told", []any{maxFaults}
+		format, args = "more than %d faults: the others are not listed", []any{maxFaults}
 	}
 	r.faults = append(r.faults, manifest.Fault{Pos: r.pos(at), Severity: manifest.Broken, Message: fmt.Sprintf(format, args...)})
 }
 
-// line returns the line of an offset, from 1.
+// line returns the line number of an offset, from 1.
 func (r *jsonReader) line(at int) int { return sort.SearchInts(r.lines, at+1) }
 
-// pos returns the place of an offset; columns count characters.
+// pos returns the position of an offset. Columns count characters, not bytes.
 func (r *jsonReader) pos(at int) manifest.Pos {
 	at = max(0, min(at, len(r.raw)))
 	line := r.line(at)
@@ -105,7 +110,8 @@ func (r *jsonReader) pos(at int) manifest.Pos {
 	return manifest.Pos{File: r.file, Line: int32(line), Column: int32(r.column)}
 }
 
-// next returns the next token and where it begins; false at the end and at a syntax error.
+// next returns the next token and its offset. It returns false at the end of the file
+// and at a syntax error.
 func (r *jsonReader) next() (json.Token, int, bool) {
 	at := int(r.dec.InputOffset())
 	for at < len(r.raw) && bytes.IndexByte([]byte(" \t\r\n,:"), r.raw[at]) >= 0 {
@@ -115,7 +121,8 @@ func (r *jsonReader) next() (json.Token, int, bool) {
 	return token, at, err == nil
 }
 
-// value reads one value; false if it does not end. A closing bracket is nil.
+// value parses one value. It returns false if the value is incomplete, and nil for a
+// closing bracket.
 func (r *jsonReader) value(depth int) (*jsonNode, bool) {
 	token, at, ok := r.next()
 	if !ok {
@@ -136,7 +143,7 @@ func (r *jsonReader) value(depth int) (*jsonNode, bool) {
 			return nil, true
 		}
 		if depth == maxJSONDepth {
-			r.fault(at, "more than %d objects and lists within each other", maxJSONDepth)
+			r.fault(at, "more than %d nested objects and lists", maxJSONDepth)
 			return nil, false
 		}
 		if t == '[' {
@@ -149,7 +156,8 @@ func (r *jsonReader) value(depth int) (*jsonNode, bool) {
 	return n, true
 }
 
-// list reads the rest of a list, for the faults within.
+// list parses the rest of a list. The elements are dropped: lists are never valid here,
+// but their faults are reported.
 func (r *jsonReader) list(depth int) bool {
 	for {
 		n, ok := r.value(depth)
@@ -159,7 +167,7 @@ func (r *jsonReader) list(depth int) bool {
 	}
 }
 
-// object reads the fields of an object.
+// object parses the rest of an object into n.
 func (r *jsonReader) object(n *jsonNode, depth int) bool {
 	first := map[string]int{}
 	for {
@@ -188,7 +196,7 @@ func (r *jsonReader) quote(key string) string {
 	if !r.ours {
 		return ""
 	}
-	return fmt.Sprintf(" %q", told(key))
+	return fmt.Sprintf(" %q", clip(key))
 }
 
 // reason returns the reason of a syntax error, which names the character that is wrong.
@@ -200,5 +208,5 @@ func (r *jsonReader) reason(err *json.SyntaxError) string {
 	return wrong
 }
 
-// told bounds foreign text in a message.
-func told(s string) string { return image.Clip(s, maxTold) }
+// clip shortens untrusted text for a message.
+func clip(s string) string { return image.Clip(s, maxQuoted) }

@@ -13,46 +13,46 @@ import (
 )
 
 const (
-	maxNesting = 8      // indexes within indexes
-	maxParts   = 20_000 // images that are looked at within one index, each as often as it is named
+	maxNesting = 8      // nested indexes
+	maxParts   = 20_000 // entries of all indexes below one digest, including duplicates
 )
 
-// matcher holds one digest of a repository against what is asked.
+// matcher compares one digest of a repository with a query.
 type matcher struct {
 	*Finder
-	*asked
-	held
-	isVersion bool // a tag of the version's name leads to the digest
-	looked    int  // parts so far
+	*query
+	taggedDigest
+	isVersion bool // the label version, as a tag, points to the digest
+	looked    int  // index entries so far
 }
 
-// part is a manifest: what was looked at, or an image within it.
+// part is the digest itself, or an image in its index.
 type part struct {
-	digest v1.Hash
-	role   string              // its platform, if it is an image of an index
-	around []map[string]string // annotations of the indexes that lead to it, outermost first
-	exact  bool                // it has no variant, and none was asked for
-	read   *Image              // nil until it is needed
+	digest       v1.Hash
+	platformName string              // set for an image of an index
+	around       []map[string]string // annotations of the indexes and entries around it, outermost first
+	exact        bool                // the variant is exactly that of the query
+	read         *Image              // nil until load
 }
 
-// judge says which images of the digest have all labels.
-func (m *matcher) judge(ctx context.Context) (verdict, error) {
-	v := verdict{held: m.held}
+// evaluate returns the images that have all labels.
+func (m *matcher) evaluate(ctx context.Context) (verdict, error) {
+	v := verdict{taggedDigest: m.taggedDigest}
 	m.isVersion = slices.Contains(m.tags, m.version)
 	if m.versioned && m.digest() != (v1.Hash{}) && image.CheckTag(m.version) == nil {
 		d, _, err := m.reg.Digest(ctx, m.repo, m.version)
 		if err != nil {
 			return v, err
 		}
-		m.isVersion = d == m.held.digest
+		m.isVersion = d == m.taggedDigest.digest
 	}
-	whole := part{digest: m.held.digest}
-	if !m.single() && len(m.carried()) == 0 {
+	whole := part{digest: m.taggedDigest.digest}
+	if !m.wantsOneImage() && len(m.carried()) == 0 {
 		v.images, v.why = []part{whole}, "has all labels"
 		return v, nil
 	}
 	if ok, err := m.load(ctx, &whole); err != nil || !ok {
-		v.why = "is not in the registry any more"
+		v.why = "is no longer in the registry"
 		return v, err
 	}
 	var seen []string
@@ -69,14 +69,14 @@ func (m *matcher) judge(ctx context.Context) (verdict, error) {
 	}
 	var reasons []string
 	for i := range parts {
-		lacks, err := m.lacks(ctx, &parts[i])
+		missing, err := m.missing(ctx, &parts[i])
 		if err != nil {
 			return v, err
 		}
-		if len(lacks) == 0 {
+		if len(missing) == 0 {
 			v.images = append(v.images, parts[i])
 		}
-		reasons = append(reasons, lacks...)
+		reasons = append(reasons, missing...)
 	}
 	v.why = strings.Join(distinct(reasons), ", ")
 	if len(v.images) > 0 {
@@ -85,11 +85,13 @@ func (m *matcher) judge(ctx context.Context) (verdict, error) {
 	return v, nil
 }
 
-// digest returns the digest that is asked for.
-func (m *matcher) digest() v1.Hash { return m.asked.digest }
+// digest returns the digest of the query. taggedDigest has a field of the same name.
+func (m *matcher) digest() v1.Hash { return m.query.digest }
 
-// load reads a part that has not been read. It reports false for an image that an
-// index names and the registry does not hold, or cannot: its digest is none.
+// load reads the image of a part, unless it has been read.
+//
+// It returns false if the registry does not hold the image, or if the digest in the
+// index is not valid.
 func (m *matcher) load(ctx context.Context, p *part) (bool, error) {
 	if p.read != nil {
 		return true, nil
@@ -108,29 +110,31 @@ func (m *matcher) load(ctx context.Context, p *part) (bool, error) {
 	return true, nil
 }
 
-// valid reports whether d, which an index may have named, is a digest.
+// valid reports whether d is a digest. Digests in an index can have any text.
 func valid(d v1.Hash) bool {
 	_, err := image.ParseDigest(image.DigestString(d))
 	return err == nil
 }
 
-// index reports whether an image is an index: it has no config.
+// index reports whether the image is an index. An index has no config.
 func (i *Image) index() bool { return i.Config == "" }
 
-// parts returns what in p is for the platform that is asked for, and notes the platforms
-// it saw. If no single image is asked for that is p itself.
+// parts returns the images in p for the platform of the query.
+//
+// It appends the platforms of all images to seen. If the query is not for a single
+// image, the result is p itself.
 func (m *matcher) parts(ctx context.Context, p part, seen *[]string, depth int) ([]part, error) {
-	if !m.single() {
+	if !m.wantsOneImage() {
 		return []part{p}, nil
 	}
 	if !p.read.index() {
 		own := platform{p.read.OS, p.read.Architecture, p.read.Variant}
 		*seen = append(*seen, own.String())
-		if !m.runsOn(own) {
+		if !m.matchesPlatform(own) {
 			return nil, nil
 		}
 		if depth > 0 {
-			p.role = own.String()
+			p.platformName = own.String()
 		}
 		p.exact = normal(own).variant == m.platform.variant
 		return []part{p}, nil
@@ -142,10 +146,10 @@ func (m *matcher) parts(ctx context.Context, p part, seen *[]string, depth int) 
 	for _, c := range p.read.Children {
 		own := platform{c.OS, c.Architecture, c.Variant}
 		inner := part{digest: c.Digest, around: append(slices.Clone(p.around), p.read.Annotations, c.Annotations)}
-		if attached(c) {
+		if isAttestation(c) {
 			continue
 		}
-		if own.os == "" && own.arch == "" { // the index does not say
+		if own.os == "" && own.arch == "" { // the index entry has no platform
 			if ok, err := m.load(ctx, &inner); err != nil {
 				return nil, err
 			} else if !ok {
@@ -159,8 +163,8 @@ func (m *matcher) parts(ctx context.Context, p part, seen *[]string, depth int) 
 			continue
 		}
 		*seen = append(*seen, own.String())
-		if m.runsOn(own) {
-			inner.role = own.String()
+		if m.matchesPlatform(own) {
+			inner.platformName = own.String()
 			inner.exact = normal(own).variant == m.platform.variant
 			all = append(all, inner)
 		}
@@ -171,24 +175,27 @@ func (m *matcher) parts(ctx context.Context, p part, seen *[]string, depth int) 
 	return all, nil
 }
 
-// descend returns an error if there is too much within an index to look at.
+// descend counts the entries of an index. It returns an error at the limits, which
+// protect against hostile indexes.
 func (m *matcher) descend(index *Image, depth int) error {
 	m.looked += len(index.Children)
 	if depth == maxNesting {
-		return fmt.Errorf("reading source %s: more than %d indexes within each other", m.repo.Digest(m.held.digest.String()).String(), maxNesting)
+		return fmt.Errorf("reading source %s: more than %d nested indexes", m.repo.Digest(m.taggedDigest.digest.String()).String(), maxNesting)
 	}
 	if m.looked > maxParts {
-		return fmt.Errorf("reading source %s: more than %d images to look at", m.repo.Digest(m.held.digest.String()).String(), maxParts)
+		return fmt.Errorf("reading source %s: more than %d images in its indexes", m.repo.Digest(m.taggedDigest.digest.String()).String(), maxParts)
 	}
 	return nil
 }
 
-// attached reports whether a child of an index is no image of its own but describes another.
-func attached(c Child) bool {
+// isAttestation reports whether a child of an index is an attestation of another child.
+func isAttestation(c Child) bool {
 	return c.OS == "unknown" && c.Architecture == "unknown" || c.Annotations["vnd.docker.reference.type"] != ""
 }
 
-// carried returns the labels that an image has to carry itself.
+// carried returns the labels to compare with the annotations and labels of the image.
+//
+// The label version is one of them unless it is a tag of the digest.
 func (m *matcher) carried() []string {
 	if m.versioned && !m.isVersion {
 		return append(slices.Clone(m.other), "version")
@@ -196,10 +203,10 @@ func (m *matcher) carried() []string {
 	return m.other
 }
 
-// lacks says what a part does not have.
-func (m *matcher) lacks(ctx context.Context, p *part) ([]string, error) {
+// missing returns the reasons why a part does not match the query, or none if it does.
+func (m *matcher) missing(ctx context.Context, p *part) ([]string, error) {
 	if !valid(p.digest) {
-		return []string{"names an image by " + told(image.DigestString(p.digest)) + ", which is no sha256 digest"}, nil
+		return []string{"names an image by " + clip(image.DigestString(p.digest)) + ", which is not a sha256 digest"}, nil
 	}
 	var reasons []string
 	ok, err := true, error(nil)
@@ -221,24 +228,26 @@ func (m *matcher) lacks(ctx context.Context, p *part) ([]string, error) {
 		if label == "version" {
 			key = versionKey
 		}
-		got, ok, err := m.claim(ctx, p, key, 0)
+		got, ok, err := m.labelValue(ctx, p, key, 0)
 		switch want := m.labels[label]; {
 		case err != nil:
 			return nil, err
 		case !ok:
-			reasons = append(reasons, fmt.Sprintf("lacks %s=%s", label, told(want)))
+			reasons = append(reasons, fmt.Sprintf("lacks %s=%s", label, clip(want)))
 		case got != want:
-			reasons = append(reasons, fmt.Sprintf("has %s=%s, not %s", label, told(got), told(want)))
+			reasons = append(reasons, fmt.Sprintf("has %s=%s, not %s", label, clip(got), clip(want)))
 		}
 	}
 	return reasons, nil
 }
 
-// claim returns what a part says under a key: in the annotations around it, outermost
-// first, in its own, in the labels of its config. An image may carry labels of the one
-// it was built on; what was said further out was said later. An index without the
-// annotation says what all its images agree on.
-func (m *matcher) claim(ctx context.Context, p *part, key string, depth int) (string, bool, error) {
+// labelValue returns the value of an annotation or label of a part.
+//
+// The order is: annotations of the indexes around it, outermost first, its own
+// annotations, the labels of its config. Outer annotations were added later, while
+// labels may come from the base image. If an index has no such annotation, the value
+// is the one that all its images have.
+func (m *matcher) labelValue(ctx context.Context, p *part, key string, depth int) (string, bool, error) {
 	for _, annotations := range p.around {
 		if value, ok := annotations[key]; ok {
 			return value, true, nil
@@ -259,10 +268,10 @@ func (m *matcher) claim(ctx context.Context, p *part, key string, depth int) (st
 	}
 	agreed := map[string]struct{}{}
 	for _, c := range p.read.Children {
-		if attached(c) {
+		if isAttestation(c) {
 			continue
 		}
-		value, ok, err := m.claim(ctx, &part{digest: c.Digest, around: []map[string]string{c.Annotations}}, key, depth+1)
+		value, ok, err := m.labelValue(ctx, &part{digest: c.Digest, around: []map[string]string{c.Annotations}}, key, depth+1)
 		if err != nil || !ok {
 			return "", false, err
 		}
@@ -274,5 +283,5 @@ func (m *matcher) claim(ctx context.Context, p *part, key string, depth int) (st
 	return slices.Collect(maps.Keys(agreed))[0], true, nil
 }
 
-// distinct returns a list sorted and without repetitions.
+// distinct returns the elements sorted and without duplicates.
 func distinct(all []string) []string { return slices.Compact(slices.Sorted(slices.Values(all))) }

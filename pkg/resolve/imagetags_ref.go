@@ -11,19 +11,21 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
-// Reference is an image asked for by name, tag and labels: name[:tag][,label=value]…
+// Reference is a reference with labels: name[:tag][,label=value]…
 type Reference struct {
 	Repository name.Repository
-	Tag        string // empty without one
+	Tag        string // empty if not given
 	Labels     map[string]string
 }
 
-// ParseReference reads name[:tag][,label=value]…. The name is host[:port]/path; the
-// label tag is another way to write the tag; values are percent-encoded.
+// ParseReference parses a reference of the form name[:tag][,label=value]…
+//
+// The name is host[:port]/path. ",tag=x" means the same as ":x". The tag and the values
+// are percent-encoded.
 func ParseReference(s string) (Reference, error) {
 	ref, err := parseReference(s)
 	if err != nil {
-		return Reference{}, fmt.Errorf("bad image reference %q: %w", told(s), err)
+		return Reference{}, fmt.Errorf("bad image reference %q: %w", clip(s), err)
 	}
 	return ref, nil
 }
@@ -33,10 +35,10 @@ func parseReference(s string) (Reference, error) {
 	parts := strings.Split(s, ",")
 	host, path, slash := strings.Cut(parts[0], "/")
 	if !slash {
-		return ref, fmt.Errorf("%q names no repository: want host/path", told(parts[0]))
+		return ref, fmt.Errorf("%q has no repository: want host/path", clip(parts[0]))
 	}
 	if strings.Contains(path, "@") {
-		return ref, errors.New("it holds '@': a digest is the label digest=sha256%3A…")
+		return ref, errors.New("it contains '@': write a digest as the label digest=sha256%3A…")
 	}
 	path, tag, tagged := strings.Cut(path, ":")
 	if strings.Contains(tag, ":") {
@@ -55,13 +57,13 @@ func parseReference(s string) (Reference, error) {
 		key, value, ok := strings.Cut(part, "=")
 		switch _, again := ref.Labels[key]; {
 		case !ok:
-			return ref, fmt.Errorf("%q is no label: want label=value", told(part))
+			return ref, fmt.Errorf("%q is not a label: want label=value", clip(part))
 		case strings.Contains(part, ":"):
-			return ref, fmt.Errorf("label %s holds ':', which is for the tag: write %%3A", told(key))
+			return ref, fmt.Errorf("label %s contains ':', which separates the tag: write %%3A", clip(key))
 		case again:
-			return ref, fmt.Errorf("label %s is given twice", told(key))
+			return ref, fmt.Errorf("label %s is given twice", clip(key))
 		case key == "tag" && tagged:
-			return ref, fmt.Errorf("the tag is given twice: %s and %s", told(ref.Tag), told(value))
+			return ref, fmt.Errorf("the tag is given twice: %s and %s", clip(ref.Tag), clip(value))
 		}
 		if err := checkLabel(key); err != nil {
 			return ref, err
@@ -78,7 +80,8 @@ func parseReference(s string) (Reference, error) {
 	return ref, nil
 }
 
-// decodeValue undoes the percent-encoding of a value. A '+' is a '+'.
+// decodeValue decodes a percent-encoded value. Unlike in a URL query, '+' is not a
+// space.
 func decodeValue(key, value string) (string, error) {
 	out, err := url.PathUnescape(value)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
-// alias takes the image that an image tags file leads to.
+// alias implements the policy alias: it selects the image of a tag in an image tags file.
 func (j *job) alias(ctx context.Context) (*Choice, error) {
 	tags, notes, err := readImageTags(j.Select.Alias.ImageTags, j.Readers)
 	if err != nil {
@@ -26,10 +26,10 @@ func (j *job) alias(ctx context.Context) (*Choice, error) {
 		return c, err
 	}
 	c.Notes = append(notes, c.Notes...)
-	return j.keep(c), nil
+	return j.keepLocked(c), nil
 }
 
-// readImageTags reads an image tags file that a producer names, and what it warns of.
+// readImageTags reads the image tags file of a selector. notes are its warnings.
 func readImageTags(name string, r Readers) (tags *ImageTags, notes []string, err error) {
 	raw, err := r.ReadFile(name)
 	if err != nil {
@@ -47,7 +47,8 @@ func readImageTags(name string, r Readers) (tags *ImageTags, notes []string, err
 	return tags, notes, errors.Join(broken...)
 }
 
-// staleTags returns an error if the image tags of a producer are not those of its lock.
+// staleTags returns an error if the image tags file of a selector has changed since its
+// lock entry was written.
 func staleTags(p *manifest.Producer, l *manifest.Lock, r Readers) error {
 	if p.Select.Alias == nil {
 		return nil
@@ -63,17 +64,19 @@ func staleTags(p *manifest.Producer, l *manifest.Lock, r Readers) error {
 	return nil
 }
 
-// labels takes the image that has the labels which are named.
+// labels implements the policy labels: it selects the image that has the given labels.
 func (j *job) labels(ctx context.Context) (*Choice, error) {
 	c, err := j.finder(ctx).Find(ctx, j.Select.Labels)
 	if err != nil {
 		return c, err
 	}
-	return j.keep(c), nil
+	return j.keepLocked(c), nil
 }
 
-// keep puts the lock's digest in place of one that the same tag has by now, as pin does.
-func (j *job) keep(c *Choice) *Choice {
+// keepLocked replaces the digest of the choice with that of the lock, as pin does.
+//
+// It does so only if the lock is for the same tag and the same labels.
+func (j *job) keepLocked(c *Choice) *Choice {
 	l := j.previous
 	if l == nil || l.Digest == c.Digest || c.Tag == "" || l.Tag != c.Tag || l.Intent != j.Intent() || l.Rebase != nil || j.Refresh || j.AlwaysRefresh {
 		return c
@@ -81,14 +84,15 @@ func (j *job) keep(c *Choice) *Choice {
 	if c.Alias != nil && (l.Alias == nil || !slices.Equal(l.Alias.Path, c.Alias.Path) || !maps.Equal(l.Alias.Labels, c.Alias.Labels)) {
 		return c
 	}
-	c.Notes = append(c.Notes, fmt.Sprintf("tag %s has %s by now: the lock's digest is kept (--refresh)", c.Tag, c.Digest))
+	c.Notes = append(c.Notes, fmt.Sprintf("tag %s now points to %s: the digest in the lock is kept (--refresh)", c.Tag, c.Digest))
 	c.Digest = l.Digest
 	return c
 }
 
-// Alias finds the image that a tag of an image tags file leads to, after Merge. The
-// tag to promote is the last of the chain, never the alias: that may mean another
-// image tomorrow.
+// Alias finds the image for a result of Merge.
+//
+// The tag to promote is the last tag of the chain. It is never the alias, because an
+// alias can point to another image later.
 func (f *Finder) Alias(ctx context.Context, tags *ImageTags, m Merged) (*Choice, error) {
 	c, err := f.Find(ctx, m.Labels)
 	if len(m.Path) == 0 {
@@ -101,7 +105,7 @@ func (f *Finder) Alias(ctx context.Context, tags *ImageTags, m Merged) (*Choice,
 	c.Default = []string{last}
 	if image.CheckTag(last) != nil {
 		c.Default = nil
-		c.Notes = append(c.Notes, fmt.Sprintf("%q cannot be a tag in a registry: name the tags to promote", told(last)))
+		c.Notes = append(c.Notes, fmt.Sprintf("%q is not a valid tag in a registry: set the tags to promote", clip(last)))
 	}
 	c.Fields.Labels = m.Labels
 	c.Alias = &manifest.LockAlias{File: tags.File, FileDigest: tags.Digest, Path: m.Path, Labels: tags.Labels[last]}

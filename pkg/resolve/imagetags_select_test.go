@@ -14,8 +14,8 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
 )
 
-// select1 resolves one producer among the stock's images.
-func select1(t *testing.T, s *stock, p manifest.Producer, previous *manifest.Lock, o resolve.Options, file string) (*resolve.Choice, error) {
+// resolveSelector resolves one selector. The image tags file is t.json.
+func resolveSelector(t *testing.T, s *stubRepository, p manifest.Producer, previous *manifest.Lock, o resolve.Options, file string) (*resolve.Choice, error) {
 	t.Helper()
 	p.Name, p.Repository = "app", image.NewRepository("reg.example", "app")
 	return resolve.Resolve(t.Context(), &p, previous, resolve.Readers{Registry: s, ReadFile: func(name string) ([]byte, error) {
@@ -29,7 +29,7 @@ func select1(t *testing.T, s *stock, p manifest.Producer, previous *manifest.Loc
 func TestSelectByAlias(t *testing.T) {
 	t.Parallel()
 	byAlias := manifest.Producer{Select: manifest.Select{Alias: &manifest.Alias{Tag: "latest", ImageTags: "t.json"}}, Labels: set{"os": "linux", "arch": "amd64"}}
-	c, err := select1(t, repository(), byAlias, nil, resolve.Options{}, chained)
+	c, err := resolveSelector(t, repository(), byAlias, nil, resolve.Options{}, chained)
 	if err != nil {
 		t.Fatal(letters(err.Error()))
 	}
@@ -37,21 +37,21 @@ func TestSelectByAlias(t *testing.T) {
 		File: "t.json", FileDigest: parse(t, chained).Digest, Path: []string{"latest", "3.x", "3.0.x", "3.0.1", "3.0.1-2"}, Labels: set{"version": "3.0.1", "build": "2"},
 	}
 	if diff := cmp.Diff(want, c.Alias); diff != "" {
-		t.Errorf("evidence (-want +got):\n%s", diff)
+		t.Errorf("lock entry (-want +got):\n%s", diff)
 	}
 	if c.Digest != hash("S") || c.Tag != "3.0.1-2" || !slices.Equal(c.Default, []string{"3.0.1-2"}) {
-		t.Errorf("got %s %s %v: the last tag of the chain is promoted, never the alias", letters(c.Digest.String()), c.Tag, c.Default)
+		t.Errorf("got %s, %s, %v, want S and the last tag of the chain", letters(c.Digest.String()), c.Tag, c.Default)
 	}
 	out := slices.IndexFunc(c.Candidates, func(c resolve.Candidate) bool { return c.Tag == "x.sig" })
 	if out < 0 || c.Candidates[out].Chosen {
-		t.Errorf("tags that are no candidates are not told: %v", c.Candidates)
+		t.Errorf("got candidates %v, want the rejected tag x.sig among them", c.Candidates)
 	}
 
 	if diff := cmp.Diff(set{"version": "3.0.1", "build": "2", "os": "linux", "arch": "amd64"}, c.Fields.Labels); diff != "" {
 		t.Errorf("labels in templates (-want +got):\n%s", diff)
 	}
 
-	// A digest that was found stays until it is asked for anew, or the file says something else.
+	// The digest in the lock is kept until a refresh, or until the file changes.
 	lock := &manifest.Lock{Name: "app", Digest: hash("Y"), Tag: "3.0.1-2", Alias: c.Alias, Intent: func() string {
 		p := byAlias
 		p.Name = "app"
@@ -67,7 +67,7 @@ func TestSelectByAlias(t *testing.T) {
 		{"another chain", "S", resolve.Options{}, `{"aliases": {"latest": "3.0.1-2"}, "labels": {"3.0.1-2": {"version": "3.0.1", "build": "2"}}}`},
 		{"other labels", "S", resolve.Options{}, strings.Replace(chained, `"version": "3.0.1", "build": "2"`, `"version": "3.0.1-2"`, 1)},
 	} {
-		c, err := select1(t, repository(), byAlias, lock, tc.o, tc.file)
+		c, err := resolveSelector(t, repository(), byAlias, lock, tc.o, tc.file)
 		if err != nil || letters(c.Digest.String()) != tc.want {
 			t.Errorf("%s: got %v %v, want %s", tc.name, c, err, tc.want)
 		}
@@ -78,32 +78,32 @@ func TestSelectByAlias(t *testing.T) {
 		`{}`:                    `t.json: unknown tag "latest"`,
 		`{"labels": {"latest": {"version": "4", "build": "x"}}}`: "following tag latest of t.json: no image of source",
 	} {
-		if _, err := select1(t, repository(), byAlias, nil, resolve.Options{}, file); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := resolveSelector(t, repository(), byAlias, nil, resolve.Options{}, file); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", file, err, want)
 		}
 	}
-	byAlias.Select.Alias.ImageTags = "gone.json"
-	if _, err := select1(t, repository(), byAlias, nil, resolve.Options{}, "{}"); err == nil || !strings.Contains(err.Error(), "reading image tags gone.json") {
-		t.Errorf("got %v", err)
+	byAlias.Select.Alias.ImageTags = "missing.json"
+	if _, err := resolveSelector(t, repository(), byAlias, nil, resolve.Options{}, "{}"); err == nil || !strings.Contains(err.Error(), "reading image tags missing.json") {
+		t.Errorf("got error %v, want that missing.json cannot be read", err)
 	}
 }
 
 func TestSelectByLabels(t *testing.T) {
 	t.Parallel()
 	p := manifest.Producer{Select: manifest.Select{Labels: set{"version": "multi", "os": "linux", "arch": "aarch64"}}}
-	c, err := select1(t, repository(), p, nil, resolve.Options{}, "")
+	c, err := resolveSelector(t, repository(), p, nil, resolve.Options{}, "")
 	if err != nil || c.Digest != hash("C") || c.Tag != "" || !slices.Equal(c.Default, []string{"multi"}) || c.Alias != nil {
-		t.Errorf("got %v %v", c, err)
+		t.Errorf("got %v, %v, want C with the tag multi", c, err)
 	}
 	p.Exclude = []string{"^multi$"}
-	if _, err := select1(t, repository(), p, nil, resolve.Options{}, ""); err == nil {
-		t.Errorf("an excluded tag was taken")
+	if _, err := resolveSelector(t, repository(), p, nil, resolve.Options{}, ""); err == nil {
+		t.Error("excluded tag: got no error, want one")
 	}
 }
 
 func TestExport(t *testing.T) {
 	t.Parallel()
-	s := &stock{tags: set{"latest": "A", "3": "A", "3.0": "A", "3.0.1": "A", "main": "B", "b-2": "B", "x": "C", "y": "C"}}
+	s := &stubRepository{tags: set{"latest": "A", "3": "A", "3.0": "A", "3.0.1": "A", "main": "B", "b-2": "B", "x": "C", "y": "C"}}
 	for fold, want := range map[bool]string{
 		false: `{"labels":{"3":A,"3.0":A,"3.0.1":A,"b-2":B,"latest":A,"main":B,"x":C,"y":C}}`,
 		true:  `{"aliases":{"3":"3.0.1","3.0":"3.0.1","latest":"3.0.1","main":"b-2","y":"x"},"labels":{"3.0.1":A,"b-2":B,"x":C}}`,
@@ -124,7 +124,7 @@ func TestExport(t *testing.T) {
 			t.Errorf("fold %v (-want +got):\n%s", fold, diff)
 		}
 		if read := parse(t, b.String()); len(read.Tags()) != 8 {
-			t.Errorf("read back: %v", read.Tags())
+			t.Errorf("parsed again: got tags %v, want 8", read.Tags())
 		}
 	}
 }

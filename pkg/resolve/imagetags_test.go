@@ -18,26 +18,26 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
 )
 
-// chained is the example of appc's text on image tags.
+// chained is the example in the appc proposal for image tags.
 const chained = `{"aliases": {"latest": "3.x", "3.x": "3.0.x", "3.0.x": "3.0.1", "3.0.1": "3.0.1-2"},
  "labels":  {"3.0.1-2": {"version": "3.0.1", "build": "2"}, "3.0.1-3": {"version": "3.0.1", "build": "3"}}}`
 
-// parse reads image tags that hold no fault.
+// parse parses image tags that must have no fault.
 func parse(t *testing.T, text string) *resolve.ImageTags {
 	t.Helper()
 	tags, faults := resolve.ParseImageTags("t.json", []byte(text))
 	if tags == nil {
-		t.Fatalf("%s: %v", text, faults)
+		t.Fatalf("%s: got faults %v, want none", text, faults)
 	}
 	return tags
 }
 
-func TestParseImageTagsTellsAllFaults(t *testing.T) {
+func TestParseImageTagsReturnsAllFaults(t *testing.T) {
 	t.Parallel()
 	deep := strings.Repeat("[", 70) + strings.Repeat("]", 70)
 	for _, tc := range []struct {
 		name, in string
-		want     []string // none: it is fine
+		want     []string // faults
 	}{
 		{"example", chained, nil},
 		{"both keys may be left out", `{}`, nil},
@@ -72,7 +72,7 @@ func TestParseImageTagsTellsAllFaults(t *testing.T) {
 			`t.json:3:24: duplicate key "b": the first is on line 3`,
 			`t.json:4:2: duplicate key "labels": the first is on line 2`,
 		}},
-		{"duplicate keys where there should be none", `{"labels": {"a": {"x": [{"k": 1, "k": 2}]}}}`, []string{
+		{"duplicate keys in a wrong type", `{"labels": {"a": {"x": [{"k": 1, "k": 2}]}}}`, []string{
 			`t.json:1:24: label "x" of "a": want a string, found a list`,
 			`t.json:1:34: duplicate key "k": the first is on line 1`,
 		}},
@@ -91,18 +91,18 @@ func TestParseImageTagsTellsAllFaults(t *testing.T) {
 			"t.json:1:14: aliases: empty tag name", `t.json:1:28: alias "b" leads to an empty tag name`, "t.json:1:44: labels: empty tag name",
 		}},
 		{"label names", `{"labels": {"a": {"name": "x", "Version": "1", "": "1", "a/b~c.d-e_f": "1", "-a": "1", "a--b": "2"}}}`, []string{
-			`t.json:1:19: labels of "a": bad label name "name": it is no label, but what the image is called`,
+			`t.json:1:19: labels of "a": bad label name "name": it is reserved for the name of the image`,
 			`t.json:1:32: labels of "a": bad label name "Version": want lower-case letters and digits, joined by '-', '.', '_', '~' or '/'`,
 			`t.json:1:48: labels of "a": bad label name "": want lower-case letters and digits, joined by '-', '.', '_', '~' or '/'`,
 			`t.json:1:77: labels of "a": bad label name "-a": want lower-case letters and digits, joined by '-', '.', '_', '~' or '/'`,
 			`t.json:1:88: labels of "a": bad label name "a--b": want lower-case letters and digits, joined by '-', '.', '_', '~' or '/'`,
 		}},
-		{"a syntax error does not hide what stands before it", `{"aliases": {"": "a"}, "labels": {"a": }}`, []string{
+		{"a syntax error does not hide the faults before it", `{"aliases": {"": "a"}, "labels": {"a": }}`, []string{
 			"t.json:1:14: aliases: empty tag name", "t.json:1:40: bad JSON: invalid character '}' looking for beginning of value",
 		}},
 		{"columns are characters", `{"aliases": {"ключ": 1}}`, []string{`t.json:1:22: alias "ключ": want a string, found a number`}},
 		{"too deep", `{"labels": ` + deep + `}`, []string{
-			"t.json:1:12: labels: want an object, found a list", "t.json:1:75: more than 64 objects and lists within each other",
+			"t.json:1:12: labels: want an object, found a list", "t.json:1:75: more than 64 nested objects and lists",
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -116,16 +116,16 @@ func TestParseImageTagsTellsAllFaults(t *testing.T) {
 				t.Errorf("faults (-want +got):\n%s", diff)
 			}
 			if (tags == nil) != (len(tc.want) > 0) {
-				t.Errorf("got tags: %v", tags != nil)
+				t.Errorf("got tags: %t, want %t", tags != nil, len(tc.want) == 0)
 			}
 		})
 	}
 	if _, faults := resolve.ParseImageTags("t.json", make([]byte, resolve.MaxImageTags+1)); len(faults) != 1 {
-		t.Errorf("a huge file: got %v", faults)
+		t.Errorf("file over the size limit: got faults %v, want 1", faults)
 	}
 }
 
-func TestAnAliasThatHidesLabelsIsToldOf(t *testing.T) {
+func TestTagWithAliasAndLabelsIsAWarning(t *testing.T) {
 	t.Parallel()
 	tags, faults := resolve.ParseImageTags("t.json", []byte(`{"labels": {"a": {"v": "1"}, "b": {"v": "2"}}, "aliases": {"a": "b"}}`))
 	want := []manifest.Fault{{
@@ -136,11 +136,11 @@ func TestAnAliasThatHidesLabelsIsToldOf(t *testing.T) {
 		t.Fatalf("faults (-want +got):\n%s", diff)
 	}
 	if m, err := tags.Merge("a", nil, false); err != nil || m.Labels["v"] != "2" {
-		t.Errorf("got %v %v: the alias is followed", m, err)
+		t.Errorf("got %v, %v, want the labels of the alias", m, err)
 	}
 }
 
-func TestLongLinesAndManyFaultsAreReadAtOnce(t *testing.T) {
+func TestLongLineAndManyFaults(t *testing.T) {
 	t.Parallel()
 	var fine, bad strings.Builder
 	for i := range 20_000 {
@@ -148,16 +148,16 @@ func TestLongLinesAndManyFaultsAreReadAtOnce(t *testing.T) {
 		fmt.Fprintf(&bad, `"x": %d, `, i)
 	}
 	tags := parse(t, `{"labels": {`+fine.String()+`"last": {"version": "1"}}}`)
-	if got, want := tags.Place("last").Column, utf8.RuneCountInString(fine.String())+13; int(got) != want {
-		t.Errorf("column %d, want %d", got, want)
+	if got, want := tags.Pos("last").Column, utf8.RuneCountInString(fine.String())+13; int(got) != want {
+		t.Errorf("column: got %d, want %d", got, want)
 	}
 	_, faults := resolve.ParseImageTags("t.json", []byte(`{"labels": {`+bad.String()+`"y": 1}}`))
 	if n := len(faults); n != 1001 || !strings.Contains(faults[n-1].Message, "more than 1000 faults") {
-		t.Errorf("got %d faults, the last %v", n, faults[n-1])
+		t.Errorf("got %d faults, the last %v, want 1001 and the limit", n, faults[n-1])
 	}
 }
 
-// hops returns image tags in which n aliases lead from t0 to labels.
+// hops returns image tags with a chain of n aliases from t0 to a tag with labels.
 func hops(n int) string {
 	var b strings.Builder
 	b.WriteString(`{"aliases": {`)
@@ -196,19 +196,19 @@ func TestMerge(t *testing.T) {
 		{name: "fallback for a chain is its last tag", file: `{"aliases": {"a": "b", "b": "c"}}`, tag: "a", fallback: true, want: labels{"version": "c"}, path: "a b c"},
 		{name: "fallback contradicts a version", file: simple, tag: "3", given: labels{"version": "4"}, fallback: true, err: "label version=4"},
 		{name: "fallback changes nothing for known tags", file: simple, tag: "latest", fallback: true, want: labels{"version": "2.0.0"}, path: "latest 2.x"},
-		{name: "itself", file: `{"aliases": {"a": "a"}}`, tag: "a", err: "a circle: a -> a"},
-		{name: "two", file: `{"aliases": {"a": "b", "b": "a"}}`, tag: "a", err: "a circle: a -> b -> a"},
-		{name: "a circle that the tag is not in", file: `{"aliases": {"x": "a", "a": "b", "b": "a"}}`, tag: "x", err: "a circle: x -> a -> b -> a"},
-		{name: "fallback does not break circles", file: `{"aliases": {"a": "a"}}`, tag: "a", fallback: true, err: "a circle: a -> a"},
-		{name: "a circle with labels is one", file: `{"aliases": {"a": "a"}, "labels": {"a": {"v": "1"}}}`, tag: "a", err: "a circle: a -> a"},
-		{name: "as many aliases as may be", file: hops(32), tag: "t0", want: labels{"version": "1"}, path: func() string {
+		{name: "alias of itself", file: `{"aliases": {"a": "a"}}`, tag: "a", err: "a cycle: a -> a"},
+		{name: "cycle of two", file: `{"aliases": {"a": "b", "b": "a"}}`, tag: "a", err: "a cycle: a -> b -> a"},
+		{name: "a cycle that the tag is not in", file: `{"aliases": {"x": "a", "a": "b", "b": "a"}}`, tag: "x", err: "a cycle: x -> a -> b -> a"},
+		{name: "fallback does not hide cycles", file: `{"aliases": {"a": "a"}}`, tag: "a", fallback: true, err: "a cycle: a -> a"},
+		{name: "a cycle with labels is one", file: `{"aliases": {"a": "a"}, "labels": {"a": {"v": "1"}}}`, tag: "a", err: "a cycle: a -> a"},
+		{name: "as many aliases as allowed", file: hops(32), tag: "t0", want: labels{"version": "1"}, path: func() string {
 			var path []string
 			for i := range 33 {
 				path = append(path, fmt.Sprintf("t%d", i))
 			}
 			return strings.Join(path, " ")
 		}()},
-		{name: "one too many", file: hops(33), tag: "t0", err: `more than 32 aliases lead on from tag "t0"`},
+		{name: "one too many", file: hops(33), tag: "t0", err: `more than 32 aliases follow tag "t0"`},
 		{name: "one too many, with fallback", file: hops(33), tag: "t0", fallback: true, err: "more than 32 aliases"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -220,7 +220,7 @@ func TestMerge(t *testing.T) {
 			given := maps.Clone(tc.given)
 			got, err := tags.Merge(tc.tag, given, tc.fallback)
 			if diff := cmp.Diff(tc.given, given); diff != "" {
-				t.Errorf("the given labels were changed:\n%s", diff)
+				t.Errorf("given labels were changed (-want +got):\n%s", diff)
 			}
 			if tc.err != "" {
 				if err == nil || !strings.Contains(err.Error(), tc.err) {
@@ -268,7 +268,7 @@ func TestParseReference(t *testing.T) {
 			continue
 		}
 		if got.Repository.String() != tc.repo || got.Tag != tc.tag || !maps.Equal(got.Labels, tc.labels) {
-			t.Errorf("%s: got %v", tc.in, got)
+			t.Errorf("%s: got %v, want %s, %s, %v", tc.in, got, tc.repo, tc.tag, tc.labels)
 		}
 	}
 	for in, want := range map[string]string{
@@ -305,8 +305,8 @@ func TestParseReference(t *testing.T) {
 	}
 }
 
-// FuzzImageTags holds the parser against encoding/json where that takes a file, and
-// its answer against a naive walk.
+// FuzzImageTags checks the positions of faults, and compares Chain with a naive
+// implementation.
 func FuzzImageTags(f *testing.F) {
 	for _, s := range []string{chained, hops(3), `{"aliases":{"a":"a"}}`, `{"labels":{"a":{"x":[{"k":1,"k":2}]}}}`, `{"a":`, "\xff", `[[[`, `{"labels":{"a":{"v":"1"}}}{`} {
 		f.Add([]byte(s))
@@ -315,12 +315,12 @@ func FuzzImageTags(f *testing.F) {
 		tags, faults := resolve.ParseImageTags("f", raw)
 		for _, f := range faults {
 			if f.Pos.Line < 1 || f.Pos.Column < 1 || int(f.Pos.Line) > 1+strings.Count(string(raw), "\n") {
-				t.Fatalf("no place: %v", f)
+				t.Fatalf("fault without a position: %v", f)
 			}
 		}
 		if tags == nil {
 			if len(faults) == 0 {
-				t.Fatal("no tags and no fault")
+				t.Fatal("got neither tags nor a fault")
 			}
 			return
 		}
@@ -338,13 +338,13 @@ func FuzzImageTags(f *testing.F) {
 				t.Fatalf("tag %q: got %v %v, want %v at %q", tag, path, err, ok, at)
 			}
 			if err == nil && len(slices.Compact(slices.Sorted(slices.Values(path)))) != len(path) {
-				t.Fatalf("tag %q: %v repeats itself", tag, path)
+				t.Fatalf("tag %q: got duplicates in %v", tag, path)
 			}
 		}
 	})
 }
 
-// FuzzReference writes what was parsed, percent-encoded, and parses it again.
+// FuzzReference checks that a parsed reference, percent-encoded, parses to the same.
 func FuzzReference(f *testing.F) {
 	for _, s := range []string{"example.com/a:1,os=linux", "[::1]:5000/a/b,tag=x", "localhost/a:%2c%3a,k=%00", "a.b/c:x:y", "a.b/c,,=", strings.Repeat("\x80", 300)} {
 		f.Add(s)

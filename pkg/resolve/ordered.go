@@ -14,26 +14,29 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
-// A policy puts the values of tags in order: the best is taken.
+// policy orders tags by their values. The best tag is selected.
 type policy interface {
-	// parse reads a value. It returns why a tag is no candidate, or an error if that fails the choice.
+	// parse converts a value to a rank. It returns a reason if the tag is not a
+	// candidate, and an error if no choice is possible with this tag.
 	parse(value string) (rank any, reason string, err error)
-	// admits returns why a rank is not among those that may be taken; "" if it is.
+	// admits returns the reason why a rank cannot be selected, or "" if it can.
 	admits(rank any) string
-	// compare orders ranks; the greater is the better.
+	// compare compares two ranks. The greater one is better.
 	compare(a, b any) int
-	// describe says what is taken: "the greatest number".
+	// describe returns the reason for the best tag, such as "the greatest number".
 	describe() string
 }
 
-// ranked is a tag that may be taken.
+// ranked is a candidate with its rank.
 type ranked struct {
 	tag, value string
 	rank       any
 }
 
-// ordered takes the best tag by a policy. Tags whose values are equal are told
-// apart by their names, so that there is one best tag.
+// ordered selects the best tag of a policy.
+//
+// Among tags of equal rank the greater name is better, so that the choice does not
+// depend on the order in which the registry lists tags.
 func (j *job) ordered(ctx context.Context, p policy) (*Choice, error) {
 	tags, err := j.Registry.Tags(ctx, j.Repository)
 	if err != nil {
@@ -60,12 +63,12 @@ func (j *job) ordered(ctx context.Context, p policy) (*Choice, error) {
 	}
 	if failure != nil {
 		for _, r := range in {
-			out = append(out, Candidate{Tag: r.tag, Reason: "would do, if all tags could be compared"})
+			out = append(out, Candidate{Tag: r.tag, Reason: "not compared, because another tag has no valid value"})
 		}
 		return &Choice{Candidates: sorted(out)}, failure
 	}
 	if len(in) == 0 {
-		return &Choice{Candidates: sorted(out)}, none(j.Repository.String(), tags, out)
+		return &Choice{Candidates: sorted(out)}, errNoCandidate(j.Repository.String(), tags, out)
 	}
 	slices.SortFunc(in, func(a, b ranked) int {
 		return cmp.Or(p.compare(b.rank, a.rank), strings.Compare(b.tag, a.tag))
@@ -81,7 +84,7 @@ func (j *job) ordered(ctx context.Context, p policy) (*Choice, error) {
 		c.Candidates = append(c.Candidates, Candidate{Tag: r.tag, Reason: reason})
 	}
 	c.Candidates = append(c.Candidates, sorted(out)...)
-	if err := j.guard(p, best); err != nil {
+	if err := j.checkRollback(p, best); err != nil {
 		return c, err
 	}
 	if c.Digest, err = j.pin(ctx, best.tag); err != nil {
@@ -91,8 +94,10 @@ func (j *job) ordered(ctx context.Context, p policy) (*Choice, error) {
 	return c, nil
 }
 
-// guard refuses a tag that comes after the lock's, which may mean that a listing is not whole.
-func (j *job) guard(p policy, best ranked) error {
+// checkRollback refuses a tag that ranks below the tag in the lock.
+//
+// Such a result can mean that the registry returned an incomplete list of tags.
+func (j *job) checkRollback(p policy, best ranked) error {
 	if j.previous == nil || j.previous.Tag == "" || j.previous.Tag == best.tag || j.AllowRollback {
 		return nil
 	}
@@ -102,26 +107,28 @@ func (j *job) guard(p policy, best ranked) error {
 	}
 	locked, reason, err := p.parse(values[0].value)
 	if err != nil || reason != "" || p.compare(locked, best.rank) <= 0 {
-		return nil //nolint:nilerr // a tag that is no candidate any more cannot be compared
+		return nil //nolint:nilerr // a tag that is not a candidate any longer cannot be compared
 	}
-	return fmt.Errorf("refusing to go back from tag %s, which the lock holds, to %s (--allow-rollback)", j.previous.Tag, best.tag)
+	return fmt.Errorf("refusing to roll back from tag %s in the lock to %s (--allow-rollback)", j.previous.Tag, best.tag)
 }
 
-// value is a tag and what of it is compared.
+// value is a tag and the part of it that is compared.
 type value struct{ tag, value string }
 
-// artifact reports whether a tag is of a signature, attestation, SBOM or list of
-// referrers, whatever it is named after: these are no images to promote.
-func artifact(tag string) bool {
+// isAttachedTag reports whether a tag belongs to a signature, attestation, SBOM or
+// list of referrers. These are never candidates.
+func isAttachedTag(tag string) bool {
 	_, _, attached := image.Attached(tag)
 	return attached || slices.ContainsFunc(image.CosignSuffixes(), func(s string) bool { return strings.HasSuffix(tag, s) })
 }
 
-// filter returns the tags that are candidates, with what is compared of them, and those that are not.
+// filter applies filterTags and exclude of the selector.
+//
+// It returns the candidates with their values, and the rejected tags with reasons.
 func (j *job) filter(tags []string) (in []value, out []Candidate) {
 	exclude := make([]*regexp.Regexp, len(j.Exclude))
 	for i, text := range j.Exclude {
-		exclude[i] = regexp.MustCompile(text) // the file's reader has checked it
+		exclude[i] = regexp.MustCompile(text) // package manifest has validated it
 	}
 	var pattern *regexp.Regexp
 	if j.Filter != nil {
@@ -134,7 +141,7 @@ func (j *job) filter(tags []string) (in []value, out []Candidate) {
 			groups = pattern.FindStringSubmatchIndex(tag)
 		}
 		switch {
-		case artifact(tag):
+		case isAttachedTag(tag):
 			out = append(out, Candidate{Tag: tag, Reason: "belongs to another image: a signature, attestation, SBOM or referrer"})
 		case i >= 0:
 			out = append(out, Candidate{Tag: tag, Reason: "excluded by " + j.Exclude[i]})
@@ -149,30 +156,31 @@ func (j *job) filter(tags []string) (in []value, out []Candidate) {
 	return in, out
 }
 
-// none says that no tag of a repository will do, and why.
-func none(repo string, tags []string, out []Candidate) error {
+// errNoCandidate returns the error that no tag of a repository can be selected. It has
+// the reasons of the first few tags.
+func errNoCandidate(repo string, tags []string, out []Candidate) error {
 	if len(tags) == 0 {
 		return fmt.Errorf("source %s has no tags", repo)
 	}
 	out = sorted(out)
-	const most = 3
+	const maxReasons = 3
 	var why []string
-	for _, c := range out[:min(most, len(out))] {
+	for _, c := range out[:min(maxReasons, len(out))] {
 		why = append(why, c.Tag+" "+c.Reason)
 	}
-	if len(out) > most {
-		why = append(why, fmt.Sprintf("and %d more", len(out)-most))
+	if len(out) > maxReasons {
+		why = append(why, fmt.Sprintf("and %d more", len(out)-maxReasons))
 	}
-	return fmt.Errorf("none of the %d tags of source %s will do: %s", len(tags), repo, strings.Join(why, "; "))
+	return fmt.Errorf("none of the %d tags of source %s can be selected: %s", len(tags), repo, strings.Join(why, "; "))
 }
 
-// sorted puts candidates that were not taken in order.
+// sorted sorts rejected candidates by tag.
 func sorted(out []Candidate) []Candidate {
 	slices.SortFunc(out, func(a, b Candidate) int { return strings.Compare(a.Tag, b.Tag) })
 	return out
 }
 
-// alphabetical orders values by their bytes.
+// alphabetical implements the policy alphabetical. It compares values as bytes.
 type alphabetical struct{ descending bool }
 
 func (*alphabetical) parse(v string) (any, string, error) { return v, "", nil }
@@ -180,7 +188,7 @@ func (*alphabetical) parse(v string) (any, string, error) { return v, "", nil }
 func (*alphabetical) admits(any) string { return "" }
 
 func (a *alphabetical) compare(x, y any) int {
-	return turn(strings.Compare(x.(string), y.(string)), a.descending)
+	return reverseIf(strings.Compare(x.(string), y.(string)), a.descending)
 }
 
 func (a *alphabetical) describe() string {
@@ -190,14 +198,14 @@ func (a *alphabetical) describe() string {
 	return "last in the alphabet"
 }
 
-// numerical orders values as decimal numbers of any length.
+// numerical implements the policy numerical. It compares decimal numbers of any length.
 type numerical struct{ descending bool }
 
 var decimal = regexp.MustCompile(`^[+-]?[0-9]+(?:\.[0-9]+)?$`)
 
 func (*numerical) parse(v string) (any, string, error) {
 	if !decimal.MatchString(v) {
-		return nil, "", fmt.Errorf("%q is not a decimal number: let filterTags keep tags with numbers alone", v)
+		return nil, "", fmt.Errorf("%q is not a decimal number: use filterTags to select tags with numbers", v)
 	}
 	n, ok := new(big.Rat).SetString(v)
 	if !ok {
@@ -209,7 +217,7 @@ func (*numerical) parse(v string) (any, string, error) {
 func (*numerical) admits(any) string { return "" }
 
 func (n *numerical) compare(x, y any) int {
-	return turn(x.(*big.Rat).Cmp(y.(*big.Rat)), n.descending)
+	return reverseIf(x.(*big.Rat).Cmp(y.(*big.Rat)), n.descending)
 }
 
 func (n *numerical) describe() string {
@@ -219,7 +227,7 @@ func (n *numerical) describe() string {
 	return "the greatest number"
 }
 
-func turn(order int, descending bool) int {
+func reverseIf(order int, descending bool) int {
 	if descending {
 		return -order
 	}

@@ -1,16 +1,17 @@
-// Package resolve finds digests: it turns a producer's intent, as sources.yaml says
-// it, into one digest and the tags to promote it under.
+// Package resolve selects the digest for each selector of a sources.yaml file.
 //
-//	Producer ─ Resolve ─▶ Choice: a digest, and why it was taken
-//	    │ handed: Registry (tags, digests, labels), History (commits), files
+//	selector ─ Resolve ─▶ Choice: a digest, and the reason for it
+//	    │ reads through: Registry (tags, digests, labels), History (commits), files
 //	    ▼
-//	Choice, dmap, lock ─ Amend ─▶ what changes in images.yaml and the lock
+//	Choice, dmap, lock ─ Amend ─▶ changes of images.yaml and the lock
 //
-// A selector is a file of its own: tag, semver, order (numerical, alphabetical),
-// gitRevision, alias, labels. Every choice has a total order, so that the same
-// inputs give the same result. The package is pure: what it has to know it is
-// handed, it logs nothing, and it cannot write to a registry. A reader that fails
-// fails the producer; what could not be read is never taken for absent.
+// Each policy has a source file of its own: tag, semver, ordered (numerical,
+// alphabetical), gitrevision, imagetags (alias, labels). Candidates always have a
+// total order, so that equal inputs give equal results.
+//
+// The package is pure. It reads through the interfaces in Readers only, logs nothing
+// and cannot write to a registry. If a read fails, the selector fails: an image that
+// could not be read is never treated as absent.
 package resolve
 
 import (
@@ -24,48 +25,50 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
-// Readers are what selectors are handed.
+// Readers are the functions and interfaces that selectors read through.
 type Readers struct {
 	Registry Registry
-	// ReadFile returns the bytes of a file whose name is relative to the producer's file.
+	// ReadFile returns the content of a file. Names are relative to the selector's file.
 	ReadFile func(name string) ([]byte, error)
-	// History opens a branch of a git repository, a URL or a path relative to the
-	// producer's file, and returns it with what ends its use.
+	// History opens a branch of a git repository. repository is a URL, or a path
+	// relative to the selector's file. The caller must call release after use.
 	History func(ctx context.Context, repository, branch string) (history History, release func(), err error)
-	// Rebase returns what the image that a producer selected becomes on its new run image.
+	// Rebase returns the digest of the selected image app after a rebase, and its
+	// lock entry. It is called only for selectors that have a rebase.
 	Rebase func(ctx context.Context, p *manifest.Producer, app v1.Hash) (v1.Hash, *manifest.LockRebase, error)
 }
 
-// Options say how a producer is resolved.
+// Options configure Resolve.
 type Options struct {
-	Refresh       bool // read the digest of a tag again though the lock has it
-	AllowRollback bool // take a result that is older than the lock's
+	Refresh       bool // read the digest of a tag again even if the lock has it
+	AllowRollback bool // accept a result that is older than the lock entry
 }
 
-// Registry reads the repositories that producers name. It is safe for concurrent use.
+// Registry reads the source repositories. It must be safe for concurrent use.
 type Registry interface {
 	// Tags returns all tags, in any order. A repository that does not exist is an error.
 	Tags(ctx context.Context, repo name.Repository) ([]string, error)
-	// Digest returns what a tag or digest leads to; false if the registry says that it does not exist.
+	// Digest returns the digest of a tag or digest. It returns false if the registry
+	// answers that the reference does not exist.
 	Digest(ctx context.Context, repo name.Repository, ref string) (v1.Hash, bool, error)
-	// Image describes what a tag or digest leads to.
+	// Image returns the image or index of a tag or digest.
 	Image(ctx context.Context, repo name.Repository, ref string) (*Image, error)
 }
 
-// Image is what selectors look at in an image or index.
+// Image holds the parts of an image or index that policies use.
 type Image struct {
 	Digest       v1.Hash
 	MediaType    string
-	Annotations  map[string]string // of the manifest or index
-	Config       string            // digest of an image's config; empty for an index
-	Labels       map[string]string // of an image's config
-	OS           string            // of an image's config, and so are the next two
+	Annotations  map[string]string // annotations of the manifest or index
+	Config       string            // digest of the config; empty for an index
+	Labels       map[string]string // labels in the config
+	OS           string            // platform in the config
 	Architecture string
 	Variant      string
-	Children     []Child // of an index, in order
+	Children     []Child // children of an index, in order
 }
 
-// Child is an image in an index, as the index describes it.
+// Child is an entry of an index.
 type Child struct {
 	Digest       v1.Hash
 	OS           string
@@ -74,37 +77,39 @@ type Child struct {
 	Annotations  map[string]string
 }
 
-// Candidate is a tag that was looked at.
+// Candidate is a tag that a policy considered.
 type Candidate struct {
 	Tag    string
-	Digest v1.Hash // if it was read
+	Digest v1.Hash // zero if it was not read
 	Chosen bool
-	Reason string // why it was taken or not
+	Reason string // reason why the tag was chosen or not
 }
 
-// Choice is what a selector found.
+// Choice is the result of a selector.
 type Choice struct {
-	Tag        string             // the selected source tag; empty for a digest that was named
-	Digest     v1.Hash            // never empty
-	Default    []string           // tags to promote if the producer names none
-	Fields     manifest.TagFields // what templates of tags may use
+	Tag        string             // selected source tag; empty if a digest was selected
+	Digest     v1.Hash            // selected digest
+	Default    []string           // tags to promote if the selector sets none
+	Fields     manifest.TagFields // fields for templates of tags
 	Candidates []Candidate        // best first
-	Notes      []string           // what a reader of the result should know
+	Notes      []string           // hints for people
 	Git        *manifest.LockGit
 	Alias      *manifest.LockAlias
 	Rebase     *manifest.LockRebase
 }
 
-// job is one producer being resolved.
+// job is the resolution of one selector.
 type job struct {
 	*manifest.Producer
 	Readers
 	Options
-	previous *manifest.Lock // nil: there is none
+	previous *manifest.Lock // lock entry of the selector, or nil
 }
 
-// Resolve finds the digest that a producer asks for. previous is its lock entry, or
-// nil. With an error the choice, if there is one, holds the candidates alone.
+// Resolve selects the digest for selector p.
+//
+// previous is the lock entry of the selector, or nil. If Resolve returns an error and
+// a choice, the choice has the candidates only.
 func Resolve(ctx context.Context, p *manifest.Producer, previous *manifest.Lock, r Readers, o Options) (*Choice, error) {
 	j := &job{Producer: p, Readers: r, Options: o, previous: previous}
 	choice, err := j.choose(ctx)
@@ -120,7 +125,7 @@ func Resolve(ctx context.Context, p *manifest.Producer, previous *manifest.Lock,
 	return choice, nil
 }
 
-// choose hands the producer to its selector.
+// choose runs the policy of the selector.
 func (j *job) choose(ctx context.Context) (*Choice, error) {
 	switch s := j.Select; {
 	case s.Tag != "":
@@ -140,11 +145,11 @@ func (j *job) choose(ctx context.Context) (*Choice, error) {
 	case s.Labels != nil:
 		return j.labels(ctx)
 	}
-	return nil, errors.New("no selector")
+	return nil, errors.New("no policy")
 }
 
-// pin returns the digest of a tag: the lock's if it was found for the same tag and
-// intent before, or else the registry's.
+// pin returns the digest of a tag. It comes from the lock if the lock is still valid
+// for this tag, else from the registry.
 func (j *job) pin(ctx context.Context, tag string) (v1.Hash, error) {
 	if d, ok := j.locked(tag); ok {
 		return d, nil
@@ -159,7 +164,10 @@ func (j *job) pin(ctx context.Context, tag string) (v1.Hash, error) {
 	return d, nil
 }
 
-// locked returns the digest that the lock has for a tag, if that still holds.
+// locked returns the digest of a tag in the lock.
+//
+// It returns false if the lock is for another tag, if the selector has changed since,
+// or if the digest must be read again.
 func (j *job) locked(tag string) (v1.Hash, bool) {
 	l := j.previous
 	if l == nil || j.Refresh || j.AlwaysRefresh || l.Tag != tag || l.Intent != j.Intent() || l.Rebase != nil {

@@ -19,48 +19,48 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
 )
 
-// shelf is a registry of one repository: tags and what they lead to. It counts what it is asked.
-type shelf struct {
-	tags  map[string]string // tag → a letter that stands for a digest
+// stubRegistry is a registry with one repository. It counts the requests.
+type stubRegistry struct {
+	tags  map[string]string // the letter of a digest, by tag
 	err   error
 	heads int
 	lists int
 }
 
-func dig(letter string) v1.Hash {
+func digest(letter string) v1.Hash {
 	return image.Hash("sha256:" + strings.Repeat(letter, 64)[:64])
 }
 
-func (s *shelf) Tags(context.Context, name.Repository) ([]string, error) {
+func (s *stubRegistry) Tags(context.Context, name.Repository) ([]string, error) {
 	s.lists++
 	var all []string
 	for tag := range s.tags {
-		all = append(all, tag) // in random order, as it comes
+		all = append(all, tag) // in random order
 	}
 	return all, s.err
 }
 
-func (s *shelf) Digest(_ context.Context, _ name.Repository, ref string) (v1.Hash, bool, error) {
+func (s *stubRegistry) Digest(_ context.Context, _ name.Repository, ref string) (v1.Hash, bool, error) {
 	s.heads++
 	for _, letter := range s.tags {
-		if dig(letter).String() == ref {
-			return dig(letter), true, s.err
+		if digest(letter).String() == ref {
+			return digest(letter), true, s.err
 		}
 	}
 	letter, ok := s.tags[ref]
 	if !ok {
 		return v1.Hash{}, false, s.err
 	}
-	return dig(letter), true, s.err
+	return digest(letter), true, s.err
 }
 
-func (s *shelf) Image(context.Context, name.Repository, string) (*resolve.Image, error) {
-	return nil, errors.New("not asked for")
+func (s *stubRegistry) Image(context.Context, name.Repository, string) (*resolve.Image, error) {
+	return nil, errors.New("unexpected request")
 }
 
-// shelve returns a shelf whose tags lead to the digests of a, b and so on.
-func shelve(tags ...string) *shelf {
-	s := &shelf{tags: map[string]string{}}
+// newRegistry returns a registry whose tags point to the digests of a, b and so on.
+func newRegistry(tags ...string) *stubRegistry {
+	s := &stubRegistry{tags: map[string]string{}}
 	for i, tag := range tags {
 		s.tags[tag] = string(rune('a' + i%6))
 	}
@@ -69,8 +69,8 @@ func shelve(tags ...string) *shelf {
 
 const registries = "registries: [{name: r.io/staging, src: true}, {name: r.io/prod, mutable-tags: [\"mov*\"]}]\n"
 
-// producers reads a plain manifest with these sources, this list and this lock.
-func producers(t *testing.T, sources, images, lock string) *manifest.Producers {
+// readSelectors reads a plain manifest with the given selectors, images and lock.
+func readSelectors(t *testing.T, sources, images, lock string) *manifest.Producers {
 	t.Helper()
 	fsys := fstest.MapFS{"m.yaml": {Data: []byte(registries + "images: " + images + "\nsources:\n" + sources)}}
 	if lock != "" {
@@ -81,12 +81,12 @@ func producers(t *testing.T, sources, images, lock string) *manifest.Producers {
 		t.Error(set.Faults)
 	}
 	if len(files) != 1 {
-		t.Fatalf("got %d files of producers", len(files))
+		t.Fatalf("got %d files with selectors, want 1", len(files))
 	}
 	return files[0]
 }
 
-// resolveOne resolves the first producer.
+// resolveOne resolves the first selector.
 func resolveOne(t *testing.T, p *manifest.Producers, r resolve.Registry, o resolve.Options) (*resolve.Choice, error) {
 	t.Helper()
 	return resolve.Resolve(t.Context(), p.Entries[0], p.Find(p.Entries[0]), resolve.Readers{Registry: r}, o)
@@ -94,11 +94,11 @@ func resolveOne(t *testing.T, p *manifest.Producers, r resolve.Registry, o resol
 
 func TestSelect(t *testing.T) {
 	t.Parallel()
-	flux := []string{"1.0.0", "1.0.0.1", "1.0.0p", "1.0.1", "1.2.0", "0.1.0"} // as in Flux' own tests
+	flux := []string{"1.0.0", "1.0.0.1", "1.0.0p", "1.0.1", "1.2.0", "0.1.0"} // from the tests of Flux
 	for _, tt := range []struct {
 		sel  string
 		tags []string
-		want string // or part of the error, behind "!"
+		want string // tag; or "!" and a part of the error
 	}{
 		{"select: {semver: {range: 1.0.x}}", flux, "1.0.1"},
 		{"select: {semver: {range: 1.0.x}}", []string{"v1.2.3", "v1.0.0"}, "v1.0.0"},
@@ -134,43 +134,43 @@ func TestSelect(t *testing.T) {
 	} {
 		t.Run(strings.ReplaceAll(tt.sel, "/", "")+" "+strings.Join(tt.tags, " "), func(t *testing.T) {
 			t.Parallel()
-			p := producers(t, "- name: x\n  "+tt.sel, "[]", "")
-			s := shelve(tt.tags...)
-			for range 5 { // the tags come in another order each time
+			p := readSelectors(t, "- name: x\n  "+tt.sel, "[]", "")
+			s := newRegistry(tt.tags...)
+			for range 5 { // the registry lists the tags in a different order each time
 				choice, err := resolveOne(t, p, s, resolve.Options{})
 				if part, fails := strings.CutPrefix(tt.want, "!"); fails {
 					if err == nil || !strings.Contains(err.Error(), part) {
-						t.Fatalf("got %v, want %q", err, part)
+						t.Fatalf("got error %v, want %q", err, part)
 					}
 					continue
 				}
 				if err != nil {
 					t.Fatal(err)
 				}
-				if choice.Tag != tt.want || choice.Digest != dig(s.tags[tt.want]) {
+				if choice.Tag != tt.want || choice.Digest != digest(s.tags[tt.want]) {
 					t.Errorf("got %s %s, want %s", choice.Tag, choice.Digest, tt.want)
 				}
 				chosen := slices.IndexFunc(choice.Candidates, func(c resolve.Candidate) bool { return c.Chosen })
 				if len(choice.Candidates) < 1 || chosen != 0 {
-					t.Errorf("candidates: %v", choice.Candidates)
+					t.Errorf("got candidates %v, want the chosen one first", choice.Candidates)
 				}
 			}
 		})
 	}
 }
 
-// TestExplainFailure holds that every tag has its reason where no choice can be made of them.
+// Without a choice, every tag still has its reason.
 func TestExplainFailure(t *testing.T) {
 	t.Parallel()
-	p := producers(t, "- {name: x, exclude: [^c$], select: {numerical: {}}}\n", "[]", "")
-	choice, err := resolveOne(t, p, shelve("b", "1", "c", "1a"), resolve.Options{})
+	p := readSelectors(t, "- {name: x, exclude: [^c$], select: {numerical: {}}}\n", "[]", "")
+	choice, err := resolveOne(t, p, newRegistry("b", "1", "c", "1a"), resolve.Options{})
 	if err == nil || choice == nil {
-		t.Fatalf("got %v, %v", choice, err)
+		t.Fatalf("got %v, %v, want candidates and an error", choice, err)
 	}
 	want := []resolve.Candidate{
-		{Tag: "1", Reason: "would do, if all tags could be compared"},
-		{Tag: "1a", Reason: `"1a" is not a decimal number: let filterTags keep tags with numbers alone`},
-		{Tag: "b", Reason: `"b" is not a decimal number: let filterTags keep tags with numbers alone`},
+		{Tag: "1", Reason: "not compared, because another tag has no valid value"},
+		{Tag: "1a", Reason: `"1a" is not a decimal number: use filterTags to select tags with numbers`},
+		{Tag: "b", Reason: `"b" is not a decimal number: use filterTags to select tags with numbers`},
 		{Tag: "c", Reason: "excluded by ^c$"},
 	}
 	if diff := cmp.Diff(want, choice.Candidates); diff != "" {
@@ -178,21 +178,21 @@ func TestExplainFailure(t *testing.T) {
 	}
 }
 
-func TestFailuresAreNoAnswers(t *testing.T) {
+func TestFailedReadsAreErrors(t *testing.T) {
 	t.Parallel()
-	for _, sel := range []string{"{tag: v1}", "{semver: {range: 1.x}}", "{digest: " + dig("a").String() + "}", "{alphabetical: }"} {
-		s := shelve("v1", "1.0.0")
+	for _, sel := range []string{"{tag: v1}", "{semver: {range: 1.x}}", "{digest: " + digest("a").String() + "}", "{alphabetical: }"} {
+		s := newRegistry("v1", "1.0.0")
 		s.err = errors.New("503")
-		if _, err := resolveOne(t, producers(t, "- name: x\n  select: "+sel, "[]", ""), s, resolve.Options{}); err == nil || !strings.Contains(err.Error(), "503") {
-			t.Errorf("%s: got %v", sel, err)
+		if _, err := resolveOne(t, readSelectors(t, "- name: x\n  select: "+sel, "[]", ""), s, resolve.Options{}); err == nil || !strings.Contains(err.Error(), "503") {
+			t.Errorf("%s: got error %v, want 503", sel, err)
 		}
 	}
 }
 
-// lockOf returns the lock that a resolution leads to.
-func lockOf(t *testing.T, p *manifest.Producers, s *shelf, o resolve.Options) (string, resolve.Result) {
+// lockOf resolves the first selector and returns the new lock file.
+func lockOf(t *testing.T, p *manifest.Producers, s *stubRegistry, o resolve.Options) (string, resolve.Result) {
 	t.Helper()
-	results := []resolve.Result{{Producer: p.Entries[0]}}
+	results := []resolve.Result{{Selector: p.Entries[0]}}
 	results[0].Choice, results[0].Err = resolveOne(t, p, s, o)
 	raw, err := manifest.EncodeLocks(resolve.Amend(p, results, nil))
 	if err != nil {
@@ -204,28 +204,28 @@ func lockOf(t *testing.T, p *manifest.Producers, s *shelf, o resolve.Options) (s
 func TestLock(t *testing.T) {
 	t.Parallel()
 	const sources = "- name: x\n  select: {semver: {range: 1.x}}"
-	first, _ := lockOf(t, producers(t, sources, "[]", ""), shelve("1.0.0", "1.1.0"), resolve.Options{})
+	first, _ := lockOf(t, readSelectors(t, sources, "[]", ""), newRegistry("1.0.0", "1.1.0"), resolve.Options{})
 
-	s := shelve("1.0.0", "1.1.0", "other") // the tag is the same, and its digest is in the lock
-	same, _ := lockOf(t, producers(t, sources, "[]", first), s, resolve.Options{})
+	s := newRegistry("1.0.0", "1.1.0", "other") // the choice is the same, and the lock has its digest
+	same, _ := lockOf(t, readSelectors(t, sources, "[]", first), s, resolve.Options{})
 	if diff := cmp.Diff(first, same); diff != "" || s.heads != 0 || s.lists != 1 {
-		t.Errorf("%d heads, %d lists (-want +got)\n%s", s.heads, s.lists, diff)
+		t.Errorf("got %d heads and %d lists, want 0 and 1 (-want +got)\n%s", s.heads, s.lists, diff)
 	}
 	s.tags["1.1.0"] = "f"
-	if _, r := lockOf(t, producers(t, sources, "[]", first), s, resolve.Options{Refresh: true}); r.Lock.Digest != dig("f") || s.heads != 1 {
-		t.Errorf("refreshed: got %s after %d heads", r.Lock.Digest, s.heads)
+	if _, r := lockOf(t, readSelectors(t, sources, "[]", first), s, resolve.Options{Refresh: true}); r.Lock.Digest != digest("f") || s.heads != 1 {
+		t.Errorf("refreshed: got %s after %d heads, want %s after 1", r.Lock.Digest, s.heads, digest("f"))
 	}
-	older := shelve("1.0.0")
-	_, r := lockOf(t, producers(t, sources, "[]", first), older, resolve.Options{})
-	if r.Err == nil || !strings.Contains(r.Err.Error(), "from tag 1.1.0, which the lock holds, to 1.0.0") || r.Lock.Tag != "1.1.0" {
-		t.Errorf("rollback: got %v, and %v in the lock", r.Err, r.Lock)
+	older := newRegistry("1.0.0")
+	_, r := lockOf(t, readSelectors(t, sources, "[]", first), older, resolve.Options{})
+	if r.Err == nil || !strings.Contains(r.Err.Error(), "from tag 1.1.0 in the lock to 1.0.0") || r.Lock.Tag != "1.1.0" {
+		t.Errorf("rollback: got error %v and lock %v, want it refused and tag 1.1.0", r.Err, r.Lock)
 	}
-	if _, r = lockOf(t, producers(t, sources, "[]", first), older, resolve.Options{AllowRollback: true}); r.Err != nil || r.Lock.Tag != "1.0.0" {
-		t.Errorf("allowed rollback: got %v %v", r.Err, r.Lock)
+	if _, r = lockOf(t, readSelectors(t, sources, "[]", first), older, resolve.Options{AllowRollback: true}); r.Err != nil || r.Lock.Tag != "1.0.0" {
+		t.Errorf("allowed rollback: got error %v and lock %v, want tag 1.0.0", r.Err, r.Lock)
 	}
-	const down = "- name: x\n  select: {semver: {range: ~1.0}}" // older by intent is older all the same
-	if _, r = lockOf(t, producers(t, down, "[]", first), shelve("1.0.0", "1.1.0"), resolve.Options{}); r.Err == nil {
-		t.Error("a range that goes back: got no error")
+	const down = "- name: x\n  select: {semver: {range: ~1.0}}" // a changed range does not allow a rollback
+	if _, r = lockOf(t, readSelectors(t, down, "[]", first), newRegistry("1.0.0", "1.1.0"), resolve.Options{}); r.Err == nil {
+		t.Error("rollback by a changed range: got no error, want one")
 	}
 }
 
@@ -235,28 +235,28 @@ func TestAmend(t *testing.T) {
 		var b strings.Builder
 		b.WriteString("[{name: x, dmap: {")
 		for i := 0; i < len(digestsAndTags); i += 2 {
-			fmt.Fprintf(&b, "%q: [%s],", dig(digestsAndTags[i]), digestsAndTags[i+1])
+			fmt.Fprintf(&b, "%q: [%s],", digest(digestsAndTags[i]), digestsAndTags[i+1])
 		}
 		return b.String() + "}}]"
 	}
 	locked := func(letter, tags string) string {
-		return fmt.Sprintf("- {name: x, intent: old, digest: %s, tag: t, tags: [%s]}", dig(letter), tags)
+		return fmt.Sprintf("- {name: x, intent: old, digest: %s, tag: t, tags: [%s]}", digest(letter), tags)
 	}
 	for _, tt := range []struct {
 		name, sources, images, lock string
-		want                        string // digests by their letters, and their tags
+		want                        string // letters of the digests, and their tags
 		err                         string
 	}{
 		{"new digest", "- {name: x, select: {tag: b}}", list("a", "1"), "", "a:1 b:b", ""},
-		{"tag to a digest that is there", "- {name: x, select: {tag: a}}", list("a", "1"), "", "a:1,a", ""},
-		{"all there", "- {name: x, select: {tag: a}}", list("a", "a"), "", "a:a", ""},
-		{"digest alone", "- {name: x, select: {digest: \"" + dig("b").String() + "\"}}", list("a", "1"), "", "a:1 b:", ""},
+		{"new tag of a listed digest", "- {name: x, select: {tag: a}}", list("a", "1"), "", "a:1,a", ""},
+		{"no change", "- {name: x, select: {tag: a}}", list("a", "a"), "", "a:a", ""},
+		{"digest alone", "- {name: x, select: {digest: \"" + digest("b").String() + "\"}}", list("a", "1"), "", "a:1 b:", ""},
 		{"templates", "- {name: x, select: {tag: b}, tags: [\"v-{{.Tag}}\", \"{{.Name}}\", v-b]}", list(), "", "b:v-b,x", ""},
-		{"template of no tag", "- {name: x, select: {tag: b}, tags: [\"{{.Digest}}\"]}", list("a", "1"), "", "a:1", "bad tag"},
-		{"template of nothing", "- {name: x, select: {tag: b}, tags: [\"{{.Labels.none}}\"]}", list("a", "1"), "", "a:1", "none"},
+		{"template gives an invalid tag", "- {name: x, select: {tag: b}, tags: [\"{{.Digest}}\"]}", list("a", "1"), "", "a:1", "bad tag"},
+		{"template with a missing field", "- {name: x, select: {tag: b}, tags: [\"{{.Labels.none}}\"]}", list("a", "1"), "", "a:1", "none"},
 		{"tag that may move", "- {name: x, select: {tag: b}, tags: [moving]}", list("a", "1, moving"), "", "a:1 b:moving", ""},
 		{"tag that may not move", "- {name: x, select: {tag: b}, tags: [\"1\"]}", list("a", "1, 2"), "", "a:1,2", "may not move"},
-		{"two sources, one tag", "- {name: x, select: {tag: a}, tags: [movie]}\n- {name: x, select: {tag: b}, tags: [movie]}", list(), "", "a:movie", "by another source"},
+		{"two selectors, one tag", "- {name: x, select: {tag: a}, tags: [movie]}\n- {name: x, select: {tag: b}, tags: [movie]}", list(), "", "a:movie", "by another selector"},
 		{"append", "- {name: x, select: {tag: b}}", list("a", "old"), locked("a", "old"), "a:old b:b", ""},
 		{"replace", "- {name: x, select: {tag: b}, update: replace}", list("a", "old", "c", "mine"), locked("a", "old"), "b:b c:mine", ""},
 		{"replace, another tag stays", "- {name: x, select: {tag: b}, update: replace}", list("a", "old, mine"), locked("a", "old"), "a:mine b:b", ""},
@@ -264,12 +264,12 @@ func TestAmend(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			p := producers(t, tt.sources, tt.images, tt.lock)
+			p := readSelectors(t, tt.sources, tt.images, tt.lock)
 			text := manifest.NewImagesText([]byte(registries+"images: "+tt.images+"\nsources: []\n"), false)
-			s := shelve("a", "b", "c")
+			s := newRegistry("a", "b", "c")
 			results := make([]resolve.Result, len(p.Entries))
 			for i, e := range p.Entries {
-				results[i].Producer = e
+				results[i].Selector = e
 				results[i].Choice, results[i].Err = resolve.Resolve(t.Context(), e, p.Find(e), resolve.Readers{Registry: s}, resolve.Options{})
 			}
 			resolve.Amend(p, results, text)
@@ -297,8 +297,8 @@ func TestAmend(t *testing.T) {
 func TestStale(t *testing.T) {
 	t.Parallel()
 	const sources = "- name: x\n  select: {tag: a}"
-	lock, _ := lockOf(t, producers(t, sources, "[]", ""), shelve("a"), resolve.Options{})
-	key := "x@" + dig("a").String()
+	lock, _ := lockOf(t, readSelectors(t, sources, "[]", ""), newRegistry("a"), resolve.Options{})
+	key := "x@" + digest("a").String()
 	for _, tt := range []struct {
 		sources, lock string
 		wants         map[string][]string
@@ -311,10 +311,10 @@ func TestStale(t *testing.T) {
 		{sources + "\n  tags: [z]", lock, nil, "has changed"},
 		{sources, "", nil, "is not resolved"},
 	} {
-		p := producers(t, tt.sources, "[]", tt.lock)
+		p := readSelectors(t, tt.sources, "[]", tt.lock)
 		err := resolve.Stale(p, p.Entries[0], tt.wants, resolve.Readers{})
 		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
-			t.Errorf("got %v, want %q", err, tt.want)
+			t.Errorf("got error %v, want %q", err, tt.want)
 		}
 	}
 }

@@ -7,20 +7,22 @@ import (
 	"github.com/Masterminds/semver/v3"
 )
 
-// semVer takes the highest version in a range. As in Flux' image policies a tag
-// wants three numbers, may begin with v, and may have leading zeros (dates);
-// pre-releases count only if the range names one.
+// semVer implements the policy semver: it selects the highest version in a range.
+//
+// The rules are those of Flux image policies. A version has three numbers, may
+// start with "v" and may have leading zeros, as dates do. Pre-releases are candidates
+// only if the range has one.
 type semVer struct {
-	text  string
-	among *semver.Constraints
+	text        string
+	constraints *semver.Constraints
 }
 
 func newSemVer(text string) *semVer {
-	among, err := semver.NewConstraint(text)
+	constraints, err := semver.NewConstraint(text)
 	if err != nil {
-		panic(err) // the file's reader has checked it
+		panic(err) // package manifest has validated the range
 	}
-	return &semVer{text, among}
+	return &semVer{text, constraints}
 }
 
 var (
@@ -35,17 +37,17 @@ func (*semVer) parse(value string) (any, string, error) {
 
 func (s *semVer) admits(rank any) string {
 	v := rank.(*semver.Version)
-	if s.among.Check(v) {
+	if s.constraints.Check(v) {
 		return ""
 	}
 	release := semver.New(v.Major(), v.Minor(), v.Patch(), "", "")
-	if v.Prerelease() != "" && s.among.Check(release) {
+	if v.Prerelease() != "" && s.constraints.Check(release) {
 		return fmt.Sprintf("is a pre-release, which %s leaves out: a range such as ~%s-0 has it", s.text, release)
 	}
 	return "is not in " + s.text
 }
 
-// version reads a version, or says why a value is none.
+// version parses a version, or returns the reason why value is not one.
 func version(value string) (*semver.Version, string) {
 	const not = "is not a semantic version of three numbers"
 	m := versionRE.FindStringSubmatch(value)

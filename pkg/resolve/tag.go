@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// tag takes the tag that is named.
+// tag implements the policy tag: it selects the given tag.
 func (j *job) tag(ctx context.Context) (*Choice, error) {
 	tag := j.Select.Tag
 	d, err := j.pin(ctx, tag)
@@ -18,7 +18,9 @@ func (j *job) tag(ctx context.Context) (*Choice, error) {
 	}, nil
 }
 
-// digest takes the digest that is named, if the registry holds it.
+// digest implements the policy digest: it selects the given digest.
+//
+// The registry must hold it. If the lock has the digest, this is not checked again.
 func (j *job) digest(ctx context.Context) (*Choice, error) {
 	d := j.Select.Digest
 	if l := j.previous; l == nil || l.Digest != d || j.Refresh || j.AlwaysRefresh {

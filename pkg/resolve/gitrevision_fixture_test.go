@@ -25,7 +25,7 @@ import (
 // commits is a git repository on disk as a History.
 type commits struct {
 	*git.Repository
-	read int // commits that walks came to
+	read int // number of commits that walks returned
 }
 
 func openCommits(t testing.TB, dir string) *commits {
@@ -61,16 +61,19 @@ func (c *commits) Find(abbreviations []string) (map[string][]Commit, error) {
 	return list, err
 }
 
-// sample is main = m1, m2, m3, M (a merge of f1, from m1) and m4; f1 is newer than m3.
-// x1 is on another branch, from m3.
-type sample struct {
+// testRepository is a git repository whose commits have names.
+type testRepository struct {
 	*gittest.Repository
 	ids map[string]string
 }
 
-func newSample(t testing.TB) *sample {
+// newSample returns a repository with the branches main and other.
+//
+// main is m1, m2, m3, M, m4. M merges f1, which has the parent m1 and is newer than
+// m3. other is x1, which has the parent m3.
+func newSample(t testing.TB) *testRepository {
 	t.Helper()
-	s := &sample{gittest.New(t), map[string]string{}}
+	s := &testRepository{gittest.New(t), map[string]string{}}
 	s.add("m1", 10)
 	s.add("m2", 20, "m1")
 	s.add("f1", 40, "m1")
@@ -83,12 +86,13 @@ func newSample(t testing.TB) *sample {
 	return s
 }
 
-// add makes a commit with files of its own.
-func (s *sample) add(name string, second int, parents ...string) {
+// add makes a commit whose files differ from those of all other commits.
+func (s *testRepository) add(name string, second int, parents ...string) {
 	s.addFiles(name, second, map[string]string{"cmd/main.go": name, "go.mod": name, "README.md": name}, parents...)
 }
 
-func (s *sample) addFiles(name string, second int, files map[string]string, parents ...string) {
+// addFiles makes a commit with the given files.
+func (s *testRepository) addFiles(name string, second int, files map[string]string, parents ...string) {
 	for i := range parents {
 		parents[i] = s.ids[parents[i]]
 	}
@@ -97,8 +101,9 @@ func (s *sample) addFiles(name string, second int, files map[string]string, pare
 
 var placeholder = regexp.MustCompile(`<(\w+)(?::(\d+))?>`)
 
-// text replaces <m4> by the first seven digits of its id, and <m4:40> by forty.
-func (s *sample) text(text string) string {
+// text replaces <m4> with the first seven digits of the id of m4, and <m4:40> with the
+// first forty.
+func (s *testRepository) text(text string) string {
 	return placeholder.ReplaceAllStringFunc(text, func(p string) string {
 		m := placeholder.FindStringSubmatch(p)
 		n, err := strconv.Atoi(cmp.Or(m[2], "7"))
@@ -114,45 +119,45 @@ func (s *sample) text(text string) string {
 
 var errRegistry = errors.New("503 from the registry")
 
-// shelf is a Registry of fixed content.
-type shelf struct {
+// stubRegistry is a Registry with fixed content. It records the requests.
+type stubRegistry struct {
 	tags    map[string]string // to a word that the digest is made of
 	images  map[string]*Image // by that word; one that is missing has no labels
-	gone    []string          // tags that are listed, and answered 404
+	removed []string          // tags that are listed, and answered 404
 	failing string            // tag or word that cannot be read
 
-	mu    sync.Mutex
-	asked []string
+	mu       sync.Mutex
+	requests []string
 }
 
 func digestOf(word string) v1.Hash {
 	return image.Hash(fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(word))))
 }
 
-func (f *shelf) ask(what string) {
+func (f *stubRegistry) record(what string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.asked = append(f.asked, what)
+	f.requests = append(f.requests, what)
 }
 
-func (f *shelf) Tags(context.Context, name.Repository) ([]string, error) {
+func (f *stubRegistry) Tags(context.Context, name.Repository) ([]string, error) {
 	return slices.Collect(maps.Keys(f.tags)), nil
 }
 
-func (f *shelf) Digest(_ context.Context, _ name.Repository, ref string) (v1.Hash, bool, error) {
-	f.ask("HEAD " + ref)
+func (f *stubRegistry) Digest(_ context.Context, _ name.Repository, ref string) (v1.Hash, bool, error) {
+	f.record("HEAD " + ref)
 	switch word := f.tags[ref]; {
 	case ref == f.failing:
 		return v1.Hash{}, false, errRegistry
-	case word == "" || slices.Contains(f.gone, ref):
+	case word == "" || slices.Contains(f.removed, ref):
 		return v1.Hash{}, false, nil
 	default:
 		return digestOf(word), true, nil
 	}
 }
 
-func (f *shelf) Image(_ context.Context, _ name.Repository, ref string) (*Image, error) {
-	f.ask("GET " + ref)
+func (f *stubRegistry) Image(_ context.Context, _ name.Repository, ref string) (*Image, error) {
+	f.record("GET " + ref)
 	for word, img := range f.images {
 		switch {
 		case digestOf(word).String() != ref:

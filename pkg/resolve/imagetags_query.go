@@ -12,24 +12,24 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
-// versionKey is the annotation or config label that tells an image's version.
+// versionKey is the annotation or config label with the version of an image.
 const versionKey = "org.opencontainers.image.version"
 
-// asked is what labels ask of an image.
-type asked struct {
+// query holds the labels that an image must have, parsed.
+type query struct {
 	labels    map[string]string
-	digest    v1.Hash  // of the manifest or index; empty: any
+	digest    v1.Hash  // digest of the image manifest or index; zero: any
 	config    string   // digest of the config; empty: any
-	platform  platform // without os: any
+	platform  platform // empty os: any platform
 	version   string
-	versioned bool
-	other     []string // labels that the image itself has to carry, sorted
+	versioned bool     // the label version is set
+	other     []string // labels to compare with annotations and labels, sorted
 }
 
-// platform is what an image runs on, as OCI names it.
+// platform is a platform with the names that OCI uses.
 type platform struct{ os, arch, variant string }
 
-// architectures maps the names of appc, and others in use, to those of OCI.
+// architectures maps architecture names of appc and of uname to those of OCI.
 var architectures = map[string]platform{
 	"x86_64":     {arch: "amd64"},
 	"i386":       {arch: "386"},
@@ -44,9 +44,9 @@ var architectures = map[string]platform{
 	"armv7b":     {arch: "armbe", variant: "v7"},
 }
 
-// ask reads what labels ask for.
-func ask(labels map[string]string) (asked, error) {
-	a := asked{labels: labels, platform: platform{os: labels["os"]}}
+// parseQuery parses the labels that an image must have.
+func parseQuery(labels map[string]string) (query, error) {
+	a := query{labels: labels, platform: platform{os: labels["os"]}}
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
 		value := labels[key]
 		switch key {
@@ -69,10 +69,11 @@ func ask(labels map[string]string) (asked, error) {
 			a.other = append(a.other, key)
 		}
 	}
-	return a, a.askPlatform()
+	return a, a.setPlatform()
 }
 
-func (a *asked) askPlatform() error {
+// setPlatform sets the platform from the labels os, arch and variant.
+func (a *query) setPlatform() error {
 	os, hasOS := a.labels["os"]
 	arch, hasArch := a.labels["arch"]
 	variant, hasVariant := a.labels["variant"]
@@ -80,15 +81,15 @@ func (a *asked) askPlatform() error {
 	case hasOS && os == "":
 		return errors.New("label os is empty")
 	case hasArch && !hasOS:
-		return fmt.Errorf("label arch=%s without os: an architecture is one of an operating system", told(arch))
+		return fmt.Errorf("label arch=%s without os: an architecture needs an operating system", clip(arch))
 	case hasArch && arch == "":
 		return errors.New("label arch is empty")
 	case hasVariant && !hasArch:
-		return fmt.Errorf("label variant=%s without arch", told(variant))
+		return fmt.Errorf("label variant=%s without arch", clip(variant))
 	}
 	known := normal(platform{arch: arch})
 	if implied := architectures[arch].variant; implied != "" && hasVariant && implied != variant {
-		return fmt.Errorf("labels arch=%s and variant=%s contradict each other", arch, told(variant))
+		return fmt.Errorf("labels arch=%s and variant=%s contradict each other", arch, clip(variant))
 	} else if implied != "" {
 		variant = implied
 	}
@@ -99,8 +100,10 @@ func (a *asked) askPlatform() error {
 	return nil
 }
 
-// normal returns a platform without differences in spelling: 64-bit arm is v8, and arm
-// without a variant is v7.
+// normal returns the canonical form of a platform.
+//
+// The default variants are those of containerd: arm without a variant is v7, and v8 is
+// the default of arm64.
 func normal(p platform) platform {
 	if known, ok := architectures[p.arch]; ok {
 		p.arch = known.arch
@@ -134,21 +137,21 @@ func (p platform) String() string {
 	return s
 }
 
-// runsOn reports whether an image for p is one for what was asked.
-func (a *asked) runsOn(p platform) bool {
+// matchesPlatform reports whether an image for platform p satisfies the query.
+func (a *query) matchesPlatform(p platform) bool {
 	want, p := a.platform, normal(p)
 	return want.os == "" || want.os == p.os &&
 		(want.arch == "" || want.arch == p.arch) && (want.variant == "" || want.variant == p.variant)
 }
 
-// single reports whether one image is asked for, not an index.
-func (a *asked) single() bool { return a.platform.os != "" || a.config != "" }
+// wantsOneImage reports whether the query is for an image and never for an index.
+func (a *query) wantsOneImage() bool { return a.platform.os != "" || a.config != "" }
 
-// String returns all labels.
-func (a *asked) String() string {
+// String returns the labels for messages.
+func (a *query) String() string {
 	var all []string
 	for _, key := range slices.Sorted(maps.Keys(a.labels)) {
-		all = append(all, told(key)+"="+told(a.labels[key]))
+		all = append(all, clip(key)+"="+clip(a.labels[key]))
 	}
 	if len(all) == 0 {
 		return "any labels"

@@ -5,8 +5,10 @@ import (
 	"strings"
 )
 
-// family is one of the two sets of media types that images are described with. An
-// image keeps to one: not every reader takes a mixture.
+// family is the set of media types that an image uses: OCI or Docker.
+//
+// A rebased image keeps the family of the app, because some clients reject images
+// that mix both.
 type family int
 
 const (
@@ -24,7 +26,7 @@ const (
 	dockerPrefix = "application/vnd.docker."
 )
 
-// counterparts are names of one thing in both families: OCI's first.
+// counterparts lists the equivalent layer types of both families, OCI first.
 var counterparts = [][2]string{
 	{"application/vnd.oci.image.layer.v1.tar+gzip", "application/vnd.docker.image.rootfs.diff.tar.gzip"},
 	{"application/vnd.oci.image.layer.v1.tar", "application/vnd.docker.image.rootfs.diff.tar"},
@@ -34,18 +36,18 @@ var counterparts = [][2]string{
 
 func isConfig(mediaType string) bool { return mediaType == ociConfig || mediaType == dockerConfig }
 
-// family returns the set of types of a manifest.
-func (p *picture) family() (family, error) {
+// family returns the family of the image's manifest.
+func (p *inputImage) family() (family, error) {
 	switch p.manifest.MediaType {
 	case ociManifest:
 		return oci, nil
 	case dockerManifest:
 		return docker, nil
 	}
-	return 0, fmt.Errorf("it is no image that can be rebased: its manifest has type %.100q", p.manifest.MediaType)
+	return 0, fmt.Errorf("not an image that can be rebased: its manifest has media type %.100q", p.manifest.MediaType)
 }
 
-// config returns the type of configurations.
+// config returns the media type of image configurations.
 func (f family) config() string {
 	if f == docker {
 		return dockerConfig
@@ -53,7 +55,11 @@ func (f family) config() string {
 	return ociConfig
 }
 
-// layer returns the type of a layer in this family. The bytes are the same in both.
+// layer returns the media type in this family that is equivalent to mediaType.
+//
+// The bytes of equivalent layers are the same. It is an error if the family has no
+// equivalent, for example for zstd in the Docker family. Media types that belong
+// to neither family are returned unchanged.
 func (f family) layer(mediaType string) (string, error) {
 	for _, pair := range counterparts {
 		if mediaType == pair[0] || mediaType == pair[1] {
@@ -61,7 +67,7 @@ func (f family) layer(mediaType string) (string, error) {
 		}
 	}
 	if f == oci && strings.HasPrefix(mediaType, dockerPrefix) || f == docker && strings.HasPrefix(mediaType, ociPrefix) {
-		return "", fmt.Errorf("layers of type %.100q cannot be described in an image of type %s", mediaType, map[family]string{oci: ociManifest, docker: dockerManifest}[f])
+		return "", fmt.Errorf("layers of media type %.100q are not possible in an image of media type %s", mediaType, map[family]string{oci: ociManifest, docker: dockerManifest}[f])
 	}
 	return mediaType, nil
 }

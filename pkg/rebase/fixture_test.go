@@ -13,15 +13,16 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// The layers that bases are made of: an older base, and a newer one that shares the first layer.
+// The layers of the old and the new base. They share the first layer.
 var oldLayers, newLayers = []int{1, 2}, []int{1, 3, 4}
 
-// baseImage is a run image of these layers.
+// baseImage returns a run image with the given layers.
 func baseImage(seed int, layers []int, opts ...registrytest.BuildOption) registrytest.Object {
 	return registrytest.Image(seed, 0, slices.Concat([]registrytest.BuildOption{registrytest.Base(layers...)}, opts)...)
 }
 
-// appImage is an app of two layers of its own on a base. Its metadata names the run image so.
+// appImage returns an app with two layers of its own on top of a base. Its label
+// names runImage.
 func appImage(seed int, on registrytest.Object, layers []int, runImage string, opts ...registrytest.BuildOption) registrytest.Object {
 	ids := on.DiffIDs()
 	label := lifecycle(ids[len(ids)-1], runImage)
@@ -30,7 +31,8 @@ func appImage(seed int, on registrytest.Object, layers []int, runImage string, o
 	}, opts)...)
 }
 
-// lifecycle is a label with numbers and members that a decoder into structs would lose.
+// lifecycle returns a lifecycle label. It has numbers and members that decoding into
+// structs would lose.
 func lifecycle(topLayer, runImage string, mirrors ...string) string {
 	if mirrors == nil {
 		mirrors = []string{}
@@ -51,7 +53,7 @@ func newClient(t *testing.T) *registry.Client {
 	return c
 }
 
-// ref parses a reference.
+// ref parses a reference, or fails the test.
 func ref(t *testing.T, s string) Reference {
 	t.Helper()
 	r, err := ParseReference(s)
@@ -61,7 +63,8 @@ func ref(t *testing.T, s string) Reference {
 	return r
 }
 
-// rebaseTo computes and saves an app under names; the app is the first if app is empty.
+// rebaseTo rebases app and saves it under names. If app is empty, it is the first
+// of names.
 func rebaseTo(t *testing.T, app string, o Options, names ...string) (*Result, []Name) {
 	t.Helper()
 	if app == "" {
@@ -82,21 +85,23 @@ func rebaseTo(t *testing.T, app string, o Options, names ...string) (*Result, []
 	return res, saved
 }
 
-// refused computes an app and returns why that is refused.
+// refused rebases app and returns the error. It fails the test if there is no
+// error, or if anything was written.
 func refused(t *testing.T, s *registrytest.Server, app string, o Options) string {
 	t.Helper()
 	_, err := NewReader(newClient(t)).Rebase(t.Context(), ref(t, app), o)
 	if err == nil {
-		t.Fatal("not refused")
+		t.Fatal("got no error, want one")
 	}
 	if w := s.Writes(); len(w) > 0 {
-		t.Errorf("wrote: %v", w)
+		t.Errorf("got writes %v, want none", w)
 	}
 	return err.Error()
 }
 
-// budget fails unless a server was asked exactly so often, a ping set aside.
-func budget(t *testing.T, s *registrytest.Server, want map[registrytest.Kind]int) {
+// checkRequests fails the test unless the server got exactly the given numbers of
+// requests. Pings are not counted.
+func checkRequests(t *testing.T, s *registrytest.Server, want map[registrytest.Kind]int) {
 	t.Helper()
 	total := s.Count(registrytest.Ping)
 	for kind, n := range want {
@@ -106,11 +111,11 @@ func budget(t *testing.T, s *registrytest.Server, want map[registrytest.Kind]int
 		}
 	}
 	if got := len(s.Requests()); got != total {
-		t.Errorf("requests in all: got %d, want %d\n%s", got, total, s.Summary())
+		t.Errorf("all requests: got %d, want %d\n%s", got, total, s.Summary())
 	}
 }
 
-// view is what a test looks at in an image.
+// view has the parts of an image that tests compare.
 type view struct {
 	Manifest struct {
 		MediaType string `json:"mediaType"`
@@ -139,16 +144,16 @@ type view struct {
 	}
 }
 
-// look decodes an image of a result.
-func look(t *testing.T, img Image) view {
+// decode decodes the manifest and the configuration of an image of a result.
+func decode(t *testing.T, img Image) view {
 	t.Helper()
 	var v view
 	if err := json.Unmarshal(img.Manifest.Raw, &v.Manifest); err != nil {
 		t.Fatal(err)
 	}
-	for _, b := range img.Blobs {
-		if b.From == (name.Repository{}) {
-			if err := json.Unmarshal(b.Raw, &v.Config); err != nil {
+	for _, b := range img.blobs {
+		if b.from == (name.Repository{}) {
+			if err := json.Unmarshal(b.raw, &v.Config); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -156,12 +161,12 @@ func look(t *testing.T, img Image) view {
 	return v
 }
 
-// contains fails unless text holds every part.
+// contains fails the test unless text contains every part.
 func contains(t *testing.T, text string, parts ...string) {
 	t.Helper()
 	for _, p := range parts {
 		if !strings.Contains(text, p) {
-			t.Errorf("%q does not say %q", text, p)
+			t.Errorf("got %q, want it to contain %q", text, p)
 		}
 	}
 }

@@ -10,18 +10,19 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// pictured makes a picture of a configuration with as many layers as it says; each is a letter.
-func pictured(t *testing.T, layers, history string) *picture {
+// inputOf returns an image with one layer for each letter of layers. The letter is
+// its diff ID.
+func inputOf(t *testing.T, layers, history string) *inputImage {
 	t.Helper()
 	ids, _ := json.Marshal(strings.Split(layers, ""))
-	p := &picture{layers: make([]layer, len(layers))}
-	if err := p.develop(fmt.Appendf(nil, `{"rootfs":{"diff_ids":%s},"history":%s}`, ids, history)); err != nil {
+	p := &inputImage{layers: make([]layer, len(layers))}
+	if err := p.parseConfig(fmt.Appendf(nil, `{"rootfs":{"diff_ids":%s},"history":%s}`, ids, history)); err != nil {
 		t.Fatal(err)
 	}
 	return p
 }
 
-// steps prints a history: a letter a step, in brackets if it made no layer.
+// steps prints a history: one letter for each entry, in brackets if it has no layer.
 func steps(all []*object) string {
 	var b strings.Builder
 	for _, s := range all {
@@ -39,7 +40,7 @@ func steps(all []*object) string {
 	return b.String()
 }
 
-// history writes what steps prints.
+// history parses the notation of steps and returns the history as JSON.
 func history(text string) string {
 	var all []string
 	empty := false
@@ -56,7 +57,8 @@ func history(text string) string {
 	return "[" + strings.Join(all, ",") + "]"
 }
 
-// The history of a rebased app is the base's, then that of the app's own layers.
+// The history of a rebased app is that of the base and then that of the app's own
+// layers.
 func TestHistory(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -64,49 +66,49 @@ func TestHistory(t *testing.T) {
 		layers    string // of the app; one of them is its own
 		want      string
 	}{
-		"a step a layer":             {history("abz"), history("cd"), "abz", "cdz"},
-		"steps without layers":       {history("(x)ab(y)z(w)"), history("(u)cd(v)"), "abz", "(u)cd(v)z(w)"},
-		"none":                       {"null", "null", "abz", "..."},
-		"too few":                    {history("az"), history("c(d)"), "abz", "..."},
-		"too many":                   {history("abcdz"), history("cd"), "abz", "cd."},
-		"no list":                    {`7`, history("cd"), "abz", "cd."},
-		"no objects":                 {`[1,null]`, history("cd"), "abz", "cd."},
-		"a word in place of a truth": {`[{},{},{"empty_layer":"no"}]`, history("cd"), "abz", "cd."},
-		"nothing of its own":         {history("ab(y)"), history("cd"), "ab", "cd"},
-		"the base's last steps are not the app's": {history("ab(v)(w)z"), history("cd(v)(w)"), "abz", "cd(v)(w)z"},
+		"one entry for each layer": {history("abz"), history("cd"), "abz", "cdz"},
+		"entries without layers":   {history("(x)ab(y)z(w)"), history("(u)cd(v)"), "abz", "(u)cd(v)z(w)"},
+		"none":                     {"null", "null", "abz", "..."},
+		"too few":                  {history("az"), history("c(d)"), "abz", "..."},
+		"too many":                 {history("abcdz"), history("cd"), "abz", "cd."},
+		"not a list":               {`7`, history("cd"), "abz", "cd."},
+		"not objects":              {`[1,null]`, history("cd"), "abz", "cd."},
+		"empty_layer is a string":  {`[{},{},{"empty_layer":"no"}]`, history("cd"), "abz", "cd."},
+		"nothing of its own":       {history("ab(y)"), history("cd"), "ab", "cd"},
+		"last entries of the base are not the app's": {history("ab(v)(w)z"), history("cd(v)(w)"), "abz", "cd(v)(w)z"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := steps(append(pictured(t, "cd", tc.base).history(0), pictured(t, tc.layers, tc.app).history(2)...))
+			got := steps(append(inputOf(t, "cd", tc.base).history(0), inputOf(t, tc.layers, tc.app).history(2)...))
 			if got != tc.want {
 				t.Errorf("got %s, want %s", got, tc.want)
 			}
 		})
 	}
-	for _, s := range pictured(t, "ab", history("ab")).history(0) {
+	for _, s := range inputOf(t, "ab", history("ab")).history(0) {
 		raw, err := encode(s)
 		if err != nil || !strings.Contains(string(raw), `"created":"`+created+`"`) {
-			t.Errorf("%v: %s", err, raw)
+			t.Errorf("got %s, %v, want created %s", raw, err, created)
 		}
 	}
 }
 
-// A configuration that two readers may read differently is none.
+// A configuration that two readers may read differently is an error.
 func TestConfigurationOfTwoReadings(t *testing.T) {
 	t.Parallel()
 	for _, raw := range []string{`{"rootfs":{},"rootfs":{}}`, `{"rootfs":{"diff_ids":[],"Diff_IDs":[]}}`, `{"config":{"Env":[],"env":[]}}`} {
-		if err := (&picture{}).develop([]byte(raw)); err == nil {
+		if err := (&inputImage{}).parseConfig([]byte(raw)); err == nil {
 			t.Errorf("got no error for %s", raw)
 		}
 	}
 	raw := `{"rootfs":{"diff_ids":[]},"config":{"Labels":{"a":"1","A":"2"},"Volumes":{"/x":{},"/X":{}}}}`
-	if err := (&picture{}).develop([]byte(raw)); err != nil {
+	if err := (&inputImage{}).parseConfig([]byte(raw)); err != nil {
 		t.Errorf("got %v for %s, want none", err, raw)
 	}
 }
 
-// The border is above the base's top layer: where that occurs twice, below the app's own layers.
-func TestBorder(t *testing.T) {
+// The top layer of the base is its last occurrence below the app's own layers.
+func TestBaseLayerCount(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		layers, own, top string
@@ -115,11 +117,11 @@ func TestBorder(t *testing.T) {
 		"once":                        {"abcz", "cz", "b", 2},
 		"twice in the base":           {"aeberz", "rz", "e", 4},
 		"among the app's own as well": {"aebez", "b", "e", 2},
-		"own layers are not named":    {"abaz", "", "a", 3},
-		"named as the app's own":      {"abz", "az", "b", 2},
-		"nothing is the base's":       {"az", "a", "z", 2},
-		"not there":                   {"abz", "z", "x", 0},
-		"not named":                   {"abz", "z", "", 0},
+		"own layers are not listed":   {"abaz", "", "a", 3},
+		"listed as the app's own":     {"abz", "az", "b", 2},
+		"all layers are listed":       {"az", "a", "z", 2},
+		"no such layer":               {"abz", "z", "x", 0},
+		"no top layer in the label":   {"abz", "z", "", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -127,7 +129,7 @@ func TestBorder(t *testing.T) {
 			for _, l := range tc.own {
 				m.layers[string(l)] = struct{}{}
 			}
-			got, err := border(pictured(t, tc.layers, "null"), m)
+			got, err := baseLayerCount(inputOf(t, tc.layers, "null"), m)
 			if got != tc.want || (err != nil) != (tc.want == 0) {
 				t.Errorf("got %d, %v, want %d", got, err, tc.want)
 			}
@@ -135,12 +137,13 @@ func TestBorder(t *testing.T) {
 	}
 }
 
-// What the base says of its machine replaces what the app said; the rest stays, in its place and form.
+// The platform in the configuration is replaced by that of the base. All other
+// members keep their order and text.
 func TestConfiguration(t *testing.T) {
 	t.Parallel()
-	read := func(text string) *picture {
-		p := &picture{layers: make([]layer, 1)}
-		if err := p.develop([]byte(text)); err != nil {
+	read := func(text string) *inputImage {
+		p := &inputImage{layers: make([]layer, 1)}
+		if err := p.parseConfig([]byte(text)); err != nil {
 			t.Fatal(err)
 		}
 		return p
@@ -154,7 +157,7 @@ func TestConfiguration(t *testing.T) {
 	}
 }
 
-// Of several images for a system and architecture, its version goes before the variant.
+// Among images for one OS and architecture, the OS version counts before the variant.
 func TestForPlatform(t *testing.T) {
 	t.Parallel()
 	one := func(arch, variant, version string) child {

@@ -3,6 +3,7 @@ package rebase
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -13,12 +14,14 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
-// maxConfig is the size of the largest configuration that is read, in bytes.
+// maxConfig is the maximum size of a configuration in bytes.
 const maxConfig = registry.MaxManifest
 
-// picture is an image as its registry serves it: manifest and configuration.
-type picture struct {
-	at         Reference // where its layers are, and by which digest it was read
+// inputImage is an image that a rebase reads: an app or a base.
+//
+// It holds the manifest and the configuration. Layers are never downloaded.
+type inputImage struct {
+	at         Reference // repository and digest of the image
 	manifest   *registry.Manifest
 	doc        *object // the manifest
 	configDesc *object
@@ -26,9 +29,9 @@ type picture struct {
 
 	config      *object
 	platform    platform
-	diffIDs     []string // of layers, one by one
+	diffIDs     []string // one for each of layers
 	labels      map[string]string
-	platformAPI string // in the environment; empty: none
+	platformAPI string // CNB_PLATFORM_API in the environment; empty if not set
 }
 
 type layer struct {
@@ -36,7 +39,7 @@ type layer struct {
 	desc *object
 }
 
-// platform is what an image runs on.
+// platform is the platform of an image (image-spec, "Image Configuration").
 type platform struct {
 	OS           string `json:"os"`
 	Architecture string `json:"architecture"`
@@ -49,15 +52,18 @@ func (p platform) String() string {
 	return strings.TrimSuffix(p.OS+"/"+p.Architecture+"/"+p.Variant, "/")
 }
 
-// build returns the build of the system's version: Windows' first three numbers, which
-// containers and hosts have to share. The fourth counts its fixes.
+// build returns the first three numbers of the OS version.
+//
+// On Windows they are the build, which must be the same for container and host. The
+// fourth number is the patch level, which may differ.
 func (p platform) build() string {
 	parts := strings.SplitN(p.OSVersion, ".", 4)
 	return strings.Join(parts[:min(3, len(parts))], ".")
 }
 
-// on returns the platform of an app on another base: the base's, and the app's
-// variant where the base names none.
+// on returns the platform of an app with platform p after a rebase onto base.
+//
+// It is the platform of the base. If the base has no variant, the app keeps its own.
 func (p platform) on(base platform) platform {
 	if base.Variant == "" {
 		base.Variant = p.Variant
@@ -70,10 +76,10 @@ func (p *platform) read(o *object) error {
 		o.read("variant", &p.Variant), o.read("os.version", &p.OSVersion))
 }
 
-// newPicture reads a manifest; its configuration is yet to be read.
-func newPicture(at Reference, m *registry.Manifest) (*picture, error) {
-	p := &picture{at: at, manifest: m}
-	if _, err := m.Parse(); err != nil { // digests, sizes and numbers of things
+// newInputImage parses the manifest of an image. Call parseConfig next.
+func newInputImage(at Reference, m *registry.Manifest) (*inputImage, error) {
+	p := &inputImage{at: at, manifest: m}
+	if _, err := m.Parse(); err != nil { // checks digests, sizes and limits
 		return nil, err
 	}
 	if _, err := p.family(); err != nil {
@@ -87,7 +93,7 @@ func newPicture(at Reference, m *registry.Manifest) (*picture, error) {
 		return nil, fmt.Errorf("parsing the manifest: %w", err)
 	}
 	if d := p.configDescriptor(); !isConfig(d.MediaType) {
-		return nil, fmt.Errorf("it is no image: its configuration has type %.100q", d.MediaType)
+		return nil, fmt.Errorf("not an image: its configuration has media type %.100q", d.MediaType)
 	}
 	descs, err := p.doc.objects("layers")
 	if err != nil {
@@ -95,7 +101,7 @@ func newPicture(at Reference, m *registry.Manifest) (*picture, error) {
 	}
 	for _, d := range descs {
 		l := layer{desc: d}
-		if l.Descriptor, err = descriptor(d); err != nil {
+		if l.Descriptor, err = parseDescriptor(d); err != nil {
 			return nil, fmt.Errorf("parsing the manifest: %w", err)
 		}
 		p.layers = append(p.layers, l)
@@ -103,22 +109,23 @@ func newPicture(at Reference, m *registry.Manifest) (*picture, error) {
 	return p, nil
 }
 
-func descriptor(o *object) (registry.Descriptor, error) {
+func parseDescriptor(o *object) (registry.Descriptor, error) {
 	var d registry.Descriptor
 	return d, errors.Join(o.read("mediaType", &d.MediaType), o.read("digest", &d.Digest), o.read("size", &d.Size), o.read("urls", &d.URLs))
 }
 
-// configDescriptor returns where the configuration is; its type is empty if there is none.
-func (p *picture) configDescriptor() registry.Descriptor {
-	d, err := descriptor(p.configDesc)
+// configDescriptor returns the descriptor of the configuration. It is the zero value
+// if the manifest has none.
+func (p *inputImage) configDescriptor() registry.Descriptor {
+	d, err := parseDescriptor(p.configDesc)
 	if err != nil || d.Digest == "" {
 		return registry.Descriptor{}
 	}
 	return d
 }
 
-// develop reads the configuration.
-func (p *picture) develop(raw []byte) error {
+// parseConfig parses the configuration of the image.
+func (p *inputImage) parseConfig(raw []byte) error {
 	var err error
 	if p.config, err = parseObject(raw); err == nil {
 		err = strictjson.Check(raw)
@@ -137,7 +144,7 @@ func (p *picture) develop(raw []byte) error {
 		return err
 	}
 	if len(p.diffIDs) != len(p.layers) {
-		return fmt.Errorf("it names %d layers, the manifest %d", len(p.diffIDs), len(p.layers))
+		return fmt.Errorf("it has %d layers, but the manifest has %d", len(p.diffIDs), len(p.layers))
 	}
 	runtime, err := p.config.object("config")
 	if err != nil {
@@ -155,25 +162,28 @@ func (p *picture) develop(raw []byte) error {
 	return nil
 }
 
-func (p *picture) digest() v1.Hash { return image.Hash(p.manifest.Digest) }
+func (p *inputImage) digest() v1.Hash { return image.Hash(p.manifest.Digest) }
 
 // baseLabels returns the labels that describe the base.
-func (p *picture) baseLabels() map[string]string {
-	own := map[string]string{}
+func (p *inputImage) baseLabels() map[string]string {
+	labels := map[string]string{}
 	for key, value := range p.labels {
 		if isBaseLabel(key) {
-			own[key] = value
+			labels[key] = value
 		}
 	}
-	return own
+	return labels
 }
 
-// configOn returns the app's configuration on another base, with another lifecycle label.
-func (p *picture) configOn(base *picture, cut int, label string) ([]byte, error) {
+// configOn returns the configuration of app p on another base.
+//
+// The first cut layers of p are those of its old base. label is the new lifecycle
+// label.
+func (p *inputImage) configOn(base *inputImage, cut int, label string) ([]byte, error) {
 	config := p.config.clone()
-	is := p.platform.on(base.platform)
+	result := p.platform.on(base.platform)
 	for _, m := range []struct{ key, value string }{
-		{"architecture", is.Architecture}, {"os", is.OS}, {"variant", is.Variant}, {"os.version", is.OSVersion},
+		{"architecture", result.Architecture}, {"os", result.OS}, {"variant", result.Variant}, {"os.version", result.OSVersion},
 	} {
 		if m.value != "" {
 			config.set(m.key, m.value)
@@ -196,14 +206,9 @@ func (p *picture) configOn(base *picture, cut int, label string) ([]byte, error)
 		return nil, err
 	}
 	labels.remove(isBaseLabel)
-	described := base.baseLabels()
-	keys := make([]string, 0, len(described))
-	for key := range described {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	for _, key := range keys {
-		labels.set(key, described[key])
+	added := base.baseLabels()
+	for _, key := range slices.Sorted(maps.Keys(added)) {
+		labels.set(key, added[key])
 	}
 	labels.set(lifecycleLabel, label)
 	runtime.set("Labels", labels)
@@ -223,10 +228,13 @@ func (p *picture) configOn(base *picture, cut int, label string) ([]byte, error)
 	return raw, nil
 }
 
-// history returns what is told of the layers from one on, at the fixed time. A
-// history that does not fit the layers is replaced by an empty one that does.
-// Steps without a layer right above a base belong to the base.
-func (p *picture) history(from int) []*object {
+// history returns the history entries of the layers from index from on, with the
+// fixed creation time.
+//
+// If the number of entries does not match the layers, empty entries replace them.
+// Entries without a layer directly above layer from-1 belong to that layer. They
+// are left out, unless from is 0.
+func (p *inputImage) history(from int) []*object {
 	steps, ok := p.steps()
 	if !ok {
 		steps = make([]*object, len(p.layers))
@@ -234,12 +242,12 @@ func (p *picture) history(from int) []*object {
 			steps[i] = &object{}
 		}
 	}
-	at := 0 // layers below the step
+	at := 0 // number of layers below the entry
 	var out []*object
 	for _, s := range steps {
 		var empty bool
 		if ok {
-			_ = s.read("empty_layer", &empty) // it was read before
+			_ = s.read("empty_layer", &empty) // steps has checked it
 		}
 		if at > from || at == from && (!empty || from == 0) {
 			one := s.clone()
@@ -253,8 +261,8 @@ func (p *picture) history(from int) []*object {
 	return out
 }
 
-// steps returns the history, and whether it fits the layers.
-func (p *picture) steps() ([]*object, bool) {
+// steps returns the history entries, and whether they match the layers.
+func (p *inputImage) steps() ([]*object, bool) {
 	steps, err := p.config.objects("history")
 	if err != nil {
 		return nil, false

@@ -14,23 +14,25 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
-// trail is a walk through history that can be looked at again. It reads no further than it was asked for.
-type trail struct {
+// commitWalk walks through history and keeps the commits.
+//
+// It reads history lazily, as far as at is called.
+type commitWalk struct {
 	commits []Commit
-	indexes map[string]int // by id
+	indexes map[string]int // index in commits, by id
 	next    func() (Commit, error, bool)
 	stop    func()
-	err     error // that ended it
+	err     error // error that ended the walk
 }
 
-func newTrail(ctx context.Context, history History, tip string, all bool) *trail {
-	t := &trail{indexes: map[string]int{}}
+func newCommitWalk(ctx context.Context, history History, tip string, all bool) *commitWalk {
+	t := &commitWalk{indexes: map[string]int{}}
 	t.next, t.stop = iter.Pull2(history.Walk(ctx, tip, all))
 	return t
 }
 
-// at returns a commit, false beyond the root.
-func (t *trail) at(i int) (Commit, bool, error) {
+// at returns the i-th commit of the walk. It returns false if there are fewer.
+func (t *commitWalk) at(i int) (Commit, bool, error) {
 	for i >= len(t.commits) && t.err == nil {
 		c, err, ok := t.next()
 		if t.err = err; err != nil || !ok {
@@ -45,15 +47,15 @@ func (t *trail) at(i int) (Commit, bool, error) {
 	return t.commits[i], true, nil
 }
 
-// index returns where a commit is among those read so far, -1 if it is not.
-func (t *trail) index(id string) int {
+// index returns the index of a commit read before, or -1.
+func (t *commitWalk) index(id string) int {
 	if i, ok := t.indexes[id]; ok {
 		return i
 	}
 	return -1
 }
 
-// buildsOf returns the builds whose commit may be the one with an id.
+// buildsOf returns the builds whose commit id matches id.
 func (s *gitSearch) buildsOf(id string) []*build {
 	var list []*build
 	for _, n := range s.lengths {
@@ -62,8 +64,9 @@ func (s *gitSearch) buildsOf(id string) []*build {
 	return list
 }
 
-// pick returns the builds of a commit, best first, or nil if it has none. An
-// abbreviation of several commits is an error unless another one is clear.
+// pick returns the builds of a commit, best first, or nil if it has none.
+//
+// It is an error if all builds of the commit have an ambiguous abbreviation.
 func (s *gitSearch) pick(ctx context.Context, c Commit) ([]*build, error) {
 	var builds, unclear []*build
 	var twin string
@@ -86,9 +89,10 @@ func (s *gitSearch) pick(ctx context.Context, c Commit) ([]*build, error) {
 	return builds, err
 }
 
-// latest sorts builds of a commit, best first, without those that are gone. The
-// registry is asked for those alone that share the highest order, which have to be
-// one image.
+// latest returns the existing builds of a commit, best first.
+//
+// Only builds with the highest order are read from the registry. It is an error if
+// they have different digests.
 func (s *gitSearch) latest(ctx context.Context, c Commit, builds []*build) ([]*build, error) {
 	decimal := decimalOrders(builds)
 	slices.SortFunc(builds, func(a, b *build) int {
@@ -100,14 +104,14 @@ func (s *gitSearch) latest(ctx context.Context, c Commit, builds []*build) ([]*b
 			rest = append(rest, b)
 			continue
 		}
-		there, err := s.reader.exists(ctx, b)
+		exists, err := s.reader.exists(ctx, b)
 		if err != nil {
 			return nil, err
 		}
-		if there {
+		if exists {
 			best = append(best, b)
 		} else {
-			b.reason = gone
+			b.reason = removed
 		}
 	}
 	digests, names := map[v1.Hash]bool{}, []string{}
@@ -118,17 +122,18 @@ func (s *gitSearch) latest(ctx context.Context, c Commit, builds []*build) ([]*b
 		}
 	}
 	if len(digests) > 1 {
-		return nil, fmt.Errorf("%d builds of %s: nothing tells which of %s is the latest (identify.tag.order)", len(digests), short(c.ID), strings.Join(names, ", "))
+		return nil, fmt.Errorf("%d builds of %s: cannot decide which of %s is the latest (identify.tag.order)", len(digests), short(c.ID), strings.Join(names, ", "))
 	}
 	return append(best, rest...), nil
 }
 
-// decimalOrders reports whether all orders are decimal numbers, or nothing.
+// decimalOrders reports whether all orders are decimal numbers or empty.
 func decimalOrders(builds []*build) bool {
 	return !slices.ContainsFunc(builds, func(b *build) bool { return strings.Trim(b.order, "0123456789") != "" })
 }
 
-// compareOrders compares numbers of any size, or bytes.
+// compareOrders compares two orders, as decimal numbers of any length or as bytes. An
+// empty order is the lowest.
 func compareOrders(a, b string, decimal bool) int {
 	if !decimal || a == "" || b == "" {
 		return strings.Compare(a, b)
@@ -137,7 +142,8 @@ func compareOrders(a, b string, decimal bool) int {
 	return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b))
 }
 
-// ambiguous returns another commit of the branch's history that an abbreviation stands for, "" if there is none.
+// ambiguous returns another commit of the branch with the same abbreviation, or "" if
+// there is none.
 func (s *gitSearch) ambiguous(ctx context.Context, abbreviation, id string) (string, error) {
 	if len(abbreviation) == len(id) {
 		return "", nil
@@ -150,18 +156,18 @@ func (s *gitSearch) ambiguous(ctx context.Context, abbreviation, id string) (str
 		if c.ID == id {
 			continue
 		}
-		on, err := s.history.IsAncestor(ctx, c.ID, s.tip)
+		onBranch, err := s.history.IsAncestor(ctx, c.ID, s.tip)
 		if err != nil {
 			return "", fmt.Errorf("looking for other commits that start with %s: %w", abbreviation, err)
 		}
-		if on {
+		if onBranch {
 			return c.ID, nil
 		}
 	}
 	return "", nil
 }
 
-// commitsOf returns the commits that a build's commit may stand for.
+// commitsOf returns the commits whose ids start with an abbreviation.
 func (s *gitSearch) commitsOf(abbreviation string) ([]Commit, error) {
 	if s.known != nil {
 		return s.known[abbreviation], nil
@@ -170,7 +176,7 @@ func (s *gitSearch) commitsOf(abbreviation string) ([]Commit, error) {
 	return found[abbreviation], err
 }
 
-// findAll asks for the commits of all builds at once.
+// findAll finds the commits of all builds in one pass.
 func (s *gitSearch) findAll() error {
 	if s.known != nil {
 		return nil
@@ -180,8 +186,11 @@ func (s *gitSearch) findAll() error {
 	return err
 }
 
-// lenders returns the commits that builds may be of and which have some files, by their ids.
-func (s *gitSearch) lenders(files string) (map[string]bool, error) {
+// commitsWithFiles returns the ids of commits that have builds and the given files.
+//
+// files is a result of the method files. equalTree removes commits from the returned
+// map once it is known that they have no image.
+func (s *gitSearch) commitsWithFiles(files string) (map[string]bool, error) {
 	if s.byFiles != nil {
 		return s.byFiles[files], nil
 	}
@@ -204,30 +213,32 @@ func (s *gitSearch) lenders(files string) (map[string]bool, error) {
 	return s.byFiles[files], nil
 }
 
-// borrow returns the image of the nearest older commit whose files are those of the
-// i-th, or nil: a commit that takes another back may never be built, since what it
-// would build is there.
-func (s *gitSearch) borrow(ctx context.Context, i int) (*hit, error) {
+// equalTree returns the image of the nearest older commit that has the same files as
+// the i-th commit, or nil.
+//
+// Build systems may skip a commit that reverts another one, because the image of
+// its files exists already.
+func (s *gitSearch) equalTree(ctx context.Context, i int) (*hit, error) {
 	if s.g.NoEqualTrees {
 		return nil, nil
 	}
-	c := s.trail.commits[i]
+	c := s.walk.commits[i]
 	key, err := s.files(c)
 	if err != nil {
 		return nil, err
 	}
-	wanted, err := s.lenders(key)
+	wanted, err := s.commitsWithFiles(key)
 	if err != nil {
 		return nil, err
 	}
-	delete(wanted, c.ID) // it has no image, and so it was with those before it
+	delete(wanted, c.ID) // search found no image for it
 	for j := i + 1; len(wanted) > 0; j++ {
-		older, ok, err := s.trail.at(j)
+		older, ok, err := s.walk.at(j)
 		if err != nil {
 			return nil, fmt.Errorf("looking for commits with the files of %s: %w", short(c.ID), err)
 		}
 		if !ok {
-			clear(wanted) // they are of other branches
+			clear(wanted) // the remaining commits are on other branches
 			break
 		}
 		if !wanted[older.ID] {
@@ -238,21 +249,22 @@ func (s *gitSearch) borrow(ctx context.Context, i int) (*hit, error) {
 			return nil, err
 		}
 		if builds != nil {
-			return s.borrowed(i, j, builds)
+			return s.newEqualTreeHit(i, j, builds)
 		}
 	}
 	return nil, nil
 }
 
-// borrowed is the hit that commit i has the image of commit j: where all between
-// them have the same files it is simply the image of commit j.
-func (s *gitSearch) borrowed(i, j int, builds []*build) (*hit, error) {
-	h := &hit{commit: s.trail.commits[j], at: s.trail.commits[j], newest: s.trail.commits[i], builds: builds, by: builds[0].by}
+// newEqualTreeHit returns the hit that commit i has the image of commit j.
+//
+// If all commits between them have the same files, it is a plain hit for commit j.
+func (s *gitSearch) newEqualTreeHit(i, j int, builds []*build) (*hit, error) {
+	h := &hit{commit: s.walk.commits[j], at: s.walk.commits[j], newest: s.walk.commits[i], builds: builds, by: builds[0].by}
 	key, err := s.files(h.at)
 	if err != nil {
 		return nil, err
 	}
-	for _, c := range s.trail.commits[i:j] {
+	for _, c := range s.walk.commits[i:j] {
 		between, err := s.files(c)
 		if err != nil {
 			return nil, err
@@ -264,7 +276,8 @@ func (s *gitSearch) borrowed(i, j int, builds []*build) (*hit, error) {
 	return h, nil
 }
 
-// unchanged reports whether a commit has the files of one that the walk comes to from it.
+// unchanged reports whether a commit has the same files as one of its parents on the
+// walk.
 func (s *gitSearch) unchanged(c Commit) (bool, error) {
 	parents := c.Parents
 	if len(parents) > 1 && s.g.Walk != manifest.WalkAll {
@@ -279,7 +292,7 @@ func (s *gitSearch) unchanged(c Commit) (bool, error) {
 		return false, err
 	}
 	for _, id := range parents {
-		for _, parent := range found[id] { // none where history is cut off
+		for _, parent := range found[id] { // empty where the history is cut off
 			if other, err := s.files(parent); err != nil || other == key {
 				return err == nil, err
 			}
@@ -288,7 +301,8 @@ func (s *gitSearch) unchanged(c Commit) (bool, error) {
 	return false, nil
 }
 
-// files returns what identifies the files of a commit that count.
+// files returns a key for the files of a commit at the paths of the policy. Commits
+// with equal files have equal keys.
 func (s *gitSearch) files(c Commit) (string, error) {
 	if len(s.g.Paths) == 0 {
 		return c.Tree, nil
@@ -296,10 +310,10 @@ func (s *gitSearch) files(c Commit) (string, error) {
 	if key, ok := s.keys[c.Tree]; ok {
 		return key, nil
 	}
-	there, err := s.history.Subtrees(c.Tree, s.g.Paths)
+	subtrees, err := s.history.Subtrees(c.Tree, s.g.Paths)
 	if err != nil {
 		return "", err
 	}
-	s.keys[c.Tree] = strings.Join(there, "\n")
+	s.keys[c.Tree] = strings.Join(subtrees, "\n")
 	return s.keys[c.Tree], nil
 }
