@@ -289,7 +289,7 @@ func describe(res *rebase.Result, app rebase.Reference) output.App {
 	}
 	for i := range res.Images {
 		img := &res.Images[i]
-		a.Images = append(a.Images, output.AppImage{Platform: img.Platform, PreviousDigest: image.DigestString(img.Was), Digest: img.Manifest.Digest})
+		a.Images = append(a.Images, output.AppImage{Platform: img.Platform, PreviousDigest: image.DigestString(img.Was), Digest: img.Manifest.Digest.String()})
 	}
 	return a
 }

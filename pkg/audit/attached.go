@@ -149,7 +149,7 @@ func (q *inquirer) layers(ctx context.Context, repo name.Repository, d v1.Hash) 
 		return nil, err
 	}
 	var doc struct {
-		Layers []registry.Descriptor `json:"layers"`
+		Layers []v1.Descriptor `json:"layers"`
 	}
 	if err := json.Unmarshal(m.Raw, &doc); err != nil {
 		return nil, fmt.Errorf("parsing %s: %w", repo.Digest(d.String()).String(), err)
@@ -160,7 +160,7 @@ func (q *inquirer) layers(ctx context.Context, repo name.Repository, d v1.Hash) 
 		if err != nil {
 			return nil, err
 		}
-		all[l.Digest+string(annotations)] = struct{}{}
+		all[l.Digest.String()+string(annotations)] = struct{}{}
 	}
 	return all, nil
 }

@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/singleflight"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
@@ -88,14 +87,14 @@ func (f *family) read(ctx context.Context, repo name.Repository, d v1.Hash) (*me
 	}
 	m := &members{}
 	for _, c := range content.Children {
-		child := image.Hash(c.Digest)
+		child := c.Digest
 		m.children = append(m.children, child)
-		if c.Index() {
+		if registry.IsIndex(c) {
 			m.indexes = append(m.indexes, child)
 		}
 	}
 	if content.Subject != nil {
-		m.subject = image.Hash(content.Subject.Digest)
+		m.subject = content.Subject.Digest
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -131,8 +131,8 @@ func wasStopped(ctx context.Context, err error) bool {
 
 // described are the parts of a manifest or index that selectors look at (OCI image-spec, "Image Manifest", "Image Index").
 type described struct {
-	Config      *registry.Descriptor `json:"config"`
-	Annotations map[string]string    `json:"annotations"`
+	Config      *v1.Descriptor    `json:"config"`
+	Annotations map[string]string `json:"annotations"`
 	Manifests   []struct {
 		Digest      v1.Hash           `json:"digest"`
 		Annotations map[string]string `json:"annotations"`
@@ -157,7 +157,7 @@ func (r *Registry) describe(ctx context.Context, repo name.Repository, ref strin
 	if err := json.Unmarshal(m.Raw, &d); err != nil {
 		return nil, fmt.Errorf("parsing source %s: %w", where, err)
 	}
-	im := &resolve.Image{Digest: image.Hash(m.Digest), MediaType: m.MediaType, Annotations: d.Annotations}
+	im := &resolve.Image{Digest: m.Digest, MediaType: string(m.MediaType), Annotations: d.Annotations}
 	for _, c := range d.Manifests {
 		im.Children = append(im.Children, resolve.Child{
 			Digest: c.Digest, OS: c.Platform.OS, Architecture: c.Platform.Architecture, Variant: c.Platform.Variant, Annotations: c.Annotations,
@@ -166,7 +166,7 @@ func (r *Registry) describe(ctx context.Context, repo name.Repository, ref strin
 	if d.Config == nil {
 		return im, nil
 	}
-	im.Config = d.Config.Digest
+	im.Config = d.Config.Digest.String()
 	if err := r.config(ctx, repo, d.Config, im); err != nil {
 		return nil, fmt.Errorf("reading the config of source %s: %w", where, err)
 	}
@@ -174,7 +174,7 @@ func (r *Registry) describe(ctx context.Context, repo name.Repository, ref strin
 }
 
 // config reads labels and platform out of an image's config; artifacts have others, which say nothing of the kind.
-func (r *Registry) config(ctx context.Context, repo name.Repository, d *registry.Descriptor, im *resolve.Image) error {
+func (r *Registry) config(ctx context.Context, repo name.Repository, d *v1.Descriptor, im *resolve.Image) error {
 	switch d.MediaType {
 	case "application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json":
 	default:

@@ -60,7 +60,7 @@ func (e *engine) bringReferrer(ctx context.Context, r *unit) (*registry.Manifest
 }
 
 // send uploads a blob that is at hand.
-func (b *blobs) send(ctx context.Context, dst name.Repository, d registry.Descriptor, raw []byte) error {
+func (b *blobs) send(ctx context.Context, dst name.Repository, d v1.Descriptor, raw []byte) error {
 	s, err := newSpool(d.Size)
 	if err != nil {
 		return err
@@ -82,7 +82,7 @@ func (e *engine) linked(ctx context.Context, r *unit, res registry.PutResult) er
 	if err != nil {
 		return err
 	}
-	subject := r.tree.content.Subject.Digest
+	subject := r.tree.content.Subject.Digest.String()
 	defer e.fallback.lock(r.dst)() // a read, a change and a write: one at a time
 	return wrap(e.addReferrer(ctx, r.dst, registry.FallbackTag(subject), m), "listing it under its subject's tag")
 }
@@ -106,7 +106,7 @@ func (e *engine) addReferrer(ctx context.Context, dst name.Repository, tag strin
 		})
 		switch {
 		case err == nil:
-			return stored(res, next.Digest)
+			return stored(res, next.Digest.String())
 		case !errors.Is(err, errChanged) || try == looks:
 			return err
 		}
@@ -127,7 +127,7 @@ func (e *engine) withReferrer(ctx context.Context, dst name.Repository, tag stri
 	case err != nil:
 		return v1.Hash{}, nil, err
 	default:
-		was = image.Hash(have.Digest)
+		was = have.Digest
 		if err := json.Unmarshal(have.Raw, &index); err != nil {
 			return v1.Hash{}, nil, fmt.Errorf("parsing tag %s: %w", tag, err)
 		}
@@ -136,7 +136,7 @@ func (e *engine) withReferrer(ctx context.Context, dst name.Repository, tag stri
 		}
 	}
 	for _, raw := range all {
-		var d registry.Descriptor
+		var d v1.Descriptor
 		if json.Unmarshal(raw, &d) == nil && d.Digest == m.Digest {
 			return was, nil, nil
 		}
@@ -155,7 +155,7 @@ func (e *engine) withReferrer(ctx context.Context, dst name.Repository, tag stri
 	if raw, err = encode(index); err != nil {
 		return v1.Hash{}, nil, err
 	}
-	return was, &registry.Manifest{Raw: raw, MediaType: registry.TypeIndex, Digest: registry.DigestOf(raw)}, nil
+	return was, &registry.Manifest{Raw: raw, MediaType: registry.TypeIndex, Digest: image.Hash(registry.DigestOf(raw))}, nil
 }
 
 // fallbackIndex is an index whose unknown fields are kept.

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
@@ -49,7 +51,7 @@ type place struct {
 
 // blob is one blob of the run.
 type blob struct {
-	registry.Descriptor
+	v1.Descriptor
 	mu    sync.Mutex
 	hosts map[string]*delivery // hosts that need its body
 }
@@ -66,19 +68,19 @@ func newBlobs(c *registry.Client) *blobs {
 	return &blobs{client: c, room: newRoom(c.TempFiles()), all: map[string]*blob{}, suspect: map[place]struct{}{}, mounts: map[string]*mounts{}, moved: map[name.Repository]Moved{}}
 }
 
-func (b *blobs) blob(d registry.Descriptor) *blob {
+func (b *blobs) blob(d v1.Descriptor) *blob {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	one := b.all[d.Digest]
+	one := b.all[d.Digest.String()]
 	if one == nil {
 		one = &blob{Descriptor: d, hosts: map[string]*delivery{}}
-		b.all[d.Digest] = one
+		b.all[d.Digest.String()] = one
 	}
 	return one
 }
 
 // expect announces that a repository on another host than the source's will need a blob.
-func (b *blobs) expect(d registry.Descriptor, dst name.Repository) {
+func (b *blobs) expect(d v1.Descriptor, dst name.Repository) {
 	one := b.blob(d)
 	one.mu.Lock()
 	defer one.mu.Unlock()
@@ -88,17 +90,17 @@ func (b *blobs) expect(d registry.Descriptor, dst name.Repository) {
 }
 
 // place brings a blob into a repository, once a run.
-func (b *blobs) place(ctx context.Context, dst, from name.Repository, d registry.Descriptor) error {
-	return b.placed.do(ctx, place{dst, d.Digest}, func() error { return b.bring(ctx, dst, from, d) })
+func (b *blobs) place(ctx context.Context, dst, from name.Repository, d v1.Descriptor) error {
+	return b.placed.do(ctx, place{dst, d.Digest.String()}, func() error { return b.bring(ctx, dst, from, d) })
 }
 
 // forget makes the next place of a blob look for itself: the registry lost it. With
 // distrust it sends the blob, whatever the registry says.
-func (b *blobs) forget(dst name.Repository, d registry.Descriptor, distrust bool) {
+func (b *blobs) forget(dst name.Repository, d v1.Descriptor, distrust bool) {
 	if distrust {
-		b.distrust(place{dst, d.Digest})
+		b.distrust(place{dst, d.Digest.String()})
 	}
-	b.placed.forget(place{dst, d.Digest})
+	b.placed.forget(place{dst, d.Digest.String()})
 	one := b.blob(d)
 	one.mu.Lock()
 	defer one.mu.Unlock()
@@ -121,9 +123,9 @@ func (b *blobs) distrusts(at place) bool {
 
 // bring mounts a blob from the source or from a repository that has it by now,
 // and else has its body delivered.
-func (b *blobs) bring(ctx context.Context, dst, from name.Repository, d registry.Descriptor) error {
+func (b *blobs) bring(ctx context.Context, dst, from name.Repository, d v1.Descriptor) error {
 	var session *registry.Session
-	if b.distrusts(place{dst, d.Digest}) {
+	if b.distrusts(place{dst, d.Digest.String()}) {
 		return b.copyTo(ctx, []*delivery{{to: dst}}, nil, from, d)[0]
 	}
 	if from.RegistryStr() == dst.RegistryStr() && from != dst {
@@ -144,7 +146,7 @@ func (b *blobs) bring(ctx context.Context, dst, from name.Repository, d registry
 }
 
 // mount mounts a blob, unless the source repository was refused before.
-func (b *blobs) mount(ctx context.Context, dst, from name.Repository, d registry.Descriptor) (*registry.Session, error) {
+func (b *blobs) mount(ctx context.Context, dst, from name.Repository, d v1.Descriptor) (*registry.Session, error) {
 	b.mu.Lock()
 	m := b.mounts[dst.RegistryStr()]
 	if m == nil {
@@ -163,7 +165,7 @@ func (b *blobs) mount(ctx context.Context, dst, from name.Repository, d registry
 	if m.hopeless(from) {
 		return nil, registry.ErrMountRefused
 	}
-	session, err := b.client.Mount(ctx, dst, from, d.Digest)
+	session, err := b.client.Mount(ctx, dst, from, d.Digest.String())
 	switch {
 	case err == nil:
 		m.granted.Store(true)
@@ -171,7 +173,7 @@ func (b *blobs) mount(ctx context.Context, dst, from name.Repository, d registry
 	case errors.Is(err, registry.ErrMountRefused):
 		m.refuse(from, err)
 	default:
-		return nil, fmt.Errorf("mounting blob %s: %w", d.Digest, err)
+		return nil, fmt.Errorf("mounting blob %s: %w", d.Digest.String(), err)
 	}
 	return session, err
 }
@@ -196,7 +198,7 @@ func (m *mounts) refuse(from name.Repository, err error) {
 // deliver sees to it that the host of dst has a blob's body, and returns the
 // repository that has it. Whoever comes first reads the source and serves every
 // other host that is known to need the blob, too.
-func (b *blobs) deliver(ctx context.Context, dst, from name.Repository, d registry.Descriptor, session *registry.Session) (name.Repository, error) {
+func (b *blobs) deliver(ctx context.Context, dst, from name.Repository, d v1.Descriptor, session *registry.Session) (name.Repository, error) {
 	one := b.blob(d)
 	one.mu.Lock()
 	mine := one.hosts[dst.RegistryStr()]
@@ -239,7 +241,7 @@ func (b *blobs) deliver(ctx context.Context, dst, from name.Repository, d regist
 
 // copyTo copies a blob's body to every destination that lacks it, reading it from
 // the source at most once. session, if any, is one opened for the first of them.
-func (b *blobs) copyTo(ctx context.Context, to []*delivery, session *registry.Session, from name.Repository, d registry.Descriptor) []error {
+func (b *blobs) copyTo(ctx context.Context, to []*delivery, session *registry.Session, from name.Repository, d v1.Descriptor) []error {
 	errs := make([]error, len(to))
 	var fetch struct {
 		once  sync.Once
@@ -250,7 +252,7 @@ func (b *blobs) copyTo(ctx context.Context, to []*delivery, session *registry.Se
 	open := func() (*spool, error) {
 		fetch.once.Do(func() {
 			if fetch.spool, fetch.err = b.room.spool(ctx, d.Size); fetch.err != nil {
-				fetch.err = fmt.Errorf("copying blob %s: %w", d.Digest, fetch.err)
+				fetch.err = fmt.Errorf("copying blob %s: %w", d.Digest.String(), fetch.err)
 				return
 			}
 			fetch.group.Go(func() { fetch.spool.finish(b.fetch(ctx, from, d, fetch.spool)) })
@@ -285,14 +287,14 @@ type unreadError struct{ error }
 func (e *unreadError) Unwrap() error { return e.error }
 
 // fetch reads a blob from its source.
-func (b *blobs) fetch(ctx context.Context, from name.Repository, d registry.Descriptor, to *spool) error {
+func (b *blobs) fetch(ctx context.Context, from name.Repository, d v1.Descriptor, to *spool) error {
 	done, err := b.lanes.pass(ctx, lane{from.RegistryStr(), false}, d)
 	if err != nil {
 		return err
 	}
 	defer done()
 	if err := b.client.FetchBlob(ctx, from, d, to); err != nil {
-		return &unreadError{fmt.Errorf("reading blob %s of %s: %w", d.Digest, from, err)}
+		return &unreadError{fmt.Errorf("reading blob %s of %s: %w", d.Digest.String(), from, err)}
 	}
 	return nil
 }

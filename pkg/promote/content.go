@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"golang.org/x/sync/errgroup"
@@ -54,7 +56,7 @@ func (e *engine) below(ctx context.Context, dst name.Repository, n *node) error 
 
 // blob places one blob: from where its manifest was read, or else, if it cannot be
 // read there, from where else it may be. A foreign layer that no source serves is left out.
-func (e *engine) blob(ctx context.Context, dst name.Repository, n *node, d registry.Descriptor) error {
+func (e *engine) blob(ctx context.Context, dst name.Repository, n *node, d v1.Descriptor) error {
 	var err error
 	for i, from := range n.from {
 		next := e.blobs.place(ctx, dst, from, d)
@@ -72,8 +74,8 @@ func (e *engine) blob(ctx context.Context, dst name.Repository, n *node, d regis
 			break
 		}
 	}
-	if d.Foreign() && errors.Is(err, registry.ErrNotFound) {
-		e.warn(fmt.Sprintf("%s: foreign layer %s is left out: the source %s does not serve it", dst.String()+"@"+n.digest, d.Digest, n.from[0]))
+	if registry.IsForeign(d) && errors.Is(err, registry.ErrNotFound) {
+		e.warn(fmt.Sprintf("%s: foreign layer %s is left out: the source %s does not serve it", dst.String()+"@"+n.digest, d.Digest.String(), n.from[0]))
 		return nil
 	}
 	return err
@@ -128,11 +130,11 @@ func (e *engine) child(ctx context.Context, dst name.Repository, n *node) error 
 // put puts a manifest by digest.
 func (e *engine) put(ctx context.Context, dst name.Repository, n *node, m *registry.Manifest) error {
 	return e.restoring(ctx, dst, n, func() error {
-		res, err := e.client.Put(ctx, dst, m.Digest, m)
+		res, err := e.client.Put(ctx, dst, m.Digest.String(), m)
 		if err != nil {
 			return err
 		}
-		return stored(res, m.Digest)
+		return stored(res, m.Digest.String())
 	})
 }
 
@@ -181,7 +183,7 @@ func lacks(e *registry.Error, n *node) bool {
 	}
 	text := e.Message + e.Detail
 	named := func(digest string) bool { return strings.Contains(text, digest) }
-	return slices.ContainsFunc(n.content.Blobs, func(d registry.Descriptor) bool { return named(d.Digest) }) ||
+	return slices.ContainsFunc(n.content.Blobs, func(d v1.Descriptor) bool { return named(d.Digest.String()) }) ||
 		slices.ContainsFunc(n.children, func(c *node) bool { return named(c.digest) })
 }
 

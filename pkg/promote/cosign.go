@@ -6,6 +6,10 @@ import (
 	"encoding/json"
 	"fmt"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
@@ -19,9 +23,9 @@ const mostConfig = 1 << 20
 // of the source's that it lacked.
 type merged struct {
 	from   name.Repository
-	layers []registry.Descriptor // to bring from the source
-	config []byte                // new; nil if the destination's serves
-	conf   registry.Descriptor
+	layers []v1.Descriptor // to bring from the source
+	config []byte          // new; nil if the destination's serves
+	conf   v1.Descriptor
 }
 
 // merge unites two manifests of one of cosign's tags: each layer is a signature or
@@ -75,7 +79,7 @@ func (s *Sources) merge(ctx context.Context, dst, src name.Repository, ours, the
 
 // keepMerged keeps a union for the run that puts it.
 func (s *Sources) keepMerged(union *registry.Manifest, m *merged) (string, error) {
-	union.Digest = registry.DigestOf(union.Raw)
+	union.Digest = image.Hash(registry.DigestOf(union.Raw))
 	content, err := union.Parse()
 	if err != nil {
 		return "", err
@@ -88,14 +92,14 @@ func (s *Sources) keepMerged(union *registry.Manifest, m *merged) (string, error
 	if s.unions == nil {
 		s.unions = map[string]*merged{}
 	}
-	s.unions[union.Digest] = m
-	return union.Digest, nil
+	s.unions[union.Digest.String()] = m
+	return union.Digest.String(), nil
 }
 
 // layer is one layer with its bytes in the manifest, and what tells it from others:
 // the same payload may be signed with several keys.
 type layer struct {
-	registry.Descriptor
+	v1.Descriptor
 	raw json.RawMessage
 	key string
 }
@@ -106,14 +110,14 @@ func layersOf(m *registry.Manifest) (doc map[string]json.RawMessage, layers []la
 		return nil, nil, nil, err
 	}
 	if content.Index {
-		return nil, nil, nil, fmt.Errorf("%s is an index: it cannot be merged", m.Digest)
+		return nil, nil, nil, fmt.Errorf("%s is an index: it cannot be merged", m.Digest.String())
 	}
 	var raws []json.RawMessage
 	if err := json.Unmarshal(m.Raw, &doc); err != nil {
 		return nil, nil, nil, err
 	}
 	if err := json.Unmarshal(doc["layers"], &raws); err != nil {
-		return nil, nil, nil, fmt.Errorf("%s has no layers: %w", m.Digest, err)
+		return nil, nil, nil, fmt.Errorf("%s has no layers: %w", m.Digest.String(), err)
 	}
 	known = map[string]struct{}{}
 	for _, raw := range raws {
@@ -125,7 +129,7 @@ func layersOf(m *registry.Manifest) (doc map[string]json.RawMessage, layers []la
 		if err != nil {
 			return nil, nil, nil, err
 		}
-		l.key = l.Digest + string(annotations)
+		l.key = l.Digest.String() + string(annotations)
 		known[l.key] = struct{}{}
 		layers = append(layers, l)
 	}
@@ -135,7 +139,7 @@ func layersOf(m *registry.Manifest) (doc map[string]json.RawMessage, layers []la
 // mergeConfig adds the new layers' diff IDs to the destination's config. The layers
 // of signatures are not compressed: a diff ID is the layer's digest.
 func (s *Sources) mergeConfig(ctx context.Context, dst name.Repository, doc map[string]json.RawMessage, m *merged) error {
-	var conf registry.Descriptor
+	var conf v1.Descriptor
 	if err := json.Unmarshal(doc["config"], &conf); err != nil {
 		return fmt.Errorf("reading the config's descriptor: %w", err)
 	}
@@ -144,25 +148,25 @@ func (s *Sources) mergeConfig(ctx context.Context, dst name.Repository, doc map[
 	}
 	var buf bytes.Buffer
 	if err := s.client.FetchBlob(ctx, dst, conf, &buf); err != nil {
-		return fmt.Errorf("reading config %s: %w", conf.Digest, err)
+		return fmt.Errorf("reading config %s: %w", conf.Digest.String(), err)
 	}
 	var config map[string]json.RawMessage
 	if json.Unmarshal(buf.Bytes(), &config) != nil || config["rootfs"] == nil {
 		return nil // an empty or foreign config names no layers
 	}
 	if err := strictjson.Check(buf.Bytes()); err != nil {
-		return fmt.Errorf("reading config %s: %w", conf.Digest, err)
+		return fmt.Errorf("reading config %s: %w", conf.Digest.String(), err)
 	}
 	var rootfs map[string]json.RawMessage
 	var ids []string
 	if err := json.Unmarshal(config["rootfs"], &rootfs); err != nil {
-		return fmt.Errorf("reading config %s: %w", conf.Digest, err)
+		return fmt.Errorf("reading config %s: %w", conf.Digest.String(), err)
 	}
 	if err := json.Unmarshal(rootfs["diff_ids"], &ids); err != nil {
-		return fmt.Errorf("reading config %s: %w", conf.Digest, err)
+		return fmt.Errorf("reading config %s: %w", conf.Digest.String(), err)
 	}
 	for _, l := range m.layers {
-		ids = append(ids, l.Digest)
+		ids = append(ids, l.Digest.String())
 	}
 	var err error
 	if rootfs["diff_ids"], err = encode(ids); err != nil {
@@ -175,7 +179,7 @@ func (s *Sources) mergeConfig(ctx context.Context, dst name.Repository, doc map[
 	if m.config, err = encode(config); err != nil {
 		return err
 	}
-	m.conf = registry.Descriptor{MediaType: conf.MediaType, Digest: registry.DigestOf(m.config), Size: int64(len(m.config))}
+	m.conf = v1.Descriptor{MediaType: conf.MediaType, Digest: image.Hash(registry.DigestOf(m.config)), Size: int64(len(m.config))}
 	doc["config"], err = encode(m.conf)
 	return err
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"golang.org/x/sync/errgroup"
@@ -125,12 +127,12 @@ func (d *deep) below(ctx context.Context, content *registry.Content, depth int) 
 	g.SetLimit(32)
 	for i, child := range content.Children {
 		g.Go(func() (err error) {
-			found[i], err = d.manifest(ctx, child.Digest, depth+1)
+			found[i], err = d.manifest(ctx, child.Digest.String(), depth+1)
 			return err
 		})
 	}
 	for i, b := range content.Blobs {
-		if !b.Foreign() {
+		if !registry.IsForeign(b) {
 			g.Go(func() (err error) {
 				found[len(content.Children)+i], err = d.blob(ctx, b)
 				return err
@@ -146,15 +148,15 @@ func (d *deep) below(ctx context.Context, content *registry.Content, depth int) 
 	return "", nil
 }
 
-func (d *deep) blob(ctx context.Context, b registry.Descriptor) (lost string, err error) {
-	return d.look(ctx, b.Digest, func() (string, error) {
+func (d *deep) blob(ctx context.Context, b v1.Descriptor) (lost string, err error) {
+	return d.look(ctx, b.Digest.String(), func() (string, error) {
 		there, err := d.client.HasBlob(ctx, d.repo, b)
 		switch {
 		case isDamaged(err):
-			d.sources.damage(place{d.repo, b.Digest})
-			return "blob " + b.Digest + ", which it holds with other bytes", nil
+			d.sources.damage(place{d.repo, b.Digest.String()})
+			return "blob " + b.Digest.String() + ", which it holds with other bytes", nil
 		case there == inventory.Absent:
-			return "blob " + b.Digest, nil
+			return "blob " + b.Digest.String(), nil
 		}
 		return "", err
 	})

@@ -4,9 +4,9 @@ import (
 	"context"
 	"sync"
 
-	"golang.org/x/sync/semaphore"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
+	"golang.org/x/sync/semaphore"
 )
 
 const (
@@ -28,7 +28,7 @@ type lane struct {
 
 // pass waits until a blob may be read from or written to a host. The caller calls
 // done when it has been; it is nil after an error.
-func (l *lanes) pass(ctx context.Context, at lane, d registry.Descriptor) (done func(), err error) {
+func (l *lanes) pass(ctx context.Context, at lane, d v1.Descriptor) (done func(), err error) {
 	if d.Size < largeBlob {
 		return func() {}, nil
 	}

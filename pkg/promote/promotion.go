@@ -197,7 +197,7 @@ func (p *Promotion) estimate(result *plan.Plan) map[string]plan.Estimate {
 		}
 		w := plan.Weight{Children: len(content.Children)}
 		for _, b := range content.Blobs {
-			w.Blobs = append(w.Blobs, plan.BlobWeight{Digest: b.Digest, Size: b.Size})
+			w.Blobs = append(w.Blobs, plan.BlobWeight{Digest: b.Digest.String(), Size: b.Size})
 		}
 		return w
 	})

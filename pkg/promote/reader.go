@@ -5,6 +5,8 @@ import (
 	"errors"
 	"iter"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -31,10 +33,10 @@ func (r *RuleReader) Content(ctx context.Context, repo name.Repository, digest s
 	}
 	c := &check.Content{}
 	for _, b := range content.Blobs {
-		c.Blobs = append(c.Blobs, check.Blob{Digest: b.Digest, Size: b.Size, Foreign: b.Foreign()})
+		c.Blobs = append(c.Blobs, check.Blob{Digest: b.Digest.String(), Size: b.Size, Foreign: registry.IsForeign(b)})
 	}
 	for _, child := range content.Children {
-		c.Children = append(c.Children, child.Digest)
+		c.Children = append(c.Children, child.Digest.String())
 	}
 	return c, nil
 }
@@ -42,7 +44,7 @@ func (r *RuleReader) Content(ctx context.Context, repo name.Repository, digest s
 // BlobSize implements check.Contents. A foreign layer that is not there is left out of
 // a promotion, and has the size that is declared.
 func (r *RuleReader) BlobSize(ctx context.Context, repo name.Repository, b check.Blob) (int64, error) {
-	n, err := r.sources.BlobSize(ctx, repo, registry.Descriptor{Digest: b.Digest, Size: b.Size})
+	n, err := r.sources.BlobSize(ctx, repo, v1.Descriptor{Digest: image.Hash(b.Digest), Size: b.Size})
 	if b.Foreign && errors.Is(err, registry.ErrNotFound) {
 		return b.Size, nil
 	}

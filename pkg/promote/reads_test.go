@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/promote"
@@ -123,7 +125,7 @@ func TestBlobSizeOnce(t *testing.T) {
 	defer client.Close()
 	sources := promote.NewSources(client, func(string) {})
 	defer sources.Close()
-	d := registry.Descriptor{Digest: blob.Digest, Size: int64(len(blob.Raw))}
+	d := v1.Descriptor{Digest: image.Hash(blob.Digest), Size: int64(len(blob.Raw))}
 	for _, path := range []string{"b", "c", "b"} {
 		if got, err := sources.BlobSize(t.Context(), image.NewRepository(s.Host, path), d); err != nil || got != d.Size {
 			t.Errorf("%s: got %d bytes (%v), want %d", path, got, err, d.Size)
@@ -132,7 +134,7 @@ func TestBlobSizeOnce(t *testing.T) {
 	if n := s.Count(registrytest.BlobHead); n != 1 {
 		t.Errorf("got %d HEADs, want 1", n)
 	}
-	if _, err := sources.BlobSize(t.Context(), image.NewRepository(s.Host, "b"), registry.Descriptor{Digest: "sha256:" + strings.Repeat("0", 64), Size: 1}); !errors.Is(err, registry.ErrNotFound) {
+	if _, err := sources.BlobSize(t.Context(), image.NewRepository(s.Host, "b"), v1.Descriptor{Digest: image.Hash("sha256:" + strings.Repeat("0", 64)), Size: 1}); !errors.Is(err, registry.ErrNotFound) {
 		t.Errorf("got %v, want %v", err, registry.ErrNotFound)
 	}
 }

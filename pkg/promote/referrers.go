@@ -122,23 +122,23 @@ func (r *relations) referrers(ctx context.Context, dst, src name.Repository, dig
 			return append(items, unreadable(src, digest, fmt.Errorf("destination %s: %w", dst, err)))
 		}
 		for _, d := range there {
-			if _, known := seen[d.Digest]; known {
+			if _, known := seen[d.Digest.String()]; known {
 				continue
 			}
-			seen[d.Digest] = struct{}{}
+			seen[d.Digest.String()] = struct{}{}
 			if len(seen) > mostReferrers {
 				return append(items, unreadable(src, digest, fmt.Errorf("more than %d referrers", mostReferrers)))
 			}
-			if slices.ContainsFunc(here, func(h registry.Descriptor) bool { return h.Digest == d.Digest }) {
-				queue = append(queue, d.Digest)
+			if slices.ContainsFunc(here, func(h v1.Descriptor) bool { return h.Digest == d.Digest }) {
+				queue = append(queue, d.Digest.String())
 				continue
 			}
-			switch refers, err := r.refers(ctx, src, d.Digest, queue[0]); {
+			switch refers, err := r.refers(ctx, src, d.Digest.String(), queue[0]); {
 			case err != nil:
-				items = append(items, unreadable(src, digest, fmt.Errorf("source %s: reading %s: %w", src, d.Digest, err)))
+				items = append(items, unreadable(src, digest, fmt.Errorf("source %s: reading %s: %w", src, d.Digest.String(), err)))
 			case refers:
-				queue = append(queue, d.Digest)
-				items = append(items, plan.Item{Action: plan.Copy, Digest: image.Hash(d.Digest), From: src})
+				queue = append(queue, d.Digest.String())
+				items = append(items, plan.Item{Action: plan.Copy, Digest: d.Digest, From: src})
 			}
 		}
 	}
@@ -169,7 +169,7 @@ func (r *relations) refers(ctx context.Context, src name.Repository, digest, sub
 }
 
 // list returns the referrers of a digest in a repository.
-func (r *relations) list(ctx context.Context, repo name.Repository, digest string) ([]registry.Descriptor, error) {
+func (r *relations) list(ctx context.Context, repo name.Repository, digest string) ([]v1.Descriptor, error) {
 	tags, err := r.tags(ctx, repo)
 	if err != nil {
 		return nil, err

@@ -9,6 +9,11 @@ import (
 	"strings"
 	"sync"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
@@ -164,7 +169,7 @@ func (s *Sources) byTag(ctx context.Context, repo name.Repository, digest, tag s
 	r, err := s.tagged.do(ctx, key, func() *sourceRead {
 		m, err := s.client.Manifest(ctx, repo, tag)
 		switch {
-		case errors.Is(err, registry.ErrNotFound), err == nil && m.Digest != digest:
+		case errors.Is(err, registry.ErrNotFound), err == nil && m.Digest.String() != digest:
 			return &sourceRead{state: inventory.Absent}
 		case err != nil:
 			return &sourceRead{err: fmt.Errorf("reading tag %s: %w", tag, err)}
@@ -290,15 +295,15 @@ func (s *Sources) parse(m *registry.Manifest) (*loaded, error) {
 func (s *Sources) keep(m *registry.Manifest, content *registry.Content) (*loaded, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if l := s.known[m.Digest]; l != nil {
+	if l := s.known[m.Digest.String()]; l != nil {
 		return l, nil
 	}
 	at, err := s.store.put(m.Raw)
 	if err != nil {
 		return nil, fmt.Errorf("keeping a manifest: %w", err)
 	}
-	l := &loaded{digest: m.Digest, mediaType: m.MediaType, content: content, at: at}
-	s.known[m.Digest] = l
+	l := &loaded{digest: m.Digest.String(), mediaType: string(m.MediaType), content: content, at: at}
+	s.known[m.Digest.String()] = l
 	return l, nil
 }
 
@@ -310,7 +315,7 @@ func (s *Sources) manifest(l *loaded) (*registry.Manifest, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading a kept manifest: %w", err)
 	}
-	return &registry.Manifest{Digest: l.digest, MediaType: l.mediaType, Raw: raw}, nil
+	return &registry.Manifest{Digest: image.Hash(l.digest), MediaType: types.MediaType(l.mediaType), Raw: raw}, nil
 }
 
 // Read reads a manifest by digest from a repository that a digest was found in, or
@@ -337,10 +342,10 @@ type sizeRead struct {
 
 // BlobSize returns the size of a blob as a registry reports it, once a run for each host:
 // the repository's, or one of those where else what belongs to its digests may be.
-func (s *Sources) BlobSize(ctx context.Context, repo name.Repository, d registry.Descriptor) (int64, error) {
+func (s *Sources) BlobSize(ctx context.Context, repo name.Repository, d v1.Descriptor) (int64, error) {
 	var missing, unread error
 	for _, at := range s.places(repo) {
-		r, err := s.sizes.do(ctx, hostBlob{at.RegistryStr(), d.Digest, d.Size}, func() (r sizeRead) {
+		r, err := s.sizes.do(ctx, hostBlob{at.RegistryStr(), d.Digest.String(), d.Size}, func() (r sizeRead) {
 			r.size, r.err = s.client.BlobSize(ctx, at, d)
 			return r
 		})
@@ -348,7 +353,7 @@ func (s *Sources) BlobSize(ctx context.Context, repo name.Repository, d registry
 		case err == nil:
 			return r.size, nil
 		case errors.Is(err, registry.ErrNotFound):
-			s.sizes.forget(hostBlob{at.RegistryStr(), d.Digest, d.Size}) // another repository of the host may hold it
+			s.sizes.forget(hostBlob{at.RegistryStr(), d.Digest.String(), d.Size}) // another repository of the host may hold it
 			missing = err
 		default:
 			unread = err

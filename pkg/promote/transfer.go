@@ -21,7 +21,7 @@ func NewTransfer(c *registry.Client) *Transfer {
 
 // Blob brings one blob from a repository that has it into another: mounted where
 // the host does that, else copied. A session that stays unused is deleted.
-func (t *Transfer) Blob(ctx context.Context, dst, from name.Repository, d registry.Descriptor) error {
+func (t *Transfer) Blob(ctx context.Context, dst, from name.Repository, d v1.Descriptor) error {
 	return t.engine.blobs.place(ctx, dst, from, d)
 }
 
@@ -42,18 +42,18 @@ func (t *Transfer) Moved(dst name.Repository) Moved {
 }
 
 // Upload puts a blob that was made, not read, into a repository.
-func (t *Transfer) Upload(ctx context.Context, dst name.Repository, d registry.Descriptor, raw []byte) error {
+func (t *Transfer) Upload(ctx context.Context, dst name.Repository, d v1.Descriptor, raw []byte) error {
 	for try := 1; ; try++ {
 		session, err := t.engine.client.Upload(ctx, dst)
 		if err != nil {
-			return fmt.Errorf("opening an upload for blob %s: %w", d.Digest, err)
+			return fmt.Errorf("opening an upload for blob %s: %w", d.Digest.String(), err)
 		}
 		if err = session.Put(ctx, d, registry.BytesBody(raw)); err == nil {
 			return nil
 		}
 		t.engine.blobs.drop(ctx, session)
 		if ctx.Err() != nil || lastUpload(try, err) {
-			return fmt.Errorf("uploading blob %s: %w", d.Digest, err)
+			return fmt.Errorf("uploading blob %s: %w", d.Digest.String(), err)
 		}
 		if err := t.engine.client.Pause(ctx, try); err != nil {
 			return err
@@ -83,17 +83,17 @@ func (t *Transfer) Put(ctx context.Context, dst name.Repository, m *registry.Man
 func (t *Transfer) Tag(ctx context.Context, dst name.Repository, tag string, m *registry.Manifest, may func(at v1.Hash) error) error {
 	res, err := t.engine.client.PutTag(ctx, dst, tag, m, may)
 	if err == nil {
-		err = stored(res, m.Digest)
+		err = stored(res, m.Digest.String())
 	}
 	if err != nil || res.There {
 		return wrap(err, "putting manifest")
 	}
-	return writing{repo: dst, ref: tag, tag: tag, digest: m.Digest}.check(ctx, t.engine.client)
+	return writing{repo: dst, ref: tag, tag: tag, digest: m.Digest.String()}.check(ctx, t.engine.client)
 }
 
 // Check returns an error unless a manifest that was put by digest is there.
 func (t *Transfer) Check(ctx context.Context, dst name.Repository, m *registry.Manifest) error {
-	return writing{repo: dst, ref: m.Digest, digest: m.Digest}.check(ctx, t.engine.client)
+	return writing{repo: dst, ref: m.Digest.String(), digest: m.Digest.String()}.check(ctx, t.engine.client)
 }
 
 // Close waits for what is under way, and returns what was left out.

@@ -82,7 +82,7 @@ func (c *climb) below(ctx context.Context, n *node, depth int) error {
 	g.SetLimit(32)
 	for i, d := range n.content.Children {
 		g.Go(func() (err error) {
-			below[i], err = c.node(ctx, d.Digest, d.Size, depth+1)
+			below[i], err = c.node(ctx, d.Digest.String(), d.Size, depth+1)
 			return err
 		})
 	}
@@ -91,7 +91,7 @@ func (c *climb) below(ctx context.Context, n *node, depth int) error {
 	}
 	for i, child := range below {
 		if child == nil {
-			n.missing = append(n.missing, n.content.Children[i].Digest)
+			n.missing = append(n.missing, n.content.Children[i].Digest.String())
 			continue
 		}
 		n.children = append(n.children, child)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
@@ -19,12 +21,12 @@ const (
 )
 
 // give uploads a blob, which comes from a repository, to another unless it is there.
-func (b *blobs) give(ctx context.Context, dst, from name.Repository, session *registry.Session, d registry.Descriptor, open func() (*spool, error)) error {
+func (b *blobs) give(ctx context.Context, dst, from name.Repository, session *registry.Session, d v1.Descriptor, open func() (*spool, error)) error {
 	// An upload that waits for bytes holds one of the requests a host may have. On the
 	// source's own host uploads could take them all, and their bytes would never come;
 	// elsewhere, what is small is soon there. The rest flows through.
 	whole := d.Size <= spoolMemory || dst.RegistryStr() == from.RegistryStr()
-	blind := b.distrusts(place{dst, d.Digest})
+	blind := b.distrusts(place{dst, d.Digest.String()})
 	for try := 1; ; try++ {
 		check, there, err := blind, false, error(nil)
 		if !blind {
@@ -44,7 +46,7 @@ func (b *blobs) give(ctx context.Context, dst, from name.Repository, session *re
 		}
 		if session == nil {
 			if session, err = b.client.Upload(ctx, dst); err != nil {
-				return fmt.Errorf("opening an upload for blob %s: %w", d.Digest, err)
+				return fmt.Errorf("opening an upload for blob %s: %w", d.Digest.String(), err)
 			}
 		}
 		turns := body.turns()
@@ -61,7 +63,7 @@ func (b *blobs) give(ctx context.Context, dst, from name.Repository, session *re
 		case failed != nil:
 			return failed
 		case body.turns() == turns && (lastUpload(try, err) || isDamaged(err) && try > 1):
-			return fmt.Errorf("uploading blob %s: %w", d.Digest, err)
+			return fmt.Errorf("uploading blob %s: %w", d.Digest.String(), err)
 		}
 		if err := b.client.Pause(ctx, try); err != nil {
 			return err
@@ -73,22 +75,22 @@ func (b *blobs) give(ctx context.Context, dst, from name.Repository, session *re
 }
 
 // look asks a repository for a blob. What it holds damaged is to be sent, and looked at again.
-func (b *blobs) look(ctx context.Context, dst name.Repository, d registry.Descriptor) (damaged, there bool, err error) {
+func (b *blobs) look(ctx context.Context, dst name.Repository, d v1.Descriptor) (damaged, there bool, err error) {
 	state, err := b.client.HasBlob(ctx, dst, d)
 	if isDamaged(err) {
 		return true, false, nil
 	}
-	return false, state == inventory.Present, wrap(err, "looking for blob %s", d.Digest)
+	return false, state == inventory.Present, wrap(err, "looking for blob %s", d.Digest.String())
 }
 
 // repaired returns an error if a blob that was sent to replace another one is as it was
 // before: registries that find something under a digest may keep that.
-func (b *blobs) repaired(ctx context.Context, dst name.Repository, d registry.Descriptor, check bool) error {
+func (b *blobs) repaired(ctx context.Context, dst name.Repository, d v1.Descriptor, check bool) error {
 	if !check {
 		return nil
 	}
 	if _, err := b.client.HasBlob(ctx, dst, d); isDamaged(err) {
-		return fmt.Errorf("uploading blob %s: the registry took it and did not replace what it had: %w", d.Digest, err)
+		return fmt.Errorf("uploading blob %s: the registry took it and did not replace what it had: %w", d.Digest.String(), err)
 	}
 	return nil // what it says else was not believed before
 }
@@ -98,7 +100,7 @@ func isDamaged(err error) bool {
 	return errors.As(err, &damaged)
 }
 
-func (b *blobs) upload(ctx context.Context, session *registry.Session, dst name.Repository, d registry.Descriptor, body *spool) error {
+func (b *blobs) upload(ctx context.Context, session *registry.Session, dst name.Repository, d v1.Descriptor, body *spool) error {
 	done, err := b.lanes.pass(ctx, lane{dst.RegistryStr(), true}, d)
 	if err != nil {
 		return err

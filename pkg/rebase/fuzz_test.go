@@ -6,13 +6,17 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // parseInput parses the manifest and the configuration of an image.
 func parseInput(manifest, config []byte, mediaType string) (*inputImage, error) {
-	p, err := newInputImage(Reference{}, &registry.Manifest{Digest: registry.DigestOf(manifest), MediaType: mediaType, Raw: manifest})
+	p, err := newInputImage(Reference{}, &registry.Manifest{Digest: image.Hash(registry.DigestOf(manifest)), MediaType: types.MediaType(mediaType), Raw: manifest})
 	if err == nil {
 		err = p.parseConfig(config)
 	}

@@ -6,12 +6,16 @@ import (
 	"fmt"
 	"slices"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // child is an entry of an index.
 type child struct {
-	registry.Descriptor
+	v1.Descriptor
 	desc        *object // the descriptor as JSON
 	platform    platform
 	attestation bool // an attestation of another child, not an image
@@ -102,7 +106,7 @@ func (r *Reader) index(ctx context.Context, res *Result, m *registry.Manifest, o
 	var dropped []string
 	for _, c := range children {
 		if c.attestation {
-			dropped = append(dropped, fmt.Sprintf("attestation %s is dropped: it describes an image that is replaced", c.Digest))
+			dropped = append(dropped, fmt.Sprintf("attestation %s is dropped: it describes an image that is replaced", c.Digest.String()))
 			continue
 		}
 		app, err := r.child(ctx, res.App.Repository, c)
@@ -111,7 +115,7 @@ func (r *Reader) index(ctx context.Context, res *Result, m *registry.Manifest, o
 		}
 		img, err := r.rebaseImage(ctx, app, o)
 		if err != nil {
-			return fmt.Errorf("image %s for %s: %w", c.Digest, app.platform, err)
+			return fmt.Errorf("image %s for %s: %w", c.Digest.String(), app.platform, err)
 		}
 		res.Images = append(res.Images, *img)
 		res.Notes = append(res.Notes, slices.DeleteFunc(img.notes, func(n string) bool { return slices.Contains(res.Notes, n) })...)
@@ -141,14 +145,14 @@ func (r *Reader) index(ctx context.Context, res *Result, m *registry.Manifest, o
 	if err != nil {
 		return fmt.Errorf("encoding the index: %w", err)
 	}
-	res.Manifest = &registry.Manifest{Digest: registry.DigestOf(raw), MediaType: m.MediaType, Raw: raw}
+	res.Manifest = &registry.Manifest{Digest: image.Hash(registry.DigestOf(raw)), MediaType: m.MediaType, Raw: raw}
 	return nil
 }
 
 // rebased returns the index entry of img, which replaces the child.
 func (c *child) rebased(img *Image) (*object, error) {
 	desc := c.desc.clone()
-	desc.set("digest", img.Manifest.Digest)
+	desc.set("digest", img.Manifest.Digest.String())
 	desc.set("size", len(img.Manifest.Raw))
 	desc.remove(func(key string) bool { return key == "data" || key == "urls" })
 	if err := setBaseAnnotations(desc, img.Onto.Image, img.base); err != nil {

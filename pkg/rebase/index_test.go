@@ -42,7 +42,7 @@ func TestIndex(t *testing.T) {
 			t.Errorf("%s: got diff IDs %v, want %v", c.platform, v.Config.RootFS.DiffIDs, want)
 		}
 		if c.Digest != res.Images[i].Manifest.Digest || c.platform.String() != apps[i].Platform || v.Config.Variant != c.platform.Variant {
-			t.Errorf("child %d: got %s for %s, want %s for %s", i, c.Digest, c.platform, res.Images[i].Manifest.Digest, apps[i].Platform)
+			t.Errorf("child %d: got %s for %s, want %s for %s", i, c.Digest.String(), c.platform, res.Images[i].Manifest.Digest.String(), apps[i].Platform)
 		}
 	}
 	contains(t, string(res.Manifest.Raw), `"annotations":{"kept":"yes","org.opencontainers.image.base.digest":"`+res.Onto.Digest.String()+`"}`)

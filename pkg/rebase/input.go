@@ -9,7 +9,6 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
@@ -35,7 +34,7 @@ type inputImage struct {
 }
 
 type layer struct {
-	registry.Descriptor
+	v1.Descriptor
 	desc *object
 }
 
@@ -92,8 +91,8 @@ func newInputImage(at Reference, m *registry.Manifest) (*inputImage, error) {
 	if p.configDesc, err = p.doc.object("config"); err != nil {
 		return nil, fmt.Errorf("parsing the manifest: %w", err)
 	}
-	if d := p.configDescriptor(); !isConfig(d.MediaType) {
-		return nil, fmt.Errorf("not an image: its configuration has media type %.100q", d.MediaType)
+	if d := p.configDescriptor(); !isConfig(string(d.MediaType)) {
+		return nil, fmt.Errorf("not an image: its configuration has media type %.100q", string(d.MediaType))
 	}
 	descs, err := p.doc.objects("layers")
 	if err != nil {
@@ -109,17 +108,17 @@ func newInputImage(at Reference, m *registry.Manifest) (*inputImage, error) {
 	return p, nil
 }
 
-func parseDescriptor(o *object) (registry.Descriptor, error) {
-	var d registry.Descriptor
+func parseDescriptor(o *object) (v1.Descriptor, error) {
+	var d v1.Descriptor
 	return d, errors.Join(o.read("mediaType", &d.MediaType), o.read("digest", &d.Digest), o.read("size", &d.Size), o.read("urls", &d.URLs))
 }
 
 // configDescriptor returns the descriptor of the configuration. It is the zero value
 // if the manifest has none.
-func (p *inputImage) configDescriptor() registry.Descriptor {
+func (p *inputImage) configDescriptor() v1.Descriptor {
 	d, err := parseDescriptor(p.configDesc)
-	if err != nil || d.Digest == "" {
-		return registry.Descriptor{}
+	if err != nil || d.Digest == (v1.Hash{}) {
+		return v1.Descriptor{}
 	}
 	return d
 }
@@ -162,7 +161,7 @@ func (p *inputImage) parseConfig(raw []byte) error {
 	return nil
 }
 
-func (p *inputImage) digest() v1.Hash { return image.Hash(p.manifest.Digest) }
+func (p *inputImage) digest() v1.Hash { return p.manifest.Digest }
 
 // baseLabels returns the labels that describe the base.
 func (p *inputImage) baseLabels() map[string]string {

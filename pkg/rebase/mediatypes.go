@@ -44,7 +44,7 @@ func (p *inputImage) family() (family, error) {
 	case dockerManifest:
 		return docker, nil
 	}
-	return 0, fmt.Errorf("not an image that can be rebased: its manifest has media type %.100q", p.manifest.MediaType)
+	return 0, fmt.Errorf("not an image that can be rebased: its manifest has media type %.100q", string(p.manifest.MediaType))
 }
 
 // config returns the media type of image configurations.

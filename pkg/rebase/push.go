@@ -197,7 +197,7 @@ func (p *pusher) blobs(ctx context.Context, repo name.Repository, img *Image) er
 				return p.transfer.Upload(ctx, repo, b.Descriptor, b.raw)
 			}
 			err := p.transfer.Blob(ctx, repo, b.from, b.Descriptor)
-			if absent[i] = b.Foreign() && errors.Is(err, registry.ErrNotFound); absent[i] {
+			if absent[i] = registry.IsForeign(b.Descriptor) && errors.Is(err, registry.ErrNotFound); absent[i] {
 				return nil
 			}
 			return err
@@ -209,7 +209,7 @@ func (p *pusher) blobs(ctx context.Context, repo name.Repository, img *Image) er
 	p.traffic[repo] = Traffic{There: t.There + layers - mounted - copied, Mounted: t.Mounted + mounted, Copied: t.Copied + copied}
 	for i, b := range img.blobs {
 		if absent[i] {
-			p.notes = append(p.notes, fmt.Sprintf("foreign layer %s is left out: %s does not serve it", b.Digest, b.from))
+			p.notes = append(p.notes, fmt.Sprintf("foreign layer %s is left out: %s does not serve it", b.Digest.String(), b.from))
 		}
 	}
 	return err

@@ -46,7 +46,7 @@ func (r *Reader) manifest(ctx context.Context, ref Reference) (*registry.Manifes
 		read.Manifest, read.err = r.client.Manifest(ctx, ref.Repository, ref.query())
 		r.manifests[key] = read
 		if read.err == nil {
-			r.manifests[manifestKey{ref.Repository, read.Digest}] = read
+			r.manifests[manifestKey{ref.Repository, read.Digest.String()}] = read
 		}
 	}
 	return read.Manifest, read.err
@@ -54,11 +54,11 @@ func (r *Reader) manifest(ctx context.Context, ref Reference) (*registry.Manifes
 
 // inputImage returns the image of manifest m. It reads the configuration.
 func (r *Reader) inputImage(ctx context.Context, repo name.Repository, m *registry.Manifest) (*inputImage, error) {
-	key := manifestKey{repo, m.Digest}
+	key := manifestKey{repo, m.Digest.String()}
 	if p := r.images[key]; p != nil {
 		return p, nil
 	}
-	p, err := newInputImage(Reference{Repository: repo, Digest: image.Hash(m.Digest)}, m)
+	p, err := newInputImage(Reference{Repository: repo, Digest: m.Digest}, m)
 	if err != nil {
 		return nil, err
 	}
@@ -68,10 +68,10 @@ func (r *Reader) inputImage(ctx context.Context, repo name.Repository, m *regist
 	}
 	var raw bytes.Buffer
 	if err := r.client.FetchBlob(ctx, repo, d, &raw); err != nil {
-		return nil, fmt.Errorf("reading the configuration %s: %w", d.Digest, err)
+		return nil, fmt.Errorf("reading the configuration %s: %w", d.Digest.String(), err)
 	}
 	if err := p.parseConfig(raw.Bytes()); err != nil {
-		return nil, fmt.Errorf("parsing the configuration %s: %w", d.Digest, err)
+		return nil, fmt.Errorf("parsing the configuration %s: %w", d.Digest.String(), err)
 	}
 	r.images[key] = p
 	return p, nil
@@ -123,16 +123,16 @@ func (r *Reader) first(ctx context.Context, ref Reference) (*inputImage, error) 
 
 // child reads an image of an index.
 func (r *Reader) child(ctx context.Context, repo name.Repository, c child) (*inputImage, error) {
-	m, err := r.manifest(ctx, Reference{Repository: repo, Digest: image.Hash(c.Digest)})
+	m, err := r.manifest(ctx, Reference{Repository: repo, Digest: c.Digest})
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", c.Digest, err)
+		return nil, fmt.Errorf("reading %s: %w", c.Digest.String(), err)
 	}
 	if isIndex(m) {
-		return nil, fmt.Errorf("reading %s: an index within an index is not supported", c.Digest)
+		return nil, fmt.Errorf("reading %s: an index within an index is not supported", c.Digest.String())
 	}
 	p, err := r.inputImage(ctx, repo, m)
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", c.Digest, err)
+		return nil, fmt.Errorf("reading %s: %w", c.Digest.String(), err)
 	}
 	return p, nil
 }
@@ -147,7 +147,7 @@ func (r *Reader) base(ctx context.Context, ref Reference, want platform) (p *inp
 	}
 	if !isIndex(m) {
 		p, err = r.inputImage(ctx, ref.Repository, m)
-		return p, image.Hash(m.Digest), err
+		return p, m.Digest, err
 	}
 	_, children, err := parseIndex(m)
 	if err != nil {
@@ -158,7 +158,7 @@ func (r *Reader) base(ctx context.Context, ref Reference, want platform) (p *inp
 		return nil, v1.Hash{}, fmt.Errorf("the index has no image for %s", want)
 	}
 	p, err = r.child(ctx, ref.Repository, *c)
-	return p, image.Hash(m.Digest), err
+	return p, m.Digest, err
 }
 
 // choose returns the new base for an app with metadata m. notes are warnings about
@@ -203,7 +203,7 @@ func (r *Reader) Rebase(ctx context.Context, app Reference, o Options) (*Result,
 		return nil, fmt.Errorf("reading app %s: %w", app, err)
 	}
 	res := &Result{App: app, Index: isIndex(m), byTag: app.Digest == (v1.Hash{})}
-	if res.App.Digest, err = image.ParseDigest(m.Digest); err != nil {
+	if res.App.Digest, err = image.ParseDigest(m.Digest.String()); err != nil {
 		return nil, fmt.Errorf("reading app %s: %w", app, err)
 	}
 	if o.Host == "" {
@@ -219,7 +219,7 @@ func (r *Reader) Rebase(ctx context.Context, app Reference, o Options) (*Result,
 	}
 	first := res.Images[0]
 	res.From, res.Onto, res.PlatformAPI = first.From, first.Onto, first.PlatformAPI
-	res.Digest = image.Hash(res.Manifest.Digest)
+	res.Digest = res.Manifest.Digest
 	return res, nil
 }
 

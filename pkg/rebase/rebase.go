@@ -23,6 +23,8 @@ import (
 	"slices"
 	"strings"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -119,7 +121,7 @@ type Image struct {
 
 // blob is a configuration or layer of a rebased image.
 type blob struct {
-	registry.Descriptor
+	v1.Descriptor
 	from name.Repository // repository that holds the blob; zero: the content is in raw
 	raw  []byte
 }
@@ -235,30 +237,30 @@ func (img *Image) buildManifest(app, base *inputImage, cut int, config []byte) e
 	desc.set("digest", registry.DigestOf(config))
 	desc.set("size", len(config))
 	desc.remove(func(key string) bool { return key == "data" || key == "urls" })
-	img.blobs = []blob{{Descriptor: registry.Descriptor{Digest: registry.DigestOf(config), Size: int64(len(config))}, raw: config}}
+	img.blobs = []blob{{Descriptor: v1.Descriptor{Digest: image.Hash(registry.DigestOf(config)), Size: int64(len(config))}, raw: config}}
 
 	held := map[string]name.Repository{}
 	for _, l := range app.layers {
-		held[l.Digest] = app.at.Repository
+		held[l.Digest.String()] = app.at.Repository
 	}
 	layers := make([]*object, 0, len(base.layers)+len(app.layers)-cut)
 	added := map[string]struct{}{}
 	add := func(l layer, from name.Repository) error {
 		d := l.desc.clone()
-		mediaType, err := kind.layer(l.MediaType)
+		mediaType, err := kind.layer(string(l.MediaType))
 		if err != nil {
 			return err
 		}
 		d.set("mediaType", mediaType)
 		layers = append(layers, d)
-		if _, twice := added[l.Digest]; !twice {
-			added[l.Digest] = struct{}{}
+		if _, twice := added[l.Digest.String()]; !twice {
+			added[l.Digest.String()] = struct{}{}
 			img.blobs = append(img.blobs, blob{Descriptor: l.Descriptor, from: from})
 		}
 		return nil
 	}
 	for _, l := range base.layers {
-		from, has := held[l.Digest]
+		from, has := held[l.Digest.String()]
 		if !has {
 			from = base.at.Repository
 		}
@@ -281,7 +283,7 @@ func (img *Image) buildManifest(app, base *inputImage, cut int, config []byte) e
 	if err != nil {
 		return fmt.Errorf("encoding the manifest: %w", err)
 	}
-	img.Manifest = &registry.Manifest{Digest: registry.DigestOf(raw), MediaType: app.manifest.MediaType, Raw: raw}
+	img.Manifest = &registry.Manifest{Digest: image.Hash(registry.DigestOf(raw)), MediaType: app.manifest.MediaType, Raw: raw}
 	return nil
 }
 

@@ -12,6 +12,8 @@ import (
 	"net/url"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
@@ -37,7 +39,7 @@ func (e *DamagedError) Error() string { return e.text }
 // HasBlob returns whether a repository holds a blob: one HEAD. Where that has another size
 // or digest than the blob, the head of a GET decides; if it has as well, the blob is absent
 // and the error a *DamagedError.
-func (c *Client) HasBlob(ctx context.Context, repo name.Repository, d Descriptor) (inventory.State, error) {
+func (c *Client) HasBlob(ctx context.Context, repo name.Repository, d v1.Descriptor) (inventory.State, error) {
 	err := c.blobHead(ctx, http.MethodHead, repo, d)
 	var damaged *DamagedError
 	if errors.As(err, &damaged) {
@@ -54,16 +56,16 @@ func (c *Client) HasBlob(ctx context.Context, repo name.Repository, d Descriptor
 }
 
 // blobHead asks for the head of a blob and compares it with what the blob is.
-func (c *Client) blobHead(ctx context.Context, method string, repo name.Repository, d Descriptor) error {
-	resp, err := c.do(ctx, &wire.Request{Method: method, Repo: repo, Path: repo.RepositoryStr() + "/blobs/" + d.Digest, Blob: true}, http.StatusOK)
+func (c *Client) blobHead(ctx context.Context, method string, repo name.Repository, d v1.Descriptor) error {
+	resp, err := c.do(ctx, &wire.Request{Method: method, Repo: repo, Path: repo.RepositoryStr() + "/blobs/" + d.Digest.String(), Blob: true}, http.StatusOK)
 	if err != nil {
 		return err
 	}
 	resp.Body.Close()
 	if resp.ContentLength >= 0 && resp.ContentLength != d.Size && !resp.Uncompressed {
-		return &DamagedError{fmt.Sprintf("the registry holds blob %s with %d bytes, it has %d", d.Digest, resp.ContentLength, d.Size)}
+		return &DamagedError{fmt.Sprintf("the registry holds blob %s with %d bytes, it has %d", d.Digest.String(), resp.ContentLength, d.Size)}
 	}
-	return sameBlob(resp, d.Digest)
+	return sameBlob(resp, d.Digest.String())
 }
 
 // sameBlob returns a *DamagedError if an answer names another digest than a blob's. One of
@@ -82,14 +84,14 @@ func sameBlob(resp *http.Response, digest string) error {
 // that what follows w cannot take a wrong blob for a whole one. A blob that comes
 // with other bytes is read again from its beginning if w has a Reset method, as a
 // bytes.Buffer has, that drops what was written.
-func (c *Client) FetchBlob(ctx context.Context, repo name.Repository, d Descriptor, w io.Writer) error {
+func (c *Client) FetchBlob(ctx context.Context, repo name.Repository, d v1.Descriptor, w io.Writer) error {
 	for try := 1; ; try++ {
 		err := c.fetchWhole(ctx, repo, d, w)
 		again, ok := w.(interface{ Reset() })
 		if !errors.Is(err, errOtherBytes) || !ok || try == bodyTries || ctx.Err() != nil {
 			return err
 		}
-		c.log.Debugf("reading blob %s of %s: %v: reading it again", d.Digest, repo, err)
+		c.log.Debugf("reading blob %s of %s: %v: reading it again", d.Digest.String(), repo, err)
 		again.Reset()
 	}
 }
@@ -98,8 +100,8 @@ func (c *Client) FetchBlob(ctx context.Context, repo name.Repository, d Descript
 var errOtherBytes = errors.New("the registry served other bytes")
 
 // fetchWhole reads a blob from its beginning.
-func (c *Client) fetchWhole(ctx context.Context, repo name.Repository, d Descriptor, w io.Writer) error {
-	algorithm, want, _ := strings.Cut(d.Digest, ":")
+func (c *Client) fetchWhole(ctx context.Context, repo name.Repository, d v1.Descriptor, w io.Writer) error {
+	algorithm, want, _ := strings.Cut(d.Digest.String(), ":")
 	f := &fetch{w: w, hash: newHash(algorithm), size: d.Size}
 	for try := 1; ; try++ {
 		before := f.got
@@ -125,8 +127,8 @@ func (c *Client) fetchWhole(ctx context.Context, repo name.Repository, d Descrip
 }
 
 // fetchFrom reads a blob from where f stands to its end.
-func (c *Client) fetchFrom(ctx context.Context, repo name.Repository, d Descriptor, f *fetch) error {
-	r := &wire.Request{Method: http.MethodGet, Repo: repo, Path: repo.RepositoryStr() + "/blobs/" + d.Digest, Header: http.Header{}, Blob: true}
+func (c *Client) fetchFrom(ctx context.Context, repo name.Repository, d v1.Descriptor, f *fetch) error {
+	r := &wire.Request{Method: http.MethodGet, Repo: repo, Path: repo.RepositoryStr() + "/blobs/" + d.Digest.String(), Header: http.Header{}, Blob: true}
 	if f.got > 0 {
 		r.Header.Set("Range", fmt.Sprintf("bytes=%d-", f.got))
 	}
@@ -266,10 +268,10 @@ func (c *Client) session(repo name.Repository, resp *http.Response) (*Session, e
 
 // Put sends a blob whole and closes the session. The session is of no use after an
 // error: the registry may have kept some of the bytes.
-func (s *Session) Put(ctx context.Context, d Descriptor, body func() (io.ReadCloser, error)) error {
+func (s *Session) Put(ctx context.Context, d v1.Descriptor, body func() (io.ReadCloser, error)) error {
 	at := *s.at
 	q := at.Query()
-	q.Set("digest", d.Digest)
+	q.Set("digest", d.Digest.String())
 	at.RawQuery = q.Encode()
 	r := &wire.Request{
 		Method: http.MethodPut, Repo: s.repo, URL: &at, Access: wire.Push, Body: body, Length: d.Size, Blob: true, Once: true,
@@ -281,7 +283,7 @@ func (s *Session) Put(ctx context.Context, d Descriptor, body func() (io.ReadClo
 	}
 	resp.Body.Close()
 	s.client.bytes.Add(d.Size)
-	return sameBlob(resp, d.Digest)
+	return sameBlob(resp, d.Digest.String())
 }
 
 // Cancel deletes the session, so that it does not lie about in the registry. On another

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
@@ -34,30 +36,21 @@ const MaxChildren = 4096
 
 var descriptorDigest = regexp.MustCompile(`^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$`)
 
-// Descriptor points to a blob or manifest.
-type Descriptor struct {
-	MediaType    string            `json:"mediaType"`
-	Digest       string            `json:"digest"`
-	Size         int64             `json:"size"`
-	URLs         []string          `json:"urls,omitempty"`
-	Annotations  map[string]string `json:"annotations,omitempty"`
-	ArtifactType string            `json:"artifactType,omitempty"`
+// IsForeign reports whether a layer need not be in the registry: its descriptor names other places to get it from.
+func IsForeign(d v1.Descriptor) bool {
+	return len(d.URLs) > 0 || !d.MediaType.IsDistributable() ||
+		strings.Contains(string(d.MediaType), ".foreign.") || strings.Contains(string(d.MediaType), ".nondistributable.")
 }
 
-// Foreign reports whether a layer need not be in the registry: it names other places to get it from.
-func (d *Descriptor) Foreign() bool {
-	return len(d.URLs) > 0 || strings.Contains(d.MediaType, ".foreign.") || strings.Contains(d.MediaType, ".nondistributable.")
-}
-
-// Index reports whether it points to an index.
-func (d *Descriptor) Index() bool { return isIndex(d.MediaType) }
+// IsIndex reports whether a descriptor points to an index.
+func IsIndex(d v1.Descriptor) bool { return d.MediaType.IsIndex() }
 
 // Content is what a manifest points to.
 type Content struct {
-	Index    bool         // it names children, not blobs
-	Blobs    []Descriptor // config and layers, each digest once
-	Children []Descriptor // manifests, each digest once
-	Subject  *Descriptor  // what it refers to, if anything
+	Index    bool            // it names children, not blobs
+	Blobs    []v1.Descriptor // config and layers, each digest once
+	Children []v1.Descriptor // manifests, each digest once
+	Subject  *v1.Descriptor  // what it refers to, if anything
 }
 
 // errSchema1 is Docker's first image format. Its signed form has the digest of a part
@@ -66,17 +59,19 @@ var errSchema1 = errors.New("parsing the manifest: Docker's image manifest schem
 
 // document is what cip reads of an image manifest, an index or an artifact manifest.
 type document struct {
-	SchemaVersion int          `json:"schemaVersion"`
-	MediaType     string       `json:"mediaType"`
-	Config        *Descriptor  `json:"config"`
-	Layers        []Descriptor `json:"layers"`
-	Blobs         []Descriptor `json:"blobs"`
-	Manifests     []Descriptor `json:"manifests"`
-	Subject       *Descriptor  `json:"subject"`
+	SchemaVersion int             `json:"schemaVersion"`
+	MediaType     string          `json:"mediaType"`
+	Config        *v1.Descriptor  `json:"config"`
+	Layers        []v1.Descriptor `json:"layers"`
+	Blobs         []v1.Descriptor `json:"blobs"`
+	Manifests     []v1.Descriptor `json:"manifests"`
+	Subject       *v1.Descriptor  `json:"subject"`
 }
 
 // Refers reports whether the content's subject is a digest.
-func (c *Content) Refers(digest string) bool { return c.Subject != nil && c.Subject.Digest == digest }
+func (c *Content) Refers(digest string) bool {
+	return c.Subject != nil && c.Subject.Digest.String() == digest
+}
 
 // Parse returns what a manifest points to. Malformed digests and sizes, and more than
 // MaxChildren descriptors, are errors.
@@ -84,7 +79,7 @@ func (m *Manifest) Parse() (*Content, error) {
 	if m.content != nil { // a registry served it
 		return m.content, nil
 	}
-	_, c, err := parse(m.Raw, m.MediaType)
+	_, c, err := parse(m.Raw, string(m.MediaType))
 	return c, err
 }
 
@@ -111,7 +106,7 @@ func parse(raw []byte, contentType string) (mediaType string, c *Content, err er
 	}
 	c.Blobs = append(append(c.Blobs, doc.Layers...), doc.Blobs...)
 	for _, d := range doc.Manifests { // build caches are indexes of layers
-		if isManifest(d.MediaType) {
+		if isManifest(string(d.MediaType)) {
 			c.Children = append(c.Children, d)
 		} else {
 			c.Blobs = append(c.Blobs, d)
@@ -166,7 +161,7 @@ func (c *Content) check() (err error) {
 		return err
 	}
 	if c.Subject != nil {
-		_, err = distinct([]Descriptor{*c.Subject})
+		_, err = distinct([]v1.Descriptor{*c.Subject})
 	}
 	return err
 }
@@ -192,26 +187,26 @@ func isManifest(mediaType string) bool {
 }
 
 // distinct checks descriptors and keeps each digest once, the one that is not foreign first.
-func distinct(all []Descriptor) ([]Descriptor, error) {
+func distinct(all []v1.Descriptor) ([]v1.Descriptor, error) {
 	at := make(map[string]int, len(all))
-	out := make([]Descriptor, 0, len(all))
+	out := make([]v1.Descriptor, 0, len(all))
 	for _, d := range all {
-		if !descriptorDigest.MatchString(d.Digest) {
-			return nil, fmt.Errorf("parsing the manifest: bad digest %.160q", d.Digest)
+		if !descriptorDigest.MatchString(d.Digest.String()) {
+			return nil, fmt.Errorf("parsing the manifest: bad digest %.160q", d.Digest.String())
 		}
 		if d.Size < 0 || d.Size > maxSize {
-			return nil, fmt.Errorf("parsing the manifest: %s has size %d", d.Digest, d.Size)
+			return nil, fmt.Errorf("parsing the manifest: %s has size %d", d.Digest.String(), d.Size)
 		}
-		i, ok := at[d.Digest]
+		i, ok := at[d.Digest.String()]
 		if !ok {
-			at[d.Digest] = len(out)
+			at[d.Digest.String()] = len(out)
 			out = append(out, d)
 			continue
 		}
 		if out[i].Size != d.Size {
-			return nil, fmt.Errorf("parsing the manifest: %s has two sizes, %d and %d", d.Digest, out[i].Size, d.Size)
+			return nil, fmt.Errorf("parsing the manifest: %s has two sizes, %d and %d", d.Digest.String(), out[i].Size, d.Size)
 		}
-		if out[i].Foreign() && !d.Foreign() {
+		if IsForeign(out[i]) && !IsForeign(d) {
 			out[i] = d
 		}
 	}
@@ -221,19 +216,19 @@ func distinct(all []Descriptor) ([]Descriptor, error) {
 // ReferrerDescriptor returns the descriptor by which a list of referrers names the
 // manifest: with its artifact type, or its config's type in place of that, and its
 // annotations (OCI distribution-spec, "Listing Referrers").
-func (m *Manifest) ReferrerDescriptor() (Descriptor, error) {
+func (m *Manifest) ReferrerDescriptor() (v1.Descriptor, error) {
 	var doc struct {
 		ArtifactType string            `json:"artifactType"`
-		Config       *Descriptor       `json:"config"`
+		Config       *v1.Descriptor    `json:"config"`
 		Annotations  map[string]string `json:"annotations"`
 	}
 	if err := json.Unmarshal(m.Raw, &doc); err != nil {
-		return Descriptor{}, fmt.Errorf("parsing the manifest: %w", err)
+		return v1.Descriptor{}, fmt.Errorf("parsing the manifest: %w", err)
 	}
 	if doc.ArtifactType == "" && doc.Config != nil {
-		doc.ArtifactType = doc.Config.MediaType
+		doc.ArtifactType = string(doc.Config.MediaType)
 	}
-	return Descriptor{
+	return v1.Descriptor{
 		MediaType: m.MediaType, Digest: m.Digest, Size: int64(len(m.Raw)), ArtifactType: doc.ArtifactType, Annotations: doc.Annotations,
 	}, nil
 }

@@ -6,6 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
@@ -32,7 +36,7 @@ var reads = map[registrytest.Kind]func(ctx context.Context, c *registry.Client, 
 	},
 	registrytest.BlobGet: func(ctx context.Context, c *registry.Client, r name.Repository, img registrytest.Object) error {
 		b := img.Blobs[1]
-		return c.FetchBlob(ctx, r, registry.Descriptor{Digest: b.Digest, Size: int64(len(b.Raw))}, &bytes.Buffer{})
+		return c.FetchBlob(ctx, r, v1.Descriptor{Digest: image.Hash(b.Digest), Size: int64(len(b.Raw))}, &bytes.Buffer{})
 	},
 }
 

@@ -104,7 +104,7 @@ func TestMediaTypes(t *testing.T) {
 			s := registrytest.New(t)
 			s.Fault(registrytest.Status(200, http.Header{"Content-Type": {tc.served}}, string(tc.object.Raw)), registrytest.Is(registrytest.ManifestGet))
 			m, err := newClient(t, registry.Options{}).Manifest(t.Context(), repo(s, "a"), tc.object.Digest)
-			if (err == nil) != (tc.want != "") || err == nil && m.MediaType != tc.want {
+			if (err == nil) != (tc.want != "") || err == nil && string(m.MediaType) != tc.want {
 				t.Errorf("got %+v, %v, want %q", m, err, tc.want)
 			}
 		})
@@ -267,7 +267,7 @@ func TestBlobSize(t *testing.T) {
 			if tc.fault != nil {
 				s.Fault(tc.fault, tc.when)
 			}
-			got, err := newClient(t, registry.Options{}).BlobSize(t.Context(), repo(s, "a"), registry.Descriptor{Digest: blob.Digest, Size: tc.declared})
+			got, err := newClient(t, registry.Options{}).BlobSize(t.Context(), repo(s, "a"), v1.Descriptor{Digest: image.Hash(blob.Digest), Size: tc.declared})
 			if (err != nil) != (tc.err != "") || err != nil && !strings.Contains(err.Error(), tc.err) {
 				t.Fatalf("got error %v, want %q", err, tc.err)
 			}

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
@@ -87,7 +89,7 @@ func TestSlowUpload(t *testing.T) {
 				t.Fatal(err)
 			}
 			blob := registrytest.NewBlob("application/octet-stream", bytes.Repeat([]byte("x"), 32<<20)) // more than the system takes from us
-			err = session.Put(t.Context(), registry.Descriptor{Digest: blob.Digest, Size: int64(len(blob.Raw))}, registry.BytesBody(blob.Raw))
+			err = session.Put(t.Context(), v1.Descriptor{Digest: image.Hash(blob.Digest), Size: int64(len(blob.Raw))}, registry.BytesBody(blob.Raw))
 			if !registry.Late(err) {
 				t.Errorf("got %v, want an error that says that the host is too slow", err)
 			}

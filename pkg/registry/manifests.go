@@ -13,6 +13,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -45,8 +47,8 @@ func lastTry(try int, err error) bool {
 
 // Manifest is a manifest as a registry serves it. Raw is never re-encoded.
 type Manifest struct {
-	Digest    string // "algorithm:hex", computed from Raw unless it was asked for by digest and verified
-	MediaType string
+	Digest    v1.Hash // computed from Raw, or verified if the manifest was read by digest
+	MediaType types.MediaType
 	Raw       []byte
 
 	content *Content // what it points to, if a registry served it
@@ -136,7 +138,7 @@ func (c *Client) headByGet(ctx context.Context, repo name.Repository, ref string
 	if err != nil {
 		return headed{}, err
 	}
-	return headed{image.Hash(DigestOf(m.Raw)), m.MediaType}, nil
+	return headed{image.Hash(DigestOf(m.Raw)), string(m.MediaType)}, nil
 }
 
 // Manifest reads a manifest by tag or digest. Asked for by digest, its bytes are
@@ -180,7 +182,7 @@ func (c *Client) manifest(ctx context.Context, repo name.Repository, ref string)
 	if wrong != nil {
 		return nil, wrong
 	}
-	return &Manifest{Digest: got, MediaType: mediaType, Raw: raw, content: content}, nil
+	return &Manifest{Digest: image.Hash(got), MediaType: types.MediaType(mediaType), Raw: raw, content: content}, nil
 }
 
 func (c *Client) manifestRequest(method string, repo name.Repository, ref string) *wire.Request {

@@ -58,7 +58,7 @@ func FuzzParseManifest(f *testing.F) {
 			t.Errorf("got media type %q", got)
 		}
 		for _, d := range append(c.Blobs, c.Children...) {
-			if !descriptorDigest.MatchString(d.Digest) || d.Size < 0 {
+			if !descriptorDigest.MatchString(d.Digest.String()) || d.Size < 0 {
 				t.Errorf("accepted %+v", d)
 			}
 		}
@@ -79,7 +79,7 @@ func FuzzSignatureLayers(f *testing.F) {
 			t.Error("accepted too many")
 		}
 		for _, l := range layers {
-			if !descriptorDigest.MatchString(l.Digest) || l.Size < 0 {
+			if !descriptorDigest.MatchString(l.Digest.String()) || l.Size < 0 {
 				t.Errorf("accepted %+v", l)
 			}
 		}

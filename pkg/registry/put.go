@@ -10,7 +10,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/wire"
 )
@@ -44,7 +43,7 @@ func (c *Client) PutTag(ctx context.Context, repo name.Repository, tag string, m
 	if !errors.Is(err, errHidden) || c.wrote(repo) {
 		return res, err
 	}
-	if _, err := c.Put(ctx, repo, m.Digest, m); err != nil {
+	if _, err := c.Put(ctx, repo, m.Digest.String(), m); err != nil {
 		return PutResult{}, err
 	}
 	return c.putTag(ctx, repo, tag, m, may)
@@ -60,7 +59,7 @@ func (c *Client) putTag(ctx context.Context, repo name.Repository, tag string, m
 		switch {
 		case err != nil:
 			unsent = fmt.Errorf("reading tag %s before writing it: %w", tag, err)
-		case at.String() == m.Digest:
+		case at == m.Digest:
 			unsent = errThere
 		default:
 			unsent = may(at)
@@ -69,12 +68,12 @@ func (c *Client) putTag(ctx context.Context, repo name.Repository, tag string, m
 	}
 	res, err := c.send(ctx, r)
 	if err != nil && unsent == nil && ctx.Err() == nil && unknownOutcome(err) {
-		if at, bad := c.at(ctx, repo, tag); bad == nil && at.String() == m.Digest {
+		if at, bad := c.at(ctx, repo, tag); bad == nil && at == m.Digest {
 			err = errThere // by the last try
 		}
 	}
 	if errors.Is(err, errThere) {
-		return PutResult{Digest: m.Digest, There: true}, nil
+		return PutResult{Digest: m.Digest.String(), There: true}, nil
 	}
 	res.Took = time.Since(began)
 	return res, err
@@ -100,7 +99,7 @@ func unknownOutcome(err error) bool {
 func putRequest(repo name.Repository, ref string, m *Manifest) *wire.Request {
 	return &wire.Request{
 		Method: http.MethodPut, Repo: repo, Path: repo.RepositoryStr() + "/manifests/" + ref, Access: wire.Push,
-		Header: http.Header{"Content-Type": {m.MediaType}},
+		Header: http.Header{"Content-Type": {string(m.MediaType)}},
 		Body:   BytesBody(m.Raw), Length: int64(len(m.Raw)), Grace: true,
 	}
 }
@@ -141,7 +140,7 @@ func (c *Client) ReadBack(ctx context.Context, repo name.Repository, ref string)
 	case err != nil:
 		return v1.Hash{}, err
 	}
-	return image.Hash(m.Digest), nil
+	return m.Digest, nil
 }
 
 // strictKey marks a context whose reads take only 404 for absent.

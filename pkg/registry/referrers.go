@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/wire"
@@ -25,8 +27,8 @@ var errManyReferrers = fmt.Errorf("more than %d", MaxChildren)
 
 // Referrers returns the manifests that refer to a digest: those that the referrers
 // API names and, where hasTag says so, those of the fallback tag.
-func (c *Client) Referrers(ctx context.Context, repo name.Repository, digest string, hasTag func(string) bool) ([]Descriptor, error) {
-	var all []Descriptor
+func (c *Client) Referrers(ctx context.Context, repo name.Repository, digest string, hasTag func(string) bool) ([]v1.Descriptor, error) {
+	var all []v1.Descriptor
 	if c.tryReferrers(repo) {
 		listed, err := c.referrersAPI(ctx, repo, digest)
 		if err != nil {
@@ -59,12 +61,12 @@ const doubts = 3
 
 // referrersAPI asks the referrers API for a digest. What is not an answer of that API
 // says that the repository has no referrers there, not that the host lacks the API.
-func (c *Client) referrersAPI(ctx context.Context, repo name.Repository, digest string) ([]Descriptor, error) {
-	var all []Descriptor
+func (c *Client) referrersAPI(ctx context.Context, repo name.Repository, digest string) ([]v1.Descriptor, error) {
+	var all []v1.Descriptor
 	list := listing{repo: repo, path: repo.RepositoryStr() + "/referrers/" + digest, accept: TypeIndex, home: true}
 	err := c.pages(ctx, list, func(body io.Reader) (func() int, error) {
 		var index struct {
-			Manifests []Descriptor `json:"manifests"`
+			Manifests []v1.Descriptor `json:"manifests"`
 		}
 		raw, err := io.ReadAll(io.LimitReader(body, MaxManifest))
 		if err == nil {

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/sirupsen/logrus"
@@ -24,7 +26,7 @@ import (
 // writes are requests that write to a repository, by their kind.
 var writes = map[registrytest.Kind]func(ctx context.Context, c *registry.Client, r name.Repository, img registrytest.Object) error{
 	registrytest.ManifestPut: func(ctx context.Context, c *registry.Client, r name.Repository, img registrytest.Object) error {
-		_, err := c.Put(ctx, r, "1", &registry.Manifest{Digest: img.Digest, MediaType: img.MediaType, Raw: img.Raw})
+		_, err := c.Put(ctx, r, "1", &registry.Manifest{Digest: image.Hash(img.Digest), MediaType: types.MediaType(img.MediaType), Raw: img.Raw})
 		return err
 	},
 	registrytest.UploadPost: func(ctx context.Context, c *registry.Client, r name.Repository, _ registrytest.Object) error {

@@ -9,6 +9,8 @@ import (
 	"iter"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
@@ -66,7 +68,7 @@ func (c *Client) Signatures(ctx context.Context, repo name.Repository, digest st
 				yield(Signature{}, fmt.Errorf("more than %d manifests refer to %s", maxSignatures, digest))
 				return
 			}
-			if !c.signaturesOf(ctx, repo, d.Digest, digest, yield) {
+			if !c.signaturesOf(ctx, repo, d.Digest.String(), digest, yield) {
 				return
 			}
 		}
@@ -74,7 +76,7 @@ func (c *Client) Signatures(ctx context.Context, repo name.Repository, digest st
 }
 
 // mayHoldSignature reports whether a referrer is a signature, as far as its descriptor tells.
-func mayHoldSignature(d Descriptor) bool {
+func mayHoldSignature(d v1.Descriptor) bool {
 	if p := d.Annotations[predicateAnnotation]; p != "" && p != signPredicate {
 		return false // a bundle that says something else about the image
 	}
@@ -125,19 +127,19 @@ func (c *Client) signaturesOf(ctx context.Context, repo name.Repository, ref, su
 
 // signatureLayers returns the layers of a manifest that are signatures. The same
 // payload may be signed with several keys: a digest may come more than once.
-func signatureLayers(m *Manifest) ([]Descriptor, error) {
+func signatureLayers(m *Manifest) ([]v1.Descriptor, error) {
 	if _, err := m.Parse(); err != nil {
 		return nil, err
 	}
 	var doc struct {
-		Layers []Descriptor `json:"layers"`
+		Layers []v1.Descriptor `json:"layers"`
 	}
 	if err := json.Unmarshal(m.Raw, &doc); err != nil {
 		return nil, fmt.Errorf("parsing the manifest: %w", err)
 	}
-	var layers []Descriptor
+	var layers []v1.Descriptor
 	for _, l := range doc.Layers {
-		if l.MediaType == typeSimpleSigning && l.Annotations[signatureAnnotation] != "" || strings.HasPrefix(l.MediaType, typeBundlePrefix) {
+		if l.MediaType == typeSimpleSigning && l.Annotations[signatureAnnotation] != "" || strings.HasPrefix(string(l.MediaType), typeBundlePrefix) {
 			layers = append(layers, l)
 		}
 	}
@@ -148,13 +150,13 @@ func signatureLayers(m *Manifest) ([]Descriptor, error) {
 }
 
 // signature reads one signature.
-func (c *Client) signature(ctx context.Context, repo name.Repository, l Descriptor) (Signature, error) {
+func (c *Client) signature(ctx context.Context, repo name.Repository, l v1.Descriptor) (Signature, error) {
 	if l.Size > maxSignature {
-		return Signature{}, fmt.Errorf("layer %s has %d bytes: more than %d are refused", l.Digest, l.Size, maxSignature)
+		return Signature{}, fmt.Errorf("layer %s has %d bytes: more than %d are refused", l.Digest.String(), l.Size, maxSignature)
 	}
 	var b bytes.Buffer
 	if err := c.FetchBlob(ctx, repo, l, &b); err != nil {
-		return Signature{}, fmt.Errorf("reading layer %s: %w", l.Digest, err)
+		return Signature{}, fmt.Errorf("reading layer %s: %w", l.Digest.String(), err)
 	}
 	if l.MediaType == typeSimpleSigning {
 		return Signature{Payload: b.Bytes(), Signature: l.Annotations[signatureAnnotation]}, nil

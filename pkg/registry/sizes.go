@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/http"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/wire"
@@ -15,12 +17,12 @@ var errNoLength = errors.New("the registry does not say how large it is")
 
 // BlobSize returns how many bytes a registry says that a blob has: one HEAD, and a GET
 // whose body is not read where HEAD does not find the size that d has.
-func (c *Client) BlobSize(ctx context.Context, repo name.Repository, d Descriptor) (int64, error) {
-	head, err := c.blobLength(ctx, http.MethodHead, repo, d.Digest)
+func (c *Client) BlobSize(ctx context.Context, repo name.Repository, d v1.Descriptor) (int64, error) {
+	head, err := c.blobLength(ctx, http.MethodHead, repo, d.Digest.String())
 	if err == nil && head == d.Size {
 		return head, nil
 	}
-	got, failed := c.blobLength(ctx, http.MethodGet, repo, d.Digest)
+	got, failed := c.blobLength(ctx, http.MethodGet, repo, d.Digest.String())
 	if failed != nil && err == nil {
 		return head, nil
 	}

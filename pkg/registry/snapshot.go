@@ -317,13 +317,13 @@ func (s *snapshot) children(repo name.Repository, digests map[v1.Hash]Listed) (m
 		level = level[:0]
 		for _, content := range contents {
 			for _, child := range content.Children {
-				d, err := image.ParseDigest(child.Digest)
+				d, err := image.ParseDigest(child.Digest.String())
 				if err != nil {
 					continue // sha512: no dmap can name it
 				}
 				if _, known := all[d]; !known {
 					all[d] = struct{}{}
-					if isIndex(child.MediaType) {
+					if isIndex(string(child.MediaType)) {
 						level = append(level, d)
 					}
 				}

@@ -6,6 +6,11 @@ import (
 	"strings"
 	"testing"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
@@ -53,7 +58,7 @@ func TestUploadAddresses(t *testing.T) {
 				s.Fault(registrytest.UploadsAt(location), registrytest.Is(registrytest.UploadPost))
 				session, err := newClient(t, registry.Options{}).Upload(t.Context(), repo(s, "a"))
 				if err == nil {
-					err = session.Put(t.Context(), registry.Descriptor{Digest: digest, Size: 1}, registry.BytesBody([]byte("x")))
+					err = session.Put(t.Context(), v1.Descriptor{Digest: image.Hash(digest), Size: 1}, registry.BytesBody([]byte("x")))
 					session.Cancel(t.Context())
 				}
 				if (err == nil) != ok {
@@ -78,7 +83,7 @@ func TestUploadAddresses(t *testing.T) {
 func TestRedirectedWrites(t *testing.T) {
 	t.Parallel()
 	img := registrytest.Image(1, 1)
-	m := &registry.Manifest{Raw: img.Raw, MediaType: img.MediaType, Digest: img.Digest}
+	m := &registry.Manifest{Raw: img.Raw, MediaType: types.MediaType(img.MediaType), Digest: image.Hash(img.Digest)}
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			t.Parallel()

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
@@ -199,7 +201,7 @@ func TestTokenExpiresUnderABody(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.ExpireTokens()
-			d := registry.Descriptor{Digest: blob.Digest, Size: int64(len(blob.Raw))}
+			d := v1.Descriptor{Digest: image.Hash(blob.Digest), Size: int64(len(blob.Raw))}
 			if err := session.Put(t.Context(), d, registry.BytesBody(blob.Raw)); err != nil {
 				t.Fatal(err)
 			}
@@ -220,7 +222,7 @@ func TestRedirectCarriesNoCredentials(t *testing.T) {
 	c := newClient(t, registry.Options{})
 	var got bytes.Buffer
 	b := img.Blobs[1]
-	if err := c.FetchBlob(t.Context(), repo(s, "a"), registry.Descriptor{Digest: b.Digest, Size: int64(len(b.Raw))}, &got); err != nil {
+	if err := c.FetchBlob(t.Context(), repo(s, "a"), v1.Descriptor{Digest: image.Hash(b.Digest), Size: int64(len(b.Raw))}, &got); err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got.Bytes(), b.Raw) {
@@ -240,7 +242,7 @@ func TestBlobIsResumedAndVerified(t *testing.T) {
 	t.Parallel()
 	raw := bytes.Repeat([]byte("0123456789abcdef"), 64<<10)
 	blob := registrytest.NewBlob("application/octet-stream", raw)
-	d := registry.Descriptor{Digest: blob.Digest, Size: int64(len(raw))}
+	d := v1.Descriptor{Digest: image.Hash(blob.Digest), Size: int64(len(raw))}
 	get := registrytest.Is(registrytest.BlobGet)
 	for name, tc := range map[string]struct {
 		fault registrytest.Fault
@@ -310,7 +312,7 @@ func TestHostileManifests(t *testing.T) {
 		"not JSON":        {"<html>", "parsing the manifest"},
 		"10 MiB":          {`{"x":"` + strings.Repeat("y", 10<<20) + `"}`, "refused"},
 		"5,000 children":  {many, "more than 4096"},
-		"a bad digest":    {`{"schemaVersion":2,"layers":[{"digest":"../../etc/passwd","size":1}]}`, "bad digest"},
+		"a bad digest":    {`{"schemaVersion":2,"layers":[{"digest":"../../etc/passwd","size":1}]}`, "cannot parse hash"},
 		"a negative size": {`{"schemaVersion":2,"layers":[{"digest":"sha256:` + strings.Repeat("0", 64) + `","size":-1}]}`, "size -1"},
 		"two sizes":       {`{"layers":[{"digest":"sha256:` + strings.Repeat("0", 64) + `","size":1},{"digest":"sha256:` + strings.Repeat("0", 64) + `","size":2}]}`, "two sizes"},
 		"schema 1":        {`{"schemaVersion":1,"fsLayers":[]}`, "schema 1"},
