@@ -111,6 +111,9 @@ func (s *Sources) damage(at place) {
 func (s *Sources) see(t *plan.Target, have *inventory.Repository) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(s.seen) == 0 { // mostly: no retag entry was read
+		return
+	}
 	for i := range t.Want.Entries {
 		d := t.Want.Entries[i].Digest
 		if _, ok := s.seen[place{t.Repository, d.String()}]; ok {

@@ -13,17 +13,13 @@ import (
 // decoder before its value. Nothing may follow it, and no key may be repeated, in
 // whatever case (see strictjson).
 func object(r io.Reader, field func(key string, dec *json.Decoder) error) error {
-	dec := json.NewDecoder(r)
-	keys := strictjson.Keys{}
+	dec := json.NewDecoder(strictjson.NewReader(r))
 	err := elements(dec, '{', func() error {
 		key, err := dec.Token()
 		if err != nil {
 			return err
 		}
 		name, _ := key.(string)
-		if err := keys.Add(name); err != nil {
-			return err
-		}
 		return field(name, dec)
 	})
 	if err != nil {
@@ -57,14 +53,8 @@ func elements(dec *json.Decoder, open json.Delim, each func() error) error {
 	return err
 }
 
-// decode decodes a value.
-func decode(dec *json.Decoder, v any) error {
-	var raw json.RawMessage
-	if err := dec.Decode(&raw); err != nil {
-		return err
-	}
-	return strictjson.Unmarshal(raw, v)
-}
-
 // skip passes over a value.
-func skip(dec *json.Decoder) error { return decode(dec, &json.RawMessage{}) }
+func skip(dec *json.Decoder) error {
+	var v json.RawMessage
+	return dec.Decode(&v)
+}

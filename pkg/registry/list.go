@@ -165,7 +165,7 @@ func (p *page) manifest(dec *json.Decoder) error {
 			return err
 		}
 		var m Listed
-		if err := decode(dec, &m); err != nil {
+		if err := dec.Decode(&m); err != nil {
 			return err
 		}
 		p.names++

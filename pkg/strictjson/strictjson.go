@@ -10,6 +10,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -20,7 +22,11 @@ const MaxDepth = 100
 
 // named are the keys whose objects have keys that are data: labels that differ only in
 // case are two labels. Such keys are decoded into maps, never into fields.
-var named = map[string]struct{}{"ANNOTATIONS": {}, "LABELS": {}, "VOLUMES": {}, "EXPOSEDPORTS": {}}
+var named = []string{"annotations", "labels", "volumes", "exposedports"}
+
+func isNamed(key []byte) bool {
+	return slices.ContainsFunc(named, func(n string) bool { return len(n) == len(key) && strings.EqualFold(n, string(key)) })
+}
 
 // Unmarshal is json.Unmarshal for a document that passes Check.
 func Unmarshal(raw []byte, v any) error {
@@ -32,35 +38,33 @@ func Unmarshal(raw []byte, v any) error {
 
 // Check returns an error if an object of a JSON document repeats a key, has keys that
 // differ only in case, or is nested more than MaxDepth deep. raw must be valid JSON.
-func Check(raw []byte) error {
-	var open []frame
-	for i := 0; i < len(raw); i++ {
-		switch raw[i] {
-		case '{', '[':
-			f := frame{object: raw[i] == '{'}
-			f.key = f.object
-			if n := len(open); n > 0 {
-				_, f.exact = named[open[n-1].last]
-				f.exact = f.exact && f.object && open[n-1].object
-			}
-			if open = append(open, f); len(open) > MaxDepth {
-				return fmt.Errorf("it nests more than %d deep", MaxDepth)
-			}
-		case '}', ']':
-			open = open[:max(0, len(open)-1)]
-		case ',':
-			if n := len(open); n > 0 {
-				open[n-1].key = open[n-1].object
-			}
-		case '"':
-			end := stringEnd(raw, i)
-			if err := addKey(open, raw[i:end]); err != nil {
-				return err
-			}
-			i = end - 1
-		}
+func Check(raw []byte) error { return new(checker).check(raw) }
+
+// NewReader returns a reader of r that fails where the JSON document it reads does not
+// pass Check: for documents that are decoded as they arrive.
+func NewReader(r io.Reader) io.Reader { return &reader{from: r} }
+
+type reader struct {
+	from  io.Reader
+	check checker
+}
+
+// Read implements io.Reader.
+func (r *reader) Read(p []byte) (int, error) {
+	n, err := r.from.Read(p)
+	if bad := r.check.check(p[:n]); bad != nil {
+		return 0, bad
 	}
-	return nil
+	return n, err
+}
+
+// checker follows a JSON document and checks its keys. The bytes may come in pieces.
+type checker struct {
+	open    []frame // objects and arrays that are being read, the innermost last
+	quoted  bool    // within a string
+	escaped bool    // behind a backslash
+	escapes bool    // the string has a backslash
+	key     []byte  // the string so far, if it is a key
 }
 
 // frame is an object or array that is being read.
@@ -68,62 +72,142 @@ type frame struct {
 	object bool
 	exact  bool   // its keys are data: only equal ones are the same
 	key    bool   // the next string is a key
-	last   string // the last key, folded
-	keys   Keys
+	data   bool   // the last key is one whose object has keys that are data
+	few    []byte // the first keys, one behind the other; the memory is used again
+	ends   []int  // of the keys in few
+	many   map[string]struct{}
 }
 
-// addKey takes a string, with its quotes, that may be a key of the innermost object.
-func addKey(open []frame, quoted []byte) error {
-	if n := len(open); n > 0 && open[n-1].key {
-		return open[n-1].add(quoted)
+// fewKeys is the number of keys up to which comparing each with each is faster than a map.
+const fewKeys = 16
+
+func (c *checker) check(piece []byte) error {
+	for i := 0; i < len(piece); i++ {
+		if c.quoted {
+			n, err := c.inString(piece[i:])
+			if err != nil {
+				return err
+			}
+			i += n - 1
+			continue
+		}
+		switch b := piece[i]; b {
+		case '{', '[':
+			if len(c.open) == MaxDepth {
+				return fmt.Errorf("it nests more than %d deep", MaxDepth)
+			}
+			c.begin(b == '{')
+		case '}', ']':
+			c.open = c.open[:max(0, len(c.open)-1)]
+		case ',':
+			if n := len(c.open); n > 0 {
+				c.open[n-1].key = c.open[n-1].object
+			}
+		case '"':
+			c.quoted, c.escapes, c.key = true, false, c.key[:0]
+		}
 	}
 	return nil
 }
 
-// add takes a key, with its quotes.
-func (f *frame) add(quoted []byte) error {
-	f.key = false
-	name := string(bytes.Trim(quoted, `"`))
-	if bytes.IndexByte(quoted, '\\') >= 0 {
-		if err := json.Unmarshal(quoted, &name); err != nil {
+// begin opens an object or array.
+func (c *checker) begin(object bool) {
+	n := len(c.open)
+	exact := object && n > 0 && c.open[n-1].object && c.open[n-1].data
+	if n < cap(c.open) {
+		c.open = c.open[:n+1]
+	} else {
+		c.open = append(c.open, frame{})
+	}
+	f := &c.open[n]
+	*f = frame{object: object, key: object, exact: exact, few: f.few[:0], ends: f.ends[:0]}
+}
+
+// inString takes what p holds of a string, and returns how many bytes that is.
+func (c *checker) inString(p []byte) (n int, err error) {
+	for ; n < len(p); n++ {
+		if c.escaped {
+			c.escaped = false
+			continue
+		}
+		if p[n] == '"' {
+			break
+		}
+		if p[n] == '\\' {
+			c.escaped, c.escapes = true, true
+		}
+	}
+	isKey := len(c.open) > 0 && c.open[len(c.open)-1].key
+	if isKey {
+		c.key = append(c.key, p[:n]...)
+	}
+	if n == len(p) {
+		return n, nil
+	}
+	c.quoted = false
+	if isKey {
+		err = c.addKey()
+	}
+	return n + 1, err
+}
+
+// addKey adds the string that has been read to the keys of the innermost object.
+func (c *checker) addKey() error {
+	key := c.key
+	if c.escapes {
+		var name string
+		if err := json.Unmarshal(slices.Concat([]byte{'"'}, key, []byte{'"'}), &name); err != nil {
 			return err
 		}
+		key = []byte(name)
 	}
-	if f.keys == nil {
-		f.keys = Keys{}
-	}
-	if f.exact {
-		return f.keys.add(name, name)
-	}
-	f.last = fold(name)
-	return f.keys.add(f.last, name)
+	return c.open[len(c.open)-1].add(key)
 }
 
-// stringEnd returns where the string that begins at i ends.
-func stringEnd(raw []byte, i int) int {
-	for i++; i < len(raw); i++ {
-		switch raw[i] {
-		case '\\':
-			i++
-		case '"':
-			return i + 1
+func (f *frame) add(key []byte) error {
+	f.key = false
+	f.data = isNamed(key)
+	if f.many != nil {
+		return f.addToMany(string(key))
+	}
+	from := 0
+	for _, end := range f.ends {
+		other := f.few[from:end]
+		if f.exact && bytes.Equal(other, key) || !f.exact && bytes.EqualFold(other, key) {
+			return repeated(string(key))
 		}
+		from = end
 	}
-	return len(raw)
+	if len(f.ends) < fewKeys {
+		f.few = append(f.few, key...)
+		f.ends = append(f.ends, len(f.few))
+		return nil
+	}
+	f.many = map[string]struct{}{}
+	from = 0
+	for _, end := range f.ends {
+		if err := f.addToMany(string(f.few[from:end])); err != nil {
+			return err
+		}
+		from = end
+	}
+	return f.addToMany(string(key))
 }
 
-// Keys are the keys of one object, for documents that are read as they arrive.
-type Keys map[string]struct{}
-
-// Add adds a key. It returns an error if the object has that key, in whatever case.
-func (k Keys) Add(name string) error { return k.add(fold(name), name) }
-
-func (k Keys) add(folded, name string) error {
-	if _, twice := k[folded]; twice {
-		return fmt.Errorf("key %.100q is repeated, or differs from another only in case", name)
+func (f *frame) addToMany(key string) error {
+	name := key
+	if !f.exact {
+		name = fold(key)
 	}
-	k[folded] = struct{}{}
+	if _, twice := f.many[name]; twice {
+		return repeated(key)
+	}
+	f.many[name] = struct{}{}
 	return nil
+}
+
+func repeated(name string) error {
+	return fmt.Errorf("key %.100q is repeated, or differs from another only in case", name)
 }
 
 // fold returns the same for all keys that encoding/json takes for the same field.

@@ -2,6 +2,7 @@ package strictjson_test
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -71,11 +72,12 @@ func walk(dec *json.Decoder, depth int) bool {
 	if !ok {
 		return false
 	}
-	keys := strictjson.Keys{}
+	var keys []string
 	for dec.More() {
 		if open == '{' {
 			key, _ := dec.Token()
-			bad = keys.Add(key.(string)) != nil || bad
+			bad = bad || slices.ContainsFunc(keys, func(k string) bool { return strings.EqualFold(k, key.(string)) })
+			keys = append(keys, key.(string))
 		}
 		bad = walk(dec, depth+1) || bad
 	}
