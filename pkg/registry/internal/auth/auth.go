@@ -1,13 +1,27 @@
-// Package auth finds the credentials that requests to a registry are made with
-// and exchanges them for the registry's bearer tokens.
+// Package auth finds credentials for registries and exchanges them for bearer tokens.
 //
-// It holds where credentials come from (Google key files, the Docker
-// configuration and its helpers, the cloud this process runs in), for how long
-// they are good, and what a registry's challenge means. It never talks to a
-// registry's own API, never paces or retries, never logs, never writes a file,
-// and lets no secret out of itself but through the exported fields of
-// Credential and Token: printing or encoding those, or any error, reveals none.
-// The transport that presents what is found here is the package's caller.
+// Credentials come from authn.Keychain values, which authn.NewMultiKeychain puts in
+// order: the accounts of key files, the Docker configuration, the identity of a cloud.
+// A Store caches their answers and renews them before they expire. The caller is the
+// transport, which sends the credentials.
+//
+// The package never calls a registry's own API, never retries, never logs and never
+// writes a file. Secrets leave it only in the exported fields of Credential and Token:
+// printing or encoding those, or an error, reveals nothing.
+//
+// GitHub's keychain is the one of go-containerregistry. These are written here, because
+// the usual ones do not do what the tests of this package demand:
+//
+//   - authn.DefaultKeychain runs credential helpers without a context, so a helper that
+//     hangs cannot be ended. It looks up the repository and the host, but no path between
+//     them, reads one file only, and fails for all hosts if one entry is broken.
+//   - google.Keychain looks for an identity once: if the metadata server fails then, the
+//     whole run is anonymous, without an error. It hides when a token expires, and has no
+//     short time limit for machines without a metadata server.
+//   - The helper for ECR (awslabs/amazon-ecr-credential-helper) has no context, returns
+//     "not found" for every failure, and logs to and caches in files of its own.
+//   - The helper for ACR (chrismellard/docker-credential-acr-env) has no context, does not
+//     say when a token expires, and needs the retired go-autorest.
 package auth
 
 import (
@@ -17,9 +31,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"sync"
 	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
@@ -50,7 +65,7 @@ type Options struct {
 type Store struct {
 	accounts  map[string]*account // by client_email
 	files     []*configFile
-	noAmbient bool
+	keychain  authn.Keychain
 	cache     *cache
 	web, link *http.Client // the link has no proxy: identity services on it are this machine's own
 	ownClient bool         // web and link come from Options
@@ -75,10 +90,9 @@ func NewStore(o Options) (*Store, error) {
 		o.Now = time.Now
 	}
 	warn := once(o.Warn)
-	return &Store{
+	s := &Store{
 		accounts:  accounts,
 		files:     loadConfigs(warn),
-		noAmbient: o.NoAmbient,
 		cache:     &cache{now: o.Now, warn: warn, entries: map[string]*entry{}},
 		web:       client(o.HTTPClient, webTimeout, http.ProxyFromEnvironment),
 		link:      client(o.HTTPClient, linkTimeout, nil),
@@ -88,7 +102,9 @@ func NewStore(o Options) (*Store, error) {
 		debug:     once(o.Debug),
 		ignore:    o.NoServiceAccount,
 		firmware:  firmwareDir,
-	}, nil
+	}
+	s.keychain = s.newKeychain(o.NoAmbient)
+	return s, nil
 }
 
 // Format writes the type's name whatever the verb, so that no flag prints the fields.
@@ -146,31 +162,13 @@ func (s *Store) Forget(p Principal, c Credential) {
 	s.cache.forget(principalKey(p), c)
 }
 
-// resolve asks the sources in order: account, Docker configuration, cloud, nobody.
+// resolve asks the keychains.
 func (s *Store) resolve(ctx context.Context, p Principal) (answer, error) {
-	if email, ok := strings.CutPrefix(p.Key, accountPrefix); ok {
-		a := s.accounts[email]
-		if a == nil {
-			return answer{}, fmt.Errorf("no key file holds the account %q", email)
-		}
-		// One token serves the account on every host.
-		return s.cache.get(ctx, sharedPrefix+p.Key, func(ctx context.Context) (answer, error) {
-			return s.accountToken(ctx, a)
-		})
+	authenticator, err := authn.Resolve(ctx, s.keychain, p)
+	if err != nil {
+		return answer{}, err
 	}
-	for _, place := range []string{p.Key, p.Host} {
-		a, err := s.configured(ctx, place)
-		if err != nil || !a.cred.Anonymous() {
-			return a, err
-		}
-		if p.Key == p.Host {
-			break
-		}
-	}
-	if s.noAmbient {
-		return answer{}, nil
-	}
-	return s.ambient(ctx, p.Host)
+	return answerOf(ctx, authenticator)
 }
 
 // principalKey returns the cache's key for p; no host holds a space.
