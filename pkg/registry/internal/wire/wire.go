@@ -219,7 +219,7 @@ func (t *Transport) tries(ctx context.Context, h *host, r *Request, try func(con
 				discard(resp)
 			}
 			return nil, ctx.Err()
-		case err != nil && (v == final || !mendable(err) || r.Once && !unsent(err)):
+		case err != nil && (v == final || !retryable(err) || r.Once && !unsent(err)):
 			return nil, t.Clean(err)
 		case err != nil:
 			n.failed++
