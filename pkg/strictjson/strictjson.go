@@ -1,9 +1,10 @@
-// Package strictjson decodes JSON documents that strangers wrote: registries, token
-// services, signers. encoding/json takes the last of two equal keys and ignores the
-// case of keys; other readers take the first, or tell case apart. Two readers would
-// then see two documents, so a document with such keys is an error here, and so is
-// one that nests too deep. It is a package because pure packages, pkg/registry and
-// what is below it need the same rule. It never reads anything by itself.
+// Package strictjson decodes JSON that all readers understand in the same way.
+//
+// Registries, token servers and signers send JSON that is not trusted. If an object has
+// a key twice, encoding/json uses the last one, and it ignores the case of keys; other
+// readers use the first one, or compare case. They would see different documents, so such
+// keys are an error here. Deep nesting is an error, too. It is a package because
+// pkg/check, pkg/registry and others need the same rule. It never reads a file.
 package strictjson
 
 import (
@@ -15,14 +16,17 @@ import (
 	"unicode/utf8"
 )
 
-// MaxDepth is how deep objects and arrays may nest: no document of a registry needs a tenth of it.
+// MaxDepth is the maximum depth of nested objects and arrays.
+//
+// Documents of registries need less than a tenth of it.
 const MaxDepth = 100
 
-// named are the keys whose objects have keys that are data: labels that differ only in
-// case are two labels. Such keys are decoded into maps, never into fields.
+// named are the keys of objects whose own keys are data, such as labels.
+//
+// Two labels may differ only in case. Such objects are decoded into maps.
 var named = map[string]struct{}{"ANNOTATIONS": {}, "LABELS": {}, "VOLUMES": {}, "EXPOSEDPORTS": {}}
 
-// Unmarshal is json.Unmarshal for a document that passes Check.
+// Unmarshal is json.Unmarshal followed by Check.
 func Unmarshal(raw []byte, v any) error {
 	if err := json.Unmarshal(raw, v); err != nil {
 		return err
@@ -30,8 +34,10 @@ func Unmarshal(raw []byte, v any) error {
 	return Check(raw)
 }
 
-// Check returns an error if an object of a JSON document repeats a key, has keys that
-// differ only in case, or is nested more than MaxDepth deep. raw must be valid JSON.
+// Check reports ambiguous keys and too deep nesting. raw must be valid JSON.
+//
+// It returns an error if an object has a key twice, has keys that differ only in case, or
+// is nested more than MaxDepth deep.
 func Check(raw []byte) error {
 	var open []frame
 	for i := 0; i < len(raw); i++ {
@@ -66,13 +72,13 @@ func Check(raw []byte) error {
 // frame is an object or array that is being read.
 type frame struct {
 	object bool
-	exact  bool   // its keys are data: only equal ones are the same
+	exact  bool   // its keys are data, so case matters
 	key    bool   // the next string is a key
 	last   string // the last key, folded
 	keys   Keys
 }
 
-// addKey takes a string, with its quotes, that may be a key of the innermost object.
+// addKey adds a string to the innermost object if it is a key. quoted has quotes.
 func addKey(open []frame, quoted []byte) error {
 	if n := len(open); n > 0 && open[n-1].key {
 		return open[n-1].add(quoted)
@@ -80,7 +86,7 @@ func addKey(open []frame, quoted []byte) error {
 	return nil
 }
 
-// add takes a key, with its quotes.
+// add adds a key. quoted has quotes.
 func (f *frame) add(quoted []byte) error {
 	f.key = false
 	name := string(bytes.Trim(quoted, `"`))
@@ -99,7 +105,7 @@ func (f *frame) add(quoted []byte) error {
 	return f.keys.add(f.last, name)
 }
 
-// stringEnd returns where the string that begins at i ends.
+// stringEnd returns the end of the string that begins at i.
 func stringEnd(raw []byte, i int) int {
 	for i++; i < len(raw); i++ {
 		switch raw[i] {
@@ -112,10 +118,10 @@ func stringEnd(raw []byte, i int) int {
 	return len(raw)
 }
 
-// Keys are the keys of one object, for documents that are read as they arrive.
+// Keys are the keys of one object, for readers that decode a document as a stream.
 type Keys map[string]struct{}
 
-// Add adds a key. It returns an error if the object has that key, in whatever case.
+// Add adds a key. It is an error if the object already has it, in any case.
 func (k Keys) Add(name string) error { return k.add(fold(name), name) }
 
 func (k Keys) add(folded, name string) error {
@@ -126,7 +132,7 @@ func (k Keys) add(folded, name string) error {
 	return nil
 }
 
-// fold returns the same for all keys that encoding/json takes for the same field.
+// fold returns the same string for all keys that encoding/json treats as equal.
 func fold(name string) string {
 	for i := range len(name) {
 		if name[i] >= utf8.RuneSelf {
