@@ -10,7 +10,7 @@
 // printing or encoding those, or an error, reveals nothing.
 //
 // GitHub's keychain is the one of go-containerregistry. These are written here, because
-// the usual ones do not do what the tests of this package demand:
+// the usual ones do not pass the tests of this package:
 //
 //   - authn.DefaultKeychain runs credential helpers without a context, so a helper that
 //     hangs cannot be ended. It looks up the repository and the host, but no path between

@@ -182,8 +182,10 @@ func TestGHCRUsesTheWorkflowToken(t *testing.T) {
 	if got := find(t, s, "ghcr.io", "o/r", ""); got != want {
 		t.Errorf("got %v, want GITHUB_ACTOR and GITHUB_TOKEN", got)
 	}
-	if got := find(t, s, "quay.io", "o/r", ""); !got.Anonymous() {
-		t.Errorf("quay.io: got %v, want anonymous", got)
+	for _, host := range []string{"quay.io", "ghcr.io:5000"} {
+		if got := find(t, s, host, "o/r", ""); !got.Anonymous() {
+			t.Errorf("%s: got %v, want anonymous", host, got)
+		}
 	}
 	t.Setenv("GITHUB_ACTOR", "")
 	if got := find(t, testStore(t, Options{}), "ghcr.io", "o/r", ""); got.Username == "" || got.Password != "ghs_token" {

@@ -33,11 +33,11 @@ type RefusedError struct {
 
 // Error returns the status and the server's message.
 func (e *RefusedError) Error() string {
-	what := "grant refused"
+	refused := "grant"
 	if e.Status == http.StatusUnauthorized {
-		what = "credential refused"
+		refused = "credential"
 	}
-	s := fmt.Sprintf("%s: %d %s", what, e.Status, http.StatusText(e.Status))
+	s := fmt.Sprintf("%s refused: %d %s", refused, e.Status, http.StatusText(e.Status))
 	if e.Message != "" {
 		s += fmt.Sprintf(": %q", e.Message)
 	}
@@ -94,11 +94,11 @@ func oauthText(body []byte) string {
 	if json.Unmarshal(body, &e) != nil {
 		return ""
 	}
-	words := []string{text(e.Error), e.Description, e.Message, text(e.Details)}
+	all := []string{text(e.Error), e.Description, e.Message, text(e.Details)}
 	for _, one := range e.Errors {
-		words = append(words, one.Code, one.Message)
+		all = append(all, one.Code, one.Message)
 	}
-	return strings.Join(strings.Fields(strings.Join(words, " ")), " ")
+	return strings.Join(strings.Fields(strings.Join(all, " ")), " ")
 }
 
 // text returns v if it is a string, else "". Some servers send objects.

@@ -168,7 +168,7 @@ func (x *exchange) send(req *http.Request) (string, time.Duration, error) {
 	}
 	body, err := readBody(resp)
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return "", 0, statusError(resp.StatusCode, resp.Header, x.said(body))
+		return "", 0, statusError(resp.StatusCode, resp.Header, x.message(body))
 	}
 	if err != nil {
 		return "", 0, err
@@ -208,14 +208,14 @@ func life(expiresIn json.RawMessage) time.Duration {
 	return time.Duration(seconds * float64(time.Second))
 }
 
-// said returns the message of a refusal, without the secrets that were sent.
-func (x *exchange) said(body []byte) string {
-	words := oauthText(body)
-	if words == "" {
-		words = strings.TrimSpace(string(body))
+// message returns the message of a refusal, without the secrets that were sent.
+func (x *exchange) message(body []byte) string {
+	text := oauthText(body)
+	if text == "" {
+		text = strings.TrimSpace(string(body))
 	}
 	if query := x.realm.RawQuery; query != "" {
-		words = strings.ReplaceAll(words, query, "[redacted]")
+		text = strings.ReplaceAll(text, query, "[redacted]")
 	}
-	return clip(x.sent.Redact(words))
+	return clip(x.sent.Redact(text))
 }

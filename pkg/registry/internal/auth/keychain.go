@@ -47,7 +47,7 @@ func (a answer) Authorization() (*authn.AuthConfig, error) {
 	}, nil
 }
 
-// answerOf returns what an authenticator presents.
+// answerOf returns the credential of an authenticator as an answer.
 //
 // Only those of this package say when they expire; others are used for the whole run.
 func answerOf(ctx context.Context, authenticator authn.Authenticator) (answer, error) {
