@@ -23,7 +23,9 @@ const (
 	longName = 8 // user names with this number of bytes or more may be tokens
 )
 
-// Set is a set of secrets. The zero value is empty. It is safe for concurrent use.
+// Set is a set of secrets.
+//
+// The zero value is empty. It is safe for concurrent use.
 type Set struct {
 	mu    sync.RWMutex
 	known map[string]struct{} // secrets that were added
@@ -40,10 +42,11 @@ func (s *Set) Add(secrets ...string) {
 	}
 }
 
-// AddPair adds a password, and the value of a Basic Authorization header with it.
+// AddPair adds a user name and password.
 //
-// The name alone is added only if it may be a token: some servers accept a token in place
-// of the user name.
+// It adds the password alone and the value of the Basic Authorization header. The name
+// alone is added only if it may be a token: some servers accept a token in place of the
+// user name.
 func (s *Set) AddPair(name, password string) {
 	s.Add(password)
 	if password == "" || len(name) >= longName {
@@ -79,7 +82,7 @@ func (s *Set) add(secret string, spelled []string) {
 	}
 }
 
-// insert adds text to a copy of a list that is sorted by length, longest first.
+// insert adds text to a copy of a list, longest first.
 func insert(list []string, text string) []string {
 	if slices.Contains(list, text) {
 		return list

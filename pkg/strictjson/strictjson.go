@@ -21,9 +21,10 @@ import (
 // Documents of registries need less than a tenth of it.
 const MaxDepth = 100
 
-// named are the keys of objects whose own keys are data, such as labels.
+// named are the keys of objects such as labels.
 //
-// Two labels may differ only in case. Such objects are decoded into maps.
+// The keys of these objects are data. Two labels may differ only in case. Such objects
+// are decoded into maps.
 var named = map[string]struct{}{"ANNOTATIONS": {}, "LABELS": {}, "VOLUMES": {}, "EXPOSEDPORTS": {}}
 
 // Unmarshal is json.Unmarshal followed by Check.
@@ -118,10 +119,14 @@ func stringEnd(raw []byte, i int) int {
 	return len(raw)
 }
 
-// Keys are the keys of one object, for readers that decode a document as a stream.
+// Keys are the keys of one object.
+//
+// Readers that decode a document as a stream use it.
 type Keys map[string]struct{}
 
-// Add adds a key. It is an error if the object already has it, in any case.
+// Add adds a key.
+//
+// It is an error if the object already has it, in any case.
 func (k Keys) Add(name string) error { return k.add(fold(name), name) }
 
 func (k Keys) add(folded, name string) error {

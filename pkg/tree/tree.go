@@ -20,13 +20,15 @@ import (
 	"syscall"
 )
 
-// maxLinks is the maximum number of symbolic links on a path, as in Linux.
+// maxLinks limits the symbolic links on a path, as Linux does.
 const maxLinks = 40
 
 // errIrregular is the error for a FIFO, a socket or a device.
 var errIrregular = errors.New("is not a regular file")
 
-// Tree is a directory. It is safe for concurrent use. The zero value is not valid.
+// Tree is a directory.
+//
+// It is safe for concurrent use. The zero value is not valid.
 type Tree struct {
 	dir  string   // its name in errors
 	root *os.Root // nil if err is set
@@ -34,7 +36,9 @@ type Tree struct {
 	abs  []string // its absolute paths, for absolute links into it
 }
 
-// Open opens a directory. If that fails, the methods of the tree return the error.
+// Open opens a directory.
+//
+// If that fails, the methods of the tree return the error.
 func Open(dir string) *Tree {
 	t := &Tree{dir: dir}
 	if t.root, t.err = os.OpenRoot(dir); t.err != nil {
@@ -109,7 +113,9 @@ func named(op, name string, err error) error {
 	return &fs.PathError{Op: op, Path: name, Err: err}
 }
 
-// find follows the links in name. It returns the resulting path and its file info.
+// find follows the links in name.
+//
+// It returns the resulting path and its file info.
 func (t *Tree) find(name string) (at string, info fs.FileInfo, err error) {
 	switch {
 	case !fs.ValidPath(name):

@@ -109,7 +109,7 @@ func NewStore(o Options) (*Store, error) {
 	return s, nil
 }
 
-// Format writes the name of the type for every verb, so that no verb prints a secret.
+// Format writes the name of the type, so that no verb prints a secret.
 func (s *Store) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("auth.Store")) }
 
 // Principal names the credential for a repository. It holds no secret.
@@ -140,9 +140,10 @@ func (s *Store) Principal(host, path, account string) Principal {
 	return Principal{Host: host, Key: s.configuredPath(host, path)}
 }
 
-// Credential returns the credential of a principal, from the cache if it is still valid.
+// Credential returns the credential of a principal.
 //
-// Concurrent callers share one look-up. It continues if the caller that started it ends.
+// It comes from the cache if it is still valid. Concurrent callers share one look-up. It
+// continues if the caller that started it ends.
 func (s *Store) Credential(ctx context.Context, p Principal) (Credential, error) {
 	if p.Key == "" {
 		p.Key = p.Host
@@ -183,7 +184,7 @@ func principalKey(p Principal) string {
 	return p.Host + " " + p.Key
 }
 
-// once returns a function that logs the text of each key at most once.
+// once returns a function that logs each key at most once.
 func once(log func(string)) func(key, text string) {
 	var mu sync.Mutex
 	logged := map[string]struct{}{}
@@ -197,9 +198,10 @@ func once(log func(string)) func(key, text string) {
 	}
 }
 
-// client returns base, or a new client, with a time limit and without redirects.
+// client returns base or a new client, with a timeout.
 //
-// A request to an identity service holds a secret, which must not go to another host.
+// It follows no redirects. A request to an identity service holds a secret, which must
+// not go to another host.
 func client(base *http.Client, limit time.Duration, proxy func(*http.Request) (*url.URL, error)) *http.Client {
 	c := http.Client{}
 	if base != nil {

@@ -16,7 +16,9 @@ const (
 	maxEarly     = 5 * time.Minute // credentials are renewed this long before they expire, or a tenth of their lifetime
 )
 
-// errAbsent means that an identity is not configured. It is cached for the whole run.
+// errAbsent means that an identity is not configured.
+//
+// It is cached for the whole run.
 var errAbsent = errors.New("not configured")
 
 // answer is the result of a look-up. It is an authn.Authenticator.
@@ -81,7 +83,7 @@ func (c *cache) get(ctx context.Context, key string, ask func(context.Context) (
 	}
 }
 
-// fresh returns the entry of key, or nil if it has to be looked up.
+// fresh returns the entry of key, or nil to look it up.
 func (c *cache) fresh(key string) *entry {
 	now := c.now()
 	c.mu.Lock()
@@ -109,7 +111,9 @@ func (c *cache) settle(key string, a answer, err error) *entry {
 	return e
 }
 
-// next returns the entry that replaces old after a look-up returned a or err.
+// next returns the entry that replaces old after a look-up.
+//
+// The look-up returned a, or err.
 func next(old *entry, a answer, err error, now time.Time) *entry {
 	// An anonymous answer, as for a skipped identity, never replaces a credential that is still valid.
 	skipped := err == nil && a.cred.Anonymous()
@@ -146,7 +150,9 @@ func (c *cache) forget(key string, refused Credential) {
 	}
 }
 
-// answer returns the content of e. An entry that is copied from it is renewed with it.
+// answer returns the content of e.
+//
+// An entry that is copied from it is renewed with it.
 func (e *entry) answer() (answer, error) {
 	return answer{cred: e.cred, renew: e.renew}, e.err
 }

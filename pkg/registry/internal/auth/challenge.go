@@ -141,7 +141,7 @@ func (p *parser) skip(set string) {
 	p.rest = strings.TrimLeft(p.rest, set)
 }
 
-// span returns the number of leading bytes of s for which is returns true.
+// span counts the leading bytes of s for which is returns true.
 func span(s string, is func(byte) bool) int {
 	for i := range len(s) {
 		if !is(s[i]) {

@@ -35,7 +35,7 @@ func (s *Store) clouds() []authn.Keychain {
 // isGHCR reports whether host is GitHub's registry.
 func isGHCR(host string) bool { return host == "ghcr.io" }
 
-// madeBy returns a string of the machine's firmware, or "" if it cannot be read.
+// madeBy returns a string of the machine's firmware, or "".
 func (s *Store) madeBy(name string) string {
 	data, err := readFile(filepath.Join(s.firmware, name))
 	if err != nil {

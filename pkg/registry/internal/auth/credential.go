@@ -45,7 +45,7 @@ func (c Credential) String() string {
 // GoString returns String, for %#v.
 func (c Credential) GoString() string { return c.String() }
 
-// Format writes String for every verb, so that no verb prints a secret.
+// Format writes String, so that no verb prints a secret.
 func (c Credential) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(c.String())) }
 
 // MarshalText returns String, for JSON, YAML and structured logs.
@@ -74,7 +74,7 @@ func (t Token) String() string {
 // GoString returns String, for %#v.
 func (t Token) GoString() string { return t.String() }
 
-// Format writes String for every verb, so that no verb prints a secret.
+// Format writes String, so that no verb prints a secret.
 func (t Token) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(t.String())) }
 
 // MarshalText returns String, for JSON, YAML and structured logs.

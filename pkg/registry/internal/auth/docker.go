@@ -47,7 +47,7 @@ type authValue struct {
 
 // loadConfigs reads the configuration files of Docker and Podman.
 //
-// The first file with a credential for a host or path is used for it.
+// A host or path uses the first file that has a credential for it.
 func loadConfigs(warn func(key, text string)) []*configFile {
 	home := homeDir()
 	docker := os.Getenv("DOCKER_CONFIG")
@@ -127,7 +127,9 @@ func parseConfig(name string, data []byte) *configFile {
 	return f
 }
 
-// entry returns the entry for a key of the file. It adds one if there is none.
+// entry returns the entry for a key of the file.
+//
+// It adds one if there is none.
 func (f *configFile) entry(key string) *configEntry {
 	name := entryName(key)
 	e := f.entries[name]
@@ -149,7 +151,7 @@ func serverName(key string) string {
 	return key
 }
 
-// bestFirst sorts keys so that the best spelling of a host or path comes first.
+// bestFirst sorts keys: the best spelling comes first.
 //
 // Plain names come before URLs. Docker Hub's historical URL comes first, because clients
 // still write that.
@@ -178,7 +180,7 @@ func bestFirst[V any](m map[string]V) []string {
 	return keys
 }
 
-// entryName returns the host or host/path that a key of a configuration file means.
+// entryName returns the host or host/path that a key means.
 //
 // Keys may be URLs with the version of the registry API, as older clients wrote them.
 func entryName(key string) string {
@@ -221,7 +223,9 @@ func parseAuth(data json.RawMessage) (Credential, error) {
 	return c, nil
 }
 
-// configuredPath returns the longest parent of host/path that has an entry, or the host.
+// configuredPath returns the longest path with an entry, or the host.
+//
+// The path is that of the repository or one of its parents.
 func (s *Store) configuredPath(host, path string) string {
 	for name := host + "/" + strings.Trim(path, "/"); len(name) > len(host); name = name[:strings.LastIndexByte(name, '/')] {
 		for _, f := range s.files {
@@ -233,9 +237,10 @@ func (s *Store) configuredPath(host, path string) string {
 	return host
 }
 
-// configured returns the credential in the first file that has one for name.
+// configured returns the credential for name in the files.
 //
-// name is a host or host/path. Without a credential the answer is zero.
+// name is a host or host/path. The first file with a credential is used. Without one the
+// answer is zero.
 func (s *Store) configured(ctx context.Context, name string) (answer, error) {
 	for _, f := range s.files {
 		if f.err != nil {

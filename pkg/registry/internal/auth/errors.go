@@ -44,9 +44,9 @@ func (e *RefusedError) Error() string {
 	return s
 }
 
-// StatusError is a response of a token server that is neither a token nor a refusal.
+// StatusError is an unexpected response of a token server.
 //
-// Its status and header say whether and when to retry.
+// It is neither a token nor a refusal. Its status and header say whether and when to retry.
 type StatusError struct {
 	Status int
 	Header http.Header
@@ -79,7 +79,9 @@ func readBody(resp *http.Response) ([]byte, error) {
 	return body, nil
 }
 
-// oauthText returns the message of an OAuth 2 or registry error in JSON, or "".
+// oauthText returns the message of an error response, or "".
+//
+// It knows the JSON of OAuth 2 and of registries.
 func oauthText(body []byte) string {
 	var e struct {
 		Error       any    `json:"error"`
@@ -110,7 +112,9 @@ func text(v any) string {
 // clip shortens the message of a server or program.
 func clip(s string) string { return clipTo(s, maxText) }
 
-// signedQuery matches the query of a URL, which may hold upload state or a signature.
+// signedQuery matches the query of a URL.
+//
+// It may hold upload state or a signature.
 var signedQuery = regexp.MustCompile(`\?[^\s"'<>]+`)
 
 // HideQueries removes the queries of URLs from foreign text.

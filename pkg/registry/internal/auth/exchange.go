@@ -33,13 +33,13 @@ type exchange struct {
 	sent    *secret.Set
 }
 
-// Exchange requests a bearer token from the token server that a challenge names.
+// Exchange requests a bearer token from a token server.
 //
-// Scopes are such as "repository:a/b:pull,push"; some servers read only the first. The
-// request is sent by do, which must not follow redirects. The error is a *RefusedError
-// if the server refuses the credential or the scopes, and a *StatusError for any other
-// status that is not 2xx. Exchange adds the credential and the token to sent, and no
-// error repeats a secret in that set.
+// The challenge names the server. Scopes are such as "repository:a/b:pull,push"; some
+// servers read only the first. The request is sent by do, which must not follow
+// redirects. The error is a *RefusedError if the server refuses the credential or the
+// scopes, and a *StatusError for any other status that is not 2xx. Exchange adds the
+// credential and the token to sent, and no error repeats a secret in that set.
 func Exchange(
 	ctx context.Context, do func(*http.Request) (*http.Response, error),
 	ch Challenge, scopes []string, cred Credential, sent *secret.Set, now func() time.Time,
@@ -138,7 +138,9 @@ func (x *exchange) post(ctx context.Context) (string, time.Duration, error) {
 	return x.send(req)
 }
 
-// get sends user name and password, if any, as distribution's token specification demands.
+// get sends user name and password, if there are any.
+//
+// The request is that of distribution's token specification.
 func (x *exchange) get(ctx context.Context) (string, time.Duration, error) {
 	q := url.Values{}
 	if x.service != "" && !x.realm.Query().Has("service") {

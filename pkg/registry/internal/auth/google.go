@@ -150,7 +150,7 @@ func (s *Store) googleMetadata(ctx context.Context) (answer, error) {
 	})
 }
 
-// gcloud returns a token of the user who signed in with the gcloud command.
+// gcloud returns a token of the user signed in with gcloud.
 func (s *Store) gcloud(ctx context.Context) (answer, error) {
 	// gcloud takes a second to start. Without this file nobody has signed in.
 	if db := under(gcloudDir(), "credentials.db"); db == "" || !exists(db) {

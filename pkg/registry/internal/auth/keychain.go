@@ -49,7 +49,7 @@ func (a answer) Authorization() (*authn.AuthConfig, error) {
 
 // answerOf returns the credential of an authenticator as an answer.
 //
-// Only those of this package say when they expire; others are used for the whole run.
+// Only the authenticators of this package say when they expire; others are used for the whole run.
 func answerOf(ctx context.Context, authenticator authn.Authenticator) (answer, error) {
 	if a, ok := authenticator.(answer); ok {
 		return a, nil

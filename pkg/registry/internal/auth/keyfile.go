@@ -32,7 +32,7 @@ type account struct {
 	TokenURI     string `json:"token_uri"`
 }
 
-// readKeyFiles returns the accounts of all files by e-mail address.
+// readKeyFiles returns the accounts by e-mail address.
 //
 // The error joins the errors of all files.
 func readKeyFiles(files []string) (map[string]*account, error) {
@@ -76,7 +76,9 @@ func readKeyFile(file string) (*account, error) {
 	return a, nil
 }
 
-// isRSAKey reports whether text is an RSA key in PEM, in PKCS #8 or #1.
+// isRSAKey reports whether text is an RSA key in PEM.
+//
+// The key may be in PKCS #8 or #1.
 func isRSAKey(text string) bool {
 	block, _ := pem.Decode([]byte(text))
 	if block == nil {
@@ -118,7 +120,7 @@ func (s *Store) googleAnswer(tok *oauth2.Token) (answer, error) {
 	return answer{cred: Credential{Username: googleUser, Password: tok.AccessToken, Expires: s.ends(tok.Expiry)}}, nil
 }
 
-// ends converts a time of the system clock to the clock of the store.
+// ends converts an expiry to the clock of the store.
 func (s *Store) ends(t time.Time) time.Time {
 	if t.IsZero() {
 		return t
@@ -143,7 +145,9 @@ func readFile(name string) ([]byte, error) {
 	return data, nil
 }
 
-// pathError returns the cause of a file error without the name of the file.
+// pathError returns the cause of a file error.
+//
+// The caller adds the name of the file.
 func pathError(err error) error {
 	if p, ok := errors.AsType[*os.PathError](err); ok {
 		return p.Err

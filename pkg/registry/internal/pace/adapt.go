@@ -113,10 +113,11 @@ type burst struct {
 	took    time.Duration // from the end of the pause to the refusal
 }
 
-// quotaOf returns the rate of a host that refused requests at the end of two bursts.
+// quotaOf computes the rate of a host from two bursts.
 //
-// It assumes that the host has a token bucket that is full before each burst. Then
-// answers = size of the bucket + rate × time. ok is false if the result is implausible.
+// Each burst ended with a refusal. quotaOf assumes that the host has a token bucket that is
+// full before each burst. Then answers = size of the bucket + rate × time. ok is false
+// if the result is implausible.
 func quotaOf(first, second burst, pause time.Duration) (perSecond float64, ok bool) {
 	if second.took < first.took*3/2 || second.took < minBurst {
 		return 0, false // the bursts are too similar to compute size and rate
@@ -135,7 +136,9 @@ func (h *Host) setRate(r float64) {
 	h.rate.SetLimit(rate.Limit(r))
 }
 
-// Overloaded records a response with status 503. It lowers the limit of requests in flight.
+// Overloaded records a response with status 503.
+//
+// It lowers the limit of requests in flight.
 func (s *Slot) Overloaded() {
 	h := s.host
 	now := time.Now()

@@ -33,7 +33,7 @@ const (
 	slowSlack  = 200 * time.Millisecond
 )
 
-// These constants decide how the rate of a host is learned from its refusals (429).
+// These constants decide how the rate is learned from refusals (429).
 const (
 	// firstCut is the first rate, as a share of the rate before the first refusal. That
 	// one is too high, because many hosts accept a burst of requests.
@@ -199,7 +199,9 @@ func (h *Host) Acquire(ctx context.Context) (*Slot, error) {
 	return &Slot{host: h, sent: time.Now()}, nil
 }
 
-// abandon ends the wait for a slot. If the slot has already come, it is passed on.
+// abandon ends the wait for a slot.
+//
+// If the slot has already come, it is passed on.
 func (h *Host) abandon(at *list.Element, turn <-chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -212,10 +214,10 @@ func (h *Host) abandon(at *list.Element, turn <-chan struct{}) {
 	}
 }
 
-// Again returns a slot for one more request, while the request of s is not in flight.
+// Again returns a slot for one more request.
 //
-// It waits only for the limit on requests per second. The new slot belongs to s: its Done
-// does nothing.
+// The request of s must not be in flight. Again waits only for the limit on requests per
+// second. The new slot belongs to s: its Done does nothing.
 func (s *Slot) Again(ctx context.Context) (*Slot, error) {
 	s.host.mu.Lock()
 	limiter := s.host.rate
@@ -230,7 +232,7 @@ func (s *Slot) Again(ctx context.Context) (*Slot, error) {
 	return next, nil
 }
 
-// turn waits until the rate allows a request, and until the end of a pause.
+// turn waits for the rate and for the end of a pause.
 func (h *Host) turn(ctx context.Context, limiter *rate.Limiter) error {
 	for {
 		next := limiter.Reserve()
@@ -272,7 +274,9 @@ func (h *Host) open() bool {
 	return h.inFlight < int(h.limit) && !time.Now().Before(h.until)
 }
 
-// hand gives free slots to waiters. During a pause it starts a timer for that.
+// hand gives free slots to waiters.
+//
+// During a pause it starts a timer for that.
 func (h *Host) hand() {
 	for h.waiting.Len() > 0 && h.open() {
 		h.inFlight++

@@ -51,7 +51,9 @@ func (t *Transport) newClient() (*http.Client, error) {
 	}, nil
 }
 
-// router counts requests and disables the verification of certificates where allowed.
+// router counts requests and chooses a transport.
+//
+// One of the transports does not verify certificates.
 type router struct {
 	transport          *Transport
 	verified, insecure http.RoundTripper
@@ -167,9 +169,10 @@ func reachOf(ip net.IP) reach {
 	return public
 }
 
-// redactHeader removes secrets from a response header, whose values errors may quote.
+// redactHeader removes secrets from a response header.
 //
-// URLs stay complete, because they are followed. Errors quote them only after Clean.
+// Errors may quote its values. URLs stay complete, because they are followed. Errors
+// quote them only after Clean.
 func (t *Transport) redactHeader(header http.Header) {
 	for name, values := range header {
 		if name == "Location" || name == "Link" {
@@ -205,7 +208,9 @@ func (c *counter) counts() map[string]int {
 	return maps.Clone(c.n)
 }
 
-// Resolve returns the absolute URL of a Location or Link in the response for base.
+// Resolve makes the URL of a Location or Link absolute.
+//
+// base is the URL of the request.
 //
 // It is an error if the URL leaves TLS or holds user information.
 func Resolve(base *url.URL, ref string) (*url.URL, error) {

@@ -144,7 +144,7 @@ func refused(format string, args ...any) error {
 // Only requests with Home fail so. The error says nothing about the registry itself.
 var ErrElsewhere = refused("following a redirect: another host does not answer it")
 
-// elsewhere reports whether a request was redirected to another host that did not answer it.
+// elsewhere reports whether a redirect to another host failed.
 func elsewhere(req *http.Request, resp *http.Response, err error) bool {
 	if err == nil {
 		return resp.Request.URL.Host != req.URL.Host && resp.StatusCode != http.StatusOK
@@ -160,7 +160,7 @@ func elsewhere(req *http.Request, resp *http.Response, err error) bool {
 	return bad == nil && at.Host != req.URL.Host
 }
 
-// Clean removes the queries of URLs and secrets from an error that quotes a host.
+// Clean removes the queries of URLs and secrets from an error.
 func (t *Transport) Clean(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {
@@ -178,7 +178,7 @@ func (t *Transport) Clean(err error) error {
 	return err
 }
 
-// cleanError is an error with another text, because its own quotes a URL or a secret.
+// cleanError is an error with a text that is safe to print.
 type cleanError struct {
 	error
 	text string
@@ -255,7 +255,9 @@ func (t *Transport) throttle(slot *pace.Slot, sent *http.Request, resp *http.Res
 	slot.Throttled(pause)
 }
 
-// discard closes a response. If little of the body is left, the connection is kept.
+// discard closes a response.
+//
+// If little of the body is left, the connection is kept.
 func discard(resp *http.Response) {
 	hurry(resp, time.Second)
 	_, _ = io.CopyN(io.Discard, resp.Body, 4<<10)

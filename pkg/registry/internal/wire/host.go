@@ -200,7 +200,7 @@ func (h *host) pinged(resp *http.Response) {
 	discard(resp)
 }
 
-// at reports whether a URL has the scheme, name and port of the host.
+// at reports whether a URL is on the host itself.
 func (h *host) at(u *url.URL) bool {
 	return sameOrigin(u, &url.URL{Scheme: h.scheme, Host: h.addr})
 }

@@ -24,7 +24,7 @@ type Limits struct {
 	Patience   time.Duration // until a host that refuses everything is given up; also the longest wait it may ask for: 2 minutes
 }
 
-// minRate is the rate below which a body is too slow, in bytes per second.
+// minRate is the minimum rate of a body, in bytes per second.
 const minRate = 1 << 10
 
 // withDefaults returns l with defaults in place of zeros.
@@ -152,7 +152,9 @@ func hurry(resp *http.Response, d time.Duration) {
 	}
 }
 
-// watch cancels a request if one step of it, or all of it, takes too long.
+// watch cancels a request that is too slow.
+//
+// There is a limit for each step and one for the whole request.
 type watch struct {
 	mu     sync.Mutex
 	timer  *time.Timer
@@ -224,7 +226,9 @@ type meter struct {
 	bytes  int
 }
 
-// slow adds n bytes that took d. It reports whether a full window was too slow.
+// slow adds n bytes that took d.
+//
+// It reports whether a full window was too slow.
 func (m *meter) slow(n int, d time.Duration) bool {
 	m.bytes, m.took = m.bytes+n, m.took+d
 	if m.took < m.window {
@@ -294,7 +298,9 @@ type uploadBody struct {
 	at     time.Time // when it returned; zero: there was none
 }
 
-// Read returns the next part. The time between two calls is the time of the host.
+// Read returns the next part.
+//
+// The time between two calls is the time of the host.
 func (b *uploadBody) Read(p []byte) (int, error) {
 	if !b.at.IsZero() && b.meter.slow(b.sent, time.Since(b.at)) {
 		b.watch.cancel(errSlow)

@@ -7,10 +7,10 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/pace"
 )
 
-// pair is one try of a request with Before: a read and the write that follows it.
+// pair is one try of a request with Before.
 //
-// Both use the same slot and the same credentials, so that the write never waits for a
-// slot after the read.
+// It consists of a read and the write that follows it. Both use the same slot and the
+// same credentials, so that the write never waits for a slot after the read.
 type pair struct {
 	login  *login
 	slot   *pace.Slot

@@ -9,9 +9,10 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/auth"
 )
 
-// maxRefused is how often a password that was never accepted may be refused.
+// maxRefused limits the refusals of a password.
 //
-// It is looked up again before the second time. More refusals may lock the account.
+// It applies to passwords that were never accepted. The password is looked up again
+// before its second try. More refusals may lock the account.
 const maxRefused = 2
 
 // password is the state of a user name and password at a host.
@@ -73,9 +74,9 @@ func (p *password) answered(cred auth.Credential, accepted, refused bool) {
 	}
 }
 
-// settled returns the error for all further requests, if cred was refused too often.
+// settled returns an error if cred was refused too often.
 //
-// resp is the last refusal.
+// It is then the error of all further requests. resp is the last refusal.
 func (p *password) settled(cred auth.Credential, resp *http.Response) *Error {
 	p.mu.Lock()
 	often, no := p.about(cred) && p.refused >= maxRefused, p.no
@@ -91,9 +92,9 @@ func (p *password) settled(cred auth.Credential, resp *http.Response) *Error {
 	return no
 }
 
-// present returns the user name and password for a try, after waiting for a turn.
+// present returns the user name and password for a try.
 //
-// It returns none if they were refused too often.
+// It waits for a turn if they are not proven. It returns none if they were refused too often.
 func (l *login) present(ctx context.Context) (auth.Credential, error) {
 	who := l.host.principal(l.request.Repo)
 	l.secret = l.host.password(who)

@@ -126,7 +126,7 @@ func (h *host) newTokenSet(repo name.Repository) *tokenSet {
 	return &tokenSet{host: h, principal: h.principal(repo), repo: repo, turn: make(chan struct{}, 1)}
 }
 
-// tokenFor returns the token set for a request: the expected one, or one of its own.
+// tokenFor returns the expected token set, or one for this request.
 func (h *host) tokenFor(r *Request, alone bool) *tokenSet {
 	h.mu.Lock()
 	set := h.expected[Grant{r.Repo, r.Access, r.From}]
@@ -146,7 +146,9 @@ func (h *host) tokenFor(r *Request, alone bool) *tokenSet {
 	return h.tokens[key]
 }
 
-// value returns the token. It requests a new one if there is none or it expires soon.
+// value returns the token.
+//
+// It requests a new one if there is none or it expires soon.
 func (s *tokenSet) value(ctx context.Context, ch auth.Challenge) (string, error) {
 	select {
 	case s.turn <- struct{}{}:
@@ -194,7 +196,7 @@ func (s *tokenSet) current() (string, bool) {
 	return s.token.Value, s.token.Value != "" && time.Now().Before(s.renew)
 }
 
-// accepted stores that the host accepted a token.
+// accepted records that the host accepted a token.
 func (s *tokenSet) accepted(value string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

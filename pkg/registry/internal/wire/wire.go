@@ -133,7 +133,7 @@ func New(o Options) (*Transport, error) {
 	return t, nil
 }
 
-// redacted returns a log function that removes secrets from its lines.
+// redacted returns log without the secrets in its lines.
 func (t *Transport) redacted(log func(string, ...any)) func(string, ...any) {
 	return func(format string, args ...any) { log("%s", t.secrets.Redact(fmt.Sprintf(format, args...))) }
 }
@@ -204,7 +204,7 @@ const (
 	renewed                    // retry at once: the credentials were renewed
 )
 
-// tries calls try until a result is final or the number of tries is used up.
+// tries calls try until a result is final. The number of tries is limited.
 func (t *Transport) tries(ctx context.Context, h *host, r *Request, try func(context.Context) (*http.Response, verdict, error)) (*http.Response, error) {
 	var n tally
 	for {
@@ -259,7 +259,9 @@ type tally struct {
 	throttled int // responses with status 429
 }
 
-// refused counts a response to retry. It returns an error if there is no other try.
+// refused counts a response to retry.
+//
+// It returns an error if there is no other try.
 func (h *host) refused(r *Request, resp *http.Response, n *tally) error {
 	e := ReadError(resp)
 	limit, count := r.tries(), &n.failed

@@ -28,7 +28,7 @@ func UploadPath(path string) bool {
 	return slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(p, "upload") })
 }
 
-// APIPath reports whether a path is one of content or a list in a registry.
+// APIPath reports whether a path is of content or a list.
 //
 // It is true for paths with "." or ".." too.
 func APIPath(path string) bool {
@@ -80,7 +80,7 @@ func ownPort(u *url.URL) string {
 	return u.Port()
 }
 
-// redirectsWrite reports whether a redirect would write something else than requested.
+// redirectsWrite reports whether a redirect changes what is written.
 //
 // The upload of a blob may be redirected to the storage of a cloud.
 func redirectsWrite(req, first *http.Request) bool {
