@@ -18,9 +18,9 @@ var bodyDelay = regexp.MustCompile(`(?i)retry-after:\s*([0-9.]+\s*(?:ns|us|µs|m
 // Delay returns the wait that a response asks for.
 //
 // It is a day at most. The second result is false if the response asks for none. The
-// response may have Retry-After in seconds or as a date (RFC 9110, section 10.2.3), Ratelimit-Reset
-// in seconds or as a Unix time, or a duration in the body. Dates are compared to the
-// Date of the response, because the clocks may differ.
+// response may have Retry-After in seconds or as a date (RFC 9110, section 10.2.3),
+// Ratelimit-Reset in seconds or as a Unix time, or a duration in the body. Dates are
+// compared to the Date of the response, because the clocks may differ.
 func Delay(header http.Header, body string, now time.Time) (time.Duration, bool) {
 	if date, err := http.ParseTime(header.Get("Date")); err == nil {
 		now = date
