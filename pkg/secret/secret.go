@@ -1,8 +1,9 @@
-// Package secret keeps secrets out of messages: a Set knows what was sent as a
-// secret, and takes it out of text that others wrote, in every usual spelling.
+// Package secret removes secrets from text that others wrote.
 //
-// It holds no credentials for use, only what must not be printed. It is a package
-// because registries and git servers both repeat what they were sent.
+// A Set holds the secrets that were sent to a server. Redact replaces them in a message
+// of that server, in every usual spelling. The package is not a store of credentials:
+// nothing can be read from a Set. Both pkg/registry and pkg/git need it, because
+// registries and git servers may repeat the credentials that they receive.
 package secret
 
 import (
@@ -18,19 +19,21 @@ import (
 
 const (
 	mark     = "[redacted]"
-	keyBytes = 8 // spellings from this length on are found inside of words, too
-	longName = 8 // bytes from which a user name may be a token
+	keyBytes = 8 // spellings with this number of bytes or more are found inside of words, too
+	longName = 8 // user names with this number of bytes or more may be tokens
 )
 
-// Set is a set of secrets. The zero value is empty. It is safe for concurrent use.
+// Set is a set of secrets.
+//
+// The zero value is empty. It is safe for concurrent use.
 type Set struct {
 	mu    sync.RWMutex
 	known map[string]struct{} // secrets that were added
-	long  map[string][]string // spellings by their first bytes, the longest first
-	short []string            // spellings of less than keyBytes, the longest first
+	long  map[string][]string // spellings by their first keyBytes bytes, longest first
+	short []string            // spellings with less than keyBytes bytes, longest first
 }
 
-// Add adds secrets. Empty ones are ignored.
+// Add adds secrets. Empty strings are ignored.
 func (s *Set) Add(secrets ...string) {
 	for _, secret := range secrets {
 		if secret != "" && !s.knows(secret) {
@@ -39,9 +42,11 @@ func (s *Set) Add(secrets ...string) {
 	}
 }
 
-// AddPair adds a user name and password as they are sent together, in the value of an
-// Authorization header, and the password by itself. The name is added by itself only if it may be a token: some servers
-// take a token in place of the name.
+// AddPair adds a user name and password.
+//
+// It adds the password alone and the value of the Basic Authorization header. The name
+// alone is added only if it may be a token: some servers accept a token in place of the
+// user name.
 func (s *Set) AddPair(name, password string) {
 	s.Add(password)
 	if password == "" || len(name) >= longName {
@@ -77,7 +82,7 @@ func (s *Set) add(secret string, spelled []string) {
 	}
 }
 
-// insert adds text to a list that has the longest first. Readers of the old list keep it.
+// insert adds text to a copy of a list, longest first.
 func insert(list []string, text string) []string {
 	if slices.Contains(list, text) {
 		return list
@@ -114,8 +119,10 @@ func (s *Set) Redact(text string) string {
 	return b.String()
 }
 
-// at returns the length of the secret that begins at text[i], or 0. Short ones
-// count only as whole words: they may be parts of any word. The caller holds mu.
+// at returns the length of the secret that begins at text[i], or 0.
+//
+// Short secrets are found only as whole words, because other words may contain them. The
+// caller holds mu.
 func (s *Set) at(text string, i int) int {
 	rest := text[i:]
 	if len(rest) >= keyBytes {
@@ -138,9 +145,10 @@ func word(b byte) bool {
 	return b >= '0' && b <= '9' || b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z'
 }
 
-// spellings returns the forms in which a secret may be repeated: as it is, in
-// base64, as a part of something longer in base64, and each of these as addresses,
-// JSON and HTML write them.
+// spellings returns all forms in which a server may repeat a secret.
+//
+// These are plain text, base64, and a part of a longer text in base64, each also with the
+// escapes of URLs, JSON and HTML.
 func spellings(secret string) []string {
 	plain := []string{secret}
 	for _, e := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding} {
@@ -158,8 +166,10 @@ func spellings(secret string) []string {
 	return slices.Collect(maps.Keys(all))
 }
 
-// embedded returns what the base64 of every longer text that holds the secret has in
-// common, for each of the three places that the secret may begin at.
+// embedded returns the base64 of a secret inside of a longer text.
+//
+// Base64 encodes groups of three bytes, so there is one form for each position in a
+// group. Characters that depend on the bytes around the secret are left out.
 func embedded(e *base64.Encoding, secret string) []string {
 	out := make([]string, 0, 3)
 	for before := range 3 {
@@ -169,7 +179,7 @@ func embedded(e *base64.Encoding, secret string) []string {
 	return out
 }
 
-// quoted returns text as it is between the quotes of JSON.
+// quoted returns text with the escapes of JSON.
 func quoted(text string) string {
 	raw, err := json.Marshal(text)
 	if err != nil {
@@ -178,7 +188,7 @@ func quoted(text string) string {
 	return string(raw[1 : len(raw)-1])
 }
 
-// lowerHex returns an escaped text with its escapes in lower case.
+// lowerHex returns text with its percent escapes in lower case.
 func lowerHex(escaped string) string {
 	b := []byte(escaped)
 	for i := 0; i+2 < len(b); i++ {

@@ -43,7 +43,7 @@ func TestRedact(t *testing.T) {
 	}
 }
 
-// TestRedactEmbedded repeats a secret in the base64 of something longer.
+// A secret is also found in the base64 of a longer text.
 func TestRedactEmbedded(t *testing.T) {
 	t.Parallel()
 	const password = "correct-horse-battery"
@@ -53,7 +53,7 @@ func TestRedactEmbedded(t *testing.T) {
 		for _, e := range []*base64.Encoding{base64.StdEncoding, base64.RawURLEncoding} {
 			got := s.Redact(e.EncodeToString([]byte(before + password + " and more")))
 			if raw, err := e.DecodeString(got); err == nil || !strings.Contains(got, "[redacted]") {
-				t.Errorf("after %q: got %q, which says %q", before, got, raw)
+				t.Errorf("after %q: got %q, which decodes to %q, want it redacted", before, got, raw)
 			}
 		}
 	}

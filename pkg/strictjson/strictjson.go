@@ -1,9 +1,10 @@
-// Package strictjson decodes JSON documents that strangers wrote: registries, token
-// services, signers. encoding/json takes the last of two equal keys and ignores the
-// case of keys; other readers take the first, or tell case apart. Two readers would
-// then see two documents, so a document with such keys is an error here, and so is
-// one that nests too deep. It is a package because pure packages, pkg/registry and
-// what is below it need the same rule. It never reads anything by itself.
+// Package strictjson decodes JSON that all readers understand in the same way.
+//
+// Registries, token servers and signers send JSON that is not trusted. If an object has
+// a key twice, encoding/json uses the last one, and it ignores the case of keys; other
+// readers use the first one, or compare case. They would see different documents, so such
+// keys are an error here. Deep nesting is an error, too. It is a package because
+// pkg/check, pkg/registry and others need the same rule. It never reads a file.
 package strictjson
 
 import (
@@ -17,18 +18,22 @@ import (
 	"unicode/utf8"
 )
 
-// MaxDepth is how deep objects and arrays may nest: no document of a registry needs a tenth of it.
+// MaxDepth is the maximum depth of nested objects and arrays.
+//
+// Documents of registries need less than a tenth of it.
 const MaxDepth = 100
 
-// named are the keys whose objects have keys that are data: labels that differ only in
-// case are two labels. Such keys are decoded into maps, never into fields.
+// named are the keys of objects such as labels.
+//
+// The keys of these objects are data. Two labels may differ only in case. Such objects
+// are decoded into maps.
 var named = []string{"annotations", "labels", "volumes", "exposedports"}
 
 func isNamed(key []byte) bool {
 	return slices.ContainsFunc(named, func(n string) bool { return len(n) == len(key) && strings.EqualFold(n, string(key)) })
 }
 
-// Unmarshal is json.Unmarshal for a document that passes Check.
+// Unmarshal is json.Unmarshal followed by Check.
 func Unmarshal(raw []byte, v any) error {
 	if err := json.Unmarshal(raw, v); err != nil {
 		return err
@@ -36,12 +41,16 @@ func Unmarshal(raw []byte, v any) error {
 	return Check(raw)
 }
 
-// Check returns an error if an object of a JSON document repeats a key, has keys that
-// differ only in case, or is nested more than MaxDepth deep. raw must be valid JSON.
+// Check reports ambiguous keys and too deep nesting. raw must be valid JSON.
+//
+// It returns an error if an object has a key twice, has keys that differ only in case, or
+// is nested more than MaxDepth deep.
 func Check(raw []byte) error { return new(checker).check(raw) }
 
-// NewReader returns a reader of r that fails where the JSON document it reads does not
-// pass Check: for documents that are decoded as they arrive.
+// NewReader returns a reader that checks a JSON document while it is read.
+//
+// It is for documents that are decoded as they arrive. Where the document does not pass
+// Check, Read returns the error.
 func NewReader(r io.Reader) io.Reader { return &reader{from: r} }
 
 type reader struct {
@@ -58,7 +67,7 @@ func (r *reader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// checker follows a JSON document and checks its keys. The bytes may come in pieces.
+// checker checks the keys of a JSON document, which may come in pieces.
 type checker struct {
 	open    []frame // objects and arrays that are being read, the innermost last
 	quoted  bool    // within a string
@@ -70,7 +79,7 @@ type checker struct {
 // frame is an object or array that is being read.
 type frame struct {
 	object bool
-	exact  bool   // its keys are data: only equal ones are the same
+	exact  bool   // its keys are data, so case matters
 	key    bool   // the next string is a key
 	data   bool   // the last key is one whose object has keys that are data
 	few    []byte // the first keys, one behind the other; the memory is used again

@@ -26,13 +26,13 @@ func TestUnmarshal(t *testing.T) {
 		"deep inside":                     {`{"a":[{"b":{"digest":1,"Digest":2}}]}`, `key "Digest" is repeated`},
 		"labels differ in case":           {`{"config":{"Labels":{"a":"1","A":"2"}},"annotations":{"x":"","X":""}}`, ""},
 		"labels are repeated":             {`{"Labels":{"a":"1","a":"2"}}`, `key "a" is repeated`},
-		"what is in labels is no label":   {`{"labels":{"a":{"b":1,"B":2}}}`, `key "B" is repeated`},
+		"an object in labels is checked":  {`{"labels":{"a":{"b":1,"B":2}}}`, `key "B" is repeated`},
 		"a list of labels is not exempt":  {`{"labels":[{"b":1,"B":2}]}`, `key "B" is repeated`},
 		"a key after labels":              {`{"labels":{"a":"1"},"Labels":{}}`, `key "Labels" is repeated`},
-		"as deep as may be":               {strings.Repeat("[", strictjson.MaxDepth) + strings.Repeat("]", strictjson.MaxDepth), ""},
+		"as deep as allowed":              {strings.Repeat("[", strictjson.MaxDepth) + strings.Repeat("]", strictjson.MaxDepth), ""},
 		"deeper":                          {strings.Repeat("[", strictjson.MaxDepth+1) + strings.Repeat("]", strictjson.MaxDepth+1), "nests more than"},
 		"brackets in a string":            {`{"a":"` + strings.Repeat("[{", strictjson.MaxDepth) + `"}`, ""},
-		"something follows":               {`{} {}`, "after top-level value"},
+		"data after the document":         {`{} {}`, "after top-level value"},
 		"not JSON":                        {`<html>`, "invalid character '<'"},
 		"bytes that are not UTF-8 differ": {"{\"\xff\":1,\"\xfe\":2}", "is repeated"},
 	} {
@@ -47,7 +47,7 @@ func TestUnmarshal(t *testing.T) {
 	}
 }
 
-// Check holds against a decoder that reads token by token.
+// Check agrees with a decoder that reads token by token.
 func FuzzCheck(f *testing.F) {
 	for _, seed := range []string{`{"a":1,"A":2}`, `{"a":[{"b":"}"},{"b":1}],"c":"\"a"}`, `{"labels":{"a":1,"A":2}}`, `[[{}],{"x":{"x":{}}}]`, `{"a`} {
 		f.Add([]byte(seed))
@@ -64,7 +64,7 @@ func FuzzCheck(f *testing.F) {
 	})
 }
 
-// walk reports whether the next value of dec breaks the rule.
+// walk reports whether the next value of dec has ambiguous keys or is too deep.
 func walk(dec *json.Decoder, depth int) bool {
 	bad := false
 	tok, _ := dec.Token()
@@ -85,7 +85,7 @@ func walk(dec *json.Decoder, depth int) bool {
 	return bad || depth >= strictjson.MaxDepth
 }
 
-// A manifest of ten layers, of which a large dry run reads thousands.
+// The document is a manifest with ten layers. A large dry run reads thousands of them.
 func BenchmarkUnmarshal(b *testing.B) {
 	layer := `{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":"sha256:` + strings.Repeat("0", 64) + `","size":12345}`
 	raw := []byte(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":` + layer +

@@ -10,9 +10,10 @@ import (
 	"strings"
 )
 
-// Replace makes data the content of a file, whole or not at all. A symbolic link of
-// that name is replaced and what it leads to stays as it is; a directory behind a link
-// is not written to, since its files are those of another name.
+// Replace atomically replaces a file with one that contains data.
+//
+// If the file is a symbolic link, the link is replaced, not its target. It is an error if
+// a directory on the way is a symbolic link, because the file also has another name then.
 func (t *Tree) Replace(name string, data []byte) error {
 	mode, err := t.replaceable(name)
 	if err == nil {
@@ -24,7 +25,9 @@ func (t *Tree) Replace(name string, data []byte) error {
 	return nil
 }
 
-// replaceable returns the permissions of the file that is to be in the place of name.
+// replaceable returns the permissions for the new file.
+//
+// It is an error if the file must not be replaced.
 func (t *Tree) replaceable(name string) (fs.FileMode, error) {
 	const public = 0o644
 	switch {
@@ -59,7 +62,7 @@ func (t *Tree) replaceable(name string) (fs.FileMode, error) {
 	return info.Mode().Perm(), nil
 }
 
-// replace writes a new file and gives it the name.
+// replace writes a temporary file and renames it.
 func (t *Tree) replace(name string, data []byte, mode fs.FileMode) error {
 	dir, base := path.Split(name)
 	temporary := dir + "." + base + "-" + strings.ToLower(rand.Text())

@@ -1,10 +1,12 @@
-// Package tree opens a directory whose files others may have written, such as the
-// checkout of a pull request: as an fs.FS of directories and regular files, in which
-// symbolic links lead nowhere else, and with a method that replaces files.
+// Package tree opens a directory with files that are not trusted.
 //
-// It never waits for a FIFO or a device, never reads what is outside of the directory
-// or belongs to git, and never writes through a link. What is in the files is not its
-// business. It is a package of its own because commands and the auditor both read trees.
+// Such a directory is the checkout of a pull request. It is an fs.FS of directories and
+// regular files, with a method that replaces a file. Symbolic links are followed only
+// within the directory.
+//
+// The package never waits for a FIFO or a device, never reads a file outside of the
+// directory or in .git, and never writes through a link. It does not interpret files. It
+// is a package because both the commands and the auditor read such directories.
 package tree
 
 import (
@@ -18,21 +20,25 @@ import (
 	"syscall"
 )
 
-// maxLinks is how many symbolic links may be on the way to a file, as in Linux.
+// maxLinks limits the symbolic links on a path, as Linux does.
 const maxLinks = 40
 
-// errIrregular is why a FIFO, a socket or a device is not opened.
+// errIrregular is the error for a FIFO, a socket or a device.
 var errIrregular = errors.New("is not a regular file")
 
-// Tree is a directory. Its methods may be called concurrently. The zero value is not valid.
+// Tree is a directory.
+//
+// It is safe for concurrent use. The zero value is not valid.
 type Tree struct {
-	dir  string   // as messages call it
+	dir  string   // its name in errors
 	root *os.Root // nil if err is set
-	err  error    // why the directory cannot be read
-	abs  []string // the absolute paths that links may call it by
+	err  error    // the error of opening the directory
+	abs  []string // its absolute paths, for absolute links into it
 }
 
-// Open returns the tree of a directory. If that cannot be read, the methods of the tree return the error.
+// Open opens a directory.
+//
+// If that fails, the methods of the tree return the error.
 func Open(dir string) *Tree {
 	t := &Tree{dir: dir}
 	if t.root, t.err = os.OpenRoot(dir); t.err != nil {
@@ -40,7 +46,7 @@ func Open(dir string) *Tree {
 	}
 	abs, err := filepath.Abs(dir)
 	if err != nil {
-		return t // no absolute link is followed
+		return t // absolute links are not followed
 	}
 	t.abs = []string{abs}
 	if linked, err := filepath.EvalSymlinks(abs); err == nil && linked != abs {
@@ -49,7 +55,7 @@ func Open(dir string) *Tree {
 	return t
 }
 
-// Close releases the directory. Files that are open stay open.
+// Close closes the directory. Open files stay open.
 func (t *Tree) Close() error {
 	if t.root == nil {
 		return nil
@@ -74,7 +80,7 @@ func (t *Tree) open(name string) (*os.File, error) {
 	if !readable(info) {
 		return nil, errIrregular
 	}
-	// What was a file a moment ago may be a FIFO now.
+	// The file may have been replaced by a FIFO in the meantime.
 	f, err := t.root.OpenFile(at, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
@@ -88,7 +94,7 @@ func (t *Tree) open(name string) (*os.File, error) {
 	return f, nil
 }
 
-// Stat implements fs.StatFS. Links are followed.
+// Stat implements fs.StatFS. It follows links.
 func (t *Tree) Stat(name string) (fs.FileInfo, error) {
 	_, info, err := t.find(name)
 	if err != nil {
@@ -99,7 +105,7 @@ func (t *Tree) Stat(name string) (fs.FileInfo, error) {
 
 func readable(info fs.FileInfo) bool { return info.IsDir() || info.Mode().IsRegular() }
 
-// named returns an error about one operation on one name, as package fs wants it.
+// named returns the *fs.PathError for an operation and a name.
 func named(op, name string, err error) error {
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		err = p.Err
@@ -107,7 +113,9 @@ func named(op, name string, err error) error {
 	return &fs.PathError{Op: op, Path: name, Err: err}
 }
 
-// find returns the name without links of what name leads to, and describes it.
+// find follows the links in name.
+//
+// It returns the resulting path and its file info.
 func (t *Tree) find(name string) (at string, info fs.FileInfo, err error) {
 	switch {
 	case !fs.ValidPath(name):
@@ -156,7 +164,9 @@ func (t *Tree) find(name string) (at string, info fs.FileInfo, err error) {
 	return at, info, nil
 }
 
-// lstat describes an entry of the tree. Those of git are hidden: .git/config may hold a token.
+// lstat returns the file info of a path.
+//
+// It is an error for .git, because .git/config may hold a token.
 func (t *Tree) lstat(name string) (fs.FileInfo, error) {
 	if strings.EqualFold(path.Base(name), ".git") {
 		return nil, errors.New("belongs to git: it is not read")
@@ -164,7 +174,9 @@ func (t *Tree) lstat(name string) (fs.FileInfo, error) {
 	return t.root.Lstat(name)
 }
 
-// follow returns where the link called name, which is in the directory at, leads: a directory and a path below it.
+// follow reads the link name in the directory at.
+//
+// It returns a directory of the tree and the path of the target below it.
 func (t *Tree) follow(at, name string) (from, target string, err error) {
 	if target, err = t.root.Readlink(name); err != nil {
 		return "", "", err

@@ -14,8 +14,10 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/tree"
 )
 
-// write makes a directory with files, links ("-> target") and FIFOs ("|"), and one next to
-// it that holds a secret. DIR and OUT in a target stand for their absolute paths.
+// write creates a directory with files, links ("-> target") and FIFOs ("|").
+//
+// It also creates another directory, with a secret. DIR and OUT in a target are replaced
+// by the absolute paths of the two.
 func write(t *testing.T, files map[string]string) string {
 	t.Helper()
 	out, dir := t.TempDir(), t.TempDir()
@@ -48,28 +50,28 @@ func TestTreeReads(t *testing.T) {
 		files map[string]string
 		want  string // the content of "d/file", or a part of the error
 	}{
-		"file":                      {map[string]string{"d/file": "text"}, "text"},
-		"link next to it":           {map[string]string{"d/file": "-> other", "d/other": "text"}, "text"},
-		"link up":                   {map[string]string{"d/file": "-> ../other", "other": "text"}, "text"},
-		"absolute link within":      {map[string]string{"d/file": "-> DIR/other", "other": "text"}, "text"},
-		"link of a directory":       {map[string]string{"d": "-> e", "e/file": "text"}, "text"},
-		"links after each other":    {map[string]string{"d/file": "-> ../e/up/other", "e/up": "-> ..", "other": "text"}, "text"},
-		"up from a linked one":      {map[string]string{"d": "-> e/f", "e/f/file": "-> ../other", "e/other": "text"}, "text"},
-		"nothing":                   {nil, "file does not exist"},
-		"link to nothing":           {map[string]string{"d/file": "-> other"}, "no such file"},
-		"below a file":              {map[string]string{"d": "text"}, "not a directory"},
-		"loop":                      {map[string]string{"d/file": "-> file"}, "too many symbolic links"},
-		"absolute link out":         {map[string]string{"d/file": "-> OUT/secret"}, "a symbolic link out of the directory"},
-		"relative link out":         {map[string]string{"d/file": "-> ../../../../../../../../etc/hostname"}, "a symbolic link out of the directory"},
-		"link out and back":         {map[string]string{"d/file": "-> ../../x/../other", "other": "text"}, "a symbolic link out of the directory"},
-		"directory out":             {map[string]string{"d": "-> OUT"}, "a symbolic link out of the directory"},
-		"by way of a link":          {map[string]string{"d/file": "-> ../e/secret", "e": "-> OUT"}, "a symbolic link out of the directory"},
-		"device":                    {map[string]string{"d/file": "-> /dev/zero"}, "a symbolic link out of the directory"},
-		"FIFO":                      {map[string]string{"d/file": "|"}, "is not a regular file"},
-		"link to a FIFO":            {map[string]string{"d/file": "-> ../other", "other": "|"}, "is not a regular file"},
-		"what belongs to git":       {map[string]string{"d/file": "-> ../.git/config", ".git/config": "text"}, "belongs to git"},
-		"the same in upper case":    {map[string]string{"d/file": "-> ../.GIT/config", ".GIT/config": "text"}, "belongs to git"},
-		"a directory of git, again": {map[string]string{"d": "-> .git", ".git/file": "text"}, "belongs to git"},
+		"file":                       {map[string]string{"d/file": "text"}, "text"},
+		"link next to it":            {map[string]string{"d/file": "-> other", "d/other": "text"}, "text"},
+		"link up":                    {map[string]string{"d/file": "-> ../other", "other": "text"}, "text"},
+		"absolute link within":       {map[string]string{"d/file": "-> DIR/other", "other": "text"}, "text"},
+		"link of a directory":        {map[string]string{"d": "-> e", "e/file": "text"}, "text"},
+		"links after each other":     {map[string]string{"d/file": "-> ../e/up/other", "e/up": "-> ..", "other": "text"}, "text"},
+		"up from a linked directory": {map[string]string{"d": "-> e/f", "e/f/file": "-> ../other", "e/other": "text"}, "text"},
+		"no file":                    {nil, "file does not exist"},
+		"link to nothing":            {map[string]string{"d/file": "-> other"}, "no such file"},
+		"below a file":               {map[string]string{"d": "text"}, "not a directory"},
+		"loop":                       {map[string]string{"d/file": "-> file"}, "too many symbolic links"},
+		"absolute link out":          {map[string]string{"d/file": "-> OUT/secret"}, "a symbolic link out of the directory"},
+		"relative link out":          {map[string]string{"d/file": "-> ../../../../../../../../etc/hostname"}, "a symbolic link out of the directory"},
+		"link out and back":          {map[string]string{"d/file": "-> ../../x/../other", "other": "text"}, "a symbolic link out of the directory"},
+		"directory out":              {map[string]string{"d": "-> OUT"}, "a symbolic link out of the directory"},
+		"through a link":             {map[string]string{"d/file": "-> ../e/secret", "e": "-> OUT"}, "a symbolic link out of the directory"},
+		"device":                     {map[string]string{"d/file": "-> /dev/zero"}, "a symbolic link out of the directory"},
+		"FIFO":                       {map[string]string{"d/file": "|"}, "is not a regular file"},
+		"link to a FIFO":             {map[string]string{"d/file": "-> ../other", "other": "|"}, "is not a regular file"},
+		"a file in .git":             {map[string]string{"d/file": "-> ../.git/config", ".git/config": "text"}, "belongs to git"},
+		"a file in .GIT":             {map[string]string{"d/file": "-> ../.GIT/config", ".GIT/config": "text"}, "belongs to git"},
+		"a link to .git":             {map[string]string{"d": "-> .git", ".git/file": "text"}, "belongs to git"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -82,10 +84,10 @@ func TestTreeReads(t *testing.T) {
 				got = err.Error()
 			}
 			if !strings.Contains(got, tc.want) && !(os.IsNotExist(err) && strings.Contains(tc.want, "not exist")) {
-				t.Errorf("reading gives %q, want %q", got, tc.want)
+				t.Errorf("got %q, want %q", got, tc.want)
 			}
 			if strings.Contains(got, "SECRET") {
-				t.Errorf("reading gives %q, want nothing of what is outside", got)
+				t.Errorf("got %q, want no content from outside", got)
 			}
 		})
 	}
@@ -96,29 +98,29 @@ func TestTreeIsAFileSystem(t *testing.T) {
 	files := tree.Open(write(t, map[string]string{"a/b": "1", "a/c/d": "2", "e": "3"}))
 	defer files.Close()
 	if err := fstest.TestFS(struct{ fs.FS }{files}, "a/b", "a/c/d", "e"); err != nil {
-		t.Errorf("error %v, want a file system", err)
+		t.Errorf("got error %v, want none", err)
 	}
 }
 
-func TestTreeOfNothing(t *testing.T) {
+func TestNoDirectory(t *testing.T) {
 	t.Parallel()
 	dir := write(t, map[string]string{"file": "text"})
 	for name, want := range map[string]string{"none": "no such file or directory", "file": "not a directory"} {
 		files := tree.Open(filepath.Join(dir, name))
 		_, err := files.Stat(".")
 		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: error %v, want one that contains %q", name, err, want)
+			t.Errorf("%s: got error %v, want one that contains %q", name, err, want)
 		}
 		if err := files.Replace("x", nil); err == nil {
-			t.Errorf("%s: replacing a file in it is no error, want one", name)
+			t.Errorf("%s: Replace: got no error, want one", name)
 		}
 		if err := files.Close(); err != nil {
-			t.Errorf("%s: closing gives error %v, want none", name, err)
+			t.Errorf("%s: Close: got error %v, want none", name, err)
 		}
 	}
 }
 
-// snapshot returns what a directory holds, in the form that write takes.
+// snapshot returns the files of a directory, in the format of write.
 func snapshot(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -153,17 +155,17 @@ func TestTreeReplaces(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		files map[string]string
-		want  map[string]string // what is there afterwards; nil: as before, with an error
+		want  map[string]string // the files afterwards; nil: unchanged, with an error
 	}{
-		"new":               {map[string]string{"d/other": "1"}, map[string]string{"d/other": "1", "d/file": "new"}},
-		"old":               {map[string]string{"d/file": "old"}, map[string]string{"d/file": "new"}},
-		"another's file":    {map[string]string{"d/file": "-> ../e/file", "e/file": "1"}, map[string]string{"d/file": "new", "e/file": "1"}},
-		"link to nothing":   {map[string]string{"d/file": "-> ../e", "x": "1"}, map[string]string{"d/file": "new", "x": "1"}},
-		"another's place":   {map[string]string{"d": "-> e", "e/file": "1"}, nil},
-		"a place elsewhere": {map[string]string{"d": "-> /tmp"}, nil},
-		"FIFO":              {map[string]string{"d/file": "|"}, nil},
-		"directory":         {map[string]string{"d/file/x": "1"}, nil},
-		"no directory":      {map[string]string{"x": "1"}, nil},
+		"new":              {map[string]string{"d/other": "1"}, map[string]string{"d/other": "1", "d/file": "new"}},
+		"old":              {map[string]string{"d/file": "old"}, map[string]string{"d/file": "new"}},
+		"link to a file":   {map[string]string{"d/file": "-> ../e/file", "e/file": "1"}, map[string]string{"d/file": "new", "e/file": "1"}},
+		"link to nothing":  {map[string]string{"d/file": "-> ../e", "x": "1"}, map[string]string{"d/file": "new", "x": "1"}},
+		"below a link":     {map[string]string{"d": "-> e", "e/file": "1"}, nil},
+		"below a link out": {map[string]string{"d": "-> /tmp"}, nil},
+		"FIFO":             {map[string]string{"d/file": "|"}, nil},
+		"directory":        {map[string]string{"d/file/x": "1"}, nil},
+		"no directory":     {map[string]string{"x": "1"}, nil},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -176,7 +178,7 @@ func TestTreeReplaces(t *testing.T) {
 				want = tc.files
 			}
 			if err := files.Replace("d/file", []byte("new")); (err != nil) != (tc.want == nil) {
-				t.Errorf("replacing gives error %v, want one: %v", err, tc.want == nil)
+				t.Errorf("got error %v, want one: %t", err, tc.want == nil)
 			}
 			if diff := cmp.Diff(want, snapshot(t, dir)); diff != "" {
 				t.Errorf("files (-want +got)\n%s", diff)
@@ -199,7 +201,7 @@ func TestTreeKeepsPermissions(t *testing.T) {
 			t.Fatal(err)
 		}
 		if info.Mode() != want {
-			t.Errorf("%s: mode %v, want %v", name, info.Mode(), want)
+			t.Errorf("%s: got mode %v, want %v", name, info.Mode(), want)
 		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// cleanEnv hides whatever this machine is configured with, and returns an empty home.
+// cleanEnv hides the configuration of this machine and returns an empty home directory.
 func cleanEnv(t *testing.T) (home string) {
 	t.Helper()
 	for _, kv := range os.Environ() {
@@ -35,7 +35,7 @@ func cleanEnv(t *testing.T) (home string) {
 	return home
 }
 
-// noNetwork is a transport that counts requests and lets none out.
+// noNetwork is a transport that records requests and sends none.
 type noNetwork struct {
 	mu   sync.Mutex
 	seen []string
@@ -48,8 +48,9 @@ func (n *noNetwork) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, errors.New("no network in tests")
 }
 
-// testStore returns a store on a machine of no known maker, without a network
-// unless the options give one.
+// testStore returns a store on a machine that belongs to no cloud.
+//
+// It has no network unless the options give one.
 func testStore(t *testing.T, o Options) *Store {
 	t.Helper()
 	if o.HTTPClient == nil {
@@ -94,7 +95,7 @@ func basic(user, password string) string {
 	return base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
 }
 
-// clock is a clock that moves when told.
+// clock is a clock that only advance moves.
 type clock struct {
 	mu sync.Mutex
 	at time.Time
@@ -114,7 +115,7 @@ func (c *clock) advance(d time.Duration) {
 	c.at = c.at.Add(d)
 }
 
-// warnings collects what a store warned of.
+// warnings collects the warnings of a store.
 type warnings struct {
 	mu    sync.Mutex
 	texts []string
@@ -141,19 +142,19 @@ func TestNothingConfiguredIsAnonymousWithoutNetwork(t *testing.T) {
 		"123456789012.dkr.ecr.eu-west-1.amazonaws.com", "public.ecr.aws",
 	} {
 		if c := find(t, s, host, "a/b", "nobody@example.com"); !c.Anonymous() {
-			t.Errorf("%s: got %v, want nobody", host, c)
+			t.Errorf("%s: got %v, want anonymous", host, c)
 		}
 	}
 	if len(net.seen) > 0 {
-		t.Errorf("asked %q, want no request", net.seen)
+		t.Errorf("got requests %q, want none", net.seen)
 	}
 	for _, host := range []string{"gcr.io", "eu.gcr.io", "europe-docker.pkg.dev"} {
 		if c := find(t, s, host, "a/b", ""); !c.Anonymous() {
-			t.Errorf("%s: got %v, want nobody", host, c)
+			t.Errorf("%s: got %v, want anonymous", host, c)
 		}
 	}
 	if len(net.seen) != 1 {
-		t.Errorf("asked %q, want the metadata server probed once for the run", net.seen)
+		t.Errorf("got requests %q, want one to the metadata server for the whole run", net.seen)
 	}
 }
 
@@ -164,29 +165,31 @@ func TestNoAmbientAsksNoCloud(t *testing.T) {
 	s := testStore(t, Options{NoAmbient: true, HTTPClient: &http.Client{Transport: net}})
 	for _, host := range []string{"ghcr.io", "gcr.io"} {
 		if c := find(t, s, host, "a/b", ""); !c.Anonymous() {
-			t.Errorf("%s: got %v, want nobody", host, c)
+			t.Errorf("%s: got %v, want anonymous", host, c)
 		}
 	}
 	if len(net.seen) > 0 {
-		t.Errorf("asked %q, want no request", net.seen)
+		t.Errorf("got requests %q, want none", net.seen)
 	}
 }
 
-func TestGHCRTakesTheWorkflowsToken(t *testing.T) {
+func TestGHCRUsesTheWorkflowToken(t *testing.T) {
 	cleanEnv(t)
 	t.Setenv("GITHUB_TOKEN", "ghs_token")
 	t.Setenv("GITHUB_ACTOR", "octocat")
 	s := testStore(t, Options{})
 	want := Credential{Username: "octocat", Password: "ghs_token"}
 	if got := find(t, s, "ghcr.io", "o/r", ""); got != want {
-		t.Error("want GITHUB_ACTOR and GITHUB_TOKEN")
+		t.Errorf("got %v, want GITHUB_ACTOR and GITHUB_TOKEN", got)
 	}
-	if got := find(t, s, "quay.io", "o/r", ""); !got.Anonymous() {
-		t.Error("the token of ghcr.io went to quay.io")
+	for _, host := range []string{"quay.io", "ghcr.io:5000"} {
+		if got := find(t, s, host, "o/r", ""); !got.Anonymous() {
+			t.Errorf("%s: got %v, want anonymous", host, got)
+		}
 	}
 	t.Setenv("GITHUB_ACTOR", "")
 	if got := find(t, testStore(t, Options{}), "ghcr.io", "o/r", ""); got.Username == "" || got.Password != "ghs_token" {
-		t.Error("want GITHUB_TOKEN under a name without GITHUB_ACTOR")
+		t.Errorf("without GITHUB_ACTOR: got %v, want GITHUB_TOKEN with some name", got)
 	}
 }
 
@@ -195,24 +198,24 @@ func TestDockerConfigurationComesBeforeTheCloud(t *testing.T) {
 	t.Setenv("GITHUB_TOKEN", "ghs_token")
 	write(t, home, ".docker/config.json", `{"auths":{"ghcr.io":{"auth":"`+basic("me", "pat")+`"}}}`)
 	if got, want := find(t, testStore(t, Options{}), "ghcr.io", "o/r", ""), (Credential{Username: "me", Password: "pat"}); got != want {
-		t.Error("want the configuration's credential")
+		t.Errorf("got %v, want the credential of the Docker configuration", got)
 	}
 }
 
-// An account that no key file holds is passed over, and told once.
+// An account without a key file is not used. The store logs that once.
 func TestAccountWithoutKey(t *testing.T) {
 	cleanEnv(t)
 	for _, ignored := range []bool{false, true} {
-		var told []string
-		s := testStore(t, Options{NoServiceAccount: ignored, Debug: func(text string) { told = append(told, text) }})
+		var logged []string
+		s := testStore(t, Options{NoServiceAccount: ignored, Debug: func(text string) { logged = append(logged, text) }})
 		for range 2 {
 			s.Principal("gcr.io", "p/app", "a@b")
 		}
 		var want []string
 		if !ignored {
-			want = []string{`no key file holds service account "a@b": gcr.io is spoken to without it`}
+			want = []string{`no key file holds service account "a@b": gcr.io is used without it`}
 		}
-		if diff := cmp.Diff(want, told); diff != "" {
+		if diff := cmp.Diff(want, logged); diff != "" {
 			t.Errorf("ignored %t (-want +got):\n%s", ignored, diff)
 		}
 	}
@@ -256,7 +259,7 @@ func TestZeroPrincipalKeyIsTheHost(t *testing.T) {
 	write(t, home, ".docker/config.json", `{"auths":{"quay.io":{"auth":"`+basic("me", "x")+`"}}}`)
 	c, err := testStore(t, Options{}).Credential(t.Context(), Principal{Host: "quay.io"})
 	if err != nil || c.Username != "me" {
-		t.Errorf("got %v, %v; want the host's credential", c, err)
+		t.Errorf("got %v, error %v; want the credential of the host", c, err)
 	}
 }
 
@@ -264,14 +267,14 @@ func TestAccountWithoutKeyIsAnError(t *testing.T) {
 	cleanEnv(t)
 	_, err := testStore(t, Options{}).Credential(t.Context(), Principal{Host: "gcr.io", Key: "account:a@b"})
 	if err == nil || !strings.Contains(err.Error(), `no key file holds the account "a@b"`) {
-		t.Errorf("got %v", err)
+		t.Errorf("got error %v, want one about the missing account", err)
 	}
 }
 
 func TestClientsFollowNoRedirects(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/away" {
-			t.Error("followed a redirect")
+			t.Error("got a request after the redirect, want none")
 		}
 		http.Redirect(w, r, "/away", http.StatusTemporaryRedirect)
 	}))
@@ -279,7 +282,7 @@ func TestClientsFollowNoRedirects(t *testing.T) {
 	for _, base := range []*http.Client{nil, http.DefaultClient} {
 		c := client(base, linkTimeout, nil)
 		if c.Timeout != linkTimeout {
-			t.Errorf("time limit %v, want %v", c.Timeout, linkTimeout)
+			t.Errorf("got timeout %v, want %v", c.Timeout, linkTimeout)
 		}
 		resp, err := c.Post(srv.URL, "text/plain", strings.NewReader("secret"))
 		if err != nil {
@@ -287,17 +290,17 @@ func TestClientsFollowNoRedirects(t *testing.T) {
 		}
 		resp.Body.Close()
 		if resp.StatusCode != http.StatusTemporaryRedirect {
-			t.Errorf("status %d, want the redirect itself", resp.StatusCode)
+			t.Errorf("got status %d, want %d", resp.StatusCode, http.StatusTemporaryRedirect)
 		}
 	}
 }
 
-func TestSourcesTimeLimitIsNotTheCallers(t *testing.T) {
+func TestTimeoutOfLookUpIsNotTheCallers(t *testing.T) {
 	cleanEnv(t)
 	g := fakeGoogle(t)
 	s := testStore(t, Options{KeyFiles: []string{g.file(t, "a@b")}, HTTPClient: &http.Client{Transport: &deadlines{}}})
 	_, err := s.Credential(t.Context(), s.Principal("gcr.io", "p/a", "a@b"))
 	if err == nil || errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("got %v, want an error that is not the end of the caller's context", err)
+		t.Errorf("got error %v, want one that does not wrap context.DeadlineExceeded", err)
 	}
 }

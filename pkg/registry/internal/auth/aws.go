@@ -19,11 +19,11 @@ import (
 )
 
 const (
-	awsWithin       = 5 * time.Second // the whole of it: without a network the library would go on trying
-	ecrPublicRegion = "us-east-1"     // the only one where ECR Public gives tokens
+	awsWithin       = 5 * time.Second // for sign-in and token: without a network the SDK retries for minutes
+	ecrPublicRegion = "us-east-1"     // the only region with tokens for ECR Public
 )
 
-// ecrHost is the host of a private registry: account, FIPS or not, region.
+// ecrHost matches the host of a private registry: account, FIPS suffix, region.
 var ecrHost = regexp.MustCompile(`^[0-9]{12}\.dkr[.-]ecr(-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.(?:com(?:\.cn)?|eu)|on\.aws|on\.amazonwebservices\.com\.cn)$`)
 
 // isECRPublic reports whether host is AWS's public registry.
@@ -32,8 +32,9 @@ func isECRPublic(host string) bool { return host == "public.ecr.aws" || host == 
 // isECR reports whether host is one of AWS's registries.
 func isECR(host string) bool { return isECRPublic(host) || ecrHost.MatchString(host) }
 
-// ecr returns a token of the AWS identity; one serves all registries of a region.
-// Private registries take nobody, so that without a token they are an error.
+// ecr returns a token of the AWS identity. One token serves all registries of a region.
+//
+// A failure is always an error for private registries, which accept no anonymous request.
 func (s *Store) ecr(ctx context.Context, host string) (answer, error) {
 	onEC2 := s.onEC2()
 	if !onEC2 && !awsConfigured() {
@@ -51,7 +52,7 @@ func (s *Store) ecr(ctx context.Context, host string) (answer, error) {
 		defer cancel()
 		conf, err := s.awsConfig(ctx, region, fips, onEC2)
 		if err != nil {
-			return answer{}, fmt.Errorf("reading the AWS configuration: %w", tame(err))
+			return answer{}, fmt.Errorf("reading the AWS configuration: %w", sanitize(err))
 		}
 		ask := s.ecrToken
 		if public {
@@ -62,7 +63,7 @@ func (s *Store) ecr(ctx context.Context, host string) (answer, error) {
 			err = fmt.Errorf("no answer within %v", awsWithin)
 		}
 		if err != nil {
-			return answer{}, fmt.Errorf("asking ECR in %s for a token: %w", region, tame(err))
+			return answer{}, fmt.Errorf("asking ECR in %s for a token: %w", region, sanitize(err))
 		}
 		return a, nil
 	})
@@ -72,8 +73,9 @@ func (s *Store) ecr(ctx context.Context, host string) (answer, error) {
 	return a, err
 }
 
-// awsConfig returns the library's configuration; it asks the machine for an
-// identity only where there is one to ask.
+// awsConfig returns the configuration of the SDK.
+//
+// The metadata service is used only on EC2: elsewhere it would be a timeout.
 func (s *Store) awsConfig(ctx context.Context, region string, fips, onEC2 bool) (aws.Config, error) {
 	machine := imds.ClientDisabled
 	if onEC2 {
@@ -93,7 +95,7 @@ func (s *Store) awsConfig(ctx context.Context, region string, fips, onEC2 bool) 
 	return config.LoadDefaultConfig(ctx, options...)
 }
 
-// ecrToken asks for a token of the private registries of a region.
+// ecrToken returns a token for the private registries of a region.
 func (s *Store) ecrToken(ctx context.Context, conf aws.Config) (answer, error) {
 	out, err := ecr.NewFromConfig(conf).GetAuthorizationToken(ctx, &ecr.GetAuthorizationTokenInput{})
 	if err != nil {
@@ -106,7 +108,7 @@ func (s *Store) ecrToken(ctx context.Context, conf aws.Config) (answer, error) {
 	return s.ecrAnswer(d.AuthorizationToken, d.ExpiresAt)
 }
 
-// ecrPublicToken asks for a token of the public registry.
+// ecrPublicToken returns a token for the public registry.
 func (s *Store) ecrPublicToken(ctx context.Context, conf aws.Config) (answer, error) {
 	out, err := ecrpublic.NewFromConfig(conf).GetAuthorizationToken(ctx, &ecrpublic.GetAuthorizationTokenInput{})
 	if err != nil {
@@ -118,7 +120,7 @@ func (s *Store) ecrPublicToken(ctx context.Context, conf aws.Config) (answer, er
 	return s.ecrAnswer(out.AuthorizationData.AuthorizationToken, out.AuthorizationData.ExpiresAt)
 }
 
-// ecrAnswer takes a token, which is name:password in base64, apart.
+// ecrAnswer decodes a token, which is name:password in base64.
 func (s *Store) ecrAnswer(token *string, expires *time.Time) (answer, error) {
 	raw, err := base64.StdEncoding.DecodeString(aws.ToString(token))
 	user, password, ok := strings.Cut(string(raw), ":")
@@ -134,7 +136,7 @@ func awsNamed() bool {
 		"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
 }
 
-// awsConfigured reports whether the environment or a file of AWS's tools may name an identity.
+// awsConfigured reports whether the environment or a file may name an identity.
 func awsConfigured() bool {
 	if awsNamed() {
 		return true
@@ -154,7 +156,7 @@ func awsConfigured() bool {
 	return false
 }
 
-// onEC2 reports whether the machine's firmware says that AWS made it.
+// onEC2 reports whether the machine's firmware names EC2.
 func (s *Store) onEC2() bool {
 	return s.madeBy("sys_vendor") == "Amazon EC2" || strings.Contains(s.madeBy("bios_version"), "amazon")
 }

@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// fakeAWS starts ECR, ECR Public and a machine's metadata server, and points the environment to them.
+// fakeAWS serves ECR, ECR Public and the metadata service of a machine.
 type fakeAWS struct {
 	server *httptest.Server
 	mu     sync.Mutex
-	asked  []string // services with the key that signed, and metadata paths
+	asked  []string // requests: key, region and service, or the path in the metadata service
 	refuse bool
 }
 
@@ -83,37 +83,37 @@ func TestECR(t *testing.T) {
 		c := find(t, s, host, "a/b", "")
 		if want == "" {
 			if !c.Anonymous() {
-				t.Errorf("%s: an AWS token went to another's host", host)
+				t.Errorf("%s: got %v, want anonymous", host, c)
 			}
 			continue
 		}
 		if c.Username != "AWS" || c.Password != want {
-			t.Errorf("%s: want the token of %s", host, want)
+			t.Errorf("%s: got %q and %q, want AWS and %q", host, c.Username, c.Password, want)
 		}
 		if left := c.Expires.Sub(at.now()); left < 11*time.Hour || left > 12*time.Hour {
-			t.Errorf("%s: ends in %v, want about 12 hours", host, left)
+			t.Errorf("%s: got a lifetime of %v, want about 12 hours", host, left)
 		}
 	}
 	if len(f.asked) != 4 {
-		t.Errorf("asked %q, want once per region and service", f.asked)
+		t.Errorf("got requests %q, want one per region and service", f.asked)
 	}
 	at.advance(12*time.Hour - 4*time.Minute)
 	find(t, s, "public.ecr.aws", "a/b", "")
 	if len(f.asked) != 5 {
-		t.Errorf("asked %q, want the token renewed", f.asked)
+		t.Errorf("got requests %q, want another one for public.ecr.aws", f.asked)
 	}
 }
 
-func TestECROnAMachineOfAWS(t *testing.T) {
+func TestECROnEC2(t *testing.T) {
 	cleanEnv(t)
 	f := newFakeAWS(t)
 	s := testStore(t, Options{HTTPClient: f.server.Client()})
 	write(t, s.firmware, "sys_vendor", "Amazon EC2\n")
 	if c := find(t, s, "111111111111.dkr.ecr.eu-west-1.amazonaws.com", "a/b", ""); c.Password != "ecr-eu-west-1" {
-		t.Error("want the token of the machine's role")
+		t.Errorf("got password %q, want ecr-eu-west-1", c.Password)
 	}
 	if last := f.asked[len(f.asked)-1]; last != "MACHINE eu-west-1 ecr" {
-		t.Errorf("signed %q, want the machine's key", last)
+		t.Errorf("got a request with %q, want the key of the machine", last)
 	}
 }
 
@@ -121,7 +121,7 @@ func TestECRRefused(t *testing.T) {
 	home := cleanEnv(t)
 	f := newFakeAWS(t)
 	f.refuse = true
-	// Named, as the library looks up the home folder only once.
+	// Named by a variable, because the SDK looks up the home directory only once.
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE",
 		write(t, home, ".aws/credentials", "[default]\naws_access_key_id = KEY\naws_secret_access_key = planted-secret\n"))
 	w := &warnings{}
@@ -134,18 +134,18 @@ func TestECRRefused(t *testing.T) {
 		}
 	}
 	if c := find(t, s, "public.ecr.aws", "a/b", ""); !c.Anonymous() || !strings.Contains(w.all(), "passing over this machine's AWS identity") {
-		t.Errorf("got %v and warnings %q, want the public registry read as nobody", c, w.all())
+		t.Errorf("got %v and warnings %q, want anonymous for the public registry, with a warning", c, w.all())
 	}
 }
 
 func TestAWSConfigured(t *testing.T) {
 	home := cleanEnv(t)
 	if awsConfigured() {
-		t.Error("configured without anything")
+		t.Error("got true without any configuration, want false")
 	}
 	write(t, home, ".aws/config", "[default]\n")
 	if !awsConfigured() || awsNamed() {
-		t.Error("want a file to configure AWS, and to name nobody")
+		t.Errorf("with a file: got configured %t and named %t, want true and false", awsConfigured(), awsNamed())
 	}
 }
 

@@ -21,9 +21,9 @@ import (
 
 const (
 	acrScope    = "https://containerregistry.azure.net/.default"
-	acrUser     = "00000000-0000-0000-0000-000000000000" // the name ACR wants beside a refresh token
-	azureWithin = 10 * time.Second                       // sign-in and exchange; without a network the library would go on trying
-	azureTag    = "7783-7084-3265-9085-8269-3286-77"     // the asset tag that Azure gives each of its machines
+	acrUser     = "00000000-0000-0000-0000-000000000000" // the user name that ACR expects with a refresh token
+	azureWithin = 10 * time.Second                       // for sign-in and exchange: without a network the SDK retries for minutes
+	azureTag    = "7783-7084-3265-9085-8269-3286-77"     // the asset tag of all Azure machines
 )
 
 // isACR reports whether host is an Azure Container Registry.
@@ -57,17 +57,17 @@ func (s *Store) acr(ctx context.Context, host string) (answer, error) {
 	return a, err
 }
 
-// azureToken signs in and returns an access token for ACR, as the password of a credential.
+// azureToken signs in and returns an access token for ACR as a password.
 func (s *Store) azureToken(ctx context.Context, signIn func() (azcore.TokenCredential, error)) (answer, error) {
 	cred, err := signIn()
 	if err != nil {
-		return answer{}, fmt.Errorf("reading the Azure identity: %w", tame(err))
+		return answer{}, fmt.Errorf("reading the Azure identity: %w", sanitize(err))
 	}
 	ctx, cancel := context.WithTimeout(ctx, azureWithin)
 	defer cancel()
 	tok, err := cred.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{acrScope}})
 	if err != nil {
-		return answer{}, fmt.Errorf("signing in to Azure: %w", tame(err))
+		return answer{}, fmt.Errorf("signing in to Azure: %w", sanitize(err))
 	}
 	return answer{cred: Credential{Password: tok.Token, Expires: s.ends(tok.ExpiresOn)}}, nil
 }
@@ -75,7 +75,7 @@ func (s *Store) azureToken(ctx context.Context, signIn func() (azcore.TokenCrede
 // azureCredential returns the application that the environment names.
 func (s *Store) azureCredential() (azcore.TokenCredential, error) {
 	options := policy.ClientOptions{Transport: s.web}
-	// A cloud of one's own does not know, or cannot reach, Microsoft's list of clouds.
+	// Microsoft's list of clouds does not contain a private cloud, or cannot be reached from it.
 	private := anyEnv("AZURE_AUTHORITY_HOST")
 	if anyEnv("AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PATH") {
 		return azidentity.NewEnvironmentCredential(&azidentity.EnvironmentCredentialOptions{
@@ -87,7 +87,9 @@ func (s *Store) azureCredential() (azcore.TokenCredential, error) {
 	})
 }
 
-// azureMachine returns the managed identity of this machine, or the one of several that the environment names.
+// azureMachine returns the managed identity of this machine.
+//
+// If the machine has several, AZURE_CLIENT_ID chooses one.
 func (s *Store) azureMachine() (azcore.TokenCredential, error) {
 	options := &azidentity.ManagedIdentityCredentialOptions{ClientOptions: policy.ClientOptions{Transport: s.link}}
 	if id := os.Getenv("AZURE_CLIENT_ID"); id != "" {
@@ -96,7 +98,7 @@ func (s *Store) azureMachine() (azcore.TokenCredential, error) {
 	return azidentity.NewManagedIdentityCredential(options)
 }
 
-// acrExchange turns an access token of Azure into a refresh token of one registry.
+// acrExchange exchanges an Azure access token for a refresh token of one registry.
 func (s *Store) acrExchange(ctx context.Context, host, token string) (answer, error) {
 	form := url.Values{"grant_type": {"access_token"}, "service": {host}, "access_token": {token}}
 	u := "https://" + host + "/oauth2/exchange"
@@ -112,7 +114,7 @@ func (s *Store) acrExchange(ctx context.Context, host, token string) (answer, er
 	body, err := readBody(resp)
 	if resp.StatusCode != http.StatusOK {
 		said := strings.ReplaceAll(oauthText(body), token, "[redacted]")
-		err = statusFault(resp.StatusCode, resp.Header, clip(said))
+		err = statusError(resp.StatusCode, resp.Header, clip(said))
 	}
 	if err != nil {
 		return answer{}, fmt.Errorf("asking the registry for a refresh token: %w", err)
@@ -121,7 +123,7 @@ func (s *Store) acrExchange(ctx context.Context, host, token string) (answer, er
 		RefreshToken string `json:"refresh_token"`
 	}
 	if err := strictjson.Unmarshal(body, &got); err != nil {
-		return answer{}, fmt.Errorf("asking the registry for a refresh token: %w", jsonFault(err))
+		return answer{}, fmt.Errorf("asking the registry for a refresh token: %w", jsonError(err))
 	}
 	if got.RefreshToken == "" {
 		return answer{}, errors.New("asking the registry for a refresh token: the answer holds none")
@@ -133,7 +135,9 @@ func (s *Store) acrExchange(ctx context.Context, host, token string) (answer, er
 	return a, nil
 }
 
-// jwtEnd returns when a JSON Web Token says it ends, unverified: only the time to renew it hangs on this.
+// jwtEnd returns the expiry time of a JSON Web Token, or zero.
+//
+// The signature is not verified: the time only decides when to renew the token.
 func jwtEnd(token string) time.Time {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {

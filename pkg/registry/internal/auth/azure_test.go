@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// fakeAzure is Azure's sign-in, a machine's identity service, and the exchange of every registry.
+// fakeAzure serves Azure's sign-in, a managed identity, and the exchange of all registries.
 type fakeAzure struct {
 	server *httptest.Server
 	mu     sync.Mutex
@@ -30,7 +30,7 @@ func newFakeAzure(t *testing.T) *fakeAzure {
 	return f
 }
 
-// client returns a client for which every host is the fake.
+// client returns a client that connects to the fake for every host.
 func (f *fakeAzure) client() *http.Client {
 	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
 		var d net.Dialer
@@ -43,7 +43,7 @@ func (f *fakeAzure) client() *http.Client {
 			if err != nil {
 				return nil, err
 			}
-			return tls.Client(conn, &tls.Config{InsecureSkipVerify: true}), nil //nolint:gosec // a name for each fake registry
+			return tls.Client(conn, &tls.Config{InsecureSkipVerify: true}), nil //nolint:gosec // the certificate does not have the names of the fake registries
 		},
 	}}
 }
@@ -97,11 +97,11 @@ func TestACR(t *testing.T) {
 			t.Errorf("%s: got %v, want a refresh token", host, c)
 		}
 		if left := c.Expires.Sub(at.now()); left < 2*time.Hour || left > 3*time.Hour {
-			t.Errorf("%s: ends in %v, want about 3 hours", host, left)
+			t.Errorf("%s: got a lifetime of %v, want about 3 hours", host, left)
 		}
 	}
 	if c := find(t, s, "one.azurecr.io.evil.com", "a/b", ""); !c.Anonymous() {
-		t.Error("a token went to another's host")
+		t.Errorf("one.azurecr.io.evil.com: got %v, want anonymous", c)
 	}
 	want := []string{
 		"sign in app openid offline_access profile " + acrScope,
@@ -110,12 +110,12 @@ func TestACR(t *testing.T) {
 	}
 	if len(f.asked) != 3 || !strings.HasPrefix(f.asked[0], "sign in app ") || !strings.Contains(f.asked[0], acrScope) ||
 		f.asked[1] != want[1] || f.asked[2] != want[2] {
-		t.Errorf("asked %q, want %q", f.asked, want)
+		t.Errorf("got requests %q, want %q", f.asked, want)
 	}
 	s2 := s.Principal("denied.azurecr.io", "a", "")
 	_, err := s.Credential(t.Context(), s2)
 	if err == nil || !strings.Contains(err.Error(), "no access for [redacted]") || strings.Contains(err.Error(), "entra-token") {
-		t.Errorf("got %v, want the registry's refusal without the token", err)
+		t.Errorf("got error %v, want the refusal of the registry without the token", err)
 	}
 }
 
@@ -128,7 +128,7 @@ func TestACRWorkloadIdentity(t *testing.T) {
 	t.Setenv("AZURE_AUTHORITY_HOST", f.server.URL)
 	s := testStore(t, Options{HTTPClient: f.client()})
 	if c := find(t, s, "one.azurecr.io", "a/b", ""); c.IdentityToken == "" || !strings.HasPrefix(f.asked[0], "sign in workload ") {
-		t.Errorf("got %v after %q, want the workload's token", c, f.asked)
+		t.Errorf("got %v after requests %q, want the token of the workload", c, f.asked)
 	}
 }
 
@@ -137,10 +137,10 @@ func TestACRManagedIdentity(t *testing.T) {
 	f := newFakeAzure(t)
 	t.Setenv("IDENTITY_ENDPOINT", f.server.URL+"/machine")
 	t.Setenv("IDENTITY_HEADER", "header")
-	t.Setenv("AZURE_CLIENT_ID", fmt.Sprint(time.Now().UnixNano())) // the library holds tokens by identity, for the whole process
+	t.Setenv("AZURE_CLIENT_ID", fmt.Sprint(time.Now().UnixNano())) // the SDK caches tokens by identity for the whole process
 	s := testStore(t, Options{HTTPClient: f.client()})
 	if c := find(t, s, "one.azurecr.io", "a/b", ""); c.IdentityToken == "" || f.asked[0] != "machine https://containerregistry.azure.net header" {
-		t.Errorf("got %v after %q, want the machine's token", c, f.asked)
+		t.Errorf("got %v after requests %q, want the token of the machine", c, f.asked)
 	}
 }
 

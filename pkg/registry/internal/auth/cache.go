@@ -12,29 +12,33 @@ import (
 )
 
 const (
-	sharedPrefix = "shared "       // keys of what several principals present; a principal's key begins with its host
-	maxEarly     = 5 * time.Minute // renewal comes this long, or a tenth of the lifetime, before the end
+	sharedPrefix = "shared "       // of keys for credentials of several principals; the key of a principal begins with its host
+	maxEarly     = 5 * time.Minute // credentials are renewed this long before they expire, or a tenth of their lifetime
 )
 
-// errAbsent is the answer of a source that is not configured; it is held for the whole run.
+// errAbsent means that an identity is not configured.
+//
+// It is cached for the whole run.
 var errAbsent = errors.New("not configured")
 
-// answer is what a source gave. It is held for keep, until renew, or, where
-// neither is given, as long as the credential lasts.
+// answer is the result of a look-up. It is an authn.Authenticator.
+//
+// It is cached for keep if that is set, else until renew if that is set, else until
+// shortly before the credential expires.
 type answer struct {
 	cred  Credential
 	keep  time.Duration
 	renew time.Time
 }
 
-// entry is an answer, or a failure, and when to ask again.
+// entry is a cached credential or failure.
 type entry struct {
 	cred  Credential
 	err   error
-	renew time.Time // zero: never
+	renew time.Time // when to look it up again; zero: never
 }
 
-// cache holds answers by key and lets callers of one key share one look-up.
+// cache holds answers by key. Concurrent callers of one key share one look-up.
 type cache struct {
 	now     func() time.Time
 	warn    func(key, text string)
@@ -43,8 +47,10 @@ type cache struct {
 	entries map[string]*entry
 }
 
-// get returns the answer held for key, or asks for it. A caller whose ctx
-// ends returns at once; the look-up goes on for the others, bounded by resolveWithin.
+// get returns the cached answer for key, or calls ask.
+//
+// A caller whose ctx ends returns at once. The look-up continues for the others, for
+// resolveWithin at most.
 func (c *cache) get(ctx context.Context, key string, ask func(context.Context) (answer, error)) (answer, error) {
 	if e := c.fresh(key); e != nil {
 		return e.answer()
@@ -53,14 +59,14 @@ func (c *cache) get(ctx context.Context, key string, ask func(context.Context) (
 		return answer{}, err
 	}
 	done := c.flight.DoChan(key, func() (any, error) {
-		if e := c.fresh(key); e != nil { // another look-up ended between the check above and this one
+		if e := c.fresh(key); e != nil { // another look-up ended after the check above
 			return e, nil
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), resolveWithin)
 		defer cancel()
 		a, err := ask(ctx)
 		if err != nil && ctx.Err() != nil {
-			// Not wrapped: it must not look like the end of a caller's own context.
+			// Not wrapped: it must not look like the end of the caller's context.
 			err = fmt.Errorf("no answer within %v", resolveWithin)
 		}
 		return c.settle(key, a, err), nil
@@ -77,7 +83,7 @@ func (c *cache) get(ctx context.Context, key string, ask func(context.Context) (
 	}
 }
 
-// fresh returns the entry of key unless it is time to renew it.
+// fresh returns the entry of key, or nil to look it up.
 func (c *cache) fresh(key string) *entry {
 	now := c.now()
 	c.mu.Lock()
@@ -89,8 +95,9 @@ func (c *cache) fresh(key string) *entry {
 	return e
 }
 
-// settle holds what was answered for key and returns it. A credential that could
-// not be renewed goes on being used until it ends.
+// settle caches the result of a look-up and returns the entry.
+//
+// A credential that could not be renewed is used until it expires.
 func (c *cache) settle(key string, a answer, err error) *entry {
 	now := c.now()
 	c.mu.Lock()
@@ -99,16 +106,19 @@ func (c *cache) settle(key string, a answer, err error) *entry {
 	c.mu.Unlock()
 	if err != nil && e.err == nil {
 		name, _, _ := strings.Cut(strings.TrimPrefix(key, sharedPrefix), " ")
-		c.warn("renewing "+key, fmt.Sprintf("credentials for %s could not be renewed and are used until they end: %v", name, err))
+		c.warn("renewing "+key, fmt.Sprintf("credentials for %s could not be renewed and are used until they expire: %v", name, err))
 	}
 	return e
 }
 
-// next returns the entry that follows old when asking again gave a or err.
+// next returns the entry that replaces old after a look-up.
+//
+// The look-up returned a, or err.
 func next(old *entry, a answer, err error, now time.Time) *entry {
-	passedOver := err == nil && a.cred.Anonymous() // as ambient does; nobody is no substitute for who is known to last
+	// An anonymous answer, as for a skipped identity, never replaces a credential that is still valid.
+	skipped := err == nil && a.cred.Anonymous()
 	switch {
-	case old.lasts(now) && (err != nil || passedOver && !old.cred.Expires.IsZero()):
+	case old.valid(now) && (err != nil || skipped && !old.cred.Expires.IsZero()):
 		renew := now.Add(failureKept)
 		if end := old.cred.Expires; !end.IsZero() && end.Before(renew) {
 			renew = end
@@ -129,7 +139,7 @@ func next(old *entry, a answer, err error, now time.Time) *entry {
 	return &entry{cred: a.cred, renew: a.cred.Expires.Add(-early)}
 }
 
-// forget drops the entry of key, and what it may have been taken from, if they still are refused.
+// forget drops a refused credential under key and under the shared keys.
 func (c *cache) forget(key string, refused Credential) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -140,13 +150,15 @@ func (c *cache) forget(key string, refused Credential) {
 	}
 }
 
-// answer returns what e holds; another entry made of it is renewed with it.
+// answer returns the content of e.
+//
+// An entry that is copied from it is renewed with it.
 func (e *entry) answer() (answer, error) {
 	return answer{cred: e.cred, renew: e.renew}, e.err
 }
 
-// lasts reports whether e holds a credential that has not ended.
-func (e *entry) lasts(now time.Time) bool {
+// valid reports whether e holds a credential that has not expired.
+func (e *entry) valid(now time.Time) bool {
 	return e != nil && e.err == nil && !e.cred.Anonymous() &&
 		(e.cred.Expires.IsZero() || now.Before(e.cred.Expires))
 }

@@ -42,19 +42,19 @@ func TestCancelledCallerDoesNotFailTheOthers(t *testing.T) {
 	}
 	cancel()
 	if err := <-first; !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled caller: got %v, want its own cancellation while the look-up still runs", err)
+		t.Errorf("cancelled caller: got error %v, want context.Canceled during the look-up", err)
 	}
 	close(release)
 	for range 20 {
 		if err := <-others; err != nil {
-			t.Errorf("other caller: %v", err)
+			t.Errorf("other caller: got error %v, want none", err)
 		}
 	}
 	if asked != 1 {
-		t.Errorf("asked %d times, want 1", asked)
+		t.Errorf("got %d look-ups, want 1", asked)
 	}
 	if _, err := c.get(ctx, "new", ask); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v, want no look-up for a caller that has gone", err)
+		t.Errorf("got error %v, want context.Canceled without a look-up", err)
 	}
 }
 
@@ -79,24 +79,24 @@ func TestRenewal(t *testing.T) {
 	at.advance(54 * time.Minute)
 	get("1")
 	at.advance(time.Minute)
-	get("2") // 5 minutes before the end of the first
+	get("2") // 5 minutes before the first one expires
 
 	at.advance(56 * time.Minute)
 	fail = errors.New("out of order")
-	get("2") // not renewed, but it lasts for 4 more minutes
+	get("2") // not renewed, but valid for 4 more minutes
 	get("2")
 	if asked != 3 {
-		t.Errorf("asked %d times, want a failure held for a while", asked)
+		t.Errorf("got %d look-ups, want 3: the failure is cached", asked)
 	}
 	if got := w.all(); !strings.Contains(got, "credentials for host could not be renewed") {
-		t.Errorf("warnings %q, want the failed renewal", got)
+		t.Errorf("got warnings %q, want one about the failed renewal", got)
 	}
 	at.advance(5 * time.Minute)
 	if _, err := c.get(t.Context(), "host key", ask); !errors.Is(err, fail) {
-		t.Errorf("got %v, want the failure once the old credential has ended", err)
+		t.Errorf("got error %v, want %v after the old credential expired", err, fail)
 	}
 	if _, _ = c.get(t.Context(), "host key", ask); asked != 4 {
-		t.Errorf("asked %d times, want 4", asked)
+		t.Errorf("got %d look-ups, want 4", asked)
 	}
 	at.advance(failureKept)
 	fail = nil
@@ -113,29 +113,29 @@ func TestNext(t *testing.T) {
 		err  error
 		want entry
 	}{
-		{name: "no end: for the run", a: answer{cred: Credential{Password: "p"}}, want: entry{cred: Credential{Password: "p"}}},
+		{name: "no expiry: for the run", a: answer{cred: Credential{Password: "p"}}, want: entry{cred: Credential{Password: "p"}}},
 		{name: "a tenth early", a: answer{cred: lasting}, want: entry{cred: lasting, renew: now.Add(9 * time.Minute)}},
 		{name: "kept", a: answer{keep: time.Hour}, want: entry{renew: now.Add(time.Hour)}},
-		{name: "as another entry", a: answer{cred: lasting, renew: now.Add(1)}, want: entry{cred: lasting, renew: now.Add(1)}},
-		{name: "ended already", a: answer{cred: Credential{Password: "p", Expires: now.Add(-time.Hour)}},
+		{name: "from another entry", a: answer{cred: lasting, renew: now.Add(1)}, want: entry{cred: lasting, renew: now.Add(1)}},
+		{name: "already expired", a: answer{cred: Credential{Password: "p", Expires: now.Add(-time.Hour)}},
 			want: entry{cred: Credential{Password: "p", Expires: now.Add(-time.Hour)}, renew: now.Add(-time.Hour)}},
 		{name: "absent: for the run", err: errAbsent, want: entry{err: errAbsent}},
 		{name: "failed", err: errTooLong, want: entry{err: errTooLong, renew: now.Add(failureKept)}},
-		{name: "failed, old lasts", old: &entry{cred: lasting}, err: errTooLong, want: entry{cred: lasting, renew: now.Add(failureKept)}},
-		{name: "passed over, old lasts", old: &entry{cred: lasting}, a: answer{keep: failureKept}, want: entry{cred: lasting, renew: now.Add(failureKept)}},
-		{name: "failed, old ends first", old: &entry{cred: Credential{Password: "p", Expires: now.Add(1)}}, err: errTooLong,
+		{name: "failed, old is valid", old: &entry{cred: lasting}, err: errTooLong, want: entry{cred: lasting, renew: now.Add(failureKept)}},
+		{name: "skipped, old is valid", old: &entry{cred: lasting}, a: answer{keep: failureKept}, want: entry{cred: lasting, renew: now.Add(failureKept)}},
+		{name: "failed, old expires first", old: &entry{cred: Credential{Password: "p", Expires: now.Add(1)}}, err: errTooLong,
 			want: entry{cred: Credential{Password: "p", Expires: now.Add(1)}, renew: now.Add(1)}},
 		{name: "failed, old was a failure", old: &entry{err: errAbsent}, err: errTooLong, want: entry{err: errTooLong, renew: now.Add(failureKept)}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if got := next(test.old, test.a, test.err, now); *got != test.want {
-				t.Errorf("renew %v, error %v; want renew %v, error %v", got.renew, got.err, test.want.renew, test.want.err)
+				t.Errorf("got renew %v, error %v; want renew %v, error %v", got.renew, got.err, test.want.renew, test.want.err)
 			}
 		})
 	}
 }
 
-func TestForgetDropsOnlyWhatWasRefused(t *testing.T) {
+func TestForgetDropsOnlyTheRefusedCredential(t *testing.T) {
 	c := &cache{now: time.Now, warn: once(nil), entries: map[string]*entry{}}
 	one, two := Credential{Password: "1"}, Credential{Password: "2"}
 	c.entries["host key"] = &entry{cred: one}
@@ -143,10 +143,10 @@ func TestForgetDropsOnlyWhatWasRefused(t *testing.T) {
 	c.entries["other key"] = &entry{cred: one}
 	c.forget("host key", two)
 	if len(c.entries) != 3 {
-		t.Error("forgot a credential that had been renewed since")
+		t.Errorf("got %d entries, want 3: the credential was renewed in the meantime", len(c.entries))
 	}
 	c.forget("host key", one)
 	if _, kept := c.entries["other key"]; len(c.entries) != 1 || !kept {
-		t.Errorf("%d entries, want only the other principal's", len(c.entries))
+		t.Errorf("got %d entries, want only the one of the other principal", len(c.entries))
 	}
 }

@@ -6,20 +6,22 @@ import (
 )
 
 const (
-	maxChallengeText = 16 << 10 // bytes of one header value; real ones are under 1 KiB
-	maxChallenges    = 16       // of one answer; real ones hold one or two
-	maxParams        = 32       // of one challenge; four have a meaning
+	maxChallengeText = 16 << 10 // bytes in one header value; usual ones have less than 1 KiB
+	maxChallenges    = 16       // in one response; usual ones have one or two
+	maxParams        = 32       // in one challenge; four have a meaning
 )
 
 // Challenge is one challenge of a WWW-Authenticate header.
 type Challenge struct {
 	Scheme   string            // lower case: "bearer", "basic"
 	Params   map[string]string // keys lower case: realm, service, scope, error
-	Insecure bool              // set by the caller: the registry itself was spoken to without TLS
+	Insecure bool              // set by the caller: the registry does not use TLS
 }
 
-// ParseChallenges returns the challenges of all WWW-Authenticate headers, in order:
-// RFC 9110, 11.6.1. What follows a fault in one header is left out, as is a token68.
+// ParseChallenges returns the challenges of all WWW-Authenticate headers, in order.
+//
+// The syntax is that of RFC 9110, section 11.6.1. After a syntax error the rest of the
+// header is ignored. A token68 is ignored too.
 func ParseChallenges(h http.Header) []Challenge {
 	var all []Challenge
 	for _, value := range h.Values("WWW-Authenticate") {
@@ -38,7 +40,7 @@ func ParseChallenges(h http.Header) []Challenge {
 	return all
 }
 
-// parser reads one header value from the left.
+// parser reads one header value from left to right.
 type parser struct{ rest string }
 
 // challenge reads a scheme and the parameters up to the next scheme.
@@ -50,7 +52,7 @@ func (p *parser) challenge() (Challenge, bool) {
 	}
 	c := Challenge{Scheme: strings.ToLower(scheme), Params: map[string]string{}}
 	if p.rest != "" && !strings.ContainsRune(" \t,", rune(p.rest[0])) {
-		p.rest = "" // neither a scheme nor anything else
+		p.rest = "" // a syntax error
 		return Challenge{}, false
 	}
 	p.skip(" \t")
@@ -71,7 +73,7 @@ func (p *parser) challenge() (Challenge, bool) {
 	return c, true
 }
 
-// token68 skips a token68 that is all there is up to a comma or the end.
+// token68 skips a token68 that is followed by a comma or the end.
 func (p *parser) token68() bool {
 	n := span(p.rest, func(b byte) bool { return isAlphanumeric(b) || strings.IndexByte("-._~+/", b) >= 0 })
 	end := n + span(p.rest[n:], func(b byte) bool { return b == '=' })
@@ -83,7 +85,7 @@ func (p *parser) token68() bool {
 	return true
 }
 
-// param reads name=value, or nothing if a scheme comes next.
+// param reads name=value. It reads nothing if a scheme comes next.
 func (p *parser) param() (name, value string, ok bool) {
 	before := p.rest
 	name = p.token()
@@ -101,7 +103,7 @@ func (p *parser) param() (name, value string, ok bool) {
 		}
 		return strings.ToLower(name), value, true
 	}
-	// Some servers leave out the quotes around values that are no tokens, such as URLs.
+	// Some servers omit the quotes around values that need them, such as URLs.
 	n := span(p.rest, func(b byte) bool { return b > ' ' && b != ',' && b != '"' })
 	value, p.rest = p.rest[:n], p.rest[n:]
 	return strings.ToLower(name), value, true
@@ -126,7 +128,7 @@ func (p *parser) quoted() (string, bool) {
 	return "", false
 }
 
-// token reads as many token characters as there are.
+// token reads a token. It may be empty.
 func (p *parser) token() string {
 	n := span(p.rest, func(b byte) bool { return isAlphanumeric(b) || strings.IndexByte("!#$%&'*+-.^_`|~", b) >= 0 })
 	t := p.rest[:n]
@@ -134,12 +136,12 @@ func (p *parser) token() string {
 	return t
 }
 
-// skip drops leading characters of the set.
+// skip drops leading characters that are in the set.
 func (p *parser) skip(set string) {
 	p.rest = strings.TrimLeft(p.rest, set)
 }
 
-// span returns how many leading bytes of s are as asked.
+// span counts the leading bytes of s for which is returns true.
 func span(s string, is func(byte) bool) int {
 	for i := range len(s) {
 		if !is(s[i]) {

@@ -84,15 +84,15 @@ func FuzzParseChallenges(f *testing.F) {
 	f.Fuzz(func(t *testing.T, one, two string) {
 		all := ParseChallenges(http.Header{"Www-Authenticate": {one, two}})
 		if len(all) > maxChallenges {
-			t.Errorf("%d challenges", len(all))
+			t.Errorf("got %d challenges, want at most %d", len(all), maxChallenges)
 		}
 		for _, c := range all {
 			if c.Scheme == "" || c.Scheme != strings.ToLower(c.Scheme) || c.Insecure || len(c.Params) > maxParams {
-				t.Errorf("bad challenge %+v", c)
+				t.Errorf("got challenge %+v, want a scheme in lower case and at most %d parameters", c, maxParams)
 			}
 			for name := range c.Params {
 				if name == "" || name != strings.ToLower(name) || strings.ContainsAny(name, " \t,=\"") {
-					t.Errorf("bad parameter %q", name)
+					t.Errorf("got parameter %q, want a token in lower case", name)
 				}
 			}
 		}

@@ -7,28 +7,29 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/secret"
 )
 
-// Credential is what a principal presents. The zero value is anonymous.
+// Credential is a password or token for a registry. The zero value is anonymous.
 type Credential struct {
 	Username      string
 	Password      string
-	IdentityToken string    // a refresh token, to be exchanged at the registry's realm
-	RegistryToken string    // a bearer token the registry takes as it is
+	IdentityToken string    // a refresh token, for the registry's token server
+	RegistryToken string    // a bearer token, for the registry itself
 	Expires       time.Time // zero: unknown
 }
 
-// Anonymous reports whether there is nothing to present.
+// Anonymous reports whether c holds neither a password nor a token.
 func (c Credential) Anonymous() bool {
 	return c.same(Credential{})
 }
 
-// AddTo adds what is secret in c to a set.
+// AddTo adds the secrets of c to a set.
 func (c Credential) AddTo(s *secret.Set) {
 	s.AddPair(c.Username, c.Password)
 	s.Add(c.IdentityToken, c.RegistryToken)
 }
 
-// String says what kind of credential c is, and nothing of what is in it.
-// The name is left out too: some registries take a token for it.
+// String returns the kind of credential, without its content.
+//
+// It omits the user name too: some registries accept a token in its place.
 func (c Credential) String() string {
 	switch {
 	case c.Anonymous():
@@ -44,13 +45,13 @@ func (c Credential) String() string {
 // GoString returns String, for %#v.
 func (c Credential) GoString() string { return c.String() }
 
-// Format writes String whatever the verb, so that no flag prints the fields.
+// Format writes String, so that no verb prints a secret.
 func (c Credential) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(c.String())) }
 
 // MarshalText returns String, for JSON, YAML and structured logs.
 func (c Credential) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
-// same reports whether c and d present the same thing, whenever they end.
+// same reports whether c and d are equal except for their expiry.
 func (c Credential) same(d Credential) bool {
 	return c.Username == d.Username && c.Password == d.Password &&
 		c.IdentityToken == d.IdentityToken && c.RegistryToken == d.RegistryToken
@@ -62,7 +63,7 @@ type Token struct {
 	Expires time.Time // zero: unknown
 }
 
-// String says whether there is a token, and nothing of what is in it.
+// String returns whether there is a token, without the token.
 func (t Token) String() string {
 	if t.Value == "" {
 		return "no token"
@@ -73,7 +74,7 @@ func (t Token) String() string {
 // GoString returns String, for %#v.
 func (t Token) GoString() string { return t.String() }
 
-// Format writes String whatever the verb, so that no flag prints the fields.
+// Format writes String, so that no verb prints a secret.
 func (t Token) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(t.String())) }
 
 // MarshalText returns String, for JSON, YAML and structured logs.

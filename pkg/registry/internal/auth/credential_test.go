@@ -19,10 +19,10 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 	keys.token = secret
 	s := testStore(t, Options{KeyFiles: []string{keys.file(t, "a@b")}, HTTPClient: keys.server.Client()})
 	if got := find(t, s, "quay.io", "a", "").Password; got != secret {
-		t.Fatal("want the planted password")
+		t.Fatalf("got password %q, want %q", got, secret)
 	}
 	if got := find(t, s, "gcr.io", "a", "a@b").Password; got != secret {
-		t.Fatal("want the planted token")
+		t.Fatalf("got token %q, want %q", got, secret)
 	}
 
 	secrets := []string{secret, basic("me", secret), "PRIVATE KEY"}
@@ -37,13 +37,13 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 		}
 		for _, one := range secrets {
 			if strings.Contains(printed, one) || strings.Contains(printed, fmt.Sprintf("%x", one)) {
-				t.Errorf("%T shows a secret: %s", v, printed)
+				t.Errorf("%T: got %s, want no secret", v, printed)
 			}
 		}
 	}
 }
 
-func TestStringTellsTheKind(t *testing.T) {
+func TestStringIsTheKind(t *testing.T) {
 	for _, test := range []struct {
 		c    Credential
 		want string
@@ -59,6 +59,6 @@ func TestStringTellsTheKind(t *testing.T) {
 		}
 	}
 	if got := (Token{}).String(); got != "no token" {
-		t.Errorf("got %q", got)
+		t.Errorf("got %q, want %q", got, "no token")
 	}
 }

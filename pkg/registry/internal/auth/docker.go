@@ -17,27 +17,27 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
-// hubServer is the name under which helpers keep Docker Hub's credentials.
+// hubServer is the server name that helpers use for Docker Hub.
 const hubServer = "https://index.docker.io/v1/"
 
-// configFile is one file in Docker's format.
+// configFile is a file in the format of Docker's config.json.
 type configFile struct {
-	name   string
-	err    error  // the file is there and cannot be used
-	helper string // asked for whatever has no helper of its own
-	places map[string]*place
+	name    string
+	err     error                   // the file exists but cannot be used
+	helper  string                  // "credsStore": for entries without a helper of their own
+	entries map[string]*configEntry // by host or host/path
 }
 
-// place is what one file says of a host, or of a path on it.
-type place struct {
+// configEntry is the configuration of a host, or of a path on it.
+type configEntry struct {
 	helper string
-	server string // what a helper is asked for
+	server string // the name that a helper is asked for
 	cred   Credential
-	err    error // what is written for the place cannot be used
+	err    error // the entry in "auths" cannot be used
 }
 
-// authEntry is one value of "auths".
-type authEntry struct {
+// authValue is one value of "auths".
+type authValue struct {
 	Auth          string `json:"auth"`
 	Username      string `json:"username"`
 	Password      string `json:"password"`
@@ -45,8 +45,9 @@ type authEntry struct {
 	RegistryToken string `json:"registrytoken"`
 }
 
-// loadConfigs reads the files that the environment names or that lie where
-// Docker and Podman keep them. The first that knows a place answers for it.
+// loadConfigs reads the configuration files of Docker and Podman.
+//
+// A host or path uses the first file that has a credential for it.
 func loadConfigs(warn func(key, text string)) []*configFile {
 	home := homeDir()
 	docker := os.Getenv("DOCKER_CONFIG")
@@ -86,7 +87,7 @@ func loadConfigs(warn func(key, text string)) []*configFile {
 	return files
 }
 
-// under joins a name to a folder, or returns "" if the folder is not known.
+// under joins a directory and a name. It returns "" if dir is "".
 func under(dir, name string) string {
 	if dir == "" {
 		return ""
@@ -94,9 +95,11 @@ func under(dir, name string) string {
 	return filepath.Join(dir, name)
 }
 
-// parseConfig reads Docker's format. A faulty entry is an error for its place only.
+// parseConfig reads Docker's format.
+//
+// A broken entry is an error for its own host or path only.
 func parseConfig(name string, data []byte) *configFile {
-	f := &configFile{name: name, places: map[string]*place{}}
+	f := &configFile{name: name, entries: map[string]*configEntry{}}
 	if len(bytes.TrimSpace(data)) == 0 {
 		return f
 	}
@@ -106,46 +109,52 @@ func parseConfig(name string, data []byte) *configFile {
 		CredsStore  string                     `json:"credsStore"`
 	}
 	if err := json.Unmarshal(data, &c); err != nil {
-		f.err = jsonFault(err)
+		f.err = jsonError(err)
 		return f
 	}
 	f.helper = c.CredsStore
 	for _, key := range bestFirst(c.Auths) {
 		cred, err := parseAuth(c.Auths[key])
-		if p := f.place(key); p.cred.Anonymous() && p.err == nil {
-			p.cred, p.err = cred, err
+		if e := f.entry(key); e.cred.Anonymous() && e.err == nil {
+			e.cred, e.err = cred, err
 		}
 	}
 	for _, key := range bestFirst(c.CredHelpers) {
-		if p := f.place(key); p.helper == "" {
-			p.helper, p.server = c.CredHelpers[key], serverName(key)
+		if e := f.entry(key); e.helper == "" {
+			e.helper, e.server = c.CredHelpers[key], serverName(key)
 		}
 	}
 	return f
 }
 
-// place returns the entry that a key as written stands for.
-func (f *configFile) place(key string) *place {
-	name := placeName(key)
-	p := f.places[name]
-	if p == nil {
-		p = &place{server: serverName(key)}
-		f.places[name] = p
+// entry returns the entry for a key of the file.
+//
+// It adds one if there is none.
+func (f *configFile) entry(key string) *configEntry {
+	name := entryName(key)
+	e := f.entries[name]
+	if e == nil {
+		e = &configEntry{server: serverName(key)}
+		f.entries[name] = e
 	}
-	return p
+	return e
 }
 
-// serverName returns what a helper is asked for: the key as written, which is
-// what a login stored, but for Docker Hub.
+// serverName returns the name that a helper is asked for.
+//
+// It is the key as written, because "docker login" stored it under that. Docker Hub has
+// a name of its own.
 func serverName(key string) string {
-	if placeName(key) == image.DockerHub {
+	if entryName(key) == image.DockerHub {
 		return hubServer
 	}
 	return key
 }
 
-// bestFirst returns the keys in the order in which spellings of one place count:
-// as it is named today before URLs, but Docker Hub's historical URL first.
+// bestFirst sorts keys: the best spelling comes first.
+//
+// Plain names come before URLs. Docker Hub's historical URL comes first, because clients
+// still write that.
 func bestFirst[V any](m map[string]V) []string {
 	keys := make([]string, 0, len(m))
 	for k := range m {
@@ -153,7 +162,7 @@ func bestFirst[V any](m map[string]V) []string {
 	}
 	rank := func(k string) int {
 		switch {
-		case k == hubServer, k == placeName(k) && k != image.DockerHub:
+		case k == hubServer, k == entryName(k) && k != image.DockerHub:
 			return 0
 		case strings.Contains(k, "index.docker.io"):
 			return 1
@@ -171,9 +180,10 @@ func bestFirst[V any](m map[string]V) []string {
 	return keys
 }
 
-// placeName returns the host, or host and path, that a configuration's key stands for.
-// Keys may be URLs with the version of the registry's API, as older clients wrote them.
-func placeName(key string) string {
+// entryName returns the host or host/path that a key means.
+//
+// Keys may be URLs with the version of the registry API, as older clients wrote them.
+func entryName(key string) string {
 	_, rest, isURL := strings.Cut(key, "://")
 	if !isURL {
 		rest = key
@@ -191,11 +201,11 @@ func placeName(key string) string {
 	return host + "/" + path
 }
 
-// parseAuth reads one value of "auths"; null and {} are nobody.
+// parseAuth reads one value of "auths". null and {} are anonymous.
 func parseAuth(data json.RawMessage) (Credential, error) {
-	var a authEntry
+	var a authValue
 	if err := json.Unmarshal(data, &a); err != nil {
-		return Credential{}, jsonFault(err)
+		return Credential{}, jsonError(err)
 	}
 	c := Credential{Username: a.Username, Password: a.Password, IdentityToken: a.IdentityToken, RegistryToken: a.RegistryToken}
 	if a.Auth == "" {
@@ -213,11 +223,13 @@ func parseAuth(data json.RawMessage) (Credential, error) {
 	return c, nil
 }
 
-// configuredPlace returns the longest path with an entry of its own that holds host/path, or else the host.
-func (s *Store) configuredPlace(host, path string) string {
+// configuredPath returns the longest path with an entry, or the host.
+//
+// The path is that of the repository or one of its parents.
+func (s *Store) configuredPath(host, path string) string {
 	for name := host + "/" + strings.Trim(path, "/"); len(name) > len(host); name = name[:strings.LastIndexByte(name, '/')] {
 		for _, f := range s.files {
-			if p := f.places[name]; p != nil && (p.helper != "" || f.helper != "" || p.err != nil || !p.cred.Anonymous()) {
+			if e := f.entries[name]; e != nil && (e.helper != "" || f.helper != "" || e.err != nil || !e.cred.Anonymous()) {
 				return name
 			}
 		}
@@ -225,20 +237,23 @@ func (s *Store) configuredPlace(host, path string) string {
 	return host
 }
 
-// configured returns what the first file that knows the place says, or nothing.
+// configured returns the credential for name in the files.
+//
+// name is a host or host/path. The first file with a credential is used. Without one the
+// answer is zero.
 func (s *Store) configured(ctx context.Context, name string) (answer, error) {
 	for _, f := range s.files {
 		if f.err != nil {
 			return answer{}, fmt.Errorf("reading %s: %w", f.name, f.err)
 		}
-		p := f.places[name]
-		if p == nil {
-			p = &place{server: serverName(name)}
+		e := f.entries[name]
+		if e == nil {
+			e = &configEntry{server: serverName(name)}
 		}
-		if helper := cmp.Or(p.helper, f.helper); helper != "" {
-			c, err := s.askHelper(ctx, helper, p.server)
+		if helper := cmp.Or(e.helper, f.helper); helper != "" {
+			c, err := s.askHelper(ctx, helper, e.server)
 			switch {
-			case err != nil && p.cred.Anonymous():
+			case err != nil && e.cred.Anonymous():
 				return answer{}, fmt.Errorf("asking credential helper %q, which %s names: %w", helper, f.name, err)
 			case err != nil:
 				s.warn(f.name+" "+name, fmt.Sprintf("passing over credential helper %q for %s, as %s holds a password too: %v",
@@ -247,11 +262,11 @@ func (s *Store) configured(ctx context.Context, name string) (answer, error) {
 				return answer{cred: c, keep: helperKept}, nil
 			}
 		}
-		if p.err != nil {
-			return answer{}, fmt.Errorf("reading the entry for %s in %s: %w", name, f.name, p.err)
+		if e.err != nil {
+			return answer{}, fmt.Errorf("reading the entry for %s in %s: %w", name, f.name, e.err)
 		}
-		if !p.cred.Anonymous() {
-			return answer{cred: p.cred}, nil
+		if !e.cred.Anonymous() {
+			return answer{cred: e.cred}, nil
 		}
 	}
 	return answer{}, nil

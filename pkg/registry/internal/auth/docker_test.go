@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// fakeHelper puts a credential helper on PATH, which counts its calls, and
-// returns a function that tells what it was asked for.
+// fakeHelper puts a credential helper on PATH that records its calls.
+//
+// The returned function returns the calls: command and server name.
 func fakeHelper(t *testing.T, name, script string) (asked func() []string) {
 	t.Helper()
 	if runtime.GOOS == "windows" {
@@ -31,7 +32,7 @@ func fakeHelper(t *testing.T, name, script string) (asked func() []string) {
 	}
 }
 
-// makeProgram lets a file be run by its base name.
+// makeProgram makes a file executable and adds its directory to PATH.
 func makeProgram(t *testing.T, file string) {
 	t.Helper()
 	if err := os.Chmod(file, 0o700); err != nil { //nolint:gosec // it is a program
@@ -45,8 +46,8 @@ func TestConfigurationKeys(t *testing.T) {
 		{"host", `{"auths":{"quay.io":{"auth":"` + basic("u", "1") + `"}}}`, "quay.io", "a/b", "u:1"},
 		{"host and port", `{"auths":{"localhost:5000":{"auth":"` + basic("u", "1") + `"}}}`, "localhost:5000", "a", "u:1"},
 		{"another port", `{"auths":{"localhost:5000":{"auth":"` + basic("u", "1") + `"}}}`, "localhost:5001", "a", ":"},
-		{"host and the port that it has anyway", `{"auths":{"quay.io:443":{"auth":"` + basic("u", "1") + `"}}}`, "quay.io", "a", "u:1"},
-		{"the port that it has anyway, asked for", `{"auths":{"quay.io":{"auth":"` + basic("u", "1") + `"}}}`, "quay.io:443", "a", "u:1"},
+		{"host and default port", `{"auths":{"quay.io:443":{"auth":"` + basic("u", "1") + `"}}}`, "quay.io", "a", "u:1"},
+		{"default port in the reference", `{"auths":{"quay.io":{"auth":"` + basic("u", "1") + `"}}}`, "quay.io:443", "a", "u:1"},
 		{"host before host and port", `{"auths":{"quay.io:443":{"auth":"` + basic("u", "1") + `"},"quay.io":{"auth":"` + basic("u", "2") + `"}}}`, "quay.io", "a", "u:2"},
 		{"port 80", `{"auths":{"quay.io:80":{"auth":"` + basic("u", "1") + `"}}}`, "quay.io", "a", ":"},
 		{"URL", `{"auths":{"https://quay.io":{"auth":"` + basic("u", "1") + `"}}}`, "quay.io", "a", "u:1"},
@@ -55,7 +56,7 @@ func TestConfigurationKeys(t *testing.T) {
 		{"URL with a path", `{"auths":{"https://quay.io/v2/org":{"auth":"` + basic("u", "1") + `"}}}`, "quay.io", "org/a", "u:1"},
 		{"URL with a path, elsewhere", `{"auths":{"https://quay.io/v2/org":{"auth":"` + basic("u", "1") + `"}}}`, "quay.io", "a", ":"},
 		{"host before its URL", `{"auths":{"https://quay.io":{"auth":"` + basic("u", "1") + `"},"quay.io":{"auth":"` + basic("u", "2") + `"}}}`, "quay.io", "a", "u:2"},
-		{"an empty spelling is passed over", `{"auths":{"https://quay.io":{"auth":"` + basic("u", "1") + `"},"quay.io":{}}}`, "quay.io", "a", "u:1"},
+		{"an empty entry is skipped", `{"auths":{"https://quay.io":{"auth":"` + basic("u", "1") + `"},"quay.io":{}}}`, "quay.io", "a", "u:1"},
 		{"Docker Hub's URL", `{"auths":{"https://index.docker.io/v1/":{"auth":"` + basic("u", "1") + `"}}}`, "docker.io", "library/a", "u:1"},
 		{"Docker Hub's index", `{"auths":{"index.docker.io":{"auth":"` + basic("u", "1") + `"}}}`, "docker.io", "library/a", "u:1"},
 		{"Docker Hub's index without scheme", `{"auths":{"index.docker.io/v1/":{"auth":"` + basic("u", "1") + `"}}}`, "docker.io", "library/a", "u:1"},
@@ -63,7 +64,7 @@ func TestConfigurationKeys(t *testing.T) {
 		{"Docker Hub's registry", `{"auths":{"registry-1.docker.io":{"auth":"` + basic("u", "1") + `"}}}`, "index.docker.io", "library/a", "u:1"},
 		{"Docker Hub's URL counts most", `{"auths":{"docker.io":{"auth":"` + basic("u", "1") + `"},"https://index.docker.io/v1/":{"auth":"` + basic("u", "2") + `"}}}`, "docker.io", "library/a", "u:2"},
 		{"path", `{"auths":{"quay.io/org":{"auth":"` + basic("u", "1") + `"},"quay.io":{"auth":"` + basic("u", "2") + `"}}}`, "quay.io", "org/a", "u:1"},
-		{"path is for itself only", `{"auths":{"quay.io/org":{"auth":"` + basic("u", "1") + `"}}}`, "quay.io", "other/a", ":"},
+		{"path does not match another path", `{"auths":{"quay.io/org":{"auth":"` + basic("u", "1") + `"}}}`, "quay.io", "other/a", ":"},
 		{"suffix of a host", `{"auths":{"quay.io":{"auth":"` + basic("u", "1") + `"}}}`, "evilquay.io", "a", ":"},
 		{"password with a colon", `{"auths":{"quay.io":{"auth":"` + basic("u", "a:b") + `"}}}`, "quay.io", "a", "u:a:b"},
 		{"base64 without padding", `{"auths":{"quay.io":{"auth":"` + strings.TrimRight(basic("u", "1"), "=") + `"}}}`, "quay.io", "a", "u:1"},
@@ -92,8 +93,8 @@ func TestConfigurationFiles(t *testing.T) {
 	config := func(name string) string { return `{"auths":{"quay.io":{"auth":"` + basic(name, "x") + `"}}}` }
 	for _, test := range []struct {
 		name  string
-		files map[string]string // below the home folder
-		env   map[string]string // "~" is the home folder
+		files map[string]string // below the home directory
+		env   map[string]string // "~" is the home directory
 		want  string
 	}{
 		{"home", map[string]string{".docker/config.json": config("home")}, nil, "home"},
@@ -102,11 +103,11 @@ func TestConfigurationFiles(t *testing.T) {
 		{"REGISTRY_AUTH_FILE", map[string]string{"r.json": config("registry")}, map[string]string{"REGISTRY_AUTH_FILE": "~/r.json"}, "registry"},
 		{"Docker's file comes first", map[string]string{".docker/config.json": config("home"), "r.json": config("registry")},
 			map[string]string{"REGISTRY_AUTH_FILE": "~/r.json"}, "home"},
-		{"the next file for a host the first does not know", map[string]string{".docker/config.json": `{"auths":{"ghcr.io":{}}}`, "r.json": config("registry")},
+		{"the next file for a host that the first does not have", map[string]string{".docker/config.json": `{"auths":{"ghcr.io":{}}}`, "r.json": config("registry")},
 			map[string]string{"REGISTRY_AUTH_FILE": "~/r.json"}, "registry"},
-		{"runtime folder", map[string]string{"run/containers/auth.json": config("run")}, map[string]string{"XDG_RUNTIME_DIR": "~/run"}, "run"},
-		{"configuration folder", map[string]string{".config/containers/auth.json": config("config")}, nil, "config"},
-		{"named configuration folder", map[string]string{"xdg/containers/auth.json": config("xdg")}, map[string]string{"XDG_CONFIG_HOME": "~/xdg"}, "xdg"},
+		{"runtime directory", map[string]string{"run/containers/auth.json": config("run")}, map[string]string{"XDG_RUNTIME_DIR": "~/run"}, "run"},
+		{"configuration directory", map[string]string{".config/containers/auth.json": config("config")}, nil, "config"},
+		{"named configuration directory", map[string]string{"xdg/containers/auth.json": config("xdg")}, map[string]string{"XDG_CONFIG_HOME": "~/xdg"}, "xdg"},
 		{"in the environment", map[string]string{".docker/config.json": config("home")}, map[string]string{"DOCKER_AUTH_CONFIG": config("env")}, "env"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -118,21 +119,21 @@ func TestConfigurationFiles(t *testing.T) {
 				t.Setenv(name, strings.Replace(value, "~", home, 1))
 			}
 			if c := find(t, testStore(t, Options{}), "quay.io", "a", ""); c.Username != test.want {
-				t.Errorf("got the credential of %q, want %q", c.Username, test.want)
+				t.Errorf("got user name %q, want %q", c.Username, test.want)
 			}
 		})
 	}
 }
 
-func TestMissingAuthFileIsToldOnce(t *testing.T) {
+func TestMissingAuthFileIsAWarning(t *testing.T) {
 	cleanEnv(t)
-	t.Setenv("REGISTRY_AUTH_FILE", filepath.Join(t.TempDir(), "gone.json"))
+	t.Setenv("REGISTRY_AUTH_FILE", filepath.Join(t.TempDir(), "missing.json"))
 	w := &warnings{}
 	if c := find(t, testStore(t, Options{Warn: w.add}), "quay.io", "a", ""); !c.Anonymous() {
-		t.Errorf("got %v, want nobody", c)
+		t.Errorf("got %v, want anonymous", c)
 	}
-	if !strings.Contains(w.all(), "gone.json, which does not exist") {
-		t.Errorf("warnings %q, want the missing file", w.all())
+	if !strings.Contains(w.all(), "missing.json, which does not exist") {
+		t.Errorf("got warnings %q, want one about the missing file", w.all())
 	}
 }
 
@@ -153,7 +154,7 @@ func TestBrokenConfigurationIsAnError(t *testing.T) {
 			c, err := s.Credential(t.Context(), s.Principal(test.host, "a", ""))
 			if test.want == "" {
 				if err != nil || !c.Anonymous() {
-					t.Errorf("got %v, %v; want nobody", c, err)
+					t.Errorf("got %v, error %v; want anonymous", c, err)
 				}
 				return
 			}
@@ -162,11 +163,11 @@ func TestBrokenConfigurationIsAnError(t *testing.T) {
 			}
 			for _, want := range []string{"finding credentials for " + test.host, file, test.want} {
 				if !strings.Contains(err.Error(), want) {
-					t.Errorf("error %q lacks %q", err, want)
+					t.Errorf("got error %q, want one with %q", err, want)
 				}
 			}
 			if strings.Contains(err.Error(), secret) {
-				t.Errorf("error shows a secret: %v", err)
+				t.Errorf("got error %q, want no secret", err)
 			}
 		})
 	}
@@ -183,34 +184,34 @@ func TestHelperIsRunOncePerHost(t *testing.T) {
 		wg.Go(func() {
 			c, err := s.Credential(t.Context(), s.Principal("quay.io", "org/app"+strconv.Itoa(i), ""))
 			if err != nil || c.Username != "u" || c.Password != "s" {
-				t.Errorf("got %v, %v", c, err)
+				t.Errorf("got user %q, password %q, error %v; want u and s", c.Username, c.Password, err)
 			}
 		})
 	}
 	wg.Wait()
 	if got := asked(); len(got) != 1 || got[0] != "get quay.io" {
-		t.Errorf("helper was asked %q, want once for quay.io", got)
+		t.Errorf("got calls %q, want one for quay.io", got)
 	}
 	at.advance(29 * time.Minute)
 	find(t, s, "quay.io", "org/app", "")
 	if n := len(asked()); n != 1 {
-		t.Errorf("asked %d times within half an hour, want 1", n)
+		t.Errorf("got %d calls within half an hour, want 1", n)
 	}
 	at.advance(time.Minute)
 	c := find(t, s, "quay.io", "org/app", "")
 	if n := len(asked()); n != 2 {
-		t.Errorf("asked %d times after half an hour, want 2", n)
+		t.Errorf("got %d calls after half an hour, want 2", n)
 	}
 	p := s.Principal("quay.io", "org/app", "")
 	s.Forget(p, Credential{Username: "u", Password: "older"})
 	find(t, s, "quay.io", "org/app", "")
 	if n := len(asked()); n != 2 {
-		t.Errorf("asked %d times after a stale refusal, want 2", n)
+		t.Errorf("got %d calls after the refusal of an older password, want 2", n)
 	}
 	s.Forget(p, c)
 	find(t, s, "quay.io", "org/app", "")
 	if n := len(asked()); n != 3 {
-		t.Errorf("asked %d times after a refusal, want 3", n)
+		t.Errorf("got %d calls after a refusal, want 3", n)
 	}
 }
 
@@ -247,7 +248,7 @@ func TestHelpers(t *testing.T) {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 			if got := strings.Join(asked(), "; "); got != test.asked {
-				t.Errorf("helper was asked %q, want %q", got, test.asked)
+				t.Errorf("got calls %q, want %q", got, test.asked)
 			}
 		})
 	}
@@ -255,12 +256,12 @@ func TestHelpers(t *testing.T) {
 
 func TestFailingHelperIsAnError(t *testing.T) {
 	for _, test := range []struct{ name, script, config, want string }{
-		{"says why", `echo 'keychain is locked'; exit 1`, `{"credsStore":"test"}`, `exit status 1: "keychain is locked"`},
-		{"says what it must not", `echo '{"Username":"u","Secret":"planted-secret"}'; exit 3`, `{"credsStore":"test"}`, "exit status 3"},
-		{"on standard error", `echo planted-secret >&2; exit 1`, `{"credsStore":"test"}`, "exit status 1"},
+		{"a message", `echo 'keychain is locked'; exit 1`, `{"credsStore":"test"}`, `exit status 1: "keychain is locked"`},
+		{"a credential", `echo '{"Username":"u","Secret":"planted-secret"}'; exit 3`, `{"credsStore":"test"}`, "exit status 3"},
+		{"a message on standard error", `echo planted-secret >&2; exit 1`, `{"credsStore":"test"}`, "exit status 1"},
 		{"not JSON", `echo planted-secret`, `{"credsStore":"test"}`, "not JSON at byte 1"},
-		{"without end", `while :; do echo planted-secret-planted-secret-planted-secret-planted-secret; done`, `{"credsStore":"test"}`, "longer than"},
-		{"missing", "", `{"credsStore":"gone"}`, "executable file not found"},
+		{"endless output", `while :; do echo planted-secret-planted-secret-planted-secret-planted-secret; done`, `{"credsStore":"test"}`, "longer than"},
+		{"missing", "", `{"credsStore":"missing"}`, "executable file not found"},
 		{"a path", "", `{"credsStore":"../test"}`, "not a path"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -271,33 +272,33 @@ func TestFailingHelperIsAnError(t *testing.T) {
 			s := testStore(t, Options{Now: at.now})
 			_, err := s.Credential(t.Context(), s.Principal("quay.io", "a", ""))
 			if err == nil {
-				t.Fatal("want an error")
+				t.Fatal("got no error, want one")
 			}
 			for _, want := range []string{"finding credentials for quay.io: asking credential helper", file, test.want} {
 				if !strings.Contains(err.Error(), want) {
-					t.Errorf("error %q lacks %q", err, want)
+					t.Errorf("got error %q, want one with %q", err, want)
 				}
 			}
 			if strings.Contains(err.Error(), "planted-secret") {
-				t.Errorf("error shows a secret: %v", err)
+				t.Errorf("got error %q, want no secret", err)
 			}
 			n := len(asked())
 			if _, err := s.Credential(t.Context(), s.Principal("quay.io", "b", "")); err == nil || len(asked()) != n {
-				t.Errorf("got %v after %d calls, want the failure held for a while", err, len(asked()))
+				t.Errorf("got error %v after %d calls, want the cached failure after %d", err, len(asked()), n)
 			}
 		})
 	}
 }
 
-func TestFailingHelperIsPassedOverForAPassword(t *testing.T) {
+func TestPasswordReplacesFailingHelper(t *testing.T) {
 	home := cleanEnv(t)
 	fakeHelper(t, "test", "exit 1")
 	write(t, home, ".docker/config.json", `{"credsStore":"test","auths":{"quay.io":{"auth":"`+basic("file", "f")+`"}}}`)
 	w := &warnings{}
 	if c := find(t, testStore(t, Options{Warn: w.add}), "quay.io", "a", ""); c.Username != "file" {
-		t.Error("want the password in the file")
+		t.Errorf("got user name %q, want the one in the file", c.Username)
 	}
 	if !strings.Contains(w.all(), `passing over credential helper "test" for quay.io`) {
-		t.Errorf("warnings %q, want the helper", w.all())
+		t.Errorf("got warnings %q, want one about the helper", w.all())
 	}
 }

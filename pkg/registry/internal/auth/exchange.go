@@ -17,13 +17,13 @@ import (
 )
 
 const (
-	clientID     = "cip"            // how the program names itself to token servers
-	defaultLife  = 60 * time.Second // of a token without expires_in: distribution's token specification
-	maximumLife  = 24 * time.Hour   // longer claims are not believed; asking anew once a day costs nothing
-	maximumToken = 64 << 10         // bytes; no server takes a longer header
+	clientID     = "cip"            // the OAuth 2 client_id of this program
+	defaultLife  = 60 * time.Second // of a token without expires_in, from distribution's token specification
+	maximumLife  = 24 * time.Hour   // of any token; a request a day costs nothing
+	maximumToken = 64 << 10         // bytes; no server accepts a longer header
 )
 
-// exchange is one request for a token that covers scopes.
+// exchange is one request for a bearer token.
 type exchange struct {
 	do      func(*http.Request) (*http.Response, error)
 	realm   *url.URL
@@ -33,11 +33,13 @@ type exchange struct {
 	sent    *secret.Set
 }
 
-// Exchange asks the challenge's realm for a token that covers scopes, such as
-// "repository:a/b:pull,push"; some servers read only the first. It sends through
-// do, which must not follow redirects. A refusal is a *RefusedError; any other
-// status but 2xx is a *StatusError, which may pass. What is presented, and the
-// token, is added to sent; no error repeats what is in there.
+// Exchange requests a bearer token from a token server.
+//
+// The challenge names the server. Scopes are such as "repository:a/b:pull,push"; some
+// servers read only the first. The request is sent by do, which must not follow
+// redirects. The error is a *RefusedError if the server refuses the credential or the
+// scopes, and a *StatusError for any other status that is not 2xx. Exchange adds the
+// credential and the token to sent, and no error repeats a secret in that set.
 func Exchange(
 	ctx context.Context, do func(*http.Request) (*http.Response, error),
 	ch Challenge, scopes []string, cred Credential, sent *secret.Set, now func() time.Time,
@@ -57,7 +59,7 @@ func Exchange(
 		now = time.Now
 	}
 	x := exchange{do: do, realm: realm, service: ch.Params["service"], scopes: scopes, cred: cred, sent: sent}
-	asked := now() // before the request: the server counts from later
+	asked := now() // before the request, because the lifetime begins when the server answers
 	value, life, err := x.token(ctx)
 	if err != nil {
 		server := url.URL{Scheme: realm.Scheme, Host: realm.Host, Path: realm.Path}
@@ -67,36 +69,42 @@ func Exchange(
 	return Token{Value: value, Expires: asked.Add(life)}, nil
 }
 
-// parseRealm returns the token server's address, if a credential may be sent there.
+// parseRealm returns the URL of the token server.
+//
+// It is an error if no credential may be sent there.
 func parseRealm(ch Challenge) (*url.URL, error) {
 	u, err := url.Parse(ch.Params["realm"])
-	fault := ""
+	problem := ""
 	switch {
 	case err != nil: // not wrapped: it quotes the realm
-		fault = "it is not a URL"
+		problem = "it is not a URL"
 	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", u.Opaque != "":
-		fault = "it is not an absolute http or https URL"
+		problem = "it is not an absolute http or https URL"
 	case u.User != nil:
-		fault = "it holds user information"
+		problem = "it holds user information"
 	case u.Scheme == "http" && !ch.Insecure:
-		fault = "it has no TLS, though the registry has"
+		problem = "it has no TLS, though the registry has"
 	case isLinkLocal(u.Hostname()):
-		fault = "it is an address of this machine's link"
+		problem = "it is an address of this machine's link"
 	}
-	if fault != "" {
-		return nil, fmt.Errorf("reading the registry's challenge: its realm cannot be used: %s", fault)
+	if problem != "" {
+		return nil, fmt.Errorf("reading the registry's challenge: its realm cannot be used: %s", problem)
 	}
 	return u, nil
 }
 
-// isLinkLocal reports whether host is an address where clouds keep identity
-// services; no token server is there, but answers worth stealing are.
+// isLinkLocal reports whether host is a link-local, multicast or unspecified address.
+//
+// Clouds have identity services at such addresses, whose responses a registry must not
+// be able to request. No token server has one.
 func isLinkLocal(host string) bool {
 	a, err := netip.ParseAddr(host)
 	return err == nil && (a.Unmap().IsLinkLocalUnicast() || a.IsUnspecified() || a.IsMulticast())
 }
 
-// token asks by POST with a refresh token, and by GET otherwise or where POST is unknown.
+// token sends the request: POST with a refresh token, else GET.
+//
+// GET is also used if the server does not know POST and there is a password.
 func (x *exchange) token(ctx context.Context) (string, time.Duration, error) {
 	if x.cred.IdentityToken != "" {
 		value, life, err := x.post(ctx)
@@ -109,7 +117,7 @@ func (x *exchange) token(ctx context.Context) (string, time.Duration, error) {
 	return x.get(ctx)
 }
 
-// post presents the refresh token as OAuth 2 has it.
+// post sends the refresh token as OAuth 2 demands.
 func (x *exchange) post(ctx context.Context) (string, time.Duration, error) {
 	form := url.Values{
 		"grant_type":    {"refresh_token"},
@@ -130,7 +138,9 @@ func (x *exchange) post(ctx context.Context) (string, time.Duration, error) {
 	return x.send(req)
 }
 
-// get presents name and password, or nobody, as the distribution project has it.
+// get sends user name and password, if there are any.
+//
+// The request is that of distribution's token specification.
 func (x *exchange) get(ctx context.Context) (string, time.Duration, error) {
 	q := url.Values{}
 	if x.service != "" && !x.realm.Query().Has("service") {
@@ -151,7 +161,7 @@ func (x *exchange) get(ctx context.Context) (string, time.Duration, error) {
 	return x.send(req)
 }
 
-// send returns the token of the answer and how long it lasts.
+// send returns the token in the response and its lifetime.
 func (x *exchange) send(req *http.Request) (string, time.Duration, error) {
 	req.Header.Set("Accept", "application/json")
 	resp, err := x.do(req)
@@ -160,7 +170,7 @@ func (x *exchange) send(req *http.Request) (string, time.Duration, error) {
 	}
 	body, err := readBody(resp)
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return "", 0, statusFault(resp.StatusCode, resp.Header, x.said(body))
+		return "", 0, statusError(resp.StatusCode, resp.Header, x.message(body))
 	}
 	if err != nil {
 		return "", 0, err
@@ -171,7 +181,7 @@ func (x *exchange) send(req *http.Request) (string, time.Duration, error) {
 		ExpiresIn   json.RawMessage `json:"expires_in"`
 	}
 	if err := strictjson.Unmarshal(body, &a); err != nil {
-		return "", 0, fmt.Errorf("reading the answer: %w", jsonFault(err))
+		return "", 0, fmt.Errorf("reading the answer: %w", jsonError(err))
 	}
 	value := a.Token
 	if value == "" {
@@ -186,10 +196,12 @@ func (x *exchange) send(req *http.Request) (string, time.Duration, error) {
 	return value, life(a.ExpiresIn), nil
 }
 
-// life returns how long a token lasts; servers write the seconds as number or string.
+// life returns the lifetime of a token.
+//
+// Servers write the seconds as a number or as a string.
 func life(expiresIn json.RawMessage) time.Duration {
 	seconds, err := strconv.ParseFloat(strings.Trim(string(expiresIn), `"`), 64)
-	if err != nil || !(seconds >= 1) { // so that NaN is absurd too
+	if err != nil || !(seconds >= 1) { // true for NaN, too
 		return defaultLife
 	}
 	if seconds > maximumLife.Seconds() {
@@ -198,14 +210,14 @@ func life(expiresIn json.RawMessage) time.Duration {
 	return time.Duration(seconds * float64(time.Second))
 }
 
-// said returns the server's words about a refusal, without anything that was sent to it.
-func (x *exchange) said(body []byte) string {
-	words := oauthText(body)
-	if words == "" {
-		words = strings.TrimSpace(string(body))
+// message returns the message of a refusal, without the secrets that were sent.
+func (x *exchange) message(body []byte) string {
+	text := oauthText(body)
+	if text == "" {
+		text = strings.TrimSpace(string(body))
 	}
 	if query := x.realm.RawQuery; query != "" {
-		words = strings.ReplaceAll(words, query, "[redacted]")
+		text = strings.ReplaceAll(text, query, "[redacted]")
 	}
-	return clip(x.sent.Redact(words))
+	return clip(x.sent.Redact(text))
 }

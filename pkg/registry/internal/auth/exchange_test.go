@@ -16,13 +16,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// tokenServer answers with what a test says and keeps what it was asked.
+// tokenServer is a token server that records its requests.
 type tokenServer struct {
 	*httptest.Server
-	asked []string // method, path and query, authorization, form
+	asked []string // requests: method, path and query, authorization, form
 }
 
-// serveTokens starts a token server without TLS.
+// serveTokens starts a token server without TLS, whose responses come from answer.
 func serveTokens(t *testing.T, answer http.HandlerFunc) *tokenServer {
 	t.Helper()
 	s := &tokenServer{}
@@ -93,7 +93,7 @@ func TestExchangeRequests(t *testing.T) {
 			srv := serveTokens(t, test.answer)
 			tok, err := Exchange(t.Context(), srv.Client().Do, bearer(srv.URL+test.path), test.scopes, test.cred, &secret.Set{}, time.Now)
 			if err != nil || tok.Value != "t0ken" {
-				t.Errorf("got %v, %v", tok, err)
+				t.Errorf("got token %q, error %v; want t0ken", tok.Value, err)
 			}
 			if diff := cmp.Diff(test.want, srv.asked); diff != "" {
 				t.Errorf("requests (-want +got):\n%s", diff)
@@ -119,22 +119,22 @@ func TestExchangeAnswers(t *testing.T) {
 		{"text", `{"token":"a","expires_in":"120"}`, "a", 2 * time.Minute},
 		{"no number", `{"token":"a","expires_in":"NaN"}`, "a", time.Minute},
 		{"an object", `{"token":"a","expires_in":{}}`, "a", time.Minute},
-		{"issued_at is not believed", `{"token":"a","expires_in":300,"issued_at":"1999-01-01T00:00:00Z"}`, "a", 5 * time.Minute},
+		{"issued_at is ignored", `{"token":"a","expires_in":300,"issued_at":"1999-01-01T00:00:00Z"}`, "a", 5 * time.Minute},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			srv := serveTokens(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, test.body) })
 			tok, err := Exchange(t.Context(), srv.Client().Do, bearer(srv.URL), nil, Credential{}, &secret.Set{}, func() time.Time { return now })
 			if err != nil || tok.Value != test.want {
-				t.Errorf("got another token, or error %v", err)
+				t.Errorf("got token %q, error %v; want %q", tok.Value, err, test.want)
 			}
 			if got := tok.Expires.Sub(now); got != test.life {
-				t.Errorf("lasts %v, want %v", got, test.life)
+				t.Errorf("got a lifetime of %v, want %v", got, test.life)
 			}
 		})
 	}
 }
 
-func TestExchangeFaults(t *testing.T) {
+func TestExchangeErrors(t *testing.T) {
 	cred := Credential{Username: "user-name", Password: "pass&word", IdentityToken: ""}
 	const secretQuery = "state=realm-secret"
 	for _, test := range []struct {
@@ -142,7 +142,7 @@ func TestExchangeFaults(t *testing.T) {
 		status  int
 		body    string
 		want    string
-		refused bool // else, if the status is not 200, it may pass
+		refused bool // a *RefusedError; else a *StatusError if the status is not 200
 	}{
 		{"401", 401, `{"errors":[{"code":"UNAUTHORIZED","message":"incorrect\u001b[2J password"}]}`, `401 Unauthorized: "UNAUTHORIZED incorrect\x1b[2J password"`, true},
 		{"403", 403, `{"details":"no grant"}`, `grant refused: 403 Forbidden: "no grant"`, true},
@@ -173,23 +173,23 @@ func TestExchangeFaults(t *testing.T) {
 				t.Fatalf("got %v, want %q", err, test.want)
 			}
 			if !strings.Contains(err.Error(), `asking "`+srv.URL+`/token" for a token: `) {
-				t.Errorf("error %q does not name the server", err)
+				t.Errorf("got error %q, want one with the server", err)
 			}
 			for _, secret := range []string{"pass&word", "user-name", "realm-secret", "repository", "t0ken", "X-Evil"} {
 				if strings.Contains(err.Error(), secret) {
-					t.Errorf("error shows %q: %v", secret, err)
+					t.Errorf("got error %q, want none with %q", err, secret)
 				}
 			}
 			refused, isRefused := errors.AsType[*RefusedError](err)
-			passing, isPassing := errors.AsType[*StatusError](err)
+			other, isStatus := errors.AsType[*StatusError](err)
 			switch {
 			case test.refused && (!isRefused || refused.Status != test.status || len(refused.Message) > maxText):
-				t.Errorf("got %#v, want a refusal", err)
-			case !test.refused && test.status != 200 && (!isPassing || passing.Status != test.status || passing.Header.Get("Retry-After") != "7"):
-				t.Errorf("got %#v, want the status", err)
+				t.Errorf("got error %#v, want a *RefusedError with status %d", err, test.status)
+			case !test.refused && test.status != 200 && (!isStatus || other.Status != test.status || other.Header.Get("Retry-After") != "7"):
+				t.Errorf("got error %#v, want a *StatusError with status %d and the header", err, test.status)
 			}
 			if len(srv.asked) != 1 {
-				t.Errorf("asked %d times, want 1", len(srv.asked))
+				t.Errorf("got %d requests, want 1", len(srv.asked))
 			}
 		})
 	}
@@ -207,10 +207,10 @@ func TestRefreshTokenIsNotSentAgain(t *testing.T) {
 		}
 		_, err := Exchange(t.Context(), srv.Client().Do, bearer(srv.URL), nil, cred, &secret.Set{}, nil)
 		if err == nil || len(srv.asked) != 1 {
-			t.Errorf("status %d: asked %d times, error %v; want one request", status, len(srv.asked), err)
+			t.Errorf("status %d: got %d requests, error %v; want one request and an error", status, len(srv.asked), err)
 		}
 		if strings.Contains(fmt.Sprint(err), "planted") {
-			t.Errorf("error shows the token: %v", err)
+			t.Errorf("got error %v, want none with the token", err)
 		}
 	}
 }
@@ -248,27 +248,27 @@ func TestRealms(t *testing.T) {
 		ch.Insecure = test.insecure
 		_, err := Exchange(t.Context(), do, ch, []string{"planted"}, Credential{Username: "u", Password: "planted"}, &secret.Set{}, nil)
 		if err == nil || strings.Contains(err.Error(), "planted") {
-			t.Errorf("%q: got error %v", test.realm, err)
+			t.Errorf("%q: got error %v, want one without a secret", test.realm, err)
 		}
 		if sent != (test.want == "") || !strings.Contains(fmt.Sprint(err), test.want) {
-			t.Errorf("%q: sent %t, error %v; want %q", test.realm, sent, err, test.want)
+			t.Errorf("%q: got sent %t, error %v; want sent %t, error %q", test.realm, sent, err, test.want == "", test.want)
 		}
 	}
 }
 
-func TestExchangeKeepsTheTransportsError(t *testing.T) {
+func TestExchangeWrapsTheTransportError(t *testing.T) {
 	do := func(r *http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("sending: %w", &url.Error{Op: "Get", URL: r.URL.String(), Err: context.DeadlineExceeded})
 	}
 	_, err := Exchange(t.Context(), do, bearer("https://a.example.com/token?planted"), nil, Credential{}, &secret.Set{}, nil)
 	if !errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "planted") {
-		t.Errorf("got %v, want the cause without the query", err)
+		t.Errorf("got error %v, want the cause without the query", err)
 	}
 }
 
 func TestExchangeIsForBearerOnly(t *testing.T) {
 	_, err := Exchange(t.Context(), nil, Challenge{Scheme: "basic"}, nil, Credential{}, &secret.Set{}, nil)
 	if err == nil || !strings.Contains(err.Error(), `the challenge is "basic"`) {
-		t.Errorf("got %v", err)
+		t.Errorf("got error %v, want one about the challenge", err)
 	}
 }

@@ -21,14 +21,15 @@ import (
 )
 
 const (
-	metadataServer = "http://169.254.169.254" // by address: looking the name up may take long elsewhere
-	metadataWithin = 2 * time.Second          // on a machine Google made; its server may be slow while a pod starts
-	probeWithin    = 500 * time.Millisecond   // elsewhere, where the server is near or not there at all
+	metadataServer = "http://169.254.169.254" // an address, because elsewhere a DNS look-up of the name may be slow
+	metadataWithin = 2 * time.Second          // on Google's machines, where the server may be slow while a pod starts
+	probeWithin    = 500 * time.Millisecond   // on other machines, which usually have no such server
 )
 
-// google returns a token of the first identity there is: the application default
-// credentials, the machine's service account, the user signed in with gcloud.
-// One token serves all of Google's registries.
+// google returns an access token, which serves all of Google's registries.
+//
+// It uses the first of these identities that exists: the application default
+// credentials, the machine's service account, the user who signed in with gcloud.
 func (s *Store) google(ctx context.Context, _ string) (answer, error) {
 	return s.cache.get(ctx, sharedPrefix+"google", func(ctx context.Context) (answer, error) {
 		var failed []error
@@ -50,8 +51,9 @@ func (s *Store) google(ctx context.Context, _ string) (answer, error) {
 	})
 }
 
-// googleDefault uses the application default credentials: the file that the
-// environment names, which must be good, or the one gcloud wrote, which may be stale.
+// googleDefault uses the application default credentials.
+//
+// A file that the environment names must work. The file that gcloud wrote may be stale.
 func (s *Store) googleDefault(ctx context.Context) (answer, error) {
 	file, named := os.Getenv("GOOGLE_APPLICATION_CREDENTIALS"), true
 	if file == "" {
@@ -78,28 +80,29 @@ func (s *Store) googleDefault(ctx context.Context) (answer, error) {
 	return answer{}, err
 }
 
-// googleFile asks for a token of the identity that a credentials file describes.
+// googleFile returns a token for the identity in a credentials file.
 func (s *Store) googleFile(ctx context.Context, data []byte) (answer, error) {
 	var file struct {
 		Type google.CredentialsType `json:"type"`
 	}
 	if err := json.Unmarshal(data, &file); err != nil {
-		return answer{}, jsonFault(err)
+		return answer{}, jsonError(err)
 	}
 	ctx = context.WithValue(ctx, oauth2.HTTPClient, s.web)
 	creds, err := google.CredentialsFromJSONWithType(ctx, data, file.Type, googleScope)
 	if err != nil {
-		return answer{}, tame(err)
+		return answer{}, sanitize(err)
 	}
 	tok, err := creds.TokenSource.Token()
 	if err != nil {
-		return answer{}, tame(err)
+		return answer{}, sanitize(err)
 	}
 	return s.googleAnswer(tok)
 }
 
-// googleMetadata asks the metadata server of Google's machines for the token of
-// the service account that this one runs as.
+// googleMetadata returns a token of the machine's service account.
+//
+// The metadata server of Google's machines has it.
 func (s *Store) googleMetadata(ctx context.Context) (answer, error) {
 	base, within := metadataServer, probeWithin
 	made := strings.HasPrefix(s.madeBy("product_name"), "Google")
@@ -126,10 +129,10 @@ func (s *Store) googleMetadata(ctx context.Context) (answer, error) {
 	}
 	body, err := readBody(resp)
 	if resp.Header.Get("Metadata-Flavor") != "Google" || resp.StatusCode == http.StatusNotFound {
-		return answer{}, errAbsent // another cloud's server, or a machine without an account
+		return answer{}, errAbsent // the server of another cloud, or a machine without an account
 	}
 	if resp.StatusCode != http.StatusOK {
-		err = statusFault(resp.StatusCode, resp.Header, "")
+		err = statusError(resp.StatusCode, resp.Header, "")
 	}
 	if err != nil {
 		return answer{}, impliedError{fmt.Errorf("asking the metadata server: %w", err)}
@@ -139,7 +142,7 @@ func (s *Store) googleMetadata(ctx context.Context) (answer, error) {
 		ExpiresIn   int64  `json:"expires_in"`
 	}
 	if err := strictjson.Unmarshal(body, &tok); err != nil {
-		return answer{}, impliedError{fmt.Errorf("asking the metadata server: %w", jsonFault(err))}
+		return answer{}, impliedError{fmt.Errorf("asking the metadata server: %w", jsonError(err))}
 	}
 	return s.googleAnswer(&oauth2.Token{
 		AccessToken: tok.AccessToken,
@@ -147,15 +150,15 @@ func (s *Store) googleMetadata(ctx context.Context) (answer, error) {
 	})
 }
 
-// gcloud asks the gcloud command for the token of the user who signed in with it.
+// gcloud returns a token of the user signed in with gcloud.
 func (s *Store) gcloud(ctx context.Context) (answer, error) {
-	// Starting gcloud takes a second; without this file nobody has signed in.
+	// gcloud takes a second to start. Without this file nobody has signed in.
 	if db := under(gcloudDir(), "credentials.db"); db == "" || !exists(db) {
 		return answer{}, errAbsent
 	}
 	out, err := run(ctx, "", "gcloud", "config", "config-helper", "--force-auth-refresh", "--format=json(credential)")
 	if err != nil {
-		return answer{}, impliedError{fmt.Errorf("running gcloud config config-helper: %w", programFault(err, out))}
+		return answer{}, impliedError{fmt.Errorf("running gcloud config config-helper: %w", programError(err, out))}
 	}
 	var got struct {
 		Credential struct {
@@ -164,12 +167,12 @@ func (s *Store) gcloud(ctx context.Context) (answer, error) {
 		} `json:"credential"`
 	}
 	if err := json.Unmarshal(out, &got); err != nil {
-		return answer{}, impliedError{fmt.Errorf("running gcloud config config-helper: %w", jsonFault(err))}
+		return answer{}, impliedError{fmt.Errorf("running gcloud config config-helper: %w", jsonError(err))}
 	}
 	return s.googleAnswer(&oauth2.Token{AccessToken: got.Credential.AccessToken, Expiry: got.Credential.TokenExpiry})
 }
 
-// gcloudDir returns the folder in which gcloud keeps its state, or "".
+// gcloudDir returns the configuration directory of gcloud, or "".
 func gcloudDir() string {
 	if dir := os.Getenv("CLOUDSDK_CONFIG"); dir != "" {
 		return dir

@@ -12,14 +12,16 @@ import (
 	"time"
 )
 
-// fakeMetadata starts a metadata server and points the environment to it.
+// fakeMetadata starts a metadata server and sets the environment variable for it.
+//
+// It returns the number of requests.
 func fakeMetadata(t *testing.T, status int, body string) *atomic.Int32 {
 	t.Helper()
 	var asked atomic.Int32
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n := asked.Add(1)
 		if r.Header.Get("Metadata-Flavor") != "Google" || r.URL.Query().Get("scopes") != googleScope {
-			t.Errorf("bad request %s", r.URL)
+			t.Errorf("got request %s, want the header and the scope of Google", r.URL)
 		}
 		w.Header().Set("Metadata-Flavor", "Google")
 		w.WriteHeader(status)
@@ -40,18 +42,18 @@ func TestGoogleMetadata(t *testing.T) {
 	for _, host := range []string{"gcr.io", "us.gcr.io", "europe-west1-docker.pkg.dev"} {
 		c := find(t, s, host, "p/a", "")
 		if c.Username != "oauth2accesstoken" || c.Password != "machine-1" {
-			t.Errorf("%s: want the machine's token, one for all hosts", host)
+			t.Errorf("%s: got password %q, want machine-1: one token for all hosts", host, c.Password)
 		}
 	}
 	if c := find(t, s, "gcr.io.evil.com", "p/a", ""); !c.Anonymous() {
-		t.Error("the machine's token went to another's host")
+		t.Errorf("gcr.io.evil.com: got %v, want anonymous", c)
 	}
 	at.advance(56 * time.Minute)
 	if c := find(t, s, "gcr.io", "p/a", ""); c.Password != "machine-2" {
-		t.Error("want the token renewed")
+		t.Errorf("got password %q, want the renewed machine-2", c.Password)
 	}
 	if n := asked.Load(); n != 2 {
-		t.Errorf("asked %d times, want 2", n)
+		t.Errorf("got %d requests, want 2", n)
 	}
 }
 
@@ -61,15 +63,15 @@ func TestGoogleMachineWithoutAccountIsAnonymous(t *testing.T) {
 	s := testStore(t, Options{HTTPClient: http.DefaultClient})
 	for _, host := range []string{"gcr.io", "us.gcr.io"} {
 		if c := find(t, s, host, "p/a", ""); !c.Anonymous() {
-			t.Errorf("%s: got %v, want nobody", host, c)
+			t.Errorf("%s: got %v, want anonymous", host, c)
 		}
 	}
 	if n := asked.Load(); n != 1 {
-		t.Errorf("asked %d times, want 1", n)
+		t.Errorf("got %d requests, want 1", n)
 	}
 }
 
-func TestFailingGoogleMachineIsPassedOver(t *testing.T) {
+func TestFailingMetadataServerIsAWarning(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		status int
@@ -87,22 +89,22 @@ func TestFailingGoogleMachineIsPassedOver(t *testing.T) {
 			s := testStore(t, Options{HTTPClient: http.DefaultClient, Now: at.now, Warn: w.add})
 			for range 2 {
 				if c := find(t, s, "gcr.io", "p/a", ""); !c.Anonymous() {
-					t.Errorf("got %v, want nobody", c)
+					t.Errorf("got %v, want anonymous", c)
 				}
 			}
 			if got := w.all(); !strings.Contains(got, "passing over this machine's Google identity") || !strings.Contains(got, test.want) || strings.Contains(got, "planted") {
-				t.Errorf("warnings %q, want %q", got, test.want)
+				t.Errorf("got warnings %q, want one with %q", got, test.want)
 			}
 			at.advance(failureKept)
 			find(t, s, "gcr.io", "p/a", "")
 			if n := asked.Load(); n != 2 || len(w.texts) != 1 {
-				t.Errorf("asked %d times, warned %d times; want 2 and 1", n, len(w.texts))
+				t.Errorf("got %d requests and %d warnings, want 2 and 1", n, len(w.texts))
 			}
 		})
 	}
 }
 
-// deadlines is a transport without a network that keeps how long it was given.
+// deadlines is a transport without a network that records the time limits of requests.
 type deadlines struct{ left []time.Duration }
 
 func (d *deadlines) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -119,19 +121,19 @@ func TestMetadataProbeIsShort(t *testing.T) {
 	d := &deadlines{}
 	s := testStore(t, Options{HTTPClient: &http.Client{Transport: d}})
 	if c := find(t, s, "gcr.io", "p/a", ""); !c.Anonymous() {
-		t.Errorf("got %v, want nobody", c)
+		t.Errorf("got %v, want anonymous", c)
 	}
 	w := &warnings{}
 	s = testStore(t, Options{HTTPClient: &http.Client{Transport: d}, Warn: w.add})
 	write(t, s.firmware, "product_name", "Google Compute Engine\n")
 	if c := find(t, s, "gcr.io", "p/a", ""); !c.Anonymous() {
-		t.Errorf("got %v, want nobody", c)
+		t.Errorf("got %v, want anonymous", c)
 	}
 	if len(d.left) != 2 || d.left[0] > probeWithin || d.left[1] > metadataWithin || d.left[1] < d.left[0] {
-		t.Errorf("given %v, want at most %v, and %v on Google's machines", d.left, probeWithin, metadataWithin)
+		t.Errorf("got time limits %v, want at most %v, and %v on Google's machines", d.left, probeWithin, metadataWithin)
 	}
 	if !strings.Contains(w.all(), "asking the metadata server") {
-		t.Errorf("warnings %q, want the server of Google's machine missed", w.all())
+		t.Errorf("got warnings %q, want one about the metadata server", w.all())
 	}
 }
 
@@ -143,7 +145,7 @@ func TestAnotherCloudsMetadataServerIsNotGoogles(t *testing.T) {
 	t.Cleanup(srv.Close)
 	t.Setenv("GCE_METADATA_HOST", strings.TrimPrefix(srv.URL, "http://"))
 	if c := find(t, testStore(t, Options{HTTPClient: srv.Client()}), "gcr.io", "p/a", ""); !c.Anonymous() {
-		t.Errorf("got %v, want nobody", c)
+		t.Errorf("got %v, want anonymous", c)
 	}
 }
 
@@ -154,10 +156,10 @@ func TestGoogleDefaultCredentials(t *testing.T) {
 	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", g.file(t, "default@p"))
 	c := find(t, testStore(t, Options{HTTPClient: http.DefaultClient}), "gcr.io", "p/a", "")
 	if c.Password != "default@p-1" || c.Expires.IsZero() {
-		t.Error("want a token of the default credentials")
+		t.Errorf("got password %q, expiry %v; want default@p-1 with an expiry", c.Password, c.Expires)
 	}
 	if asked.Load() != 0 {
-		t.Error("asked the metadata server although default credentials are there")
+		t.Errorf("got %d requests to the metadata server, want 0", asked.Load())
 	}
 
 	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", "")
@@ -165,7 +167,7 @@ func TestGoogleDefaultCredentials(t *testing.T) {
 	t.Setenv("CLOUDSDK_CONFIG", dir)
 	write(t, dir, "application_default_credentials.json", g.json(t, "gcloud@p"))
 	if c := find(t, testStore(t, Options{HTTPClient: http.DefaultClient}), "gcr.io", "p/a", ""); c.Password != "gcloud@p-2" {
-		t.Error("want a token of the credentials that gcloud wrote")
+		t.Errorf("got password %q, want gcloud@p-2", c.Password)
 	}
 }
 
@@ -177,13 +179,13 @@ func TestBrokenDefaultCredentials(t *testing.T) {
 	s := testStore(t, Options{HTTPClient: http.DefaultClient})
 	_, err := s.Credential(t.Context(), s.Principal("gcr.io", "p/a", ""))
 	if err == nil || !strings.Contains(err.Error(), "using the default credentials in "+file+": not JSON") || strings.Contains(err.Error(), "planted") {
-		t.Errorf("got %v, want an error for a file named in the environment", err)
+		t.Errorf("got error %v, want one about the file in the environment", err)
 	}
 
-	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", file+".gone")
+	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", file+".missing")
 	s = testStore(t, Options{HTTPClient: http.DefaultClient})
 	if _, err := s.Credential(t.Context(), s.Principal("gcr.io", "p/a", "")); err == nil {
-		t.Error("want an error for a missing file named in the environment")
+		t.Error("missing file in the environment: got no error, want one")
 	}
 
 	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", "")
@@ -193,7 +195,7 @@ func TestBrokenDefaultCredentials(t *testing.T) {
 	t.Setenv("CLOUDSDK_CONFIG", dir)
 	write(t, dir, "application_default_credentials.json", g.json(t, "stale@p"))
 	if c := find(t, testStore(t, Options{HTTPClient: http.DefaultClient}), "gcr.io", "p/a", ""); c.Password != "machine-1" {
-		t.Error("want the machine's token where gcloud's file is stale")
+		t.Errorf("stale file of gcloud: got password %q, want machine-1", c.Password)
 	}
 }
 
@@ -205,19 +207,19 @@ func TestGcloudUser(t *testing.T) {
 	program := write(t, dir, "gcloud", "#!/bin/sh\necho '{\"credential\":{\"access_token\":\"user-token\",\"token_expiry\":\"2999-01-01T00:00:00Z\"}}'\n")
 	makeProgram(t, program)
 	if c := find(t, testStore(t, Options{HTTPClient: http.DefaultClient}), "gcr.io", "p/a", ""); !c.Anonymous() {
-		t.Errorf("got %v, want gcloud not run where nobody has signed in", c)
+		t.Errorf("not signed in: got %v, want anonymous", c)
 	}
 	write(t, dir, "credentials.db", "")
 	c := find(t, testStore(t, Options{HTTPClient: http.DefaultClient}), "gcr.io", "p/a", "")
 	if c.Username != "oauth2accesstoken" || c.Password != "user-token" || c.Expires.IsZero() {
-		t.Error("want the token of the user signed in")
+		t.Errorf("got %q and %q, want the token of the user", c.Username, c.Password)
 	}
 	write(t, dir, "gcloud", "#!/bin/sh\necho 'not signed in'; exit 1\n")
 	w := &warnings{}
 	if c := find(t, testStore(t, Options{HTTPClient: http.DefaultClient, Warn: w.add}), "gcr.io", "p/a", ""); !c.Anonymous() {
-		t.Errorf("got %v, want nobody", c)
+		t.Errorf("got %v, want anonymous", c)
 	}
 	if !strings.Contains(w.all(), `exit status 1: "not signed in"`) {
-		t.Errorf("warnings %q, want gcloud's words", w.all())
+		t.Errorf("got warnings %q, want the message of gcloud", w.all())
 	}
 }

@@ -11,15 +11,16 @@ import (
 )
 
 const (
-	maxOutput   = 1 << 20         // bytes of a program's or a server's answer; a credential is a few KiB
-	programWait = 2 * time.Second // for the pipes of a program that was ended, which its children may hold
+	maxOutput   = 1 << 20         // bytes of a program's output or a response; a credential has a few KiB
+	programWait = 2 * time.Second // for the pipes of a killed program, which its children may hold open
 )
 
-// errTooLong ends a program that writes without end.
+// errTooLong stops a program that writes too much.
 var errTooLong = fmt.Errorf("answer longer than %d bytes", maxOutput)
 
-// askHelper asks a Docker credential helper for what it keeps for server:
-// nothing is the zero Credential.
+// askHelper runs a Docker credential helper to get the credential for server.
+//
+// If the helper has none, the result is the zero Credential.
 func (s *Store) askHelper(ctx context.Context, name, server string) (Credential, error) {
 	if strings.ContainsAny(name, `/\`) {
 		return Credential{}, errors.New("a helper's name is not a path")
@@ -29,23 +30,24 @@ func (s *Store) askHelper(ctx context.Context, name, server string) (Credential,
 		if strings.Contains(strings.ToLower(string(out)), "credentials not found") {
 			return Credential{}, nil
 		}
-		return Credential{}, fmt.Errorf("asking for %s: %w", server, programFault(err, out))
+		return Credential{}, fmt.Errorf("asking for %s: %w", server, programError(err, out))
 	}
 	var got struct{ Username, Secret string }
 	if err := json.Unmarshal(out, &got); err != nil {
-		return Credential{}, fmt.Errorf("asking for %s: reading the answer: %w", server, jsonFault(err))
+		return Credential{}, fmt.Errorf("asking for %s: reading the answer: %w", server, jsonError(err))
 	}
 	switch {
 	case got.Secret == "":
 		return Credential{}, nil
-	case got.Username == "<token>": // the helpers' way to say that the secret is a refresh token
+	case got.Username == "<token>": // in the helper protocol: the secret is a refresh token
 		return Credential{IdentityToken: got.Secret}, nil
 	}
 	return Credential{Username: got.Username, Password: got.Secret}, nil
 }
 
-// run runs a program with input and returns what it wrote, also if it failed.
-// Its standard error is dropped: it is not ours to print, and may hold anything.
+// run runs a program and returns its standard output, also if it failed.
+//
+// Its standard error is discarded, because it may hold a secret.
 func run(ctx context.Context, input, name string, args ...string) ([]byte, error) {
 	var out limitedBuffer
 	cmd := exec.CommandContext(ctx, name, args...)
@@ -59,9 +61,11 @@ func run(ctx context.Context, input, name string, args ...string) ([]byte, error
 	return out.data, err
 }
 
-// programFault says why a program failed, in its own words unless these look like
-// a credential: helpers report on standard output, where their answers go too.
-func programFault(err error, out []byte) error {
+// programError adds the output of a failed program to its error.
+//
+// Helpers write credentials and errors to standard output. Output that looks like a
+// credential is not added.
+func programError(err error, out []byte) error {
 	text := strings.TrimSpace(string(out))
 	if text == "" || strings.ContainsAny(text, "{}") {
 		return err
@@ -69,14 +73,15 @@ func programFault(err error, out []byte) error {
 	return fmt.Errorf("%w: %q", err, clip(text))
 }
 
-// limitedBuffer takes maxOutput bytes and then fails. The buffer is not embedded:
-// its ReadFrom would go round the limit.
+// limitedBuffer accepts maxOutput bytes and then fails.
+//
+// It does not embed bytes.Buffer, whose ReadFrom would bypass the limit.
 type limitedBuffer struct {
 	data []byte
 	full bool
 }
 
-// Write fails once there would be too much.
+// Write fails if the buffer would become too large.
 func (b *limitedBuffer) Write(p []byte) (int, error) {
 	if len(b.data)+len(p) > maxOutput {
 		b.full = true

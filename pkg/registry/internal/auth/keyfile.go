@@ -18,11 +18,11 @@ import (
 
 const (
 	googleScope = "https://www.googleapis.com/auth/cloud-platform"
-	googleUser  = "oauth2accesstoken" // the name under which Google's registries take an access token as password
-	maxFile     = 4 << 20             // bytes; configurations and key files are a few KiB
+	googleUser  = "oauth2accesstoken" // the user name with which Google's registries accept an access token as password
+	maxFile     = 4 << 20             // bytes; configuration and key files have a few KiB
 )
 
-// account is a Google service account's key. It is held by pointer only.
+// account is the key of a Google service account.
 type account struct {
 	file         string
 	Type         string `json:"type"`
@@ -32,26 +32,28 @@ type account struct {
 	TokenURI     string `json:"token_uri"`
 }
 
-// readKeyFiles returns the accounts of all files, by address, or all that is wrong with them.
+// readKeyFiles returns the accounts by e-mail address.
+//
+// The error joins the errors of all files.
 func readKeyFiles(files []string) (map[string]*account, error) {
 	accounts := make(map[string]*account, len(files))
-	var faults []error
+	var failed []error
 	for _, file := range files {
 		a, err := readKeyFile(file)
 		if err != nil {
-			faults = append(faults, fmt.Errorf("reading key file %s: %w", file, err))
+			failed = append(failed, fmt.Errorf("reading key file %s: %w", file, err))
 			continue
 		}
 		if other := accounts[a.ClientEmail]; other != nil {
-			faults = append(faults, fmt.Errorf("reading key file %s: %s holds a key for %q too", file, other.file, a.ClientEmail))
+			failed = append(failed, fmt.Errorf("reading key file %s: %s holds a key for %q too", file, other.file, a.ClientEmail))
 			continue
 		}
 		accounts[a.ClientEmail] = a
 	}
-	return accounts, errors.Join(faults...)
+	return accounts, errors.Join(failed...)
 }
 
-// readKeyFile reads one file. No error quotes what is in it.
+// readKeyFile reads one file. Errors do not quote its content.
 func readKeyFile(file string) (*account, error) {
 	data, err := readFile(file)
 	if err != nil {
@@ -59,7 +61,7 @@ func readKeyFile(file string) (*account, error) {
 	}
 	a := &account{file: file}
 	if err := json.Unmarshal(data, a); err != nil {
-		return nil, jsonFault(err)
+		return nil, jsonError(err)
 	}
 	switch {
 	case a.Type != "service_account":
@@ -74,7 +76,9 @@ func readKeyFile(file string) (*account, error) {
 	return a, nil
 }
 
-// isRSAKey reports whether text is a PEM block of PKCS #8 or #1 with an RSA key.
+// isRSAKey reports whether text is an RSA key in PEM.
+//
+// The key may be in PKCS #8 or #1.
 func isRSAKey(text string) bool {
 	block, _ := pem.Decode([]byte(text))
 	if block == nil {
@@ -88,7 +92,9 @@ func isRSAKey(text string) bool {
 	return err == nil
 }
 
-// accountToken exchanges an assertion signed with the account's key for an access token.
+// accountToken returns an access token of the account.
+//
+// Google gives it for an assertion that is signed with the account's key.
 func (s *Store) accountToken(ctx context.Context, a *account) (answer, error) {
 	conf := &jwt.Config{
 		Email:        a.ClientEmail,
@@ -97,16 +103,16 @@ func (s *Store) accountToken(ctx context.Context, a *account) (answer, error) {
 		Scopes:       []string{googleScope},
 		TokenURL:     a.TokenURI,
 	}
-	// The library takes its client from the context and does not end with it; the client's time limit ends it.
+	// The library uses the client in the context, but ignores the end of the context. The client has a timeout.
 	ctx = context.WithValue(ctx, oauth2.HTTPClient, s.web)
 	tok, err := conf.TokenSource(ctx).Token()
 	if err != nil {
-		return answer{}, fmt.Errorf("asking Google for a token of %q (key file %s): %w", a.ClientEmail, a.file, tame(err))
+		return answer{}, fmt.Errorf("asking Google for a token of %q (key file %s): %w", a.ClientEmail, a.file, sanitize(err))
 	}
 	return s.googleAnswer(tok)
 }
 
-// googleAnswer returns an access token as registries take it.
+// googleAnswer returns an access token as a user name and password.
 func (s *Store) googleAnswer(tok *oauth2.Token) (answer, error) {
 	if tok.AccessToken == "" {
 		return answer{}, errors.New("asking Google for a token: the answer holds none")
@@ -114,7 +120,7 @@ func (s *Store) googleAnswer(tok *oauth2.Token) (answer, error) {
 	return answer{cred: Credential{Username: googleUser, Password: tok.AccessToken, Expires: s.ends(tok.Expiry)}}, nil
 }
 
-// ends moves a point in the system clock's time to this store's clock.
+// ends converts an expiry to the clock of the store.
 func (s *Store) ends(t time.Time) time.Time {
 	if t.IsZero() {
 		return t
@@ -126,12 +132,12 @@ func (s *Store) ends(t time.Time) time.Time {
 func readFile(name string) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, pathFault(err)
+		return nil, pathError(err)
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
-		return nil, pathFault(err)
+		return nil, pathError(err)
 	}
 	if len(data) > maxFile {
 		return nil, fmt.Errorf("larger than %d bytes", maxFile)
@@ -139,16 +145,18 @@ func readFile(name string) ([]byte, error) {
 	return data, nil
 }
 
-// pathFault returns why a file could not be read, without naming it again.
-func pathFault(err error) error {
+// pathError returns the cause of a file error.
+//
+// The caller adds the name of the file.
+func pathError(err error) error {
 	if p, ok := errors.AsType[*os.PathError](err); ok {
 		return p.Err
 	}
 	return err
 }
 
-// jsonFault says where JSON is wrong and quotes nothing of it.
-func jsonFault(err error) error {
+// jsonError returns the position of an error in JSON, without quoting it.
+func jsonError(err error) error {
 	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return fmt.Errorf("wrong JSON type at byte %d", e.Offset)
 	}

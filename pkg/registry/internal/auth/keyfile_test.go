@@ -17,21 +17,21 @@ import (
 	"time"
 )
 
-// googleServer is Google's token endpoint, and the key that it knows.
+// googleServer is a fake of Google's token server.
 type googleServer struct {
 	server *httptest.Server
 	key    string
-	token  string // what it gives; "": numbered tokens
+	token  string // the token to return; "": numbered tokens
 
 	mu     sync.Mutex
 	issued int
 	refuse bool
 }
 
-// fakeGoogle starts a token endpoint.
+// fakeGoogle starts a fake of Google's token server.
 func fakeGoogle(t *testing.T) *googleServer {
 	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 1024) // short: only the speed of the test hangs on it
+	key, err := rsa.GenerateKey(rand.Reader, 1024) // short, so that the test is fast
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func fakeGoogle(t *testing.T) *googleServer {
 	return g
 }
 
-// issuer returns who signed an assertion for the scope asked for.
+// issuer returns the issuer of an assertion, or "" if the assertion is wrong.
 func issuer(assertion string) string {
 	parts := strings.Split(assertion, ".")
 	if len(parts) != 3 {
@@ -106,35 +106,35 @@ func TestAccountTokens(t *testing.T) {
 	})
 	one := find(t, s, "gcr.io", "p/a", "one@p")
 	if one.Username != "oauth2accesstoken" || one.Password != "one@p-1" {
-		t.Error("want a token of the first account")
+		t.Errorf("got %q and %q, want oauth2accesstoken and one@p-1", one.Username, one.Password)
 	}
 	if left := one.Expires.Sub(at.now()); left < 59*time.Minute || left > time.Hour {
-		t.Errorf("ends in %v, want about an hour", left)
+		t.Errorf("got a lifetime of %v, want about an hour", left)
 	}
 	if two := find(t, s, "gcr.io", "p/b", "two@p"); two.Password != "two@p-2" {
-		t.Error("want the other account's token on the same host")
+		t.Errorf("other account on the same host: got %q, want two@p-2", two.Password)
 	}
 	if again := find(t, s, "eu.gcr.io", "p/a", "one@p"); again.Password != "one@p-1" {
-		t.Error("want the account's token shared between hosts")
+		t.Errorf("same account on another host: got %q, want one@p-1", again.Password)
 	}
 	if other := find(t, s, "gcr.io", "p/c", "three@p"); other.Password != "docker" {
-		t.Error("want the Docker configuration for an account without a key")
+		t.Errorf("account without a key: got %q, want docker", other.Password)
 	}
 	at.advance(56 * time.Minute)
 	renewed := find(t, s, "gcr.io", "p/a", "one@p")
 	if renewed.Password != "one@p-3" {
-		t.Error("want the token renewed before it ends")
+		t.Errorf("before the expiry: got %q, want the renewed one@p-3", renewed.Password)
 	}
-	if find(t, s, "eu.gcr.io", "p/a", "one@p").Password != "one@p-3" {
-		t.Error("want the renewed token shared")
+	if got := find(t, s, "eu.gcr.io", "p/a", "one@p").Password; got != "one@p-3" {
+		t.Errorf("another host: got %q, want the renewed one@p-3", got)
 	}
 	s.Forget(s.Principal("gcr.io", "p/a", "one@p"), renewed)
-	if find(t, s, "gcr.io", "p/a", "one@p").Password != "one@p-4" {
-		t.Error("want a new token after Forget")
+	if got := find(t, s, "gcr.io", "p/a", "one@p").Password; got != "one@p-4" {
+		t.Errorf("after Forget: got %q, want one@p-4", got)
 	}
 }
 
-func TestAccountTokenStaysWithGoogle(t *testing.T) {
+func TestAccountTokenIsOnlyForGoogle(t *testing.T) {
 	cleanEnv(t)
 	g := fakeGoogle(t)
 	var warned []string
@@ -143,14 +143,14 @@ func TestAccountTokenStaysWithGoogle(t *testing.T) {
 	})
 	for _, host := range []string{"registry.example.com", "gcr.io.example.com", "docker.io"} {
 		if c := find(t, s, host, "p/a", "one@p"); !c.Anonymous() {
-			t.Errorf("%s was given the account's token", host)
+			t.Errorf("%s: got %v, want anonymous", host, c)
 		}
 	}
 	if c := find(t, s, "localhost:5000", "p/a", "one@p"); c.Anonymous() {
-		t.Error("want the account's token on this machine")
+		t.Errorf("localhost: got %v, want the token of the account", c)
 	}
 	if len(warned) != 3 {
-		t.Errorf("warnings: %q", warned)
+		t.Errorf("got warnings %q, want 3", warned)
 	}
 }
 
@@ -160,7 +160,7 @@ func TestNoServiceAccountIgnoresAccounts(t *testing.T) {
 	g := fakeGoogle(t)
 	s := testStore(t, Options{KeyFiles: []string{g.file(t, "one@p")}, NoServiceAccount: true})
 	if c := find(t, s, "gcr.io", "p/a", "one@p"); c.Password != "docker" {
-		t.Error("want the Docker configuration")
+		t.Errorf("got password %q, want docker", c.Password)
 	}
 }
 
@@ -172,16 +172,16 @@ func TestAccountRefused(t *testing.T) {
 	_, err := s.Credential(t.Context(), s.Principal("gcr.io", "p/a", "one@p"))
 	refused, ok := errors.AsType[*RefusedError](err)
 	if !ok || refused.Status != http.StatusBadRequest {
-		t.Fatalf("got %v, want a refusal", err)
+		t.Fatalf("got error %v, want a *RefusedError with status 400", err)
 	}
 	for _, want := range []string{"finding credentials for gcr.io", `"one@p"`, "key.json", `Invalid JWT\x1b[31m`} {
 		if !strings.Contains(err.Error(), want) {
-			t.Errorf("error %q lacks %q", err, want)
+			t.Errorf("got error %q, want one with %q", err, want)
 		}
 	}
 }
 
-func TestKeyFileFaults(t *testing.T) {
+func TestKeyFileErrors(t *testing.T) {
 	cleanEnv(t)
 	g := fakeGoogle(t)
 	good := g.json(t, "one@p")
@@ -201,10 +201,10 @@ func TestKeyFileFaults(t *testing.T) {
 			file := write(t, dir, "bad.json", test.content)
 			_, err := NewStore(Options{KeyFiles: []string{file}})
 			if err == nil || !strings.Contains(err.Error(), "reading key file "+file+": ") || !strings.Contains(err.Error(), test.want) {
-				t.Fatalf("got %v, want the file and %q", err, test.want)
+				t.Fatalf("got error %v, want one with the file and %q", err, test.want)
 			}
 			if strings.Contains(err.Error(), secret) {
-				t.Errorf("error shows the file's content: %v", err)
+				t.Errorf("got error %v, want none with the content of the file", err)
 			}
 		})
 	}
@@ -212,7 +212,7 @@ func TestKeyFileFaults(t *testing.T) {
 	_, err := NewStore(Options{KeyFiles: []string{missing, twice, again}})
 	for _, want := range []string{missing + ": no such file", "reading key file " + again + ": " + twice + ` holds a key for "one@p" too`} {
 		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("got %v, want all faults at once, with %q", err, want)
+			t.Errorf("got error %v, want all errors at once, with %q", err, want)
 		}
 	}
 }

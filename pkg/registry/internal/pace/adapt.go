@@ -6,8 +6,9 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Answered tells that the host took the request. It is called when the head of the
-// answer is there; the slot stays taken until Done.
+// Answered records that the host accepted the request.
+//
+// It is called when the header of the response has arrived.
 func (s *Slot) Answered() {
 	h := s.host
 	now := time.Now()
@@ -20,23 +21,24 @@ func (s *Slot) Answered() {
 		h.raised = now
 		h.setRate(float64(h.rate.Limit()) * raise)
 	}
-	if h.quickest == 0 || took < h.quickest {
-		h.quickest = took
+	if h.fastest == 0 || took < h.fastest {
+		h.fastest = took
 	}
 	switch {
-	case h.answered < probation && h.limit >= startInFlight, h.inFlight < int(h.limit): // too early, or the limit is not what holds us back
-	case took > slowFactor*h.quickest && took > h.quickest+slowSlack: // it is busy enough
+	case h.answered < probation && h.limit >= startInFlight, h.inFlight < int(h.limit): // too early, or the limit is not reached
+	case took > slowFactor*h.fastest && took > h.fastest+slowSlack: // the host is busy
 	case h.learned:
-		h.limit = min(h.most, h.limit+1/h.limit)
+		h.limit = min(h.maximum, h.limit+1/h.limit)
 		h.hand()
 	default:
-		h.limit = min(h.most, h.limit+1)
+		h.limit = min(h.maximum, h.limit+1)
 		h.hand()
 	}
 }
 
-// Throttled tells that the host refused the request as one too many (429). Every
-// request waits for at least pause; after it they come at a rate that the host may bear.
+// Throttled records that the host refused the request with status 429.
+//
+// No request is sent for the duration of pause. Refusals may also lower the rate.
 func (s *Slot) Throttled(pause time.Duration) {
 	h := s.host
 	now := time.Now()
@@ -50,7 +52,7 @@ func (s *Slot) Throttled(pause time.Duration) {
 		}
 	}
 	switch took := now.Sub(h.resumed); {
-	case !s.sent.After(h.refused): // it was under way when another was refused
+	case !s.sent.After(h.refused): // it was in flight when another request was refused
 		h.doubt.too++
 		if !h.learned && h.doubt.limits() {
 			h.learn()
@@ -60,28 +62,28 @@ func (s *Slot) Throttled(pause time.Duration) {
 		h.refuse(now)
 	default:
 		h.doubt = refusal{since: h.since, took: took, around: h.inFlight - 1}
-		if h.since < apart {
+		if h.since < strikeGap {
 			h.struck++
 		} else {
 			h.struck = 0
 		}
-		if h.struck >= strikes && h.since > 0 {
+		if h.struck >= minStrikes && h.since > 0 {
 			h.learn()
 		}
-		h.answered = 0 // on probation again
+		h.answered = 0 // starts a new probation
 		h.refuse(now)
 	}
 	h.resumed = h.until
 	h.hand()
 }
 
-// refuse notes a refusal.
+// refuse records a refusal and halves the limit of requests in flight.
 func (h *Host) refuse(now time.Time) {
 	h.refused, h.since = now, 0
 	h.limit = max(1, h.limit/2)
 }
 
-// learn bounds the rate by what the host bore before it refused.
+// learn limits the rate to a share of the rate before the refusal.
 func (h *Host) learn() {
 	h.learned = true
 	if h.rate == nil {
@@ -91,12 +93,12 @@ func (h *Host) learn() {
 	h.setRate(float64(h.first.answers) / max(h.first.took.Seconds(), 0.02) * firstCut)
 }
 
-// cut lowers the rate that was learned, which was not low enough.
+// cut lowers the learned rate after another refusal.
 func (h *Host) cut(b burst) {
 	quota, ok := quotaOf(h.first, b, h.resumed.Sub(h.refused))
 	switch {
-	case ok && h.calm == calm: // once: later ones are about what is left of an allowance
-		h.calm = fitted
+	case ok && h.calm == calm: // only once: later bursts do not start with a full token bucket
+		h.calm = calmExact
 		h.setRate(quota * margin)
 	case b.took < soon:
 		h.setRate(float64(h.rate.Limit()) * deepCut)
@@ -105,18 +107,20 @@ func (h *Host) cut(b burst) {
 	}
 }
 
-// burst is how much a host took, from when it was rested until it refused.
+// burst describes the requests between a pause and the next refusal.
 type burst struct {
-	answers int
-	took    time.Duration
+	answers int           // accepted requests
+	took    time.Duration // from the end of the pause to the refusal
 }
 
-// quotaOf returns the rate of a host that refused at the end of two bursts, the
-// second after a pause. It takes the host for a token bucket that was full, or filled
-// for the whole pause, before each: then answers = allowance + rate × time.
+// quotaOf computes the rate of a host from two bursts.
+//
+// Each burst ended with a refusal. quotaOf assumes that the host has a token bucket that is
+// full before each burst. Then answers = size of the bucket + rate × time. ok is false
+// if the result is implausible.
 func quotaOf(first, second burst, pause time.Duration) (perSecond float64, ok bool) {
-	if second.took < first.took*3/2 || second.took < soonest {
-		return 0, false // too much alike to tell allowance and rate apart
+	if second.took < first.took*3/2 || second.took < minBurst {
+		return 0, false // the bursts are too similar to compute size and rate
 	}
 	perSecond = float64(second.answers-first.answers) / (second.took - first.took).Seconds()
 	least := float64(second.answers) / (pause + second.took).Seconds()
@@ -132,17 +136,19 @@ func (h *Host) setRate(r float64) {
 	h.rate.SetLimit(rate.Limit(r))
 }
 
-// Overloaded tells that the host is in trouble (503): less is sent at once for a while.
+// Overloaded records a response with status 503.
+//
+// It lowers the limit of requests in flight.
 func (s *Slot) Overloaded() {
 	h := s.host
 	now := time.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if now.Sub(h.eased) > time.Second/2 { // one refusal among many answers is no overload
+	if now.Sub(h.eased) > time.Second/2 { // the responses to one burst count once
 		h.eased = now
 		h.limit = max(min(h.limit, 4), h.limit*0.7)
 	}
 }
 
-// Done gives the slot back. Further calls do nothing.
+// Done releases the slot. Further calls do nothing.
 func (s *Slot) Done() { s.once.Do(s.host.release) }

@@ -10,13 +10,17 @@ import (
 
 const day = 24 * time.Hour
 
-// bodyDelay is GHCR's form: "retry-after: 880.092µs, allowed: 44000/minute" in the error message.
+// bodyDelay matches the error message of GHCR.
+//
+// It is such as "retry-after: 880.092µs, allowed: 44000/minute".
 var bodyDelay = regexp.MustCompile(`(?i)retry-after:\s*([0-9.]+\s*(?:ns|us|µs|ms|s|m|h))`)
 
-// Delay returns how long an answer asks to wait, and whether it says so at all:
-// Retry-After in seconds or as a date (RFC 9110 section 10.2.3; told against the
-// answer's own Date, so that clocks may differ), Ratelimit-Reset in seconds or as
-// a Unix time, or a duration in the body. A day is the longest.
+// Delay returns the wait that a response asks for.
+//
+// It is a day at most. The second result is false if the response asks for none. The
+// response may have Retry-After in seconds or as a date (RFC 9110, section 10.2.3),
+// Ratelimit-Reset in seconds or as a Unix time, or a duration in the body. Dates are
+// compared to the Date of the response, because the clocks may differ.
 func Delay(header http.Header, body string, now time.Time) (time.Duration, bool) {
 	if date, err := http.ParseTime(header.Get("Date")); err == nil {
 		now = date

@@ -1,9 +1,12 @@
 // Package pace decides when a request to a registry host may be sent.
 //
-// Each host has one Host: a bound on requests in flight that grows while answers
-// stay quick and halves when the host says it is too much, an optional bound on
-// requests a second, and a pause that holds every request back for as long as
-// the host asked. It sends nothing itself and never retries.
+// Each registry host has one Host, which limits three things. The number of requests in
+// flight grows while responses are fast, and halves when the host refuses a request with
+// status 429. The number of requests per second is limited by the user, or once the host
+// has shown a limit of its own. After a refusal, no request is sent for the time that the
+// host asks for.
+//
+// The package sends nothing itself and never retries.
 package pace
 
 import (
@@ -15,90 +18,110 @@ import (
 	"golang.org/x/time/rate"
 )
 
+// These constants decide how many requests may be in flight.
 const (
-	startInFlight = 10                     // where a host of unknown strength begins…
-	probation     = 350                    // …and stays for so many answers: a host that counts requests a second tells by then
-	mostInFlight  = 100                    // more keep no host busier from one client
-	slowFactor    = 4                      // answers this many times slower than the quickest stop the growth…
-	slowSlack     = 200 * time.Millisecond // …if they are slower by this much as well: noise is no sign
+	startInFlight = 10  // requests in flight to a host at first
+	maxInFlight   = 100 // requests in flight; more make no host faster for one client
+
+	// The limit does not grow beyond startInFlight before this number of responses. A
+	// host with a limit on requests per second usually refuses one by then.
+	probation = 350
+
+	// The limit does not grow after a response that is slower than the fastest one by
+	// this factor and by this time. Smaller differences are noise.
+	slowFactor = 4
+	slowSlack  = 200 * time.Millisecond
 )
 
-// How the rate that a host bears is found once it has refused requests (429).
+// These constants decide how the rate is learned from refusals (429).
 const (
-	firstCut = 0.5  // of the rate that was refused first: a burst allowance has flattered it
-	deepCut  = 0.6  // when it refuses soon after a pause
-	fineCut  = 0.85 // when it bore the rate for a while
-	soon     = 2 * time.Second
-	soonest  = 100 * time.Millisecond // too soon to tell an allowance from a rate
-	margin   = 0.98                   // of a rate that two refusals agree on
-	calm     = 5 * time.Second        // without a refusal before the rate is raised…
-	fitted   = 15 * time.Second       // …or after so long, if two refusals agree on it…
-	raise    = 1.03                   // …so much a second
+	// firstCut is the first rate, as a share of the rate before the first refusal. That
+	// one is too high, because many hosts accept a burst of requests.
+	firstCut = 0.5
+
+	// A later refusal multiplies the rate by deepCut if it comes less than soon after a
+	// pause, else by fineCut.
+	deepCut = 0.6
+	fineCut = 0.85
+	soon    = 2 * time.Second
+
+	// Two bursts give the exact rate if the second is longer than minBurst. The rate is
+	// then set to this margin of it.
+	minBurst = 100 * time.Millisecond
+	margin   = 0.98
+
+	// The rate is multiplied by raise each second once there was no refusal for calm, or
+	// for calmExact if the exact rate is known.
+	calm      = 5 * time.Second
+	calmExact = 15 * time.Second
+	raise     = 1.03
 )
 
-// When refusals tell of a limit. One alone may have any reason, and before the host
-// has answered anything there is no rate to learn from.
+// These constants decide when refusals show a limit on requests per second.
+//
+// A single refusal may have another reason. Before the host has accepted a request, there
+// is no rate to learn from.
 const (
-	evidence = 10  // answers that a rate is learned from
-	together = 0.2 // of the requests that were in flight, refused as well…
-	atLeast  = 2   // …and so many of them, or
-	strikes  = 3   // refusals, one after the other,
-	apart    = 50  // with fewer answers in between
+	minAnswers      = 10  // accepted requests before the first refusal
+	minRefusedShare = 0.2 // of the other requests in flight that are refused, too
+	minRefused      = 2   // other requests in flight that are refused, too
+	minStrikes      = 3   // refusals in a row, each after fewer than strikeGap accepted requests
+	strikeGap       = 50  // accepted requests
 )
 
-// refusal is what was known when the host refused a request, and no rate was learned yet.
+// refusal describes the first refusal of a burst, before a rate was learned.
 type refusal struct {
-	since  int           // answers since the last pause
-	took   time.Duration // for them
+	since  int           // accepted requests since the last pause
+	took   time.Duration // the time for these
 	around int           // other requests in flight
-	too    int           // of these, refused as well
+	too    int           // how many of those were refused, too
 }
 
-// limits reports whether requests were refused together, at a rate that can be told.
+// limits reports whether the refusals show a limit on requests per second.
 func (r refusal) limits() bool {
-	return r.since >= evidence && r.too >= max(atLeast, int(together*float64(r.around)))
+	return r.since >= minAnswers && r.too >= max(minRefused, int(minRefusedShare*float64(r.around)))
 }
 
-// Options bound a Host.
+// Options limit a Host.
 type Options struct {
-	Threads int     // most requests in flight; 0: adapt, beginning with 10
-	QPS     float64 // most requests a second; 0: no bound
+	Threads int     // maximum number of requests in flight; 0: adapt, starting with 10
+	QPS     float64 // maximum number of requests per second; 0: no limit
 }
 
 // Host is the pace of one host. It is safe for concurrent use.
 type Host struct {
 	mu       sync.Mutex
-	limit    float64 // requests in flight allowed now
-	most     float64
+	limit    float64 // current limit of requests in flight
+	maximum  float64 // of limit
 	inFlight int
-	waiting  list.List // of chan struct{}, closed when a slot is handed over
-	until    time.Time // no request before
+	waiting  list.List // of chan struct{}, which is closed when the waiter gets a slot
+	until    time.Time // the end of the pause
 	wake     *time.Timer
 	over     chan struct{} // closed when the host is given up
-	ended    error         // why, once it is
-	answered int           // since the beginning
-	quickest time.Duration // answer seen
-	eased    time.Time     // when the limit was last lowered
+	ended    error         // the reason, after that
+	answered int           // accepted requests, since the start or the last probation
+	fastest  time.Duration // response
+	eased    time.Time     // when Overloaded last lowered the limit
 
-	rate    *rate.Limiter // nil: no bound on requests a second
-	qps     float64       // the user's bound; 0: none
-	learned bool          // the rate is what the host was found to bear
-	first   burst         // that it was first learned from
-	calm    time.Duration // without a refusal before the rate is raised
-	refused time.Time     // when the host last refused
-	doubt   refusal       // that refusal, while it is not known to tell of a limit
-	struck  int           // refusals that followed each other closely
+	rate    *rate.Limiter // nil: no limit on requests per second
+	qps     float64       // the user's limit; 0: none
+	learned bool          // the rate was learned from refusals
+	first   burst         // the burst that it was first learned from
+	calm    time.Duration // time without a refusal before the rate is raised
+	refused time.Time     // when the host last refused a request
+	doubt   refusal       // the last refusal, until it has shown a limit
+	struck  int           // consecutive refusals with few accepted requests between them
 	resumed time.Time     // when the last pause ended, or the first request was sent
-	since   int           // answers since then
+	since   int           // accepted requests since then
 	raised  time.Time     // when the rate was last raised
 }
 
 // New returns the pace of one host.
 func New(o Options) *Host {
-	h := &Host{limit: startInFlight, most: mostInFlight, over: make(chan struct{}), qps: o.QPS, calm: calm}
+	h := &Host{limit: startInFlight, maximum: maxInFlight, over: make(chan struct{}), qps: o.QPS, calm: calm}
 	if o.Threads > 0 {
-		h.most = float64(o.Threads)
-		h.limit = min(h.limit, h.most)
+		h.maximum = float64(o.Threads)
+		h.limit = min(h.limit, h.maximum)
 	}
 	if o.QPS > 0 {
 		h.rate = rate.NewLimiter(rate.Limit(o.QPS), 1)
@@ -106,15 +129,16 @@ func New(o Options) *Host {
 	return h
 }
 
-// Slot is the permission to have one request in flight. It must be given back, once, with Done.
+// Slot is the permission to have one request in flight. Done must be called.
 type Slot struct {
 	host *Host
 	sent time.Time
 	once sync.Once
 }
 
-// End gives the host up: whoever waits for a slot, or asks for one later, gets the
-// error of the first End.
+// End gives up the host. Acquire then returns the error of the first End.
+//
+// This includes calls of Acquire that are waiting.
 func (h *Host) End(why error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -124,18 +148,19 @@ func (h *Host) End(why error) {
 	}
 }
 
-// Ended returns why the host was given up, or nil.
+// Ended returns the error of End, or nil.
 func (h *Host) Ended() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.ended
 }
 
-// Over is closed when the host is given up.
+// Over returns a channel that is closed when the host is given up.
 func (h *Host) Over() <-chan struct{} { return h.over }
 
-// Acquire waits for a slot. It returns ctx's error if that ends first, and the reason
-// if the host is given up.
+// Acquire waits for a slot.
+//
+// The error is that of ctx, or that of End.
 func (h *Host) Acquire(ctx context.Context) (*Slot, error) {
 	h.mu.Lock()
 	switch {
@@ -174,7 +199,9 @@ func (h *Host) Acquire(ctx context.Context) (*Slot, error) {
 	return &Slot{host: h, sent: time.Now()}, nil
 }
 
-// abandon ends the wait for a turn, which is passed on if it has come meanwhile.
+// abandon ends the wait for a slot.
+//
+// If the slot has already come, it is passed on.
 func (h *Host) abandon(at *list.Element, turn <-chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -187,8 +214,10 @@ func (h *Host) abandon(at *list.Element, turn <-chan struct{}) {
 	}
 }
 
-// Again returns a slot for one more request in the place of s, which stays taken: the
-// two are never in flight at once. It waits only where requests a second are bounded.
+// Again returns a slot for one more request.
+//
+// The request of s must not be in flight. Again waits only for the limit on requests per
+// second. The new slot belongs to s: its Done does nothing.
 func (s *Slot) Again(ctx context.Context) (*Slot, error) {
 	s.host.mu.Lock()
 	limiter := s.host.rate
@@ -199,11 +228,11 @@ func (s *Slot) Again(ctx context.Context) (*Slot, error) {
 		}
 	}
 	next := &Slot{host: s.host, sent: time.Now()}
-	next.once.Do(func() {}) // what is given back is s
+	next.once.Do(func() {}) // only the Done of s releases the slot
 	return next, nil
 }
 
-// turn waits until the rate allows a request, and for the end of a pause that begins meanwhile.
+// turn waits for the rate and for the end of a pause.
 func (h *Host) turn(ctx context.Context, limiter *rate.Limiter) error {
 	for {
 		next := limiter.Reserve()
@@ -245,7 +274,9 @@ func (h *Host) open() bool {
 	return h.inFlight < int(h.limit) && !time.Now().Before(h.until)
 }
 
-// hand gives free slots to those who wait, and sees to it that they wake after a pause.
+// hand gives free slots to waiters.
+//
+// During a pause it starts a timer for that.
 func (h *Host) hand() {
 	for h.waiting.Len() > 0 && h.open() {
 		h.inFlight++

@@ -12,8 +12,9 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/pace"
 )
 
-// load sends n requests that take d each, and returns how long all took and how
-// many were in flight at most.
+// load sends n requests that take d each.
+//
+// It returns the total time and the maximum number of requests in flight.
 func load(t *testing.T, h *pace.Host, n int, d time.Duration) (took time.Duration, peak int) {
 	t.Helper()
 	var mu sync.Mutex
@@ -43,20 +44,20 @@ func load(t *testing.T, h *pace.Host, n int, d time.Duration) (took time.Duratio
 	return time.Since(began), peak
 }
 
-func TestThreadsAreACeiling(t *testing.T) {
+func TestThreadsLimitRequestsInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		took, peak := load(t, pace.New(pace.Options{Threads: 4}), 100, 20*time.Millisecond)
 		if peak != 4 || took != 500*time.Millisecond {
-			t.Errorf("peak %d in %v", peak, took)
+			t.Errorf("got %d in flight and %v, want 4 and 500ms", peak, took)
 		}
 	})
 }
 
-func TestGrowsWhileAnswersAreQuick(t *testing.T) {
+func TestGrowsWhileResponsesAreFast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		took, peak := load(t, pace.New(pace.Options{}), 2000, 20*time.Millisecond)
 		if peak != 100 || took > 1100*time.Millisecond {
-			t.Errorf("peak %d in %v", peak, took)
+			t.Errorf("got %d in flight and %v, want 100 and at most 1.1s", peak, took)
 		}
 	})
 }
@@ -65,7 +66,7 @@ func TestQPSSpreadsRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		took, _ := load(t, pace.New(pace.Options{QPS: 50}), 101, time.Millisecond)
 		if took < 2*time.Second || took > 2100*time.Millisecond {
-			t.Errorf("took %v, want 2 s", took)
+			t.Errorf("got %v, want 2s", took)
 		}
 	})
 }
@@ -82,7 +83,7 @@ func TestRefusalsPauseEveryRequest(t *testing.T) {
 			slots = append(slots, s)
 		}
 		time.Sleep(10 * time.Millisecond)
-		for _, s := range slots { // eight refusals of one burst are one
+		for _, s := range slots { // the refusals of one burst count once
 			s.Throttled(3 * time.Second)
 			s.Done()
 		}
@@ -93,12 +94,12 @@ func TestRefusalsPauseEveryRequest(t *testing.T) {
 		}
 		s.Done()
 		if waited := time.Since(began); waited < 3*time.Second || waited > 3100*time.Millisecond {
-			t.Errorf("waited %v, want the pause of 3 s", waited)
+			t.Errorf("got a wait of %v, want the pause of 3s", waited)
 		}
 	})
 }
 
-// quota is a host that takes so many requests a second, with a burst allowance.
+// quota is a host with a limit on requests per second: a token bucket.
 type quota struct {
 	mu       sync.Mutex
 	perSec   float64
@@ -126,14 +127,13 @@ func (q *quota) take() bool {
 	return true
 }
 
-// Under a quota a run takes little longer than the quota makes it, and hardly
-// anything is refused.
-func TestQuotaIsFoundAndKept(t *testing.T) {
+// With a quota, a run is not much slower than the quota, and few requests are refused.
+func TestQuotaIsLearned(t *testing.T) {
 	for name, tc := range map[string]struct {
 		perSec, capacity float64
 		requests         int
-		refused          float64 // share at most
-		over             float64 // of the time the quota makes it take
+		refused          float64 // maximum share of refused requests
+		over             float64 // maximum time, as a multiple of the time that the quota allows
 	}{
 		"200 a second, a second's burst": {200, 200, 2250, 0.01, 1.15},
 		"200 a second, half the burst":   {200, 100, 2250, 0.01, 1.15},
@@ -148,7 +148,7 @@ func TestQuotaIsFoundAndKept(t *testing.T) {
 				h := pace.New(pace.Options{})
 				var wg sync.WaitGroup
 				began := time.Now()
-				gate := make(chan struct{}, 256) // as many wait at once as a run has work under way
+				gate := make(chan struct{}, 256) // the number of goroutines of a run
 				for range tc.requests {
 					gate <- struct{}{}
 					wg.Go(func() {
@@ -159,9 +159,9 @@ func TestQuotaIsFoundAndKept(t *testing.T) {
 								t.Error(err)
 								return
 							}
-							time.Sleep(10 * time.Millisecond) // on the way there
+							time.Sleep(10 * time.Millisecond) // latency of the request
 							ok := q.take()
-							time.Sleep(10 * time.Millisecond) // and back
+							time.Sleep(10 * time.Millisecond) // latency of the response
 							if ok {
 								s.Answered()
 								s.Done()
@@ -177,18 +177,18 @@ func TestQuotaIsFoundAndKept(t *testing.T) {
 				ideal := float64(tc.requests) / tc.perSec
 				t.Logf("%d requests in %.2f s (quota alone: %.2f s), %d refused", q.seen, took, ideal, q.refused)
 				if took > ideal*tc.over && took > 2 {
-					t.Errorf("took %.2f s, want at most %.2f s", took, ideal*tc.over)
+					t.Errorf("got %.2f s, want at most %.2f s", took, ideal*tc.over)
 				}
 				if share := float64(q.refused) / float64(q.seen); share > tc.refused {
-					t.Errorf("%.2f %% refused, want at most %.2f %%", share*100, tc.refused*100)
+					t.Errorf("got %.2f %% refused, want at most %.2f %%", share*100, tc.refused*100)
 				}
 			})
 		})
 	}
 }
 
-// A refusal that tells of no limit costs its pause, and not the pace of the run.
-func TestRefusalsByChanceOnlyPause(t *testing.T) {
+// A refusal that does not show a limit pauses the run, but does not slow it down.
+func TestSingleRefusalsOnlyPause(t *testing.T) {
 	for name, refuse := range map[string]func(n int) bool{
 		"the first request":      func(n int) bool { return n == 1 },
 		"the first requests":     func(n int) bool { return n <= 10 },
@@ -225,7 +225,7 @@ func TestRefusalsByChanceOnlyPause(t *testing.T) {
 				}
 				wg.Wait()
 				if took, most := time.Since(began), time.Duration(pauses.Load())*time.Second+5*time.Second; took > most {
-					t.Errorf("took %v with %d refusals, want at most %v", took, pauses.Load(), most)
+					t.Errorf("got %v with %d refusals, want at most %v", took, pauses.Load(), most)
 				}
 			})
 		})
@@ -242,10 +242,10 @@ func TestWaitingEndsWithItsContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := h.Acquire(ctx); err == nil {
-			t.Fatal("got a slot that was taken")
+			t.Fatal("got a second slot, want the error of the context")
 		}
 		held.Done()
-		held.Done() // no second slot comes of it
+		held.Done() // does nothing
 		s, err := h.Acquire(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -253,7 +253,7 @@ func TestWaitingEndsWithItsContext(t *testing.T) {
 		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := h.Acquire(ctx); err == nil {
-			t.Error("two slots where there is one")
+			t.Error("got a second slot, want the error of the context")
 		}
 		s.Done()
 	})
@@ -275,25 +275,25 @@ func TestDelay(t *testing.T) {
 		want   time.Duration
 		said   bool
 	}{
-		"nothing":                       {h(), "too many", 0, false},
-		"seconds":                       {h("Retry-After", "30"), "", 30 * time.Second, true},
-		"fractions of seconds":          {h("Retry-After", "0.5"), "", time.Second / 2, true},
-		"a date":                        {h("Retry-After", "Sat, 21 Nov 2026 12:00:10 GMT"), "", 10 * time.Second, true},
-		"a date, told by a wrong clock": {h("Retry-After", "Fri, 20 Nov 2026 00:00:07 GMT", "Date", "Fri, 20 Nov 2026 00:00:00 GMT"), "", 7 * time.Second, true},
-		"a date gone by":                {h("Retry-After", "Sat, 21 Nov 2026 11:00:00 GMT"), "", 0, true},
-		"GHCR's body":                   {h(), "toomanyrequests: retry-after: 880.092us, allowed: 44000/minute", 880092 * time.Nanosecond, true},
-		"GHCR's body, in minutes":       {h(), "retry-after: 2m", 2 * time.Minute, true},
-		"reset in seconds":              {h("Ratelimit-Reset", "12"), "", 12 * time.Second, true},
-		"reset as a time":               {h("X-Ratelimit-Reset", "1795262405"), "", 5 * time.Second, true},
-		"a day at most":                 {h("Retry-After", "99999999999999999999"), "", 24 * time.Hour, true},
-		"nonsense":                      {h("Retry-After", "soon", "Ratelimit-Reset", "NaN"), "retry-after: x", 0, false},
-		"negative":                      {h("Retry-After", "-5"), "", 0, false},
+		"nothing":                    {h(), "too many", 0, false},
+		"seconds":                    {h("Retry-After", "30"), "", 30 * time.Second, true},
+		"fractions of seconds":       {h("Retry-After", "0.5"), "", time.Second / 2, true},
+		"a date":                     {h("Retry-After", "Sat, 21 Nov 2026 12:00:10 GMT"), "", 10 * time.Second, true},
+		"a date, with a wrong clock": {h("Retry-After", "Fri, 20 Nov 2026 00:00:07 GMT", "Date", "Fri, 20 Nov 2026 00:00:00 GMT"), "", 7 * time.Second, true},
+		"a date in the past":         {h("Retry-After", "Sat, 21 Nov 2026 11:00:00 GMT"), "", 0, true},
+		"GHCR's body":                {h(), "toomanyrequests: retry-after: 880.092us, allowed: 44000/minute", 880092 * time.Nanosecond, true},
+		"GHCR's body, in minutes":    {h(), "retry-after: 2m", 2 * time.Minute, true},
+		"reset in seconds":           {h("Ratelimit-Reset", "12"), "", 12 * time.Second, true},
+		"reset as a time":            {h("X-Ratelimit-Reset", "1795262405"), "", 5 * time.Second, true},
+		"a day at most":              {h("Retry-After", "99999999999999999999"), "", 24 * time.Hour, true},
+		"nonsense":                   {h("Retry-After", "soon", "Ratelimit-Reset", "NaN"), "retry-after: x", 0, false},
+		"negative":                   {h("Retry-After", "-5"), "", 0, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			got, said := pace.Delay(tc.header, tc.body, now)
 			if got != tc.want || said != tc.said {
-				t.Errorf("got %v %v, want %v %v", got, said, tc.want, tc.said)
+				t.Errorf("got %v, %t; want %v, %t", got, said, tc.want, tc.said)
 			}
 		})
 	}
@@ -305,7 +305,7 @@ func FuzzDelay(f *testing.F) {
 	f.Fuzz(func(t *testing.T, after, reset, body string) {
 		d, said := pace.Delay(http.Header{"Retry-After": {after}, "Ratelimit-Reset": {reset}}, body, time.Unix(0, 0))
 		if d < 0 || d > 24*time.Hour || !said && d != 0 {
-			t.Errorf("%q %q %q: %v %v", after, reset, body, d, said)
+			t.Errorf("Retry-After %q, Ratelimit-Reset %q, body %q: got %v, %t; want 0 to 24h, and 0 if false", after, reset, body, d, said)
 		}
 	})
 }

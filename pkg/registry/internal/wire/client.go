@@ -35,23 +35,25 @@ func (t *Transport) newClient() (*http.Client, error) {
 		DialContext:            t.dial,
 		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		ForceAttemptHTTP2:      true,
-		MaxIdleConns:           (t.options.Connections + 1) / 2, // 0: no bound
-		MaxIdleConnsPerHost:    128,                             // more than a host may have in flight
+		MaxIdleConns:           (t.options.Connections + 1) / 2, // 0: no limit
+		MaxIdleConnsPerHost:    128,                             // more than the pace allows in flight
 		IdleConnTimeout:        90 * time.Second,
 		TLSHandshakeTimeout:    15 * time.Second,
 		ExpectContinueTimeout:  time.Second,
-		MaxResponseHeaderBytes: 1 << 20, // 1xx answers count, too
+		MaxResponseHeaderBytes: 1 << 20, // includes 1xx responses
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 20 * time.Second, PingTimeout: 15 * time.Second},
 	}
 	insecure := base.Clone()
-	insecure.TLSClientConfig.InsecureSkipVerify = true //nolint:gosec // only for the hosts the user named
+	insecure.TLSClientConfig.InsecureSkipVerify = true //nolint:gosec // only for the hosts that the user named
 	return &http.Client{
 		Transport:     &router{transport: t, verified: base, insecure: insecure},
 		CheckRedirect: checkRedirect,
 	}, nil
 }
 
-// router counts requests and chooses whether certificates are verified.
+// router counts requests and chooses a transport.
+//
+// One of the transports does not verify certificates.
 type router struct {
 	transport          *Transport
 	verified, insecure http.RoundTripper
@@ -69,19 +71,21 @@ func (r *router) RoundTrip(req *http.Request) (*http.Response, error) {
 	return r.verified.RoundTrip(req)
 }
 
-// CloseIdleConnections lets http.Client.CloseIdleConnections through.
+// CloseIdleConnections is called by http.Client.CloseIdleConnections.
 func (r *router) CloseIdleConnections() {
 	for _, t := range []http.RoundTripper{r.verified, r.insecure} {
 		t.(*http.Transport).CloseIdleConnections()
 	}
 }
 
-// checkRedirect follows redirects but lets no credential leave its host and no request leave TLS.
+// checkRedirect decides whether a redirect is followed.
+//
+// Credentials are not sent to another host, and no request leaves TLS.
 func checkRedirect(req *http.Request, via []*http.Request) error {
 	first := via[0]
 	switch {
 	case req.Context().Value(realmKey{}) != nil:
-		return http.ErrUseLastResponse // what it carries is a secret that must not travel on
+		return http.ErrUseLastResponse // a token request holds a secret, which must not go to another host
 	case redirectsWrite(req, first):
 		return refused("following a redirect of %s to %s", first.Method, req.URL.Host)
 	case len(via) >= 10:
@@ -104,14 +108,15 @@ type (
 	realmKey   struct{}
 )
 
-// withOrigin marks requests as made on behalf of a registry host.
+// withOrigin records the registry host for which a request is sent.
 func withOrigin(ctx context.Context, h *host) context.Context {
 	return context.WithValue(ctx, originKey{}, h)
 }
 
-// dial connects, but to no private address that a public registry sent us to: a
-// token realm, a redirect or an upload location must not reach what only this
-// machine can reach.
+// dial connects to an address, unless a registry must not lead us there.
+//
+// A token server, a redirect or an upload location that a public registry names must
+// not be a private address, which only this machine or its network can reach.
 func (t *Transport) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	d := net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}
 	origin, _ := ctx.Value(originKey{}).(*host)
@@ -126,7 +131,7 @@ func (t *Transport) dial(ctx context.Context, network, addr string) (net.Conn, e
 			origin.setReach(reachOf(tcp.IP))
 		}
 		return conn, nil
-	default: // the name has been looked up by the time Control is asked, and nothing sent
+	default: // Control runs after the DNS look-up and before anything is sent
 		d.Control = func(_, at string, _ syscall.RawConn) error {
 			if p, err := netip.ParseAddrPort(at); err != nil || reachOf(p.Addr().Unmap().AsSlice()) > origin.getReach() {
 				return refused("connecting to %s, where %s sent us: the address is not public", addr, origin.name)
@@ -137,17 +142,19 @@ func (t *Transport) dial(ctx context.Context, network, addr string) (net.Conn, e
 	return d.DialContext(ctx, network, addr)
 }
 
-// reach orders addresses by who can reach them.
+// reach orders addresses by how few machines can reach them.
 type reach int32
 
 const (
 	public reach = iota
 	private
 	loopback
-	linkLocal // cloud metadata services among them
+	linkLocal // cloud metadata services have such addresses
 )
 
-// carrierGrade is shared address space (RFC 6598); one cloud's metadata service is in it.
+// carrierGrade is the shared address space of RFC 6598.
+//
+// The metadata service of one cloud has an address in it.
 var carrierGrade = net.IPNet{IP: net.IPv4(100, 64, 0, 0).To4(), Mask: net.CIDRMask(10, 32)}
 
 func reachOf(ip net.IP) reach {
@@ -162,8 +169,10 @@ func reachOf(ip net.IP) reach {
 	return public
 }
 
-// redactHeader takes secrets out of what is quoted of an answer's header. Addresses
-// are followed as they are, and never quoted without Clean.
+// redactHeader removes secrets from a response header.
+//
+// Errors may quote its values. URLs stay complete, because they are followed. Errors
+// quote them only after Clean.
 func (t *Transport) redactHeader(header http.Header) {
 	for name, values := range header {
 		if name == "Location" || name == "Link" {
@@ -199,11 +208,15 @@ func (c *counter) counts() map[string]int {
 	return maps.Clone(c.n)
 }
 
-// Resolve makes a Location or Link of an answer to a request for base absolute.
+// Resolve makes the URL of a Location or Link absolute.
+//
+// base is the URL of the request.
+//
+// It is an error if the URL leaves TLS or holds user information.
 func Resolve(base *url.URL, ref string) (*url.URL, error) {
 	u, err := base.Parse(ref)
 	if e, ok := errors.AsType[*url.Error](err); ok {
-		err = e.Err // without the address, which may hold state
+		err = e.Err // without the URL, which may hold upload state
 	}
 	if err != nil {
 		return nil, fmt.Errorf("parsing an address the registry sent: %w", err)

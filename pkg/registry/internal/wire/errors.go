@@ -16,34 +16,48 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/auth"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/pace"
 )
 
 const (
-	errorBody    = 64 << 10 // bytes read of an error answer
+	errorBody    = 64 << 10 // bytes read of an error response
 	errorMessage = 300      // bytes of it that are shown
 )
 
-// Error is an answer that is not what was asked for.
+// Error is an error response of a registry.
+//
+// It holds the first error of the body, as the OCI distribution spec has it ("Error
+// codes"), and nothing that repeats a secret. It wraps a *transport.Error.
 type Error struct {
-	Status  int    // HTTP status
-	Code    string // of the first OCI error, or empty
-	Message string // of the first OCI error, or the beginning of the body; safe to print
-	Detail  string // of the first OCI error, as it stands; for programs
+	Status  int                 // the HTTP status
+	Code    transport.ErrorCode // empty if the body has no error code
+	Message string              // safe to print; the beginning of the body if that is not JSON
+	Detail  string              // JSON; not safe to print
 
 	throttled bool
-	wait      time.Duration // that it asks for
-	patience  time.Duration // the longest that is waited
+	wait      time.Duration // the wait that the host asks for
+	patience  time.Duration // the longest wait that is accepted
 }
 
-// tooLong reports whether the host asks for a longer wait than any that is waited for.
+// Unwrap returns the error as go-containerregistry has it.
+func (e *Error) Unwrap() error {
+	d := transport.Diagnostic{Code: e.Code, Message: e.Message}
+	if e.Detail != "" {
+		d.Detail = json.RawMessage(e.Detail)
+	}
+	return &transport.Error{StatusCode: e.Status, Errors: []transport.Diagnostic{d}}
+}
+
+// tooLong reports whether the host asks for a longer wait than is accepted.
 func (e *Error) tooLong() bool { return e.throttled && e.wait > e.patience }
 
 // Error returns "403 DENIED: message".
 func (e *Error) Error() string {
-	code := e.Code
+	code := string(e.Code)
 	if code == "" {
 		code = http.StatusText(e.Status)
 	}
@@ -57,10 +71,12 @@ func (e *Error) Error() string {
 	return s
 }
 
-// UnansweredError is a request that was sent and interrupted: it may have been carried out.
+// UnansweredError is the interruption of a request that was already sent.
+//
+// The host may have carried it out.
 type UnansweredError struct{ cause error }
 
-// Error says so.
+// Error says that the outcome is not known.
 func (e *UnansweredError) Error() string {
 	return "interrupted before the host answered: it may have been done"
 }
@@ -68,8 +84,9 @@ func (e *UnansweredError) Error() string {
 // Unwrap returns the error of the context that ended.
 func (e *UnansweredError) Unwrap() error { return e.cause }
 
-// ReadError turns an answer into an *Error and closes it. Nothing in the error
-// repeats a secret that was sent, in whatever spelling the host repeats it.
+// ReadError reads an error response and closes it.
+//
+// The error repeats no secret that was sent, in any spelling.
 func ReadError(resp *http.Response) *Error {
 	t := originOf(resp.Request).transport
 	hide := t.secrets.Redact
@@ -87,47 +104,53 @@ func ReadError(resp *http.Response) *Error {
 	}
 	if json.Unmarshal(body, &oci) == nil && len(oci.Errors) > 0 {
 		first := oci.Errors[0]
-		e.Code, e.Message, e.Detail = Printable(hide(first.Code), 60), Printable(hide(first.Message), errorMessage), hide(string(first.Detail))
+		e.Code = transport.ErrorCode(Printable(hide(first.Code), 60))
+		e.Message, e.Detail = Printable(hide(first.Message), errorMessage), hide(string(first.Detail))
 		return e
 	}
-	if text := strings.TrimSpace(string(body)); !strings.HasPrefix(text, "<") { // a page for people says nothing
+	if text := strings.TrimSpace(string(body)); !strings.HasPrefix(text, "<") { // an HTML page is not a useful message
 		e.Message = Printable(hide(text), errorMessage)
 	}
 	return e
 }
 
-// originOf returns the host on whose behalf a request was sent.
+// originOf returns the registry host for which a request was sent.
 func originOf(req *http.Request) *host {
 	h, _ := req.Context().Value(originKey{}).(*host)
 	return h
 }
 
-// Printable makes foreign text fit for a terminal and a log: control characters
-// escaped, the queries of addresses left out, at most so many bytes.
-func Printable(s string, most int) string {
-	q := strconv.Quote(image.Clip(auth.HideQueries(s), most))
+// Printable makes foreign text safe for terminals and logs.
+//
+// Control characters are escaped, the queries of URLs are removed, and the text is cut
+// to limit bytes.
+func Printable(s string, limit int) string {
+	q := strconv.Quote(image.Clip(auth.HideQueries(s), limit))
 	q = q[1 : len(q)-1]
 	return strings.ReplaceAll(q, `\"`, `"`)
 }
 
-// errRefused marks what no retry mends and no registry said: a redirect or an address that is not followed.
+// errRefused marks a redirect or an address that this package refuses to follow.
+//
+// The registry did not return the error, and a retry does not help.
 var errRefused = errors.New("refused")
 
 func refused(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", errRefused, fmt.Sprintf(format, args...))
 }
 
-// ErrElsewhere says that a redirect led a request with Home to another host, which does
-// not answer it. It says nothing of the registry.
+// ErrElsewhere means that a redirect led to another host, which did not answer.
+//
+// Only requests with Home fail so. The error says nothing about the registry itself.
 var ErrElsewhere = refused("following a redirect: another host does not answer it")
 
-// elsewhere reports whether a request was redirected to another host, and not answered there.
+// elsewhere reports whether a redirect to another host failed.
 func elsewhere(req *http.Request, resp *http.Response, err error) bool {
 	if err == nil {
 		return resp.Request.URL.Host != req.URL.Host && resp.StatusCode != http.StatusOK
 	}
 	if errors.Is(err, errRefused) {
-		return true // the redirect itself, or an address that it leads to
+		return true // the redirect was not followed, or not to that address
 	}
 	var u *url.Error
 	if !errors.As(err, &u) {
@@ -137,8 +160,7 @@ func elsewhere(req *http.Request, resp *http.Response, err error) bool {
 	return bad == nil && at.Host != req.URL.Host
 }
 
-// Clean strips addresses, with whatever state is in them, and secrets from an error
-// that may quote what a host sent.
+// Clean removes the queries of URLs and secrets from an error.
 func (t *Transport) Clean(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {
@@ -156,21 +178,20 @@ func (t *Transport) Clean(err error) error {
 	return err
 }
 
-// cleanError is an error that quotes an address, of a redirect that cannot be followed
-// for instance, or a secret.
+// cleanError is an error with a text that is safe to print.
 type cleanError struct {
 	error
 	text string
 }
 
-// Error leaves out the queries of addresses, and secrets.
+// Error returns the text without queries and secrets.
 func (e *cleanError) Error() string { return e.text }
 
-// Unwrap returns the error as it was.
+// Unwrap returns the original error.
 func (e *cleanError) Unwrap() error { return e.error }
 
-// mendable reports whether another try might go better.
-func mendable(err error) bool {
+// retryable reports whether another try may succeed.
+func retryable(err error) bool {
 	var (
 		unknown  x509.UnknownAuthorityError
 		hostname x509.HostnameError
@@ -189,24 +210,25 @@ func mendable(err error) bool {
 	return true
 }
 
-// unsent reports whether a failed request cannot have reached the host.
+// unsent reports whether a failed request certainly did not reach the host.
 func unsent(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "dial" || errors.Is(err, syscall.ECONNREFUSED)
 }
 
-// retryStatus reports whether the same request may be answered otherwise later.
+// retryStatus reports whether another try may get another status.
 func retryStatus(status int) bool {
 	switch status {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests, 499,
 		http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return true
 	}
-	return status >= 520 && status <= 527 // Cloudflare's: the host behind it failed
+	return status >= 520 && status <= 527 // of Cloudflare: the server behind it failed
 }
 
-// throttle tells the host's pace about an answer that asks for less. What the host of
-// a redirect answers is not about this one.
+// throttle adapts the pace of a host to the status of a response.
+//
+// A response after a redirect to another host says nothing about this one.
 func (t *Transport) throttle(slot *pace.Slot, sent *http.Request, resp *http.Response) {
 	limited := resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable
 	if !limited || !sameOrigin(resp.Request.URL, sent.URL) {
@@ -225,15 +247,17 @@ func (t *Transport) throttle(slot *pace.Slot, sent *http.Request, resp *http.Res
 		slot.Overloaded()
 		return
 	case pause > t.options.Limits.Patience:
-		slot.Answered() // a quota that is used up says nothing about the pace
+		slot.Answered() // a quota is used up: a slower pace would not help
 		return
 	case !said:
-		pause = time.Second // no registry that answers so has a shorter window
+		pause = time.Second // the shortest window of the registries that name none
 	}
 	slot.Throttled(pause)
 }
 
-// discard ends an answer that nobody reads, keeping its connection if little is left of it.
+// discard closes a response.
+//
+// If little of the body is left, the connection is kept.
 func discard(resp *http.Response) {
 	hurry(resp, time.Second)
 	_, _ = io.CopyN(io.Discard, resp.Body, 4<<10)

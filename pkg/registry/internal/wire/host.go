@@ -15,35 +15,36 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/pace"
 )
 
-// host is one registry host: how it is spoken to and what it asked us to present.
+// host is the state of one registry host or token server.
 type host struct {
 	transport *Transport
-	name      string // as in image.Repository
+	name      string // as in name.Repository
 	addr      string // on the wire
 	pace      *pace.Host
 
-	turn  chan struct{} // held by whoever pings
-	known atomic.Bool   // scheme, challenges and pingErr are set
-	// Written once, before known.
+	turn  chan struct{} // held by the goroutine that pings
+	known atomic.Bool   // the ping is done
+	// These are set before known, once.
 	scheme  string
-	closed  bool // it answers nobody without credentials
+	closed  bool // anonymous requests are refused
 	pingErr error
 
 	mu         sync.Mutex
 	challenges []auth.Challenge
-	tokens     map[string]*tokenSet // by scopes and principal
+	tokens     map[string]*tokenSet // by principal and scopes
 	expected   map[Grant]*tokenSet
 	refusals   map[auth.Principal]error
 	passwords  map[auth.Principal]*password
-	single     bool // the host reads one scope of a token request only
+	single     bool // the host reads only one scope of a token
 
 	trouble trouble
 
-	told     atomic.Bool  // a failing try was told of
-	failures atomic.Int32 // requests in a row that no try reached
+	noticed  atomic.Bool  // a failed try was logged with Notice
+	failures atomic.Int32 // consecutive requests without a response
 	far      atomic.Int32 // reach of the host's own address
 }
 
+// owns reports whether addr, a host and port, is the host itself.
 func (h *host) owns(addr string) bool {
 	own := h.addr
 	if _, _, err := net.SplitHostPort(own); err != nil {
@@ -56,22 +57,26 @@ func (h *host) owns(addr string) bool {
 func (h *host) setReach(r reach) { h.far.Store(int32(r)) }
 func (h *host) getReach() reach  { return reach(h.far.Load()) }
 
-// tell reports a failing try: the host's first so that people see why nothing happens.
-func (h *host) tell(format string, args ...any) {
-	if h.told.CompareAndSwap(false, true) {
+// logFailure logs a failed try.
+//
+// The first one of a host is a notice, so that users see why nothing happens.
+func (h *host) logFailure(format string, args ...any) {
+	if h.noticed.CompareAndSwap(false, true) {
 		h.transport.options.Notice(format, args...)
 		return
 	}
 	h.transport.options.Debug(format, args...)
 }
 
-// patience is how many tries a request has that fails so. A host that nothing reaches gets one.
-func (h *host) patience(r *Request, err error) int {
+// maxTries returns the number of tries for a request that failed with err.
+//
+// A host that does not respond gets one.
+func (h *host) maxTries(r *Request, err error) int {
 	switch {
 	case h.failures.Load() >= downAfter:
 		return 1
 	case Late(err):
-		return min(mostLate, r.tries())
+		return min(maxLate, r.tries())
 	}
 	return r.tries()
 }
@@ -79,8 +84,9 @@ func (h *host) patience(r *Request, err error) int {
 func (h *host) unreached() { h.failures.Add(1) }
 func (h *host) reached()   { h.failures.Store(0) }
 
-// ready pings the host if nobody has: it learns the scheme and the challenge. A
-// host that cannot be reached fails every request at once, with the same error.
+// ready pings the host once, which learns the scheme and the challenge.
+//
+// If the host cannot be reached, all requests fail at once with the same error.
 func (h *host) ready(ctx context.Context) error {
 	if over := h.pace.Ended(); over != nil {
 		return over
@@ -106,7 +112,9 @@ func (h *host) ready(ctx context.Context) error {
 	return err
 }
 
-// schemes returns what to try, in order.
+// schemes returns the URL schemes to try, in order.
+//
+// TLS is required unless the host is on loopback or a flag names it.
 func (h *host) schemes() []string {
 	o := h.transport.options
 	switch {
@@ -118,7 +126,7 @@ func (h *host) schemes() []string {
 	return []string{"http", "https"}
 }
 
-// ping asks GET /v2/, with the first scheme the host understands.
+// ping sends GET /v2/, with the first scheme that the host understands.
 func (h *host) ping(ctx context.Context) error {
 	schemes := h.schemes()
 	if len(schemes) > 1 {
@@ -142,17 +150,19 @@ func (h *host) ping(ctx context.Context) error {
 	return nil
 }
 
-// probe finds out with one try of each which scheme a host understands, and returns
-// the answer that told. If none did, the first scheme is as good as any.
+// probe tries each scheme once and returns the one that the host understands.
+//
+// The response is nil if it cannot be used for the ping. If no scheme worked, probe
+// returns the first.
 func (h *host) probe(ctx context.Context, schemes []string) (scheme string, answer *http.Response) {
 	for _, scheme := range schemes {
 		h.scheme = scheme
 		resp, err := h.pingOnce(ctx, &Request{Method: http.MethodGet, Repo: image.NewRepository(h.name, "")})
 		switch {
 		case err != nil && (unsent(err) || ctx.Err() != nil):
-			return schemes[0], nil // it does not listen: the scheme is not what is wrong
+			return schemes[0], nil // it does not listen: another scheme would not help
 		case err != nil:
-		case scheme == "http" && resp.StatusCode == http.StatusBadRequest: // how servers with TLS answer a plain request
+		case scheme == "http" && resp.StatusCode == http.StatusBadRequest: // the response of TLS servers to plain HTTP
 			discard(resp)
 			return "https", nil
 		case retryStatus(resp.StatusCode):
@@ -178,8 +188,9 @@ func (h *host) pingOnce(ctx context.Context, r *Request) (*http.Response, error)
 	return h.transport.send(h, req, slot, r)
 }
 
-// pinged takes in the answer to a ping. One that another host gave, after a
-// redirect, says nothing about signing in.
+// pinged reads the response to a ping.
+//
+// After a redirect, the challenges of the other host are ignored.
 func (h *host) pinged(resp *http.Response) {
 	if h.at(resp.Request.URL) {
 		h.challenges = auth.ParseChallenges(resp.Header)
@@ -189,12 +200,12 @@ func (h *host) pinged(resp *http.Response) {
 	discard(resp)
 }
 
-// at reports whether an address is on the host itself: same scheme, name and port.
+// at reports whether a URL is on the host itself.
 func (h *host) at(u *url.URL) bool {
 	return sameOrigin(u, &url.URL{Scheme: h.scheme, Host: h.addr})
 }
 
-// sameOrigin reports whether two addresses have the same scheme, name and port.
+// sameOrigin reports whether two URLs have the same scheme, name and port.
 func sameOrigin(a, b *url.URL) bool {
 	return a.Scheme == b.Scheme && strings.EqualFold(a.Hostname(), b.Hostname()) && portOf(a) == portOf(b)
 }
@@ -209,14 +220,16 @@ func portOf(u *url.URL) string {
 	return "80"
 }
 
-// insecure marks challenges of a host without TLS, which may name a realm without TLS.
+// insecure marks the challenges of a host without TLS.
+//
+// Only those may name a token server without TLS.
 func (h *host) insecure(cs []auth.Challenge) {
 	for i := range cs {
 		cs[i].Insecure = h.scheme == "http"
 	}
 }
 
-// challenge returns the challenge to answer: bearer before basic.
+// challenge returns the preferred challenge: bearer before basic.
 func (h *host) challenge() (auth.Challenge, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -230,11 +243,11 @@ func (h *host) challenge() (auth.Challenge, bool) {
 	return auth.Challenge{}, false
 }
 
-// learn takes over the challenges of a refused request, if it carries any.
+// learn stores the challenges of a response, if it has any.
 func (h *host) learn(resp *http.Response) {
 	cs := auth.ParseChallenges(resp.Header)
 	if len(cs) == 0 {
-		return // gcr.io refuses so; the ping's challenge stands
+		return // gcr.io refuses without a challenge; the one of the ping remains valid
 	}
 	h.insecure(cs)
 	h.mu.Lock()
@@ -242,8 +255,9 @@ func (h *host) learn(resp *http.Response) {
 	h.challenges = cs
 }
 
-// refuse remembers that the realm refused a credential. It is not asked again:
-// Docker Hub locks an account after a few refusals.
+// refuse stores that the token server refused the credential of p.
+//
+// It is not sent again, because Docker Hub locks an account after a few refusals.
 func (h *host) refuse(p auth.Principal, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

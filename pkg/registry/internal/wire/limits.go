@@ -11,23 +11,23 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/pace"
 )
 
-// Limits bound how long a host may take. A field that is zero has its default.
+// Limits are the timeouts for registry hosts. A zero field has its default.
 type Limits struct {
-	Head       time.Duration // for the head of an answer, once the request is sent: 30 s
-	Answer     time.Duration // for the whole of an answer that is not a blob: 5 minutes
+	Head       time.Duration // for the header of a response, after the request is sent: 30 s
+	Answer     time.Duration // for a whole response that is not a blob: 5 minutes
 	List       time.Duration // for all pages of a listing: 15 minutes
-	Window     time.Duration // an answer has to make progress, and to come at the slowest rate, over each: 30 s
-	BlobWindow time.Duration // the same for a blob, either way: 1 minute
-	Commit     time.Duration // for the answer to an upload, which the host hashes first: 5 minutes
-	Refusal    time.Duration // for the body of a refusal, which holds a message only: 5 s
-	Grace      time.Duration // for an answer after an interrupt, to a request that opens or writes something: 3 s
-	Patience   time.Duration // with a host that grants nothing; and the longest wait that it may ask for: 2 minutes
+	Window     time.Duration // a response must make progress, with 1 KiB/s or more, in each window: 30 s
+	BlobWindow time.Duration // the same for the download or upload of a blob: 1 minute
+	Commit     time.Duration // for the response to an upload, which the host hashes first: 5 minutes
+	Refusal    time.Duration // for the body of an error response: 5 s
+	Grace      time.Duration // for the response to a write, after the run was interrupted: 3 s
+	Patience   time.Duration // until a host that refuses everything is given up; also the longest wait it may ask for: 2 minutes
 }
 
-// slowest is the rate below which a body is too slow, in bytes a second.
-const slowest = 1 << 10
+// minRate is the minimum rate of a body, in bytes per second.
+const minRate = 1 << 10
 
-// withDefaults returns l with its defaults.
+// withDefaults returns l with defaults in place of zeros.
 func (l Limits) withDefaults() Limits {
 	for _, field := range []struct {
 		at    *time.Duration
@@ -43,17 +43,18 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// Why a request was ended that took too long.
+// These are the causes with which a slow request is cancelled.
 var (
 	errStalled = errors.New("no progress: the host neither answers nor reads")
 	errSlow    = errors.New("too slow: the host takes too long for the whole, or sends or reads less than 1 KiB a second")
 )
 
-// Late reports whether an error says that a host was too slow: another try may take as long again.
+// Late reports whether an error means that a host was too slow.
+//
+// Another try may take as long.
 func Late(err error) bool { return errors.Is(err, errStalled) || errors.Is(err, errSlow) }
 
-// send sends one request to a host in a slot. The slot is given back when the answer's
-// body is closed.
+// send sends one request. The slot is released when the response body is closed.
 func (t *Transport) send(h *host, req *http.Request, slot *pace.Slot, r *Request) (*http.Response, error) {
 	leave, err := t.enter(req.Context(), slot)
 	if err != nil {
@@ -113,8 +114,7 @@ func (t *Transport) send(h *host, req *http.Request, slot *pace.Slot, r *Request
 	return resp, nil
 }
 
-// refuse returns the error of a try that has no answer to use: err, or ErrElsewhere
-// where the request was led away from home.
+// refuse returns err, or ErrElsewhere if a request with Home was redirected.
 func (r *Request) refuse(req *http.Request, resp *http.Response, err error) error {
 	if !r.Home || !elsewhere(req, resp, err) {
 		return err
@@ -125,7 +125,9 @@ func (r *Request) refuse(req *http.Request, resp *http.Response, err error) erro
 	return ErrElsewhere
 }
 
-// enter waits for a connection, and returns what gives it back with the slot.
+// enter waits for a free connection.
+//
+// The returned function releases the connection and the slot.
 func (t *Transport) enter(ctx context.Context, slot *pace.Slot) (leave func(), err error) {
 	if t.flying == nil {
 		return slot.Done, nil
@@ -140,7 +142,9 @@ func (t *Transport) enter(ctx context.Context, slot *pace.Slot) (leave func(), e
 	}, nil
 }
 
-// hurry bounds what is left of an answer that is only read for a message, or to keep its connection.
+// hurry limits the time for the rest of a response.
+//
+// The rest is only read for an error message or to keep the connection.
 func hurry(resp *http.Response, d time.Duration) {
 	if b, ok := resp.Body.(*answerBody); ok {
 		b.spare = true
@@ -148,12 +152,14 @@ func hurry(resp *http.Response, d time.Duration) {
 	}
 }
 
-// watch ends a request that takes too long for a step or as a whole.
+// watch cancels a request that is too slow.
+//
+// There is a limit for each step and one for the whole request.
 type watch struct {
 	mu     sync.Mutex
 	timer  *time.Timer
-	step   time.Time // when the step has to be done
-	whole  time.Time // when everything has to be done; zero: no bound
+	step   time.Time // the deadline of the current step
+	whole  time.Time // the deadline of the request; zero: none
 	cancel context.CancelCauseFunc
 }
 
@@ -163,7 +169,7 @@ func newWatch(first time.Duration, cancel context.CancelCauseFunc) *watch {
 	return w
 }
 
-// allow gives the next step d.
+// allow starts the next step, which may take d.
 func (w *watch) allow(d time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -171,7 +177,7 @@ func (w *watch) allow(d time.Duration) {
 	w.set()
 }
 
-// end gives everything that is left d, or less if it was bounded before.
+// end limits the rest of the request to d. An earlier deadline stays.
 func (w *watch) end(d time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -181,7 +187,7 @@ func (w *watch) end(d time.Duration) {
 	}
 }
 
-// set winds the timer, unless it has been stopped. The caller holds mu.
+// set resets the timer, unless it has been stopped. The caller holds mu.
 func (w *watch) set() {
 	if w.timer == nil {
 		return
@@ -220,33 +226,35 @@ type meter struct {
 	bytes  int
 }
 
-// slow notes that n bytes took d, and reports whether a window has passed with too few.
+// slow adds n bytes that took d.
+//
+// It reports whether a full window was too slow.
 func (m *meter) slow(n int, d time.Duration) bool {
 	m.bytes, m.took = m.bytes+n, m.took+d
 	if m.took < m.window {
 		return false
 	}
-	slow := float64(m.bytes) < slowest*m.took.Seconds()
+	slow := float64(m.bytes) < minRate*m.took.Seconds()
 	m.bytes, m.took = 0, 0
 	return slow
 }
 
-// answerBody is the body of an answer, which has to come in time.
+// answerBody is a response body with time limits.
 type answerBody struct {
 	io.ReadCloser
 	host    *host
 	watch   *watch
-	ctx     context.Context // of the request: its cause says why the body broke off
-	step    time.Duration   // for each piece
+	ctx     context.Context // of the request: its cause is the reason if the body ends early
+	step    time.Duration   // for each Read
 	meter   meter
-	granted bool  // the answer grants something, once it is there
-	spare   bool  // the answer is complete without the body
-	late    error // the body did not come in time
+	granted bool  // the status is not one to retry
+	spare   bool  // the body is not needed
+	late    error // the body was too slow
 	once    sync.Once
 	end     func()
 }
 
-// Read reads on.
+// Read reads the next part. It fails if the host is too slow.
 func (b *answerBody) Read(p []byte) (int, error) {
 	began := time.Now()
 	n, err := b.ReadCloser.Read(p)
@@ -260,7 +268,7 @@ func (b *answerBody) Read(p []byte) (int, error) {
 	case Late(cause):
 		b.late, err = cause, cause
 	default:
-		err = b.host.transport.Clean(err) // HTTP/2 quotes the host's words
+		err = b.host.transport.Clean(err) // errors of HTTP/2 quote the host
 	}
 	return n, err
 }
@@ -272,7 +280,7 @@ func (b *answerBody) Close() error {
 		b.end()
 		switch {
 		case b.late != nil && !b.spare:
-			_ = b.host.failing(b.late, 0) // the next request will be told
+			_ = b.host.failing(b.late, 0) // the next request returns the error
 		case b.granted:
 			b.host.granted()
 		}
@@ -280,17 +288,19 @@ func (b *answerBody) Close() error {
 	return err
 }
 
-// uploadBody is the body of an upload, which the host has to read in time.
+// uploadBody is a request body with time limits.
 type uploadBody struct {
 	io.ReadCloser
 	watch  *watch
 	limits Limits
 	meter  meter
-	sent   int       // bytes of the last piece
-	at     time.Time // when it was handed over; zero: there was none
+	sent   int       // bytes that the last Read returned
+	at     time.Time // when it returned; zero: there was none
 }
 
-// Read hands the next piece over. What passes between two pieces is the host's time.
+// Read returns the next part.
+//
+// The time between two calls is the time of the host.
 func (b *uploadBody) Read(p []byte) (int, error) {
 	if !b.at.IsZero() && b.meter.slow(b.sent, time.Since(b.at)) {
 		b.watch.cancel(errSlow)

@@ -7,15 +7,16 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/pace"
 )
 
-// pair is a try of a request with Before: what that reads and what the request writes
-// are sent in one slot of the host and with the same credentials. So nothing waits
-// between the two, and the slot cannot be missing for the second.
+// pair is one try of a request with Before.
+//
+// It consists of a read and the write that follows it. Both use the same slot and the
+// same credentials, so that the write never waits for a slot after the read.
 type pair struct {
 	login  *login
 	slot   *pace.Slot
 	signed []string // the Authorization header of the write
 
-	// How a read ended that ends the try: it is the try's own outcome.
+	// The result of a read that ends the try. It becomes the result of the try.
 	ended   bool
 	answer  *http.Response
 	verdict verdict
@@ -24,7 +25,7 @@ type pair struct {
 
 type pairKey struct{}
 
-// read sends a request in the try's slot, once.
+// read sends a request in the slot of the try, once.
 func (p *pair) read(ctx context.Context, t *Transport, r *Request) (*http.Response, error) {
 	h := p.login.host
 	req, err := r.build(ctx, h, t.options.UserAgent)
@@ -53,7 +54,7 @@ func (p *pair) read(ctx context.Context, t *Transport, r *Request) (*http.Respon
 	return resp, nil
 }
 
-// end records what the try comes to, and returns err.
+// end stores the result of the try and returns err.
 func (p *pair) end(resp *http.Response, v verdict, err error) error {
 	p.ended, p.answer, p.verdict = true, resp, v
 	if resp == nil {
@@ -62,13 +63,12 @@ func (p *pair) end(resp *http.Response, v verdict, err error) error {
 	return err
 }
 
-// before runs what a request does before a try. The try is over if a verdict comes
-// back that is not zero.
+// before calls Before. The try has ended if the returned verdict is not zero.
 func (l *login) before(ctx context.Context, r *Request, req *http.Request, slot *pace.Slot) (*http.Response, verdict, error) {
 	p := &pair{login: l, slot: slot, signed: req.Header["Authorization"]}
 	err := r.Before(context.WithValue(ctx, pairKey{}, p))
 	switch {
-	case ctx.Err() != nil: // nothing has been written
+	case ctx.Err() != nil: // nothing was written
 		if p.answer != nil {
 			discard(p.answer)
 		}

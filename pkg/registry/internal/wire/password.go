@@ -9,24 +9,28 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/auth"
 )
 
-// mostRefused is how often a host may refuse a password that it never accepted:
-// the second time it has been looked up anew. More may lock the account.
-const mostRefused = 2
+// maxRefused limits the refusals of a password.
+//
+// It applies to passwords that were never accepted. The password is looked up again
+// before its second try. More refusals may lock the account.
+const maxRefused = 2
 
-// password is what became of a name and password at a host. Until the host has
-// accepted it one request at a time carries it, so that no crowd is refused at once.
+// password is the state of a user name and password at a host.
+//
+// Until the host has accepted it, only one request at a time uses it. So a wrong
+// password is not refused many times at once.
 type password struct {
-	turn chan struct{} // held by the request that carries it
+	turn chan struct{} // held by the request that uses the password
 
 	mu      sync.Mutex
-	cred    auth.Credential // the one that the rest is about
-	open    bool            // nobody takes turns any more
-	proven  bool            // it was accepted
-	refused int             // times, before it was ever accepted
-	no      *Error          // what everything else gets to hear once that is too often
+	cred    auth.Credential // the credential that the other fields are about
+	open    bool            // requests need no turn any more
+	proven  bool            // the host accepted it
+	refused int             // number of refusals before it was accepted
+	no      *Error          // the error for all further requests; nil: not refused too often
 }
 
-// password returns what is known of what a principal presents.
+// password returns the state of the password of a principal.
 func (h *host) password(p auth.Principal) *password {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -39,8 +43,10 @@ func (h *host) password(p auth.Principal) *password {
 	return h.passwords[p]
 }
 
-// free reports whether a credential needs no turn, and how it was refused for good.
-// One that has been renewed begins anew.
+// free reports whether a credential can be used without a turn.
+//
+// The error is not nil if it was refused too often. A renewed credential starts again
+// without refusals.
 func (p *password) free(cred auth.Credential) (bool, *Error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -50,35 +56,35 @@ func (p *password) free(cred auth.Credential) (bool, *Error) {
 	return p.open, p.no
 }
 
-// about reports whether a credential is the one that is known. The caller holds mu.
+// about reports whether the state is that of cred. The caller holds mu.
 func (p *password) about(cred auth.Credential) bool {
 	return p.cred.Username == cred.Username && p.cred.Password == cred.Password
 }
 
-// answered takes in how a request fared that carried a credential: the host took
-// it, refused it, or neither.
-func (p *password) answered(cred auth.Credential, taken, refused bool) {
+// answered stores whether the host accepted or refused a credential, or neither.
+func (p *password) answered(cred auth.Credential, accepted, refused bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
 	case !p.about(cred):
-	case taken:
+	case accepted:
 		p.open, p.proven = true, true
 	case refused && !p.proven:
 		p.refused++
 	}
 }
 
-// settled returns the error for all others if a credential was refused too often;
-// resp is the last refusal.
+// settled returns an error if cred was refused too often.
+//
+// It is then the error of all further requests. resp is the last refusal.
 func (p *password) settled(cred auth.Credential, resp *http.Response) *Error {
 	p.mu.Lock()
-	often, no := p.about(cred) && p.refused >= mostRefused, p.no
+	often, no := p.about(cred) && p.refused >= maxRefused, p.no
 	p.mu.Unlock()
 	if !often || no != nil {
 		return no
 	}
-	no = ReadError(resp) // unlocked: it waits for the network
+	no = ReadError(resp) // without the lock, because it reads from the network
 	no.Message = strings.TrimSuffix("the password was refused and is not sent again: "+no.Message, ": ")
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -86,7 +92,9 @@ func (p *password) settled(cred auth.Credential, resp *http.Response) *Error {
 	return no
 }
 
-// present chooses the name and password for a try, and waits for its turn with them.
+// present returns the user name and password for a try.
+//
+// It waits for a turn if they are not proven. It returns none if they were refused too often.
 func (l *login) present(ctx context.Context) (auth.Credential, error) {
 	who := l.host.principal(l.request.Repo)
 	l.secret = l.host.password(who)
@@ -100,7 +108,7 @@ func (l *login) present(ctx context.Context) (auth.Credential, error) {
 		case no != nil && l.host.closed:
 			return auth.Credential{}, no
 		case no != nil:
-			l.refused = no // what needs no password may be had all the same
+			l.refused = no // an anonymous request may still succeed
 			l.leave()
 			return auth.Credential{}, nil
 		case free:
@@ -118,7 +126,7 @@ func (l *login) present(ctx context.Context) (auth.Credential, error) {
 	}
 }
 
-// leave ends the turn of a try, if it has one.
+// leave releases the turn of a try, if it has one.
 func (l *login) leave() {
 	if l.turn {
 		l.turn = false
@@ -126,7 +134,9 @@ func (l *login) leave() {
 	}
 }
 
-// unanswered ends taking turns: a host that does not answer is waited for side by side.
+// unanswered lets all requests use the password at the same time.
+//
+// Otherwise the requests to a host that does not respond would wait one after another.
 func (l *login) unanswered() {
 	if l.basic != (auth.Credential{}) {
 		l.secret.mu.Lock()

@@ -14,41 +14,47 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/auth"
 )
 
-// maxScopes is how many repositories one token covers. Tokens and the addresses
-// that ask for them grow with each; registries' header limits begin at 8 KiB.
+// maxScopes is the number of repositories that one token covers.
+//
+// Tokens and token requests grow with each scope, and some registries accept only 8 KiB
+// of headers.
 const maxScopes = 50
 
-// earlyRenewal is how long before its end a token is renewed, at most a tenth of its life.
+// earlyRenewal is how long before its expiry a token is renewed.
+//
+// It is a tenth of the lifetime if that is shorter.
 const earlyRenewal = 15 * time.Second
 
-// mostEnded bounds how often one request finds its token run out.
-const mostEnded = 10
+// maxExpired is how often the token of one request may expire.
+const maxExpired = 10
 
-// tokenSet is one token: what it covers and its current value.
+// tokenSet is the bearer token for a set of scopes.
 type tokenSet struct {
 	host      *host
 	principal auth.Principal
 	repo      name.Repository // any repository of the principal
 	scopes    []string
 
-	turn chan struct{} // held by whoever exchanges
-	no   error         // the realm refused the scopes; belongs to whoever holds turn
+	turn chan struct{} // held by the goroutine that requests a token
+	no   error         // the token server refused the scopes; guarded by turn
 
-	mu    sync.Mutex // never held while waiting: who drops a token holds up a slot of the host
+	mu    sync.Mutex // never held while waiting, because drop is called with a slot of the host
 	token auth.Token
 	renew time.Time
-	good  string // the value that the host accepted last
+	good  string // the last value that the host accepted
 }
 
-// Grant is the access that requests to come will need.
+// Grant is the access that a later request needs.
 type Grant struct {
 	Repo   name.Repository
 	Access Access
-	From   name.Repository // of a mount; zero: none
+	From   name.Repository // the source of a mount; zero: none
 }
 
-// Expect groups grants into tokens of up to 50 repositories of one host, account
-// and set of actions. Without it each repository gets a token of its own.
+// Expect announces the access that later requests need.
+//
+// Grants with the same host, account and access share tokens, for up to 50 repositories
+// each. Without Expect each repository has a token of its own.
 func (t *Transport) Expect(grants []Grant) {
 	type group struct {
 		principal auth.Principal
@@ -83,7 +89,7 @@ func (t *Transport) Expect(grants []Grant) {
 	}
 }
 
-// added returns how many of more are not in have.
+// added returns the number of elements of more that are not in have.
 func added(have map[string]struct{}, more []string) int {
 	n := 0
 	for _, s := range more {
@@ -94,8 +100,9 @@ func added(have map[string]struct{}, more []string) int {
 	return n
 }
 
-// scopesOf returns the scopes of one request, what it writes first: some
-// registries read the first alone.
+// scopesOf returns the scopes of one request.
+//
+// The scope of a write comes first, because some registries read only the first.
 func scopesOf(repo name.Repository, access Access, from name.Repository) []string {
 	switch access {
 	case Catalog:
@@ -119,7 +126,7 @@ func (h *host) newTokenSet(repo name.Repository) *tokenSet {
 	return &tokenSet{host: h, principal: h.principal(repo), repo: repo, turn: make(chan struct{}, 1)}
 }
 
-// tokenFor returns the token set of a request: the expected one, or its own.
+// tokenFor returns the expected token set, or one for this request.
 func (h *host) tokenFor(r *Request, alone bool) *tokenSet {
 	h.mu.Lock()
 	set := h.expected[Grant{r.Repo, r.Access, r.From}]
@@ -139,7 +146,9 @@ func (h *host) tokenFor(r *Request, alone bool) *tokenSet {
 	return h.tokens[key]
 }
 
-// value returns a token that is good for a while, exchanging credentials for one if need be.
+// value returns the token.
+//
+// It requests a new one if there is none or it expires soon.
 func (s *tokenSet) value(ctx context.Context, ch auth.Challenge) (string, error) {
 	select {
 	case s.turn <- struct{}{}:
@@ -180,28 +189,28 @@ func (s *tokenSet) value(ctx context.Context, ch auth.Challenge) (string, error)
 	return token.Value, nil
 }
 
-// current returns the token, if it is good for a while.
+// current returns the token, unless it expires soon.
 func (s *tokenSet) current() (string, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.token.Value, s.token.Value != "" && time.Now().Before(s.renew)
 }
 
-// accepted records that the host took a token.
+// accepted records that the host accepted a token.
 func (s *tokenSet) accepted(value string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.good = value
 }
 
-// ended reports whether a refused token was accepted before: it has run out.
-func (s *tokenSet) ended(value string) bool {
+// expired reports whether a refused token was accepted before.
+func (s *tokenSet) expired(value string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.good == value
 }
 
-// drop forgets a token that was refused, unless it has been renewed since.
+// drop removes a refused token, unless it has been renewed in the meantime.
 func (s *tokenSet) drop(value string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -210,7 +219,9 @@ func (s *tokenSet) drop(value string) {
 	}
 }
 
-// realm sends a token request: paced and tried like any other, but by the realm's own host.
+// realm sends a token request to the token server.
+//
+// It has the retries and the pace of other requests, but those of the token server.
 func (h *host) realm(req *http.Request) (*http.Response, error) {
 	t := h.transport
 	server := t.server(req.URL.Host)
@@ -234,24 +245,24 @@ func (h *host) realm(req *http.Request) (*http.Response, error) {
 	})
 }
 
-// login signs the tries of one request and judges what refused them.
+// login adds credentials to the tries of one request, and reacts to refusals.
 type login struct {
 	host    *host
 	request *Request
 
-	set     *tokenSet // the token that the last try carried
+	set     *tokenSet // the token of the last try
 	value   string
 	basic   auth.Credential
-	secret  *password // what is known of basic
-	turn    bool      // the try has its turn with it
-	refused *Error    // the password was refused before: the try carries none
-	asked   bool      // the host had asked for credentials before the last try
-	ended   int       // times that a token had run out
-	renewed int       // times that what it carries was renewed
-	alone   bool      // use a token for this request's scopes only
+	secret  *password // the state of basic
+	turn    bool      // the try holds the turn of secret
+	refused *Error    // the password was refused before: the try has none
+	asked   bool      // the host had sent a challenge before the last try
+	expired int       // number of expired tokens
+	renewed int       // number of renewed credentials
+	alone   bool      // use a token for the scopes of this request only
 }
 
-// sign gives a try its credentials. Requests to other hosts than the registry's carry none.
+// sign adds credentials to a try, unless its URL is on another host.
 func (l *login) sign(ctx context.Context, req *http.Request) error {
 	l.set, l.value, l.basic, l.refused = nil, "", auth.Credential{}, nil
 	ch, ok := l.host.challenge()
@@ -275,7 +286,7 @@ func (l *login) sign(ctx context.Context, req *http.Request) error {
 	value, err := set.value(ctx, ch)
 	var no *auth.RefusedError
 	if errors.As(err, &no) && no.Status != http.StatusUnauthorized && len(set.scopes) > 1 && !l.alone {
-		l.alone = true // one repository of the token may be the one that is refused
+		l.alone = true // the refusal may be about another repository of the token
 		set = l.host.tokenFor(l.request, true)
 		value, err = set.value(ctx, ch)
 	}
@@ -287,18 +298,20 @@ func (l *login) sign(ctx context.Context, req *http.Request) error {
 	return nil
 }
 
-// judge looks at an answer: a refusal that other credentials may mend is worth
-// another try; one that nothing mends is an error for all that would present the same.
+// judge decides whether a response needs another try with other credentials.
+//
+// The error is not nil if no credential would help. It is then the error of all requests
+// with the same credentials.
 func (l *login) judge(resp *http.Response) (verdict, error) {
 	shared := l.set != nil && len(l.set.scopes) > len(scopesOf(l.request.Repo, l.request.Access, l.request.From))
-	own := l.host.at(resp.Request.URL) // not where the request was redirected to: only the registry says how to sign in to it
+	own := l.host.at(resp.Request.URL) // after a redirect, the status says nothing about the credentials of the registry
 	refused := own && resp.StatusCode == http.StatusUnauthorized
 	if l.basic != (auth.Credential{}) {
 		l.secret.answered(l.basic, !refused && !retryStatus(resp.StatusCode), refused)
 	}
 	switch {
 	case own && resp.StatusCode == http.StatusForbidden && shared && !l.alone:
-		l.alone = true // the host may have read one scope of many
+		l.alone = true // the host may read only one scope of a token
 		return renewed, nil
 	case !refused:
 		if l.set != nil {
@@ -310,8 +323,8 @@ func (l *login) judge(resp *http.Response) (verdict, error) {
 		return again, nil
 	case l.refused != nil:
 		return final, l.refused
-	case l.set != nil && l.set.ended(l.value) && l.ended < mostEnded:
-		l.ended++ // it has run out, or others have used it up: no sign against the credentials
+	case l.set != nil && l.set.expired(l.value) && l.expired < maxExpired:
+		l.expired++ // the token expired or was used up: the credentials may be right
 	case l.renewed >= 2:
 		return again, nil
 	default:
@@ -329,12 +342,12 @@ func (l *login) judge(resp *http.Response) (verdict, error) {
 			return final, no
 		}
 		if l.renewed > 1 {
-			return again, nil // the credential was renewed and refused again
+			return again, nil // the renewed credential was refused, too
 		}
 		l.host.transport.options.Credentials.Forget(l.host.principal(l.request.Repo), l.basic)
 	default:
 		if _, ok := l.host.challenge(); !ok || l.asked {
-			return again, nil // there is nothing to present
+			return again, nil // there are no credentials
 		}
 	}
 	return renewed, nil

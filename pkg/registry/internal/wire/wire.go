@@ -1,12 +1,13 @@
-// Package wire sends requests to registry hosts: it is the one transport below
-// everything that cip reads and writes.
+// Package wire sends requests to registry hosts.
 //
-// A request goes through, in this order: the host's ping (once a run: scheme and
-// challenge), a bearer token that covers up to 50 repositories (internal/auth),
-// the host's pace (internal/pace), and a bounded number of tries. Bodies are
-// functions, so that a request can be sent again whole, over HTTP/1.1 and HTTP/2
-// alike. Answers with a status that a retry cannot mend are returned as they are;
-// reading them is package registry's work. Nothing here knows what a manifest is.
+// All reads and writes of registries use its Transport. Before a request is sent, the
+// host is pinged once per run, to learn its scheme and challenge. The request then gets
+// a bearer token, which covers up to 50 repositories (internal/auth), and waits for a
+// slot of the host (internal/pace). It is retried a limited number of times. The body of
+// a request is a function, so that each try sends all of it.
+//
+// A response is returned if a retry would not change its status, also if it is an error.
+// Package registry reads it: this package does not know what a manifest is.
 package wire
 
 import (
@@ -36,25 +37,25 @@ import (
 type Options struct {
 	UserAgent   string
 	Pace        pace.Options
-	PlainHTTP   []string // hosts spoken to without TLS; loopback hosts need not be named
+	PlainHTTP   []string // hosts without TLS; loopback hosts need not be named
 	InsecureTLS []string // hosts whose certificate is not verified
-	RootCAs     [][]byte // PEM certificates trusted besides the system's
+	RootCAs     [][]byte // PEM certificates that are trusted in addition to the system's
 	Credentials *auth.Store
 	Account     func(name.Repository) string // service account of a repository; nil: none
 	Limits      Limits
-	Connections int                              // most open at once, to all hosts; 0: no bound
-	Backoff     time.Duration                    // first wait after a failed try; doubles. 0: 250 ms
-	Notice      func(format string, args ...any) // told of the first failing try of a host
-	Debug       func(format string, args ...any) // told of every failing try
+	Connections int                              // maximum number of open connections to all hosts; 0: no limit
+	Backoff     time.Duration                    // wait after the first failed try; doubles each time. 0: 250 ms
+	Notice      func(format string, args ...any) // logs the first failed try of a host
+	Debug       func(format string, args ...any) // logs all others
 }
 
 const (
 	defaultBackoff = 250 * time.Millisecond
-	longestBackoff = 15 * time.Second
-	mostTries      = 7  // of a request that fails: 16 s of waiting with the default backoff
-	mostThrottled  = 15 // of a request that the host puts off: it is alive, so patience pays
-	mostLate       = 3  // of a request whose answer does not come in time
-	downAfter      = 3  // requests in a row that no try reached: then one try each
+	maxBackoff     = 15 * time.Second
+	maxTries       = 7  // of a request: 16 s of waiting with the default backoff
+	maxThrottled   = 15 // responses with status 429 to one request: the host works, so waiting helps
+	maxLate        = 3  // tries of a request whose response is too slow
+	downAfter      = 3  // consecutive requests without a response, after which each has one try
 )
 
 // Transport sends requests. It is safe for concurrent use.
@@ -62,44 +63,44 @@ type Transport struct {
 	options Options
 	client  *http.Client
 	counter counter
-	flying  *semaphore.Weighted // bounds requests in flight, each of which has a connection; nil: no bound
-	secrets secret.Set          // what was sent as a secret: nothing foreign that is printed repeats it
+	flying  *semaphore.Weighted // limits requests in flight, each of which has a connection; nil: no limit
+	secrets secret.Set          // all secrets that were sent; they are removed from foreign text
 
 	mu    sync.Mutex
 	hosts map[string]*host
 	paces map[string]*pace.Host
 }
 
-// Access is what a request does to a repository.
+// Access is the kind of access that a request needs.
 type Access int
 
-// The kinds of access; dry runs ask for Pull alone.
+// Dry runs need only Pull.
 const (
 	Pull Access = iota
 	Push
-	Catalog // of the host, not of a repository
+	Catalog // the list of repositories of a host
 )
 
 // Request is one request to a registry.
 type Request struct {
 	Method string
-	Repo   name.Repository // whom it concerns; Catalog requests need only its Host
+	Repo   name.Repository // the repository; Catalog requests need only its registry
 	Path   string          // below /v2/, unless URL is set
 	Query  url.Values
-	URL    *url.URL // a Location or Link of an earlier answer, resolved
+	URL    *url.URL // an absolute Location or Link of an earlier response
 	Header http.Header
 	Access Access
-	From   name.Repository               // the repository a mount reads
-	Body   func() (io.ReadCloser, error) // may be called again for another try; nil: none
+	From   name.Repository               // the source of a mount
+	Body   func() (io.ReadCloser, error) // called for each try; nil: no body
 	Length int64                         // of Body, in bytes
-	Blob   bool                          // Body or the answer's body is a blob: only stalling ends it
-	Grace  bool                          // wait a little for the answer even after ctx ends: it tells what is done, or to be cleaned up
-	Tries  int                           // at most; 0: as many as any request
-	Once   bool                          // do not repeat the request when a try may have reached the host
-	Home   bool                          // where a redirect leads to another host, only a 200 counts: all else there is ErrElsewhere, at once
+	Blob   bool                          // the request or response body is a blob: its size sets no time limit
+	Grace  bool                          // wait for the response a little after ctx ends, because it says what was done
+	Tries  int                           // maximum; 0: the default
+	Once   bool                          // do not retry if a try may have reached the host
+	Home   bool                          // fail with ErrElsewhere if a redirect leads to another host that does not respond with 200
 
-	// Before runs right before each try is sent. What it reads with its context belongs
-	// to the try: see pair. Its error ends the request, and nothing is sent.
+	// Before is called before each try is sent. Requests with its context are part of the
+	// try: see pair. If it returns an error, the request ends and nothing is sent.
 	Before func(context.Context) error
 }
 
@@ -132,23 +133,26 @@ func New(o Options) (*Transport, error) {
 	return t, nil
 }
 
-// redacted returns a log function that prints no secret: addresses in its lines may be foreign.
+// redacted returns log without the secrets in its lines.
 func (t *Transport) redacted(log func(string, ...any)) func(string, ...any) {
 	return func(format string, args ...any) { log("%s", t.secrets.Redact(fmt.Sprintf(format, args...))) }
 }
 
-// Limits returns how long a host may take.
+// Limits returns the timeouts for hosts.
 func (t *Transport) Limits() Limits { return t.options.Limits }
 
 // Close closes idle connections.
 func (t *Transport) Close() { t.client.CloseIdleConnections() }
 
-// Requests returns how many requests each host was sent, pings, tokens and tries included.
+// Requests returns the number of requests by host.
+//
+// Pings, token requests and retries are counted too.
 func (t *Transport) Requests() map[string]int { return t.counter.counts() }
 
-// Do sends a request and returns the answer, whatever its status, once no retry
-// would mend it. The caller closes the answer's body. An error is an *Error when
-// the host answered at all.
+// Do sends a request and returns the response, after retries if necessary.
+//
+// The response may have any status that a retry would not change. The caller closes its
+// body. If the host responded but the request failed, the error is an *Error.
 func (t *Transport) Do(ctx context.Context, r *Request) (*http.Response, error) {
 	if p, ok := ctx.Value(pairKey{}).(*pair); ok {
 		return p.read(ctx, t, r)
@@ -191,16 +195,16 @@ func (t *Transport) Do(ctx context.Context, r *Request) (*http.Response, error) 
 	})
 }
 
-// verdict says what to do with the outcome of one try.
+// verdict says what to do with the result of one try.
 type verdict int
 
 const (
 	final   verdict = iota + 1 // return it
-	again                      // try again, unless the answer or error is beyond mending
-	renewed                    // try again at once: what it was sent with has been renewed
+	again                      // retry, if the status or error is one to retry
+	renewed                    // retry at once: the credentials were renewed
 )
 
-// tries runs one try after another until an outcome is final or tries run out.
+// tries calls try until a result is final. The number of tries is limited.
 func (t *Transport) tries(ctx context.Context, h *host, r *Request, try func(context.Context) (*http.Response, verdict, error)) (*http.Response, error) {
 	var n tally
 	for {
@@ -219,22 +223,22 @@ func (t *Transport) tries(ctx context.Context, h *host, r *Request, try func(con
 				discard(resp)
 			}
 			return nil, ctx.Err()
-		case err != nil && (v == final || !mendable(err) || r.Once && !unsent(err)):
+		case err != nil && (v == final || !retryable(err) || r.Once && !unsent(err)):
 			return nil, t.Clean(err)
 		case err != nil:
 			n.failed++
 			if errors.Is(err, syscall.EMFILE) {
-				t.Close() // connections that nobody uses may be what is in the way
+				t.Close() // idle connections may use up the limit of open files
 			}
 			err = t.Clean(err)
 			if over := h.failing(err, 0); over != nil {
 				return nil, over
 			}
-			if n.failed >= h.patience(r, err) {
+			if n.failed >= h.maxTries(r, err) {
 				h.unreached()
 				return nil, err
 			}
-			h.tell("%s %s: try %d: %v: trying again", r.Method, r.where(), n.failed, err)
+			h.logFailure("%s %s: try %d: %v: trying again", r.Method, r.where(), n.failed, err)
 		case !retryStatus(resp.StatusCode) || r.Once && resp.StatusCode != http.StatusTooManyRequests:
 			h.reached()
 			return resp, nil
@@ -249,23 +253,25 @@ func (t *Transport) tries(ctx context.Context, h *host, r *Request, try func(con
 	}
 }
 
-// tally counts the tries of one request that did not end it.
+// tally counts the failed tries of one request.
 type tally struct {
 	failed    int
-	throttled int // refused with 429
+	throttled int // responses with status 429
 }
 
-// refused counts a refusal that may pass, and returns an error if there is to be no other try.
+// refused counts a response to retry.
+//
+// It returns an error if there is no other try.
 func (h *host) refused(r *Request, resp *http.Response, n *tally) error {
 	e := ReadError(resp)
 	limit, count := r.tries(), &n.failed
 	if e.throttled {
-		limit, count = mostThrottled, &n.throttled
+		limit, count = maxThrottled, &n.throttled
 	}
 	*count++
 	wait := e.wait
 	if e.tooLong() {
-		limit, wait = 0, 0 // others may be granted what this request is not
+		limit, wait = 0, 0 // only this request fails: other requests may succeed
 	}
 	if over := h.failing(e, wait); over != nil {
 		return over
@@ -273,16 +279,16 @@ func (h *host) refused(r *Request, resp *http.Response, n *tally) error {
 	if *count >= limit {
 		return e
 	}
-	h.tell("%s %s: try %d: %v: trying again", r.Method, r.where(), *count, e)
+	h.logFailure("%s %s: try %d: %v: trying again", r.Method, r.where(), *count, e)
 	return nil
 }
 
-// Pause waits between two tries: exponentially longer, with jitter.
+// Pause waits between two tries. The wait grows exponentially and has jitter.
 func (t *Transport) Pause(ctx context.Context, tried int) error { return t.pause(ctx, tried, nil) }
 
-// pause waits between two tries of a host, or until that is given up.
+// pause waits between two tries. The wait ends early if over is closed.
 func (t *Transport) pause(ctx context.Context, tried int, over <-chan struct{}) error {
-	d := min(longestBackoff, t.options.Backoff<<min(tried-1, 10))
+	d := min(maxBackoff, t.options.Backoff<<min(tried-1, 10))
 	d = d/2 + rand.N(d/2+1)
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -299,10 +305,10 @@ func (r *Request) tries() int {
 	if r.Tries > 0 {
 		return r.Tries
 	}
-	return mostTries
+	return maxTries
 }
 
-// where names the request for people, without query and credentials.
+// where returns the host and path of the request, for logs.
 func (r *Request) where() string {
 	if r.URL != nil {
 		return r.URL.Host + r.URL.Path
@@ -310,7 +316,7 @@ func (r *Request) where() string {
 	return r.Repo.RegistryStr() + "/v2/" + r.Path
 }
 
-// build makes the HTTP request of one try.
+// build returns the HTTP request for one try.
 func (r *Request) build(ctx context.Context, h *host, agent string) (*http.Request, error) {
 	u := r.URL
 	if u == nil {
@@ -338,7 +344,7 @@ func (r *Request) build(ctx context.Context, h *host, agent string) (*http.Reque
 	return req, nil
 }
 
-// host returns what is known of a registry host.
+// host returns the state of a registry host.
 func (t *Transport) host(name string) *host {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -354,8 +360,10 @@ func (t *Transport) host(name string) *host {
 	return h
 }
 
-// server returns what is known of a token server. It is not the registry at the same
-// address: that one may grant nothing while the other grants tokens.
+// server returns the state of a token server.
+//
+// It is separate from a registry at the same address, because one of them may fail while
+// the other works. They share the pace.
 func (t *Transport) server(addr string) *host {
 	key := "token server " + addr
 	t.mu.Lock()
@@ -368,7 +376,7 @@ func (t *Transport) server(addr string) *host {
 
 const dockerHubAddr = "registry-1.docker.io"
 
-// paceOf returns the pace of an address. The caller holds t.mu.
+// paceOf returns the pace for an address. The caller holds t.mu.
 func (t *Transport) paceOf(addr string) *pace.Host {
 	addr = strings.ToLower(addr)
 	if t.paces[addr] == nil {

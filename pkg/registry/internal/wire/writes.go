@@ -7,9 +7,11 @@ import (
 	"strings"
 )
 
-// UploadPath reports whether a path can be that of an upload session. Below /v2/ it is
-// NAME/blobs/uploads/ID, with ghcr.io's spelling "upload"; elsewhere some element names uploads, as in
-// Google's /artifacts-uploads/namespaces/P/repositories/R/uploads/ID.
+// UploadPath reports whether a path may be that of an upload session.
+//
+// Below /v2/ it is NAME/blobs/uploads/ID; ghcr.io writes "upload". Other paths must have
+// an element that contains "upload", such as Google's
+// /artifacts-uploads/namespaces/P/repositories/R/uploads/ID.
 func UploadPath(path string) bool {
 	parts, ok := elements(path)
 	if !ok || APIPath(path) {
@@ -26,7 +28,9 @@ func UploadPath(path string) bool {
 	return slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(p, "upload") })
 }
 
-// APIPath reports whether a path is one at which a registry holds content or lists it, or is not plain.
+// APIPath reports whether a path is of content or a list.
+//
+// It is true for paths with "." or ".." too.
 func APIPath(path string) bool {
 	parts, ok := elements(path)
 	if !ok {
@@ -45,7 +49,9 @@ func APIPath(path string) bool {
 	return false
 }
 
-// elements returns the elements of a path. Those that servers may resolve to another path are refused.
+// elements returns the elements of a path.
+//
+// ok is false if an element is "." or "..", which servers may resolve to another path.
 func elements(path string) (parts []string, ok bool) {
 	for p := range strings.SplitSeq(path, "/") {
 		switch p {
@@ -59,13 +65,14 @@ func elements(path string) (parts []string, ok bool) {
 	return parts, true
 }
 
-// SameHost reports whether two addresses have the same host and port. The default ports
-// of HTTP and HTTPS are one.
+// SameHost reports whether two URLs have the same host and port.
+//
+// The default ports of HTTP and HTTPS count as the same.
 func SameHost(a, b *url.URL) bool {
 	return strings.EqualFold(a.Hostname(), b.Hostname()) && ownPort(a) == ownPort(b)
 }
 
-// ownPort returns the port of an address, or "" if it is its scheme's.
+// ownPort returns the port of a URL, or "" if it is the default of its scheme.
 func ownPort(u *url.URL) string {
 	if u.Scheme == "https" && u.Port() == "443" || u.Scheme == "http" && u.Port() == "80" {
 		return ""
@@ -73,14 +80,15 @@ func ownPort(u *url.URL) string {
 	return u.Port()
 }
 
-// redirectsWrite reports whether a redirect would write at a place that the request was
-// not for. A blob that is uploaded may go to a cloud's storage.
+// redirectsWrite reports whether a redirect changes what is written.
+//
+// The upload of a blob may be redirected to the storage of a cloud.
 func redirectsWrite(req, first *http.Request) bool {
 	if first.Method == http.MethodGet || first.Method == http.MethodHead {
 		return false
 	}
 	if req.Method != first.Method {
-		return true // a page that is read instead is no answer to a write
+		return true // the response to a read would not confirm the write
 	}
 	upload := UploadPath(first.URL.Path)
 	switch {

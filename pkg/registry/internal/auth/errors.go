@@ -18,44 +18,47 @@ import (
 )
 
 const (
-	maxText  = 200 // bytes of a server's or program's words that an error repeats
-	maxFault = 600 // bytes of a library's error, which wraps its cause in many words
+	maxText  = 200 // bytes of a server's or program's message that an error quotes
+	maxCause = 600 // bytes of a library's error, whose text is long
 )
 
-// RefusedError says that a token server refused the credential (401) or what was
-// asked for (400, 403). Asking again changes nothing and may lock the account.
+// RefusedError is the refusal of a token server.
+//
+// It refused the credential (401) or the requested access (400, 403). Another request
+// would fail too, and may lock the account.
 type RefusedError struct {
 	Status  int
-	Message string // the server's words, clipped, without secrets
+	Message string // the server's message, clipped and without secrets
 }
 
-// Error names the status and quotes the server.
+// Error returns the status and the server's message.
 func (e *RefusedError) Error() string {
-	what := "grant refused"
+	refused := "grant"
 	if e.Status == http.StatusUnauthorized {
-		what = "credential refused"
+		refused = "credential"
 	}
-	s := fmt.Sprintf("%s: %d %s", what, e.Status, http.StatusText(e.Status))
+	s := fmt.Sprintf("%s refused: %d %s", refused, e.Status, http.StatusText(e.Status))
 	if e.Message != "" {
 		s += fmt.Sprintf(": %q", e.Message)
 	}
 	return s
 }
 
-// StatusError is a token server's answer that is neither a token nor a refusal;
-// its status and header tell whether and when to ask again.
+// StatusError is an unexpected response of a token server.
+//
+// It is neither a token nor a refusal. Its status and header say whether and when to retry.
 type StatusError struct {
 	Status int
 	Header http.Header
 }
 
-// Error names the status.
+// Error returns the status.
 func (e *StatusError) Error() string {
 	return strings.TrimSpace(fmt.Sprintf("status %d %s", e.Status, http.StatusText(e.Status)))
 }
 
-// statusFault returns the error for an answer that is not 2xx.
-func statusFault(status int, header http.Header, message string) error {
+// statusError returns the error for a status that is not 2xx.
+func statusError(status int, header http.Header, message string) error {
 	switch status {
 	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
 		return &RefusedError{Status: status, Message: message}
@@ -63,7 +66,7 @@ func statusFault(status int, header http.Header, message string) error {
 	return &StatusError{Status: status, Header: header}
 }
 
-// readBody reads at most maxOutput bytes of an answer and closes it.
+// readBody reads a body of at most maxOutput bytes and closes it.
 func readBody(resp *http.Response) ([]byte, error) {
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxOutput+1))
@@ -76,7 +79,9 @@ func readBody(resp *http.Response) ([]byte, error) {
 	return body, nil
 }
 
-// oauthText returns what an OAuth 2 or registry error in JSON says, or "".
+// oauthText returns the message of an error response, or "".
+//
+// It knows the JSON of OAuth 2 and of registries.
 func oauthText(body []byte) string {
 	var e struct {
 		Error       any    `json:"error"`
@@ -91,53 +96,58 @@ func oauthText(body []byte) string {
 	if json.Unmarshal(body, &e) != nil {
 		return ""
 	}
-	words := []string{text(e.Error), e.Description, e.Message, text(e.Details)}
+	all := []string{text(e.Error), e.Description, e.Message, text(e.Details)}
 	for _, one := range e.Errors {
-		words = append(words, one.Code, one.Message)
+		all = append(all, one.Code, one.Message)
 	}
-	return strings.Join(strings.Fields(strings.Join(words, " ")), " ")
+	return strings.Join(strings.Fields(strings.Join(all, " ")), " ")
 }
 
-// text returns v if it is a string: what it otherwise is differs between servers.
+// text returns v if it is a string, else "". Some servers send objects.
 func text(v any) string {
 	s, _ := v.(string)
 	return s
 }
 
-// clip shortens a server's or program's words.
+// clip shortens the message of a server or program.
 func clip(s string) string { return clipTo(s, maxText) }
 
-// signedQuery is what follows a '?' in an address: upload state and signatures.
+// signedQuery matches the query of a URL.
+//
+// It may hold upload state or a signature.
 var signedQuery = regexp.MustCompile(`\?[^\s"'<>]+`)
 
-// HideQueries leaves out the queries of addresses in foreign text.
+// HideQueries removes the queries of URLs from foreign text.
 func HideQueries(s string) string { return signedQuery.ReplaceAllString(s, "?…") }
 
-// clipTo shortens foreign text, without the queries of addresses, to n bytes with the ellipsis.
+// clipTo hides queries and shortens foreign text to n bytes, including the ellipsis.
 func clipTo(s string, n int) string {
 	return strings.ToValidUTF8(image.Clip(HideQueries(s), n-len("…")), "")
 }
 
-// tame returns an error that says what a cloud library's error says, on one line,
-// bounded, and with nothing of the requests and answers that it may carry.
-func tame(err error) error {
+// sanitize makes the error of a cloud's SDK safe to print.
+//
+// The result is one line of limited length, and does not hold the request or response.
+func sanitize(err error) error {
 	if e, ok := errors.AsType[*oauth2.RetrieveError](err); ok && e.Response != nil {
 		said := e.ErrorCode + " " + e.ErrorDescription
 		if e.ErrorCode == "" {
 			said = oauthText(e.Body)
 		}
-		return statusFault(e.Response.StatusCode, e.Response.Header, clip(strings.TrimSpace(said)))
+		return statusError(e.Response.StatusCode, e.Response.Header, clip(strings.TrimSpace(said)))
 	}
 	if e, ok := errors.AsType[*azidentity.AuthenticationFailedError](err); ok && e.RawResponse != nil {
-		body, _ := readBody(e.RawResponse) // the library keeps the body to be read again; without it the status has to do
-		return statusFault(e.RawResponse.StatusCode, e.RawResponse.Header, clip(oauthText(body)))
+		body, _ := readBody(e.RawResponse) // the SDK buffered the body; without it the error has the status only
+		return statusError(e.RawResponse.StatusCode, e.RawResponse.Header, clip(oauthText(body)))
 	}
 	err = withoutURL(err)
-	said := strconv.Quote(clipTo(strings.Join(strings.Fields(err.Error()), " "), maxFault))
+	said := strconv.Quote(clipTo(strings.Join(strings.Fields(err.Error()), " "), maxCause))
 	return errors.New(said[1 : len(said)-1])
 }
 
-// withoutURL returns the cause of a failed request without the address, whose query may hold more than may be told.
+// withoutURL returns the cause of a failed request without the URL.
+//
+// The query of the URL may hold a secret.
 func withoutURL(err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		return e.Err

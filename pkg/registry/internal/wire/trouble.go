@@ -6,24 +6,26 @@ import (
 	"time"
 )
 
-// trouble is what is known of a host that does not grant what it is asked for.
+// trouble describes the failed tries of a host since its last full response.
 type trouble struct {
 	mu    sync.Mutex
-	since time.Time // of the first failing try since it granted something; zero: none
-	due   time.Time // by when another try should have ended: a later one is a trouble of its own
+	since time.Time // of the first failed try; zero: none
+	due   time.Time // a failed try after this time starts a new trouble
 	tries int
 }
 
-// granted ends the trouble: the host has answered a request in full.
+// granted resets the trouble, because the host has sent a full response.
 func (h *host) granted() {
 	h.trouble.mu.Lock()
 	defer h.trouble.mu.Unlock()
 	h.trouble.since, h.trouble.tries = time.Time{}, 0
 }
 
-// failing records a failing try, after which the host asks for a pause. A host that has
-// granted nothing for as long as patience lasts, or will not have when the pause ends,
-// is given up as a whole: every request to it then fails with the error that is returned.
+// failing records a failed try, after which the host asks for a pause.
+//
+// It gives up a host that has had no full response for longer than Limits.Patience,
+// including the pause. From then on all requests to the host fail with the returned
+// error.
 func (h *host) failing(why error, pause time.Duration) error {
 	limits := h.transport.options.Limits
 	t := &h.trouble
@@ -32,7 +34,7 @@ func (h *host) failing(why error, pause time.Duration) error {
 	if t.since.IsZero() || now.After(t.due) {
 		t.since, t.due, t.tries = now, now, 0
 	}
-	if due := now.Add(pause + longestBackoff + max(limits.Head, limits.Window)); due.After(t.due) {
+	if due := now.Add(pause + maxBackoff + max(limits.Head, limits.Window)); due.After(t.due) {
 		t.due = due
 	}
 	t.tries++
