@@ -55,6 +55,7 @@ GET / is a page for people, /api/verdicts and /api/drift are for programs, with
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runAudit(cmd.Context(), o, s, cmd.Flags()) },
 	}
+	cmd.Annotations[drainsKey] = "requests under way and events that were not tried yet"
 	o.addFlags(cmd.Flags())
 	return cmd
 }

@@ -27,6 +27,10 @@ const (
 // exitCodesKey is the annotation of commands whose help has a block of exit codes.
 const exitCodesKey = "exitCodes"
 
+// drainsKey is the annotation of commands that bound their own end after an
+// interrupt: execute waits for them.
+const drainsKey = "drains"
+
 // exits returns the annotation for a command's exit codes. two is the meaning of 2, or "".
 func exits(two string) map[string]string {
 	text := "  0    success: everything that was requested is so\n  1    something is not so, whatever the reason\n"
@@ -87,8 +91,8 @@ func execute(ctx context.Context, root *cobra.Command, args []string, s streams)
 		return code
 	case <-ctx.Done():
 	}
-	if cmd, _, err := root.Find(args); err == nil && cmd.Name() == "audit" {
-		return <-done // it drains
+	if cmd, _, err := root.Find(args); err == nil && cmd.Annotations[drainsKey] != "" {
+		return <-done
 	}
 	timer := time.NewTimer(lastMoment)
 	defer timer.Stop()

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 )
 
 // Alert is what the alert URL is sent: a rejected change, or drift that is new. Its
@@ -60,6 +62,7 @@ func (s *Store) alert(tx *bbolt.Tx, about what, a Alert) error {
 			}
 		})
 	}
+	a.Text = output.Escape(a.Text) // chat systems print it
 	raw, err := json.Marshal(a)
 	if err != nil {
 		return err

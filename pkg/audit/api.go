@@ -26,7 +26,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_, _ = w.Write(append(raw, '\n')) // whoever asked has gone otherwise
+	_, _ = w.Write(append(output.EscapeJSON(raw), '\n')) // an error means that the client has closed the connection
 }
 
 // parseQuery reads the filters of /api/verdicts.
@@ -119,7 +119,6 @@ func (a *Auditor) state() Status {
 	rules, err := a.manifests.state()
 	st := Status{Pending: a.store.Pending(), Counts: map[string]int{}}
 	st.Retrying, st.Trouble = a.worker.state()
-	st.Trouble = output.Escape(st.Trouble)
 	st.Ready = rules != nil && a.store.pending.Load() < a.store.most
 	if a.options.Sweep > 0 {
 		st.Sweep = a.options.Sweep.String()
@@ -129,7 +128,7 @@ func (a *Auditor) state() Status {
 		st.Manifests = ManifestsStatus{Commit: rules.Commit, Digest: rules.Set.Digest, Read: &read}
 	}
 	if err != nil {
-		st.Manifests.Error = output.Escape(err.Error())
+		st.Manifests.Error = err.Error()
 	}
 	for o, n := range a.store.counts {
 		if o == repeated {

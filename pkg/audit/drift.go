@@ -12,7 +12,6 @@ import (
 	"go.etcd.io/bbolt"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 )
 
 // Kind is a way in which a destination is not as the manifests want it.
@@ -55,7 +54,6 @@ const maxFindings = 1000
 // add adds a finding.
 func (d *Drift) add(f Finding) {
 	d.Count++
-	f.Reason = output.Escape(f.Reason)
 	if len(d.Findings) < 10*maxFindings {
 		d.Findings = append(d.Findings, f)
 	}

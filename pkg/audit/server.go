@@ -216,7 +216,7 @@ func (s *server) judged(events []Event) []Event {
 		kind := e.Kind
 		if e.Unknown {
 			kind = "unknown"
-			s.once(e.Source+" "+e.Kind, fmt.Sprintf("%s sent a notification that is not understood, so that it is counted and not judged: %s", e.Source, output.Escape(e.Kind)))
+			s.once(e.Source+" "+e.Kind, fmt.Sprintf("%s sent a notification that is not understood, so that it is counted and not judged: %s", e.Source, e.Kind))
 		}
 		s.metrics.unjudged.WithLabelValues(e.Source, kind).Inc()
 	}

@@ -8,7 +8,6 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 )
 
 // Outcome is what was found about an event.
@@ -32,13 +31,12 @@ type Verdict struct {
 	Judged  time.Time
 }
 
-// Text returns the verdict in one line, as answers and logs have it.
+// Text returns the verdict as a sentence for answers and logs.
 func (v Verdict) Text() string {
-	text := fmt.Sprintf("TRANSACTION %s: %s", v.Outcome, v.Reason)
-	if v.Event.Action != "" {
-		text = fmt.Sprintf("TRANSACTION %s: %s of %s: %s", v.Outcome, v.Event.Action, v.Event.Ref(), v.Reason)
+	if v.Event.Action == "" {
+		return fmt.Sprintf("TRANSACTION %s: %s", v.Outcome, v.Reason)
 	}
-	return output.Escape(text)
+	return fmt.Sprintf("TRANSACTION %s: %s of %s: %s", v.Outcome, v.Event.Action, v.Event.Ref(), v.Reason)
 }
 
 // Record is a verdict as the store keeps it, and as the API and the log show it.
@@ -61,19 +59,21 @@ type Record struct {
 	Text       string    `json:"text"`
 }
 
-// Record returns the verdict in its flat form. Foreign text in it can be shown.
+// Record returns the verdict in its flat form.
+//
+// Text of senders and registries is not escaped: that is done where it is printed.
 func (v Verdict) Record() Record {
 	e := v.Event
 	r := Record{
-		Verdict: v.Outcome, Source: e.Source, ID: output.Escape(e.ID), Action: e.Action, Tag: e.Tag, Digest: e.Digest,
-		Found: v.Found, Actor: output.Escape(e.Actor), Reason: output.Escape(v.Reason), Commit: v.Commit,
+		Verdict: v.Outcome, Source: e.Source, ID: e.ID, Action: e.Action, Tag: e.Tag, Digest: e.Digest,
+		Found: v.Found, Actor: e.Actor, Reason: v.Reason, Commit: v.Commit,
 		Received: e.Received.UTC(), Judged: v.Judged.UTC(), Text: v.Text(),
 	}
 	if e.Repository != (name.Repository{}) {
 		r.Repository = e.Repository.String()
 	}
 	if v.Allowed.File != "" {
-		r.AllowedBy = output.Escape(v.Allowed.String())
+		r.AllowedBy = v.Allowed.String()
 	}
 	return r
 }

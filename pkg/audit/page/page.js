@@ -7,6 +7,12 @@ const most = 500;   // rows that are shown at once
 const $ = (id) => document.getElementById(id);
 let newest = 0, oldest = 0, paused = false, asked = 0, minutes = [];
 
+// visible escapes characters that cannot be seen, such as those that reverse the
+// direction of text.
+function visible(text) {
+  return text.replace(/[\p{C}\p{Zl}\p{Zp}]|(?! )\p{Zs}/gu, (c) => '\\u{' + c.codePointAt(0).toString(16) + '}');
+}
+
 // el makes an element of a class with children, which are nodes or text.
 function el(name, className, ...children) {
   const node = document.createElement(name);
@@ -15,10 +21,12 @@ function el(name, className, ...children) {
   return node;
 }
 
+// read returns an answer of the API. Its strings may hold text of senders, so that
+// they are made visible.
 async function read(path) {
   const answer = await fetch(path, {headers: {Accept: 'application/json'}});
   if (!answer.ok) throw new Error(path + ': ' + answer.status + ' ' + (await answer.text()).trim());
-  return answer.json();
+  return JSON.parse(await answer.text(), (_, v) => typeof v === 'string' ? visible(v) : v);
 }
 
 const plural = (n, one) => n.toLocaleString() + ' ' + one + (n === 1 ? '' : 's');
