@@ -14,6 +14,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 )
 
@@ -31,7 +32,7 @@ const lastAlert = math.MaxUint64
 
 // alert stores an alert until it is sent, unless one that tells of the same waits.
 // Those that wait stay: when there is no room, one alert counts the rest.
-func (s *Store) alert(tx *bbolt.Tx, about what, a Alert) error {
+func (s *Store) alert(tx *bbolt.Tx, about event.Fingerprint, a Alert) error {
 	if !s.alerts || s.alerted(tx, about, a) {
 		return nil
 	}
@@ -71,7 +72,7 @@ func (s *Store) alert(tx *bbolt.Tx, about what, a Alert) error {
 }
 
 // alerted reports whether an alert waits that tells of the same.
-func (s *Store) alerted(tx *bbolt.Tx, about what, a Alert) bool {
+func (s *Store) alerted(tx *bbolt.Tx, about event.Fingerprint, a Alert) bool {
 	if a.Verdict == nil {
 		return false
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 )
 
@@ -39,27 +40,27 @@ func parseQuery(in url.Values) (q Query, err error) {
 				q.Outcomes = append(q.Outcomes, o)
 			case "":
 			default:
-				return q, fmt.Errorf("bad verdict %q: want VERIFIED, REJECTED or IGNORED", clip(name))
+				return q, fmt.Errorf("bad verdict %q: want VERIFIED, REJECTED or IGNORED", event.Clip(name))
 			}
 		}
 	}
 	for name, to := range map[string]*time.Time{"since": &q.Since, "until": &q.Until} {
 		if text := in.Get(name); text != "" {
 			if *to, err = time.Parse(time.RFC3339, text); err != nil {
-				return q, fmt.Errorf("bad %s %q: want a time like 2006-01-02T15:04:05Z", name, clip(text))
+				return q, fmt.Errorf("bad %s %q: want a time like 2006-01-02T15:04:05Z", name, event.Clip(text))
 			}
 		}
 	}
 	for name, to := range map[string]*uint64{"after": &q.After, "before": &q.Before} {
 		if text := in.Get(name); text != "" {
 			if *to, err = strconv.ParseUint(text, 10, 64); err != nil {
-				return q, fmt.Errorf("bad %s %q: want a sequence number", name, clip(text))
+				return q, fmt.Errorf("bad %s %q: want a sequence number", name, event.Clip(text))
 			}
 		}
 	}
 	if text := in.Get("limit"); text != "" {
 		if q.Limit, err = strconv.Atoi(text); err != nil || q.Limit < 1 || q.Limit > maxLimit {
-			return q, fmt.Errorf("bad limit %q: want a number from 1 to %d", clip(text), maxLimit)
+			return q, fmt.Errorf("bad limit %q: want a number from 1 to %d", event.Clip(text), maxLimit)
 		}
 	}
 	return q, nil

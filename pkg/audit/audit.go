@@ -28,6 +28,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
@@ -68,7 +69,7 @@ func New(ctx context.Context, o Options) (*Auditor, error) {
 	a := &Auditor{options: o, manifests: o.Manifests, store: store, inquirer: newInquirer(o.Client), oidc: newVerifier(ctx, o.OIDC)}
 	a.metrics = newMetrics(a)
 	a.alerts = &alerter{url: o.AlertURL, store: store, metrics: a.metrics, warn: o.Warn, news: make(chan struct{}, 1)}
-	judge := func(ctx context.Context, e Event) (Verdict, error) { return a.judge(ctx, e, a.manifests.Newer) }
+	judge := func(ctx context.Context, e event.Event) (Verdict, error) { return a.judge(ctx, e, a.manifests.Newer) }
 	a.worker, err = newWorker(store, judge, a.settled, o.Warn)
 	if err == nil {
 		a.timeline, err = newTimeline(store, time.Now())
@@ -135,14 +136,14 @@ func (a *Auditor) shutdown(ctx context.Context, server *http.Server) {
 
 // judge returns the verdict on an event, or why there cannot be one yet. What the
 // manifests at hand do not explain is held against the newest, which newer returns.
-func (a *Auditor) judge(ctx context.Context, e Event, newer func(context.Context, time.Time) (*Rules, error)) (Verdict, error) {
+func (a *Auditor) judge(ctx context.Context, e event.Event, newer func(context.Context, time.Time) (*Rules, error)) (Verdict, error) {
 	began := time.Now()
 	rules, err := a.manifests.Current(ctx)
 	if err != nil {
 		return Verdict{}, &manifestsError{"there are no manifests", err}
 	}
 	v, err := a.inquirer.judge(ctx, e, rules)
-	explained := v.Outcome == Verified || e.Action == Other || e.Repository == (name.Repository{})
+	explained := v.Outcome == Verified || e.Action == event.Other || e.Repository == (name.Repository{})
 	if err == nil && !explained && rules.Read.Before(e.Received) {
 		if rules, err = newer(ctx, e.Received); err != nil {
 			return Verdict{}, &manifestsError{"the manifests at hand do not explain it, and there are no newer ones", err}

@@ -11,6 +11,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
@@ -109,7 +110,7 @@ func (s *Store) PutDrift(d Drift) error {
 			told := d
 			told.Findings = fresh
 			text := fmt.Sprintf("DRIFT: %s: %d not as the manifests want it, %d of them new: %s", d.Destination, d.Count, len(fresh), fresh[0])
-			if err := s.alert(tx, what{}, Alert{Text: text, Drift: &told}); err != nil {
+			if err := s.alert(tx, event.Fingerprint{}, Alert{Text: text, Drift: &told}); err != nil {
 				return err
 			}
 		}

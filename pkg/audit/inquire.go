@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
@@ -39,7 +40,7 @@ func newInquirer(c *registry.Client) *inquirer {
 }
 
 // judge returns the verdict on an event; an error if it cannot be given yet.
-func (q *inquirer) judge(ctx context.Context, e Event, r *Rules) (Verdict, error) {
+func (q *inquirer) judge(ctx context.Context, e event.Event, r *Rules) (Verdict, error) {
 	v, open := r.consider(e)
 	var err error
 	switch open.read {
@@ -62,7 +63,9 @@ func (q *inquirer) judge(ctx context.Context, e Event, r *Rules) (Verdict, error
 }
 
 // young reports whether an event came so recently.
-func (q *inquirer) young(e Event, limit time.Duration) bool { return q.now().Sub(e.Received) < limit }
+func (q *inquirer) young(e event.Event, limit time.Duration) bool {
+	return q.now().Sub(e.Received) < limit
+}
 
 // unseen is the answer while what was pushed, and is wanted, is not to be seen.
 func (q *inquirer) unseen(v Verdict) (Verdict, error) {

@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
@@ -46,7 +47,7 @@ const unwantedRepository = "no manifest wants anything in this repository"
 // verdict, what they leave open a question. An event's own claim is enough to
 // reject it, since whoever sends it tells of something that must not be; it is
 // never enough to verify it.
-func (r *Rules) consider(e Event) (Verdict, question) {
+func (r *Rules) consider(e event.Event) (Verdict, question) {
 	v := Verdict{Event: e, Outcome: Rejected, Commit: r.Commit}
 	ours := r.ours(e.Repository)
 	switch {
@@ -57,9 +58,9 @@ func (r *Rules) consider(e Event) (Verdict, question) {
 		if _, named := r.hosts[e.Repository.RegistryStr()]; !named { // as of a registry that does not know its own name
 			v.Reason += ": no manifest names host " + e.Repository.RegistryStr()
 		}
-	case e.Action == Delete:
+	case e.Action == event.Delete:
 		v.Reason = "nothing is ever deleted from a destination"
-	case e.Action != Push:
+	case e.Action != event.Push:
 		v.Outcome, v.Reason = Ignored, "neither pushed nor deleted"
 	case e.Fault != "":
 		v.Reason = "malformed: " + e.Fault

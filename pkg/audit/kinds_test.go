@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 )
 
 // TestUnwrappedPush has Pub/Sub send the change itself, as subscriptions that unwrap messages do.
@@ -54,7 +55,7 @@ func TestOneHost(t *testing.T) {
 images:
 `+entry("apple", digestA, "1.0"))
 	for _, host := range []string{"r.example.com", "r.example.com:443", "R.Example.com:443"} {
-		events, err := decodeDistribution(notification{Body: []byte(distributionBody("1", "push", host, "prod/apple", "evil", digestB.String()))})
+		events, err := event.Decoders()["distribution"](event.Notification{Body: []byte(distributionBody("1", "push", host, "prod/apple", "evil", digestB.String()))})
 		if err != nil || len(events) != 1 {
 			t.Fatalf("%s: got %+v, %v", host, events, err)
 		}

@@ -8,6 +8,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 )
 
 // metrics are what Prometheus reads. What the store and the manifests know is taken
@@ -40,7 +42,7 @@ func newMetrics(a *Auditor) *metrics {
 		swept: prometheus.NewGauge(prometheus.GaugeOpts{Name: "cip_audit_sweep_timestamp_seconds", Help: "When the last sweep ended."}),
 	}
 	for _, o := range []Outcome{Verified, Rejected, Ignored} {
-		m.verdicts.WithLabelValues(string(o), pubsubSource)
+		m.verdicts.WithLabelValues(string(o), event.PubSub)
 	}
 	dropped := func(kind string, n *atomic.Int64) prometheus.Collector {
 		return prometheus.NewCounterFunc(prometheus.CounterOpts{

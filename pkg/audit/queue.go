@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 )
 
 // sameSpan is how much later than the first of equal events they may be judged as if they had just come.
@@ -23,7 +25,7 @@ type queued struct {
 // Waiting is an event that waits for a verdict.
 type Waiting struct {
 	Seq   uint64
-	Event Event
+	Event event.Event
 }
 
 // Pending returns how many events wait for a verdict.
@@ -43,7 +45,7 @@ type enqueuing struct {
 // Enqueue makes events wait. It returns those that are to be judged and how many were
 // not known already, once they are on disk: all of them or, with an error, none. What
 // says the same as an event that waits becomes a part of it.
-func (s *Store) Enqueue(events []Event) (added []Waiting, fresh int, err error) {
+func (s *Store) Enqueue(events []event.Event) (added []Waiting, fresh int, err error) {
 	var q *enqueuing
 	err = s.db.Batch(func(tx *bbolt.Tx) error {
 		q = &enqueuing{Store: s, tx: tx, byHost: map[string]int64{}}
@@ -65,8 +67,8 @@ func (s *Store) Enqueue(events []Event) (added []Waiting, fresh int, err error) 
 }
 
 // one makes one event wait.
-func (q *enqueuing) one(e Event) error {
-	key := e.key()
+func (q *enqueuing) one(e event.Event) error {
+	key := e.Key()
 	if keys := q.tx.Bucket([]byte(bucketKeys)); key != "" && keys.Get([]byte(key)) != nil {
 		q.known++
 		return nil
@@ -83,7 +85,7 @@ func (q *enqueuing) one(e Event) error {
 		return err
 	}
 	q.mu.Lock()
-	q.waiting[e.what()] = &queued{seq: seq, latest: e.Received}
+	q.waiting[e.Fingerprint()] = &queued{seq: seq, latest: e.Received}
 	q.mu.Unlock()
 	q.added = append(q.added, Waiting{seq, e})
 	q.byHost[e.Repository.RegistryStr()]++
@@ -92,10 +94,10 @@ func (q *enqueuing) one(e Event) error {
 
 // join makes an event a part of one that waits and says the same, if there is one. What
 // the memory holds may be of a transaction that failed: the bucket decides.
-func (q *enqueuing) join(e Event, key string) (bool, error) {
+func (q *enqueuing) join(e event.Event, key string) (bool, error) {
 	q.mu.Lock()
 	var same queued
-	if w := q.waiting[e.what()]; w != nil {
+	if w := q.waiting[e.Fingerprint()]; w != nil {
 		w.latest = e.Received
 		w.parts++
 		same = *w
@@ -105,7 +107,7 @@ func (q *enqueuing) join(e Event, key string) (bool, error) {
 		return false, nil
 	}
 	first, err := pendingAt(q.tx, same.seq)
-	if err != nil || first == nil || first.what() != e.what() {
+	if err != nil || first == nil || first.Fingerprint() != e.Fingerprint() {
 		return false, err
 	}
 	if same.parts > q.mostSame || q.Store.parts.Load()+q.parts >= q.most {
@@ -121,7 +123,7 @@ func (q *enqueuing) join(e Event, key string) (bool, error) {
 }
 
 // put stores an event that waits, under a sequence number or as a part of the event that is there.
-func (q *enqueuing) put(bucket string, at []byte, e Event, key string, seq uint64) error {
+func (q *enqueuing) put(bucket string, at []byte, e event.Event, key string, seq uint64) error {
 	raw, err := json.Marshal(e)
 	if err != nil {
 		return err
@@ -161,7 +163,7 @@ func (q *enqueuing) count() {
 }
 
 // pendingAt returns the event that waits under a sequence number, or nil.
-func pendingAt(tx *bbolt.Tx, seq uint64) (*Event, error) {
+func pendingAt(tx *bbolt.Tx, seq uint64) (*event.Event, error) {
 	raw := tx.Bucket([]byte(bucketPending)).Get(number(seq))
 	if raw == nil {
 		return nil, nil
@@ -169,8 +171,8 @@ func pendingAt(tx *bbolt.Tx, seq uint64) (*Event, error) {
 	return decodeEvent(raw)
 }
 
-func decodeEvent(raw []byte) (*Event, error) {
-	e := &Event{}
+func decodeEvent(raw []byte) (*event.Event, error) {
+	e := &event.Event{}
 	if err := json.Unmarshal(raw, e); err != nil {
 		return nil, fmt.Errorf("reading a waiting event: %w", err)
 	}
@@ -180,7 +182,7 @@ func decodeEvent(raw []byte) (*Event, error) {
 // part is an event that waits as a part of another.
 type part struct {
 	key []byte
-	*Event
+	*event.Event
 }
 
 // partsOf returns the parts of the event that waits under a sequence number.
@@ -217,7 +219,7 @@ func (s *Store) EachPending(f func(Waiting)) error {
 // From now on events that say the same do not become parts of it, since what is read
 // now may not be what they found. The event is as old as the last of its parts, but
 // not so much younger than itself that a flood of them could put off the verdict.
-func (s *Store) Take(seq uint64) (e Event, ok bool, err error) {
+func (s *Store) Take(seq uint64) (e event.Event, ok bool, err error) {
 	err = s.db.View(func(tx *bbolt.Tx) error {
 		p, err := pendingAt(tx, seq)
 		if p != nil {
@@ -230,8 +232,8 @@ func (s *Store) Take(seq uint64) (e Event, ok bool, err error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if q := s.waiting[e.what()]; q != nil && q.seq == seq {
-		delete(s.waiting, e.what())
+	if q := s.waiting[e.Fingerprint()]; q != nil && q.seq == seq {
+		delete(s.waiting, e.Fingerprint())
 		if most := e.Received.Add(sameSpan); q.latest.After(most) {
 			e.Received = most
 		} else if q.latest.After(e.Received) {
@@ -243,13 +245,13 @@ func (s *Store) Take(seq uint64) (e Event, ok bool, err error) {
 
 // Return makes an event wait again that was taken and could not be judged. An event
 // that says the same and came in the meantime becomes a part of it.
-func (s *Store) Return(seq uint64, e Event) error {
+func (s *Store) Return(seq uint64, e event.Event) error {
 	return s.db.Batch(func(tx *bbolt.Tx) error {
 		if still, err := pendingAt(tx, seq); still == nil {
 			return err // it became a part of another while it was judged
 		}
 		s.mu.Lock()
-		later := s.waiting[e.what()]
+		later := s.waiting[e.Fingerprint()]
 		s.mu.Unlock()
 		q := &queued{seq: seq, latest: e.Received}
 		if later != nil && later.seq != seq {
@@ -263,7 +265,7 @@ func (s *Store) Return(seq uint64, e Event) error {
 		tx.OnCommit(func() {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			s.waiting[e.what()] = q
+			s.waiting[e.Fingerprint()] = q
 		})
 		return err
 	})
@@ -286,7 +288,7 @@ func (s *Store) unite(tx *bbolt.Tx, older, later uint64) error {
 		if err != nil {
 			return err
 		}
-		if err := q.put(bucketParts, append(number(older), number(n)...), *p.Event, p.Event.key(), older); err != nil {
+		if err := q.put(bucketParts, append(number(older), number(n)...), *p.Event, p.Event.Key(), older); err != nil {
 			return err
 		}
 	}
@@ -297,12 +299,12 @@ func (s *Store) unite(tx *bbolt.Tx, older, later uint64) error {
 
 // unqueue removes an event that waits, and its parts. It returns all of them, or none
 // if the event does not wait.
-func (s *Store) unqueue(tx *bbolt.Tx, seq uint64) ([]Event, error) {
+func (s *Store) unqueue(tx *bbolt.Tx, seq uint64) ([]event.Event, error) {
 	e, err := pendingAt(tx, seq)
 	if e == nil {
 		return nil, err
 	}
-	events := []Event{*e}
+	events := []event.Event{*e}
 	parts, err := partsOf(tx, seq)
 	if err != nil {
 		return nil, err
@@ -323,8 +325,8 @@ func (s *Store) unqueue(tx *bbolt.Tx, seq uint64) ([]Event, error) {
 		} else {
 			delete(s.hosts, host)
 		}
-		if q := s.waiting[e.what()]; q != nil && q.seq == seq {
-			delete(s.waiting, e.what())
+		if q := s.waiting[e.Fingerprint()]; q != nil && q.seq == seq {
+			delete(s.waiting, e.Fingerprint())
 		}
 	})
 	return events, tx.Bucket([]byte(bucketPending)).Delete(number(seq))

@@ -9,11 +9,12 @@ import (
 	"time"
 
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 )
 
 // equal returns n events that say the same, with ids of their own.
-func equal(from, n int) []Event {
-	var all []Event
+func equal(from, n int) []event.Event {
+	var all []event.Event
 	for i := range n {
 		e := someEvent(fmt.Sprint(from + i))
 		e.Tag = "t"
@@ -137,7 +138,9 @@ func TestEqualEventsSurvive(t *testing.T) {
 		t.Errorf("got %d to judge, %d new, %d waiting, %v, want 0, 1, 1", len(added), fresh, s.pending.Load(), err)
 	}
 	judged := make(chan Record, 10)
-	judge := func(_ context.Context, e Event) (Verdict, error) { return Verdict{Event: e, Outcome: Verified}, nil }
+	judge := func(_ context.Context, e event.Event) (Verdict, error) {
+		return Verdict{Event: e, Outcome: Verified}, nil
+	}
 	w, err := newWorker(s, judge, func(r Record) { judged <- r }, func(string) {})
 	if err != nil {
 		t.Fatal(err)

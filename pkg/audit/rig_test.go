@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
@@ -192,3 +193,8 @@ func distributionBody(id, action, host, repo, tag, digest string) string {
 func entry(name string, digest any, tags ...string) string {
 	return fmt.Sprintf("- name: %s\n  dmap:\n    %q: [%s]\n", name, digest, strings.Join(tags, ", "))
 }
+
+var (
+	digestA = image.Hash("sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")
+	digestB = image.Hash("sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb")
+)

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 )
 
@@ -46,7 +47,7 @@ func (g gate) leave() { <-g }
 // server answers notifications, people and programs.
 type server struct {
 	*Auditor
-	decoders  map[string]decoder
+	decoders  map[string]event.Decoder
 	reading   gate
 	answering gate
 
@@ -76,7 +77,7 @@ func (w warner) Write(line []byte) (int, error) {
 // Handler answers all that the auditor is asked. Serve has to run beside it.
 func (a *Auditor) Handler() http.Handler {
 	s := &server{
-		Auditor: a, decoders: decoders(), seen: map[string]time.Time{}, warned: map[string]struct{}{},
+		Auditor: a, decoders: event.Decoders(), seen: map[string]time.Time{}, warned: map[string]struct{}{},
 		reading: make(gate, maxReading), answering: make(gate, maxAnswering),
 	}
 	mux := http.NewServeMux()
@@ -117,9 +118,9 @@ func (s *server) refuse(w http.ResponseWriter, status int, text string) {
 
 // body reads a notification; ok is false if it was refused. Senders that take their
 // time hold up nobody: only who sends much takes turns with others.
-func (s *server) body(w http.ResponseWriter, r *http.Request) (n notification, ok bool) {
+func (s *server) body(w http.ResponseWriter, r *http.Request) (n event.Notification, ok bool) {
 	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-		s.refuse(w, http.StatusUnsupportedMediaType, "compressed notifications are refused: "+clip(coding))
+		s.refuse(w, http.StatusUnsupportedMediaType, "compressed notifications are refused: "+event.Clip(coding))
 		return n, false
 	}
 	in := http.MaxBytesReader(w, r.Body, maxBody)
@@ -145,7 +146,7 @@ func (s *server) body(w http.ResponseWriter, r *http.Request) (n notification, o
 		s.refuse(w, http.StatusBadRequest, "reading the notification: "+err.Error())
 		return n, false
 	}
-	return notification{Body: raw, Header: r.Header, Host: r.URL.Query().Get("host")}, true
+	return event.Notification{Body: raw, Header: r.Header, Host: r.URL.Query().Get("host")}, true
 }
 
 // allowed reports whether a request shows the token. Systems can be made to send it
@@ -172,7 +173,7 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 	decode := s.decoders[source]
 	switch {
 	case decode == nil:
-		s.refuse(w, http.StatusNotFound, "there is no system "+clip(source))
+		s.refuse(w, http.StatusNotFound, "there is no system "+event.Clip(source))
 		return
 	case s.options.Token == "" && s.oidc != nil:
 		s.refuse(w, http.StatusForbidden, "only Pub/Sub pushes are taken: no token for other systems is set")
@@ -204,11 +205,11 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 
 // judged returns the events that are to be judged. The others are counted, and one
 // line a kind says what was not understood.
-func (s *server) judged(events []Event) []Event {
+func (s *server) judged(events []event.Event) []event.Event {
 	now := time.Now().UTC()
-	var out []Event
+	var out []event.Event
 	for _, e := range events {
-		if e.Action != Other {
+		if e.Action != event.Other {
 			e.Received = now
 			out = append(out, e)
 			continue
@@ -256,11 +257,11 @@ func (s *server) push(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	s.metrics.events.WithLabelValues(pubsubSource).Inc()
-	e, err := decodePubSub(n)
-	e.Source, e.Received = pubsubSource, time.Now().UTC()
+	s.metrics.events.WithLabelValues(event.PubSub).Inc()
+	e, err := event.DecodePubSub(n)
+	e.Source, e.Received = event.PubSub, time.Now().UTC()
 	if err != nil {
-		e = Event{ID: e.ID, Source: pubsubSource, Received: e.Received}
+		e = event.Event{ID: e.ID, Source: event.PubSub, Received: e.Received}
 		s.settle(w, Verdict{Event: e, Outcome: Rejected, Reason: "malformed: " + err.Error(), Judged: e.Received})
 		return
 	}
@@ -288,7 +289,7 @@ func (s *server) push(w http.ResponseWriter, r *http.Request) {
 
 // judgeNow judges a push while its sender waits. A wanted tag that is not readable
 // yet is read again for a while.
-func (s *server) judgeNow(ctx context.Context, e Event) (Verdict, error) {
+func (s *server) judgeNow(ctx context.Context, e event.Event) (Verdict, error) {
 	began := time.Now()
 	for try := 1; ; try++ {
 		v, err := s.judge(ctx, e, s.manifests.Since)
@@ -314,8 +315,8 @@ func (s *server) judgeNow(ctx context.Context, e Event) (Verdict, error) {
 const maxSeen = 10_000
 
 // firstSeen returns when a push came first: one that is sent again is as old as that.
-func (s *server) firstSeen(e Event) time.Time {
-	key := e.key()
+func (s *server) firstSeen(e event.Event) time.Time {
+	key := e.Key()
 	if key == "" {
 		return e.Received
 	}
@@ -340,7 +341,7 @@ func (s *server) settle(w http.ResponseWriter, v Verdict) {
 	}
 	for _, one := range fresh {
 		s.mu.Lock()
-		delete(s.seen, v.Event.key())
+		delete(s.seen, v.Event.Key())
 		s.mu.Unlock()
 		s.settled(one)
 	}

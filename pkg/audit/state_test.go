@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"go.etcd.io/bbolt"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 )
 
 // filled returns a state file with something of everything, and buckets of several pages.
@@ -18,7 +20,7 @@ func filled(t *testing.T) []byte {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "audit.db")
 	s := openStore(t, file)
-	var events []Event
+	var events []event.Event
 	for i := range 300 {
 		events = append(events, someEvent(fmt.Sprint(i)))
 	}

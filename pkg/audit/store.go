@@ -11,6 +11,8 @@ import (
 
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 )
 
 // Store keeps, in one file, the events that wait for a verdict, the verdicts, the
@@ -38,10 +40,10 @@ type Store struct {
 	dropped  dropped
 
 	mu       sync.Mutex
-	waiting  map[what]*queued  // events that wait and are not being judged, by what they say
-	hosts    map[string]int64  // events that wait, by the host of their repository
-	rejected map[what]struct{} // what was rejected since the start
-	alerting map[what][]byte   // alerts that wait, by what they tell of
+	waiting  map[event.Fingerprint]*queued  // events that wait and are not being judged, by what they say
+	hosts    map[string]int64               // events that wait, by the host of their repository
+	rejected map[event.Fingerprint]struct{} // what was rejected since the start
+	alerting map[event.Fingerprint][]byte   // alerts that wait, by what they tell of
 }
 
 // The buckets beside those of the outcomes.
@@ -74,7 +76,7 @@ func OpenStore(file string, alerts bool) (*Store, error) {
 	s := &Store{
 		alerts: alerts, most: maxPending, mostSame: maxSame, mostAlerts: maxAlerts, counts: map[Outcome]*atomic.Int64{},
 		limits:  map[Outcome]int64{Verified: 100_000, Rejected: 100_000, Ignored: 20_000, repeated: 20_000},
-		waiting: map[what]*queued{}, hosts: map[string]int64{}, rejected: map[what]struct{}{}, alerting: map[what][]byte{},
+		waiting: map[event.Fingerprint]*queued{}, hosts: map[string]int64{}, rejected: map[event.Fingerprint]struct{}{}, alerting: map[event.Fingerprint][]byte{},
 	}
 	o := &bbolt.Options{Timeout: lockLimit, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType}
 	name := file
@@ -129,7 +131,7 @@ func (s *Store) prepare(tx *bbolt.Tx) error {
 	return eachPending(tx, func(w Waiting) {
 		s.pending.Add(1)
 		s.hosts[w.Event.Repository.RegistryStr()]++
-		s.waiting[w.Event.what()] = &queued{seq: w.Seq, latest: w.Event.Received}
+		s.waiting[w.Event.Fingerprint()] = &queued{seq: w.Seq, latest: w.Event.Received}
 	})
 }
 

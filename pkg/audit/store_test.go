@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
@@ -20,15 +21,15 @@ func openStore(t *testing.T, file string) *Store {
 	return s
 }
 
-func someEvent(id string) Event {
-	return Event{ID: id, Source: "zot", Action: Push, Repository: image.NewRepository("r.example.com", "prod/a"), Tag: "t" + id, Received: time.Now().UTC()}
+func someEvent(id string) event.Event {
+	return event.Event{ID: id, Source: "zot", Action: event.Push, Repository: image.NewRepository("r.example.com", "prod/a"), Tag: "t" + id, Received: time.Now().UTC()}
 }
 
 func TestStoreSurvives(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "audit.db")
 	s := openStore(t, file)
-	added, fresh, err := s.Enqueue([]Event{someEvent("1"), someEvent("2"), someEvent("1")})
+	added, fresh, err := s.Enqueue([]event.Event{someEvent("1"), someEvent("2"), someEvent("1")})
 	if err != nil || len(added) != 2 || fresh != 2 {
 		t.Fatalf("%d added, %d of them new, %v", len(added), fresh, err)
 	}
@@ -55,7 +56,7 @@ func TestStoreSurvives(t *testing.T) {
 	if key, _ := s.firstAlert(); key == nil {
 		t.Error("the alert is lost")
 	}
-	if added, _, err := s.Enqueue([]Event{someEvent("1"), someEvent("2")}); err != nil || len(added) != 0 {
+	if added, _, err := s.Enqueue([]event.Event{someEvent("1"), someEvent("2")}); err != nil || len(added) != 0 {
 		t.Errorf("sent again: %d added, %v", len(added), err)
 	}
 	if r, fresh, err := s.Settle(0, Verdict{Event: someEvent("1"), Outcome: Verified}); err != nil || len(fresh) != 0 || r.Verdict != Rejected {
@@ -69,16 +70,16 @@ func TestStoreFull(t *testing.T) {
 	s.most = 100
 	const share = 90
 	for n := range share {
-		if _, _, err := s.Enqueue([]Event{someEvent(fmt.Sprint(n))}); err != nil {
+		if _, _, err := s.Enqueue([]event.Event{someEvent(fmt.Sprint(n))}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, _, err := s.Enqueue([]Event{someEvent("one more")}); !errors.Is(err, ErrFull) {
+	if _, _, err := s.Enqueue([]event.Event{someEvent("one more")}); !errors.Is(err, ErrFull) {
 		t.Errorf("one event more of a host: got %v, want %v", err, ErrFull)
 	}
 	elsewhere := someEvent("elsewhere")
 	elsewhere.Repository = image.NewRepository("other.example.com", elsewhere.Repository.RepositoryStr())
-	if _, _, err := s.Enqueue([]Event{elsewhere}); err != nil {
+	if _, _, err := s.Enqueue([]event.Event{elsewhere}); err != nil {
 		t.Errorf("an event of another host: got %v, want room for it", err)
 	}
 	if s.Pending() != share+1 {

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
@@ -342,7 +343,7 @@ func (s *sweep) extras(ctx context.Context, repo name.Repository, d inventory.Ta
 }
 
 func (s *sweep) extra(ctx context.Context, f Finding, repo name.Repository) error {
-	v, err := s.judge(ctx, Event{Action: Push, Repository: repo, Tag: f.Tag, Digest: f.Digest}, s.rules)
+	v, err := s.judge(ctx, event.Event{Action: event.Push, Repository: repo, Tag: f.Tag, Digest: f.Digest}, s.rules)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
@@ -22,7 +23,7 @@ const (
 
 // Verdict is what became of an event.
 type Verdict struct {
-	Event   Event
+	Event   event.Event
 	Outcome Outcome
 	Reason  string
 	Allowed manifest.Pos // the line that allows it
@@ -41,22 +42,22 @@ func (v Verdict) Text() string {
 
 // Record is a verdict as the store keeps it, and as the API and the log show it.
 type Record struct {
-	Seq        uint64    `json:"seq"` // in the order of the verdicts
-	Verdict    Outcome   `json:"verdict"`
-	Source     string    `json:"source"`
-	ID         string    `json:"id,omitempty"`
-	Action     Action    `json:"action"`
-	Repository string    `json:"repository"`
-	Tag        string    `json:"tag,omitempty"`
-	Digest     v1.Hash   `json:"digest,omitzero"`
-	Found      v1.Hash   `json:"found,omitzero"`
-	Actor      string    `json:"actor,omitempty"`
-	Reason     string    `json:"reason"`
-	AllowedBy  string    `json:"allowedBy,omitempty"`
-	Commit     string    `json:"commit,omitempty"`
-	Received   time.Time `json:"received"`
-	Judged     time.Time `json:"judged"`
-	Text       string    `json:"text"`
+	Seq        uint64       `json:"seq"` // in the order of the verdicts
+	Verdict    Outcome      `json:"verdict"`
+	Source     string       `json:"source"`
+	ID         string       `json:"id,omitempty"`
+	Action     event.Action `json:"action"`
+	Repository string       `json:"repository"`
+	Tag        string       `json:"tag,omitempty"`
+	Digest     v1.Hash      `json:"digest,omitzero"`
+	Found      v1.Hash      `json:"found,omitzero"`
+	Actor      string       `json:"actor,omitempty"`
+	Reason     string       `json:"reason"`
+	AllowedBy  string       `json:"allowedBy,omitempty"`
+	Commit     string       `json:"commit,omitempty"`
+	Received   time.Time    `json:"received"`
+	Judged     time.Time    `json:"judged"`
+	Text       string       `json:"text"`
 }
 
 // Record returns the verdict in its flat form.

@@ -5,13 +5,15 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 )
 
 // The store and the API keep the text of senders; what is printed is escaped.
 func TestTextIsEscapedWherePrinted(t *testing.T) {
 	t.Parallel()
 	const actor = "a\x1b[31m\u202eb"
-	v := Verdict{Event: Event{Source: "zot", Action: Push, Actor: actor}, Outcome: Rejected, Reason: actor}
+	v := Verdict{Event: event.Event{Source: "zot", Action: event.Push, Actor: actor}, Outcome: Rejected, Reason: actor}
 	r := v.Record()
 	if r.Actor != actor || r.Reason != actor || !strings.Contains(r.Text, actor) {
 		t.Errorf("record: got %q, want the text %q as it was sent", []string{r.Actor, r.Reason, r.Text}, actor)

@@ -12,6 +12,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
@@ -22,7 +23,7 @@ import (
 func (s *Store) Settle(seq uint64, v Verdict) (r Record, fresh []Record, err error) {
 	err = s.db.Batch(func(tx *bbolt.Tx) error {
 		fresh = nil
-		events := []Event{v.Event}
+		events := []event.Event{v.Event}
 		if seq != 0 {
 			var err error
 			if events, err = s.unqueue(tx, seq); err != nil {
@@ -53,7 +54,7 @@ func (s *Store) Settle(seq uint64, v Verdict) (r Record, fresh []Record, err err
 
 // settle stores the verdict on one event, unless it has one.
 func (s *Store) settle(tx *bbolt.Tx, v Verdict) (r Record, isNew bool, err error) {
-	key, keys := v.Event.key(), tx.Bucket([]byte(bucketKeys))
+	key, keys := v.Event.Key(), tx.Bucket([]byte(bucketKeys))
 	if at := keys.Get([]byte(key)); key != "" && at != nil {
 		if old, ok := settled(tx, at); ok {
 			return old, false, nil
@@ -70,7 +71,7 @@ func (s *Store) settle(tx *bbolt.Tx, v Verdict) (r Record, isNew bool, err error
 	value := append(make([]byte, keyLength, keyLength+len(raw)), raw...)
 	copy(value, key)
 	bucket := v.Outcome
-	if bucket == Rejected && s.repeats(tx, v.Event.what()) {
+	if bucket == Rejected && s.repeats(tx, v.Event.Fingerprint()) {
 		bucket = repeated
 	}
 	if err := tx.Bucket([]byte(bucket)).Put(number(r.Seq), value); err != nil {
@@ -84,14 +85,14 @@ func (s *Store) settle(tx *bbolt.Tx, v Verdict) (r Record, isNew bool, err error
 	if err := s.trim(tx, bucket); err != nil || v.Outcome != Rejected {
 		return r, true, err
 	}
-	return r, true, s.alert(tx, v.Event.what(), Alert{Text: r.Text, Verdict: &r})
+	return r, true, s.alert(tx, v.Event.Fingerprint(), Alert{Text: r.Text, Verdict: &r})
 }
 
 // maxRejected is how many different rejections are remembered; then it begins again.
 const maxRejected = 500_000
 
 // repeats reports whether the same was rejected since the start, and remembers that it was.
-func (s *Store) repeats(tx *bbolt.Tx, w what) bool {
+func (s *Store) repeats(tx *bbolt.Tx, w event.Fingerprint) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.rejected[w]; ok {
@@ -170,8 +171,8 @@ func settled(tx *bbolt.Tx, at []byte) (Record, bool) {
 }
 
 // Known returns the verdict on an event that came before.
-func (s *Store) Known(e Event) (r Record, ok bool) {
-	key := e.key()
+func (s *Store) Known(e event.Event) (r Record, ok bool) {
+	key := e.Key()
 	if key == "" {
 		return r, false
 	}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 )
 
 const (
@@ -24,7 +26,7 @@ const (
 // its other events wait with the one that found out.
 type worker struct {
 	store   *Store
-	judge   func(context.Context, Event) (Verdict, error)
+	judge   func(context.Context, event.Event) (Verdict, error)
 	settled func(Record)
 	warn    func(string)
 	stale   func()        // asks for newer manifests
@@ -72,7 +74,7 @@ func (s *schedule) Pop() any {
 }
 
 // newWorker returns a worker that begins with what the store has waiting.
-func newWorker(s *Store, judge func(context.Context, Event) (Verdict, error), settled func(Record), warn func(string)) (*worker, error) {
+func newWorker(s *Store, judge func(context.Context, event.Event) (Verdict, error), settled func(Record), warn func(string)) (*worker, error) {
 	w := &worker{store: s, judge: judge, settled: settled, warn: warn, news: make(chan struct{}, 1), hosts: map[string]outage{}, busy: map[string]int{}, held: map[string][]appointment{}}
 	err := s.EachPending(func(e Waiting) {
 		w.waiting = append(w.waiting, appointment{seq: e.Seq, host: e.Event.Repository.RegistryStr()})
@@ -265,7 +267,7 @@ func (w *worker) answered(host string) {
 }
 
 // postpone puts an event off that could not be judged.
-func (w *worker) postpone(a appointment, e Event, err error) {
+func (w *worker) postpone(a appointment, e event.Event, err error) {
 	now := time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -10,11 +10,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // work runs a worker over a store in fake time until the test says it is enough.
-func work(t *testing.T, events []Event, judge func(context.Context, Event) (Verdict, error), check func(w *worker, settled chan Record)) {
+func work(t *testing.T, events []event.Event, judge func(context.Context, event.Event) (Verdict, error), check func(w *worker, settled chan Record)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		s, err := OpenStore("", false)
@@ -49,13 +50,13 @@ func work(t *testing.T, events []Event, judge func(context.Context, Event) (Verd
 func TestWorkerTriesAgain(t *testing.T) {
 	t.Parallel()
 	var tries atomic.Int64
-	judge := func(_ context.Context, e Event) (Verdict, error) {
+	judge := func(_ context.Context, e event.Event) (Verdict, error) {
 		if tries.Add(1) < 6 {
 			return Verdict{}, &unsettledError{"not yet"}
 		}
 		return Verdict{Event: e, Outcome: Verified}, nil
 	}
-	work(t, []Event{someEvent("1")}, judge, func(w *worker, settled chan Record) {
+	work(t, []event.Event{someEvent("1")}, judge, func(w *worker, settled chan Record) {
 		began := time.Now()
 		<-settled
 		// 250, 500, 1000, 2000 and 4000 milliseconds, and what batches of the store take
@@ -68,7 +69,7 @@ func TestWorkerTriesAgain(t *testing.T) {
 // TestWorkerSparesDeadHosts has many events of a host that does not answer and one of another.
 func TestWorkerSparesDeadHosts(t *testing.T) {
 	t.Parallel()
-	var events []Event
+	var events []event.Event
 	for i := range 1000 {
 		events = append(events, someEvent(fmt.Sprint(i)))
 	}
@@ -76,7 +77,7 @@ func TestWorkerSparesDeadHosts(t *testing.T) {
 	alive.Repository = image.NewRepository("alive.example.com", "a")
 	events = append(events, alive)
 	var tries atomic.Int64
-	judge := func(ctx context.Context, e Event) (Verdict, error) {
+	judge := func(ctx context.Context, e event.Event) (Verdict, error) {
 		if e.Repository == alive.Repository {
 			return Verdict{Event: e, Outcome: Verified}, nil
 		}
@@ -107,14 +108,14 @@ func TestWorkerDrains(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		var events []Event
+		var events []event.Event
 		for i := range 500 {
 			events = append(events, someEvent(fmt.Sprint(i)))
 		}
 		if _, _, err := s.Enqueue(events); err != nil {
 			t.Fatal(err)
 		}
-		judge := func(_ context.Context, e Event) (Verdict, error) {
+		judge := func(_ context.Context, e event.Event) (Verdict, error) {
 			if e.ID == "7" {
 				return Verdict{}, &unsettledError{"never"}
 			}
@@ -140,7 +141,7 @@ func TestWorkerLosesNothing(t *testing.T) {
 	t.Parallel()
 	const n, senders = 2000, 20
 	var tries atomic.Int64
-	judge := func(_ context.Context, e Event) (Verdict, error) {
+	judge := func(_ context.Context, e event.Event) (Verdict, error) {
 		time.Sleep(time.Millisecond)
 		if tries.Add(1)%3 != 0 {
 			return Verdict{}, &unsettledError{"not yet"}
@@ -162,7 +163,7 @@ func TestWorkerLosesNothing(t *testing.T) {
 				for i := sender; i < n; i += senders {
 					e := first[i]
 					e.Tag, e.Received = fmt.Sprint("t", i%3), time.Now()
-					added, _, err := w.store.Enqueue([]Event{e})
+					added, _, err := w.store.Enqueue([]event.Event{e})
 					if err != nil {
 						t.Error(err)
 					}

@@ -1,4 +1,4 @@
-package audit
+package event
 
 import (
 	"cmp"
@@ -11,8 +11,8 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
-// pubsubSource is the name of Google registries' changes, which Pub/Sub pushes to "/".
-const pubsubSource = "pubsub"
+// PubSub is the name of Google registries' changes, which Pub/Sub pushes to "/".
+const PubSub = "pubsub"
 
 // pubsubChange is a change of a Google registry: what the topic carries.
 type pubsubChange struct{ Action, Digest, Tag string }
@@ -36,17 +36,17 @@ func (p *pubsubPush) read(header http.Header) (change pubsubChange, id string, e
 		if err := json.Unmarshal(p.Message.Data, &change); err != nil {
 			return change, "", fmt.Errorf("parsing the message's data: %w", err)
 		}
-		return change, clip(cmp.Or(p.Message.MessageID, p.Message.ID)), nil
+		return change, Clip(cmp.Or(p.Message.MessageID, p.Message.ID)), nil
 	case p.pubsubChange != (pubsubChange{}):
-		return p.pubsubChange, clip(header.Get("X-Goog-Pubsub-Message-Id")), nil
+		return p.pubsubChange, Clip(header.Get("X-Goog-Pubsub-Message-Id")), nil
 	}
 	return change, "", errors.New("parsing the notification: it holds neither a message nor a change")
 }
 
-// decodePubSub reads a change of a Google registry: digest and tag are whole
+// DecodePubSub reads a change of a Google registry: digest and tag are whole
 // references. A change without an action or with an unknown one is malformed,
 // since the topic carries nothing but insertions and deletions.
-func decodePubSub(n notification) (Event, error) {
+func DecodePubSub(n Notification) (Event, error) {
 	var push pubsubPush
 	if err := parse(n.Body, &push); err != nil {
 		return Event{}, err
@@ -55,14 +55,14 @@ func decodePubSub(n notification) (Event, error) {
 	if err != nil {
 		return Event{}, err
 	}
-	e := Event{ID: id, Source: pubsubSource}
+	e := Event{ID: id, Source: PubSub}
 	switch strings.ToUpper(change.Action) {
 	case "INSERT":
 		e.Action = Push
 	case "DELETE":
 		e.Action = Delete
 	default:
-		return e, fmt.Errorf("bad action %q: want INSERT or DELETE", clip(change.Action))
+		return e, fmt.Errorf("bad action %q: want INSERT or DELETE", Clip(change.Action))
 	}
 	return e, e.whole(change.Digest, change.Tag)
 }
@@ -75,10 +75,10 @@ func (e *Event) whole(digest, tag string) error {
 	byDigest, _, d := splitRef(digest)
 	byTag, t, _ := splitRef(tag)
 	if digest != "" && d == "" {
-		return fmt.Errorf("bad digest reference %q: want host/path@sha256:…", clip(digest))
+		return fmt.Errorf("bad digest reference %q: want host/path@sha256:…", Clip(digest))
 	}
 	if tag != "" && t == "" {
-		return fmt.Errorf("bad tag reference %q: want host/path:tag", clip(tag))
+		return fmt.Errorf("bad tag reference %q: want host/path:tag", Clip(tag))
 	}
 	name := byDigest
 	if name == "" {
@@ -89,7 +89,7 @@ func (e *Event) whole(digest, tag string) error {
 		return err
 	}
 	if other, err := image.ParseRepository(byTag); byTag != "" && (err != nil || other != repo) {
-		return fmt.Errorf("digest and tag are of two repositories: %q and %q", clip(name), clip(byTag))
+		return fmt.Errorf("digest and tag are of two repositories: %q and %q", Clip(name), Clip(byTag))
 	}
 	e.Repository = repo
 	if e.names(t, d); e.Fault != "" {

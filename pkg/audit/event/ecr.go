@@ -1,4 +1,4 @@
-package audit
+package event
 
 import (
 	"fmt"
@@ -50,7 +50,7 @@ func (e *ecrEvent) action() (a Action, kind string) {
 const failedAction = "failed action"
 
 // decodeECR reads EventBridge's events of Amazon's registries.
-func decodeECR(n notification) ([]Event, error) {
+func decodeECR(n Notification) ([]Event, error) {
 	var event ecrEvent
 	if err := parse(n.Body, &event); err != nil {
 		return nil, err
@@ -59,7 +59,7 @@ func decodeECR(n notification) ([]Event, error) {
 	if action == Other {
 		return []Event{other("ecr", kind, failedAction, "ECR Image Scan", "ECR Scan Resource Change")}, nil
 	}
-	e := Event{ID: clip(event.ID), Source: "ecr", Action: action}
+	e := Event{ID: Clip(event.ID), Source: "ecr", Action: action}
 	host := ""
 	if event.Account != "" && event.Region != "" {
 		host = fmt.Sprintf("%s.dkr.ecr.%s.amazonaws.com", event.Account, event.Region)

@@ -1,4 +1,4 @@
-package audit
+package event
 
 import (
 	"errors"
@@ -9,7 +9,7 @@ import (
 // decodeDockerHub reads Docker Hub's webhooks: pushes of a tag, without a digest.
 // They have no id, and two pushes in one second look alike, so each is taken for
 // new. Their callback URL is never called.
-func decodeDockerHub(n notification) ([]Event, error) {
+func decodeDockerHub(n Notification) ([]Event, error) {
 	var hook struct {
 		PushData struct {
 			Tag    string `json:"tag"`
@@ -25,7 +25,7 @@ func decodeDockerHub(n notification) ([]Event, error) {
 	if hook.Repository.Name == "" {
 		return nil, errors.New("parsing the notification: it names no repository")
 	}
-	e := Event{Source: "dockerhub", Action: Push, Actor: clip(hook.PushData.Pusher)}
+	e := Event{Source: "dockerhub", Action: Push, Actor: Clip(hook.PushData.Pusher)}
 	if err := e.at(n, image.DockerHub, hook.Repository.Name); err != nil {
 		return nil, err
 	}

@@ -1,7 +1,7 @@
-package audit
+package event
 
 // decodeACR reads the webhooks of Azure's registries, those of charts too: a chart is an artifact in a repository.
-func decodeACR(n notification) ([]Event, error) {
+func decodeACR(n Notification) ([]Event, error) {
 	var hook struct {
 		ID     string `json:"id"`
 		Action string `json:"action"`
@@ -17,7 +17,7 @@ func decodeACR(n notification) ([]Event, error) {
 	if err := parse(n.Body, &hook); err != nil {
 		return nil, err
 	}
-	e := Event{ID: clip(hook.ID), Source: "acr"}
+	e := Event{ID: Clip(hook.ID), Source: "acr"}
 	switch hook.Action {
 	case "push", "chart_push":
 		e.Action = Push

@@ -1,4 +1,4 @@
-package audit
+package event
 
 import (
 	"net/url"
@@ -49,7 +49,7 @@ func (p *harborEndpoint) host() string {
 }
 
 // events returns an event like e for each artifact that was replicated.
-func (r *harborReplication) events(n notification, like Event) ([]Event, error) {
+func (r *harborReplication) events(n Notification, like Event) ([]Event, error) {
 	if r == nil || r.Target == nil {
 		return nil, nil
 	}
@@ -79,7 +79,7 @@ type harborRetention struct {
 }
 
 // events returns an event like e for each artifact that was deleted.
-func (r *harborRetention) events(n notification, like Event) ([]Event, error) {
+func (r *harborRetention) events(n Notification, like Event) ([]Event, error) {
 	if r == nil {
 		return nil, nil
 	}
@@ -87,7 +87,7 @@ func (r *harborRetention) events(n notification, like Event) ([]Event, error) {
 }
 
 // harborEvents returns an event like e for each artifact below a project.
-func harborEvents(n notification, like Event, host, project string, artifacts []harborArtifact) ([]Event, error) {
+func harborEvents(n Notification, like Event, host, project string, artifacts []harborArtifact) ([]Event, error) {
 	if err := tooMany(len(artifacts)); err != nil {
 		return nil, err
 	}

@@ -1,4 +1,11 @@
-package audit
+// Package event reads the notifications that registries send about changes.
+//
+// Each system has a format and a decoder: CNCF distribution, Harbor, zot, Quay,
+// Docker Hub, Amazon ECR, Azure, and Google by Pub/Sub. A decoder turns one
+// notification into Events. It is a package of its own because the formats know
+// nothing of manifests and verdicts. It never judges an event, and it never reads
+// or sends anything.
+package event
 
 import (
 	"crypto/sha256"
@@ -46,7 +53,7 @@ type Event struct {
 
 // other returns an event that is not judged. known are the kinds that are known to change nothing.
 func other(source, kind string, known ...string) Event {
-	return Event{Source: source, Action: Other, Kind: clip(kind), Unknown: !slices.Contains(known, kind)}
+	return Event{Source: source, Action: Other, Kind: Clip(kind), Unknown: !slices.Contains(known, kind)}
 }
 
 // Ref returns the reference that the event is about.
@@ -64,10 +71,10 @@ func (e Event) Ref() string {
 	return ref
 }
 
-// key names the event, so that one that is sent again is recognised: by the
+// Key names the event, so that one that is sent again is recognised: by the
 // sender's id and what it says. An id alone would let a forged event hide another.
 // It is empty for events without an id.
-func (e Event) key() string {
+func (e Event) Key() string {
 	if e.ID == "" {
 		return ""
 	}
@@ -75,28 +82,30 @@ func (e Event) key() string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// what is what an event says, whoever sent it, and when.
-type what [16]byte
+// Fingerprint identifies what an event says.
+//
+// It does not depend on the id, the actor or the time.
+type Fingerprint [16]byte
 
-// what returns what the event says.
-func (e Event) what() what {
+// Fingerprint returns the fingerprint of the event.
+func (e Event) Fingerprint() Fingerprint {
 	sum := sha256.Sum256([]byte(strings.Join([]string{e.Source, string(e.Action), e.Ref(), e.Fault}, "\x00")))
-	return what(sum[:16])
+	return Fingerprint(sum[:16])
 }
 
-// notification is a body that a system sent.
-type notification struct {
+// Notification is a body that a system sent.
+type Notification struct {
 	Body   []byte
 	Header http.Header
 	Host   string // of the registry, where the receiver's URL says it (?host=)
 }
 
-// decoder reads the notifications of one system.
-type decoder func(notification) ([]Event, error)
+// Decoder reads the notifications of one system.
+type Decoder func(Notification) ([]Event, error)
 
-// decoders returns the decoder of each system that sends to /events/NAME.
-func decoders() map[string]decoder {
-	return map[string]decoder{
+// Decoders returns the Decoder of each system that sends to /events/NAME.
+func Decoders() map[string]Decoder {
+	return map[string]Decoder{
 		"acr":          decodeACR,
 		"distribution": decodeDistribution,
 		"dockerhub":    decodeDockerHub,
@@ -134,7 +143,7 @@ func parse(body []byte, v any) error {
 // sender's. Names that cannot be are no reason to refuse a notification: senders
 // would send it again for ever, and nothing after it. A path that cannot be is
 // placed where it begins, so that below a destination it is rejected.
-func (e *Event) at(n notification, host, path string) error {
+func (e *Event) at(n Notification, host, path string) error {
 	if n.Host != "" {
 		host = n.Host
 	}
@@ -189,8 +198,8 @@ func splitRef(ref string) (repo, tag, digest string) {
 	return ref, tag, digest
 }
 
-// clip bounds a text that is kept but means nothing here.
-func clip(s string) string {
+// Clip bounds a text that is kept but means nothing here.
+func Clip(s string) string {
 	if len(s) > maxText {
 		return strings.ToValidUTF8(s[:maxText], "")
 	}

@@ -1,4 +1,4 @@
-package audit
+package event
 
 import (
 	"encoding/json"
@@ -233,7 +233,7 @@ var samples = []struct {
 
 func TestDecode(t *testing.T) {
 	t.Parallel()
-	all := decoders()
+	all := Decoders()
 	for _, s := range samples {
 		t.Run(s.system+" "+s.name, func(t *testing.T) {
 			t.Parallel()
@@ -241,7 +241,7 @@ func TestDecode(t *testing.T) {
 			if header == nil {
 				header = http.Header{}
 			}
-			got, err := all[s.system](notification{Body: []byte(s.body), Header: header, Host: s.host})
+			got, err := all[s.system](Notification{Body: []byte(s.body), Header: header, Host: s.host})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -261,9 +261,9 @@ func TestDecode(t *testing.T) {
 func TestDecodeRefuses(t *testing.T) {
 	t.Parallel()
 	many := `{"events":[` + strings.Repeat("{},", maxEvents) + `{}]}`
-	for name, decode := range decoders() {
+	for name, decode := range Decoders() {
 		for _, body := range []string{"", "null x", "[]", `"text"`, "{}", many} {
-			events, err := decode(notification{Body: []byte(body), Header: http.Header{}})
+			events, err := decode(Notification{Body: []byte(body), Header: http.Header{}})
 			for _, e := range events {
 				if err == nil && e.Fault == "" && !e.Unknown {
 					t.Errorf("%s: %.20q gives %+v", name, body, e)
@@ -288,33 +288,33 @@ func TestKeysTellEventsApart(t *testing.T) {
 	} {
 		e := base
 		change(&e)
-		if other, ok := seen[e.key()]; ok {
+		if other, ok := seen[e.Key()]; ok {
 			t.Errorf("%s and %s have one key", name, other)
 		}
-		seen[e.key()] = name
+		seen[e.Key()] = name
 	}
 	base.ID = ""
-	if base.key() != "" {
+	if base.Key() != "" {
 		t.Error("an event without an id has a key")
 	}
 }
 
-// FuzzDecode holds every decoder against any bytes: no panic, bounded, valid names, text that can be stored.
+// FuzzDecode holds every Decoder against any bytes: no panic, bounded, valid names, text that can be stored.
 func FuzzDecode(f *testing.F) {
 	for _, s := range samples {
 		f.Add(s.system, s.host, s.header.Get("Ce-Type"), []byte(s.body))
 	}
-	f.Add(pubsubSource, "", "", []byte(pubsubBody("1", "INSERT", "r.example.com/a", "t", digestA.String())))
-	all := decoders()
+	f.Add(PubSub, "", "", []byte(`{"action":"INSERT","digest":"r.example.com/a@`+digestA.String()+`","tag":"r.example.com/a:t"}`))
+	all := Decoders()
 	f.Fuzz(func(t *testing.T, system, host, kind string, body []byte) {
-		n := notification{Body: body, Header: http.Header{}, Host: host}
+		n := Notification{Body: body, Header: http.Header{}, Host: host}
 		if kind != "" {
 			n.Header.Set("Ce-Type", kind)
 		}
 		var events []Event
 		if decode := all[system]; decode != nil {
 			events, _ = decode(n)
-		} else if e, err := decodePubSub(n); err == nil {
+		} else if e, err := DecodePubSub(n); err == nil {
 			events = []Event{e}
 		}
 		if len(events) > maxEvents {

@@ -1,4 +1,4 @@
-package audit
+package event
 
 import (
 	"errors"
@@ -29,7 +29,7 @@ type harborHook struct {
 }
 
 // decodeHarbor reads Harbor's webhooks, in Harbor's own form and as CloudEvents.
-func decodeHarbor(n notification) ([]Event, error) {
+func decodeHarbor(n Notification) ([]Event, error) {
 	var hook harborHook
 	if err := parse(n.Body, &hook); err != nil {
 		return nil, err
@@ -46,7 +46,7 @@ func decodeHarbor(n notification) ([]Event, error) {
 	case hook.Data != nil:
 		data = hook.Data
 	}
-	like := Event{ID: clip(hook.ID), Source: "harbor", Actor: clip(hook.Operator)}
+	like := Event{ID: Clip(hook.ID), Source: "harbor", Actor: Clip(hook.Operator)}
 	var events []Event
 	var err error
 	switch hook.Type {
@@ -82,7 +82,7 @@ func harborOther() []string {
 }
 
 // resources returns an event like e for each resource.
-func (d *harborData) resources(n notification, like Event) ([]Event, error) {
+func (d *harborData) resources(n Notification, like Event) ([]Event, error) {
 	if err := tooMany(len(d.Resources)); err != nil {
 		return nil, err
 	}

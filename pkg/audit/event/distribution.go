@@ -1,4 +1,4 @@
-package audit
+package event
 
 import (
 	"net/url"
@@ -12,7 +12,7 @@ const blobPush = "push of a blob"
 // matter of manifests only: blobs are pushed and mounted before them and name no
 // image. A deletion has no media type, that of a whole repository names
 // nothing else.
-func decodeDistribution(n notification) ([]Event, error) {
+func decodeDistribution(n Notification) ([]Event, error) {
 	var envelope struct {
 		Events []struct {
 			ID     string `json:"id"`
@@ -49,7 +49,7 @@ func decodeDistribution(n notification) ([]Event, error) {
 			u = &url.URL{}
 		}
 		blob := path.Base(path.Dir(u.Path)) == "blobs" || u.Path == "" && in.Target.MediaType == "application/octet-stream"
-		e := Event{ID: clip(in.ID), Source: "distribution", Actor: clip(in.Actor.Name)}
+		e := Event{ID: Clip(in.ID), Source: "distribution", Actor: Clip(in.Actor.Name)}
 		switch {
 		case in.Action == "push" && blob && in.Target.Tag == "": // no tag leads to a blob
 			events = append(events, other("distribution", blobPush, blobPush))
