@@ -139,10 +139,10 @@ func runAudit(ctx context.Context, o *auditOptions, s streams, flags *pflag.Flag
 		return err
 	}
 	defer client.Close()
-	lines := &auditLog{out: s.out, uuid: o.uuid, project: o.project, version: s.build.Version}
 	auditor, err := audit.New(ctx, audit.Options{
 		Manifests: manifests, Client: client, State: o.state, Token: token, OIDC: o.oidc, Sweep: o.sweep, AlertURL: o.alertURL,
-		Verdict: func(r audit.Record) { lines.write(r, log) }, Warn: func(text string) { log.Warn(text) },
+		Log:  audit.Log{Out: s.out, UUID: o.uuid, Project: o.project, Version: s.build.Version},
+		Warn: func(text string) { log.Warn(text) }, Error: func(text string) { log.Error(text) },
 	})
 	if err != nil {
 		return err

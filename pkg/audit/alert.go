@@ -18,12 +18,12 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 )
 
-// Alert is what the alert URL is sent: a rejected change, or drift that is new. Its
+// alert is what the alert URL is sent: a rejected change, or drift that is new. Its
 // text field is what chat systems show.
-type Alert struct {
+type alert struct {
 	Text    string  `json:"text"`
-	Verdict *Record `json:"verdict,omitempty"`
-	Drift   *Drift  `json:"drift,omitempty"`
+	Verdict *record `json:"verdict,omitempty"`
+	Drift   *drift  `json:"drift,omitempty"`
 	Alerts  int     `json:"alerts,omitempty"` // that this one stands for, since there was no room for them
 }
 
@@ -32,7 +32,7 @@ const lastAlert = math.MaxUint64
 
 // alert stores an alert until it is sent, unless one that tells of the same waits.
 // Those that wait stay: when there is no room, one alert counts the rest.
-func (s *Store) alert(tx *bbolt.Tx, about event.Fingerprint, a Alert) error {
+func (s *store) alert(tx *bbolt.Tx, about event.Fingerprint, a alert) error {
 	if !s.alerts || s.alerted(tx, about, a) {
 		return nil
 	}
@@ -40,7 +40,7 @@ func (s *Store) alert(tx *bbolt.Tx, about event.Fingerprint, a Alert) error {
 	seq := uint64(lastAlert)
 	switch {
 	case s.outgoing.Load() >= s.mostAlerts:
-		last := Alert{Alerts: 1}
+		last := alert{Alerts: 1}
 		if raw := b.Get(number(seq)); raw == nil {
 			tx.OnCommit(func() { s.outgoing.Add(1) })
 		} else if err := json.Unmarshal(raw, &last); err == nil {
@@ -72,7 +72,7 @@ func (s *Store) alert(tx *bbolt.Tx, about event.Fingerprint, a Alert) error {
 }
 
 // alerted reports whether an alert waits that tells of the same.
-func (s *Store) alerted(tx *bbolt.Tx, about event.Fingerprint, a Alert) bool {
+func (s *store) alerted(tx *bbolt.Tx, about event.Fingerprint, a alert) bool {
 	if a.Verdict == nil {
 		return false
 	}
@@ -90,7 +90,7 @@ func (s *Store) alerted(tx *bbolt.Tx, about event.Fingerprint, a Alert) bool {
 }
 
 // firstAlert returns the oldest alert that is to be sent; nil if there is none.
-func (s *Store) firstAlert() (key, raw []byte) {
+func (s *store) firstAlert() (key, raw []byte) {
 	_ = s.db.View(func(tx *bbolt.Tx) error {
 		k, v := tx.Bucket([]byte(bucketAlerts)).Cursor().First()
 		key, raw = bytes.Clone(k), bytes.Clone(v)
@@ -100,7 +100,7 @@ func (s *Store) firstAlert() (key, raw []byte) {
 }
 
 // sent removes an alert, unless it has come to stand for more since it was read.
-func (s *Store) sent(key, raw []byte) error {
+func (s *store) sent(key, raw []byte) error {
 	return s.db.Update(func(tx *bbolt.Tx) error {
 		b := tx.Bucket([]byte(bucketAlerts))
 		if !bytes.Equal(b.Get(key), raw) {
@@ -114,7 +114,7 @@ func (s *Store) sent(key, raw []byte) error {
 // alerter sends the alerts that the store holds, one after the other.
 type alerter struct {
 	url     string
-	store   *Store
+	store   *store
 	metrics *metrics
 	warn    func(string)
 	news    chan struct{}

@@ -31,12 +31,12 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 }
 
 // parseQuery reads the filters of /api/verdicts.
-func parseQuery(in url.Values) (q Query, err error) {
-	q = Query{Source: in.Get("source"), Text: in.Get("q"), Limit: 100}
+func parseQuery(in url.Values) (q query, err error) {
+	q = query{Source: in.Get("source"), Text: in.Get("q"), Limit: 100}
 	for _, list := range in["verdict"] {
 		for _, name := range strings.Split(list, ",") {
-			switch o := Outcome(strings.ToUpper(name)); o {
-			case Verified, Rejected, Ignored:
+			switch o := outcome(strings.ToUpper(name)); o {
+			case verified, rejected, ignored:
 				q.Outcomes = append(q.Outcomes, o)
 			case "":
 			default:
@@ -88,7 +88,7 @@ func (s *server) verdicts(w http.ResponseWriter, r *http.Request) {
 
 // drift answers with what the last sweep found, by destination.
 func (s *server) drift(w http.ResponseWriter, _ *http.Request) {
-	all, err := s.store.Drifts()
+	all, err := s.store.drifts()
 	if err != nil {
 		answer(w, http.StatusInternalServerError, err.Error())
 		return
@@ -96,19 +96,19 @@ func (s *server) drift(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, all)
 }
 
-// Status is how the auditor is.
-type Status struct {
+// status is how the auditor is.
+type status struct {
 	Ready     bool            `json:"ready"`
 	Pending   int             `json:"pending"`           // events that wait for a verdict
 	Retrying  int             `json:"retrying"`          // of them, those that were tried in vain
 	Trouble   string          `json:"trouble,omitempty"` // why
-	Manifests ManifestsStatus `json:"manifests"`
+	Manifests manifestsStatus `json:"manifests"`
 	Sweep     string          `json:"sweep,omitempty"` // how often; empty: never
 	Counts    map[string]int  `json:"counts"`          // of verdicts that are kept
 }
 
-// ManifestsStatus is what is at hand to hold events against.
-type ManifestsStatus struct {
+// manifestsStatus is what is at hand to hold events against.
+type manifestsStatus struct {
 	Commit string     `json:"commit,omitempty"`
 	Digest string     `json:"digest,omitempty"`
 	Read   *time.Time `json:"read,omitempty"`
@@ -116,9 +116,9 @@ type ManifestsStatus struct {
 }
 
 // state returns how the auditor is. It is ready while it can take events and judge some of them.
-func (a *Auditor) state() Status {
+func (a *Auditor) state() status {
 	rules, err := a.manifests.state()
-	st := Status{Pending: a.store.Pending(), Counts: map[string]int{}}
+	st := status{Pending: a.store.Pending(), Counts: map[string]int{}}
 	st.Retrying, st.Trouble = a.worker.state()
 	st.Ready = rules != nil && a.store.pending.Load() < a.store.most
 	if a.options.Sweep > 0 {
@@ -126,14 +126,14 @@ func (a *Auditor) state() Status {
 	}
 	if rules != nil {
 		read := rules.Read.UTC()
-		st.Manifests = ManifestsStatus{Commit: rules.Commit, Digest: rules.Set.Digest, Read: &read}
+		st.Manifests = manifestsStatus{Commit: rules.Commit, Digest: rules.Set.Digest, Read: &read}
 	}
 	if err != nil {
 		st.Manifests.Error = err.Error()
 	}
 	for o, n := range a.store.counts {
 		if o == repeated {
-			o = Rejected
+			o = rejected
 		}
 		st.Counts[string(o)] += int(n.Load())
 	}

@@ -56,7 +56,7 @@ func (f *family) cosigned(ctx context.Context, src name.Repository, d v1.Hash, e
 // attached judges a tag that holds what belongs to a digest: the digest has to be
 // wanted, and the source to hold the same under that tag. Where promotions unite
 // both sides, each part has to be the source's.
-func (q *inquirer) attached(ctx context.Context, v Verdict, r *Rules, open question) (Verdict, error) {
+func (q *inquirer) attached(ctx context.Context, v verdict, r *rules, open question) (verdict, error) {
 	e := v.Event
 	entries, err := q.entries(ctx, e.Repository, r)
 	if err != nil {
@@ -84,7 +84,7 @@ func (q *inquirer) attached(ctx context.Context, v Verdict, r *Rules, open quest
 			return v, fmt.Errorf("comparing %s with source %s: %w", e.Repository.Tag(e.Tag).String(), src, err)
 		}
 		if same {
-			v.Outcome, v.Allowed = Verified, link.to.line(r, e.Repository)
+			v.Outcome, v.Allowed = verified, link.to.line(r, e.Repository)
 			v.Reason = fmt.Sprintf("agrees with manifest %s: belongs to %s, and source %s has it", v.Allowed, open.subject, src)
 			return v, nil
 		}

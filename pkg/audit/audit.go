@@ -19,6 +19,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -36,20 +37,29 @@ import (
 type Options struct {
 	Manifests *Manifests
 	Client    *registry.Client
-	State     string        // file that verdicts and waiting events are kept in; empty: gone with the process
+	State     string        // file for verdicts and waiting events; empty: in memory
 	Token     string        // that notifications must show; empty: none
-	OIDC      OIDC          // of Pub/Sub pushes
-	Sweep     time.Duration // between two sweeps; 0: none
-	AlertURL  string        // told of rejected changes and new drift; empty: nobody
-	Verdict   func(Record)  // told of each verdict
-	Warn      func(string)  // told of what stands in the way
+	OIDC      OIDC          // for Pub/Sub pushes
+	Sweep     time.Duration // time between two sweeps; 0: no sweeps
+	AlertURL  string        // URL that rejected changes and new drift are posted to; empty: none
+	Log       Log           // the verdicts
+	Warn      func(string)  // logs a problem that the auditor survives
+	Error     func(string)  // logs a verdict that could not be written
+}
+
+// Log is where verdicts are written: one JSON object per line.
+type Log struct {
+	Out     io.Writer
+	UUID    string // names the auditor in each line
+	Project string // Google Cloud project whose Error Reporting collects rejected changes; empty: none
+	Version string // of the program
 }
 
 // Auditor judges changes of registries. Serve runs it.
 type Auditor struct {
 	options   Options
 	manifests *Manifests
-	store     *Store
+	store     *store
 	inquirer  *inquirer
 	worker    *worker
 	metrics   *metrics
@@ -57,19 +67,20 @@ type Auditor struct {
 	oidc      *verifier
 	sweeps    *sweeper
 	timeline  *timeline
+	log       *verdictLog
 	drops     dropNotes
 }
 
 // New returns an auditor and opens its store. It is to be closed. ctx is that of fetches of keys.
 func New(ctx context.Context, o Options) (*Auditor, error) {
-	store, err := OpenStore(o.State, o.AlertURL != "")
+	store, err := openStore(o.State, o.AlertURL != "")
 	if err != nil {
 		return nil, err
 	}
-	a := &Auditor{options: o, manifests: o.Manifests, store: store, inquirer: newInquirer(o.Client), oidc: newVerifier(ctx, o.OIDC)}
+	a := &Auditor{options: o, manifests: o.Manifests, store: store, inquirer: newInquirer(o.Client), oidc: newVerifier(ctx, o.OIDC), log: &verdictLog{Log: o.Log}}
 	a.metrics = newMetrics(a)
 	a.alerts = &alerter{url: o.AlertURL, store: store, metrics: a.metrics, warn: o.Warn, news: make(chan struct{}, 1)}
-	judge := func(ctx context.Context, e event.Event) (Verdict, error) { return a.judge(ctx, e, a.manifests.Newer) }
+	judge := func(ctx context.Context, e event.Event) (verdict, error) { return a.judge(ctx, e, a.manifests.Newer) }
 	a.worker, err = newWorker(store, judge, a.settled, o.Warn)
 	if err == nil {
 		a.timeline, err = newTimeline(store, time.Now())
@@ -136,17 +147,17 @@ func (a *Auditor) shutdown(ctx context.Context, server *http.Server) {
 
 // judge returns the verdict on an event, or why there cannot be one yet. What the
 // manifests at hand do not explain is held against the newest, which newer returns.
-func (a *Auditor) judge(ctx context.Context, e event.Event, newer func(context.Context, time.Time) (*Rules, error)) (Verdict, error) {
+func (a *Auditor) judge(ctx context.Context, e event.Event, newer func(context.Context, time.Time) (*rules, error)) (verdict, error) {
 	began := time.Now()
 	rules, err := a.manifests.Current(ctx)
 	if err != nil {
-		return Verdict{}, &manifestsError{"there are no manifests", err}
+		return verdict{}, &manifestsError{"there are no manifests", err}
 	}
 	v, err := a.inquirer.judge(ctx, e, rules)
-	explained := v.Outcome == Verified || e.Action == event.Other || e.Repository == (name.Repository{})
+	explained := v.Outcome == verified || e.Action == event.Other || e.Repository == (name.Repository{})
 	if err == nil && !explained && rules.Read.Before(e.Received) {
 		if rules, err = newer(ctx, e.Received); err != nil {
-			return Verdict{}, &manifestsError{"the manifests at hand do not explain it, and there are no newer ones", err}
+			return verdict{}, &manifestsError{"the manifests at hand do not explain it, and there are no newer ones", err}
 		}
 		v, err = a.inquirer.judge(ctx, e, rules)
 	}
@@ -165,10 +176,12 @@ func (e *manifestsError) Error() string { return e.what + ": " + e.err.Error() }
 func (e *manifestsError) Unwrap() error { return e.err }
 
 // settled tells of a verdict that has been stored.
-func (a *Auditor) settled(r Record) {
+func (a *Auditor) settled(r record) {
 	a.metrics.verdict(r)
 	a.timeline.add(r)
 	a.alerts.wake()
-	a.options.Verdict(r)
+	if err := a.log.write(r); err != nil {
+		a.options.Error("writing a verdict to stdout: " + err.Error())
+	}
 	a.noteDrops(time.Now())
 }

@@ -40,7 +40,7 @@ func newInquirer(c *registry.Client) *inquirer {
 }
 
 // judge returns the verdict on an event; an error if it cannot be given yet.
-func (q *inquirer) judge(ctx context.Context, e event.Event, r *Rules) (Verdict, error) {
+func (q *inquirer) judge(ctx context.Context, e event.Event, r *rules) (verdict, error) {
 	v, open := r.consider(e)
 	var err error
 	switch open.read {
@@ -68,17 +68,17 @@ func (q *inquirer) young(e event.Event, limit time.Duration) bool {
 }
 
 // unseen is the answer while what was pushed, and is wanted, is not to be seen.
-func (q *inquirer) unseen(v Verdict) (Verdict, error) {
+func (q *inquirer) unseen(v verdict) (verdict, error) {
 	if q.young(v.Event, patience) {
 		return v, &unsettledError{v.Event.Ref() + " is wanted, but the registry does not serve it yet"}
 	}
-	v.Outcome = Ignored
+	v.Outcome = ignored
 	v.Reason = fmt.Sprintf("wanted, but the registry has not served it for %s: there is nothing to hold against the manifests", patience)
 	return v, nil
 }
 
 // tag reads where a wanted tag points to.
-func (q *inquirer) tag(ctx context.Context, v Verdict, want v1.Hash, pos manifest.Pos) (Verdict, error) {
+func (q *inquirer) tag(ctx context.Context, v verdict, want v1.Hash, pos manifest.Pos) (verdict, error) {
 	e := v.Event
 	found, state, err := q.client.Resolve(ctx, e.Repository, e.Tag)
 	switch {
@@ -89,7 +89,7 @@ func (q *inquirer) tag(ctx context.Context, v Verdict, want v1.Hash, pos manifes
 	}
 	v.Found = found
 	if found == want {
-		v.Outcome, v.Allowed, v.Reason = Verified, pos, "agrees with manifest "+pos.String()
+		v.Outcome, v.Allowed, v.Reason = verified, pos, "agrees with manifest "+pos.String()
 		return v, nil
 	}
 	v.Reason = fmt.Sprintf("%s wants %s under this tag, and it points to %s", pos, want, found)
@@ -100,7 +100,7 @@ func (q *inquirer) tag(ctx context.Context, v Verdict, want v1.Hash, pos manifes
 }
 
 // source judges a tag whose digest a source tag has.
-func (q *inquirer) source(ctx context.Context, v Verdict, open []plan.Retag) (Verdict, error) {
+func (q *inquirer) source(ctx context.Context, v verdict, open []plan.Retag) (verdict, error) {
 	for _, t := range open {
 		want, state, err := q.client.Resolve(ctx, t.From.Repository, t.From.Tag)
 		switch {
@@ -115,7 +115,7 @@ func (q *inquirer) source(ctx context.Context, v Verdict, open []plan.Retag) (Ve
 }
 
 // digest judges a digest that a line allows: it has to be there.
-func (q *inquirer) digest(ctx context.Context, v Verdict, pos manifest.Pos, why string) (Verdict, error) {
+func (q *inquirer) digest(ctx context.Context, v verdict, pos manifest.Pos, why string) (verdict, error) {
 	e := v.Event
 	state, err := q.client.Has(ctx, e.Repository, e.Digest.String())
 	switch state {
@@ -124,13 +124,13 @@ func (q *inquirer) digest(ctx context.Context, v Verdict, pos manifest.Pos, why 
 	case inventory.Absent:
 		return q.unseen(v)
 	}
-	v.Outcome, v.Allowed, v.Found = Verified, pos, e.Digest
+	v.Outcome, v.Allowed, v.Found = verified, pos, e.Digest
 	v.Reason = fmt.Sprintf("agrees with manifest %s: %s", pos, why)
 	return v, nil
 }
 
 // kin judges an untagged digest that no line names.
-func (q *inquirer) kin(ctx context.Context, v Verdict, r *Rules) (Verdict, error) {
+func (q *inquirer) kin(ctx context.Context, v verdict, r *rules) (verdict, error) {
 	e := v.Event
 	entries, err := q.entries(ctx, e.Repository, r)
 	if err != nil {
@@ -154,7 +154,7 @@ type wantedEntry struct {
 }
 
 // line returns the line that wants the digest.
-func (e *wantedEntry) line(r *Rules, repo name.Repository) manifest.Pos {
+func (e *wantedEntry) line(r *rules, repo name.Repository) manifest.Pos {
 	if e.pos.File != "" {
 		return e.pos
 	}
@@ -162,7 +162,7 @@ func (e *wantedEntry) line(r *Rules, repo name.Repository) manifest.Pos {
 }
 
 // entries returns all that is wanted of a repository, what only the sources' tags tell with it.
-func (q *inquirer) entries(ctx context.Context, repo name.Repository, r *Rules) ([]wantedEntry, error) {
+func (q *inquirer) entries(ctx context.Context, repo name.Repository, r *rules) ([]wantedEntry, error) {
 	var all []wantedEntry
 	if t := r.wanted.Target(repo); t != nil {
 		for _, e := range t.Want.Entries {

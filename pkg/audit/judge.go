@@ -47,21 +47,21 @@ const unwantedRepository = "no manifest wants anything in this repository"
 // verdict, what they leave open a question. An event's own claim is enough to
 // reject it, since whoever sends it tells of something that must not be; it is
 // never enough to verify it.
-func (r *Rules) consider(e event.Event) (Verdict, question) {
-	v := Verdict{Event: e, Outcome: Rejected, Commit: r.Commit}
+func (r *rules) consider(e event.Event) (verdict, question) {
+	v := verdict{Event: e, Outcome: rejected, Commit: r.Commit}
 	ours := r.ours(e.Repository)
 	switch {
 	case !ours && e.Repository == (name.Repository{}):
-		v.Outcome, v.Reason = Ignored, "names no repository: "+e.Fault
+		v.Outcome, v.Reason = ignored, "names no repository: "+e.Fault
 	case !ours:
-		v.Outcome, v.Reason = Ignored, "not in one of the destinations"
+		v.Outcome, v.Reason = ignored, "not in one of the destinations"
 		if _, named := r.hosts[e.Repository.RegistryStr()]; !named { // as of a registry that does not know its own name
 			v.Reason += ": no manifest names host " + e.Repository.RegistryStr()
 		}
 	case e.Action == event.Delete:
 		v.Reason = "nothing is ever deleted from a destination"
 	case e.Action != event.Push:
-		v.Outcome, v.Reason = Ignored, "neither pushed nor deleted"
+		v.Outcome, v.Reason = ignored, "neither pushed nor deleted"
 	case e.Fault != "":
 		v.Reason = "malformed: " + e.Fault
 	case e.Tag == "" && e.Digest == (v1.Hash{}) && r.wanted.Target(e.Repository) == nil:
@@ -79,7 +79,7 @@ func (r *Rules) consider(e event.Event) (Verdict, question) {
 }
 
 // considerTag holds the push of a tag against the manifests.
-func (r *Rules) considerTag(v Verdict) (Verdict, question) {
+func (r *rules) considerTag(v verdict) (verdict, question) {
 	e := v.Event
 	want := r.tagged(e.Repository, e.Tag)
 	subject, suffix, belongs := attachedTo(e.Tag)

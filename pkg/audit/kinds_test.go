@@ -59,7 +59,7 @@ images:
 		if err != nil || len(events) != 1 {
 			t.Fatalf("%s: got %+v, %v", host, events, err)
 		}
-		if v, _ := r.consider(events[0]); v.Outcome != Rejected || v.Event.Repository.String() != "r.example.com/prod/apple" {
+		if v, _ := r.consider(events[0]); v.Outcome != rejected || v.Event.Repository.String() != "r.example.com/prod/apple" {
 			t.Errorf("%s: got %s, want REJECTED of r.example.com/prod/apple", host, v.Text())
 		}
 	}

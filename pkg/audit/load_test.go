@@ -72,12 +72,12 @@ func TestFlood(t *testing.T) {
 	r := newRig(t, reg, entry("apple", apple.Digest, "1.0"))
 	const n = 4000
 	flood(t, r.url, floodBody(reg.Host, apple.Digest), n, 50)
-	counts, ids := map[Outcome]int{}, map[string]int{}
+	counts, ids := map[outcome]int{}, map[string]int{}
 	for _, record := range r.await(n) {
 		counts[record.Verdict]++
 		ids[record.ID]++
 	}
-	if counts[Verified] != n/4 || counts[Rejected] != n/2 || counts[Ignored] != n/4 || len(ids) != n {
+	if counts[verified] != n/4 || counts[rejected] != n/2 || counts[ignored] != n/4 || len(ids) != n {
 		t.Errorf("%v of %d events", counts, len(ids))
 	}
 	if pending := r.auditor.store.Pending(); pending != 0 {

@@ -92,7 +92,7 @@ type Manifests struct {
 	wanted chan struct{} // has a token when a reading is asked for
 
 	mu     sync.Mutex
-	rules  *Rules
+	rules  *rules
 	err    error         // of the last reading
 	failed time.Time     // when the last failed reading began
 	began  time.Time     // when the reading under way began; zero: there is none
@@ -149,7 +149,7 @@ func (m *Manifests) want() {
 
 // Current returns rules that may explain an event: the last good ones, after waiting
 // a little for newer ones if they are old. It is an error only if there are none.
-func (m *Manifests) Current(ctx context.Context) (*Rules, error) {
+func (m *Manifests) Current(ctx context.Context) (*rules, error) {
 	now := time.Now()
 	m.mu.Lock()
 	rules, slow := m.rules, !m.began.IsZero() && now.Sub(m.began) > currentGap
@@ -171,7 +171,7 @@ func (m *Manifests) Current(ctx context.Context) (*Rules, error) {
 }
 
 // Since returns rules whose reading began at t or later, once there are some.
-func (m *Manifests) Since(ctx context.Context, t time.Time) (*Rules, error) {
+func (m *Manifests) Since(ctx context.Context, t time.Time) (*rules, error) {
 	for {
 		rules, done, err := m.known(t)
 		if done == nil {
@@ -190,7 +190,7 @@ func (m *Manifests) Since(ctx context.Context, t time.Time) (*Rules, error) {
 var errStale = errors.New("waiting for the newest manifests")
 
 // Newer returns rules whose reading began at t or later; without waiting, errStale if there are none yet.
-func (m *Manifests) Newer(_ context.Context, t time.Time) (*Rules, error) {
+func (m *Manifests) Newer(_ context.Context, t time.Time) (*rules, error) {
 	rules, done, err := m.known(t)
 	if done != nil {
 		return nil, errStale
@@ -200,7 +200,7 @@ func (m *Manifests) Newer(_ context.Context, t time.Time) (*Rules, error) {
 
 // known returns the outcome of a reading that began at t or later. If there is none
 // yet, done is closed when the next one ends.
-func (m *Manifests) known(t time.Time) (rules *Rules, done <-chan struct{}, err error) {
+func (m *Manifests) known(t time.Time) (rules *rules, done <-chan struct{}, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.rules != nil && !m.rules.Read.Before(t) {
@@ -228,7 +228,7 @@ func (m *Manifests) Read(ctx context.Context) error {
 	if err == nil && set.Broken() {
 		err = broken(set)
 	}
-	var rules *Rules
+	var rules *rules
 	switch {
 	case err != nil:
 	case old != nil && old.Set.Digest == set.Digest:
@@ -244,7 +244,7 @@ func (m *Manifests) Read(ctx context.Context) error {
 }
 
 // keep keeps the outcome of a reading and tells those who wait for it.
-func (m *Manifests) keep(rules *Rules, began time.Time, err error) {
+func (m *Manifests) keep(rules *rules, began time.Time, err error) {
 	m.mu.Lock()
 	news := err != nil && (m.err == nil || m.err.Error() != err.Error())
 	m.err, m.began, m.ended = err, time.Time{}, time.Now()
@@ -281,7 +281,7 @@ func broken(set *manifest.Set) error {
 }
 
 // tell warns of the entries of new rules that are not granted.
-func (m *Manifests) tell(r *Rules) {
+func (m *Manifests) tell(r *rules) {
 	for _, f := range append(append([]manifest.Fault{}, r.Set.Faults...), r.Faults...) {
 		m.warn(f.String())
 	}
@@ -291,7 +291,7 @@ func (m *Manifests) tell(r *Rules) {
 }
 
 // state returns the last good rules, nil if there are none, and what is wrong with newer ones.
-func (m *Manifests) state() (*Rules, error) {
+func (m *Manifests) state() (*rules, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.rules, m.err

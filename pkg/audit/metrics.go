@@ -41,7 +41,7 @@ func newMetrics(a *Auditor) *metrics {
 		}, []string{"result"}),
 		swept: prometheus.NewGauge(prometheus.GaugeOpts{Name: "cip_audit_sweep_timestamp_seconds", Help: "When the last sweep ended."}),
 	}
-	for _, o := range []Outcome{Verified, Rejected, Ignored} {
+	for _, o := range []outcome{verified, rejected, ignored} {
 		m.verdicts.WithLabelValues(string(o), event.PubSub)
 	}
 	dropped := func(kind string, n *atomic.Int64) prometheus.Collector {
@@ -84,7 +84,7 @@ func (m *metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
 }
 
-func (m *metrics) verdict(r Record) { m.verdicts.WithLabelValues(string(r.Verdict), r.Source).Inc() }
+func (m *metrics) verdict(r record) { m.verdicts.WithLabelValues(string(r.Verdict), r.Source).Inc() }
 
 func (m *metrics) judged(took time.Duration, err error) {
 	m.judging.WithLabelValues(result(err)).Observe(took.Seconds())
@@ -110,13 +110,13 @@ func (c *driftCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
 
 // Collect sends what the last sweep found.
 func (c *driftCollector) Collect(ch chan<- prometheus.Metric) {
-	drifts, err := c.auditor.store.Drifts()
+	drifts, err := c.auditor.store.drifts()
 	if err != nil {
 		ch <- prometheus.NewInvalidMetric(c.desc, err)
 		return
 	}
 	for _, d := range drifts {
-		counts := map[Kind]int{ExtraTag: 0, ExtraDigest: 0, MovedTag: 0, MissingTag: 0, LostChild: 0, Unread: 0}
+		counts := map[driftKind]int{extraTag: 0, extraDigest: 0, movedTag: 0, missingTag: 0, lostChild: 0, unread: 0}
 		for _, f := range d.Findings {
 			counts[f.Kind]++
 		}

@@ -34,12 +34,12 @@ func TestLoginPage(t *testing.T) {
 	if err := r.auditor.Sweep(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if drifts, err := r.auditor.store.Drifts(); err != nil || len(drifts) != 1 || len(drifts[0].Findings) != 1 || drifts[0].Findings[0].Kind != Unread {
+	if drifts, err := r.auditor.store.drifts(); err != nil || len(drifts) != 1 || len(drifts[0].Findings) != 1 || drifts[0].Findings[0].Kind != unread {
 		t.Errorf("got drift %+v, %v, want one finding: unread", drifts, err)
 	}
 	reg.ClearFaults()
 	for _, record := range r.await(1) {
-		if record.Verdict != Verified || record.Source != "distribution" {
+		if record.Verdict != verified || record.Source != "distribution" {
 			t.Errorf("got %s, want VERIFIED once the registry answers", record.Text)
 		}
 	}

@@ -22,20 +22,20 @@ type queued struct {
 	parts  int       // events that say the same
 }
 
-// Waiting is an event that waits for a verdict.
-type Waiting struct {
+// waiting is an event that waits for a verdict.
+type waitingEvent struct {
 	Seq   uint64
 	Event event.Event
 }
 
 // Pending returns how many events wait for a verdict.
-func (s *Store) Pending() int { return int(s.pending.Load() + s.parts.Load()) }
+func (s *store) Pending() int { return int(s.pending.Load() + s.parts.Load()) }
 
 // enqueuing is the work of one Enqueue in its transaction.
 type enqueuing struct {
-	*Store
+	*store
 	tx     *bbolt.Tx
-	added  []Waiting
+	added  []waitingEvent
 	known  int // events that were sent before
 	parts  int64
 	lost   int64 // events that were dropped
@@ -45,17 +45,17 @@ type enqueuing struct {
 // Enqueue makes events wait. It returns those that are to be judged and how many were
 // not known already, once they are on disk: all of them or, with an error, none. What
 // says the same as an event that waits becomes a part of it.
-func (s *Store) Enqueue(events []event.Event) (added []Waiting, fresh int, err error) {
+func (s *store) Enqueue(events []event.Event) (added []waitingEvent, fresh int, err error) {
 	var q *enqueuing
 	err = s.db.Batch(func(tx *bbolt.Tx) error {
-		q = &enqueuing{Store: s, tx: tx, byHost: map[string]int64{}}
+		q = &enqueuing{store: s, tx: tx, byHost: map[string]int64{}}
 		for _, e := range events {
 			if err := q.one(e); err != nil {
 				return err
 			}
 		}
 		if !q.room() {
-			return ErrFull
+			return errFull
 		}
 		tx.OnCommit(q.count)
 		return nil
@@ -87,7 +87,7 @@ func (q *enqueuing) one(e event.Event) error {
 	q.mu.Lock()
 	q.waiting[e.Fingerprint()] = &queued{seq: seq, latest: e.Received}
 	q.mu.Unlock()
-	q.added = append(q.added, Waiting{seq, e})
+	q.added = append(q.added, waitingEvent{seq, e})
 	q.byHost[e.Repository.RegistryStr()]++
 	return nil
 }
@@ -110,7 +110,7 @@ func (q *enqueuing) join(e event.Event, key string) (bool, error) {
 	if err != nil || first == nil || first.Fingerprint() != e.Fingerprint() {
 		return false, err
 	}
-	if same.parts > q.mostSame || q.Store.parts.Load()+q.parts >= q.most {
+	if same.parts > q.mostSame || q.store.parts.Load()+q.parts >= q.most {
 		q.lost++
 		return true, nil
 	}
@@ -153,7 +153,7 @@ func (q *enqueuing) room() bool {
 // count counts the new events.
 func (q *enqueuing) count() {
 	q.pending.Add(int64(len(q.added)))
-	q.Store.parts.Add(q.parts)
+	q.store.parts.Add(q.parts)
 	q.dropped.events.Add(q.lost)
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -199,19 +199,19 @@ func partsOf(tx *bbolt.Tx, seq uint64) (all []part, err error) {
 }
 
 // eachPending calls f with each event that waits, the oldest first.
-func eachPending(tx *bbolt.Tx, f func(Waiting)) error {
+func eachPending(tx *bbolt.Tx, f func(waitingEvent)) error {
 	return tx.Bucket([]byte(bucketPending)).ForEach(func(k, raw []byte) error {
 		e, err := decodeEvent(raw)
 		if err != nil {
 			return err
 		}
-		f(Waiting{binary.BigEndian.Uint64(k), *e})
+		f(waitingEvent{binary.BigEndian.Uint64(k), *e})
 		return nil
 	})
 }
 
 // EachPending calls f with each event that waits, the oldest first, equal ones as one.
-func (s *Store) EachPending(f func(Waiting)) error {
+func (s *store) EachPending(f func(waitingEvent)) error {
 	return s.db.View(func(tx *bbolt.Tx) error { return eachPending(tx, f) })
 }
 
@@ -219,7 +219,7 @@ func (s *Store) EachPending(f func(Waiting)) error {
 // From now on events that say the same do not become parts of it, since what is read
 // now may not be what they found. The event is as old as the last of its parts, but
 // not so much younger than itself that a flood of them could put off the verdict.
-func (s *Store) Take(seq uint64) (e event.Event, ok bool, err error) {
+func (s *store) Take(seq uint64) (e event.Event, ok bool, err error) {
 	err = s.db.View(func(tx *bbolt.Tx) error {
 		p, err := pendingAt(tx, seq)
 		if p != nil {
@@ -245,7 +245,7 @@ func (s *Store) Take(seq uint64) (e event.Event, ok bool, err error) {
 
 // Return makes an event wait again that was taken and could not be judged. An event
 // that says the same and came in the meantime becomes a part of it.
-func (s *Store) Return(seq uint64, e event.Event) error {
+func (s *store) Return(seq uint64, e event.Event) error {
 	return s.db.Batch(func(tx *bbolt.Tx) error {
 		if still, err := pendingAt(tx, seq); still == nil {
 			return err // it became a part of another while it was judged
@@ -272,12 +272,12 @@ func (s *Store) Return(seq uint64, e event.Event) error {
 }
 
 // unite makes a waiting event, with its parts, a part of an older one.
-func (s *Store) unite(tx *bbolt.Tx, older, later uint64) error {
+func (s *store) unite(tx *bbolt.Tx, older, later uint64) error {
 	e, err := pendingAt(tx, later)
 	if e == nil {
 		return err // it has a verdict by now
 	}
-	q := &enqueuing{Store: s, tx: tx}
+	q := &enqueuing{store: s, tx: tx}
 	all, err := partsOf(tx, later)
 	if err != nil {
 		return err
@@ -299,7 +299,7 @@ func (s *Store) unite(tx *bbolt.Tx, older, later uint64) error {
 
 // unqueue removes an event that waits, and its parts. It returns all of them, or none
 // if the event does not wait.
-func (s *Store) unqueue(tx *bbolt.Tx, seq uint64) ([]event.Event, error) {
+func (s *store) unqueue(tx *bbolt.Tx, seq uint64) ([]event.Event, error) {
 	e, err := pendingAt(tx, seq)
 	if e == nil {
 		return nil, err

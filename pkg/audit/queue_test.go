@@ -25,7 +25,7 @@ func equal(from, n int) []event.Event {
 
 func TestEqualEventsWaitAsOne(t *testing.T) {
 	t.Parallel()
-	s := openStore(t, "")
+	s := testStore(t, "")
 	s.mostSame = 5
 	added, fresh, err := s.Enqueue(equal(0, 3))
 	if err != nil || len(added) != 1 || fresh != 3 || s.pending.Load() != 1 {
@@ -43,12 +43,12 @@ func TestEqualEventsWaitAsOne(t *testing.T) {
 	if got, want := s.dropped.events.Load(), int64(13-1-s.mostSame); got != want {
 		t.Errorf("got %d events dropped, want %d", got, want)
 	}
-	r, all, err := s.Settle(added[0].Seq, Verdict{Event: added[0].Event, Outcome: Rejected})
+	r, all, err := s.Settle(added[0].Seq, verdict{Event: added[0].Event, Outcome: rejected})
 	if err != nil || r.ID != "0" || len(all) != 1+s.mostSame || s.pending.Load() != 0 || s.parts.Load() != 0 {
 		t.Errorf("got %d verdicts, the first on %s, %d waiting with %d parts, %v, want %d, 0, 0, 0", len(all), r.ID, s.pending.Load(), s.parts.Load(), err, 1+s.mostSame)
 	}
 	for i, e := range equal(0, 1+s.mostSame) {
-		if known, ok := s.Known(e); !ok || known.ID != fmt.Sprint(i) || known.Verdict != Rejected {
+		if known, ok := s.Known(e); !ok || known.ID != fmt.Sprint(i) || known.Verdict != rejected {
 			t.Errorf("event %d: got %+v, %v, want a verdict of its own", i, known, ok)
 		}
 	}
@@ -58,7 +58,7 @@ func TestEqualEventsWaitAsOne(t *testing.T) {
 // what was read for that one may not be what they found.
 func TestTakenEventsStandAlone(t *testing.T) {
 	t.Parallel()
-	s := openStore(t, "")
+	s := testStore(t, "")
 	first, _, err := s.Enqueue(equal(0, 1))
 	if err != nil {
 		t.Fatal(err)
@@ -83,13 +83,13 @@ func TestTakenEventsStandAlone(t *testing.T) {
 	if err := s.Return(second[0].Seq, second[0].Event); err != nil || s.pending.Load() != 1 || s.Pending() != 3 {
 		t.Errorf("the second, taken before that: got %d waiting as %d, %v, want 3 as 1", s.Pending(), s.pending.Load(), err)
 	}
-	if _, fresh, err := s.Settle(second[0].Seq, Verdict{Event: second[0].Event, Outcome: Verified}); err != nil || len(fresh) != 0 {
+	if _, fresh, err := s.Settle(second[0].Seq, verdict{Event: second[0].Event, Outcome: verified}); err != nil || len(fresh) != 0 {
 		t.Errorf("a verdict on what waits no longer: got %+v, %v, want none", fresh, err)
 	}
 	if _, _, err := s.Enqueue(equal(3, 1)); err != nil || s.pending.Load() != 1 {
 		t.Errorf("one more: got %d waiting, %v, want 1", s.pending.Load(), err)
 	}
-	if _, fresh, err := s.Settle(first[0].Seq, Verdict{Event: first[0].Event, Outcome: Rejected}); err != nil || len(fresh) != 4 {
+	if _, fresh, err := s.Settle(first[0].Seq, verdict{Event: first[0].Event, Outcome: rejected}); err != nil || len(fresh) != 4 {
 		t.Errorf("got verdicts %+v, %v, want 4", fresh, err)
 	}
 }
@@ -97,7 +97,7 @@ func TestTakenEventsStandAlone(t *testing.T) {
 // TestEqualEventsDoNotPutOffTheVerdict has events that say the same come without an end.
 func TestEqualEventsDoNotPutOffTheVerdict(t *testing.T) {
 	t.Parallel()
-	s := openStore(t, "")
+	s := testStore(t, "")
 	events := equal(0, 3)
 	began := events[0].Received
 	events[1].Received = began.Add(10 * time.Second)
@@ -125,23 +125,23 @@ func TestEqualEventsDoNotPutOffTheVerdict(t *testing.T) {
 func TestEqualEventsSurvive(t *testing.T) {
 	t.Parallel()
 	file := t.TempDir() + "/audit.db"
-	s := openStore(t, file)
+	s := testStore(t, file)
 	if _, _, err := s.Enqueue(equal(0, 3)); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s = openStore(t, file)
+	s = testStore(t, file)
 	added, fresh, err := s.Enqueue(equal(2, 2))
 	if err != nil || len(added) != 0 || fresh != 1 || s.pending.Load() != 1 {
 		t.Errorf("got %d to judge, %d new, %d waiting, %v, want 0, 1, 1", len(added), fresh, s.pending.Load(), err)
 	}
-	judged := make(chan Record, 10)
-	judge := func(_ context.Context, e event.Event) (Verdict, error) {
-		return Verdict{Event: e, Outcome: Verified}, nil
+	judged := make(chan record, 10)
+	judge := func(_ context.Context, e event.Event) (verdict, error) {
+		return verdict{Event: e, Outcome: verified}, nil
 	}
-	w, err := newWorker(s, judge, func(r Record) { judged <- r }, func(string) {})
+	w, err := newWorker(s, judge, func(r record) { judged <- r }, func(string) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,21 +156,21 @@ func TestEqualEventsSurvive(t *testing.T) {
 // TestRejectionsLeaveLast fills the store with verdicts of all kinds.
 func TestRejectionsLeaveLast(t *testing.T) {
 	t.Parallel()
-	s := openStore(t, "")
-	s.limits = map[Outcome]int64{Verified: 3, Rejected: 3, Ignored: 3, repeated: 3}
+	s := testStore(t, "")
+	s.limits = map[outcome]int64{verified: 3, rejected: 3, ignored: 3, repeated: 3}
 	n := 0
-	settle := func(tag string, o Outcome) {
+	settle := func(tag string, o outcome) {
 		t.Helper()
 		e := someEvent(fmt.Sprint(n))
 		e.Tag = tag
 		n++
-		if _, _, err := s.Settle(0, Verdict{Event: e, Outcome: o}); err != nil {
+		if _, _, err := s.Settle(0, verdict{Event: e, Outcome: o}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	kept := func(o Outcome) string {
+	kept := func(o outcome) string {
 		t.Helper()
-		all, err := s.Verdicts(Query{Outcomes: []Outcome{o}, Limit: 100})
+		all, err := s.Verdicts(query{Outcomes: []outcome{o}, Limit: 100})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -180,31 +180,31 @@ func TestRejectionsLeaveLast(t *testing.T) {
 		}
 		return strings.Join(tags, " ")
 	}
-	check := func(when, rejected, verified, ignored string) {
+	check := func(when, wantRejected, wantVerified, wantIgnored string) {
 		t.Helper()
-		for o, want := range map[Outcome]string{Rejected: rejected, Verified: verified, Ignored: ignored} {
+		for o, want := range map[outcome]string{rejected: wantRejected, verified: wantVerified, ignored: wantIgnored} {
 			if got := kept(o); got != want {
 				t.Errorf("%s: %s: got %q, want %q", when, o, got, want)
 			}
 		}
 	}
-	settle("first", Rejected)
+	settle("first", rejected)
 	for i := range 5 {
-		settle(fmt.Sprint("v", i), Verified)
-		settle(fmt.Sprint("i", i), Ignored)
-		settle("again", Rejected)
+		settle(fmt.Sprint("v", i), verified)
+		settle(fmt.Sprint("i", i), ignored)
+		settle("again", rejected)
 	}
 	check("each kind has room", "again again again again first", "v4 v3 v2", "i4 i3 i2")
 	for i := range 4 {
-		settle(fmt.Sprint("r", i), Rejected)
+		settle(fmt.Sprint("r", i), rejected)
 	}
 	check("repeats go first", "r3 r2 r1 r0 again first", "v4 v3 v2", "i4 i3 i2")
 	for i := range 6 {
-		settle(fmt.Sprint("s", i), Rejected)
+		settle(fmt.Sprint("s", i), rejected)
 	}
 	check("then all others", "s5 s4 s3 s2 s1 s0 r3 r2 r1 r0 again first", "", "")
-	settle("v5", Verified)
-	settle("s6", Rejected)
+	settle("v5", verified)
+	settle("s6", rejected)
 	check("the oldest last", "s6 s5 s4 s3 s2 s1 s0 r3 r2 r1 r0 again", "", "")
 	if got := s.dropped.verdicts.Load(); got == 0 {
 		t.Errorf("got %d verdicts dropped, want them counted", got)
@@ -214,18 +214,18 @@ func TestRejectionsLeaveLast(t *testing.T) {
 // TestAlertsThatWaitStay has more rejections than alerts may wait.
 func TestAlertsThatWaitStay(t *testing.T) {
 	t.Parallel()
-	s := openStore(t, "")
+	s := testStore(t, "")
 	s.mostAlerts = 3
 	for i, tag := range []string{"real", "real", "a", "b", "c", "d", "real", "e"} {
 		e := someEvent(fmt.Sprint(i))
 		e.Tag = tag
-		if _, _, err := s.Settle(0, Verdict{Event: e, Outcome: Rejected}); err != nil {
+		if _, _, err := s.Settle(0, verdict{Event: e, Outcome: rejected}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var got []string
 	for key, raw := s.firstAlert(); key != nil; key, raw = s.firstAlert() {
-		var a Alert
+		var a alert
 		if err := json.Unmarshal(raw, &a); err != nil {
 			t.Fatal(err)
 		}
@@ -234,7 +234,7 @@ func TestAlertsThatWaitStay(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(got) == 1 { // what it told of may be told again
-			if _, _, err := s.Settle(0, Verdict{Event: equal(100, 1)[0], Outcome: Rejected}); err != nil {
+			if _, _, err := s.Settle(0, verdict{Event: equal(100, 1)[0], Outcome: rejected}); err != nil {
 				t.Fatal(err)
 			}
 		}

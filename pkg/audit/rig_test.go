@@ -30,7 +30,7 @@ type rig struct {
 	stop    func()
 
 	mu       sync.Mutex
-	records  []Record
+	records  []record
 	warnings []string
 	news     chan struct{}
 }
@@ -65,15 +65,7 @@ func (r *rig) start(change ...func(*Options)) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	o := Options{Manifests: manifests, Client: client, Warn: warn, Verdict: func(v Record) {
-		r.mu.Lock()
-		r.records = append(r.records, v)
-		r.mu.Unlock()
-		select {
-		case r.news <- struct{}{}:
-		default:
-		}
-	}}
+	o := Options{Manifests: manifests, Client: client, Warn: warn, Error: warn, Log: Log{Out: (*rigLog)(r)}}
 	for _, f := range change {
 		f(&o)
 	}
@@ -103,6 +95,25 @@ func (r *rig) start(change ...func(*Options)) {
 		})
 	}
 	r.t.Cleanup(r.stop)
+}
+
+// rigLog collects the verdicts that a rig's auditor logs.
+type rigLog rig
+
+// Write implements io.Writer. It is called with one line.
+func (l *rigLog) Write(line []byte) (int, error) {
+	var v record
+	if err := json.Unmarshal(line, &v); err != nil {
+		return 0, err
+	}
+	l.mu.Lock()
+	l.records = append(l.records, v)
+	l.mu.Unlock()
+	select {
+	case l.news <- struct{}{}:
+	default:
+	}
+	return len(line), nil
 }
 
 // post sends a body and returns status and text.
@@ -142,7 +153,7 @@ func (r *rig) do(req *http.Request) (int, string) {
 }
 
 // await returns the records once there are n.
-func (r *rig) await(n int) []Record {
+func (r *rig) await(n int) []record {
 	r.t.Helper()
 	limit := time.NewTimer(2 * time.Minute)
 	defer limit.Stop()

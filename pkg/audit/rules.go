@@ -13,8 +13,8 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
-// Rules are manifests in the form that events are held against. They do not change.
-type Rules struct {
+// rules are manifests in the form that events are held against. They do not change.
+type rules struct {
 	Read   time.Time // when reading them began
 	Commit string    // they are from; empty: of a directory
 	Set    *manifest.Set
@@ -28,9 +28,9 @@ type Rules struct {
 
 // newRules indexes a set that is not broken. Retag entries without a pin stay
 // open: what they want is read when an event asks for it.
-func newRules(set *manifest.Set, commit string, read time.Time) *Rules {
+func newRules(set *manifest.Set, commit string, read time.Time) *rules {
 	wanted := plan.Desired(set, nil)
-	r := &Rules{
+	r := &rules{
 		Read: read, Commit: commit, Set: set, Sites: plan.SitesOf(set), Faults: wanted.Faults,
 		wanted: wanted, registries: map[image.Registry]bool{}, hosts: map[string]struct{}{},
 	}
@@ -57,7 +57,7 @@ func newRules(set *manifest.Set, commit string, read time.Time) *Rules {
 }
 
 // destinations returns the registries that are promoted to, those below another left out, sorted.
-func (r *Rules) destinations() []image.Registry {
+func (r *rules) destinations() []image.Registry {
 	var all []image.Registry
 	for name, destination := range r.registries {
 		if destination {
@@ -84,7 +84,7 @@ func (r *Rules) destinations() []image.Registry {
 
 // ours reports whether a repository is one of a destination: something is wanted
 // in it, or the nearest registry that manifests name it by is promoted to.
-func (r *Rules) ours(repo name.Repository) bool {
+func (r *rules) ours(repo name.Repository) bool {
 	if r.wanted.Target(repo) != nil {
 		return true
 	}
@@ -97,7 +97,7 @@ func (r *Rules) ours(repo name.Repository) bool {
 }
 
 // tagged returns what is wanted under a tag in a repository, or nil.
-func (r *Rules) tagged(repo name.Repository, tag string) *plan.Entry {
+func (r *rules) tagged(repo name.Repository, tag string) *plan.Entry {
 	t := r.wanted.Target(repo)
 	if t == nil {
 		return nil
@@ -111,7 +111,7 @@ func (r *Rules) tagged(repo name.Repository, tag string) *plan.Entry {
 }
 
 // retags returns the retag entries without a pin that want something of a repository, under one tag or any.
-func (r *Rules) retags(repo name.Repository, tag string) []plan.Retag {
+func (r *rules) retags(repo name.Repository, tag string) []plan.Retag {
 	if t := r.wanted.Target(repo); t != nil {
 		return t.Retags(tag)
 	}
@@ -119,7 +119,7 @@ func (r *Rules) retags(repo name.Repository, tag string) []plan.Retag {
 }
 
 // pos returns the line that wants a digest in a repository under a tag; under any for an empty tag.
-func (r *Rules) pos(repo name.Repository, d v1.Hash, tag string) manifest.Pos {
+func (r *rules) pos(repo name.Repository, d v1.Hash, tag string) manifest.Pos {
 	if t := r.wanted.Target(repo); t != nil {
 		return t.Pos(d, tag)
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // rulesOf returns the rules of plain manifests, each a document.
-func rulesOf(t *testing.T, text string) *Rules {
+func rulesOf(t *testing.T, text string) *rules {
 	t.Helper()
 	set := manifest.Plain(fstest.MapFS{"m.yaml": {Data: []byte(text)}}, "m.yaml", "m.yaml")
 	if set.Broken() {

@@ -262,7 +262,7 @@ func (s *server) push(w http.ResponseWriter, r *http.Request) {
 	e.Source, e.Received = event.PubSub, time.Now().UTC()
 	if err != nil {
 		e = event.Event{ID: e.ID, Source: event.PubSub, Received: e.Received}
-		s.settle(w, Verdict{Event: e, Outcome: Rejected, Reason: "malformed: " + err.Error(), Judged: e.Received})
+		s.settle(w, verdict{Event: e, Outcome: rejected, Reason: "malformed: " + err.Error(), Judged: e.Received})
 		return
 	}
 	if known, ok := s.store.Known(e); ok {
@@ -289,7 +289,7 @@ func (s *server) push(w http.ResponseWriter, r *http.Request) {
 
 // judgeNow judges a push while its sender waits. A wanted tag that is not readable
 // yet is read again for a while.
-func (s *server) judgeNow(ctx context.Context, e event.Event) (Verdict, error) {
+func (s *server) judgeNow(ctx context.Context, e event.Event) (verdict, error) {
 	began := time.Now()
 	for try := 1; ; try++ {
 		v, err := s.judge(ctx, e, s.manifests.Since)
@@ -333,7 +333,7 @@ func (s *server) firstSeen(e event.Event) time.Time {
 }
 
 // settle stores the verdict on a push and answers with it.
-func (s *server) settle(w http.ResponseWriter, v Verdict) {
+func (s *server) settle(w http.ResponseWriter, v verdict) {
 	r, fresh, err := s.store.Settle(0, v)
 	if err != nil {
 		s.refuse(w, http.StatusInternalServerError, err.Error())

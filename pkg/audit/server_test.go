@@ -120,7 +120,7 @@ func TestUnreadable(t *testing.T) {
 	reg.Await(t, 3)
 	reg.ClearFaults()
 	records := r.await(2)
-	if last := records[1]; last.Verdict != Verified || last.Source != "distribution" {
+	if last := records[1]; last.Verdict != verified || last.Source != "distribution" {
 		t.Errorf("after the registry came back: %+v", last)
 	}
 }

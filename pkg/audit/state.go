@@ -101,7 +101,7 @@ func checkEntry(bucket string) func(element) error {
 		keySize = 8
 	case bucketParts:
 		keySize = 16
-	case string(Verified), string(Rejected), string(Ignored), string(repeated):
+	case string(verified), string(rejected), string(ignored), string(repeated):
 		keySize, prefix = 8, keyLength
 	default:
 		return nil

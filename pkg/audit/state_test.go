@@ -19,7 +19,7 @@ import (
 func filled(t *testing.T) []byte {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "audit.db")
-	s := openStore(t, file)
+	s := testStore(t, file)
 	var events []event.Event
 	for i := range 300 {
 		events = append(events, someEvent(fmt.Sprint(i)))
@@ -32,7 +32,7 @@ func filled(t *testing.T) []byte {
 	for i, w := range added[:200] {
 		done := make(chan error, 1)
 		go func() {
-			_, _, err := s.Settle(w.Seq, Verdict{Event: w.Event, Outcome: []Outcome{Verified, Rejected, Ignored}[i%3], Reason: strings.Repeat("so ", 50)})
+			_, _, err := s.Settle(w.Seq, verdict{Event: w.Event, Outcome: []outcome{verified, rejected, ignored}[i%3], Reason: strings.Repeat("so ", 50)})
 			done <- err
 		}()
 		if last != nil {
@@ -45,7 +45,7 @@ func filled(t *testing.T) []byte {
 	if err := last(); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.PutDrift(Drift{Destination: "r.example.com/prod", Findings: []Finding{{Kind: ExtraTag, Repository: "r.example.com/prod/a", Tag: "t"}}}); err != nil {
+	if err := s.putDrift(drift{Destination: "r.example.com/prod", Findings: []finding{{Kind: extraTag, Repository: "r.example.com/prod/a", Tag: "t"}}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
@@ -60,16 +60,16 @@ func filled(t *testing.T) []byte {
 
 // use opens a store and reads and writes all that it holds.
 func use(file string) error {
-	s, err := OpenStore(file, true)
+	s, err := openStore(file, true)
 	if err != nil {
 		return err
 	}
-	var waiting []Waiting
-	_, errVerdicts := s.Verdicts(Query{Limit: 1000})
-	_, errDrift := s.Drifts()
-	errs := []error{errVerdicts, errDrift, s.EachPending(func(w Waiting) { waiting = append(waiting, w) })}
+	var waiting []waitingEvent
+	_, errVerdicts := s.Verdicts(query{Limit: 1000})
+	_, errDrift := s.drifts()
+	errs := []error{errVerdicts, errDrift, s.EachPending(func(w waitingEvent) { waiting = append(waiting, w) })}
 	for _, w := range waiting[:min(3, len(waiting))] {
-		_, _, err := s.Settle(w.Seq, Verdict{Event: w.Event, Outcome: Rejected})
+		_, _, err := s.Settle(w.Seq, verdict{Event: w.Event, Outcome: rejected})
 		errs = append(errs, err)
 	}
 	if _, _, err := s.Enqueue(equal(5000, 2)); err != nil {
@@ -167,7 +167,7 @@ func TestStatesThatAreNone(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "it is not a regular file"},
-		{"a store in use", func(t *testing.T, file string) { openStore(t, file) }, "another process uses it"},
+		{"a store in use", func(t *testing.T, file string) { testStore(t, file) }, "another process uses it"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

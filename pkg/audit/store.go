@@ -15,7 +15,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 )
 
-// Store keeps, in one file, the events that wait for a verdict, the verdicts, the
+// store keeps, in one file, the events that wait for a verdict, the verdicts, the
 // drift that the last sweep found, and the alerts that are still to be sent. What
 // it has accepted survives a kill. It is safe for concurrent use.
 //
@@ -23,7 +23,7 @@ import (
 // one of their own, so that a flood of others cannot push rejections out. Keys are
 // sequence numbers; a verdict's value begins with the event's key, by which one that
 // is sent again is found.
-type Store struct {
+type store struct {
 	db     *bbolt.DB
 	remove string // the file, where it could not be removed at once
 	alerts bool
@@ -31,12 +31,12 @@ type Store struct {
 	most       int64             // events that may wait
 	mostSame   int               // events that may wait as parts of one
 	mostAlerts int64             // alerts that may wait
-	limits     map[Outcome]int64 // verdicts that are kept, by bucket
+	limits     map[outcome]int64 // verdicts that are kept, by bucket
 
 	pending  atomic.Int64 // events that wait, equal ones as one
 	parts    atomic.Int64 // events that wait as parts of pending ones
 	outgoing atomic.Int64
-	counts   map[Outcome]*atomic.Int64 // by bucket
+	counts   map[outcome]*atomic.Int64 // by bucket
 	dropped  dropped
 
 	mu       sync.Mutex
@@ -65,17 +65,17 @@ const (
 )
 
 // repeated is the bucket of rejections that repeat another: they are dropped before any other.
-const repeated Outcome = "REPEATED"
+const repeated outcome = "REPEATED"
 
 // ErrFull says that no more events can wait.
-var ErrFull = errors.New("too many events wait for a verdict")
+var errFull = errors.New("too many events wait for a verdict")
 
 // OpenStore opens or makes a store. Without a file it lasts as long as the process.
 // alerts says whether anything takes alerts.
-func OpenStore(file string, alerts bool) (*Store, error) {
-	s := &Store{
-		alerts: alerts, most: maxPending, mostSame: maxSame, mostAlerts: maxAlerts, counts: map[Outcome]*atomic.Int64{},
-		limits:  map[Outcome]int64{Verified: 100_000, Rejected: 100_000, Ignored: 20_000, repeated: 20_000},
+func openStore(file string, alerts bool) (*store, error) {
+	s := &store{
+		alerts: alerts, most: maxPending, mostSame: maxSame, mostAlerts: maxAlerts, counts: map[outcome]*atomic.Int64{},
+		limits:  map[outcome]int64{verified: 100_000, rejected: 100_000, ignored: 20_000, repeated: 20_000},
 		waiting: map[event.Fingerprint]*queued{}, hosts: map[string]int64{}, rejected: map[event.Fingerprint]struct{}{}, alerting: map[event.Fingerprint][]byte{},
 	}
 	o := &bbolt.Options{Timeout: lockLimit, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType}
@@ -112,7 +112,7 @@ func OpenStore(file string, alerts bool) (*Store, error) {
 }
 
 // prepare makes the buckets and counts what they hold.
-func (s *Store) prepare(tx *bbolt.Tx) error {
+func (s *store) prepare(tx *bbolt.Tx) error {
 	names := []string{bucketPending, bucketParts, bucketKeys, bucketAlerts, bucketDrift}
 	for outcome := range s.limits {
 		names = append(names, string(outcome))
@@ -124,11 +124,11 @@ func (s *Store) prepare(tx *bbolt.Tx) error {
 		}
 	}
 	s.outgoing.Store(int64(tx.Bucket([]byte(bucketAlerts)).Stats().KeyN))
-	for outcome, n := range s.counts {
-		n.Store(int64(tx.Bucket([]byte(outcome)).Stats().KeyN))
+	for bucket, n := range s.counts {
+		n.Store(int64(tx.Bucket([]byte(bucket)).Stats().KeyN))
 	}
 	s.parts.Store(int64(tx.Bucket([]byte(bucketParts)).Stats().KeyN))
-	return eachPending(tx, func(w Waiting) {
+	return eachPending(tx, func(w waitingEvent) {
 		s.pending.Add(1)
 		s.hosts[w.Event.Repository.RegistryStr()]++
 		s.waiting[w.Event.Fingerprint()] = &queued{seq: w.Seq, latest: w.Event.Received}
@@ -136,7 +136,7 @@ func (s *Store) prepare(tx *bbolt.Tx) error {
 }
 
 // Close closes the store.
-func (s *Store) Close() error {
+func (s *store) Close() error {
 	err := s.db.Close()
 	if s.remove != "" {
 		err = errors.Join(err, os.Remove(s.remove))

@@ -75,7 +75,7 @@ func (a *Auditor) Sweep(ctx context.Context) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	if err := a.store.ForgetDrift(roots); err != nil {
+	if err := a.store.forgetDrift(roots); err != nil {
 		return fmt.Errorf("forgetting old drift: %w", err)
 	}
 	a.metrics.swept.SetToCurrentTime()
@@ -83,9 +83,9 @@ func (a *Auditor) Sweep(ctx context.Context) error {
 }
 
 // sweep compares one destination with the manifests and stores the drift.
-func (a *Auditor) sweep(ctx context.Context, r *Rules, root image.Registry, targets []*plan.Target) error {
+func (a *Auditor) sweep(ctx context.Context, r *rules, root image.Registry, targets []*plan.Target) error {
 	w := &sweep{inquirer: a.inquirer, rules: r, root: root}
-	w.drift = Drift{Destination: root.String(), Commit: r.Commit}
+	w.drift = drift{Destination: root.String(), Commit: r.Commit}
 	for _, t := range targets {
 		if _, ok := root.Relative(t.Repository); ok {
 			w.targets = append(w.targets, t)
@@ -97,11 +97,11 @@ func (a *Auditor) sweep(ctx context.Context, r *Rules, root image.Registry, targ
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		w.drift.add(Finding{Kind: Unread, Repository: root.String(), Reason: err.Error()})
+		w.drift.add(finding{Kind: unread, Repository: root.String(), Reason: err.Error()})
 	}
 	w.drift.Swept = time.Now().UTC()
 	w.drift.finish()
-	if err := a.store.PutDrift(w.drift); err != nil {
+	if err := a.store.putDrift(w.drift); err != nil {
 		return fmt.Errorf("storing the drift of %s: %w", root, err)
 	}
 	a.alerts.wake()
@@ -132,12 +132,12 @@ func (a *Auditor) resolve(ctx context.Context, tags []plan.SourceTag) map[plan.S
 // sweep is the comparison of one destination.
 type sweep struct {
 	*inquirer
-	rules   *Rules
+	rules   *rules
 	root    image.Registry
 	targets []*plan.Target
 
 	mu    sync.Mutex
-	drift Drift
+	drift drift
 }
 
 // run reads the destination and compares it.
@@ -164,7 +164,7 @@ func (s *sweep) run(ctx context.Context) error {
 }
 
 // add adds a finding. It is safe for concurrent use.
-func (s *sweep) add(f Finding) {
+func (s *sweep) add(f finding) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.drift.add(f)
@@ -267,21 +267,21 @@ func (s *sweep) compare(ctx context.Context, repo name.Repository, t *plan.Targe
 func (s *sweep) refused(t *plan.Target) {
 	for _, r := range t.Want.Refused {
 		if r.Action == plan.Unreadable {
-			s.add(Finding{Kind: Unread, Repository: t.Repository.String(), Tag: strings.Join(r.Tags, ","), Reason: r.Reason})
+			s.add(finding{Kind: unread, Repository: t.Repository.String(), Tag: strings.Join(r.Tags, ","), Reason: r.Reason})
 		}
 	}
 }
 
 // tag compares one wanted tag.
 func (s *sweep) tag(repo name.Repository, tag string, want, has v1.Hash) {
-	f := Finding{Repository: repo.String(), Tag: tag, Digest: want, Line: s.rules.pos(repo, want, tag).String()}
+	f := finding{Repository: repo.String(), Tag: tag, Digest: want, Line: s.rules.pos(repo, want, tag).String()}
 	switch has {
 	case want:
 		return
 	case v1.Hash{}:
-		f.Kind, f.Reason = MissingTag, "wanted, and not there"
+		f.Kind, f.Reason = missingTag, "wanted, and not there"
 	default:
-		f.Kind, f.Digest, f.Wanted, f.Reason = MovedTag, has, want, "points elsewhere"
+		f.Kind, f.Digest, f.Wanted, f.Reason = movedTag, has, want, "points elsewhere"
 	}
 	s.add(f)
 }
@@ -299,7 +299,7 @@ func (s *sweep) content(ctx context.Context, repo name.Repository, e *plan.Entry
 			return nil, fmt.Errorf("reading %s: %w", repo.Digest(e.Digest.String()).String(), err)
 		case inventory.Absent:
 			line := s.rules.pos(repo, e.Digest, "").String()
-			s.add(Finding{Kind: MissingTag, Repository: repo.String(), Digest: e.Digest, Line: line, Reason: "wanted, and not there"})
+			s.add(finding{Kind: missingTag, Repository: repo.String(), Digest: e.Digest, Line: line, Reason: "wanted, and not there"})
 			return nil, nil
 		}
 	}
@@ -316,8 +316,8 @@ func (s *sweep) content(ctx context.Context, repo name.Repository, e *plan.Entry
 		case inventory.Unknown:
 			return nil, fmt.Errorf("reading %s: %w", repo.Digest(child.String()).String(), err)
 		case inventory.Absent:
-			s.add(Finding{
-				Kind: LostChild, Repository: repo.String(), Digest: child,
+			s.add(finding{
+				Kind: lostChild, Repository: repo.String(), Digest: child,
 				Line: s.rules.pos(repo, e.Digest, "").String(), Reason: "index " + e.Digest.String() + " names it",
 			})
 		}
@@ -332,22 +332,22 @@ func (s *sweep) extras(ctx context.Context, repo name.Repository, d inventory.Ta
 		if _, ok := wanted[tag]; ok {
 			continue
 		}
-		if err := s.extra(ctx, Finding{Kind: ExtraTag, Repository: repo.String(), Tag: tag, Digest: d.Digest}, repo); err != nil {
+		if err := s.extra(ctx, finding{Kind: extraTag, Repository: repo.String(), Tag: tag, Digest: d.Digest}, repo); err != nil {
 			return err
 		}
 	}
 	if _, child := known[d.Digest]; child || len(d.Tags) > 0 {
 		return nil
 	}
-	return s.extra(ctx, Finding{Kind: ExtraDigest, Repository: repo.String(), Digest: d.Digest}, repo)
+	return s.extra(ctx, finding{Kind: extraDigest, Repository: repo.String(), Digest: d.Digest}, repo)
 }
 
-func (s *sweep) extra(ctx context.Context, f Finding, repo name.Repository) error {
+func (s *sweep) extra(ctx context.Context, f finding, repo name.Repository) error {
 	v, err := s.judge(ctx, event.Event{Action: event.Push, Repository: repo, Tag: f.Tag, Digest: f.Digest}, s.rules)
 	if err != nil {
 		return err
 	}
-	if v.Outcome == Rejected {
+	if v.Outcome == rejected {
 		f.Reason = v.Reason
 		s.add(f)
 	}

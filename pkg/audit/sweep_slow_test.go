@@ -32,17 +32,17 @@ func TestSlowRegistryHoldsUpOnlyItself(t *testing.T) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for found := false; !found; <-tick.C {
-		drifts, err := r.auditor.store.Drifts()
+		drifts, err := r.auditor.store.drifts()
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, d := range drifts {
-			found = found || d.Destination == reg.Host+"/prod" && d.Count == 1 && d.Findings[0].Kind == ExtraTag
+			found = found || d.Destination == reg.Host+"/prod" && d.Count == 1 && d.Findings[0].Kind == extraTag
 		}
 	}
 	r.post("/events/distribution", distributionBody("1", "push", slow.Host, "prod/apple", "1.0", apple.Digest))
 	r.post("/events/distribution", distributionBody("2", "push", reg.Host, "prod/apple", "1.0", apple.Digest))
-	if got := r.await(1)[0]; got.ID != "2" || got.Verdict != Verified {
+	if got := r.await(1)[0]; got.ID != "2" || got.Verdict != verified {
 		t.Errorf("got %s, want that the push to %s is VERIFIED", got.Text, reg.Host)
 	}
 	cancel()

@@ -47,7 +47,7 @@ func TestSweep(t *testing.T) {
 				"extra digest " + reg.Host + "/prod/pear@" + pear.Children[1].Digest:    false,
 				"extra tag " + reg.Host + "/prod/apple:" + sig + "@" + signature.Digest: false,
 			}
-			drifts, err := r.auditor.store.Drifts()
+			drifts, err := r.auditor.store.drifts()
 			if err != nil || len(drifts) != 1 || drifts[0].Destination != reg.Host+"/prod" {
 				t.Fatalf("%+v, %v", drifts, err)
 			}
@@ -120,7 +120,7 @@ func TestSweepRequests(t *testing.T) {
 					}
 				}
 			}
-			if drifts, err := r.auditor.store.Drifts(); err != nil || len(drifts) != 1 || drifts[0].Count != 0 || drifts[0].Held != 10 {
+			if drifts, err := r.auditor.store.drifts(); err != nil || len(drifts) != 1 || drifts[0].Count != 0 || drifts[0].Held != 10 {
 				t.Errorf("%+v, %v", drifts, err)
 			}
 		})
@@ -137,8 +137,8 @@ func TestSweepUnreadable(t *testing.T) {
 	if err := r.auditor.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	drifts, err := r.auditor.store.Drifts()
-	if err != nil || len(drifts) != 1 || len(drifts[0].Findings) != 1 || drifts[0].Findings[0].Kind != Unread {
+	drifts, err := r.auditor.store.drifts()
+	if err != nil || len(drifts) != 1 || len(drifts[0].Findings) != 1 || drifts[0].Findings[0].Kind != unread {
 		t.Errorf("%+v, %v", drifts, err)
 	}
 }
@@ -146,7 +146,7 @@ func TestSweepUnreadable(t *testing.T) {
 // TestAlerts has a receiver that fails at first.
 func TestAlerts(t *testing.T) {
 	t.Parallel()
-	got := make(chan Alert, 10)
+	got := make(chan alert, 10)
 	failures := 2
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if failures > 0 {
@@ -154,7 +154,7 @@ func TestAlerts(t *testing.T) {
 			w.WriteHeader(http.StatusInternalServerError)
 			return
 		}
-		var a Alert
+		var a alert
 		if err := json.NewDecoder(r.Body).Decode(&a); err != nil {
 			t.Error(err)
 		}
@@ -167,7 +167,7 @@ func TestAlerts(t *testing.T) {
 	r := newRig(t, reg, "  []\n", func(o *Options) { o.AlertURL = receiver.URL + "/secret" })
 	r.push("1", "INSERT", "src/any", "1.0", evil.Digest)
 	r.push("2", "INSERT", "prod/rogue", "1.0", evil.Digest)
-	if a := <-got; a.Verdict == nil || a.Verdict.Verdict != Rejected || !strings.HasPrefix(a.Text, "TRANSACTION REJECTED") {
+	if a := <-got; a.Verdict == nil || a.Verdict.Verdict != rejected || !strings.HasPrefix(a.Text, "TRANSACTION REJECTED") {
 		t.Errorf("%+v", a)
 	}
 	for range 2 { // drift is told once

@@ -11,20 +11,20 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
-// Outcome is what was found about an event.
-type Outcome string
+// outcome is what was found about an event.
+type outcome string
 
 // The outcomes.
 const (
-	Verified Outcome = "VERIFIED" // the manifests want what is there now
-	Rejected Outcome = "REJECTED" // they do not
-	Ignored  Outcome = "IGNORED"  // it is none of our business
+	verified outcome = "VERIFIED" // the manifests want what is there now
+	rejected outcome = "REJECTED" // they do not
+	ignored  outcome = "IGNORED"  // it is none of our business
 )
 
-// Verdict is what became of an event.
-type Verdict struct {
+// verdict is what became of an event.
+type verdict struct {
 	Event   event.Event
-	Outcome Outcome
+	Outcome outcome
 	Reason  string
 	Allowed manifest.Pos // the line that allows it
 	Found   v1.Hash      // what the registry has there, as far as it was read
@@ -33,17 +33,17 @@ type Verdict struct {
 }
 
 // Text returns the verdict as a sentence for answers and logs.
-func (v Verdict) Text() string {
+func (v verdict) Text() string {
 	if v.Event.Action == "" {
 		return fmt.Sprintf("TRANSACTION %s: %s", v.Outcome, v.Reason)
 	}
 	return fmt.Sprintf("TRANSACTION %s: %s of %s: %s", v.Outcome, v.Event.Action, v.Event.Ref(), v.Reason)
 }
 
-// Record is a verdict as the store keeps it, and as the API and the log show it.
-type Record struct {
+// record is a verdict as the store keeps it, and as the API and the log show it.
+type record struct {
 	Seq        uint64       `json:"seq"` // in the order of the verdicts
-	Verdict    Outcome      `json:"verdict"`
+	Verdict    outcome      `json:"verdict"`
 	Source     string       `json:"source"`
 	ID         string       `json:"id,omitempty"`
 	Action     event.Action `json:"action"`
@@ -60,12 +60,12 @@ type Record struct {
 	Text       string       `json:"text"`
 }
 
-// Record returns the verdict in its flat form.
+// record returns the verdict in its flat form.
 //
 // Text of senders and registries is not escaped: that is done where it is printed.
-func (v Verdict) Record() Record {
+func (v verdict) Record() record {
 	e := v.Event
-	r := Record{
+	r := record{
 		Verdict: v.Outcome, Source: e.Source, ID: e.ID, Action: e.Action, Tag: e.Tag, Digest: e.Digest,
 		Found: v.Found, Actor: e.Actor, Reason: v.Reason, Commit: v.Commit,
 		Received: e.Received.UTC(), Judged: v.Judged.UTC(), Text: v.Text(),

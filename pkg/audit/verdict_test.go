@@ -13,7 +13,7 @@ import (
 func TestTextIsEscapedWherePrinted(t *testing.T) {
 	t.Parallel()
 	const actor = "a\x1b[31m\u202eb"
-	v := Verdict{Event: event.Event{Source: "zot", Action: event.Push, Actor: actor}, Outcome: Rejected, Reason: actor}
+	v := verdict{Event: event.Event{Source: "zot", Action: event.Push, Actor: actor}, Outcome: rejected, Reason: actor}
 	r := v.Record()
 	if r.Actor != actor || r.Reason != actor || !strings.Contains(r.Text, actor) {
 		t.Errorf("record: got %q, want the text %q as it was sent", []string{r.Actor, r.Reason, r.Text}, actor)
@@ -24,7 +24,7 @@ func TestTextIsEscapedWherePrinted(t *testing.T) {
 	if strings.ContainsAny(raw, "\x1b\u202e") {
 		t.Errorf("JSON: got %q, want no hidden characters", raw)
 	}
-	var back Record
+	var back record
 	if err := json.Unmarshal([]byte(raw), &back); err != nil || back.Actor != actor {
 		t.Errorf("JSON: got actor %q and error %v, want %q", back.Actor, err, actor)
 	}

@@ -20,7 +20,7 @@ import (
 // that did not wait, and the alert that goes with it. It returns the event's verdict,
 // which may be an older one, and those that are new: its own, and those of the
 // events that waited as a part of it. What waits no longer gets none.
-func (s *Store) Settle(seq uint64, v Verdict) (r Record, fresh []Record, err error) {
+func (s *store) Settle(seq uint64, v verdict) (r record, fresh []record, err error) {
 	err = s.db.Batch(func(tx *bbolt.Tx) error {
 		fresh = nil
 		events := []event.Event{v.Event}
@@ -47,13 +47,13 @@ func (s *Store) Settle(seq uint64, v Verdict) (r Record, fresh []Record, err err
 		return nil
 	})
 	if err != nil {
-		return Record{}, nil, fmt.Errorf("storing a verdict: %w", err)
+		return record{}, nil, fmt.Errorf("storing a verdict: %w", err)
 	}
 	return r, fresh, nil
 }
 
 // settle stores the verdict on one event, unless it has one.
-func (s *Store) settle(tx *bbolt.Tx, v Verdict) (r Record, isNew bool, err error) {
+func (s *store) settle(tx *bbolt.Tx, v verdict) (r record, isNew bool, err error) {
 	key, keys := v.Event.Key(), tx.Bucket([]byte(bucketKeys))
 	if at := keys.Get([]byte(key)); key != "" && at != nil {
 		if old, ok := settled(tx, at); ok {
@@ -71,7 +71,7 @@ func (s *Store) settle(tx *bbolt.Tx, v Verdict) (r Record, isNew bool, err error
 	value := append(make([]byte, keyLength, keyLength+len(raw)), raw...)
 	copy(value, key)
 	bucket := v.Outcome
-	if bucket == Rejected && s.repeats(tx, v.Event.Fingerprint()) {
+	if bucket == rejected && s.repeats(tx, v.Event.Fingerprint()) {
 		bucket = repeated
 	}
 	if err := tx.Bucket([]byte(bucket)).Put(number(r.Seq), value); err != nil {
@@ -82,17 +82,17 @@ func (s *Store) settle(tx *bbolt.Tx, v Verdict) (r Record, isNew bool, err error
 			return r, false, err
 		}
 	}
-	if err := s.trim(tx, bucket); err != nil || v.Outcome != Rejected {
+	if err := s.trim(tx, bucket); err != nil || v.Outcome != rejected {
 		return r, true, err
 	}
-	return r, true, s.alert(tx, v.Event.Fingerprint(), Alert{Text: r.Text, Verdict: &r})
+	return r, true, s.alert(tx, v.Event.Fingerprint(), alert{Text: r.Text, Verdict: &r})
 }
 
 // maxRejected is how many different rejections are remembered; then it begins again.
 const maxRejected = 500_000
 
 // repeats reports whether the same was rejected since the start, and remembers that it was.
-func (s *Store) repeats(tx *bbolt.Tx, w event.Fingerprint) bool {
+func (s *store) repeats(tx *bbolt.Tx, w event.Fingerprint) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.rejected[w]; ok {
@@ -112,8 +112,8 @@ func (s *Store) repeats(tx *bbolt.Tx, w event.Fingerprint) bool {
 // victim returns the bucket that gives up verdicts after one was added to another, and
 // how many: two at most, since verdicts that are stored together see the same counts.
 // Rejections take the room of all others before the oldest of them go.
-func (s *Store) victim(added Outcome) (Outcome, int64) {
-	if over := s.counts[added].Load() - s.limits[added]; added != Rejected && over >= 0 {
+func (s *store) victim(added outcome) (outcome, int64) {
+	if over := s.counts[added].Load() - s.limits[added]; added != rejected && over >= 0 {
 		return added, min(over, 1) + 1
 	}
 	var over int64
@@ -123,16 +123,16 @@ func (s *Store) victim(added Outcome) (Outcome, int64) {
 	if over < 0 {
 		return "", 0
 	}
-	for _, bucket := range []Outcome{repeated, Ignored, Verified} {
+	for _, bucket := range []outcome{repeated, ignored, verified} {
 		if s.counts[bucket].Load() > 0 {
 			return bucket, min(over, 1) + 1
 		}
 	}
-	return Rejected, min(over, 1) + 1
+	return rejected, min(over, 1) + 1
 }
 
 // trim counts a new verdict and removes the oldest ones beyond what is kept.
-func (s *Store) trim(tx *bbolt.Tx, added Outcome) error {
+func (s *store) trim(tx *bbolt.Tx, added outcome) error {
 	tx.OnCommit(func() { s.counts[added].Add(1) })
 	bucket, n := s.victim(added)
 	if n == 0 {
@@ -151,7 +151,7 @@ func (s *Store) trim(tx *bbolt.Tx, added Outcome) error {
 		n--
 		tx.OnCommit(func() {
 			s.counts[bucket].Add(-1)
-			if bucket == Rejected || bucket == repeated {
+			if bucket == rejected || bucket == repeated {
 				s.dropped.verdicts.Add(1)
 			}
 		})
@@ -160,18 +160,18 @@ func (s *Store) trim(tx *bbolt.Tx, added Outcome) error {
 }
 
 // settled reads the verdict that an entry of the keys leads to.
-func settled(tx *bbolt.Tx, at []byte) (Record, bool) {
+func settled(tx *bbolt.Tx, at []byte) (record, bool) {
 	bucket := tx.Bucket(at[8:])
 	if bucket == nil || string(at[8:]) == bucketPending {
-		return Record{}, false
+		return record{}, false
 	}
-	var r Record
+	var r record
 	value := bucket.Get(at[:8])
 	return r, len(value) > keyLength && json.Unmarshal(value[keyLength:], &r) == nil
 }
 
 // Known returns the verdict on an event that came before.
-func (s *Store) Known(e event.Event) (r Record, ok bool) {
+func (s *store) Known(e event.Event) (r record, ok bool) {
 	key := e.Key()
 	if key == "" {
 		return r, false
@@ -185,9 +185,9 @@ func (s *Store) Known(e event.Event) (r Record, ok bool) {
 	return r, ok
 }
 
-// Query says which verdicts to show. Empty fields do not matter.
-type Query struct {
-	Outcomes []Outcome
+// query says which verdicts to show. Empty fields do not matter.
+type query struct {
+	Outcomes []outcome
 	Source   string
 	Text     string // in the repository, tag, digest, actor, reason or allowing line
 	Since    time.Time
@@ -204,15 +204,15 @@ const mostLookedAt = 50_000
 var errEnough = errors.New("enough")
 
 // Verdicts returns verdicts, the newest first.
-func (s *Store) Verdicts(q Query) ([]Record, error) {
-	out := []Record{}
+func (s *store) Verdicts(q query) ([]record, error) {
+	out := []record{}
 	err := s.db.View(func(tx *bbolt.Tx) error {
 		looked, words := 0, q.words()
 		return newest(tx, q, func(value []byte) error {
 			if !holdsAll(value, words) {
 				return nil
 			}
-			var r Record
+			var r record
 			if err := json.Unmarshal(value[keyLength:], &r); err != nil {
 				return fmt.Errorf("reading a verdict: %w", err)
 			}
@@ -232,7 +232,7 @@ func (s *Store) Verdicts(q Query) ([]Record, error) {
 }
 
 // newest calls f with the values of the verdicts of a query's outcomes, the newest first.
-func newest(tx *bbolt.Tx, q Query, f func(value []byte) error) error {
+func newest(tx *bbolt.Tx, q query, f func(value []byte) error) error {
 	type head struct {
 		cursor     *bbolt.Cursor
 		key, value []byte
@@ -240,9 +240,9 @@ func newest(tx *bbolt.Tx, q Query, f func(value []byte) error) error {
 	var heads []*head
 	outcomes := slices.Clone(q.Outcomes)
 	if len(outcomes) == 0 {
-		outcomes = []Outcome{Verified, Rejected, Ignored}
+		outcomes = []outcome{verified, rejected, ignored}
 	}
-	if slices.Contains(outcomes, Rejected) {
+	if slices.Contains(outcomes, rejected) {
 		outcomes = append(outcomes, repeated)
 	}
 	for _, o := range outcomes {
@@ -276,7 +276,7 @@ func newest(tx *bbolt.Tx, q Query, f func(value []byte) error) error {
 }
 
 // words returns the parts of the text that a matching verdict holds as it is stored.
-func (q Query) words() [][]byte {
+func (q query) words() [][]byte {
 	plain := func(c rune) bool {
 		return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || strings.ContainsRune("._-/", c)
 	}
@@ -296,7 +296,7 @@ func holdsAll(value []byte, words [][]byte) bool {
 	return !slices.ContainsFunc(words, func(word []byte) bool { return !bytes.Contains(value, word) })
 }
 
-func (q Query) matches(r Record) bool {
+func (q query) matches(r record) bool {
 	if q.Source != "" && q.Source != r.Source || r.Judged.Before(q.Since) || !q.Until.IsZero() && r.Judged.After(q.Until) {
 		return false
 	}

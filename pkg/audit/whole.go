@@ -11,7 +11,7 @@ import (
 
 // whole judges a push that does not say what was pushed, as replications of Harbor
 // do not: all that the repository holds has to be wanted.
-func (q *inquirer) whole(ctx context.Context, v Verdict, r *Rules) (Verdict, error) {
+func (q *inquirer) whole(ctx context.Context, v verdict, r *rules) (verdict, error) {
 	repo := v.Event.Repository
 	alone := image.NewRegistry(repo.RegistryStr(), repo.RepositoryStr())
 	held, err := q.client.Snapshot(ctx, alone, registry.SnapshotOptions{Listed: true, Alone: true}, func(string) {})
@@ -30,12 +30,12 @@ func (q *inquirer) whole(ctx context.Context, v Verdict, r *Rules) (Verdict, err
 	s.drift.finish()
 	for _, f := range s.drift.Findings {
 		switch f.Kind {
-		case ExtraTag, ExtraDigest, MovedTag:
+		case extraTag, extraDigest, movedTag:
 			v.Found = f.Digest
 			v.Reason = fmt.Sprintf("the push does not say what was pushed, and the repository holds %s: %s", f, f.Reason)
 			return v, nil
 		}
 	}
-	v.Outcome, v.Reason = Verified, "the push does not say what was pushed, and all that the registry lists in the repository agrees with the manifests"
+	v.Outcome, v.Reason = verified, "the push does not say what was pushed, and all that the registry lists in the repository agrees with the manifests"
 	return v, nil
 }

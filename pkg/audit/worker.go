@@ -25,9 +25,9 @@ const (
 // tried again, ever more seldom, until it can be. While a registry does not answer,
 // its other events wait with the one that found out.
 type worker struct {
-	store   *Store
-	judge   func(context.Context, event.Event) (Verdict, error)
-	settled func(Record)
+	store   *store
+	judge   func(context.Context, event.Event) (verdict, error)
+	settled func(record)
 	warn    func(string)
 	stale   func()        // asks for newer manifests
 	news    chan struct{} // has a token when an event was added
@@ -74,9 +74,9 @@ func (s *schedule) Pop() any {
 }
 
 // newWorker returns a worker that begins with what the store has waiting.
-func newWorker(s *Store, judge func(context.Context, event.Event) (Verdict, error), settled func(Record), warn func(string)) (*worker, error) {
+func newWorker(s *store, judge func(context.Context, event.Event) (verdict, error), settled func(record), warn func(string)) (*worker, error) {
 	w := &worker{store: s, judge: judge, settled: settled, warn: warn, news: make(chan struct{}, 1), hosts: map[string]outage{}, busy: map[string]int{}, held: map[string][]appointment{}}
-	err := s.EachPending(func(e Waiting) {
+	err := s.EachPending(func(e waitingEvent) {
 		w.waiting = append(w.waiting, appointment{seq: e.Seq, host: e.Event.Repository.RegistryStr()})
 	})
 	heap.Init(&w.waiting)
@@ -84,7 +84,7 @@ func newWorker(s *Store, judge func(context.Context, event.Event) (Verdict, erro
 }
 
 // add makes events due that the store has accepted.
-func (w *worker) add(events []Waiting) {
+func (w *worker) add(events []waitingEvent) {
 	w.mu.Lock()
 	for _, e := range events {
 		heap.Push(&w.waiting, appointment{due: e.Event.Received, seq: e.Seq, host: e.Event.Repository.RegistryStr()})
@@ -209,12 +209,12 @@ func (w *worker) try(work context.Context, a appointment) {
 	if err == nil && !ok {
 		return // it became a part of another
 	}
-	var v Verdict
+	var v verdict
 	if err == nil {
 		v, err = w.judge(ctx, e)
 	}
 	if err == nil {
-		var fresh []Record
+		var fresh []record
 		if _, fresh, err = w.store.Settle(a.seq, v); err == nil {
 			if v.Found != (v1.Hash{}) {
 				w.answered(a.host)

@@ -15,15 +15,15 @@ import (
 )
 
 // work runs a worker over a store in fake time until the test says it is enough.
-func work(t *testing.T, events []event.Event, judge func(context.Context, event.Event) (Verdict, error), check func(w *worker, settled chan Record)) {
+func work(t *testing.T, events []event.Event, judge func(context.Context, event.Event) (verdict, error), check func(w *worker, settled chan record)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		s, err := OpenStore("", false)
+		s, err := openStore("", false)
 		if err != nil {
 			t.Fatal(err)
 		}
-		settled := make(chan Record, len(events))
-		w, err := newWorker(s, judge, func(r Record) { settled <- r }, func(string) {})
+		settled := make(chan record, len(events))
+		w, err := newWorker(s, judge, func(r record) { settled <- r }, func(string) {})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -50,13 +50,13 @@ func work(t *testing.T, events []event.Event, judge func(context.Context, event.
 func TestWorkerTriesAgain(t *testing.T) {
 	t.Parallel()
 	var tries atomic.Int64
-	judge := func(_ context.Context, e event.Event) (Verdict, error) {
+	judge := func(_ context.Context, e event.Event) (verdict, error) {
 		if tries.Add(1) < 6 {
-			return Verdict{}, &unsettledError{"not yet"}
+			return verdict{}, &unsettledError{"not yet"}
 		}
-		return Verdict{Event: e, Outcome: Verified}, nil
+		return verdict{Event: e, Outcome: verified}, nil
 	}
-	work(t, []event.Event{someEvent("1")}, judge, func(w *worker, settled chan Record) {
+	work(t, []event.Event{someEvent("1")}, judge, func(w *worker, settled chan record) {
 		began := time.Now()
 		<-settled
 		// 250, 500, 1000, 2000 and 4000 milliseconds, and what batches of the store take
@@ -77,15 +77,15 @@ func TestWorkerSparesDeadHosts(t *testing.T) {
 	alive.Repository = image.NewRepository("alive.example.com", "a")
 	events = append(events, alive)
 	var tries atomic.Int64
-	judge := func(ctx context.Context, e event.Event) (Verdict, error) {
+	judge := func(ctx context.Context, e event.Event) (verdict, error) {
 		if e.Repository == alive.Repository {
-			return Verdict{Event: e, Outcome: Verified}, nil
+			return verdict{Event: e, Outcome: verified}, nil
 		}
 		tries.Add(1)
 		<-ctx.Done() // a host that drops packets
-		return Verdict{}, errors.New("timed out")
+		return verdict{}, errors.New("timed out")
 	}
-	work(t, events, judge, func(w *worker, settled chan Record) {
+	work(t, events, judge, func(w *worker, settled chan record) {
 		began := time.Now()
 		if r := <-settled; r.ID != "alive" || time.Since(began) > time.Second {
 			t.Errorf("%s after %s", r.ID, time.Since(began))
@@ -103,7 +103,7 @@ func TestWorkerSparesDeadHosts(t *testing.T) {
 func TestWorkerDrains(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s, err := OpenStore("", false)
+		s, err := openStore("", false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -115,14 +115,14 @@ func TestWorkerDrains(t *testing.T) {
 		if _, _, err := s.Enqueue(events); err != nil {
 			t.Fatal(err)
 		}
-		judge := func(_ context.Context, e event.Event) (Verdict, error) {
+		judge := func(_ context.Context, e event.Event) (verdict, error) {
 			if e.ID == "7" {
-				return Verdict{}, &unsettledError{"never"}
+				return verdict{}, &unsettledError{"never"}
 			}
-			return Verdict{Event: e, Outcome: Ignored}, nil
+			return verdict{Event: e, Outcome: ignored}, nil
 		}
 		var settled atomic.Int64
-		w, err := newWorker(s, judge, func(Record) { settled.Add(1) }, func(string) {})
+		w, err := newWorker(s, judge, func(record) { settled.Add(1) }, func(string) {})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -141,16 +141,16 @@ func TestWorkerLosesNothing(t *testing.T) {
 	t.Parallel()
 	const n, senders = 2000, 20
 	var tries atomic.Int64
-	judge := func(_ context.Context, e event.Event) (Verdict, error) {
+	judge := func(_ context.Context, e event.Event) (verdict, error) {
 		time.Sleep(time.Millisecond)
 		if tries.Add(1)%3 != 0 {
-			return Verdict{}, &unsettledError{"not yet"}
+			return verdict{}, &unsettledError{"not yet"}
 		}
-		return Verdict{Event: e, Outcome: Verified}, nil
+		return verdict{Event: e, Outcome: verified}, nil
 	}
 	first := equal(0, n)
-	work(t, first[:1], judge, func(w *worker, settled chan Record) {
-		records := make(chan Record, n)
+	work(t, first[:1], judge, func(w *worker, settled chan record) {
+		records := make(chan record, n)
 		go func() {
 			for r := range settled {
 				records <- r
