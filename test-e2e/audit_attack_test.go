@@ -46,7 +46,7 @@ func TestAuditRefusesDamagedState(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := audit(t, 1, "--listen=127.0.0.1:0", "--manifest="+manifest, "--state="+state)
-	for _, want := range []string{state, "it is damaged, and a new one is begun if it is moved away"} {
+	for _, want := range []string{state, "it is damaged; move it away to start with a new one"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("got %q, want %q in it", out, want)
 		}

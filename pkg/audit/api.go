@@ -13,10 +13,10 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 )
 
-// maxLimit is how many verdicts one answer holds at most.
+// maxLimit is the maximum number of verdicts in one answer.
 const maxLimit = 1000
 
-// writeJSON answers with a value.
+// writeJSON writes a value as the response.
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	raw, err := json.MarshalIndent(v, "", " ")
 	if err != nil {
@@ -30,7 +30,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	_, _ = w.Write(append(output.EscapeJSON(raw), '\n')) // an error means that the client has closed the connection
 }
 
-// parseQuery reads the filters of /api/verdicts.
+// parseQuery parses the filters of /api/verdicts.
 func parseQuery(in url.Values) (q query, err error) {
 	q = query{Source: in.Get("source"), Text: in.Get("q"), Limit: 100}
 	for _, list := range in["verdict"] {
@@ -66,7 +66,7 @@ func parseQuery(in url.Values) (q query, err error) {
 	return q, nil
 }
 
-// verdicts answers with verdicts, the newest first. A Link header leads to older ones.
+// verdicts handles /api/verdicts. A Link header refers to older verdicts.
 func (s *server) verdicts(w http.ResponseWriter, r *http.Request) {
 	in := r.URL.Query()
 	q, err := parseQuery(in)
@@ -86,7 +86,7 @@ func (s *server) verdicts(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, all)
 }
 
-// drift answers with what the last sweep found, by destination.
+// drift handles /api/drift: the findings of the last sweep.
 func (s *server) drift(w http.ResponseWriter, _ *http.Request) {
 	all, err := s.store.drifts()
 	if err != nil {
@@ -96,31 +96,33 @@ func (s *server) drift(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, all)
 }
 
-// status is how the auditor is.
+// status is the answer of /api/status and /readyz.
 type status struct {
 	Ready     bool            `json:"ready"`
 	Pending   int             `json:"pending"`           // events that wait for a verdict
-	Retrying  int             `json:"retrying"`          // of them, those that were tried in vain
-	Trouble   string          `json:"trouble,omitempty"` // why
+	Retrying  int             `json:"retrying"`          // of these, events that were tried and could not be judged
+	Trouble   string          `json:"trouble,omitempty"` // the last error about them
 	Manifests manifestsStatus `json:"manifests"`
-	Sweep     string          `json:"sweep,omitempty"` // how often; empty: never
-	Counts    map[string]int  `json:"counts"`          // of verdicts that are kept
+	Sweep     string          `json:"sweep,omitempty"` // time between two sweeps; empty: no sweeps
+	Counts    map[string]int  `json:"counts"`          // numbers of stored verdicts, by outcome
 }
 
-// manifestsStatus is what is at hand to hold events against.
+// manifestsStatus describes the manifests in use.
 type manifestsStatus struct {
 	Commit string     `json:"commit,omitempty"`
 	Digest string     `json:"digest,omitempty"`
 	Read   *time.Time `json:"read,omitempty"`
-	Error  string     `json:"error,omitempty"` // of newer ones
+	Error  string     `json:"error,omitempty"` // of newer manifests
 }
 
-// state returns how the auditor is. It is ready while it can take events and judge some of them.
+// state returns the status of the auditor.
+//
+// It is ready if it has manifests and room for events.
 func (a *Auditor) state() status {
 	rules, err := a.manifests.state()
 	st := status{Pending: a.store.Pending(), Counts: map[string]int{}}
 	st.Retrying, st.Trouble = a.worker.state()
-	st.Ready = rules != nil && a.store.pending.Load() < a.store.most
+	st.Ready = rules != nil && a.store.pending.Load() < a.store.maxPending
 	if a.options.Sweep > 0 {
 		st.Sweep = a.options.Sweep.String()
 	}

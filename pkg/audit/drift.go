@@ -15,41 +15,41 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
-// kind is a way in which a destination is not as the manifests want it.
+// driftKind is a kind of difference between a destination and the manifests.
 type driftKind string
 
 // The kinds of drift.
 const (
-	extraTag    driftKind = "extra tag"    // no manifest wants it
-	extraDigest driftKind = "extra digest" // untagged, and belongs to nothing that is wanted
-	movedTag    driftKind = "moved tag"    // points to another digest than wanted
-	missingTag  driftKind = "missing"      // wanted, and not there
-	lostChild   driftKind = "lost child"   // a wanted index names it, and it is gone
+	extraTag    driftKind = "extra tag"    // a tag that no manifest wants
+	extraDigest driftKind = "extra digest" // an untagged digest that neither is wanted nor belongs to a wanted one
+	movedTag    driftKind = "moved tag"    // a wanted tag that points to another digest
+	missingTag  driftKind = "missing"      // a wanted tag or digest that is not there
+	lostChild   driftKind = "lost child"   // a child of a wanted index that is not there
 	unread      driftKind = "unread"       // the registry could not be read
 )
 
-// finding is one thing that is not as wanted.
+// finding is one difference.
 type finding struct {
 	Kind       driftKind `json:"kind"`
 	Repository string    `json:"repository"`
 	Tag        string    `json:"tag,omitempty"`
-	Digest     v1.Hash   `json:"digest,omitzero"` // that is there; of what is not, that is wanted
-	Wanted     v1.Hash   `json:"wanted,omitzero"` // by the manifests, of a moved tag
-	Line       string    `json:"line,omitempty"`  // of the manifest
+	Digest     v1.Hash   `json:"digest,omitzero"` // the digest that is there, or the wanted one if none is
+	Wanted     v1.Hash   `json:"wanted,omitzero"` // of a moved tag: the digest that the manifests want
+	Line       string    `json:"line,omitempty"`  // of the manifest file that wants it
 	Reason     string    `json:"reason,omitempty"`
 }
 
-// drift is what one sweep found of one destination.
+// drift has the findings of a sweep about one destination.
 type drift struct {
 	Destination string    `json:"destination"`
 	Swept       time.Time `json:"swept"`
 	Commit      string    `json:"commit,omitempty"`
-	Held        int       `json:"held"`  // edges that are there
-	Count       int       `json:"count"` // of findings, those beyond what is listed too
+	Held        int       `json:"held"`  // tags that are there
+	Count       int       `json:"count"` // of findings, including those that are not listed
 	Findings    []finding `json:"findings"`
 }
 
-// maxFindings is how many findings of a destination are listed.
+// maxFindings is the number of findings that are listed.
 const maxFindings = 1000
 
 // add adds a finding.
@@ -60,15 +60,15 @@ func (d *drift) add(f finding) {
 	}
 }
 
-// finish orders the findings and keeps those that are listed.
+// finish sorts the findings and drops those above maxFindings.
 func (d *drift) finish() {
 	slices.SortFunc(d.Findings, func(a, b finding) int {
 		return strings.Compare(a.Repository+"\x00"+a.Tag+"\x00"+a.Digest.String()+string(a.Kind), b.Repository+"\x00"+b.Tag+"\x00"+b.Digest.String()+string(b.Kind))
 	})
-	d.Findings = append([]finding{}, d.Findings[:min(len(d.Findings), maxFindings)]...) // never null
+	d.Findings = append([]finding{}, d.Findings[:min(len(d.Findings), maxFindings)]...) // never nil, which is null in JSON
 }
 
-// news returns the findings that an older drift does not have.
+// news returns the findings that old does not have.
 func (d *drift) news(old *drift) []finding {
 	known := map[finding]struct{}{}
 	if old != nil {
@@ -85,13 +85,15 @@ func (d *drift) news(old *drift) []finding {
 	return fresh
 }
 
-// plain leaves out what may differ from sweep to sweep.
+// plain returns the finding without fields that may change between sweeps.
 func (f finding) plain() finding {
 	f.Line, f.Reason = "", ""
 	return f
 }
 
-// PutDrift stores what a sweep found of one destination, and an alert if there is news.
+// putDrift stores the drift of one destination.
+//
+// It adds an alert if there are new findings.
 func (s *store) putDrift(d drift) error {
 	raw, err := json.Marshal(d)
 	if err != nil {
@@ -107,10 +109,10 @@ func (s *store) putDrift(d drift) error {
 			}
 		}
 		if fresh := d.news(old); len(fresh) > 0 {
-			told := d
-			told.Findings = fresh
-			text := fmt.Sprintf("DRIFT: %s: %d not as the manifests want it, %d of them new: %s", d.Destination, d.Count, len(fresh), fresh[0])
-			if err := s.alert(tx, event.Fingerprint{}, alert{Text: text, Drift: &told}); err != nil {
+			news := d
+			news.Findings = fresh
+			text := fmt.Sprintf("DRIFT: %s: %d findings, %d of them new: %s", d.Destination, d.Count, len(fresh), fresh[0])
+			if err := s.alert(tx, event.Fingerprint{}, alert{Text: text, Drift: &news}); err != nil {
 				return err
 			}
 		}
@@ -118,7 +120,7 @@ func (s *store) putDrift(d drift) error {
 	})
 }
 
-// String returns the finding in a few words.
+// String returns the kind and the reference.
 func (f finding) String() string {
 	ref := f.Repository
 	if f.Tag != "" {
@@ -130,7 +132,7 @@ func (f finding) String() string {
 	return string(f.Kind) + " " + ref
 }
 
-// Drifts returns what the last sweep found, by destination.
+// drifts returns the drift of all destinations, sorted by name.
 func (s *store) drifts() ([]drift, error) {
 	out := []drift{}
 	err := s.db.View(func(tx *bbolt.Tx) error {
@@ -146,7 +148,7 @@ func (s *store) drifts() ([]drift, error) {
 	return out, err
 }
 
-// ForgetDrift removes destinations that manifests no longer name.
+// forgetDrift removes the drift of all destinations except keep.
 func (s *store) forgetDrift(keep []image.Registry) error {
 	return s.db.Update(func(tx *bbolt.Tx) error {
 		c := tx.Bucket([]byte(bucketDrift)).Cursor()

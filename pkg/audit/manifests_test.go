@@ -46,7 +46,7 @@ func (o *origin) fail(err error) int {
 
 func (*origin) MaxAge() time.Duration { return time.Minute }
 
-func TestManifestsAreReadSeldom(t *testing.T) {
+func TestManifestsAreReadRarely(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		o := &origin{set: &manifest.Set{Digest: "1"}}

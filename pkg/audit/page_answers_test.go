@@ -31,7 +31,7 @@ func TestLoginPage(t *testing.T) {
 	if status, text := r.post("/events/distribution", distributionBody("1", "push", reg.Host, "prod/apple", "", apple.Digest)); status != http.StatusAccepted {
 		t.Errorf("got %d %s, want 202", status, text)
 	}
-	if err := r.auditor.Sweep(t.Context()); err != nil {
+	if err := r.auditor.sweep(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if drifts, err := r.auditor.store.drifts(); err != nil || len(drifts) != 1 || len(drifts[0].Findings) != 1 || drifts[0].Findings[0].Kind != unread {

@@ -26,7 +26,7 @@ func equal(from, n int) []event.Event {
 func TestEqualEventsWaitAsOne(t *testing.T) {
 	t.Parallel()
 	s := testStore(t, "")
-	s.mostSame = 5
+	s.maxParts = 5
 	added, fresh, err := s.Enqueue(equal(0, 3))
 	if err != nil || len(added) != 1 || fresh != 3 || s.pending.Load() != 1 {
 		t.Fatalf("got %d to judge, %d new, %d waiting, %v, want 1, 3, 1", len(added), fresh, s.pending.Load(), err)
@@ -40,23 +40,23 @@ func TestEqualEventsWaitAsOne(t *testing.T) {
 	if added, fresh, err := s.Enqueue(equal(3, 10)); err != nil || len(added) != 0 || fresh != 10 || s.pending.Load() != 1 {
 		t.Errorf("ten more: got %d to judge, %d new, %d waiting, %v, want 0, 10, 1", len(added), fresh, s.pending.Load(), err)
 	}
-	if got, want := s.dropped.events.Load(), int64(13-1-s.mostSame); got != want {
+	if got, want := s.dropped.events.Load(), int64(13-1-s.maxParts); got != want {
 		t.Errorf("got %d events dropped, want %d", got, want)
 	}
 	r, all, err := s.Settle(added[0].Seq, verdict{Event: added[0].Event, Outcome: rejected})
-	if err != nil || r.ID != "0" || len(all) != 1+s.mostSame || s.pending.Load() != 0 || s.parts.Load() != 0 {
-		t.Errorf("got %d verdicts, the first on %s, %d waiting with %d parts, %v, want %d, 0, 0, 0", len(all), r.ID, s.pending.Load(), s.parts.Load(), err, 1+s.mostSame)
+	if err != nil || r.ID != "0" || len(all) != 1+s.maxParts || s.pending.Load() != 0 || s.parts.Load() != 0 {
+		t.Errorf("got %d verdicts, the first on %s, %d waiting with %d parts, %v, want %d, 0, 0, 0", len(all), r.ID, s.pending.Load(), s.parts.Load(), err, 1+s.maxParts)
 	}
-	for i, e := range equal(0, 1+s.mostSame) {
+	for i, e := range equal(0, 1+s.maxParts) {
 		if known, ok := s.Known(e); !ok || known.ID != fmt.Sprint(i) || known.Verdict != rejected {
 			t.Errorf("event %d: got %+v, %v, want a verdict of its own", i, known, ok)
 		}
 	}
 }
 
-// TestTakenEventsStandAlone has events come while one that says the same is judged:
+// TestTakenEventsGetNoParts has events come while one that says the same is judged:
 // what was read for that one may not be what they found.
-func TestTakenEventsStandAlone(t *testing.T) {
+func TestTakenEventsGetNoParts(t *testing.T) {
 	t.Parallel()
 	s := testStore(t, "")
 	first, _, err := s.Enqueue(equal(0, 1))
@@ -94,8 +94,8 @@ func TestTakenEventsStandAlone(t *testing.T) {
 	}
 }
 
-// TestEqualEventsDoNotPutOffTheVerdict has events that say the same come without an end.
-func TestEqualEventsDoNotPutOffTheVerdict(t *testing.T) {
+// TestEqualEventsDoNotDelayTheVerdict has events that say the same come without an end.
+func TestEqualEventsDoNotDelayTheVerdict(t *testing.T) {
 	t.Parallel()
 	s := testStore(t, "")
 	events := equal(0, 3)
@@ -153,8 +153,8 @@ func TestEqualEventsSurvive(t *testing.T) {
 	}
 }
 
-// TestRejectionsLeaveLast fills the store with verdicts of all kinds.
-func TestRejectionsLeaveLast(t *testing.T) {
+// TestRejectionsAreRemovedLast fills the store with verdicts of all kinds.
+func TestRejectionsAreRemovedLast(t *testing.T) {
 	t.Parallel()
 	s := testStore(t, "")
 	s.limits = map[outcome]int64{verified: 3, rejected: 3, ignored: 3, repeated: 3}
@@ -211,11 +211,11 @@ func TestRejectionsLeaveLast(t *testing.T) {
 	}
 }
 
-// TestAlertsThatWaitStay has more rejections than alerts may wait.
-func TestAlertsThatWaitStay(t *testing.T) {
+// TestWaitingAlertsAreKept has more rejections than alerts may wait.
+func TestWaitingAlertsAreKept(t *testing.T) {
 	t.Parallel()
 	s := testStore(t, "")
-	s.mostAlerts = 3
+	s.maxAlerts = 3
 	for i, tag := range []string{"real", "real", "a", "b", "c", "d", "real", "e"} {
 		e := someEvent(fmt.Sprint(i))
 		e.Tag = tag
@@ -247,13 +247,13 @@ func TestAlertsThatWaitStay(t *testing.T) {
 	}
 }
 
-// TestDropsAreTold floods an auditor with equal events.
-func TestDropsAreTold(t *testing.T) {
+// TestDropsAreLogged floods an auditor with equal events.
+func TestDropsAreLogged(t *testing.T) {
 	t.Parallel()
 	reg := registrytest.New(t)
 	apple := registrytest.Image(1, 1)
 	r := newRig(t, reg, entry("apple", apple.Digest, "1.0")) // it is not there, so that its events wait
-	r.auditor.store.mostSame = 10
+	r.auditor.store.maxParts = 10
 	body := func(n int) string {
 		var events []string
 		for i := range n {
@@ -273,7 +273,7 @@ func TestDropsAreTold(t *testing.T) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if text := strings.Join(r.warnings, "\n"); !strings.Contains(text, "989 events that say the same") {
+	if text := strings.Join(r.warnings, "\n"); !strings.Contains(text, "989 events that are equal") {
 		t.Errorf("got warnings %q, want one of 989 dropped events", text)
 	}
 }

@@ -22,7 +22,7 @@ func rulesOf(t *testing.T, text string) *rules {
 	return newRules(set, "", time.Time{})
 }
 
-func TestOurs(t *testing.T) {
+func TestInDestination(t *testing.T) {
 	t.Parallel()
 	r := rulesOf(t, `registries:
 - {name: r.example.com/team/staging, src: true, mirrors: [r.example.com/team/mirror]}
@@ -59,7 +59,7 @@ images:
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := r.ours(repo); got != want {
+		if got := r.inDestination(repo); got != want {
 			t.Errorf("%s: %v, want %v", name, got, want)
 		}
 	}

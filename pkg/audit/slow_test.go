@@ -33,7 +33,7 @@ func TestUnfinishedBodies(t *testing.T) {
 	t.Parallel()
 	reg := registrytest.New(t)
 	r := newRig(t, reg, "  []\n")
-	server := httptest.NewServer(r.auditor.Handler())
+	server := httptest.NewServer(r.auditor.handler())
 	defer server.CloseClientConnections()
 	for range 2 * maxReading {
 		begin(t, strings.TrimPrefix(server.URL, "http://"))

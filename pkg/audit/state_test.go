@@ -125,7 +125,7 @@ func TestDamagedState(t *testing.T) {
 	}
 }
 
-func TestStatesThatAreNone(t *testing.T) {
+func TestFilesThatAreNotAState(t *testing.T) {
 	t.Parallel()
 	good := filled(t)
 	for _, test := range []struct {
@@ -136,9 +136,9 @@ func TestStatesThatAreNone(t *testing.T) {
 		{"nothing", func(*testing.T, string) {}, ""},
 		{"an empty file", writes(nil), ""},
 		{"a store", writes(good), ""},
-		{"a store that is cut off", writes(good[:len(good)/2]), "it is damaged, and a new one is begun if it is moved away: it is cut off"},
+		{"a store that is cut off", writes(good[:len(good)/2]), "it is damaged; move it away to start with a new one: it is cut off"},
 		{"a page that is cut off", writes(good[:5000]), "it is damaged"},
-		{"a file of another program", writes([]byte(strings.Repeat("SQLite format 3\x00", 1000))), "it is not a store of cip audit: --state wants another file"},
+		{"a file of another program", writes([]byte(strings.Repeat("SQLite format 3\x00", 1000))), "it is not a store of cip audit: --state needs another file"},
 		{"a few bytes", writes([]byte("x")), "it is not a store of cip audit"},
 		{"a database of another program", func(t *testing.T, file string) {
 			db, err := bbolt.Open(file, 0o600, nil)

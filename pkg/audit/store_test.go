@@ -67,7 +67,7 @@ func TestStoreSurvives(t *testing.T) {
 func TestStoreFull(t *testing.T) {
 	t.Parallel()
 	s := testStore(t, "")
-	s.most = 100
+	s.maxPending = 100
 	const share = 90
 	for n := range share {
 		if _, _, err := s.Enqueue([]event.Event{someEvent(fmt.Sprint(n))}); err != nil {

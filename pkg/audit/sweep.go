@@ -21,14 +21,15 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// sweeper compares whole destinations with the manifests, so that a change that no
-// event told of is found.
+// sweeper compares whole destinations with the manifests.
+//
+// It finds changes that registries sent no event about.
 type sweeper struct {
 	auditor *Auditor
 	every   time.Duration
 }
 
-// run sweeps again and again until ctx ends.
+// run sweeps at an interval until ctx ends.
 func (s *sweeper) run(ctx context.Context) {
 	if s.every <= 0 {
 		return
@@ -36,7 +37,7 @@ func (s *sweeper) run(ctx context.Context) {
 	ticker := time.NewTicker(s.every)
 	defer ticker.Stop()
 	for {
-		if err := s.auditor.Sweep(ctx); err != nil && ctx.Err() == nil {
+		if err := s.auditor.sweep(ctx); err != nil && ctx.Err() == nil {
 			s.auditor.options.Warn("sweeping: " + err.Error())
 		}
 		select {
@@ -48,13 +49,15 @@ func (s *sweeper) run(ctx context.Context) {
 }
 
 const (
-	sweptAtOnce = 8         // destinations
-	sweepLimit  = time.Hour // for one destination; what is not read then is a finding
+	sweptAtOnce = 8         // destinations that are swept concurrently
+	sweepLimit  = time.Hour // for one destination, which is unread if it takes longer
 )
 
-// Sweep compares every destination with the manifests and stores the drift. A
-// destination that cannot be read is a finding, not an error, and holds up no other.
-func (a *Auditor) Sweep(ctx context.Context) error {
+// sweep compares every destination with the manifests and stores the drift.
+//
+// A destination that cannot be read is a finding and not an error. It does not delay
+// the others.
+func (a *Auditor) sweep(ctx context.Context) error {
 	r, err := a.manifests.Since(ctx, time.Now())
 	if err != nil {
 		return err
@@ -67,7 +70,7 @@ func (a *Auditor) Sweep(ctx context.Context) error {
 	g.SetLimit(sweptAtOnce)
 	for i, root := range roots {
 		g.Go(func() error {
-			errs[i] = a.sweep(ctx, r, root, wanted.Targets)
+			errs[i] = a.sweepOne(ctx, r, root, wanted.Targets)
 			return nil
 		})
 	}
@@ -76,14 +79,14 @@ func (a *Auditor) Sweep(ctx context.Context) error {
 		return err
 	}
 	if err := a.store.forgetDrift(roots); err != nil {
-		return fmt.Errorf("forgetting old drift: %w", err)
+		return fmt.Errorf("removing old drift: %w", err)
 	}
 	a.metrics.swept.SetToCurrentTime()
 	return nil
 }
 
-// sweep compares one destination with the manifests and stores the drift.
-func (a *Auditor) sweep(ctx context.Context, r *rules, root image.Registry, targets []*plan.Target) error {
+// sweepOne compares one destination with the manifests and stores the drift.
+func (a *Auditor) sweepOne(ctx context.Context, r *rules, root image.Registry, targets []*plan.Target) error {
 	w := &sweep{inquirer: a.inquirer, rules: r, root: root}
 	w.drift = drift{Destination: root.String(), Commit: r.Commit}
 	for _, t := range targets {
@@ -108,7 +111,9 @@ func (a *Auditor) sweep(ctx context.Context, r *rules, root image.Registry, targ
 	return nil
 }
 
-// resolve reads the source tags of retag entries without a pin. One that takes too long is unknown.
+// resolve reads the source tags of retag entries without a pin.
+//
+// A tag that takes too long is unknown.
 func (a *Auditor) resolve(ctx context.Context, tags []plan.SourceTag) map[plan.SourceTag]plan.Resolution {
 	found := make([]plan.Resolution, len(tags))
 	var g errgroup.Group
@@ -140,7 +145,7 @@ type sweep struct {
 	drift drift
 }
 
-// run reads the destination and compares it.
+// run reads and compares the destination.
 func (s *sweep) run(ctx context.Context) error {
 	held, err := s.read(ctx)
 	if err != nil {
@@ -156,7 +161,7 @@ func (s *sweep) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(readAtOnce)
 	for repo, digests := range held {
-		if s.rules.ours(repo) {
+		if s.rules.inDestination(repo) {
 			g.Go(func() error { return s.compare(ctx, repo, targets[repo], digests) })
 		}
 	}
@@ -170,8 +175,10 @@ func (s *sweep) add(f finding) {
 	s.drift.add(f)
 }
 
-// read returns what the destination holds. Where the registry lists no
-// repositories, those are read that something is wanted in.
+// read returns what the destination holds.
+//
+// If the registry cannot list all repositories, it reads those that a manifest wants
+// something in.
 func (s *sweep) read(ctx context.Context) (map[name.Repository][]inventory.Tagged, error) {
 	held := map[name.Repository][]inventory.Tagged{}
 	partial := false
@@ -204,8 +211,9 @@ func (s *sweep) read(ctx context.Context) (map[name.Repository][]inventory.Tagge
 	return held, g.Wait()
 }
 
-// named returns the repository that a snapshot of a registry calls name. The
-// repository that is the registry itself goes by its last element.
+// named returns the repository that a snapshot of a registry calls name.
+//
+// A repository at the prefix of the registry is called by its last path element.
 func (s *sweep) named(root image.Registry, name string) (name.Repository, bool) {
 	self := image.NewRepository(root.RegistryStr(), root.Prefix)
 	short, _ := root.Relative(self)
@@ -263,7 +271,7 @@ func (s *sweep) compare(ctx context.Context, repo name.Repository, t *plan.Targe
 	return g.Wait()
 }
 
-// refused tells of source tags that could not be read: what they want is not known.
+// refused adds findings for source tags that could not be read.
 func (s *sweep) refused(t *plan.Target) {
 	for _, r := range t.Want.Refused {
 		if r.Action == plan.Unreadable {
@@ -272,26 +280,27 @@ func (s *sweep) refused(t *plan.Target) {
 	}
 }
 
-// tag compares one wanted tag.
+// tag compares a wanted tag with the digest that it has.
 func (s *sweep) tag(repo name.Repository, tag string, want, has v1.Hash) {
 	f := finding{Repository: repo.String(), Tag: tag, Digest: want, Line: s.rules.pos(repo, want, tag).String()}
 	switch has {
 	case want:
 		return
 	case v1.Hash{}:
-		f.Kind, f.Reason = missingTag, "wanted, and not there"
+		f.Kind, f.Reason = missingTag, "wanted, but not there"
 	default:
 		f.Kind, f.Digest, f.Wanted, f.Reason = movedTag, has, want, "points elsewhere"
 	}
 	s.add(f)
 }
 
-// content looks for a digest that is wanted without a tag, and for the children of
-// one that is there, which it returns. there is what the registry lists.
+// content compares a wanted digest and its children with the repository.
+//
+// It returns the children. there has the digests that the registry lists.
 func (s *sweep) content(ctx context.Context, repo name.Repository, e *plan.Entry, there map[v1.Hash]struct{}) ([]v1.Hash, error) {
 	if _, ok := there[e.Digest]; !ok {
 		if len(e.Tags) > 0 {
-			return nil, nil // told by its tags
+			return nil, nil // each missing tag is a finding
 		}
 		state, err := s.client.Has(ctx, repo, e.Digest.String())
 		switch state {
@@ -299,11 +308,11 @@ func (s *sweep) content(ctx context.Context, repo name.Repository, e *plan.Entry
 			return nil, fmt.Errorf("reading %s: %w", repo.Digest(e.Digest.String()).String(), err)
 		case inventory.Absent:
 			line := s.rules.pos(repo, e.Digest, "").String()
-			s.add(finding{Kind: missingTag, Repository: repo.String(), Digest: e.Digest, Line: line, Reason: "wanted, and not there"})
+			s.add(finding{Kind: missingTag, Repository: repo.String(), Digest: e.Digest, Line: line, Reason: "wanted, but not there"})
 			return nil, nil
 		}
 	}
-	children, err := s.family.descendants(ctx, append([]name.Repository{repo}, e.Candidates(repo.RegistryStr())...), e.Digest, maxDepth)
+	children, err := s.relations.descendants(ctx, append([]name.Repository{repo}, e.Candidates(repo.RegistryStr())...), e.Digest, maxDepth)
 	if err != nil {
 		return nil, err
 	}
@@ -318,15 +327,17 @@ func (s *sweep) content(ctx context.Context, repo name.Repository, e *plan.Entry
 		case inventory.Absent:
 			s.add(finding{
 				Kind: lostChild, Repository: repo.String(), Digest: child,
-				Line: s.rules.pos(repo, e.Digest, "").String(), Reason: "index " + e.Digest.String() + " names it",
+				Line: s.rules.pos(repo, e.Digest, "").String(), Reason: "index " + e.Digest.String() + " contains it",
 			})
 		}
 	}
 	return children, nil
 }
 
-// extras judges what is there and not wanted as if it had just been pushed: what
-// belongs to a wanted image is none.
+// extras adds findings for content that the manifests do not want.
+//
+// Content is judged as if it had just been pushed, so that content that belongs to a
+// wanted image is not a finding.
 func (s *sweep) extras(ctx context.Context, repo name.Repository, d inventory.Tagged, wanted map[string]v1.Hash, known map[v1.Hash]struct{}) error {
 	for _, tag := range d.Tags {
 		if _, ok := wanted[tag]; ok {

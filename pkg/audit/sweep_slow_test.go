@@ -28,7 +28,7 @@ func TestSlowRegistryHoldsUpOnlyItself(t *testing.T) {
 	slow.Fault(registrytest.Hang())
 	ctx, cancel := context.WithCancel(t.Context())
 	swept := make(chan error, 1)
-	go func() { swept <- r.auditor.Sweep(ctx) }()
+	go func() { swept <- r.auditor.sweep(ctx) }()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for found := false; !found; <-tick.C {

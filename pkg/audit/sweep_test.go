@@ -35,7 +35,7 @@ func TestSweep(t *testing.T) {
 			reg.Push(t, "prod/rogue", evil, "1.0")
 			reg.DeleteManifest(t, "prod/pear", pear.Children[1].Digest)
 			r := newRig(t, reg, entry("apple", apple.Digest, "1.0", "moved", "lacking")+entry("pear", pear.Digest, "2.0"))
-			if err := r.auditor.Sweep(t.Context()); err != nil {
+			if err := r.auditor.sweep(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			want := map[string]bool{
@@ -111,7 +111,7 @@ func TestSweepRequests(t *testing.T) {
 			r := newRig(t, reg, images)
 			for n, want := range []counts{tc.first, tc.second} {
 				reg.Reset()
-				if err := r.auditor.Sweep(t.Context()); err != nil {
+				if err := r.auditor.sweep(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 				for _, kind := range []registrytest.Kind{registrytest.Catalog, registrytest.Tags, registrytest.ManifestHead, registrytest.ManifestGet} {
@@ -134,7 +134,7 @@ func TestSweepUnreadable(t *testing.T) {
 	reg.Push(t, "prod/apple", apple, "1.0")
 	r := newRig(t, reg, entry("apple", apple.Digest, "1.0"))
 	reg.Fault(registrytest.Refuse(http.StatusForbidden, "DENIED", "no"), registrytest.Is(registrytest.Tags))
-	if err := r.auditor.Sweep(t.Context()); err != nil {
+	if err := r.auditor.sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	drifts, err := r.auditor.store.drifts()
@@ -171,7 +171,7 @@ func TestAlerts(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 	for range 2 { // drift is told once
-		if err := r.auditor.Sweep(t.Context()); err != nil {
+		if err := r.auditor.sweep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}

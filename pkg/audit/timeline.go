@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// timelineSpan is how far back the timeline goes, in steps of a minute.
+// timelineSpan is the time that the timeline covers.
 const timelineSpan = 24 * time.Hour
 
-// timeline counts verdicts by the minute, for the picture on the page.
+// timeline counts verdicts by the minute, for the chart on the page.
 type timeline struct {
 	mu      sync.Mutex
 	minutes map[int64]*minute
 }
 
-// minute is how many verdicts fell in one minute.
+// minute has the numbers of verdicts in one minute.
 type minute struct {
 	Time     time.Time `json:"time"`
 	Verified int       `json:"verified"`
@@ -22,10 +22,10 @@ type minute struct {
 	Ignored  int       `json:"ignored"`
 }
 
-// newTimeline returns the timeline of the newest verdicts of a store.
+// newTimeline returns a timeline with the newest verdicts of a store.
 func newTimeline(s *store, now time.Time) (*timeline, error) {
 	t := &timeline{minutes: map[int64]*minute{}}
-	all, err := s.Verdicts(query{Since: now.Add(-timelineSpan), Limit: mostLookedAt})
+	all, err := s.Verdicts(query{Since: now.Add(-timelineSpan), Limit: maxScanned})
 	for _, r := range all {
 		t.add(r)
 	}
@@ -51,7 +51,9 @@ func (t *timeline) add(r record) {
 	}
 }
 
-// since returns the minutes with verdicts, in order, and forgets older ones.
+// since returns the minutes that have verdicts, in order.
+//
+// It drops the minutes that are older than the timeline.
 func (t *timeline) since(now time.Time) []minute {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -11,23 +11,23 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
-// outcome is what was found about an event.
+// outcome is the result of judging an event.
 type outcome string
 
 // The outcomes.
 const (
-	verified outcome = "VERIFIED" // the manifests want what is there now
-	rejected outcome = "REJECTED" // they do not
-	ignored  outcome = "IGNORED"  // it is none of our business
+	verified outcome = "VERIFIED" // the manifests want what the registry has
+	rejected outcome = "REJECTED" // they do not want it
+	ignored  outcome = "IGNORED"  // it is not about a destination
 )
 
-// verdict is what became of an event.
+// verdict is the outcome for an event, and the reason.
 type verdict struct {
 	Event   event.Event
 	Outcome outcome
 	Reason  string
-	Allowed manifest.Pos // the line that allows it
-	Found   v1.Hash      // what the registry has there, as far as it was read
+	Allowed manifest.Pos // line that allows the change
+	Found   v1.Hash      // digest that the registry has; zero if it was not read
 	Commit  string       // of the manifests
 	Judged  time.Time
 }
@@ -40,9 +40,9 @@ func (v verdict) Text() string {
 	return fmt.Sprintf("TRANSACTION %s: %s of %s: %s", v.Outcome, v.Event.Action, v.Event.Ref(), v.Reason)
 }
 
-// record is a verdict as the store keeps it, and as the API and the log show it.
+// record is a verdict in the store, the API and the log.
 type record struct {
-	Seq        uint64       `json:"seq"` // in the order of the verdicts
+	Seq        uint64       `json:"seq"` // increases with each verdict
 	Verdict    outcome      `json:"verdict"`
 	Source     string       `json:"source"`
 	ID         string       `json:"id,omitempty"`

@@ -16,10 +16,12 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
-// Settle stores a verdict in place of the event that waits under seq, 0 for one
-// that did not wait, and the alert that goes with it. It returns the event's verdict,
-// which may be an older one, and those that are new: its own, and those of the
-// events that waited as a part of it. What waits no longer gets none.
+// Settle stores a verdict, and an alert about it if it is a rejection.
+//
+// The verdict replaces the waiting event with sequence number seq, or 0 if the event
+// did not wait. If an event no longer waits, nothing is stored. r is the verdict on
+// the event, which may be an older one. fresh has the new verdicts: this one, and
+// those on the parts of the event.
 func (s *store) Settle(seq uint64, v verdict) (r record, fresh []record, err error) {
 	err = s.db.Batch(func(tx *bbolt.Tx) error {
 		fresh = nil
@@ -52,7 +54,7 @@ func (s *store) Settle(seq uint64, v verdict) (r record, fresh []record, err err
 	return r, fresh, nil
 }
 
-// settle stores the verdict on one event, unless it has one.
+// settle stores the verdict on one event, unless the event has one.
 func (s *store) settle(tx *bbolt.Tx, v verdict) (r record, isNew bool, err error) {
 	key, keys := v.Event.Key(), tx.Bucket([]byte(bucketKeys))
 	if at := keys.Get([]byte(key)); key != "" && at != nil {
@@ -88,10 +90,14 @@ func (s *store) settle(tx *bbolt.Tx, v verdict) (r record, isNew bool, err error
 	return r, true, s.alert(tx, v.Event.Fingerprint(), alert{Text: r.Text, Verdict: &r})
 }
 
-// maxRejected is how many different rejections are remembered; then it begins again.
+// maxRejected is the number of different rejections in memory.
+//
+// Beyond it, all of them are forgotten.
 const maxRejected = 500_000
 
-// repeats reports whether the same was rejected since the start, and remembers that it was.
+// repeats reports whether an equal event was rejected since the start.
+//
+// It remembers that this one was.
 func (s *store) repeats(tx *bbolt.Tx, w event.Fingerprint) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,9 +115,12 @@ func (s *store) repeats(tx *bbolt.Tx, w event.Fingerprint) bool {
 	return false
 }
 
-// victim returns the bucket that gives up verdicts after one was added to another, and
-// how many: two at most, since verdicts that are stored together see the same counts.
-// Rejections take the room of all others before the oldest of them go.
+// victim returns the bucket to remove verdicts from, and how many.
+//
+// It is called after a verdict was added to bucket added. It removes up to two:
+// verdicts of one transaction see the same counts, so that removing one for each
+// would not be enough. Rejections use the room of all other outcomes before the
+// oldest of them are removed.
 func (s *store) victim(added outcome) (outcome, int64) {
 	if over := s.counts[added].Load() - s.limits[added]; added != rejected && over >= 0 {
 		return added, min(over, 1) + 1
@@ -131,7 +140,7 @@ func (s *store) victim(added outcome) (outcome, int64) {
 	return rejected, min(over, 1) + 1
 }
 
-// trim counts a new verdict and removes the oldest ones beyond what is kept.
+// trim counts a new verdict and removes the oldest ones above the limits.
 func (s *store) trim(tx *bbolt.Tx, added outcome) error {
 	tx.OnCommit(func() { s.counts[added].Add(1) })
 	bucket, n := s.victim(added)
@@ -159,7 +168,7 @@ func (s *store) trim(tx *bbolt.Tx, added outcome) error {
 	return nil
 }
 
-// settled reads the verdict that an entry of the keys leads to.
+// settled reads the verdict that an entry of the keys bucket refers to.
 func settled(tx *bbolt.Tx, at []byte) (record, bool) {
 	bucket := tx.Bucket(at[8:])
 	if bucket == nil || string(at[8:]) == bucketPending {
@@ -170,7 +179,7 @@ func settled(tx *bbolt.Tx, at []byte) (record, bool) {
 	return r, len(value) > keyLength && json.Unmarshal(value[keyLength:], &r) == nil
 }
 
-// Known returns the verdict on an event that came before.
+// Known returns the verdict on an event that was sent before.
 func (s *store) Known(e event.Event) (r record, ok bool) {
 	key := e.Key()
 	if key == "" {
@@ -185,11 +194,11 @@ func (s *store) Known(e event.Event) (r record, ok bool) {
 	return r, ok
 }
 
-// query says which verdicts to show. Empty fields do not matter.
+// query selects verdicts. Empty fields select all.
 type query struct {
 	Outcomes []outcome
 	Source   string
-	Text     string // in the repository, tag, digest, actor, reason or allowing line
+	Text     string // part of the repository, tag, digest, actor, reason or allowedBy
 	Since    time.Time
 	Until    time.Time
 	After    uint64 // sequence number
@@ -197,17 +206,19 @@ type query struct {
 	Limit    int
 }
 
-// mostLookedAt is how many verdicts one query reads, so that a rare filter does not hold everything up.
-const mostLookedAt = 50_000
+// maxScanned bounds the number of verdicts that one query reads.
+//
+// A filter that matches few verdicts would otherwise read all of them.
+const maxScanned = 50_000
 
-// errEnough ends a query.
+// errEnough ends a query that needs no more verdicts.
 var errEnough = errors.New("enough")
 
-// Verdicts returns verdicts, the newest first.
+// Verdicts returns the verdicts that a query selects, the newest first.
 func (s *store) Verdicts(q query) ([]record, error) {
 	out := []record{}
 	err := s.db.View(func(tx *bbolt.Tx) error {
-		looked, words := 0, q.words()
+		scanned, words := 0, q.words()
 		return newest(tx, q, func(value []byte) error {
 			if !holdsAll(value, words) {
 				return nil
@@ -219,7 +230,7 @@ func (s *store) Verdicts(q query) ([]record, error) {
 			if q.matches(r) {
 				out = append(out, r)
 			}
-			if looked++; looked == mostLookedAt || len(out) >= q.Limit || r.Judged.Before(q.Since) {
+			if scanned++; scanned == maxScanned || len(out) >= q.Limit || r.Judged.Before(q.Since) {
 				return errEnough
 			}
 			return nil
@@ -231,7 +242,9 @@ func (s *store) Verdicts(q query) ([]record, error) {
 	return out, nil
 }
 
-// newest calls f with the values of the verdicts of a query's outcomes, the newest first.
+// newest calls f with stored verdicts, the newest first.
+//
+// It merges the buckets of the outcomes that the query selects.
 func newest(tx *bbolt.Tx, q query, f func(value []byte) error) error {
 	type head struct {
 		cursor     *bbolt.Cursor
@@ -247,11 +260,11 @@ func newest(tx *bbolt.Tx, q query, f func(value []byte) error) error {
 	}
 	for _, o := range outcomes {
 		h := &head{cursor: tx.Bucket([]byte(o)).Cursor()}
-		var beyond []byte
+		var before []byte
 		if q.Before > 0 {
-			beyond, _ = h.cursor.Seek(number(q.Before))
+			before, _ = h.cursor.Seek(number(q.Before))
 		}
-		if beyond != nil {
+		if before != nil {
 			h.key, h.value = h.cursor.Prev()
 		} else {
 			h.key, h.value = h.cursor.Last()
@@ -275,7 +288,9 @@ func newest(tx *bbolt.Tx, q query, f func(value []byte) error) error {
 	}
 }
 
-// words returns the parts of the text that a matching verdict holds as it is stored.
+// words returns parts of the text that a stored match must contain.
+//
+// They have only characters that JSON does not escape.
 func (q query) words() [][]byte {
 	plain := func(c rune) bool {
 		return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || strings.ContainsRune("._-/", c)
@@ -287,7 +302,9 @@ func (q query) words() [][]byte {
 	return all
 }
 
-// holdsAll reports whether a stored verdict holds all words. It is many times faster than reading it.
+// holdsAll reports whether a stored verdict contains all words.
+//
+// It is many times faster than parsing the verdict.
 func holdsAll(value []byte, words [][]byte) bool {
 	if len(words) == 0 {
 		return true

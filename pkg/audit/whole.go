@@ -9,8 +9,10 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// whole judges a push that does not say what was pushed, as replications of Harbor
-// do not: all that the repository holds has to be wanted.
+// whole judges a push that names neither a tag nor a digest.
+//
+// Replications of Harbor are such pushes. All that the repository holds must be
+// wanted.
 func (q *inquirer) whole(ctx context.Context, v verdict, r *rules) (verdict, error) {
 	repo := v.Event.Repository
 	alone := image.NewRegistry(repo.RegistryStr(), repo.RepositoryStr())
@@ -32,10 +34,10 @@ func (q *inquirer) whole(ctx context.Context, v verdict, r *rules) (verdict, err
 		switch f.Kind {
 		case extraTag, extraDigest, movedTag:
 			v.Found = f.Digest
-			v.Reason = fmt.Sprintf("the push does not say what was pushed, and the repository holds %s: %s", f, f.Reason)
+			v.Reason = fmt.Sprintf("the push names neither tag nor digest, and the repository holds %s: %s", f, f.Reason)
 			return v, nil
 		}
 	}
-	v.Outcome, v.Reason = verified, "the push does not say what was pushed, and all that the registry lists in the repository agrees with the manifests"
+	v.Outcome, v.Reason = verified, "the push names neither tag nor digest, and all that the registry lists in the repository agrees with the manifests"
 	return v, nil
 }

@@ -66,8 +66,8 @@ func TestWorkerTriesAgain(t *testing.T) {
 	})
 }
 
-// TestWorkerSparesDeadHosts has many events of a host that does not answer and one of another.
-func TestWorkerSparesDeadHosts(t *testing.T) {
+// TestWorkerWaitsForDeadHosts has many events of a host that does not answer and one of another.
+func TestWorkerWaitsForDeadHosts(t *testing.T) {
 	t.Parallel()
 	var events []event.Event
 	for i := range 1000 {

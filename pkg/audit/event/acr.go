@@ -1,6 +1,8 @@
 package event
 
-// decodeACR reads the webhooks of Azure's registries, those of charts too: a chart is an artifact in a repository.
+// decodeACR reads the webhooks of Azure container registries.
+//
+// A chart is an artifact in a repository, as an image is.
 func decodeACR(n Notification) ([]Event, error) {
 	var hook struct {
 		ID     string `json:"id"`
@@ -23,7 +25,7 @@ func decodeACR(n Notification) ([]Event, error) {
 		e.Action = Push
 	case "delete", "chart_delete":
 		e.Action = Delete
-	default: // ping is sent to try the webhook out, quarantine before the push of an image that is to be scanned
+	default: // ping tests the webhook, and quarantine comes before the push of an image to scan
 		return []Event{other("acr", hook.Action, "ping", "quarantine")}, nil
 	}
 	if err := e.at(n, hook.Request.Host, hook.Target.Repository); err != nil {

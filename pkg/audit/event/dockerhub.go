@@ -6,9 +6,11 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
-// decodeDockerHub reads Docker Hub's webhooks: pushes of a tag, without a digest.
-// They have no id, and two pushes in one second look alike, so each is taken for
-// new. Their callback URL is never called.
+// decodeDockerHub reads the webhooks of Docker Hub.
+//
+// Each is about the push of a tag and has no digest. Webhooks have no id, and two
+// pushes in one second look the same, so each webhook is a new event. The callback
+// URL is never called.
 func decodeDockerHub(n Notification) ([]Event, error) {
 	var hook struct {
 		PushData struct {

@@ -24,39 +24,45 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
-// Action is what an event says was done.
+// Action is the action that an event reports.
 type Action string
 
-// The actions. A replication is a push to where it arrives. Whatever is neither a
-// push nor a deletion changes nothing: it is counted by its kind and not judged.
+// The actions.
+//
+// A replication is a push to its destination. Other actions change nothing: they are
+// counted by their kind and not judged.
 const (
 	Push   Action = "push"
 	Delete Action = "delete"
 	Other  Action = "other"
 )
 
-// Event is what a system says happened in a repository: a hint where to look.
+// Event is a report that something happened in a repository.
+//
+// It is a hint where to look, and not evidence: anybody may have sent it.
 type Event struct {
-	ID         string          `json:"id,omitempty"` // the sender's, the same when it sends again; empty: it has none
-	Source     string          `json:"source"`       // the system, as in /events/SOURCE; pubsub
+	ID         string          `json:"id,omitempty"` // of the sender, who uses it again for a retry; empty: none
+	Source     string          `json:"source"`       // the system: a key of Decoders, or PubSub
 	Action     Action          `json:"action"`
 	Repository name.Repository `json:"repository"`
 	Tag        string          `json:"tag,omitempty"`
 	Digest     v1.Hash         `json:"digest,omitzero"`
-	Actor      string          `json:"actor,omitempty"` // who did it, as the sender says
-	Fault      string          `json:"fault,omitempty"` // what is wrong with the names; they are empty then
+	Actor      string          `json:"actor,omitempty"` // person or account, as the sender says
+	Fault      string          `json:"fault,omitempty"` // problem with the names, which are then empty
 	Received   time.Time       `json:"received"`
 
-	Kind    string `json:"-"` // of Other: what the system calls it
+	Kind    string `json:"-"` // of Other: the name that the system has for it
 	Unknown bool   `json:"-"` // of Other: cip does not know that kind
 }
 
-// other returns an event that is not judged. known are the kinds that are known to change nothing.
+// other returns an event that is not judged.
+//
+// known are the kinds that change nothing.
 func other(source, kind string, known ...string) Event {
 	return Event{Source: source, Action: Other, Kind: Clip(kind), Unknown: !slices.Contains(known, kind)}
 }
 
-// Ref returns the reference that the event is about.
+// Ref returns the reference of the event, for messages.
 func (e Event) Ref() string {
 	if e.Repository == (name.Repository{}) {
 		return "an unnamed repository"
@@ -71,9 +77,10 @@ func (e Event) Ref() string {
 	return ref
 }
 
-// Key names the event, so that one that is sent again is recognised: by the
-// sender's id and what it says. An id alone would let a forged event hide another.
-// It is empty for events without an id.
+// Key identifies an event that is sent again.
+//
+// It depends on the id of the sender and on what the event says: with the id alone,
+// a forged event could hide another one. It is empty for events without an id.
 func (e Event) Key() string {
 	if e.ID == "" {
 		return ""
@@ -93,17 +100,19 @@ func (e Event) Fingerprint() Fingerprint {
 	return Fingerprint(sum[:16])
 }
 
-// Notification is a body that a system sent.
+// Notification is a request that a system sent.
 type Notification struct {
 	Body   []byte
 	Header http.Header
-	Host   string // of the registry, where the receiver's URL says it (?host=)
+	Host   string // of the registry, if the URL names it (?host=); empty: the sender names it
 }
 
-// Decoder reads the notifications of one system.
+// Decoder parses the notifications of one system.
 type Decoder func(Notification) ([]Event, error)
 
-// Decoders returns the Decoder of each system that sends to /events/NAME.
+// Decoders returns the decoders by the name of their system.
+//
+// Pub/Sub is not among them: see DecodePubSub.
 func Decoders() map[string]Decoder {
 	return map[string]Decoder{
 		"acr":          decodeACR,
@@ -118,31 +127,33 @@ func Decoders() map[string]Decoder {
 
 const (
 	maxEvents = 1000 // in one notification
-	maxText   = 256  // bytes of an id or actor that are kept
+	maxText   = 256  // bytes of an id, an actor or a kind
 )
 
-// errNoHost says that a system's notifications do not name their registry.
+// errNoHost is the error about a notification that names no registry.
 var errNoHost = errors.New("the notification names no registry host: add ?host=HOST to the URL that it is sent to")
 
-// parse reads a JSON body into v.
+// parse parses a JSON body into v.
 func parse(body []byte, v any) error {
 	err := json.Unmarshal(body, v)
 	var other *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &other) && other.Field != "":
-		return fmt.Errorf("parsing the notification: %s holds another type: %s", other.Field, other.Value)
+		return fmt.Errorf("parsing the notification: %s has the wrong type: %s", other.Field, other.Value)
 	case errors.As(err, &other):
-		return fmt.Errorf("parsing the notification: it is another type than an object: %s", other.Value)
+		return fmt.Errorf("parsing the notification: want an object, not %s", other.Value)
 	case err != nil:
 		return fmt.Errorf("parsing the notification: %w", err)
 	}
 	return nil
 }
 
-// at fills in where an event happened: the receiver's host comes before the
-// sender's. Names that cannot be are no reason to refuse a notification: senders
-// would send it again for ever, and nothing after it. A path that cannot be is
-// placed where it begins, so that below a destination it is rejected.
+// at sets the repository.
+//
+// The host in the URL of the receiver takes precedence over that of the sender. An
+// invalid name is not an error: senders would retry the notification forever, and
+// send no others. For an invalid path, the repository is the valid part at its
+// beginning, so that the event is rejected if that is in a destination.
 func (e *Event) at(n Notification, host, path string) error {
 	if n.Host != "" {
 		host = n.Host
@@ -163,7 +174,7 @@ func (e *Event) at(n Notification, host, path string) error {
 	return nil
 }
 
-// names fills in the tag and the digest; either may be empty.
+// names sets the tag and the digest. Either may be empty.
 func (e *Event) names(tag, digest string) {
 	if tag != "" {
 		if err := image.CheckTag(tag); err != nil {
@@ -181,7 +192,7 @@ func (e *Event) names(tag, digest string) {
 	}
 }
 
-// reference fills in a tag or a digest, whichever it is.
+// reference sets the tag and the digest. ref is one of them.
 func (e *Event) reference(ref, digest string) {
 	if strings.Contains(ref, ":") {
 		ref, digest = "", ref
@@ -198,7 +209,7 @@ func splitRef(ref string) (repo, tag, digest string) {
 	return ref, tag, digest
 }
 
-// Clip bounds a text that is kept but means nothing here.
+// Clip shortens text of senders that is kept or printed.
 func Clip(s string) string {
 	if len(s) > maxText {
 		return strings.ToValidUTF8(s[:maxText], "")
@@ -206,16 +217,19 @@ func Clip(s string) string {
 	return s
 }
 
-// bodyID returns an id for notifications that have none but hold their time, so that equal bytes are one event.
+// bodyID returns an id for a notification without one.
+//
+// It is for notifications that have the time of the event: if two of them have equal
+// bytes, they are the same.
 func bodyID(body []byte, index int) string {
 	sum := sha256.Sum256(body)
 	return fmt.Sprintf("%x-%d", sum[:16], index)
 }
 
-// tooMany returns an error if a notification holds more events than are read.
+// tooMany returns an error if a notification has more than maxEvents events.
 func tooMany(n int) error {
 	if n > maxEvents {
-		return fmt.Errorf("the notification holds %d events: more than %d are refused", n, maxEvents)
+		return fmt.Errorf("the notification has %d events: more than %d are refused", n, maxEvents)
 	}
 	return nil
 }

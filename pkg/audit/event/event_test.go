@@ -273,7 +273,7 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
-func TestKeysTellEventsApart(t *testing.T) {
+func TestKeysDiffer(t *testing.T) {
 	t.Parallel()
 	base := Event{ID: "1", Source: "zot", Action: Push, Repository: image.NewRepository("r.example.com", "a"), Tag: "t"}
 	seen := map[string]string{}

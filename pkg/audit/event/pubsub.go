@@ -11,15 +11,17 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
-// PubSub is the name of Google registries' changes, which Pub/Sub pushes to "/".
+// PubSub is the Source of events that Pub/Sub pushes for Google registries.
 const PubSub = "pubsub"
 
-// pubsubChange is a change of a Google registry: what the topic carries.
+// pubsubChange is a message of the topic of a Google registry.
 type pubsubChange struct{ Action, Digest, Tag string }
 
-// pubsubPush is the body of a Pub/Sub push: a message that holds the change, or the
-// change itself where the subscription unwraps it. Older senders write id, newer ones
-// messageId; with an unwrapped change it is in a header, or missing.
+// pubsubPush is the body of a Pub/Sub push.
+//
+// It is a message with the change, or the change itself if the subscription unwraps
+// it. The id is in the field id of older senders and messageId of newer ones. With an
+// unwrapped change, it is in a header or missing.
 type pubsubPush struct {
 	Message *struct {
 		Data      []byte `json:"data"`
@@ -29,7 +31,7 @@ type pubsubPush struct {
 	pubsubChange
 }
 
-// read returns the change and the message's id.
+// read returns the change and the id of the message.
 func (p *pubsubPush) read(header http.Header) (change pubsubChange, id string, err error) {
 	switch {
 	case p.Message != nil:
@@ -40,12 +42,13 @@ func (p *pubsubPush) read(header http.Header) (change pubsubChange, id string, e
 	case p.pubsubChange != (pubsubChange{}):
 		return p.pubsubChange, Clip(header.Get("X-Goog-Pubsub-Message-Id")), nil
 	}
-	return change, "", errors.New("parsing the notification: it holds neither a message nor a change")
+	return change, "", errors.New("parsing the notification: it has neither a message nor a change")
 }
 
-// DecodePubSub reads a change of a Google registry: digest and tag are whole
-// references. A change without an action or with an unknown one is malformed,
-// since the topic carries nothing but insertions and deletions.
+// DecodePubSub parses a Pub/Sub push about a Google registry.
+//
+// The digest and the tag in it are full references. It is an error if the action is
+// missing or unknown, since the topic has only insertions and deletions.
 func DecodePubSub(n Notification) (Event, error) {
 	var push pubsubPush
 	if err := parse(n.Body, &push); err != nil {
@@ -67,7 +70,9 @@ func DecodePubSub(n Notification) (Event, error) {
 	return e, e.whole(change.Digest, change.Tag)
 }
 
-// whole fills in where and what from whole references to a digest and to a tag of one repository.
+// whole sets the repository, the tag and the digest from full references.
+//
+// Both references must be of one repository. One of them may be empty.
 func (e *Event) whole(digest, tag string) error {
 	if digest == "" && tag == "" {
 		return errors.New("the change names neither digest nor tag")

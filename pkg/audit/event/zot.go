@@ -6,8 +6,9 @@ import (
 	"fmt"
 )
 
-// decodeZot reads zot's CloudEvents, structured and binary. They do not name their
-// registry, so the URL that they are sent to has to.
+// decodeZot reads the CloudEvents of zot, structured and binary.
+//
+// They do not name their registry, so the URL of the receiver must.
 func decodeZot(n Notification) ([]Event, error) {
 	var event struct {
 		ID   string          `json:"id"`

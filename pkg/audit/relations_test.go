@@ -13,7 +13,7 @@ import (
 )
 
 // Who gives up while he reads for others, too, does not take them with him.
-func TestMembersOutliveTheirReader(t *testing.T) {
+func TestMembersAfterTheirReaderIsCanceled(t *testing.T) {
 	t.Parallel()
 	reg := registrytest.New(t)
 	index := registrytest.MultiArch(1, 2, 1)
@@ -28,7 +28,7 @@ func TestMembersOutliveTheirReader(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	f := newFamily(client)
+	f := newRelations(client)
 	at := []name.Repository{image.NewRepository(reg.Host, "prod/a")}
 	first, stop := context.WithCancel(t.Context())
 	stopped := make(chan error, 1)
