@@ -98,7 +98,7 @@ func TestAuditWarnsWithoutToken(t *testing.T) {
 		}
 		warned := false
 		for lines := bufio.NewScanner(stderr); lines.Scan(); {
-			warned = warned || strings.Contains(lines.Text(), "--token-file says what they have to show")
+			warned = warned || strings.Contains(lines.Text(), "--token-file makes it require a token")
 			if strings.Contains(lines.Text(), "listening on") {
 				cancel() // what is said at the start comes before the end
 			}

@@ -27,8 +27,10 @@ const (
 // exitCodesKey is the annotation of commands whose help has a block of exit codes.
 const exitCodesKey = "exitCodes"
 
-// drainsKey is the annotation of commands that bound their own end after an
-// interrupt: execute waits for them.
+// drainsKey is the annotation of commands that execute waits for after an interrupt.
+//
+// They finish open work, and bound the time for that themselves. The value names the
+// work.
 const drainsKey = "drains"
 
 // exits returns the annotation for a command's exit codes. two is the meaning of 2, or "".
