@@ -10,7 +10,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 )
 
-// TestUnwrappedPush has Pub/Sub send the change itself, as subscriptions that unwrap messages do.
+// A subscription may unwrap messages, so that Pub/Sub sends only the change.
 func TestUnwrappedPush(t *testing.T) {
 	t.Parallel()
 	reg := registrytest.New(t)
@@ -46,7 +46,7 @@ func TestUnwrappedPush(t *testing.T) {
 	}
 }
 
-// TestOneHost has a registry behind a proxy call itself HOST:443.
+// A registry behind a proxy may call itself HOST:443.
 func TestOneHost(t *testing.T) {
 	t.Parallel()
 	r := rulesOf(t, `registries:
@@ -65,7 +65,7 @@ images:
 	}
 }
 
-// TestUnjudgedEvents are counted by their kind; what is not understood is told once a kind.
+// Events that are not judged are counted by kind, and unknown kinds are logged once.
 func TestUnjudgedEvents(t *testing.T) {
 	t.Parallel()
 	reg := registrytest.New(t)
@@ -113,8 +113,7 @@ func TestUnjudgedEvents(t *testing.T) {
 	}
 }
 
-// TestReplication has Harbor tell of replications into the destination. Mostly it
-// does not say which tags they brought.
+// Harbor sends notifications of replications, usually without the tags.
 func TestReplication(t *testing.T) {
 	t.Parallel()
 	reg := registrytest.New(t)

@@ -8,8 +8,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
 
-// TestLoginPage has a registry answer everything with a page: there is no verdict
-// until it answers as a registry.
+// While a registry answers with a login page, there is no verdict.
 func TestLoginPage(t *testing.T) {
 	t.Parallel()
 	reg := registrytest.New(t)

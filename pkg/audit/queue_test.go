@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 )
 
-// equal returns n events that say the same, with ids of their own.
+// equal returns n equal events with different ids.
 func equal(from, n int) []event.Event {
 	var all []event.Event
 	for i := range n {
@@ -54,8 +54,7 @@ func TestEqualEventsWaitAsOne(t *testing.T) {
 	}
 }
 
-// TestTakenEventsGetNoParts has events come while one that says the same is judged:
-// what was read for that one may not be what they found.
+// Equal events that arrive while one is being judged need a judgement of their own.
 func TestTakenEventsGetNoParts(t *testing.T) {
 	t.Parallel()
 	s := testStore(t, "")
@@ -94,7 +93,7 @@ func TestTakenEventsGetNoParts(t *testing.T) {
 	}
 }
 
-// TestEqualEventsDoNotDelayTheVerdict has events that say the same come without an end.
+// An endless flood of equal events does not delay the verdict.
 func TestEqualEventsDoNotDelayTheVerdict(t *testing.T) {
 	t.Parallel()
 	s := testStore(t, "")
@@ -121,7 +120,7 @@ func TestEqualEventsDoNotDelayTheVerdict(t *testing.T) {
 	}
 }
 
-// TestEqualEventsSurvive restarts a store in which equal events wait.
+// Equal events that wait survive a restart.
 func TestEqualEventsSurvive(t *testing.T) {
 	t.Parallel()
 	file := t.TempDir() + "/audit.db"
@@ -153,7 +152,7 @@ func TestEqualEventsSurvive(t *testing.T) {
 	}
 }
 
-// TestRejectionsAreRemovedLast fills the store with verdicts of all kinds.
+// A full store removes rejections after all other verdicts.
 func TestRejectionsAreRemovedLast(t *testing.T) {
 	t.Parallel()
 	s := testStore(t, "")
@@ -211,7 +210,7 @@ func TestRejectionsAreRemovedLast(t *testing.T) {
 	}
 }
 
-// TestWaitingAlertsAreKept has more rejections than alerts may wait.
+// If there is no room for alerts, one alert counts the rest.
 func TestWaitingAlertsAreKept(t *testing.T) {
 	t.Parallel()
 	s := testStore(t, "")
@@ -233,7 +232,7 @@ func TestWaitingAlertsAreKept(t *testing.T) {
 		if err := s.sent(key, raw); err != nil {
 			t.Fatal(err)
 		}
-		if len(got) == 1 { // what it told of may be told again
+		if len(got) == 1 { // another alert about this event may be added now
 			if _, _, err := s.Settle(0, verdict{Event: equal(100, 1)[0], Outcome: rejected}); err != nil {
 				t.Fatal(err)
 			}
@@ -247,7 +246,7 @@ func TestWaitingAlertsAreKept(t *testing.T) {
 	}
 }
 
-// TestDropsAreLogged floods an auditor with equal events.
+// Dropped events of a flood are counted and logged.
 func TestDropsAreLogged(t *testing.T) {
 	t.Parallel()
 	reg := registrytest.New(t)
@@ -269,7 +268,7 @@ func TestDropsAreLogged(t *testing.T) {
 		t.Errorf("got %d events waiting, want 1", got)
 	}
 	if _, text := r.get("/metrics"); !strings.Contains(text, `cip_audit_dropped_total{what="event"} 989`+"\n") {
-		t.Errorf("/metrics does not say that 989 events were dropped:\n%s", text)
+		t.Errorf("/metrics: got %s\nwant 989 dropped events", text)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -20,7 +20,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// rig is an auditor at work over a registry: src is the source, prod the destination.
+// rig is a running auditor and a registry with the source src and the destination prod.
 type rig struct {
 	t       testing.TB
 	reg     *registrytest.Server
@@ -35,7 +35,7 @@ type rig struct {
 	news     chan struct{}
 }
 
-// newRig starts an auditor; images is the images list of the manifest.
+// newRig starts an auditor. images is the images list of the manifest file.
 func newRig(t testing.TB, reg *registrytest.Server, images string, change ...func(*Options)) *rig {
 	t.Helper()
 	r := &rig{t: t, reg: reg, file: filepath.Join(t.TempDir(), "promote.yaml"), news: make(chan struct{}, 1)}
@@ -44,7 +44,7 @@ func newRig(t testing.TB, reg *registrytest.Server, images string, change ...fun
 	return r
 }
 
-// write replaces the manifest's images.
+// write replaces the images of the manifest file.
 func (r *rig) write(images string) {
 	r.t.Helper()
 	text := fmt.Sprintf("registries:\n- name: %[1]s/src\n  src: true\n- name: %[1]s/prod\nimages:\n%[2]s", r.reg.Host, images)
@@ -97,10 +97,10 @@ func (r *rig) start(change ...func(*Options)) {
 	r.t.Cleanup(r.stop)
 }
 
-// rigLog collects the verdicts that a rig's auditor logs.
+// rigLog collects the verdicts that the auditor of a rig logs.
 type rigLog rig
 
-// Write implements io.Writer. It is called with one line.
+// Write implements io.Writer. Each call is one line.
 func (l *rigLog) Write(line []byte) (int, error) {
 	var v record
 	if err := json.Unmarshal(line, &v); err != nil {
@@ -116,7 +116,7 @@ func (l *rigLog) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// post sends a body and returns status and text.
+// post sends a body, and returns the status and the text of the response.
 func (r *rig) post(path, body string, header ...string) (int, string) {
 	r.t.Helper()
 	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, r.url+path, strings.NewReader(body))
@@ -152,7 +152,7 @@ func (r *rig) do(req *http.Request) (int, string) {
 	return resp.StatusCode, string(raw)
 }
 
-// await returns the records once there are n.
+// await waits for n records.
 func (r *rig) await(n int) []record {
 	r.t.Helper()
 	limit := time.NewTimer(2 * time.Minute)
@@ -172,13 +172,13 @@ func (r *rig) await(n int) []record {
 	}
 }
 
-// push sends a Pub/Sub push about a repository of the registry, prod/… or another.
+// push sends a Pub/Sub push about a repository of the registry.
 func (r *rig) push(id, action, repo, tag, digest string) (int, string) {
 	r.t.Helper()
 	return r.post("/", pubsubBody(id, action, r.reg.Host+"/"+repo, tag, digest))
 }
 
-// pubsubBody is the body of a Pub/Sub push.
+// pubsubBody returns the body of a Pub/Sub push.
 func pubsubBody(id, action, repo, tag, digest string) string {
 	change := map[string]string{"action": action}
 	if tag != "" {
@@ -194,13 +194,13 @@ func pubsubBody(id, action, repo, tag, digest string) string {
 	return fmt.Sprintf(`{"message":{"data":%q,"messageId":%q},"subscription":"s"}`, base64.StdEncoding.EncodeToString(raw), id)
 }
 
-// distributionBody is an envelope of distribution with one event.
+// distributionBody returns a notification of distribution with one event.
 func distributionBody(id, action, host, repo, tag, digest string) string {
 	return fmt.Sprintf(`{"events":[{"id":%q,"action":%q,"target":{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":%q,"repository":%q,"tag":%q},"request":{"host":%q}}]}`,
 		id, action, digest, repo, tag, host)
 }
 
-// entry is an images entry of one digest.
+// entry returns an images entry with one digest.
 func entry(name string, digest any, tags ...string) string {
 	return fmt.Sprintf("- name: %s\n  dmap:\n    %q: [%s]\n", name, digest, strings.Join(tags, ", "))
 }

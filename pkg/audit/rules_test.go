@@ -12,12 +12,12 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
-// rulesOf returns the rules of plain manifests, each a document.
+// rulesOf returns the rules of plain manifests. Each is a YAML document.
 func rulesOf(t *testing.T, text string) *rules {
 	t.Helper()
 	set := manifest.Plain(fstest.MapFS{"m.yaml": {Data: []byte(text)}}, "m.yaml", "m.yaml")
 	if set.Broken() {
-		t.Fatalf("%v", set.Faults)
+		t.Fatalf("got faults %v, want none", set.Faults)
 	}
 	return newRules(set, "", time.Time{})
 }
@@ -68,7 +68,7 @@ images:
 	}
 }
 
-// TestNestedDestinations wants one repository by two names.
+// One repository may be wanted by two names.
 func TestNestedDestinations(t *testing.T) {
 	t.Parallel()
 	r := rulesOf(t, `registries:

@@ -15,7 +15,9 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 )
 
-// filled returns a state file with something of everything, and buckets of several pages.
+// filled returns a state file with all types of entries.
+//
+// Its buckets have several pages.
 func filled(t *testing.T) []byte {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "audit.db")
@@ -58,7 +60,7 @@ func filled(t *testing.T) []byte {
 	return raw
 }
 
-// use opens a store and reads and writes all that it holds.
+// use opens a store, reads all entries and writes some.
 func use(file string) error {
 	s, err := openStore(file, true)
 	if err != nil {
@@ -78,8 +80,7 @@ func use(file string) error {
 	return errors.Join(append(errs, s.Close())...)
 }
 
-// TestDamagedState cuts state files off and changes bytes in them: that is an error
-// at the start, which names the file and what to do, or it does no harm.
+// A damaged state file is an error at the start, unless the damage has no effect.
 func TestDamagedState(t *testing.T) {
 	t.Parallel()
 	good := filled(t)
@@ -117,7 +118,7 @@ func TestDamagedState(t *testing.T) {
 		}
 		err := use(file)
 		if i%4 == 0 && 0 < len(raw) && len(raw) < used && err == nil {
-			t.Errorf("%s: got no error", what)
+			t.Errorf("%s: got no error, want one", what)
 		}
 		if err != nil && !strings.Contains(err.Error(), "opening the store of verdicts "+file) {
 			t.Errorf("%s: got %v, want an error at the start that names %s", what, err, file)

@@ -31,13 +31,13 @@ func TestStoreSurvives(t *testing.T) {
 	s := testStore(t, file)
 	added, fresh, err := s.Enqueue([]event.Event{someEvent("1"), someEvent("2"), someEvent("1")})
 	if err != nil || len(added) != 2 || fresh != 2 {
-		t.Fatalf("%d added, %d of them new, %v", len(added), fresh, err)
+		t.Fatalf("got %d added, %d fresh and error %v, want 2 and 2", len(added), fresh, err)
 	}
 	if _, _, err := s.Settle(added[0].Seq, verdict{Event: added[0].Event, Outcome: rejected, Reason: "so"}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := openStore(file, true); err == nil {
-		t.Error("two processes may use one store")
+		t.Error("got no error for a store in use, want one")
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -48,19 +48,19 @@ func TestStoreSurvives(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.Pending() != 1 || len(waiting) != 1 || waiting[0] != "2" {
-		t.Errorf("waiting: %d, %q", s.Pending(), waiting)
+		t.Errorf("waiting: got %d, %q, want event 2", s.Pending(), waiting)
 	}
 	if all, err := s.Verdicts(query{Limit: 10}); err != nil || len(all) != 1 || all[0].ID != "1" || all[0].Verdict != rejected {
-		t.Errorf("verdicts: %+v, %v", all, err)
+		t.Errorf("got verdicts %+v and error %v, want the rejection of event 1", all, err)
 	}
 	if key, _ := s.firstAlert(); key == nil {
-		t.Error("the alert is lost")
+		t.Error("got no alert, want one")
 	}
 	if added, _, err := s.Enqueue([]event.Event{someEvent("1"), someEvent("2")}); err != nil || len(added) != 0 {
-		t.Errorf("sent again: %d added, %v", len(added), err)
+		t.Errorf("sent again: got %d added and error %v, want none", len(added), err)
 	}
 	if r, fresh, err := s.Settle(0, verdict{Event: someEvent("1"), Outcome: verified}); err != nil || len(fresh) != 0 || r.Verdict != rejected {
-		t.Errorf("judged again: %+v, %v, %v", r, fresh, err)
+		t.Errorf("judged again: got %+v, %v and error %v, want the first verdict", r, fresh, err)
 	}
 }
 
@@ -87,7 +87,7 @@ func TestStoreFull(t *testing.T) {
 	}
 }
 
-// TestStoreKeepsRejected floods the store with ignored events.
+// A flood of ignored events does not remove rejections.
 func TestStoreKeepsRejected(t *testing.T) {
 	t.Parallel()
 	s := testStore(t, "")
@@ -117,14 +117,14 @@ func TestStoreKeepsRejected(t *testing.T) {
 	}
 	settle("last", ignored)
 	if n := int(s.counts[ignored].Load()); n > limit+250 {
-		t.Errorf("%d ignored verdicts are kept, limit %d", n, limit)
+		t.Errorf("ignored verdicts: got %d, want %d at most", n, limit)
 	}
 	all, err := s.Verdicts(query{Outcomes: []outcome{rejected}, Limit: 10})
 	if err != nil || len(all) != 1 {
-		t.Errorf("%d rejected verdicts are left, %v", len(all), err)
+		t.Errorf("got %d rejections and error %v, want 1", len(all), err)
 	}
 	if all, err := s.Verdicts(query{Limit: 1}); err != nil || all[0].ID != "last" {
-		t.Errorf("the newest: %+v, %v", all, err)
+		t.Errorf("newest verdict: got %+v and error %v, want that on the last event", all, err)
 	}
 }
 
@@ -164,7 +164,7 @@ func TestQuery(t *testing.T) {
 	} {
 		all, err := s.Verdicts(test.query)
 		if err != nil {
-			t.Errorf("%s: %v", test.name, err)
+			t.Errorf("%s: got error %v, want none", test.name, err)
 		}
 		got := []string{}
 		for _, r := range all {

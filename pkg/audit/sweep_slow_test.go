@@ -10,8 +10,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
 
-// TestSlowRegistryHoldsUpOnlyItself has the first of two destinations never answer:
-// the other is swept, and its events are judged.
+// A destination that does not answer does not delay others.
 func TestSlowRegistryHoldsUpOnlyItself(t *testing.T) {
 	t.Parallel()
 	slow, reg := registrytest.New(t), registrytest.New(t)
@@ -47,6 +46,6 @@ func TestSlowRegistryHoldsUpOnlyItself(t *testing.T) {
 	}
 	cancel()
 	if err := <-swept; err == nil {
-		t.Error("got no error of a sweep that was ended")
+		t.Error("got no error for a canceled sweep, want one")
 	}
 }

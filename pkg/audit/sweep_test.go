@@ -49,7 +49,7 @@ func TestSweep(t *testing.T) {
 			}
 			drifts, err := r.auditor.store.drifts()
 			if err != nil || len(drifts) != 1 || drifts[0].Destination != reg.Host+"/prod" {
-				t.Fatalf("%+v, %v", drifts, err)
+				t.Fatalf("got drift %+v and error %v, want that of prod", drifts, err)
 			}
 			got := map[string]bool{}
 			for _, f := range drifts[0].Findings {
@@ -64,14 +64,14 @@ func TestSweep(t *testing.T) {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 			if _, text := r.get("/metrics"); !strings.Contains(text, `cip_audit_drift{destination="`+reg.Host+`/prod",kind="moved tag"} 1`) {
-				t.Error("the metrics do not tell the drift")
+				t.Error("metrics: got no drift, want it")
 			}
 		})
 	}
 }
 
-// What is as wanted costs a listing and, where only indexes tell of their children, a
-// HEAD for each; manifests are read once.
+// A destination without drift costs a listing, and a HEAD for each child of an index
+// that is not listed. Image manifests are read once.
 func TestSweepRequests(t *testing.T) {
 	t.Parallel()
 	type counts map[registrytest.Kind]int
@@ -121,7 +121,7 @@ func TestSweepRequests(t *testing.T) {
 				}
 			}
 			if drifts, err := r.auditor.store.drifts(); err != nil || len(drifts) != 1 || drifts[0].Count != 0 || drifts[0].Held != 10 {
-				t.Errorf("%+v, %v", drifts, err)
+				t.Errorf("got drift %+v and error %v, want 10 tags and no findings", drifts, err)
 			}
 		})
 	}
@@ -139,11 +139,11 @@ func TestSweepUnreadable(t *testing.T) {
 	}
 	drifts, err := r.auditor.store.drifts()
 	if err != nil || len(drifts) != 1 || len(drifts[0].Findings) != 1 || drifts[0].Findings[0].Kind != unread {
-		t.Errorf("%+v, %v", drifts, err)
+		t.Errorf("got drift %+v and error %v, want one finding, unread", drifts, err)
 	}
 }
 
-// TestAlerts has a receiver that fails at first.
+// Alerts are retried until the receiver accepts them.
 func TestAlerts(t *testing.T) {
 	t.Parallel()
 	got := make(chan alert, 10)
@@ -168,24 +168,24 @@ func TestAlerts(t *testing.T) {
 	r.push("1", "INSERT", "src/any", "1.0", evil.Digest)
 	r.push("2", "INSERT", "prod/rogue", "1.0", evil.Digest)
 	if a := <-got; a.Verdict == nil || a.Verdict.Verdict != rejected || !strings.HasPrefix(a.Text, "TRANSACTION REJECTED") {
-		t.Errorf("%+v", a)
+		t.Errorf("got alert %+v, want that of a rejection", a)
 	}
-	for range 2 { // drift is told once
+	for range 2 { // the second sweep finds no new drift
 		if err := r.auditor.sweep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if a := <-got; a.Drift == nil || len(a.Drift.Findings) != 1 || !strings.HasPrefix(a.Text, "DRIFT") {
-		t.Errorf("%+v", a)
+		t.Errorf("got alert %+v, want that of drift with one finding", a)
 	}
 	r.push("3", "DELETE", "prod/rogue", "1.0", "")
 	if a := <-got; a.Verdict == nil || a.Verdict.ID != "3" {
-		t.Errorf("%+v", a)
+		t.Errorf("got alert %+v, want that of event 3", a)
 	}
 	r.stop()
 	for _, w := range r.warnings {
 		if strings.Contains(w, "secret") {
-			t.Errorf("a warning tells the receiver's address: %s", w)
+			t.Errorf("warning: got %s, want no URL in it", w)
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 )
 
-// The store and the API keep the text of senders; what is printed is escaped.
+// The text of senders is stored as it was sent, and escaped where it is printed.
 func TestTextIsEscapedWherePrinted(t *testing.T) {
 	t.Parallel()
 	const actor = "a\x1b[31m\u202eb"

@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
-// work runs a worker over a store in fake time until the test says it is enough.
+// work runs a worker in fake time until check returns.
 func work(t *testing.T, events []event.Event, judge func(context.Context, event.Event) (verdict, error), check func(w *worker, settled chan record)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -59,14 +59,14 @@ func TestWorkerTriesAgain(t *testing.T) {
 	work(t, []event.Event{someEvent("1")}, judge, func(w *worker, settled chan record) {
 		began := time.Now()
 		<-settled
-		// 250, 500, 1000, 2000 and 4000 milliseconds, and what batches of the store take
+		// 250, 500, 1000, 2000 and 4000 milliseconds, and the time that the store takes
 		if took := time.Since(began); tries.Load() != 6 || took < 7750*time.Millisecond || took > 8*time.Second {
-			t.Errorf("%d tries in %s", tries.Load(), took)
+			t.Errorf("got %d tries in %s, want 6 in 7.75s to 8s", tries.Load(), took)
 		}
 	})
 }
 
-// TestWorkerWaitsForDeadHosts has many events of a host that does not answer and one of another.
+// A host that does not answer is tried rarely, and does not delay other hosts.
 func TestWorkerWaitsForDeadHosts(t *testing.T) {
 	t.Parallel()
 	var events []event.Event
@@ -88,14 +88,14 @@ func TestWorkerWaitsForDeadHosts(t *testing.T) {
 	work(t, events, judge, func(w *worker, settled chan record) {
 		began := time.Now()
 		if r := <-settled; r.ID != "alive" || time.Since(began) > time.Second {
-			t.Errorf("%s after %s", r.ID, time.Since(began))
+			t.Errorf("got a verdict on event %s after %s, want event alive within 1s", r.ID, time.Since(began))
 		}
 		time.Sleep(10 * time.Minute)
 		if n := tries.Load(); n > 20*workers {
-			t.Errorf("%d tries of a host that is dead", n)
+			t.Errorf("tries of a dead host: got %d, want %d at most", n, 20*workers)
 		}
 		if n, trouble := w.state(); n == 0 || trouble == "" {
-			t.Errorf("%d retried: %q", n, trouble)
+			t.Errorf("got %d retried and error %q, want both", n, trouble)
 		}
 	})
 }
@@ -130,13 +130,12 @@ func TestWorkerDrains(t *testing.T) {
 		cancel()
 		w.run(ctx, t.Context())
 		if settled.Load() != 499 || s.Pending() != 1 {
-			t.Errorf("%d settled, %d wait", settled.Load(), s.Pending())
+			t.Errorf("got %d settled and %d waiting, want 499 and 1", settled.Load(), s.Pending())
 		}
 	})
 }
 
-// TestWorkerLosesNothing has equal events come while others that say the same are
-// judged in vain, put back and joined.
+// No event is lost if equal ones arrive while one is judged, fails and is put back.
 func TestWorkerLosesNothing(t *testing.T) {
 	t.Parallel()
 	const n, senders = 2000, 20
@@ -178,7 +177,7 @@ func TestWorkerLosesNothing(t *testing.T) {
 		for len(records) > 0 {
 			ids[(<-records).ID]++
 		}
-		// event 0 came twice under its id: with the tag t, and with the tag t0
+		// event 0 was sent twice with one id: with the tag t and with the tag t0
 		if len(ids) != n || ids["0"] != 2 || w.store.Pending() != 0 {
 			t.Errorf("got verdicts on %d events, %d on the first, %d waiting, want %d, 2, 0", len(ids), ids["0"], w.store.Pending(), n)
 		}

@@ -22,7 +22,7 @@ var (
 	digestB = image.Hash("sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb")
 )
 
-// samples are notifications as the systems send them, and the events in them.
+// samples are notifications of the systems, and the events in them.
 var samples = []struct {
 	name, system, host, body string
 	header                   http.Header
@@ -266,7 +266,7 @@ func TestDecodeRefuses(t *testing.T) {
 			events, err := decode(Notification{Body: []byte(body), Header: http.Header{}})
 			for _, e := range events {
 				if err == nil && e.Fault == "" && !e.Unknown {
-					t.Errorf("%s: %.20q gives %+v", name, body, e)
+					t.Errorf("%s: %.20q: got %+v, want an error or an unknown event", name, body, e)
 				}
 			}
 		}
@@ -289,17 +289,17 @@ func TestKeysDiffer(t *testing.T) {
 		e := base
 		change(&e)
 		if other, ok := seen[e.Key()]; ok {
-			t.Errorf("%s and %s have one key", name, other)
+			t.Errorf("got the same key for %s and %s, want different ones", name, other)
 		}
 		seen[e.Key()] = name
 	}
 	base.ID = ""
 	if base.Key() != "" {
-		t.Error("an event without an id has a key")
+		t.Errorf("key without an id: got %q, want none", base.Key())
 	}
 }
 
-// FuzzDecode holds every Decoder against any bytes: no panic, bounded, valid names, text that can be stored.
+// For any bytes, a decoder returns a bounded number of events with valid names, or an error.
 func FuzzDecode(f *testing.F) {
 	for _, s := range samples {
 		f.Add(s.system, s.host, s.header.Get("Ce-Type"), []byte(s.body))
@@ -318,20 +318,20 @@ func FuzzDecode(f *testing.F) {
 			events = []Event{e}
 		}
 		if len(events) > maxEvents {
-			t.Fatalf("%d events", len(events))
+			t.Fatalf("got %d events, want %d at most", len(events), maxEvents)
 		}
 		for _, e := range events {
 			if e.Tag != "" && image.CheckTag(e.Tag) != nil {
-				t.Errorf("tag %q", e.Tag)
+				t.Errorf("got tag %q, want a valid one", e.Tag)
 			}
 			if _, err := image.ParseDigest(e.Digest.String()); e.Digest != (v1.Hash{}) && err != nil {
-				t.Errorf("digest %q", e.Digest)
+				t.Errorf("got digest %q, want a valid one", e.Digest)
 			}
 			if _, err := image.ParseRepository(e.Repository.String()); e.Repository != (name.Repository{}) && err != nil {
-				t.Errorf("repository %q", e.Repository)
+				t.Errorf("got repository %q, want a valid one", e.Repository)
 			}
 			if e.Repository == (name.Repository{}) && e.Fault == "" && e.Action != Other {
-				t.Error("an event without a repository has no fault")
+				t.Error("got no fault for an event without a repository, want one")
 			}
 			raw, err := json.Marshal(e)
 			if err != nil || !utf8.Valid(raw) || len(e.ID) > maxText || len(e.Actor) > maxText || len(e.Kind) > maxText {
