@@ -83,7 +83,7 @@ func New(ctx context.Context, o Options) (*Auditor, error) {
 	a := &Auditor{options: o, manifests: o.Manifests, store: store, inquirer: newInquirer(o.Client), oidc: newVerifier(ctx, o.OIDC), log: &verdictLog{Log: o.Log}}
 	a.metrics = newMetrics(a)
 	a.alerts = &alerter{url: o.AlertURL, store: store, metrics: a.metrics, warn: o.Warn, wakeup: make(chan struct{}, 1)}
-	judge := func(ctx context.Context, e event.Event) (verdict, error) { return a.judge(ctx, e, a.manifests.Newer) }
+	judge := func(ctx context.Context, e event.Event) (verdict, error) { return a.judge(ctx, e, a.manifests.newer) }
 	a.worker, err = newWorker(store, judge, a.settled, o.Warn)
 	if err == nil {
 		a.timeline, err = newTimeline(store, time.Now())
@@ -117,7 +117,7 @@ func (a *Auditor) Serve(ctx context.Context, listener net.Listener) error {
 	server.BaseContext = func(net.Listener) context.Context { return requests }
 	var g errgroup.Group
 	var kept sync.WaitGroup
-	kept.Go(func() { a.manifests.Keep(work) }) // the last events may need newer manifests
+	kept.Go(func() { a.manifests.readLoop(work) }) // the last events may need newer manifests
 	defer kept.Wait()
 	defer stop()
 	taken, end := context.WithCancel(work) // ends when no more events can come in
@@ -157,7 +157,7 @@ func (a *Auditor) shutdown(ctx context.Context, server *http.Server) {
 // newer returns. It is an error if there cannot be a verdict yet.
 func (a *Auditor) judge(ctx context.Context, e event.Event, newer func(context.Context, time.Time) (*rules, error)) (verdict, error) {
 	began := time.Now()
-	rules, err := a.manifests.Current(ctx)
+	rules, err := a.manifests.current(ctx)
 	if err != nil {
 		return verdict{}, &manifestsError{"there are no manifests", err}
 	}

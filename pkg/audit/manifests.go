@@ -92,7 +92,7 @@ func (*Git) MaxAge() time.Duration { return 30 * time.Second }
 // Manifests reads an Origin again and again, and has the current rules.
 //
 // While the origin cannot be read, or has broken files, the last valid rules stay.
-// One goroutine, which calls Keep, reads the origin. All others wait for it, or use
+// One goroutine, which calls readLoop, reads the origin. All others wait for it, or use
 // the rules that are loaded.
 type Manifests struct {
 	origin Origin
@@ -124,10 +124,10 @@ const (
 	currentGap = 2 * time.Second        // how long an event waits for newer manifests if the loaded ones may do
 )
 
-// Keep reads the origin until ctx ends.
+// readLoop reads the origin until ctx ends.
 //
 // It reads when another goroutine requests it, and every idleGap.
-func (m *Manifests) Keep(ctx context.Context) {
+func (m *Manifests) readLoop(ctx context.Context) {
 	for ctx.Err() == nil {
 		m.mu.Lock()
 		pause := time.Until(m.ended.Add(max(minGap, 4*m.took, m.origin.MaxAge()/10)))
@@ -159,18 +159,18 @@ func (m *Manifests) want() {
 	}
 }
 
-// Current returns the last valid rules.
+// current returns the last valid rules.
 //
 // If they are older than MaxAge, it waits up to currentGap for newer ones. It is an
 // error only if there are no rules.
-func (m *Manifests) Current(ctx context.Context) (*rules, error) {
+func (m *Manifests) current(ctx context.Context) (*rules, error) {
 	now := time.Now()
 	m.mu.Lock()
 	rules, slow := m.rules, !m.began.IsZero() && now.Sub(m.began) > currentGap
 	m.mu.Unlock()
 	switch {
 	case rules == nil:
-		return m.Since(ctx, now.Add(-currentGap)) // an error is reused for less time than manifests are
+		return m.since(ctx, now.Add(-currentGap)) // an error is reused for less time than manifests are
 	case now.Sub(rules.Read) <= m.origin.MaxAge():
 		return rules, nil
 	case slow:
@@ -178,14 +178,14 @@ func (m *Manifests) Current(ctx context.Context) (*rules, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, currentGap)
 	defer cancel()
-	if fresh, err := m.Since(ctx, now.Add(-m.origin.MaxAge())); err == nil {
+	if fresh, err := m.since(ctx, now.Add(-m.origin.MaxAge())); err == nil {
 		return fresh, nil
 	}
 	return rules, nil
 }
 
-// Since waits for rules whose reading began at t or later.
-func (m *Manifests) Since(ctx context.Context, t time.Time) (*rules, error) {
+// since waits for rules whose reading began at t or later.
+func (m *Manifests) since(ctx context.Context, t time.Time) (*rules, error) {
 	for {
 		rules, done, err := m.known(t)
 		if done == nil {
@@ -203,10 +203,10 @@ func (m *Manifests) Since(ctx context.Context, t time.Time) (*rules, error) {
 // errStale is the error if the manifests were not read since an event.
 var errStale = errors.New("waiting for the newest manifests")
 
-// Newer returns rules whose reading began at t or later.
+// newer returns rules whose reading began at t or later.
 //
 // It does not wait: the error is errStale if there are none yet.
-func (m *Manifests) Newer(_ context.Context, t time.Time) (*rules, error) {
+func (m *Manifests) newer(_ context.Context, t time.Time) (*rules, error) {
 	rules, done, err := m.known(t)
 	if done != nil {
 		return nil, errStale
@@ -234,7 +234,7 @@ const originLimit = 2 * time.Minute
 
 // Read reads the origin and stores the outcome.
 //
-// Only Keep may call it, or the caller of Keep before that.
+// Only readLoop may call it, or its caller before that.
 func (m *Manifests) Read(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, originLimit)
 	defer cancel()
@@ -258,12 +258,12 @@ func (m *Manifests) Read(ctx context.Context) error {
 		rules = newRules(set, commit, began)
 		m.warnFaults(rules)
 	}
-	m.keep(rules, began, err)
+	m.finish(rules, began, err)
 	return err
 }
 
-// keep stores the outcome of a reading and wakes the goroutines that wait for it.
-func (m *Manifests) keep(rules *rules, began time.Time, err error) {
+// finish stores the outcome of a reading and wakes the goroutines that wait for it.
+func (m *Manifests) finish(rules *rules, began time.Time, err error) {
 	m.mu.Lock()
 	news := err != nil && (m.err == nil || m.err.Error() != err.Error())
 	m.err, m.began, m.ended = err, time.Time{}, time.Now()

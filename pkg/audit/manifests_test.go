@@ -53,19 +53,19 @@ func TestManifestsAreReadRarely(t *testing.T) {
 		m := NewManifests(o, func(string) {})
 		ctx, cancel := context.WithCancel(t.Context())
 		kept := make(chan struct{})
-		go func() { m.Keep(ctx); close(kept) }()
+		go func() { m.readLoop(ctx); close(kept) }()
 		defer func() { cancel(); <-kept }()
-		if _, err := m.Current(t.Context()); err != nil || o.fail(nil) != 1 {
+		if _, err := m.current(t.Context()); err != nil || o.fail(nil) != 1 {
 			t.Fatalf("got %d readings and error %v, want 1 reading", o.fail(nil), err)
 		}
-		if _, err := m.Current(t.Context()); err != nil || o.fail(nil) != 1 {
+		if _, err := m.current(t.Context()); err != nil || o.fail(nil) != 1 {
 			t.Errorf("younger than MaxAge: got %d readings and error %v, want 1 reading", o.fail(nil), err)
 		}
 		now := time.Now()
 		var g sync.WaitGroup
 		for range 100 { // events that are not explained, all at once
 			g.Go(func() {
-				if r, err := m.Since(t.Context(), now); err != nil || r.Read.Before(now) {
+				if r, err := m.since(t.Context(), now); err != nil || r.Read.Before(now) {
 					t.Errorf("got rules %+v and error %v, want rules read since %v", r, err, now)
 				}
 			})
@@ -79,10 +79,10 @@ func TestManifestsAreReadRarely(t *testing.T) {
 		}
 		o.fail(errors.New("down"))
 		time.Sleep(2 * time.Minute)
-		if r, err := m.Current(t.Context()); err != nil || r == nil {
+		if r, err := m.current(t.Context()); err != nil || r == nil {
 			t.Errorf("error: got %v, want the last valid manifests", err)
 		}
-		if _, err := m.Since(t.Context(), time.Now()); err == nil {
+		if _, err := m.since(t.Context(), time.Now()); err == nil {
 			t.Error("got old manifests, want an error")
 		}
 	})
@@ -97,15 +97,15 @@ func TestManifestsComeBack(t *testing.T) {
 			m := NewManifests(o, func(string) {})
 			ctx, cancel := context.WithCancel(t.Context())
 			kept := make(chan struct{})
-			go func() { m.Keep(ctx); close(kept) }()
+			go func() { m.readLoop(ctx); close(kept) }()
 			defer func() { cancel(); <-kept }()
-			if _, err := m.Current(t.Context()); err == nil {
+			if _, err := m.current(t.Context()); err == nil {
 				t.Fatal("got manifests, want an error")
 			}
 			time.Sleep(30 * time.Second)
 			o.fail(nil)
 			if asked {
-				if _, err := m.Current(t.Context()); err != nil {
+				if _, err := m.current(t.Context()); err != nil {
 					t.Errorf("error: got %v, want none after the origin has recovered", err)
 				}
 				return

@@ -300,7 +300,7 @@ func (s *server) push(w http.ResponseWriter, r *http.Request) {
 func (s *server) judgeNow(ctx context.Context, e event.Event) (verdict, error) {
 	began := time.Now()
 	for try := 1; ; try++ {
-		v, err := s.judge(ctx, e, s.manifests.Since)
+		v, err := s.judge(ctx, e, s.manifests.since)
 		var unsettled *unsettledError
 		if !errors.As(err, &unsettled) {
 			return v, err

@@ -34,7 +34,7 @@ func TestPubSub(t *testing.T) {
 	reg.Push(t, "prod/pear", cosign, sig(pear))
 	reg.Push(t, "prod/rogue", evil, "1.0")
 	images := entry("apple", apple.Digest, "1.0", "latest", "moved") + entry("pear", pear.Digest, "2.0") + entry("plum", plum.Digest) +
-		"- name: built\n  retag:\n  - {src_build_tag: build-7, src_ref: none, tag: \"3.0\"}\n  - {src_build_tag: gone, src_ref: none, tag: \"4.0\"}\n"
+		"- name: built\n  retag:\n  - {src_build_tag: build-7, src_ref: none, tag: \"3.0\"}\n  - {src_build_tag: missing, src_ref: none, tag: \"4.0\"}\n"
 	r := newRig(t, reg, images)
 	for _, test := range []struct {
 		name, action, repo, tag, digest string
@@ -61,13 +61,13 @@ func TestPubSub(t *testing.T) {
 		{"retag entry without a source", "INSERT", "prod/built", "4.0", apple.Digest, "REJECTED"},
 		{"wanted digest, unwanted tag", "INSERT", "prod/apple", "evil", apple.Digest, "REJECTED"},
 		{"wanted tag, unwanted digest", "INSERT", "prod/apple", "1.0", evil.Digest, "REJECTED"},
-		{"the claim is wanted, but the tag is elsewhere", "INSERT", "prod/apple", "moved", apple.Digest, "REJECTED"},
+		{"a wanted digest, but the tag points to another one", "INSERT", "prod/apple", "moved", apple.Digest, "REJECTED"},
 		{"unwanted repository", "INSERT", "prod/rogue", "1.0", evil.Digest, "REJECTED"},
-		{"deletion of what is wanted", "DELETE", "prod/apple", "1.0", "", "REJECTED"},
-		{"deletion of what is not", "DELETE", "prod/rogue", "", evil.Digest, "REJECTED"},
+		{"deletion of a wanted tag", "DELETE", "prod/apple", "1.0", "", "REJECTED"},
+		{"deletion of an unwanted digest", "DELETE", "prod/rogue", "", evil.Digest, "REJECTED"},
 		{"source", "INSERT", "src/apple", "1.0", apple.Digest, "IGNORED"},
 		{"deletion in the source", "DELETE", "src/apple", "1.0", "", "IGNORED"},
-		{"a neighbour of the destination", "INSERT", "prod-other/apple", "1.0", apple.Digest, "IGNORED"},
+		{"a repository next to the destination", "INSERT", "prod-other/apple", "1.0", apple.Digest, "IGNORED"},
 		{"unknown action", "EXPLODE", "prod/apple", "1.0", apple.Digest, "REJECTED: malformed"},
 		{"no action", "", "prod/apple", "1.0", apple.Digest, "REJECTED: malformed"},
 		{"neither tag nor digest", "INSERT", "prod/apple", "", "", "REJECTED: malformed"},

@@ -58,7 +58,7 @@ const (
 // A destination that cannot be read is a finding and not an error. It does not delay
 // the others.
 func (a *Auditor) sweep(ctx context.Context) error {
-	r, err := a.manifests.Since(ctx, time.Now())
+	r, err := a.manifests.since(ctx, time.Now())
 	if err != nil {
 		return err
 	}
