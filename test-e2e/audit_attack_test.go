@@ -46,7 +46,7 @@ func TestAuditRefusesDamagedState(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := audit(t, 1, "--listen=127.0.0.1:0", "--manifest="+manifest, "--state="+state)
-	for _, want := range []string{state, "it is damaged, and a new one is begun if it is moved away"} {
+	for _, want := range []string{state, "it is damaged; move it away to start with a new one"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("got %q, want %q in it", out, want)
 		}
@@ -98,7 +98,7 @@ func TestAuditWarnsWithoutToken(t *testing.T) {
 		}
 		warned := false
 		for lines := bufio.NewScanner(stderr); lines.Scan(); {
-			warned = warned || strings.Contains(lines.Text(), "--token-file says what they have to show")
+			warned = warned || strings.Contains(lines.Text(), "--token-file makes it require a token")
 			if strings.Contains(lines.Text(), "listening on") {
 				cancel() // what is said at the start comes before the end
 			}

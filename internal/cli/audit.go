@@ -42,19 +42,21 @@ func newAuditCmd(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:         "audit",
 		Annotations: exits(""),
-		Short:       "Hold every change of the destinations against the manifests",
-		Long: `audit is a server that registries tell of changes: POST / takes Google's Pub/Sub
-pushes, POST /events/SYSTEM the notifications of distribution, harbor, zot, ecr, acr,
-dockerhub and quay. Each change of a destination is read from the registry and held
-against the manifests, of a directory or of a git branch's head: VERIFIED, REJECTED,
-or IGNORED if it is none of the destinations. Verdicts are JSON lines on stdout.
-GET / is a page for people, /api/verdicts and /api/drift are for programs, with
-/healthz, /readyz and /metrics. It ends at SIGTERM, when requests under way are answered.`,
+		Short:       "Compare every change of the destinations with the manifests",
+		Long: `audit is a server that receives push notifications from registries: POST / for
+Google's Pub/Sub, and POST /events/SYSTEM for distribution, harbor, zot, ecr, acr,
+dockerhub and quay. It reads each change of a destination from the registry and
+compares it with the manifests of a directory or of the head of a git branch. The
+verdict is VERIFIED, REJECTED, or IGNORED if the change is not in a destination.
+Verdicts are written to stdout as JSON lines. GET / is a web page; /api/verdicts,
+/api/drift, /healthz, /readyz and /metrics are for programs. At SIGTERM, audit
+answers open requests and exits.`,
 		Example: `  cip audit --url=https://git.example.com/manifests --branch=main --path=registries --state=/var/lib/cip/verdicts
   cip audit --thin-manifest-dir=manifests/demo --listen=127.0.0.1:8080 --sweep-interval=1h`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runAudit(cmd.Context(), o, s, cmd.Flags()) },
 	}
+	cmd.Annotations[drainsKey] = "open requests, and events that were never tried"
 	o.addFlags(cmd.Flags())
 	return cmd
 }
@@ -73,26 +75,28 @@ func newAuditorCmd(s streams) *cobra.Command {
 
 func (o *auditOptions) addFlags(f *pflag.FlagSet) {
 	o.manifestOptions.addFlags(f)
-	f.StringVar(&o.url, "url", "", "git `repository` that holds the manifests")
-	f.StringVar(&o.branch, "branch", "", "`branch` of --url (default: the one that its HEAD names)")
-	f.StringVar(&o.path, "path", "", "thin manifest directory or plain manifest in --url (default: its root)")
+	f.StringVar(&o.url, "url", "", "git `repository` with the manifests")
+	f.StringVar(&o.branch, "branch", "", "`branch` of --url (default: the default branch)")
+	f.StringVar(&o.path, "path", "", "thin manifest directory or plain manifest in --url (default: the root)")
 	f.StringVar(&o.listen, "listen", "", "`address` to serve on (default :$PORT, or :8080)")
-	f.StringVar(&o.tlsCert, "tls-cert", "", "PEM `file` of the certificate to serve with")
-	f.StringVar(&o.tlsKey, "tls-key", "", "PEM `file` of its key")
-	f.StringVar(&o.tokenFile, "token-file", "", "`file` with the token that notifications must show")
-	f.StringVar(&o.oidc.Audience, "oidc-audience", "", "Pub/Sub pushes must show a token of Google for this `audience`")
-	f.StringVar(&o.oidc.Email, "oidc-email", "", "and of this `account`")
-	f.StringVar(&o.state, "state", "", "`file` that verdicts and waiting events are kept in (default: gone with the process)")
-	f.DurationVar(&o.sweep, "sweep-interval", 0, "compare whole destinations with the manifests so often; 0: never")
-	f.StringVar(&o.alertURL, "alert-url", "", "`URL` that rejected changes and new drift are posted to")
-	f.StringVar(&o.uuid, "uuid", "", "`id` of this auditor in the log (default: a random one)")
-	f.StringVar(&o.project, "project", "", "Google Cloud `project`: lines of rejected changes are made for its Error Reporting")
+	f.StringVar(&o.tlsCert, "tls-cert", "", "PEM `file` with the TLS certificate of the server")
+	f.StringVar(&o.tlsKey, "tls-key", "", "PEM `file` with the key of --tls-cert")
+	f.StringVar(&o.tokenFile, "token-file", "", "`file` with the token that notifications must have")
+	f.StringVar(&o.oidc.Audience, "oidc-audience", "", "require Pub/Sub pushes to have a Google token for this `audience`")
+	f.StringVar(&o.oidc.Email, "oidc-email", "", "require that token to be of this `account`")
+	f.StringVar(&o.state, "state", "", "`file` for verdicts and waiting events (default: in memory)")
+	f.DurationVar(&o.sweep, "sweep-interval", 0, "compare whole destinations with the manifests at this interval (0: never)")
+	f.StringVar(&o.alertURL, "alert-url", "", "`URL` to post rejected changes and new drift to")
+	f.StringVar(&o.uuid, "uuid", "", "`id` of this auditor in the log (default: random)")
+	f.StringVar(&o.project, "project", "", "Google Cloud `project` to report rejected changes to, by Error Reporting")
 	o.registryOptions.addFlags(f)
 	o.addAccountFlags(f)
 	o.logOptions.addFlags(f)
 }
 
-// older are variables of the auditor that deployments of its predecessor set.
+// older reads the environment variables of the Kubernetes auditor.
+//
+// Flags take precedence over them.
 func (o *auditOptions) older(getenv func(string) string) {
 	for name, to := range map[string]*string{
 		"CIP_AUDIT_MANIFEST_REPO_URL":          &o.url,
@@ -138,10 +142,10 @@ func runAudit(ctx context.Context, o *auditOptions, s streams, flags *pflag.Flag
 		return err
 	}
 	defer client.Close()
-	lines := &auditLog{out: s.out, uuid: o.uuid, project: o.project, version: s.build.Version}
 	auditor, err := audit.New(ctx, audit.Options{
 		Manifests: manifests, Client: client, State: o.state, Token: token, OIDC: o.oidc, Sweep: o.sweep, AlertURL: o.alertURL,
-		Verdict: func(r audit.Record) { lines.write(r, log) }, Warn: func(text string) { log.Warn(text) },
+		Log:  audit.Log{Out: s.out, UUID: o.uuid, Project: o.project, Version: s.build.Version},
+		Warn: func(text string) { log.Warn(text) }, Error: func(text string) { log.Error(text) },
 	})
 	if err != nil {
 		return err
@@ -166,12 +170,12 @@ func (o *auditOptions) serve(ctx context.Context, auditor *audit.Auditor, log *l
 	}
 	log.Infof("listening on %s://%s", scheme, listener.Addr())
 	if o.tokenFile == "" && o.oidc.Audience == "" && !image.Loopback(listener.Addr().String()) {
-		log.Warnf("notifications are taken from everyone who reaches %s, also forged ones: --token-file says what they have to show", listener.Addr())
+		log.Warnf("%s accepts notifications from everyone, also forged ones: --token-file makes it require a token", listener.Addr())
 	}
 	return auditor.Serve(ctx, listener)
 }
 
-// check completes the flags and holds them against each other.
+// check completes the flags and reports flags that do not fit together.
 func (o *auditOptions) check(getenv func(string) string, flags *pflag.FlagSet) error {
 	if o.listen == "" {
 		o.listen = ":8080"
@@ -186,24 +190,24 @@ func (o *auditOptions) check(getenv func(string) string, flags *pflag.FlagSet) e
 	case (o.tlsCert == "") != (o.tlsKey == ""):
 		return errors.New("--tls-cert and --tls-key go together")
 	case o.oidc.Email != "" && o.oidc.Audience == "":
-		return errors.New("--oidc-email wants --oidc-audience")
+		return errors.New("--oidc-email needs --oidc-audience")
 	case o.sweep < 0:
-		return errors.New("--sweep-interval wants a duration that is not negative")
+		return errors.New("bad --sweep-interval: want a duration that is not negative")
 	case o.url != "" && o.manifestOptions.path() != "":
 		return errors.New("--url excludes --manifest and --thin-manifest-dir")
 	case o.url == "" && (given(flags, "branch") || o.manifestOptions.path() != "" && o.path != ""):
-		return errors.New("--branch and --path want --url")
+		return errors.New("--branch and --path need --url")
 	}
 	if o.alertURL == "" {
 		return nil
 	}
 	if u, err := url.Parse(o.alertURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return errors.New("bad --alert-url: want http:// or https:// and a host") // it may hold a secret
+		return errors.New("bad --alert-url: want http:// or https:// and a host") // the URL may have a secret
 	}
 	return nil
 }
 
-// token reads the token that notifications must show.
+// token reads the token that notifications must have.
 func (o *auditOptions) token() (string, error) {
 	if o.tokenFile == "" {
 		return "", nil
@@ -214,12 +218,14 @@ func (o *auditOptions) token() (string, error) {
 	}
 	token := strings.TrimSpace(string(raw))
 	if token == "" {
-		return "", fmt.Errorf("reading --token-file: %s holds no token", o.tokenFile)
+		return "", fmt.Errorf("reading --token-file: %s has no token", o.tokenFile)
 	}
 	return token, nil
 }
 
-// origin returns where the manifests come from; clean removes what was copied of them.
+// origin returns the origin of the manifests.
+//
+// clean removes the copy of a git repository.
 func (o *auditOptions) origin() (origin audit.Origin, clean func(), err error) {
 	clean = func() {}
 	switch {

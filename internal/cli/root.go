@@ -27,6 +27,12 @@ const (
 // exitCodesKey is the annotation of commands whose help has a block of exit codes.
 const exitCodesKey = "exitCodes"
 
+// drainsKey is the annotation of commands that execute waits for after an interrupt.
+//
+// They finish open work, and bound the time for that themselves. The value names the
+// work.
+const drainsKey = "drains"
+
 // exits returns the annotation for a command's exit codes. two is the meaning of 2, or "".
 func exits(two string) map[string]string {
 	text := "  0    success: everything that was requested is so\n  1    something is not so, whatever the reason\n"
@@ -87,8 +93,8 @@ func execute(ctx context.Context, root *cobra.Command, args []string, s streams)
 		return code
 	case <-ctx.Done():
 	}
-	if cmd, _, err := root.Find(args); err == nil && cmd.Name() == "audit" {
-		return <-done // it drains
+	if cmd, _, err := root.Find(args); err == nil && cmd.Annotations[drainsKey] != "" {
+		return <-done
 	}
 	timer := time.NewTimer(lastMoment)
 	defer timer.Stop()

@@ -13,38 +13,46 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 )
 
-// Alert is what the alert URL is sent: a rejected change, or drift that is new. Its
-// text field is what chat systems show.
-type Alert struct {
+// alert is a message to the alert URL about a rejection or new drift.
+//
+// Chat systems show its text.
+type alert struct {
 	Text    string  `json:"text"`
-	Verdict *Record `json:"verdict,omitempty"`
-	Drift   *Drift  `json:"drift,omitempty"`
-	Alerts  int     `json:"alerts,omitempty"` // that this one stands for, since there was no room for them
+	Verdict *record `json:"verdict,omitempty"`
+	Drift   *drift  `json:"drift,omitempty"`
+	Alerts  int     `json:"alerts,omitempty"` // number of alerts that this one counts, if there was no room for them
 }
 
-// lastAlert is the key of the alert that stands for those that found no room. It is sent after all others.
+// lastAlert is the key of the alert that counts those without room.
+//
+// It is sent after all others.
 const lastAlert = math.MaxUint64
 
-// alert stores an alert until it is sent, unless one that tells of the same waits.
-// Those that wait stay: when there is no room, one alert counts the rest.
-func (s *Store) alert(tx *bbolt.Tx, about what, a Alert) error {
+// alert stores an alert until it is sent.
+//
+// It does nothing if an alert about an equal event waits. Waiting alerts are never
+// removed: if there is no room, one more alert counts the rest.
+func (s *store) alert(tx *bbolt.Tx, about event.Fingerprint, a alert) error {
 	if !s.alerts || s.alerted(tx, about, a) {
 		return nil
 	}
 	b := tx.Bucket([]byte(bucketAlerts))
 	seq := uint64(lastAlert)
 	switch {
-	case s.outgoing.Load() >= s.mostAlerts:
-		last := Alert{Alerts: 1}
+	case s.outgoing.Load() >= s.maxAlerts:
+		last := alert{Alerts: 1}
 		if raw := b.Get(number(seq)); raw == nil {
 			tx.OnCommit(func() { s.outgoing.Add(1) })
 		} else if err := json.Unmarshal(raw, &last); err == nil {
 			last.Alerts++
 		}
 		a.Alerts = last.Alerts
-		a.Text = fmt.Sprintf("ALERTS: %d alerts are not listed, since %d waited already: /api/verdicts has the verdicts. The last one: %s", a.Alerts, s.mostAlerts, a.Text)
+		a.Text = fmt.Sprintf("ALERTS: %d alerts are left out, since %d were waiting: see /api/verdicts for the verdicts. The last one: %s", a.Alerts, s.maxAlerts, a.Text)
 		tx.OnCommit(func() { s.dropped.alerts.Add(1) })
 	default:
 		var err error
@@ -60,6 +68,7 @@ func (s *Store) alert(tx *bbolt.Tx, about what, a Alert) error {
 			}
 		})
 	}
+	a.Text = output.Escape(a.Text) // chat systems print it
 	raw, err := json.Marshal(a)
 	if err != nil {
 		return err
@@ -67,8 +76,8 @@ func (s *Store) alert(tx *bbolt.Tx, about what, a Alert) error {
 	return b.Put(number(seq), raw)
 }
 
-// alerted reports whether an alert waits that tells of the same.
-func (s *Store) alerted(tx *bbolt.Tx, about what, a Alert) bool {
+// alerted reports whether an alert about an equal event waits.
+func (s *store) alerted(tx *bbolt.Tx, about event.Fingerprint, a alert) bool {
 	if a.Verdict == nil {
 		return false
 	}
@@ -85,8 +94,8 @@ func (s *Store) alerted(tx *bbolt.Tx, about what, a Alert) bool {
 	return false
 }
 
-// firstAlert returns the oldest alert that is to be sent; nil if there is none.
-func (s *Store) firstAlert() (key, raw []byte) {
+// firstAlert returns the oldest waiting alert, or nil.
+func (s *store) firstAlert() (key, raw []byte) {
 	_ = s.db.View(func(tx *bbolt.Tx) error {
 		k, v := tx.Bucket([]byte(bucketAlerts)).Cursor().First()
 		key, raw = bytes.Clone(k), bytes.Clone(v)
@@ -95,8 +104,10 @@ func (s *Store) firstAlert() (key, raw []byte) {
 	return key, raw
 }
 
-// sent removes an alert, unless it has come to stand for more since it was read.
-func (s *Store) sent(key, raw []byte) error {
+// sent removes an alert that was sent.
+//
+// If the alert has changed since it was read, it counts more alerts now and stays.
+func (s *store) sent(key, raw []byte) error {
 	return s.db.Update(func(tx *bbolt.Tx) error {
 		b := tx.Bucket([]byte(bucketAlerts))
 		if !bytes.Equal(b.Get(key), raw) {
@@ -107,26 +118,28 @@ func (s *Store) sent(key, raw []byte) error {
 	})
 }
 
-// alerter sends the alerts that the store holds, one after the other.
+// alerter sends the waiting alerts, one after the other.
 type alerter struct {
 	url     string
-	store   *Store
+	store   *store
 	metrics *metrics
 	warn    func(string)
-	news    chan struct{}
+	wakeup  chan struct{} // has a token when an alert was added
 }
 
-// alertLimit bounds the sending of one alert.
+// alertLimit bounds the time to send one alert.
 const alertLimit = 10 * time.Second
 
 func (a *alerter) wake() {
 	select {
-	case a.news <- struct{}{}:
+	case a.wakeup <- struct{}{}:
 	default:
 	}
 }
 
-// run sends until ctx ends; the alert under way may take until work ends.
+// run sends alerts until ctx ends.
+//
+// The alert that is being sent then may take until work ends.
 func (a *alerter) run(ctx, work context.Context) {
 	if a.url == "" {
 		return
@@ -148,16 +161,16 @@ func (a *alerter) run(ctx, work context.Context) {
 			failures++
 			wait = backoff(failures)
 			if failures == 1 {
-				a.warn("sending an alert, which is tried again: " + err.Error())
+				a.warn("sending an alert, which will be retried: " + err.Error())
 			}
 		}
 		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
 		case <-timer.C:
-		case <-a.news:
-			if failures > 0 {
-				select { // news do not make a receiver answer
+		case <-a.wakeup:
+			if failures > 0 { // a new alert is not a reason to retry sooner
+				select {
 				case <-timer.C:
 				case <-ctx.Done():
 				}
@@ -167,7 +180,9 @@ func (a *alerter) run(ctx, work context.Context) {
 	}
 }
 
-// send posts one alert. The URL may hold a secret: errors do not name it.
+// send posts one alert.
+//
+// Errors do not contain the URL, which may have a secret.
 func (a *alerter) send(ctx context.Context, client *http.Client, raw []byte) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.url, bytes.NewReader(raw))
 	if err != nil {

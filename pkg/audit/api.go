@@ -9,13 +9,14 @@ import (
 	"strings"
 	"time"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 )
 
-// maxLimit is how many verdicts one answer holds at most.
+// maxLimit is the maximum number of verdicts in one answer.
 const maxLimit = 1000
 
-// writeJSON answers with a value.
+// writeJSON writes a value as the response.
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	raw, err := json.MarshalIndent(v, "", " ")
 	if err != nil {
@@ -26,46 +27,46 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_, _ = w.Write(append(raw, '\n')) // whoever asked has gone otherwise
+	_, _ = w.Write(append(output.EscapeJSON(raw), '\n')) // an error means that the client has closed the connection
 }
 
-// parseQuery reads the filters of /api/verdicts.
-func parseQuery(in url.Values) (q Query, err error) {
-	q = Query{Source: in.Get("source"), Text: in.Get("q"), Limit: 100}
+// parseQuery parses the filters of /api/verdicts.
+func parseQuery(in url.Values) (q query, err error) {
+	q = query{Source: in.Get("source"), Text: in.Get("q"), Limit: 100}
 	for _, list := range in["verdict"] {
 		for _, name := range strings.Split(list, ",") {
-			switch o := Outcome(strings.ToUpper(name)); o {
-			case Verified, Rejected, Ignored:
+			switch o := outcome(strings.ToUpper(name)); o {
+			case verified, rejected, ignored:
 				q.Outcomes = append(q.Outcomes, o)
 			case "":
 			default:
-				return q, fmt.Errorf("bad verdict %q: want VERIFIED, REJECTED or IGNORED", clip(name))
+				return q, fmt.Errorf("bad verdict %q: want VERIFIED, REJECTED or IGNORED", event.Clip(name))
 			}
 		}
 	}
 	for name, to := range map[string]*time.Time{"since": &q.Since, "until": &q.Until} {
 		if text := in.Get(name); text != "" {
 			if *to, err = time.Parse(time.RFC3339, text); err != nil {
-				return q, fmt.Errorf("bad %s %q: want a time like 2006-01-02T15:04:05Z", name, clip(text))
+				return q, fmt.Errorf("bad %s %q: want a time like 2006-01-02T15:04:05Z", name, event.Clip(text))
 			}
 		}
 	}
 	for name, to := range map[string]*uint64{"after": &q.After, "before": &q.Before} {
 		if text := in.Get(name); text != "" {
 			if *to, err = strconv.ParseUint(text, 10, 64); err != nil {
-				return q, fmt.Errorf("bad %s %q: want a sequence number", name, clip(text))
+				return q, fmt.Errorf("bad %s %q: want a sequence number", name, event.Clip(text))
 			}
 		}
 	}
 	if text := in.Get("limit"); text != "" {
 		if q.Limit, err = strconv.Atoi(text); err != nil || q.Limit < 1 || q.Limit > maxLimit {
-			return q, fmt.Errorf("bad limit %q: want a number from 1 to %d", clip(text), maxLimit)
+			return q, fmt.Errorf("bad limit %q: want a number from 1 to %d", event.Clip(text), maxLimit)
 		}
 	}
 	return q, nil
 }
 
-// verdicts answers with verdicts, the newest first. A Link header leads to older ones.
+// verdicts handles /api/verdicts. A Link header refers to older verdicts.
 func (s *server) verdicts(w http.ResponseWriter, r *http.Request) {
 	in := r.URL.Query()
 	q, err := parseQuery(in)
@@ -85,9 +86,9 @@ func (s *server) verdicts(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, all)
 }
 
-// drift answers with what the last sweep found, by destination.
+// drift handles /api/drift: the findings of the last sweep.
 func (s *server) drift(w http.ResponseWriter, _ *http.Request) {
-	all, err := s.store.Drifts()
+	all, err := s.store.drifts()
 	if err != nil {
 		answer(w, http.StatusInternalServerError, err.Error())
 		return
@@ -95,45 +96,46 @@ func (s *server) drift(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, all)
 }
 
-// Status is how the auditor is.
-type Status struct {
+// status is the answer of /api/status and /readyz.
+type status struct {
 	Ready     bool            `json:"ready"`
 	Pending   int             `json:"pending"`           // events that wait for a verdict
-	Retrying  int             `json:"retrying"`          // of them, those that were tried in vain
-	Trouble   string          `json:"trouble,omitempty"` // why
-	Manifests ManifestsStatus `json:"manifests"`
-	Sweep     string          `json:"sweep,omitempty"` // how often; empty: never
-	Counts    map[string]int  `json:"counts"`          // of verdicts that are kept
+	Retrying  int             `json:"retrying"`          // of these, events that were tried and could not be judged
+	Trouble   string          `json:"trouble,omitempty"` // the last error about them
+	Manifests manifestsStatus `json:"manifests"`
+	Sweep     string          `json:"sweep,omitempty"` // time between two sweeps; empty: no sweeps
+	Counts    map[string]int  `json:"counts"`          // numbers of stored verdicts, by outcome
 }
 
-// ManifestsStatus is what is at hand to hold events against.
-type ManifestsStatus struct {
+// manifestsStatus describes the manifests in use.
+type manifestsStatus struct {
 	Commit string     `json:"commit,omitempty"`
 	Digest string     `json:"digest,omitempty"`
 	Read   *time.Time `json:"read,omitempty"`
-	Error  string     `json:"error,omitempty"` // of newer ones
+	Error  string     `json:"error,omitempty"` // of newer manifests
 }
 
-// state returns how the auditor is. It is ready while it can take events and judge some of them.
-func (a *Auditor) state() Status {
+// state returns the status of the auditor.
+//
+// It is ready if it has manifests and room for events.
+func (a *Auditor) state() status {
 	rules, err := a.manifests.state()
-	st := Status{Pending: a.store.Pending(), Counts: map[string]int{}}
+	st := status{Pending: a.store.Pending(), Counts: map[string]int{}}
 	st.Retrying, st.Trouble = a.worker.state()
-	st.Trouble = output.Escape(st.Trouble)
-	st.Ready = rules != nil && a.store.pending.Load() < a.store.most
+	st.Ready = rules != nil && a.store.pending.Load() < a.store.maxPending
 	if a.options.Sweep > 0 {
 		st.Sweep = a.options.Sweep.String()
 	}
 	if rules != nil {
 		read := rules.Read.UTC()
-		st.Manifests = ManifestsStatus{Commit: rules.Commit, Digest: rules.Set.Digest, Read: &read}
+		st.Manifests = manifestsStatus{Commit: rules.Commit, Digest: rules.Set.Digest, Read: &read}
 	}
 	if err != nil {
-		st.Manifests.Error = output.Escape(err.Error())
+		st.Manifests.Error = err.Error()
 	}
 	for o, n := range a.store.counts {
 		if o == repeated {
-			o = Rejected
+			o = rejected
 		}
 		st.Counts[string(o)] += int(n.Load())
 	}

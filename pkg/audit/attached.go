@@ -15,9 +15,10 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// attachedTags returns a source's tags that hold what belongs to digests, with their
-// digest where the list tells it.
-func (f *family) attachedTags(ctx context.Context, src name.Repository) (map[string]v1.Hash, error) {
+// attachedTags returns the tags of a source that are attached to digests.
+//
+// Their values are zero if the list of tags has no digests.
+func (f *relations) attachedTags(ctx context.Context, src name.Repository) (map[string]v1.Hash, error) {
 	list, err := f.client.List(ctx, src, func(tag string) bool { _, _, ok := attachedTo(tag); return ok })
 	if errors.Is(err, registry.ErrNotFound) {
 		return nil, nil
@@ -28,8 +29,10 @@ func (f *family) attachedTags(ctx context.Context, src name.Repository) (map[str
 	return list.ByTag(), nil
 }
 
-// cosigned returns the wanted digest to which a source's tag says that d belongs.
-func (f *family) cosigned(ctx context.Context, src name.Repository, d v1.Hash, entries []wantedEntry) (*link, error) {
+// cosigned returns a link to the wanted digest that d is attached to, or nil.
+//
+// d is attached to a digest if a tag of the source says so.
+func (f *relations) cosigned(ctx context.Context, src name.Repository, d v1.Hash, entries []wantedEntry) (*link, error) {
 	tags, err := f.attachedTags(ctx, src)
 	if err != nil {
 		return nil, err
@@ -53,16 +56,18 @@ func (f *family) cosigned(ctx context.Context, src name.Repository, d v1.Hash, e
 	return nil, nil
 }
 
-// attached judges a tag that holds what belongs to a digest: the digest has to be
-// wanted, and the source to hold the same under that tag. Where promotions unite
-// both sides, each part has to be the source's.
-func (q *inquirer) attached(ctx context.Context, v Verdict, r *Rules, open question) (Verdict, error) {
+// attached judges the push of a tag that is attached to a digest.
+//
+// The digest must be wanted, and the source must have the same content under the
+// tag. Promotions merge signatures and lists of referrers of both sides: of these,
+// each part must be in the source.
+func (q *inquirer) attached(ctx context.Context, v verdict, r *rules, open question) (verdict, error) {
 	e := v.Event
 	entries, err := q.entries(ctx, e.Repository, r)
 	if err != nil {
 		return v, err
 	}
-	link, err := q.family.explain(ctx, e.Repository, open.subject, entries)
+	link, err := q.relations.explain(ctx, e.Repository, open.subject, entries)
 	switch {
 	case err != nil:
 		return v, err
@@ -84,19 +89,21 @@ func (q *inquirer) attached(ctx context.Context, v Verdict, r *Rules, open quest
 			return v, fmt.Errorf("comparing %s with source %s: %w", e.Repository.Tag(e.Tag).String(), src, err)
 		}
 		if same {
-			v.Outcome, v.Allowed = Verified, link.to.line(r, e.Repository)
+			v.Outcome, v.Allowed = verified, link.to.line(r, e.Repository)
 			v.Reason = fmt.Sprintf("agrees with manifest %s: belongs to %s, and source %s has it", v.Allowed, open.subject, src)
 			return v, nil
 		}
 	}
-	v.Reason = fmt.Sprintf("belongs to %s, but no source holds what is there now, %s", open.subject, found)
+	v.Reason = fmt.Sprintf("belongs to %s, but no source has what is there now, %s", open.subject, found)
 	if q.young(e, settleTime) {
 		return v, &unsettledError{v.Reason}
 	}
 	return v, nil
 }
 
-// same reports whether a source holds what a destination's tag points to.
+// same reports whether a source has the content of a destination's tag.
+//
+// suffix is that of cosign, or "" for a list of referrers.
 func (q *inquirer) same(ctx context.Context, dst, src name.Repository, tag string, found v1.Hash, suffix string) (bool, error) {
 	has, state, err := q.client.Resolve(ctx, src, tag)
 	if state != inventory.Present {
@@ -120,17 +127,17 @@ func (q *inquirer) same(ctx context.Context, dst, src name.Repository, tag strin
 		return false, err
 	}
 	if len(ours) == 0 {
-		return false, nil // something else stands under the tag
+		return false, nil // not a signature or an attestation
 	}
 	maps.DeleteFunc(ours, func(l string, _ struct{}) bool { _, ok := theirs[l]; return ok })
 	return len(ours) == 0, nil
 }
 
-// sameReferrers reports whether a source holds each manifest that a list of referrers names.
+// sameReferrers reports whether a source has all referrers of a list.
 func (q *inquirer) sameReferrers(ctx context.Context, dst, src name.Repository, list v1.Hash) (bool, error) {
-	m, err := q.family.members(ctx, []name.Repository{dst}, list)
+	m, err := q.relations.members(ctx, []name.Repository{dst}, list)
 	if err != nil || m == nil || len(m.children) == 0 {
-		return false, err // something else stands under the tag
+		return false, err // not a list of referrers
 	}
 	for _, d := range m.children {
 		state, err := q.client.Has(ctx, src, d.String())
@@ -141,8 +148,9 @@ func (q *inquirer) sameReferrers(ctx context.Context, dst, src name.Repository, 
 	return true, nil
 }
 
-// layers returns the layers of a signature or attestation, each with its
-// annotations, which hold the signature itself.
+// layers returns the layers of a signature or an attestation.
+//
+// Each key is a digest and the annotations, which have the signature itself.
 func (q *inquirer) layers(ctx context.Context, repo name.Repository, d v1.Hash) (map[string]struct{}, error) {
 	m, err := q.client.Manifest(ctx, repo, d.String())
 	if err != nil {
@@ -156,7 +164,7 @@ func (q *inquirer) layers(ctx context.Context, repo name.Repository, d v1.Hash) 
 	}
 	all := map[string]struct{}{}
 	for _, l := range doc.Layers {
-		annotations, err := json.Marshal(l.Annotations) // maps marshal in order
+		annotations, err := json.Marshal(l.Annotations) // the keys of maps are sorted
 		if err != nil {
 			return nil, err
 		}

@@ -1,24 +1,26 @@
-// Package audit holds every change of the destinations against the manifests.
+// Package audit is a server that compares changes of destinations with the manifests.
 //
-// Registries send events: "something was pushed to this repository". An event is a
-// hint that decides where to look and is never evidence: what a verdict rests on is
-// read from the registry and from the manifests.
+// Registries send events: "something was pushed to this repository". An event says
+// where to look, and is never evidence. The evidence for a verdict is read from the
+// registry and from the manifests.
 //
-//	notification ─ decoder ─▶ Event ─ Store (durable queue) ─▶ worker
-//	Event, manifests ─ Rules.consider ─▶ a verdict, or what has to be read ─ inquirer ─▶ Verdict ─▶ Store
-//	manifests, whole destinations ─ sweep ─▶ Drift ─▶ Store
-//	Store ─▶ page, API, metrics, alerts
+//	notification ─ event.Decoder ─▶ event.Event ─ store (durable queue) ─▶ worker
+//	Event, manifests ─ rules.consider ─▶ a verdict, or a question ─ inquirer ─▶ verdict ─▶ store
+//	manifests, whole destinations ─ sweep ─▶ drift ─▶ store
+//	store ─▶ page, API, metrics, alerts
 //
-// Events come in by HTTP (server.go), one decoder a system. Those that cannot be
-// judged yet, because a registry or the manifests cannot be read, stay in the queue
-// and are tried again; a push by Pub/Sub is judged while it waits for its answer.
-// The package logs nothing (Options has functions for that) and writes to no registry.
+// Events arrive by HTTP (server.go). Package event has a decoder for each system.
+// Events that cannot be judged yet, because a registry or the manifests cannot be
+// read, stay in the queue and are retried. A push by Pub/Sub is judged while its
+// sender waits for the answer. The package has no logger of its own: Options has
+// functions for that. It never writes to a registry.
 package audit
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -28,6 +30,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
@@ -35,20 +38,29 @@ import (
 type Options struct {
 	Manifests *Manifests
 	Client    *registry.Client
-	State     string        // file that verdicts and waiting events are kept in; empty: gone with the process
+	State     string        // file for verdicts and waiting events; empty: in memory
 	Token     string        // that notifications must show; empty: none
-	OIDC      OIDC          // of Pub/Sub pushes
-	Sweep     time.Duration // between two sweeps; 0: none
-	AlertURL  string        // told of rejected changes and new drift; empty: nobody
-	Verdict   func(Record)  // told of each verdict
-	Warn      func(string)  // told of what stands in the way
+	OIDC      OIDC          // for Pub/Sub pushes
+	Sweep     time.Duration // time between two sweeps; 0: no sweeps
+	AlertURL  string        // URL that rejected changes and new drift are posted to; empty: none
+	Log       Log           // the verdicts
+	Warn      func(string)  // logs a problem that the auditor survives
+	Error     func(string)  // logs a verdict that could not be written
+}
+
+// Log is where verdicts are written: one JSON object per line.
+type Log struct {
+	Out     io.Writer
+	UUID    string // names the auditor in each line
+	Project string // Google Cloud project whose Error Reporting collects rejected changes; empty: none
+	Version string // of the program
 }
 
 // Auditor judges changes of registries. Serve runs it.
 type Auditor struct {
 	options   Options
 	manifests *Manifests
-	store     *Store
+	store     *store
 	inquirer  *inquirer
 	worker    *worker
 	metrics   *metrics
@@ -56,19 +68,22 @@ type Auditor struct {
 	oidc      *verifier
 	sweeps    *sweeper
 	timeline  *timeline
+	log       *verdictLog
 	drops     dropNotes
 }
 
-// New returns an auditor and opens its store. It is to be closed. ctx is that of fetches of keys.
+// New returns an auditor and opens its store.
+//
+// The caller must Close it. ctx bounds background fetches of signing keys.
 func New(ctx context.Context, o Options) (*Auditor, error) {
-	store, err := OpenStore(o.State, o.AlertURL != "")
+	store, err := openStore(o.State, o.AlertURL != "")
 	if err != nil {
 		return nil, err
 	}
-	a := &Auditor{options: o, manifests: o.Manifests, store: store, inquirer: newInquirer(o.Client), oidc: newVerifier(ctx, o.OIDC)}
+	a := &Auditor{options: o, manifests: o.Manifests, store: store, inquirer: newInquirer(o.Client), oidc: newVerifier(ctx, o.OIDC), log: &verdictLog{Log: o.Log}}
 	a.metrics = newMetrics(a)
-	a.alerts = &alerter{url: o.AlertURL, store: store, metrics: a.metrics, warn: o.Warn, news: make(chan struct{}, 1)}
-	judge := func(ctx context.Context, e Event) (Verdict, error) { return a.judge(ctx, e, a.manifests.Newer) }
+	a.alerts = &alerter{url: o.AlertURL, store: store, metrics: a.metrics, warn: o.Warn, wakeup: make(chan struct{}, 1)}
+	judge := func(ctx context.Context, e event.Event) (verdict, error) { return a.judge(ctx, e, a.manifests.newer) }
 	a.worker, err = newWorker(store, judge, a.settled, o.Warn)
 	if err == nil {
 		a.timeline, err = newTimeline(store, time.Now())
@@ -76,7 +91,7 @@ func New(ctx context.Context, o Options) (*Auditor, error) {
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	a.worker.stale, a.manifests.told = a.manifests.want, a.worker.unpark
+	a.worker.stale, a.manifests.onRead = a.manifests.want, a.worker.unpark
 	a.sweeps = &sweeper{auditor: a, every: o.Sweep}
 	return a, nil
 }
@@ -84,15 +99,16 @@ func New(ctx context.Context, o Options) (*Auditor, error) {
 // Close closes the store.
 func (a *Auditor) Close() error { return a.store.Close() }
 
-// Once ctx has ended, requests under way have answerLimit, and events under way and
-// those that were not tried yet have until drainLimit.
+// Limits on the time between the end of ctx and that of Serve.
 const (
-	answerLimit = 6 * time.Second // more than a request may take to come in
-	drainLimit  = 8 * time.Second
+	answerLimit = 6 * time.Second // for open requests: longer than readLimit
+	drainLimit  = 8 * time.Second // for events that are being judged or were never tried
 )
 
-// Serve answers on a listener until ctx ends. Then requests under way are
-// answered and events under way judged; what waits stays in the store.
+// Serve serves on a listener until ctx ends.
+//
+// Then it answers open requests, and judges events that are being judged or were
+// never tried. Other events stay in the store.
 func (a *Auditor) Serve(ctx context.Context, listener net.Listener) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	requests, giveUp := context.WithCancel(work)
@@ -101,7 +117,7 @@ func (a *Auditor) Serve(ctx context.Context, listener net.Listener) error {
 	server.BaseContext = func(net.Listener) context.Context { return requests }
 	var g errgroup.Group
 	var kept sync.WaitGroup
-	kept.Go(func() { a.manifests.Keep(work) }) // what is judged last may need it
+	kept.Go(func() { a.manifests.readLoop(work) }) // the last events may need newer manifests
 	defer kept.Wait()
 	defer stop()
 	taken, end := context.WithCancel(work) // ends when no more events can come in
@@ -123,29 +139,33 @@ func (a *Auditor) Serve(ctx context.Context, listener net.Listener) error {
 	return g.Wait()
 }
 
-// shutdown lets a server answer the requests under way. Who takes too long is cut off.
+// shutdown lets a server answer the open requests.
+//
+// Requests that take too long are cut off.
 func (a *Auditor) shutdown(ctx context.Context, server *http.Server) {
 	ctx, cancel := context.WithTimeout(ctx, answerLimit+time.Second)
 	defer cancel()
 	if err := server.Shutdown(ctx); err != nil {
-		a.options.Warn("ending: requests under way were cut off: " + err.Error())
-		_ = server.Close() // the listener is closed already, and so are the connections then
+		a.options.Warn("shutting down: open requests were cut off: " + err.Error())
+		_ = server.Close() // only connections are left to close
 	}
 }
 
-// judge returns the verdict on an event, or why there cannot be one yet. What the
-// manifests at hand do not explain is held against the newest, which newer returns.
-func (a *Auditor) judge(ctx context.Context, e Event, newer func(context.Context, time.Time) (*Rules, error)) (Verdict, error) {
+// judge returns the verdict on an event.
+//
+// If the loaded manifests do not explain the event, it is compared with those that
+// newer returns. It is an error if there cannot be a verdict yet.
+func (a *Auditor) judge(ctx context.Context, e event.Event, newer func(context.Context, time.Time) (*rules, error)) (verdict, error) {
 	began := time.Now()
-	rules, err := a.manifests.Current(ctx)
+	rules, err := a.manifests.current(ctx)
 	if err != nil {
-		return Verdict{}, &manifestsError{"there are no manifests", err}
+		return verdict{}, &manifestsError{"there are no manifests", err}
 	}
 	v, err := a.inquirer.judge(ctx, e, rules)
-	explained := v.Outcome == Verified || e.Action == Other || e.Repository == (name.Repository{})
+	explained := v.Outcome == verified || e.Action == event.Other || e.Repository == (name.Repository{})
 	if err == nil && !explained && rules.Read.Before(e.Received) {
 		if rules, err = newer(ctx, e.Received); err != nil {
-			return Verdict{}, &manifestsError{"the manifests at hand do not explain it, and there are no newer ones", err}
+			return verdict{}, &manifestsError{"the loaded manifests do not explain it, and there are no newer ones", err}
 		}
 		v, err = a.inquirer.judge(ctx, e, rules)
 	}
@@ -153,7 +173,9 @@ func (a *Auditor) judge(ctx context.Context, e Event, newer func(context.Context
 	return v, err
 }
 
-// manifestsError says that an event cannot be judged for want of manifests. It is no fault of a registry.
+// manifestsError is the error about an event that needs newer manifests.
+//
+// It does not mean that a registry has a problem.
 type manifestsError struct {
 	what string
 	err  error
@@ -163,11 +185,13 @@ func (e *manifestsError) Error() string { return e.what + ": " + e.err.Error() }
 
 func (e *manifestsError) Unwrap() error { return e.err }
 
-// settled tells of a verdict that has been stored.
-func (a *Auditor) settled(r Record) {
+// settled logs and counts a verdict that was stored.
+func (a *Auditor) settled(r record) {
 	a.metrics.verdict(r)
 	a.timeline.add(r)
 	a.alerts.wake()
-	a.options.Verdict(r)
+	if err := a.log.write(r); err != nil {
+		a.options.Error("writing a verdict to stdout: " + err.Error())
+	}
 	a.noteDrops(time.Now())
 }

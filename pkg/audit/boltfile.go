@@ -9,10 +9,10 @@ import (
 	"io"
 )
 
-// bbolt maps its file into memory and believes what is in it: a page that is cut off
-// ends the process by a signal, a damaged one by a panic in a goroutine of its own.
-// So every page is looked at before bbolt opens the file. The layout is that of
-// bbolt's version 2, in the machine's byte order.
+// bbolt maps its file into memory and trusts the content. A page that is cut off
+// ends the process by a signal, and a damaged page by a panic in a goroutine that
+// cannot be recovered from. So every page is checked before bbolt opens the file.
+// The layout is that of bbolt's file format 2, in the byte order of the machine.
 const (
 	boltMagic   = 0xED0CDAED
 	boltVersion = 2
@@ -21,7 +21,7 @@ const (
 	leafPage     = 0x02
 	freelistPage = 0x10
 	noFreelist   = ^uint64(0)
-	bucketLeaf   = 0x01 // flag of an element of a leaf: its value is a bucket
+	bucketLeaf   = 0x01 // flag of an element of a leaf whose value is a bucket
 
 	pageHeader   = 16 // bytes
 	pageElement  = 16
@@ -30,15 +30,17 @@ const (
 	maxPageSize  = 16 << 20
 )
 
-// errNotBolt says that a file has no head of bbolt.
-var errNotBolt = errors.New("it does not begin as a store does")
+// errNotBolt is the error about a file without a bbolt header.
+var errNotBolt = errors.New("it does not start with the header of a store")
 
-// boltMeta is the head of a file, of which there are two: the newer good one counts.
+// boltMeta is the header of a file.
+//
+// A file has two headers. The valid one with the newer transaction counts.
 type boltMeta struct {
 	pageSize, root, freelist, pages, transaction uint64
 }
 
-// parseMeta reads a head, which stands at the beginning of a page.
+// parseMeta parses the header at the beginning of a page.
 func parseMeta(page []byte) (m boltMeta, ok bool) {
 	if len(page) < pageHeader+metaSize {
 		return m, false
@@ -64,7 +66,7 @@ type boltPages struct {
 	seen map[uint64]struct{}
 }
 
-// readPages reads the head of a file of that many bytes.
+// readPages reads the header of a file. size is in bytes.
 func readPages(file io.ReaderAt, size int64) (*boltPages, error) {
 	var best *boltMeta
 	read := func(at int64) {
@@ -84,15 +86,15 @@ func readPages(file io.ReaderAt, size int64) (*boltPages, error) {
 	case best == nil:
 		return nil, errNotBolt
 	case best.pages > uint64(size)/best.pageSize:
-		return nil, fmt.Errorf("it is cut off: it has %d bytes of %d pages of %d", size, best.pages, best.pageSize)
+		return nil, fmt.Errorf("it is cut off: it has %d bytes, and needs %d pages of %d bytes", size, best.pages, best.pageSize)
 	}
 	return &boltPages{boltMeta: *best, file: file, seen: map[uint64]struct{}{}}, nil
 }
 
-// page reads one page with those that it flows over into.
+// page reads one page and its overflow pages.
 func (p *boltPages) page(id uint64) (raw []byte, flags uint16, count int, err error) {
 	if _, again := p.seen[id]; again || id < 2 || id >= p.pages {
-		return nil, 0, 0, fmt.Errorf("page %d is named twice, or where it cannot be", id)
+		return nil, 0, 0, fmt.Errorf("page %d is used twice or is out of range", id)
 	}
 	p.seen[id] = struct{}{}
 	head := make([]byte, pageHeader)
@@ -103,7 +105,7 @@ func (p *boltPages) page(id uint64) (raw []byte, flags uint16, count int, err er
 	flags, count = order.Uint16(head[8:]), int(order.Uint16(head[10:]))
 	more := uint64(order.Uint32(head[12:]))
 	if order.Uint64(head) != id || id+more >= p.pages {
-		return nil, 0, 0, fmt.Errorf("page %d is not one, or longer than the file", id)
+		return nil, 0, 0, fmt.Errorf("page %d has a bad header or is longer than the file", id)
 	}
 	for i := id + 1; i <= id+more; i++ {
 		if _, again := p.seen[i]; again {
@@ -118,17 +120,19 @@ func (p *boltPages) page(id uint64) (raw []byte, flags uint16, count int, err er
 	return raw, flags, count, nil
 }
 
-// element is one entry of a page: a key with a value, or with the page that it leads to.
+// element is one entry of a page.
+//
+// It has a key and, on a leaf, a value, or else the number of a child page.
 type element struct {
 	key, value []byte
 	bucket     bool
 	child      uint64
 }
 
-// elements reads the entries of a page of a tree.
+// elements parses the entries of a page.
 func elements(raw []byte, flags uint16, count int) ([]element, error) {
 	if flags != branchPage && flags != leafPage || flags == branchPage && count == 0 || pageHeader+count*pageElement > len(raw) {
-		return nil, errors.New("it is not a page of a tree, or has more entries than fit")
+		return nil, errors.New("it is not a branch or a leaf, or has more entries than fit")
 	}
 	order := binary.NativeEndian
 	all := make([]element, count)
@@ -145,7 +149,7 @@ func elements(raw []byte, flags uint16, count int) ([]element, error) {
 		}
 		begin += uint64(at)
 		if begin+keySize+valueSize > uint64(len(raw)) {
-			return nil, fmt.Errorf("entry %d reaches beyond the page", i)
+			return nil, fmt.Errorf("entry %d ends after the page", i)
 		}
 		all[i].key, all[i].value = raw[begin:begin+keySize], raw[begin+keySize:begin+keySize+valueSize]
 		if i > 0 && bytes.Compare(all[i-1].key, all[i].key) >= 0 {
@@ -155,31 +159,33 @@ func elements(raw []byte, flags uint16, count int) ([]element, error) {
 	return all, nil
 }
 
-// walk calls f with each entry of the leaves of the tree that begins at a page.
+// walk calls f with each leaf entry of a tree. id is its root.
 func (p *boltPages) walk(id uint64, f func(element) error) error {
-	return p.walkBetween(id, nil, nil, f)
+	return p.walkRange(id, nil, nil, f)
 }
 
-// walkBetween is walk for a page whose keys are from least on and below beyond, which may be open.
-func (p *boltPages) walkBetween(id uint64, least, beyond []byte, f func(element) error) error {
+// walkRange is walk for a page whose keys are in a range.
+//
+// The range includes from and excludes to. If to is nil, it has no end.
+func (p *boltPages) walkRange(id uint64, from, to []byte, f func(element) error) error {
 	raw, flags, count, err := p.page(id)
 	if err != nil {
 		return err
 	}
 	all, err := elements(raw, flags, count)
-	if n := len(all); n > 0 && (bytes.Compare(all[0].key, least) < 0 || beyond != nil && bytes.Compare(all[n-1].key, beyond) >= 0) {
-		err = errors.New("its keys belong elsewhere")
+	if n := len(all); n > 0 && (bytes.Compare(all[0].key, from) < 0 || to != nil && bytes.Compare(all[n-1].key, to) >= 0) {
+		err = errors.New("its keys are out of range")
 	}
 	for i := 0; i < len(all) && err == nil; i++ {
 		if flags == leafPage {
 			err = f(all[i])
 			continue
 		}
-		next := beyond
+		next := to
 		if i+1 < len(all) {
 			next = all[i+1].key
 		}
-		if err := p.walkBetween(all[i].child, all[i].key, next, f); err != nil {
+		if err := p.walkRange(all[i].child, all[i].key, next, f); err != nil {
 			return err
 		}
 	}
@@ -189,7 +195,9 @@ func (p *boltPages) walkBetween(id uint64, least, beyond []byte, f func(element)
 	return nil
 }
 
-// bucket calls f with each entry of a bucket, which is a tree of its own, or a small one within its entry.
+// bucket calls f with each entry of a bucket.
+//
+// A bucket is a tree of pages. A small bucket is one page in the value of its entry.
 func (p *boltPages) bucket(e element, f func(element) error) error {
 	if !e.bucket || len(e.value) < bucketHeader {
 		return errors.New("it is not a bucket")
@@ -214,7 +222,9 @@ func (p *boltPages) bucket(e element, f func(element) error) error {
 	return err
 }
 
-// free looks at the list of free pages, which only a store has that was never written to.
+// free checks the list of free pages.
+//
+// Only a store that has never been written to has this list.
 func (p *boltPages) free() error {
 	if p.freelist == noFreelist {
 		return nil
@@ -228,7 +238,7 @@ func (p *boltPages) free() error {
 	}
 	for i := range count {
 		if id := binary.NativeEndian.Uint64(raw[pageHeader+8*i:]); id < 2 || id >= p.pages {
-			return fmt.Errorf("page %d lists page %d as free, which does not exist", p.freelist, id)
+			return fmt.Errorf("page %d lists page %d as free, but it does not exist", p.freelist, id)
 		}
 	}
 	return nil

@@ -11,73 +11,72 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 )
 
-// Kind is a way in which a destination is not as the manifests want it.
-type Kind string
+// driftKind is a kind of difference between a destination and the manifests.
+type driftKind string
 
 // The kinds of drift.
 const (
-	ExtraTag    Kind = "extra tag"    // no manifest wants it
-	ExtraDigest Kind = "extra digest" // untagged, and belongs to nothing that is wanted
-	MovedTag    Kind = "moved tag"    // points to another digest than wanted
-	MissingTag  Kind = "missing"      // wanted, and not there
-	LostChild   Kind = "lost child"   // a wanted index names it, and it is gone
-	Unread      Kind = "unread"       // the registry could not be read
+	extraTag    driftKind = "extra tag"    // a tag that no manifest wants
+	extraDigest driftKind = "extra digest" // an untagged digest that neither is wanted nor belongs to a wanted one
+	movedTag    driftKind = "moved tag"    // a wanted tag that points to another digest
+	missingTag  driftKind = "missing"      // a wanted tag or digest that is not there
+	lostChild   driftKind = "lost child"   // a child of a wanted index that is not there
+	unread      driftKind = "unread"       // the registry could not be read
 )
 
-// Finding is one thing that is not as wanted.
-type Finding struct {
-	Kind       Kind    `json:"kind"`
-	Repository string  `json:"repository"`
-	Tag        string  `json:"tag,omitempty"`
-	Digest     v1.Hash `json:"digest,omitzero"` // that is there; of what is not, that is wanted
-	Wanted     v1.Hash `json:"wanted,omitzero"` // by the manifests, of a moved tag
-	Line       string  `json:"line,omitempty"`  // of the manifest
-	Reason     string  `json:"reason,omitempty"`
+// finding is one difference.
+type finding struct {
+	Kind       driftKind `json:"kind"`
+	Repository string    `json:"repository"`
+	Tag        string    `json:"tag,omitempty"`
+	Digest     v1.Hash   `json:"digest,omitzero"` // the digest that is there, or the wanted one if none is
+	Wanted     v1.Hash   `json:"wanted,omitzero"` // of a moved tag: the digest that the manifests want
+	Line       string    `json:"line,omitempty"`  // of the manifest file that wants it
+	Reason     string    `json:"reason,omitempty"`
 }
 
-// Drift is what one sweep found of one destination.
-type Drift struct {
+// drift has the findings of a sweep about one destination.
+type drift struct {
 	Destination string    `json:"destination"`
 	Swept       time.Time `json:"swept"`
 	Commit      string    `json:"commit,omitempty"`
-	Held        int       `json:"held"`  // edges that are there
-	Count       int       `json:"count"` // of findings, those beyond what is listed too
-	Findings    []Finding `json:"findings"`
+	Held        int       `json:"held"`  // tags that are there
+	Count       int       `json:"count"` // of findings, including those that are not listed
+	Findings    []finding `json:"findings"`
 }
 
-// maxFindings is how many findings of a destination are listed.
+// maxFindings is the number of findings that are listed.
 const maxFindings = 1000
 
 // add adds a finding.
-func (d *Drift) add(f Finding) {
+func (d *drift) add(f finding) {
 	d.Count++
-	f.Reason = output.Escape(f.Reason)
 	if len(d.Findings) < 10*maxFindings {
 		d.Findings = append(d.Findings, f)
 	}
 }
 
-// finish orders the findings and keeps those that are listed.
-func (d *Drift) finish() {
-	slices.SortFunc(d.Findings, func(a, b Finding) int {
+// finish sorts the findings and drops those above maxFindings.
+func (d *drift) finish() {
+	slices.SortFunc(d.Findings, func(a, b finding) int {
 		return strings.Compare(a.Repository+"\x00"+a.Tag+"\x00"+a.Digest.String()+string(a.Kind), b.Repository+"\x00"+b.Tag+"\x00"+b.Digest.String()+string(b.Kind))
 	})
-	d.Findings = append([]Finding{}, d.Findings[:min(len(d.Findings), maxFindings)]...) // never null
+	d.Findings = append([]finding{}, d.Findings[:min(len(d.Findings), maxFindings)]...) // never nil, which is null in JSON
 }
 
-// news returns the findings that an older drift does not have.
-func (d *Drift) news(old *Drift) []Finding {
-	known := map[Finding]struct{}{}
+// news returns the findings that old does not have.
+func (d *drift) news(old *drift) []finding {
+	known := map[finding]struct{}{}
 	if old != nil {
 		for _, f := range old.Findings {
 			known[f.plain()] = struct{}{}
 		}
 	}
-	var fresh []Finding
+	var fresh []finding
 	for _, f := range d.Findings {
 		if _, ok := known[f.plain()]; !ok {
 			fresh = append(fresh, f)
@@ -86,32 +85,34 @@ func (d *Drift) news(old *Drift) []Finding {
 	return fresh
 }
 
-// plain leaves out what may differ from sweep to sweep.
-func (f Finding) plain() Finding {
+// plain returns the finding without fields that may change between sweeps.
+func (f finding) plain() finding {
 	f.Line, f.Reason = "", ""
 	return f
 }
 
-// PutDrift stores what a sweep found of one destination, and an alert if there is news.
-func (s *Store) PutDrift(d Drift) error {
+// putDrift stores the drift of one destination.
+//
+// It adds an alert if there are new findings.
+func (s *store) putDrift(d drift) error {
 	raw, err := json.Marshal(d)
 	if err != nil {
 		return err
 	}
 	return s.db.Update(func(tx *bbolt.Tx) error {
 		b := tx.Bucket([]byte(bucketDrift))
-		var old *Drift
+		var old *drift
 		if was := b.Get([]byte(d.Destination)); was != nil {
-			old = &Drift{}
+			old = &drift{}
 			if err := json.Unmarshal(was, old); err != nil {
 				return fmt.Errorf("reading the last sweep: %w", err)
 			}
 		}
 		if fresh := d.news(old); len(fresh) > 0 {
-			told := d
-			told.Findings = fresh
-			text := fmt.Sprintf("DRIFT: %s: %d not as the manifests want it, %d of them new: %s", d.Destination, d.Count, len(fresh), fresh[0])
-			if err := s.alert(tx, what{}, Alert{Text: text, Drift: &told}); err != nil {
+			news := d
+			news.Findings = fresh
+			text := fmt.Sprintf("DRIFT: %s: %d findings, %d of them new: %s", d.Destination, d.Count, len(fresh), fresh[0])
+			if err := s.alert(tx, event.Fingerprint{}, alert{Text: text, Drift: &news}); err != nil {
 				return err
 			}
 		}
@@ -119,8 +120,8 @@ func (s *Store) PutDrift(d Drift) error {
 	})
 }
 
-// String returns the finding in a few words.
-func (f Finding) String() string {
+// String returns the kind and the reference.
+func (f finding) String() string {
 	ref := f.Repository
 	if f.Tag != "" {
 		ref += ":" + f.Tag
@@ -131,12 +132,12 @@ func (f Finding) String() string {
 	return string(f.Kind) + " " + ref
 }
 
-// Drifts returns what the last sweep found, by destination.
-func (s *Store) Drifts() ([]Drift, error) {
-	out := []Drift{}
+// drifts returns the drift of all destinations, sorted by name.
+func (s *store) drifts() ([]drift, error) {
+	out := []drift{}
 	err := s.db.View(func(tx *bbolt.Tx) error {
 		return tx.Bucket([]byte(bucketDrift)).ForEach(func(_, raw []byte) error {
-			var d Drift
+			var d drift
 			if err := json.Unmarshal(raw, &d); err != nil {
 				return fmt.Errorf("reading the last sweep: %w", err)
 			}
@@ -147,8 +148,8 @@ func (s *Store) Drifts() ([]Drift, error) {
 	return out, err
 }
 
-// ForgetDrift removes destinations that manifests no longer name.
-func (s *Store) ForgetDrift(keep []image.Registry) error {
+// forgetDrift removes the drift of all destinations except keep.
+func (s *store) forgetDrift(keep []image.Registry) error {
 	return s.db.Update(func(tx *bbolt.Tx) error {
 		c := tx.Bucket([]byte(bucketDrift)).Cursor()
 		for k, _ := c.First(); k != nil; k, _ = c.Next() {

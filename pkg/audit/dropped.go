@@ -8,21 +8,23 @@ import (
 	"time"
 )
 
-// dropped counts what the store did not keep.
+// dropped counts what the store has dropped.
 type dropped struct {
-	events   atomic.Int64 // that say the same as so many that wait
-	verdicts atomic.Int64 // of rejected changes, beyond what is kept
-	alerts   atomic.Int64 // that one alert stands for
+	events   atomic.Int64 // equal to more waiting events than maxParts
+	verdicts atomic.Int64 // rejections above the limits
+	alerts   atomic.Int64 // counted by one alert
 }
 
-// dropNotes warns of what the store did not keep, once a minute at most.
+// dropNotes is the state of the warnings about dropped entries.
 type dropNotes struct {
 	mu                       sync.Mutex
 	last                     time.Time
-	events, verdicts, alerts int64 // that were warned of
+	events, verdicts, alerts int64 // numbers at the last warning
 }
 
-// noteDrops warns of what was dropped since the last warning.
+// noteDrops warns about what was dropped since the last warning.
+//
+// It warns once a minute at most.
 func (a *Auditor) noteDrops(now time.Time) {
 	d, n := &a.store.dropped, &a.drops
 	events, verdicts, alerts := d.events.Load(), d.verdicts.Load(), d.alerts.Load()
@@ -36,9 +38,9 @@ func (a *Auditor) noteDrops(now time.Time) {
 		count int64
 		what  string
 	}{
-		{events - n.events, "events that say the same as ones that wait"},
-		{verdicts - n.verdicts, "verdicts on rejected changes, the oldest"},
-		{alerts - n.alerts, "alerts, which one alert stands for"},
+		{events - n.events, "events that are equal to waiting ones"},
+		{verdicts - n.verdicts, "verdicts on rejected changes, the oldest ones"},
+		{alerts - n.alerts, "alerts, which one alert counts"},
 	} {
 		if part.count > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", part.count, part.what))

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
@@ -15,31 +16,35 @@ import (
 )
 
 const (
-	// settleTime is how long another digest under a wanted tag may be what the tag
-	// had before: registries notify before they write the tag.
+	// settleTime is how long a wanted tag may still point to its previous digest.
+	// Registries send notifications before they write the tag.
 	settleTime = 2 * time.Second
 	// patience is how long a wanted tag or digest may be unreadable after its push.
 	patience = 10 * time.Minute
 )
 
-// unsettledError says that a push is not to be seen yet. It is no fault of a registry.
+// unsettledError is the error about a push that is not visible yet.
+//
+// It does not mean that the registry has a problem.
 type unsettledError struct{ reason string }
 
 func (e *unsettledError) Error() string { return e.reason }
 
-// inquirer reads what verdicts rest on.
+// inquirer judges events by what it reads from registries.
 type inquirer struct {
-	client *registry.Client
-	family *family
-	now    func() time.Time
+	client    *registry.Client
+	relations *relations
+	now       func() time.Time
 }
 
 func newInquirer(c *registry.Client) *inquirer {
-	return &inquirer{client: c, family: newFamily(c), now: time.Now}
+	return &inquirer{client: c, relations: newRelations(c), now: time.Now}
 }
 
-// judge returns the verdict on an event; an error if it cannot be given yet.
-func (q *inquirer) judge(ctx context.Context, e Event, r *Rules) (Verdict, error) {
+// judge returns the verdict on an event.
+//
+// It is an error if there cannot be a verdict yet.
+func (q *inquirer) judge(ctx context.Context, e event.Event, r *rules) (verdict, error) {
 	v, open := r.consider(e)
 	var err error
 	switch open.read {
@@ -50,8 +55,8 @@ func (q *inquirer) judge(ctx context.Context, e Event, r *Rules) (Verdict, error
 		v, err = q.source(ctx, v, r.retags(e.Repository, e.Tag))
 	case theDigest:
 		v, err = q.digest(ctx, v, r.pos(e.Repository, e.Digest, ""), "wanted there")
-	case theFamily:
-		v, err = q.kin(ctx, v, r)
+	case theRelations:
+		v, err = q.related(ctx, v, r)
 	case attached:
 		v, err = q.attached(ctx, v, r, open)
 	case theWhole:
@@ -61,21 +66,25 @@ func (q *inquirer) judge(ctx context.Context, e Event, r *Rules) (Verdict, error
 	return v, err
 }
 
-// young reports whether an event came so recently.
-func (q *inquirer) young(e Event, limit time.Duration) bool { return q.now().Sub(e.Received) < limit }
+// young reports whether an event was received within a limit.
+func (q *inquirer) young(e event.Event, limit time.Duration) bool {
+	return q.now().Sub(e.Received) < limit
+}
 
-// unseen is the answer while what was pushed, and is wanted, is not to be seen.
-func (q *inquirer) unseen(v Verdict) (Verdict, error) {
+// unseen judges a wanted push that the registry does not serve.
+//
+// Up to patience after the push, it is an error.
+func (q *inquirer) unseen(v verdict) (verdict, error) {
 	if q.young(v.Event, patience) {
 		return v, &unsettledError{v.Event.Ref() + " is wanted, but the registry does not serve it yet"}
 	}
-	v.Outcome = Ignored
-	v.Reason = fmt.Sprintf("wanted, but the registry has not served it for %s: there is nothing to hold against the manifests", patience)
+	v.Outcome = ignored
+	v.Reason = fmt.Sprintf("wanted, but the registry has not served it for %s: there is nothing to compare with the manifests", patience)
 	return v, nil
 }
 
-// tag reads where a wanted tag points to.
-func (q *inquirer) tag(ctx context.Context, v Verdict, want v1.Hash, pos manifest.Pos) (Verdict, error) {
+// tag judges a wanted tag by the digest that it points to.
+func (q *inquirer) tag(ctx context.Context, v verdict, want v1.Hash, pos manifest.Pos) (verdict, error) {
 	e := v.Event
 	found, state, err := q.client.Resolve(ctx, e.Repository, e.Tag)
 	switch {
@@ -86,7 +95,7 @@ func (q *inquirer) tag(ctx context.Context, v Verdict, want v1.Hash, pos manifes
 	}
 	v.Found = found
 	if found == want {
-		v.Outcome, v.Allowed, v.Reason = Verified, pos, "agrees with manifest "+pos.String()
+		v.Outcome, v.Allowed, v.Reason = verified, pos, "agrees with manifest "+pos.String()
 		return v, nil
 	}
 	v.Reason = fmt.Sprintf("%s wants %s under this tag, and it points to %s", pos, want, found)
@@ -96,8 +105,8 @@ func (q *inquirer) tag(ctx context.Context, v Verdict, want v1.Hash, pos manifes
 	return v, nil
 }
 
-// source judges a tag whose digest a source tag has.
-func (q *inquirer) source(ctx context.Context, v Verdict, open []plan.Retag) (Verdict, error) {
+// source judges a tag that must have the digest of a source tag.
+func (q *inquirer) source(ctx context.Context, v verdict, open []plan.Retag) (verdict, error) {
 	for _, t := range open {
 		want, state, err := q.client.Resolve(ctx, t.From.Repository, t.From.Tag)
 		switch {
@@ -106,13 +115,15 @@ func (q *inquirer) source(ctx context.Context, v Verdict, open []plan.Retag) (Ve
 		case state == inventory.Present && (v.Event.Digest == (v1.Hash{}) || v.Event.Digest == want):
 			return q.tag(ctx, v, want, t.Pos)
 		}
-		v.Reason = fmt.Sprintf("%s wants what %s is, which this is not", t.Pos, t.From.Repository.Tag(t.From.Tag).String())
+		v.Reason = fmt.Sprintf("%s wants the digest of %s, and this is another one", t.Pos, t.From.Repository.Tag(t.From.Tag).String())
 	}
 	return v, nil
 }
 
-// digest judges a digest that a line allows: it has to be there.
-func (q *inquirer) digest(ctx context.Context, v Verdict, pos manifest.Pos, why string) (Verdict, error) {
+// digest judges a digest that a line allows.
+//
+// The repository must have it.
+func (q *inquirer) digest(ctx context.Context, v verdict, pos manifest.Pos, why string) (verdict, error) {
 	e := v.Event
 	state, err := q.client.Has(ctx, e.Repository, e.Digest.String())
 	switch state {
@@ -121,45 +132,49 @@ func (q *inquirer) digest(ctx context.Context, v Verdict, pos manifest.Pos, why 
 	case inventory.Absent:
 		return q.unseen(v)
 	}
-	v.Outcome, v.Allowed, v.Found = Verified, pos, e.Digest
+	v.Outcome, v.Allowed, v.Found = verified, pos, e.Digest
 	v.Reason = fmt.Sprintf("agrees with manifest %s: %s", pos, why)
 	return v, nil
 }
 
-// kin judges an untagged digest that no line names.
-func (q *inquirer) kin(ctx context.Context, v Verdict, r *Rules) (Verdict, error) {
+// related judges an untagged digest that no line names.
+//
+// It must belong to a wanted digest.
+func (q *inquirer) related(ctx context.Context, v verdict, r *rules) (verdict, error) {
 	e := v.Event
 	entries, err := q.entries(ctx, e.Repository, r)
 	if err != nil {
 		return v, err
 	}
-	link, err := q.family.explain(ctx, e.Repository, e.Digest, entries)
+	link, err := q.relations.explain(ctx, e.Repository, e.Digest, entries)
 	if err != nil {
 		return v, err
 	}
 	if link == nil {
-		v.Reason = "no manifest wants this digest here, nor an index that holds it or an image that it belongs to"
+		v.Reason = "no manifest wants this digest here, or an index that contains it, or an image that it belongs to"
 		return v, nil
 	}
 	return q.digest(ctx, v, link.to.line(r, e.Repository), link.how)
 }
 
-// wantedEntry is a wanted digest.
+// wantedEntry is a digest that a repository should have.
 type wantedEntry struct {
 	plan.Entry
 	pos manifest.Pos // of a retag entry without a pin
 }
 
 // line returns the line that wants the digest.
-func (e *wantedEntry) line(r *Rules, repo name.Repository) manifest.Pos {
+func (e *wantedEntry) line(r *rules, repo name.Repository) manifest.Pos {
 	if e.pos.File != "" {
 		return e.pos
 	}
 	return r.pos(repo, e.Digest, "")
 }
 
-// entries returns all that is wanted of a repository, what only the sources' tags tell with it.
-func (q *inquirer) entries(ctx context.Context, repo name.Repository, r *Rules) ([]wantedEntry, error) {
+// entries returns all digests that a repository should have.
+//
+// It reads the source tags of retag entries without a pin.
+func (q *inquirer) entries(ctx context.Context, repo name.Repository, r *rules) ([]wantedEntry, error) {
 	var all []wantedEntry
 	if t := r.wanted.Target(repo); t != nil {
 		for _, e := range t.Want.Entries {

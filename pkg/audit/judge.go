@@ -7,24 +7,25 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
-// reading is what has to be read before there can be a verdict.
+// reading says what must be read before a verdict.
 type reading int
 
 const (
-	nothing   reading = iota // the manifests alone decide
-	theTag                   // the tag has to point to the wanted digest
-	theSource                // the wanted digest is what a source tag points to
-	theDigest                // the wanted digest has to be there
-	theFamily                // the digest may be a child or a referrer of a wanted one
-	attached                 // the tag may hold what belongs to a wanted digest
-	theWhole                 // all that the repository holds has to be wanted
+	nothing      reading = iota // nothing: the manifests decide
+	theTag                      // the tag: it must point to the wanted digest
+	theSource                   // a source tag, which has the wanted digest
+	theDigest                   // the wanted digest: it must be there
+	theRelations                // image manifests: the digest may be a child or a referrer of a wanted one
+	attached                    // an attached tag: it must belong to a wanted digest
+	theWhole                    // the whole repository: all that it holds must be wanted
 )
 
-// question is what is left open about an event.
+// question is what the manifests leave open about an event.
 type question struct {
 	read    reading
 	want    *plan.Entry // theTag, theDigest
@@ -32,35 +33,37 @@ type question struct {
 	suffix  string      // attached: cosign's, or empty for a list of referrers
 }
 
-// attachedTo reads a tag that promotions bring along with a digest: the list of its
-// referrers, or one of cosign's.
+// attachedTo parses a tag that promotions copy along with a digest.
+//
+// The tag has the list of referrers of the digest or is one of cosign's tags.
 func attachedTo(tag string) (subject v1.Hash, suffix string, ok bool) {
 	subject, suffix, ok = image.Attached(tag)
 	return subject, suffix, ok && subject != (v1.Hash{}) && (suffix == "" || slices.Contains(image.CosignSuffixes(), suffix))
 }
 
-// unwantedRepository is the reason for rejecting a push to a repository below a destination.
+// unwantedRepository is the reason to reject a push to an unknown repository.
 const unwantedRepository = "no manifest wants anything in this repository"
 
-// consider holds an event against the manifests alone. What they decide is a
-// verdict, what they leave open a question. An event's own claim is enough to
-// reject it, since whoever sends it tells of something that must not be; it is
-// never enough to verify it.
-func (r *Rules) consider(e Event) (Verdict, question) {
-	v := Verdict{Event: e, Outcome: Rejected, Commit: r.Commit}
-	ours := r.ours(e.Repository)
+// consider compares an event with the manifests, without reading a registry.
+//
+// It returns a verdict or, if the manifests leave the verdict open, a question. What
+// an event says is enough to reject it, since the sender reports a change that must
+// not happen. It is never enough to verify it.
+func (r *rules) consider(e event.Event) (verdict, question) {
+	v := verdict{Event: e, Outcome: rejected, Commit: r.Commit}
+	ours := r.inDestination(e.Repository)
 	switch {
 	case !ours && e.Repository == (name.Repository{}):
-		v.Outcome, v.Reason = Ignored, "names no repository: "+e.Fault
+		v.Outcome, v.Reason = ignored, "names no repository: "+e.Fault
 	case !ours:
-		v.Outcome, v.Reason = Ignored, "not in one of the destinations"
-		if _, named := r.hosts[e.Repository.RegistryStr()]; !named { // as of a registry that does not know its own name
+		v.Outcome, v.Reason = ignored, "not in one of the destinations"
+		if _, named := r.hosts[e.Repository.RegistryStr()]; !named { // the registry may not know its own name
 			v.Reason += ": no manifest names host " + e.Repository.RegistryStr()
 		}
-	case e.Action == Delete:
+	case e.Action == event.Delete:
 		v.Reason = "nothing is ever deleted from a destination"
-	case e.Action != Push:
-		v.Outcome, v.Reason = Ignored, "neither pushed nor deleted"
+	case e.Action != event.Push:
+		v.Outcome, v.Reason = ignored, "neither pushed nor deleted"
 	case e.Fault != "":
 		v.Reason = "malformed: " + e.Fault
 	case e.Tag == "" && e.Digest == (v1.Hash{}) && r.wanted.Target(e.Repository) == nil:
@@ -72,13 +75,13 @@ func (r *Rules) consider(e Event) (Verdict, question) {
 	case r.wanted.Entry(e.Repository, e.Digest) != nil:
 		return v, question{read: theDigest, want: r.wanted.Entry(e.Repository, e.Digest)}
 	default:
-		return v, question{read: theFamily}
+		return v, question{read: theRelations}
 	}
 	return v, question{}
 }
 
-// considerTag holds the push of a tag against the manifests.
-func (r *Rules) considerTag(v Verdict) (Verdict, question) {
+// considerTag compares the push of a tag with the manifests.
+func (r *rules) considerTag(v verdict) (verdict, question) {
 	e := v.Event
 	want := r.tagged(e.Repository, e.Tag)
 	subject, suffix, belongs := attachedTo(e.Tag)
@@ -94,7 +97,7 @@ func (r *Rules) considerTag(v Verdict) (Verdict, question) {
 	case r.wanted.Target(e.Repository) == nil:
 		v.Reason = unwantedRepository
 	case e.Digest != (v1.Hash{}) && r.wanted.Entry(e.Repository, e.Digest) != nil:
-		v.Reason = fmt.Sprintf("%s wants this digest, but under no such tag", r.pos(e.Repository, e.Digest, ""))
+		v.Reason = fmt.Sprintf("%s wants this digest, but not under this tag", r.pos(e.Repository, e.Digest, ""))
 	default:
 		v.Reason = "no manifest wants this tag here"
 	}

@@ -7,9 +7,10 @@ import (
 	"testing"
 
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 )
 
-// TestUnwrappedPush has Pub/Sub send the change itself, as subscriptions that unwrap messages do.
+// A subscription may unwrap messages, so that Pub/Sub sends only the change.
 func TestUnwrappedPush(t *testing.T) {
 	t.Parallel()
 	reg := registrytest.New(t)
@@ -45,7 +46,7 @@ func TestUnwrappedPush(t *testing.T) {
 	}
 }
 
-// TestOneHost has a registry behind a proxy call itself HOST:443.
+// A registry behind a proxy may call itself HOST:443.
 func TestOneHost(t *testing.T) {
 	t.Parallel()
 	r := rulesOf(t, `registries:
@@ -54,17 +55,17 @@ func TestOneHost(t *testing.T) {
 images:
 `+entry("apple", digestA, "1.0"))
 	for _, host := range []string{"r.example.com", "r.example.com:443", "R.Example.com:443"} {
-		events, err := decodeDistribution(notification{Body: []byte(distributionBody("1", "push", host, "prod/apple", "evil", digestB.String()))})
+		events, err := event.Decoders()["distribution"](event.Notification{Body: []byte(distributionBody("1", "push", host, "prod/apple", "evil", digestB.String()))})
 		if err != nil || len(events) != 1 {
 			t.Fatalf("%s: got %+v, %v", host, events, err)
 		}
-		if v, _ := r.consider(events[0]); v.Outcome != Rejected || v.Event.Repository.String() != "r.example.com/prod/apple" {
+		if v, _ := r.consider(events[0]); v.Outcome != rejected || v.Event.Repository.String() != "r.example.com/prod/apple" {
 			t.Errorf("%s: got %s, want REJECTED of r.example.com/prod/apple", host, v.Text())
 		}
 	}
 }
 
-// TestUnjudgedEvents are counted by their kind; what is not understood is told once a kind.
+// Events that are not judged are counted by kind, and unknown kinds are logged once.
 func TestUnjudgedEvents(t *testing.T) {
 	t.Parallel()
 	reg := registrytest.New(t)
@@ -112,8 +113,7 @@ func TestUnjudgedEvents(t *testing.T) {
 	}
 }
 
-// TestReplication has Harbor tell of replications into the destination. Mostly it
-// does not say which tags they brought.
+// Harbor sends notifications of replications, usually without the tags.
 func TestReplication(t *testing.T) {
 	t.Parallel()
 	reg := registrytest.New(t)

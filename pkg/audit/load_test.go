@@ -12,8 +12,9 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
 
-// flood sends n events over so many connections, some of them twice, and fails
-// unless each is accepted.
+// flood sends n events, some of them twice, over a number of connections.
+//
+// Each must be accepted.
 func flood(t testing.TB, url string, body func(i int) string, n, connections int) {
 	t.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: connections}
@@ -32,7 +33,7 @@ func flood(t testing.TB, url string, body func(i int) string, n, connections int
 				_, _ = io.Copy(io.Discard, resp.Body)
 				resp.Body.Close()
 				if resp.StatusCode != http.StatusAccepted {
-					t.Errorf("event %d: %s", i, resp.Status)
+					t.Errorf("event %d: got status %s, want 202", i, resp.Status)
 				}
 			}
 		})
@@ -47,7 +48,7 @@ func flood(t testing.TB, url string, body func(i int) string, n, connections int
 	g.Wait()
 }
 
-// floodBody tells of pushes of what is wanted, of rogue ones, of deletions and of other repositories.
+// floodBody returns wanted and unwanted pushes, deletions, and events of other repositories.
 func floodBody(host, digest string) func(int) string {
 	return func(i int) string {
 		id := fmt.Sprint("event-", i)
@@ -63,7 +64,7 @@ func floodBody(host, digest string) func(int) string {
 	}
 }
 
-// TestFlood counts: each event has one verdict, the right one, and memory stays within bounds.
+// In a flood, each event gets the right verdict, and memory is bounded.
 func TestFlood(t *testing.T) {
 	t.Parallel()
 	reg := registrytest.New(t)
@@ -72,26 +73,26 @@ func TestFlood(t *testing.T) {
 	r := newRig(t, reg, entry("apple", apple.Digest, "1.0"))
 	const n = 4000
 	flood(t, r.url, floodBody(reg.Host, apple.Digest), n, 50)
-	counts, ids := map[Outcome]int{}, map[string]int{}
+	counts, ids := map[outcome]int{}, map[string]int{}
 	for _, record := range r.await(n) {
 		counts[record.Verdict]++
 		ids[record.ID]++
 	}
-	if counts[Verified] != n/4 || counts[Rejected] != n/2 || counts[Ignored] != n/4 || len(ids) != n {
-		t.Errorf("%v of %d events", counts, len(ids))
+	if counts[verified] != n/4 || counts[rejected] != n/2 || counts[ignored] != n/4 || len(ids) != n {
+		t.Errorf("verdicts: got %v of %d events, want them of %d events", counts, len(ids), n)
 	}
 	if pending := r.auditor.store.Pending(); pending != 0 {
-		t.Errorf("%d events wait", pending)
+		t.Errorf("waiting events: got %d, want 0", pending)
 	}
 	var mem runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&mem)
 	if mem.HeapAlloc > 256<<20 {
-		t.Errorf("the heap holds %d MiB", mem.HeapAlloc>>20)
+		t.Errorf("heap: got %d MiB, want 256 at most", mem.HeapAlloc>>20)
 	}
 }
 
-// BenchmarkFlood tells how many events a second are received and judged.
+// BenchmarkFlood measures how many events are received and judged in a second.
 func BenchmarkFlood(b *testing.B) {
 	reg := registrytest.New(b)
 	apple := registrytest.Image(1, 1)

@@ -4,5 +4,5 @@ package audit
 
 import "os"
 
-// tryLock leaves locks to bbolt.
+// tryLock does nothing: bbolt locks the file.
 func tryLock(*os.File) (bool, error) { return true, nil }

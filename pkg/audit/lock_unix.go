@@ -8,7 +8,9 @@ import (
 	"syscall"
 )
 
-// tryLock takes a file for this process; free is false if another one has it.
+// tryLock locks a file for this process.
+//
+// free is false if another process has locked it.
 func tryLock(f *os.File) (free bool, err error) {
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {

@@ -20,17 +20,19 @@ import (
 
 // Origin is where manifests are read from.
 type Origin interface {
-	// Read returns the manifests as they are now, and the commit they are of if there
-	// is one. It is called by one goroutine at a time.
+	// Read returns the current manifests, and their commit if there is one. Only one
+	// goroutine at a time calls it.
 	Read(ctx context.Context) (set *manifest.Set, commit string, err error)
-	// MaxAge is how old manifests may be that explain an event.
+	// MaxAge is how old manifests may be to verify an event.
 	MaxAge() time.Duration
 }
 
-// Directory is an Origin on disk: a directory of thin manifests, or a plain manifest.
+// Directory is an Origin on disk.
+//
+// Path is a thin manifest directory or a plain manifest file.
 type Directory struct{ Path string }
 
-// Read reads the files.
+// Read implements Origin.
 func (d Directory) Read(context.Context) (*manifest.Set, string, error) {
 	info, err := os.Stat(d.Path)
 	if err != nil {
@@ -46,19 +48,21 @@ func (d Directory) Read(context.Context) (*manifest.Set, string, error) {
 	return manifest.Plain(files, filepath.Base(d.Path), d.Path), "", nil
 }
 
-// MaxAge is short: reading a directory is cheap.
+// MaxAge implements Origin. It is short because reading a directory is cheap.
 func (Directory) MaxAge() time.Duration { return time.Second }
 
-// Git is an Origin in a git repository: the head of a branch.
+// Git is an Origin in a git repository.
+//
+// It reads the head of a branch.
 type Git struct {
 	Remote git.Remote
-	Path   string // of the thin directory or plain manifest in it
+	Path   string // of the thin manifest directory or plain manifest file
 
 	commit string
 	set    *manifest.Set
 }
 
-// Read fetches the branch and reads the files at its head, unless they have been read.
+// Read implements Origin. It fetches the branch, and reads the files of a new head.
 func (g *Git) Read(ctx context.Context) (*manifest.Set, string, error) {
 	repo, head, err := g.Remote.Fetch(ctx)
 	if err != nil {
@@ -80,51 +84,59 @@ func (g *Git) Read(ctx context.Context) (*manifest.Set, string, error) {
 	return set, head, nil
 }
 
-// MaxAge spares the git server: what is not explained is held against the newest manifests at once.
+// MaxAge implements Origin. It saves requests to the git server.
+//
+// Events that the manifests do not explain are compared with the newest ones anyway.
 func (*Git) MaxAge() time.Duration { return 30 * time.Second }
 
-// Manifests keeps the rules that events are held against. While the origin cannot
-// be read, or holds broken files, the last good ones stay. One goroutine, Keep,
-// reads; all others wait for it or take what is at hand.
+// Manifests reads an Origin again and again, and has the current rules.
+//
+// While the origin cannot be read, or has broken files, the last valid rules stay.
+// One goroutine, which calls readLoop, reads the origin. All others wait for it, or use
+// the rules that are loaded.
 type Manifests struct {
 	origin Origin
 	warn   func(string)
-	wanted chan struct{} // has a token when a reading is asked for
+	wanted chan struct{} // has a token when a reading is requested
 
 	mu     sync.Mutex
-	rules  *Rules
+	rules  *rules
 	err    error         // of the last reading
 	failed time.Time     // when the last failed reading began
-	began  time.Time     // when the reading under way began; zero: there is none
+	began  time.Time     // when the current reading began; zero: there is none
 	ended  time.Time     // when the last reading ended
-	took   time.Duration // by the last reading
+	took   time.Duration // duration of the last reading
 	done   chan struct{} // closed when the next reading ends
-	told   func()        // called after each reading
+	onRead func()        // called after each reading
 }
 
-// NewManifests returns manifests that have not been read. warn is told of faults.
+// NewManifests returns manifests that have not been read yet.
+//
+// warn logs faults in the files and errors of the origin.
 func NewManifests(origin Origin, warn func(string)) *Manifests {
-	return &Manifests{origin: origin, warn: warn, wanted: make(chan struct{}, 1), done: make(chan struct{}), told: func() {}}
+	return &Manifests{origin: origin, warn: warn, wanted: make(chan struct{}, 1), done: make(chan struct{}), onRead: func() {}}
 }
 
 const (
-	idleGap    = time.Minute            // between two readings that nothing asks for
-	failedGap  = 5 * time.Second        // the same, after one that failed
-	leastGap   = 100 * time.Millisecond // between any two; a slow reading is followed by four times as long
-	currentGap = 2 * time.Second        // that an event waits for newer manifests, if it may be judged by those at hand
+	idleGap    = time.Minute            // between two readings that nobody requests
+	failedGap  = 5 * time.Second        // the same, after a reading that failed
+	minGap     = 100 * time.Millisecond // between any two readings, or four times the duration of the last one
+	currentGap = 2 * time.Second        // how long an event waits for newer manifests if the loaded ones may do
 )
 
-// Keep reads the origin when it is asked to, and now and then, until ctx ends.
-func (m *Manifests) Keep(ctx context.Context) {
+// readLoop reads the origin until ctx ends.
+//
+// It reads when another goroutine requests it, and every idleGap.
+func (m *Manifests) readLoop(ctx context.Context) {
 	for ctx.Err() == nil {
 		m.mu.Lock()
-		pause := time.Until(m.ended.Add(max(leastGap, 4*m.took, m.origin.MaxAge()/10)))
+		pause := time.Until(m.ended.Add(max(minGap, 4*m.took, m.origin.MaxAge()/10)))
 		m.mu.Unlock()
 		timer := time.NewTimer(pause)
 		idle := idleGap
 		select {
 		case <-timer.C:
-			if m.Read(ctx) != nil { // it is kept for those who wait
+			if m.Read(ctx) != nil { // Read stores the error for the goroutines that wait
 				idle = failedGap
 			}
 		case <-ctx.Done():
@@ -139,7 +151,7 @@ func (m *Manifests) Keep(ctx context.Context) {
 	}
 }
 
-// want asks for a reading that begins from now on.
+// want requests a reading that begins from now on.
 func (m *Manifests) want() {
 	select {
 	case m.wanted <- struct{}{}:
@@ -147,16 +159,18 @@ func (m *Manifests) want() {
 	}
 }
 
-// Current returns rules that may explain an event: the last good ones, after waiting
-// a little for newer ones if they are old. It is an error only if there are none.
-func (m *Manifests) Current(ctx context.Context) (*Rules, error) {
+// current returns the last valid rules.
+//
+// If they are older than MaxAge, it waits up to currentGap for newer ones. It is an
+// error only if there are no rules.
+func (m *Manifests) current(ctx context.Context) (*rules, error) {
 	now := time.Now()
 	m.mu.Lock()
 	rules, slow := m.rules, !m.began.IsZero() && now.Sub(m.began) > currentGap
 	m.mu.Unlock()
 	switch {
 	case rules == nil:
-		return m.Since(ctx, now.Add(-currentGap)) // a failure is not news for as long as manifests are
+		return m.since(ctx, now.Add(-currentGap)) // an error is reused for less time than manifests are
 	case now.Sub(rules.Read) <= m.origin.MaxAge():
 		return rules, nil
 	case slow:
@@ -164,14 +178,14 @@ func (m *Manifests) Current(ctx context.Context) (*Rules, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, currentGap)
 	defer cancel()
-	if fresh, err := m.Since(ctx, now.Add(-m.origin.MaxAge())); err == nil {
+	if fresh, err := m.since(ctx, now.Add(-m.origin.MaxAge())); err == nil {
 		return fresh, nil
 	}
 	return rules, nil
 }
 
-// Since returns rules whose reading began at t or later, once there are some.
-func (m *Manifests) Since(ctx context.Context, t time.Time) (*Rules, error) {
+// since waits for rules whose reading began at t or later.
+func (m *Manifests) since(ctx context.Context, t time.Time) (*rules, error) {
 	for {
 		rules, done, err := m.known(t)
 		if done == nil {
@@ -186,11 +200,13 @@ func (m *Manifests) Since(ctx context.Context, t time.Time) (*Rules, error) {
 	}
 }
 
-// errStale says that the manifests have not been read since an event came.
+// errStale is the error if the manifests were not read since an event.
 var errStale = errors.New("waiting for the newest manifests")
 
-// Newer returns rules whose reading began at t or later; without waiting, errStale if there are none yet.
-func (m *Manifests) Newer(_ context.Context, t time.Time) (*Rules, error) {
+// newer returns rules whose reading began at t or later.
+//
+// It does not wait: the error is errStale if there are none yet.
+func (m *Manifests) newer(_ context.Context, t time.Time) (*rules, error) {
 	rules, done, err := m.known(t)
 	if done != nil {
 		return nil, errStale
@@ -198,9 +214,10 @@ func (m *Manifests) Newer(_ context.Context, t time.Time) (*Rules, error) {
 	return rules, err
 }
 
-// known returns the outcome of a reading that began at t or later. If there is none
-// yet, done is closed when the next one ends.
-func (m *Manifests) known(t time.Time) (rules *Rules, done <-chan struct{}, err error) {
+// known returns the outcome of a reading that began at t or later.
+//
+// If there is none yet, done is not nil, and closed when the next reading ends.
+func (m *Manifests) known(t time.Time) (rules *rules, done <-chan struct{}, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.rules != nil && !m.rules.Read.Before(t) {
@@ -215,7 +232,9 @@ func (m *Manifests) known(t time.Time) (rules *Rules, done <-chan struct{}, err 
 // originLimit bounds one reading.
 const originLimit = 2 * time.Minute
 
-// Read reads the origin. It is called before Keep, or by it.
+// Read reads the origin and stores the outcome.
+//
+// Only readLoop may call it, or its caller before that.
 func (m *Manifests) Read(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, originLimit)
 	defer cancel()
@@ -228,7 +247,7 @@ func (m *Manifests) Read(ctx context.Context) error {
 	if err == nil && set.Broken() {
 		err = broken(set)
 	}
-	var rules *Rules
+	var rules *rules
 	switch {
 	case err != nil:
 	case old != nil && old.Set.Digest == set.Digest:
@@ -237,14 +256,14 @@ func (m *Manifests) Read(ctx context.Context) error {
 		rules = &again
 	default:
 		rules = newRules(set, commit, began)
-		m.tell(rules)
+		m.warnFaults(rules)
 	}
-	m.keep(rules, began, err)
+	m.finish(rules, began, err)
 	return err
 }
 
-// keep keeps the outcome of a reading and tells those who wait for it.
-func (m *Manifests) keep(rules *Rules, began time.Time, err error) {
+// finish stores the outcome of a reading and wakes the goroutines that wait for it.
+func (m *Manifests) finish(rules *rules, began time.Time, err error) {
 	m.mu.Lock()
 	news := err != nil && (m.err == nil || m.err.Error() != err.Error())
 	m.err, m.began, m.ended = err, time.Time{}, time.Now()
@@ -256,15 +275,15 @@ func (m *Manifests) keep(rules *Rules, began time.Time, err error) {
 	}
 	close(m.done)
 	m.done = make(chan struct{})
-	told := m.told
+	onRead := m.onRead
 	m.mu.Unlock()
 	if news {
 		m.warn(err.Error())
 	}
-	told()
+	onRead()
 }
 
-// broken returns the faults that make a set unusable as one error.
+// broken returns the faults of a broken set as one error.
 func broken(set *manifest.Set) error {
 	var lines []string
 	for _, f := range set.Faults {
@@ -272,16 +291,16 @@ func broken(set *manifest.Set) error {
 			lines = append(lines, f.String())
 		}
 	}
-	const most = 5
+	const maxLines = 5
 	more := ""
-	if n := len(lines) - most; n > 0 {
-		lines, more = lines[:most], fmt.Sprintf(" and %d more", n)
+	if n := len(lines) - maxLines; n > 0 {
+		lines, more = lines[:maxLines], fmt.Sprintf(" and %d more", n)
 	}
 	return fmt.Errorf("the manifests are broken: %s%s", strings.Join(lines, "; "), more)
 }
 
-// tell warns of the entries of new rules that are not granted.
-func (m *Manifests) tell(r *Rules) {
+// warnFaults logs the faults and warnings of new rules.
+func (m *Manifests) warnFaults(r *rules) {
 	for _, f := range append(append([]manifest.Fault{}, r.Set.Faults...), r.Faults...) {
 		m.warn(f.String())
 	}
@@ -290,14 +309,14 @@ func (m *Manifests) tell(r *Rules) {
 	}
 }
 
-// state returns the last good rules, nil if there are none, and what is wrong with newer ones.
-func (m *Manifests) state() (*Rules, error) {
+// state returns the last valid rules or nil, and the error of newer ones.
+func (m *Manifests) state() (*rules, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.rules, m.err
 }
 
-// Account returns the service account a repository is spoken to with, or "".
+// Account returns the service account for requests to a repository, or "".
 func (m *Manifests) Account(repo name.Repository) string {
 	if r, _ := m.state(); r != nil {
 		return r.Sites.Account(repo)
@@ -305,7 +324,9 @@ func (m *Manifests) Account(repo name.Repository) string {
 	return ""
 }
 
-// AbsentStatus returns the HTTP statuses that count as absent in a repository, besides 404.
+// AbsentStatus returns the HTTP statuses that count as absent in a repository.
+//
+// They are in addition to 404.
 func (m *Manifests) AbsentStatus(repo name.Repository) []int {
 	if r, _ := m.state(); r != nil {
 		return r.Sites.AbsentStatus(repo)

@@ -20,7 +20,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
-// origin is an Origin that a test makes fail.
+// origin is an Origin that can fail.
 type origin struct {
 	mu    sync.Mutex
 	reads int
@@ -36,7 +36,7 @@ func (o *origin) Read(context.Context) (*manifest.Set, string, error) {
 	return o.set, "c", o.err
 }
 
-// fail makes readings fail and returns how many there were.
+// fail sets the error of readings, and returns the number of readings.
 func (o *origin) fail(err error) int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -46,27 +46,27 @@ func (o *origin) fail(err error) int {
 
 func (*origin) MaxAge() time.Duration { return time.Minute }
 
-func TestManifestsAreReadSeldom(t *testing.T) {
+func TestManifestsAreReadRarely(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		o := &origin{set: &manifest.Set{Digest: "1"}}
 		m := NewManifests(o, func(string) {})
 		ctx, cancel := context.WithCancel(t.Context())
 		kept := make(chan struct{})
-		go func() { m.Keep(ctx); close(kept) }()
+		go func() { m.readLoop(ctx); close(kept) }()
 		defer func() { cancel(); <-kept }()
-		if _, err := m.Current(t.Context()); err != nil || o.fail(nil) != 1 {
-			t.Fatalf("%d readings, %v", o.fail(nil), err)
+		if _, err := m.current(t.Context()); err != nil || o.fail(nil) != 1 {
+			t.Fatalf("got %d readings and error %v, want 1 reading", o.fail(nil), err)
 		}
-		if _, err := m.Current(t.Context()); err != nil || o.fail(nil) != 1 {
-			t.Errorf("%d readings while they are fresh, %v", o.fail(nil), err)
+		if _, err := m.current(t.Context()); err != nil || o.fail(nil) != 1 {
+			t.Errorf("younger than MaxAge: got %d readings and error %v, want 1 reading", o.fail(nil), err)
 		}
 		now := time.Now()
 		var g sync.WaitGroup
 		for range 100 { // events that are not explained, all at once
 			g.Go(func() {
-				if r, err := m.Since(t.Context(), now); err != nil || r.Read.Before(now) {
-					t.Errorf("%+v, %v", r, err)
+				if r, err := m.since(t.Context(), now); err != nil || r.Read.Before(now) {
+					t.Errorf("got rules %+v and error %v, want rules read since %v", r, err, now)
 				}
 			})
 		}
@@ -75,21 +75,20 @@ func TestManifestsAreReadSeldom(t *testing.T) {
 			t.Errorf("%d readings, want 2", n)
 		}
 		if pause := time.Since(now); pause < 6*time.Second { // a tenth of MaxAge
-			t.Errorf("the second reading came %s after the first", pause)
+			t.Errorf("time between two readings: got %s, want 6s or more", pause)
 		}
 		o.fail(errors.New("down"))
 		time.Sleep(2 * time.Minute)
-		if r, err := m.Current(t.Context()); err != nil || r == nil {
-			t.Errorf("the last good ones are not kept: %v", err)
+		if r, err := m.current(t.Context()); err != nil || r == nil {
+			t.Errorf("error: got %v, want the last valid manifests", err)
 		}
-		if _, err := m.Since(t.Context(), time.Now()); err == nil {
-			t.Error("old ones are taken for new")
+		if _, err := m.since(t.Context(), time.Now()); err == nil {
+			t.Error("got old manifests, want an error")
 		}
 	})
 }
 
-// TestManifestsComeBack has the origin fail from the start: once it answers, it is
-// read soon, whether an event asks for it or not.
+// After failures, the origin is read again soon, even if no event needs it.
 func TestManifestsComeBack(t *testing.T) {
 	t.Parallel()
 	for _, asked := range []bool{false, true} {
@@ -98,22 +97,22 @@ func TestManifestsComeBack(t *testing.T) {
 			m := NewManifests(o, func(string) {})
 			ctx, cancel := context.WithCancel(t.Context())
 			kept := make(chan struct{})
-			go func() { m.Keep(ctx); close(kept) }()
+			go func() { m.readLoop(ctx); close(kept) }()
 			defer func() { cancel(); <-kept }()
-			if _, err := m.Current(t.Context()); err == nil {
-				t.Fatal("there are manifests")
+			if _, err := m.current(t.Context()); err == nil {
+				t.Fatal("got manifests, want an error")
 			}
 			time.Sleep(30 * time.Second)
 			o.fail(nil)
 			if asked {
-				if _, err := m.Current(t.Context()); err != nil {
-					t.Errorf("the failure is still told: %v", err)
+				if _, err := m.current(t.Context()); err != nil {
+					t.Errorf("error: got %v, want none after the origin has recovered", err)
 				}
 				return
 			}
 			time.Sleep(2*failedGap + o.MaxAge()/10)
 			if r, err := m.state(); r == nil || err != nil {
-				t.Errorf("the manifests are not read again: %v", err)
+				t.Errorf("error: got %v, want the manifests to be read again", err)
 			}
 		})
 	}
@@ -164,7 +163,7 @@ func TestManifestsFromGit(t *testing.T) {
 	} {
 		m := NewManifests(&Git{Remote: git.Remote{URL: "file://" + dir}, Path: test.path}, func(string) {})
 		if err := m.Read(t.Context()); err != nil {
-			t.Errorf("%s: %v", test.path, err)
+			t.Errorf("%s: got error %v, want none", test.path, err)
 			continue
 		}
 		r, _ := m.state()
@@ -174,7 +173,7 @@ func TestManifestsFromGit(t *testing.T) {
 			digest = digestB
 		}
 		if pos := r.pos(prod, digest, "").String(); r.Commit != first || !strings.HasPrefix(pos, test.line) {
-			t.Errorf("%s: commit %s, line %s", test.path, r.Commit, pos)
+			t.Errorf("%s: got commit %s and line %s, want %s and %s", test.path, r.Commit, pos, first, test.line)
 		}
 	}
 	m := NewManifests(&Git{Remote: git.Remote{URL: "file://" + dir}, Path: "registries"}, func(string) {})
@@ -195,7 +194,7 @@ func TestManifestsFromGit(t *testing.T) {
 	}
 	for _, bad := range []Git{{Remote: git.Remote{URL: "file://" + dir}, Path: "nothing"}, {Remote: git.Remote{URL: "file://" + dir + "/none"}, Path: "."}} {
 		if err := NewManifests(&bad, func(string) {}).Read(t.Context()); err == nil {
-			t.Errorf("%+v has manifests", bad.Remote)
+			t.Errorf("%+v: got no error, want one", bad.Remote)
 		}
 	}
 }

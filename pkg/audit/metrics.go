@@ -8,10 +8,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 )
 
-// metrics are what Prometheus reads. What the store and the manifests know is taken
-// from them when it is asked for.
+// metrics are the metrics for Prometheus.
+//
+// Values of the store and the manifests are read when Prometheus asks for them.
 type metrics struct {
 	registry *prometheus.Registry
 	events   *prometheus.CounterVec
@@ -29,23 +32,23 @@ func newMetrics(a *Auditor) *metrics {
 	}
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
-		events:   counter("cip_audit_events_total", "Events that were received, repeated ones too.", "source"),
+		events:   counter("cip_audit_events_total", "Events received, including repeated ones.", "source"),
 		verdicts: counter("cip_audit_verdicts_total", "Verdicts by outcome.", "verdict", "source"),
-		refused:  counter("cip_audit_refused_total", "Notifications that were refused, by status.", "status"),
-		unjudged: counter("cip_audit_unjudged_total", "Events that are neither a push, a replication nor a deletion, by what the system calls them; unknown: what is not understood.", "source", "kind"),
-		alerts:   counter("cip_audit_alerts_total", "Alerts that were sent, and tries that failed.", "result"),
+		refused:  counter("cip_audit_refused_total", "Notifications refused, by status.", "status"),
+		unjudged: counter("cip_audit_unjudged_total", "Events that are neither a push, a replication nor a deletion, by the system's name for them; unknown: kinds that cip does not know.", "source", "kind"),
+		alerts:   counter("cip_audit_alerts_total", "Alerts sent, and tries that failed.", "result"),
 		judging: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "cip_audit_judging_seconds", Help: "Time that it took to judge an event, or to fail.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
+			Name: "cip_audit_judging_seconds", Help: "Time to judge an event, or to fail.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
 		}, []string{"result"}),
 		swept: prometheus.NewGauge(prometheus.GaugeOpts{Name: "cip_audit_sweep_timestamp_seconds", Help: "When the last sweep ended."}),
 	}
-	for _, o := range []Outcome{Verified, Rejected, Ignored} {
-		m.verdicts.WithLabelValues(string(o), pubsubSource)
+	for _, o := range []outcome{verified, rejected, ignored} {
+		m.verdicts.WithLabelValues(string(o), event.PubSub)
 	}
 	dropped := func(kind string, n *atomic.Int64) prometheus.Collector {
 		return prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "cip_audit_dropped_total", ConstLabels: prometheus.Labels{"what": kind},
-			Help: "What was not kept: events that say the same as many that wait, verdicts on rejected changes beyond what is kept, alerts that one alert stands for.",
+			Help: "What was dropped: events that are equal to many waiting ones, verdicts on rejected changes above the limit, alerts that one alert counts.",
 		}, func() float64 { return float64(n.Load()) })
 	}
 	gauge := func(name, help string, f func() float64) prometheus.Collector {
@@ -54,19 +57,19 @@ func newMetrics(a *Auditor) *metrics {
 	m.registry.MustRegister(m.events, m.verdicts, m.refused, m.unjudged, m.alerts, m.judging, m.swept,
 		dropped("event", &a.store.dropped.events), dropped("verdict", &a.store.dropped.verdicts), dropped("alert", &a.store.dropped.alerts),
 		gauge("cip_audit_pending", "Events that wait for a verdict.", func() float64 { return float64(a.store.Pending()) }),
-		gauge("cip_audit_retrying", "Events that were tried and could not be judged yet.", func() float64 {
+		gauge("cip_audit_retrying", "Events that could not be judged yet.", func() float64 {
 			n, _ := a.worker.state()
 			return float64(n)
 		}),
-		gauge("cip_audit_alerts_waiting", "Alerts that are still to be sent.", func() float64 { return float64(a.store.outgoing.Load()) }),
-		gauge("cip_audit_manifests_timestamp_seconds", "When the manifests at hand were read.", func() float64 {
+		gauge("cip_audit_alerts_waiting", "Alerts that wait to be sent.", func() float64 { return float64(a.store.outgoing.Load()) }),
+		gauge("cip_audit_manifests_timestamp_seconds", "When the manifests in use were read.", func() float64 {
 			r, _ := a.manifests.state()
 			if r == nil {
 				return 0
 			}
 			return float64(r.Read.UnixMilli()) / 1000
 		}),
-		gauge("cip_audit_manifests_good", "Whether the last reading of the manifests went well.", func() float64 {
+		gauge("cip_audit_manifests_good", "Whether the last reading of the manifests succeeded.", func() float64 {
 			if r, err := a.manifests.state(); r == nil || err != nil {
 				return 0
 			}
@@ -82,7 +85,7 @@ func (m *metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
 }
 
-func (m *metrics) verdict(r Record) { m.verdicts.WithLabelValues(string(r.Verdict), r.Source).Inc() }
+func (m *metrics) verdict(r record) { m.verdicts.WithLabelValues(string(r.Verdict), r.Source).Inc() }
 
 func (m *metrics) judged(took time.Duration, err error) {
 	m.judging.WithLabelValues(result(err)).Observe(took.Seconds())
@@ -97,24 +100,24 @@ func result(err error) string {
 	return "done"
 }
 
-// driftCollector tells the drift by destination and kind.
+// driftCollector collects the numbers of findings of the last sweep.
 type driftCollector struct {
 	auditor *Auditor
 	desc    *prometheus.Desc
 }
 
-// Describe sends the metric's description.
+// Describe implements prometheus.Collector.
 func (c *driftCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
 
-// Collect sends what the last sweep found.
+// Collect implements prometheus.Collector.
 func (c *driftCollector) Collect(ch chan<- prometheus.Metric) {
-	drifts, err := c.auditor.store.Drifts()
+	drifts, err := c.auditor.store.drifts()
 	if err != nil {
 		ch <- prometheus.NewInvalidMetric(c.desc, err)
 		return
 	}
 	for _, d := range drifts {
-		counts := map[Kind]int{ExtraTag: 0, ExtraDigest: 0, MovedTag: 0, MissingTag: 0, LostChild: 0, Unread: 0}
+		counts := map[driftKind]int{extraTag: 0, extraDigest: 0, movedTag: 0, missingTag: 0, lostChild: 0, unread: 0}
 		for _, f := range d.Findings {
 			counts[f.Kind]++
 		}

@@ -11,14 +11,16 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 )
 
-// OIDC says how Pub/Sub pushes prove who sends them. Without an audience they need not.
+// OIDC configures the check of tokens of Pub/Sub pushes.
+//
+// Without an audience, pushes need no token.
 type OIDC struct {
-	Audience string // that the subscription is set up with
-	Email    string // of the account that pushes; empty: any of Google's
-	KeysURL  string // of the issuer's keys; empty: Google's
+	Audience string // of the subscription
+	Email    string // of the account that pushes; empty: any account of Google
+	KeysURL  string // of the signing keys; empty: that of Google
 }
 
-// Google's issuer and keys: Pub/Sub, "Authenticate push subscriptions".
+// The issuer and the keys of Google (Pub/Sub, "Authenticate push subscriptions").
 const (
 	googleIssuer = "https://accounts.google.com"
 	googleKeys   = "https://www.googleapis.com/oauth2/v3/certs"
@@ -30,7 +32,7 @@ type verifier struct {
 	tokens *oidc.IDTokenVerifier
 }
 
-// newVerifier returns a verifier, or nil if none is asked for.
+// newVerifier returns a verifier, or nil without an audience.
 func newVerifier(ctx context.Context, o OIDC) *verifier {
 	if o.Audience == "" {
 		return nil
@@ -42,11 +44,11 @@ func newVerifier(ctx context.Context, o OIDC) *verifier {
 	return &verifier{o.Email, oidc.NewVerifier(googleIssuer, keys, &oidc.Config{ClientID: o.Audience})}
 }
 
-// check returns an error unless a request shows a good token.
+// check returns an error unless a request has a valid token.
 func (v *verifier) check(r *http.Request) error {
 	raw, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok {
-		return errors.New("the push shows no OpenID Connect token")
+		return errors.New("the push has no OpenID Connect token")
 	}
 	token, err := v.tokens.Verify(r.Context(), raw)
 	if err != nil {
@@ -60,7 +62,7 @@ func (v *verifier) check(r *http.Request) error {
 		return fmt.Errorf("verifying the push's token: %w", err)
 	}
 	if v.email != "" && (claims.Email != v.email || !claims.Verified) {
-		return errors.New("the push's token is of another account")
+		return errors.New("the push has a token of another account")
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
 
-// issuer signs tokens as Google does.
+// issuer signs tokens like Google.
 type issuer struct {
 	key *rsa.PrivateKey
 	url string
@@ -37,7 +37,7 @@ func newIssuer(t *testing.T) *issuer {
 	return &issuer{key, server.URL}
 }
 
-// token returns a token with these claims over good ones.
+// token returns a valid token, except for claims.
 func (i *issuer) token(t *testing.T, claims map[string]any) string {
 	t.Helper()
 	all := map[string]any{

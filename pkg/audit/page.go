@@ -6,16 +6,18 @@ import (
 	"net/http"
 )
 
-// The page for people: files as they are, without a build step.
+// The files of the page. They have no build step.
 //
 //go:embed page/index.html page/style.css page/page.js
 var pageFiles embed.FS
 
-// pages serves the page. It loads nothing from elsewhere and runs nothing but its own script.
+// pages serves the page.
+//
+// The policy lets it load and run only its own files.
 func pages() http.Handler {
 	root, err := fs.Sub(pageFiles, "page")
 	if err != nil {
-		panic(err) // the directory is built in
+		panic(err) // the directory is embedded
 	}
 	files := http.FileServerFS(root)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -8,8 +8,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
 
-// TestLoginPage has a registry answer everything with a page: there is no verdict
-// until it answers as a registry.
+// While a registry answers with a login page, there is no verdict.
 func TestLoginPage(t *testing.T) {
 	t.Parallel()
 	reg := registrytest.New(t)
@@ -31,15 +30,15 @@ func TestLoginPage(t *testing.T) {
 	if status, text := r.post("/events/distribution", distributionBody("1", "push", reg.Host, "prod/apple", "", apple.Digest)); status != http.StatusAccepted {
 		t.Errorf("got %d %s, want 202", status, text)
 	}
-	if err := r.auditor.Sweep(t.Context()); err != nil {
+	if err := r.auditor.sweep(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if drifts, err := r.auditor.store.Drifts(); err != nil || len(drifts) != 1 || len(drifts[0].Findings) != 1 || drifts[0].Findings[0].Kind != Unread {
+	if drifts, err := r.auditor.store.drifts(); err != nil || len(drifts) != 1 || len(drifts[0].Findings) != 1 || drifts[0].Findings[0].Kind != unread {
 		t.Errorf("got drift %+v, %v, want one finding: unread", drifts, err)
 	}
 	reg.ClearFaults()
 	for _, record := range r.await(1) {
-		if record.Verdict != Verified || record.Source != "distribution" {
+		if record.Verdict != verified || record.Source != "distribution" {
 			t.Errorf("got %s, want VERIFIED once the registry answers", record.Text)
 		}
 	}

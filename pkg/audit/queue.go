@@ -8,52 +8,56 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 )
 
-// sameSpan is how much later than the first of equal events they may be judged as if they had just come.
+// sameSpan bounds how much equal events make a waiting event younger.
 const sameSpan = 30 * time.Second
 
-// queued is what the memory holds of an event that waits and is not being judged.
+// queued is an event that waits and is not being judged.
 type queued struct {
 	seq    uint64
-	latest time.Time // when the last event came that says the same
-	parts  int       // events that say the same
+	latest time.Time // when the last equal event was received
+	parts  int       // number of equal events
 }
 
-// Waiting is an event that waits for a verdict.
-type Waiting struct {
+// waitingEvent is an event that waits for a verdict.
+type waitingEvent struct {
 	Seq   uint64
-	Event Event
+	Event event.Event
 }
 
 // Pending returns how many events wait for a verdict.
-func (s *Store) Pending() int { return int(s.pending.Load() + s.parts.Load()) }
+func (s *store) Pending() int { return int(s.pending.Load() + s.parts.Load()) }
 
-// enqueuing is the work of one Enqueue in its transaction.
+// enqueuing is one transaction of Enqueue.
 type enqueuing struct {
-	*Store
+	*store
 	tx     *bbolt.Tx
-	added  []Waiting
-	known  int // events that were sent before
-	parts  int64
+	added  []waitingEvent
+	known  int   // events that were sent before
+	parts  int64 // events that became parts
 	lost   int64 // events that were dropped
 	byHost map[string]int64
 }
 
-// Enqueue makes events wait. It returns those that are to be judged and how many were
-// not known already, once they are on disk: all of them or, with an error, none. What
-// says the same as an event that waits becomes a part of it.
-func (s *Store) Enqueue(events []Event) (added []Waiting, fresh int, err error) {
+// Enqueue stores events that wait for a verdict.
+//
+// It returns once all of them are on disk; after an error, none is. added are the
+// events that need a judgement of their own, and fresh is the number of events that
+// were not known. An event that is equal to a waiting one becomes a part of it.
+func (s *store) Enqueue(events []event.Event) (added []waitingEvent, fresh int, err error) {
 	var q *enqueuing
 	err = s.db.Batch(func(tx *bbolt.Tx) error {
-		q = &enqueuing{Store: s, tx: tx, byHost: map[string]int64{}}
+		q = &enqueuing{store: s, tx: tx, byHost: map[string]int64{}}
 		for _, e := range events {
 			if err := q.one(e); err != nil {
 				return err
 			}
 		}
 		if !q.room() {
-			return ErrFull
+			return errFull
 		}
 		tx.OnCommit(q.count)
 		return nil
@@ -64,9 +68,9 @@ func (s *Store) Enqueue(events []Event) (added []Waiting, fresh int, err error) 
 	return q.added, len(events) - q.known, nil
 }
 
-// one makes one event wait.
-func (q *enqueuing) one(e Event) error {
-	key := e.key()
+// one stores one event.
+func (q *enqueuing) one(e event.Event) error {
+	key := e.Key()
 	if keys := q.tx.Bucket([]byte(bucketKeys)); key != "" && keys.Get([]byte(key)) != nil {
 		q.known++
 		return nil
@@ -83,19 +87,21 @@ func (q *enqueuing) one(e Event) error {
 		return err
 	}
 	q.mu.Lock()
-	q.waiting[e.what()] = &queued{seq: seq, latest: e.Received}
+	q.waiting[e.Fingerprint()] = &queued{seq: seq, latest: e.Received}
 	q.mu.Unlock()
-	q.added = append(q.added, Waiting{seq, e})
+	q.added = append(q.added, waitingEvent{seq, e})
 	q.byHost[e.Repository.RegistryStr()]++
 	return nil
 }
 
-// join makes an event a part of one that waits and says the same, if there is one. What
-// the memory holds may be of a transaction that failed: the bucket decides.
-func (q *enqueuing) join(e Event, key string) (bool, error) {
+// join makes an event a part of an equal waiting event.
+//
+// It reports whether there is one. The entry in memory may come from a transaction
+// that failed, so the bucket decides.
+func (q *enqueuing) join(e event.Event, key string) (bool, error) {
 	q.mu.Lock()
 	var same queued
-	if w := q.waiting[e.what()]; w != nil {
+	if w := q.waiting[e.Fingerprint()]; w != nil {
 		w.latest = e.Received
 		w.parts++
 		same = *w
@@ -105,10 +111,10 @@ func (q *enqueuing) join(e Event, key string) (bool, error) {
 		return false, nil
 	}
 	first, err := pendingAt(q.tx, same.seq)
-	if err != nil || first == nil || first.what() != e.what() {
+	if err != nil || first == nil || first.Fingerprint() != e.Fingerprint() {
 		return false, err
 	}
-	if same.parts > q.mostSame || q.Store.parts.Load()+q.parts >= q.most {
+	if same.parts > q.maxParts || q.store.parts.Load()+q.parts >= q.maxPending {
 		q.lost++
 		return true, nil
 	}
@@ -120,8 +126,11 @@ func (q *enqueuing) join(e Event, key string) (bool, error) {
 	return true, q.put(bucketParts, append(number(same.seq), number(n)...), e, key, same.seq)
 }
 
-// put stores an event that waits, under a sequence number or as a part of the event that is there.
-func (q *enqueuing) put(bucket string, at []byte, e Event, key string, seq uint64) error {
+// put writes an event and its key to a bucket.
+//
+// seq is the sequence number of the event that it waits as, which is its own or that
+// of the event that it is a part of.
+func (q *enqueuing) put(bucket string, at []byte, e event.Event, key string, seq uint64) error {
 	raw, err := json.Marshal(e)
 	if err != nil {
 		return err
@@ -132,9 +141,11 @@ func (q *enqueuing) put(bucket string, at []byte, e Event, key string, seq uint6
 	return q.tx.Bucket([]byte(bucketKeys)).Put([]byte(key), append(number(seq), bucketPending...))
 }
 
-// room reports whether the new events fit. A host whose events cannot be judged leaves room for others.
+// room reports whether the new events fit.
+//
+// One host can never fill the queue: a share is kept free for other hosts.
 func (q *enqueuing) room() bool {
-	free := q.most - q.pending.Load() - int64(len(q.added))
+	free := q.maxPending - q.pending.Load() - int64(len(q.added))
 	if free < 0 {
 		return false
 	}
@@ -148,10 +159,10 @@ func (q *enqueuing) room() bool {
 	return true
 }
 
-// count counts the new events.
+// count adds the new events to the counters.
 func (q *enqueuing) count() {
 	q.pending.Add(int64(len(q.added)))
-	q.Store.parts.Add(q.parts)
+	q.store.parts.Add(q.parts)
 	q.dropped.events.Add(q.lost)
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -160,8 +171,8 @@ func (q *enqueuing) count() {
 	}
 }
 
-// pendingAt returns the event that waits under a sequence number, or nil.
-func pendingAt(tx *bbolt.Tx, seq uint64) (*Event, error) {
+// pendingAt returns the waiting event with a sequence number, or nil.
+func pendingAt(tx *bbolt.Tx, seq uint64) (*event.Event, error) {
 	raw := tx.Bucket([]byte(bucketPending)).Get(number(seq))
 	if raw == nil {
 		return nil, nil
@@ -169,8 +180,8 @@ func pendingAt(tx *bbolt.Tx, seq uint64) (*Event, error) {
 	return decodeEvent(raw)
 }
 
-func decodeEvent(raw []byte) (*Event, error) {
-	e := &Event{}
+func decodeEvent(raw []byte) (*event.Event, error) {
+	e := &event.Event{}
 	if err := json.Unmarshal(raw, e); err != nil {
 		return nil, fmt.Errorf("reading a waiting event: %w", err)
 	}
@@ -180,10 +191,10 @@ func decodeEvent(raw []byte) (*Event, error) {
 // part is an event that waits as a part of another.
 type part struct {
 	key []byte
-	*Event
+	*event.Event
 }
 
-// partsOf returns the parts of the event that waits under a sequence number.
+// partsOf returns the parts of a waiting event.
 func partsOf(tx *bbolt.Tx, seq uint64) (all []part, err error) {
 	c := tx.Bucket([]byte(bucketParts)).Cursor()
 	for k, raw := c.Seek(number(seq)); bytes.HasPrefix(k, number(seq)); k, raw = c.Next() {
@@ -196,28 +207,32 @@ func partsOf(tx *bbolt.Tx, seq uint64) (all []part, err error) {
 	return all, nil
 }
 
-// eachPending calls f with each event that waits, the oldest first.
-func eachPending(tx *bbolt.Tx, f func(Waiting)) error {
+// eachPending calls f with each waiting event, the oldest first.
+func eachPending(tx *bbolt.Tx, f func(waitingEvent)) error {
 	return tx.Bucket([]byte(bucketPending)).ForEach(func(k, raw []byte) error {
 		e, err := decodeEvent(raw)
 		if err != nil {
 			return err
 		}
-		f(Waiting{binary.BigEndian.Uint64(k), *e})
+		f(waitingEvent{binary.BigEndian.Uint64(k), *e})
 		return nil
 	})
 }
 
-// EachPending calls f with each event that waits, the oldest first, equal ones as one.
-func (s *Store) EachPending(f func(Waiting)) error {
+// EachPending calls f with each waiting event, the oldest first.
+//
+// Parts of an event are left out.
+func (s *store) EachPending(f func(waitingEvent)) error {
 	return s.db.View(func(tx *bbolt.Tx) error { return eachPending(tx, f) })
 }
 
-// Take returns an event that waits, to be judged; ok is false if it waits no longer.
-// From now on events that say the same do not become parts of it, since what is read
-// now may not be what they found. The event is as old as the last of its parts, but
-// not so much younger than itself that a flood of them could put off the verdict.
-func (s *Store) Take(seq uint64) (e Event, ok bool, err error) {
+// Take returns a waiting event that is about to be judged.
+//
+// ok is false if the event no longer waits. From now on, equal events do not become
+// parts of it: they may be about a later state of the registry than the one that is
+// read for this event. Received becomes that of the last part, but grows by sameSpan
+// at most, so that a flood of equal events cannot delay the verdict.
+func (s *store) Take(seq uint64) (e event.Event, ok bool, err error) {
 	err = s.db.View(func(tx *bbolt.Tx) error {
 		p, err := pendingAt(tx, seq)
 		if p != nil {
@@ -230,10 +245,10 @@ func (s *Store) Take(seq uint64) (e Event, ok bool, err error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if q := s.waiting[e.what()]; q != nil && q.seq == seq {
-		delete(s.waiting, e.what())
-		if most := e.Received.Add(sameSpan); q.latest.After(most) {
-			e.Received = most
+	if q := s.waiting[e.Fingerprint()]; q != nil && q.seq == seq {
+		delete(s.waiting, e.Fingerprint())
+		if limit := e.Received.Add(sameSpan); q.latest.After(limit) {
+			e.Received = limit
 		} else if q.latest.After(e.Received) {
 			e.Received = q.latest
 		}
@@ -241,15 +256,16 @@ func (s *Store) Take(seq uint64) (e Event, ok bool, err error) {
 	return e, true, nil
 }
 
-// Return makes an event wait again that was taken and could not be judged. An event
-// that says the same and came in the meantime becomes a part of it.
-func (s *Store) Return(seq uint64, e Event) error {
+// Return puts back an event that was taken and could not be judged.
+//
+// If an equal event was stored in the meantime, it becomes a part of this one.
+func (s *store) Return(seq uint64, e event.Event) error {
 	return s.db.Batch(func(tx *bbolt.Tx) error {
 		if still, err := pendingAt(tx, seq); still == nil {
 			return err // it became a part of another while it was judged
 		}
 		s.mu.Lock()
-		later := s.waiting[e.what()]
+		later := s.waiting[e.Fingerprint()]
 		s.mu.Unlock()
 		q := &queued{seq: seq, latest: e.Received}
 		if later != nil && later.seq != seq {
@@ -263,19 +279,19 @@ func (s *Store) Return(seq uint64, e Event) error {
 		tx.OnCommit(func() {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			s.waiting[e.what()] = q
+			s.waiting[e.Fingerprint()] = q
 		})
 		return err
 	})
 }
 
-// unite makes a waiting event, with its parts, a part of an older one.
-func (s *Store) unite(tx *bbolt.Tx, older, later uint64) error {
+// unite makes a waiting event and its parts parts of an older event.
+func (s *store) unite(tx *bbolt.Tx, older, later uint64) error {
 	e, err := pendingAt(tx, later)
 	if e == nil {
-		return err // it has a verdict by now
+		return err // it has a verdict now
 	}
-	q := &enqueuing{Store: s, tx: tx}
+	q := &enqueuing{store: s, tx: tx}
 	all, err := partsOf(tx, later)
 	if err != nil {
 		return err
@@ -286,7 +302,7 @@ func (s *Store) unite(tx *bbolt.Tx, older, later uint64) error {
 		if err != nil {
 			return err
 		}
-		if err := q.put(bucketParts, append(number(older), number(n)...), *p.Event, p.Event.key(), older); err != nil {
+		if err := q.put(bucketParts, append(number(older), number(n)...), *p.Event, p.Event.Key(), older); err != nil {
 			return err
 		}
 	}
@@ -295,14 +311,15 @@ func (s *Store) unite(tx *bbolt.Tx, older, later uint64) error {
 	return err
 }
 
-// unqueue removes an event that waits, and its parts. It returns all of them, or none
-// if the event does not wait.
-func (s *Store) unqueue(tx *bbolt.Tx, seq uint64) ([]Event, error) {
+// unqueue removes a waiting event and its parts.
+//
+// It returns all of them, or none if the event does not wait.
+func (s *store) unqueue(tx *bbolt.Tx, seq uint64) ([]event.Event, error) {
 	e, err := pendingAt(tx, seq)
 	if e == nil {
 		return nil, err
 	}
-	events := []Event{*e}
+	events := []event.Event{*e}
 	parts, err := partsOf(tx, seq)
 	if err != nil {
 		return nil, err
@@ -323,8 +340,8 @@ func (s *Store) unqueue(tx *bbolt.Tx, seq uint64) ([]Event, error) {
 		} else {
 			delete(s.hosts, host)
 		}
-		if q := s.waiting[e.what()]; q != nil && q.seq == seq {
-			delete(s.waiting, e.what())
+		if q := s.waiting[e.Fingerprint()]; q != nil && q.seq == seq {
+			delete(s.waiting, e.Fingerprint())
 		}
 	})
 	return events, tx.Bucket([]byte(bucketPending)).Delete(number(seq))

@@ -9,11 +9,12 @@ import (
 	"time"
 
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 )
 
-// equal returns n events that say the same, with ids of their own.
-func equal(from, n int) []Event {
-	var all []Event
+// equal returns n equal events with different ids.
+func equal(from, n int) []event.Event {
+	var all []event.Event
 	for i := range n {
 		e := someEvent(fmt.Sprint(from + i))
 		e.Tag = "t"
@@ -24,8 +25,8 @@ func equal(from, n int) []Event {
 
 func TestEqualEventsWaitAsOne(t *testing.T) {
 	t.Parallel()
-	s := openStore(t, "")
-	s.mostSame = 5
+	s := testStore(t, "")
+	s.maxParts = 5
 	added, fresh, err := s.Enqueue(equal(0, 3))
 	if err != nil || len(added) != 1 || fresh != 3 || s.pending.Load() != 1 {
 		t.Fatalf("got %d to judge, %d new, %d waiting, %v, want 1, 3, 1", len(added), fresh, s.pending.Load(), err)
@@ -39,25 +40,24 @@ func TestEqualEventsWaitAsOne(t *testing.T) {
 	if added, fresh, err := s.Enqueue(equal(3, 10)); err != nil || len(added) != 0 || fresh != 10 || s.pending.Load() != 1 {
 		t.Errorf("ten more: got %d to judge, %d new, %d waiting, %v, want 0, 10, 1", len(added), fresh, s.pending.Load(), err)
 	}
-	if got, want := s.dropped.events.Load(), int64(13-1-s.mostSame); got != want {
+	if got, want := s.dropped.events.Load(), int64(13-1-s.maxParts); got != want {
 		t.Errorf("got %d events dropped, want %d", got, want)
 	}
-	r, all, err := s.Settle(added[0].Seq, Verdict{Event: added[0].Event, Outcome: Rejected})
-	if err != nil || r.ID != "0" || len(all) != 1+s.mostSame || s.pending.Load() != 0 || s.parts.Load() != 0 {
-		t.Errorf("got %d verdicts, the first on %s, %d waiting with %d parts, %v, want %d, 0, 0, 0", len(all), r.ID, s.pending.Load(), s.parts.Load(), err, 1+s.mostSame)
+	r, all, err := s.Settle(added[0].Seq, verdict{Event: added[0].Event, Outcome: rejected})
+	if err != nil || r.ID != "0" || len(all) != 1+s.maxParts || s.pending.Load() != 0 || s.parts.Load() != 0 {
+		t.Errorf("got %d verdicts, the first on %s, %d waiting with %d parts, %v, want %d, 0, 0, 0", len(all), r.ID, s.pending.Load(), s.parts.Load(), err, 1+s.maxParts)
 	}
-	for i, e := range equal(0, 1+s.mostSame) {
-		if known, ok := s.Known(e); !ok || known.ID != fmt.Sprint(i) || known.Verdict != Rejected {
+	for i, e := range equal(0, 1+s.maxParts) {
+		if known, ok := s.Known(e); !ok || known.ID != fmt.Sprint(i) || known.Verdict != rejected {
 			t.Errorf("event %d: got %+v, %v, want a verdict of its own", i, known, ok)
 		}
 	}
 }
 
-// TestTakenEventsStandAlone has events come while one that says the same is judged:
-// what was read for that one may not be what they found.
-func TestTakenEventsStandAlone(t *testing.T) {
+// Equal events that arrive while one is being judged need a judgement of their own.
+func TestTakenEventsGetNoParts(t *testing.T) {
 	t.Parallel()
-	s := openStore(t, "")
+	s := testStore(t, "")
 	first, _, err := s.Enqueue(equal(0, 1))
 	if err != nil {
 		t.Fatal(err)
@@ -82,21 +82,21 @@ func TestTakenEventsStandAlone(t *testing.T) {
 	if err := s.Return(second[0].Seq, second[0].Event); err != nil || s.pending.Load() != 1 || s.Pending() != 3 {
 		t.Errorf("the second, taken before that: got %d waiting as %d, %v, want 3 as 1", s.Pending(), s.pending.Load(), err)
 	}
-	if _, fresh, err := s.Settle(second[0].Seq, Verdict{Event: second[0].Event, Outcome: Verified}); err != nil || len(fresh) != 0 {
+	if _, fresh, err := s.Settle(second[0].Seq, verdict{Event: second[0].Event, Outcome: verified}); err != nil || len(fresh) != 0 {
 		t.Errorf("a verdict on what waits no longer: got %+v, %v, want none", fresh, err)
 	}
 	if _, _, err := s.Enqueue(equal(3, 1)); err != nil || s.pending.Load() != 1 {
 		t.Errorf("one more: got %d waiting, %v, want 1", s.pending.Load(), err)
 	}
-	if _, fresh, err := s.Settle(first[0].Seq, Verdict{Event: first[0].Event, Outcome: Rejected}); err != nil || len(fresh) != 4 {
+	if _, fresh, err := s.Settle(first[0].Seq, verdict{Event: first[0].Event, Outcome: rejected}); err != nil || len(fresh) != 4 {
 		t.Errorf("got verdicts %+v, %v, want 4", fresh, err)
 	}
 }
 
-// TestEqualEventsDoNotPutOffTheVerdict has events that say the same come without an end.
-func TestEqualEventsDoNotPutOffTheVerdict(t *testing.T) {
+// An endless flood of equal events does not delay the verdict.
+func TestEqualEventsDoNotDelayTheVerdict(t *testing.T) {
 	t.Parallel()
-	s := openStore(t, "")
+	s := testStore(t, "")
 	events := equal(0, 3)
 	began := events[0].Received
 	events[1].Received = began.Add(10 * time.Second)
@@ -120,25 +120,27 @@ func TestEqualEventsDoNotPutOffTheVerdict(t *testing.T) {
 	}
 }
 
-// TestEqualEventsSurvive restarts a store in which equal events wait.
+// Equal events that wait survive a restart.
 func TestEqualEventsSurvive(t *testing.T) {
 	t.Parallel()
 	file := t.TempDir() + "/audit.db"
-	s := openStore(t, file)
+	s := testStore(t, file)
 	if _, _, err := s.Enqueue(equal(0, 3)); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s = openStore(t, file)
+	s = testStore(t, file)
 	added, fresh, err := s.Enqueue(equal(2, 2))
 	if err != nil || len(added) != 0 || fresh != 1 || s.pending.Load() != 1 {
 		t.Errorf("got %d to judge, %d new, %d waiting, %v, want 0, 1, 1", len(added), fresh, s.pending.Load(), err)
 	}
-	judged := make(chan Record, 10)
-	judge := func(_ context.Context, e Event) (Verdict, error) { return Verdict{Event: e, Outcome: Verified}, nil }
-	w, err := newWorker(s, judge, func(r Record) { judged <- r }, func(string) {})
+	judged := make(chan record, 10)
+	judge := func(_ context.Context, e event.Event) (verdict, error) {
+		return verdict{Event: e, Outcome: verified}, nil
+	}
+	w, err := newWorker(s, judge, func(r record) { judged <- r }, func(string) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,24 +152,24 @@ func TestEqualEventsSurvive(t *testing.T) {
 	}
 }
 
-// TestRejectionsLeaveLast fills the store with verdicts of all kinds.
-func TestRejectionsLeaveLast(t *testing.T) {
+// A full store removes rejections after all other verdicts.
+func TestRejectionsAreRemovedLast(t *testing.T) {
 	t.Parallel()
-	s := openStore(t, "")
-	s.limits = map[Outcome]int64{Verified: 3, Rejected: 3, Ignored: 3, repeated: 3}
+	s := testStore(t, "")
+	s.limits = map[outcome]int64{verified: 3, rejected: 3, ignored: 3, repeated: 3}
 	n := 0
-	settle := func(tag string, o Outcome) {
+	settle := func(tag string, o outcome) {
 		t.Helper()
 		e := someEvent(fmt.Sprint(n))
 		e.Tag = tag
 		n++
-		if _, _, err := s.Settle(0, Verdict{Event: e, Outcome: o}); err != nil {
+		if _, _, err := s.Settle(0, verdict{Event: e, Outcome: o}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	kept := func(o Outcome) string {
+	kept := func(o outcome) string {
 		t.Helper()
-		all, err := s.Verdicts(Query{Outcomes: []Outcome{o}, Limit: 100})
+		all, err := s.Verdicts(query{Outcomes: []outcome{o}, Limit: 100})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -177,52 +179,52 @@ func TestRejectionsLeaveLast(t *testing.T) {
 		}
 		return strings.Join(tags, " ")
 	}
-	check := func(when, rejected, verified, ignored string) {
+	check := func(when, wantRejected, wantVerified, wantIgnored string) {
 		t.Helper()
-		for o, want := range map[Outcome]string{Rejected: rejected, Verified: verified, Ignored: ignored} {
+		for o, want := range map[outcome]string{rejected: wantRejected, verified: wantVerified, ignored: wantIgnored} {
 			if got := kept(o); got != want {
 				t.Errorf("%s: %s: got %q, want %q", when, o, got, want)
 			}
 		}
 	}
-	settle("first", Rejected)
+	settle("first", rejected)
 	for i := range 5 {
-		settle(fmt.Sprint("v", i), Verified)
-		settle(fmt.Sprint("i", i), Ignored)
-		settle("again", Rejected)
+		settle(fmt.Sprint("v", i), verified)
+		settle(fmt.Sprint("i", i), ignored)
+		settle("again", rejected)
 	}
 	check("each kind has room", "again again again again first", "v4 v3 v2", "i4 i3 i2")
 	for i := range 4 {
-		settle(fmt.Sprint("r", i), Rejected)
+		settle(fmt.Sprint("r", i), rejected)
 	}
 	check("repeats go first", "r3 r2 r1 r0 again first", "v4 v3 v2", "i4 i3 i2")
 	for i := range 6 {
-		settle(fmt.Sprint("s", i), Rejected)
+		settle(fmt.Sprint("s", i), rejected)
 	}
 	check("then all others", "s5 s4 s3 s2 s1 s0 r3 r2 r1 r0 again first", "", "")
-	settle("v5", Verified)
-	settle("s6", Rejected)
+	settle("v5", verified)
+	settle("s6", rejected)
 	check("the oldest last", "s6 s5 s4 s3 s2 s1 s0 r3 r2 r1 r0 again", "", "")
 	if got := s.dropped.verdicts.Load(); got == 0 {
 		t.Errorf("got %d verdicts dropped, want them counted", got)
 	}
 }
 
-// TestAlertsThatWaitStay has more rejections than alerts may wait.
-func TestAlertsThatWaitStay(t *testing.T) {
+// If there is no room for alerts, one alert counts the rest.
+func TestWaitingAlertsAreKept(t *testing.T) {
 	t.Parallel()
-	s := openStore(t, "")
-	s.mostAlerts = 3
+	s := testStore(t, "")
+	s.maxAlerts = 3
 	for i, tag := range []string{"real", "real", "a", "b", "c", "d", "real", "e"} {
 		e := someEvent(fmt.Sprint(i))
 		e.Tag = tag
-		if _, _, err := s.Settle(0, Verdict{Event: e, Outcome: Rejected}); err != nil {
+		if _, _, err := s.Settle(0, verdict{Event: e, Outcome: rejected}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var got []string
 	for key, raw := s.firstAlert(); key != nil; key, raw = s.firstAlert() {
-		var a Alert
+		var a alert
 		if err := json.Unmarshal(raw, &a); err != nil {
 			t.Fatal(err)
 		}
@@ -230,8 +232,8 @@ func TestAlertsThatWaitStay(t *testing.T) {
 		if err := s.sent(key, raw); err != nil {
 			t.Fatal(err)
 		}
-		if len(got) == 1 { // what it told of may be told again
-			if _, _, err := s.Settle(0, Verdict{Event: equal(100, 1)[0], Outcome: Rejected}); err != nil {
+		if len(got) == 1 { // another alert about this event may be added now
+			if _, _, err := s.Settle(0, verdict{Event: equal(100, 1)[0], Outcome: rejected}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -244,13 +246,13 @@ func TestAlertsThatWaitStay(t *testing.T) {
 	}
 }
 
-// TestDropsAreTold floods an auditor with equal events.
-func TestDropsAreTold(t *testing.T) {
+// Dropped events of a flood are counted and logged.
+func TestDropsAreLogged(t *testing.T) {
 	t.Parallel()
 	reg := registrytest.New(t)
 	apple := registrytest.Image(1, 1)
 	r := newRig(t, reg, entry("apple", apple.Digest, "1.0")) // it is not there, so that its events wait
-	r.auditor.store.mostSame = 10
+	r.auditor.store.maxParts = 10
 	body := func(n int) string {
 		var events []string
 		for i := range n {
@@ -266,11 +268,11 @@ func TestDropsAreTold(t *testing.T) {
 		t.Errorf("got %d events waiting, want 1", got)
 	}
 	if _, text := r.get("/metrics"); !strings.Contains(text, `cip_audit_dropped_total{what="event"} 989`+"\n") {
-		t.Errorf("/metrics does not say that 989 events were dropped:\n%s", text)
+		t.Errorf("/metrics: got %s\nwant 989 dropped events", text)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if text := strings.Join(r.warnings, "\n"); !strings.Contains(text, "989 events that say the same") {
+	if text := strings.Join(r.warnings, "\n"); !strings.Contains(text, "989 events that are equal") {
 		t.Errorf("got warnings %q, want one of 989 dropped events", text)
 	}
 }

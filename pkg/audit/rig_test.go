@@ -16,10 +16,11 @@ import (
 	"time"
 
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// rig is an auditor at work over a registry: src is the source, prod the destination.
+// rig is a running auditor and a registry with the source src and the destination prod.
 type rig struct {
 	t       testing.TB
 	reg     *registrytest.Server
@@ -29,12 +30,12 @@ type rig struct {
 	stop    func()
 
 	mu       sync.Mutex
-	records  []Record
+	records  []record
 	warnings []string
 	news     chan struct{}
 }
 
-// newRig starts an auditor; images is the images list of the manifest.
+// newRig starts an auditor. images is the images list of the manifest file.
 func newRig(t testing.TB, reg *registrytest.Server, images string, change ...func(*Options)) *rig {
 	t.Helper()
 	r := &rig{t: t, reg: reg, file: filepath.Join(t.TempDir(), "promote.yaml"), news: make(chan struct{}, 1)}
@@ -43,7 +44,7 @@ func newRig(t testing.TB, reg *registrytest.Server, images string, change ...fun
 	return r
 }
 
-// write replaces the manifest's images.
+// write replaces the images of the manifest file.
 func (r *rig) write(images string) {
 	r.t.Helper()
 	text := fmt.Sprintf("registries:\n- name: %[1]s/src\n  src: true\n- name: %[1]s/prod\nimages:\n%[2]s", r.reg.Host, images)
@@ -64,15 +65,7 @@ func (r *rig) start(change ...func(*Options)) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	o := Options{Manifests: manifests, Client: client, Warn: warn, Verdict: func(v Record) {
-		r.mu.Lock()
-		r.records = append(r.records, v)
-		r.mu.Unlock()
-		select {
-		case r.news <- struct{}{}:
-		default:
-		}
-	}}
+	o := Options{Manifests: manifests, Client: client, Warn: warn, Error: warn, Log: Log{Out: (*rigLog)(r)}}
 	for _, f := range change {
 		f(&o)
 	}
@@ -104,7 +97,26 @@ func (r *rig) start(change ...func(*Options)) {
 	r.t.Cleanup(r.stop)
 }
 
-// post sends a body and returns status and text.
+// rigLog collects the verdicts that the auditor of a rig logs.
+type rigLog rig
+
+// Write implements io.Writer. Each call is one line.
+func (l *rigLog) Write(line []byte) (int, error) {
+	var v record
+	if err := json.Unmarshal(line, &v); err != nil {
+		return 0, err
+	}
+	l.mu.Lock()
+	l.records = append(l.records, v)
+	l.mu.Unlock()
+	select {
+	case l.news <- struct{}{}:
+	default:
+	}
+	return len(line), nil
+}
+
+// post sends a body, and returns the status and the text of the response.
 func (r *rig) post(path, body string, header ...string) (int, string) {
 	r.t.Helper()
 	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, r.url+path, strings.NewReader(body))
@@ -140,8 +152,8 @@ func (r *rig) do(req *http.Request) (int, string) {
 	return resp.StatusCode, string(raw)
 }
 
-// await returns the records once there are n.
-func (r *rig) await(n int) []Record {
+// await waits for n records.
+func (r *rig) await(n int) []record {
 	r.t.Helper()
 	limit := time.NewTimer(2 * time.Minute)
 	defer limit.Stop()
@@ -160,13 +172,13 @@ func (r *rig) await(n int) []Record {
 	}
 }
 
-// push sends a Pub/Sub push about a repository of the registry, prod/… or another.
+// push sends a Pub/Sub push about a repository of the registry.
 func (r *rig) push(id, action, repo, tag, digest string) (int, string) {
 	r.t.Helper()
 	return r.post("/", pubsubBody(id, action, r.reg.Host+"/"+repo, tag, digest))
 }
 
-// pubsubBody is the body of a Pub/Sub push.
+// pubsubBody returns the body of a Pub/Sub push.
 func pubsubBody(id, action, repo, tag, digest string) string {
 	change := map[string]string{"action": action}
 	if tag != "" {
@@ -182,13 +194,18 @@ func pubsubBody(id, action, repo, tag, digest string) string {
 	return fmt.Sprintf(`{"message":{"data":%q,"messageId":%q},"subscription":"s"}`, base64.StdEncoding.EncodeToString(raw), id)
 }
 
-// distributionBody is an envelope of distribution with one event.
+// distributionBody returns a notification of distribution with one event.
 func distributionBody(id, action, host, repo, tag, digest string) string {
 	return fmt.Sprintf(`{"events":[{"id":%q,"action":%q,"target":{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":%q,"repository":%q,"tag":%q},"request":{"host":%q}}]}`,
 		id, action, digest, repo, tag, host)
 }
 
-// entry is an images entry of one digest.
+// entry returns an images entry with one digest.
 func entry(name string, digest any, tags ...string) string {
 	return fmt.Sprintf("- name: %s\n  dmap:\n    %q: [%s]\n", name, digest, strings.Join(tags, ", "))
 }
+
+var (
+	digestA = image.Hash("sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")
+	digestB = image.Hash("sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb")
+)

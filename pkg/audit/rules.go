@@ -13,24 +13,28 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
-// Rules are manifests in the form that events are held against. They do not change.
-type Rules struct {
-	Read   time.Time // when reading them began
-	Commit string    // they are from; empty: of a directory
+// rules are the manifests, indexed to compare events with them.
+//
+// They do not change.
+type rules struct {
+	Read   time.Time // when the reading began
+	Commit string    // of the manifests; empty: they are from a directory
 	Set    *manifest.Set
 	Sites  *plan.Sites
 	Faults []manifest.Fault // overlaps
 
 	wanted     *plan.Wanted
-	registries map[image.Registry]bool // that manifests name: whether they are promoted to
-	hosts      map[string]struct{}     // that manifests name
+	registries map[image.Registry]bool // registries in manifests; the value says whether it is a destination
+	hosts      map[string]struct{}     // hosts in manifests
 }
 
-// newRules indexes a set that is not broken. Retag entries without a pin stay
-// open: what they want is read when an event asks for it.
-func newRules(set *manifest.Set, commit string, read time.Time) *Rules {
+// newRules indexes a set that is not broken.
+//
+// Retag entries without a pin stay unresolved: their source tags are read when an
+// event needs them.
+func newRules(set *manifest.Set, commit string, read time.Time) *rules {
 	wanted := plan.Desired(set, nil)
-	r := &Rules{
+	r := &rules{
 		Read: read, Commit: commit, Set: set, Sites: plan.SitesOf(set), Faults: wanted.Faults,
 		wanted: wanted, registries: map[image.Registry]bool{}, hosts: map[string]struct{}{},
 	}
@@ -56,8 +60,10 @@ func newRules(set *manifest.Set, commit string, read time.Time) *Rules {
 	return r
 }
 
-// destinations returns the registries that are promoted to, those below another left out, sorted.
-func (r *Rules) destinations() []image.Registry {
+// destinations returns the registries that are promoted to, sorted.
+//
+// A registry below another one is left out.
+func (r *rules) destinations() []image.Registry {
 	var all []image.Registry
 	for name, destination := range r.registries {
 		if destination {
@@ -82,9 +88,11 @@ func (r *Rules) destinations() []image.Registry {
 	return out
 }
 
-// ours reports whether a repository is one of a destination: something is wanted
-// in it, or the nearest registry that manifests name it by is promoted to.
-func (r *Rules) ours(repo name.Repository) bool {
+// inDestination reports whether a repository is in a destination.
+//
+// That is so if a manifest wants something in the repository, or if the nearest
+// registry above it in the manifests is a destination.
+func (r *rules) inDestination(repo name.Repository) bool {
 	if r.wanted.Target(repo) != nil {
 		return true
 	}
@@ -96,8 +104,8 @@ func (r *Rules) ours(repo name.Repository) bool {
 	}
 }
 
-// tagged returns what is wanted under a tag in a repository, or nil.
-func (r *Rules) tagged(repo name.Repository, tag string) *plan.Entry {
+// tagged returns the entry that wants a tag in a repository, or nil.
+func (r *rules) tagged(repo name.Repository, tag string) *plan.Entry {
 	t := r.wanted.Target(repo)
 	if t == nil {
 		return nil
@@ -110,16 +118,20 @@ func (r *Rules) tagged(repo name.Repository, tag string) *plan.Entry {
 	return nil
 }
 
-// retags returns the retag entries without a pin that want something of a repository, under one tag or any.
-func (r *Rules) retags(repo name.Repository, tag string) []plan.Retag {
+// retags returns the retag entries without a pin for a repository.
+//
+// If tag is not empty, they are those for this tag.
+func (r *rules) retags(repo name.Repository, tag string) []plan.Retag {
 	if t := r.wanted.Target(repo); t != nil {
 		return t.Retags(tag)
 	}
 	return nil
 }
 
-// pos returns the line that wants a digest in a repository under a tag; under any for an empty tag.
-func (r *Rules) pos(repo name.Repository, d v1.Hash, tag string) manifest.Pos {
+// pos returns the line that wants a digest under a tag.
+//
+// An empty tag matches all tags.
+func (r *rules) pos(repo name.Repository, d v1.Hash, tag string) manifest.Pos {
 	if t := r.wanted.Target(repo); t != nil {
 		return t.Pos(d, tag)
 	}

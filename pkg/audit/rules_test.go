@@ -12,17 +12,17 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
-// rulesOf returns the rules of plain manifests, each a document.
-func rulesOf(t *testing.T, text string) *Rules {
+// rulesOf returns the rules of plain manifests. Each is a YAML document.
+func rulesOf(t *testing.T, text string) *rules {
 	t.Helper()
 	set := manifest.Plain(fstest.MapFS{"m.yaml": {Data: []byte(text)}}, "m.yaml", "m.yaml")
 	if set.Broken() {
-		t.Fatalf("%v", set.Faults)
+		t.Fatalf("got faults %v, want none", set.Faults)
 	}
 	return newRules(set, "", time.Time{})
 }
 
-func TestOurs(t *testing.T) {
+func TestInDestination(t *testing.T) {
 	t.Parallel()
 	r := rulesOf(t, `registries:
 - {name: r.example.com/team/staging, src: true, mirrors: [r.example.com/team/mirror]}
@@ -59,7 +59,7 @@ images:
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := r.ours(repo); got != want {
+		if got := r.inDestination(repo); got != want {
 			t.Errorf("%s: %v, want %v", name, got, want)
 		}
 	}
@@ -68,7 +68,7 @@ images:
 	}
 }
 
-// TestNestedDestinations wants one repository by two names.
+// One repository may be wanted by two names.
 func TestNestedDestinations(t *testing.T) {
 	t.Parallel()
 	r := rulesOf(t, `registries:

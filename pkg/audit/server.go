@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log" //nolint:depguard // http.Server takes no other
+	"log" //nolint:depguard // http.Server needs this type
 	"net/http"
 	"os"
 	"strconv"
@@ -15,23 +15,24 @@ import (
 	"sync"
 	"time"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 )
 
 const (
 	maxBody      = 1 << 20         // bytes of a notification
-	smallBody    = 64 << 10        // of that, what is read of any number at once
-	maxReading   = 64              // notifications of more that are read at once
-	readLimit    = 5 * time.Second // for a request to come in whole
-	maxAnswering = 256             // Pub/Sub pushes that are judged at once
-	pushLimit    = 8 * time.Second // for the verdict on a Pub/Sub push
-	unseenLimit  = 4 * time.Second // of that, for a tag to become readable
+	smallBody    = 64 << 10        // bytes of it that are read without waiting for other requests
+	maxReading   = 64              // larger notifications that are read concurrently
+	readLimit    = 5 * time.Second // to receive a whole request
+	maxAnswering = 256             // Pub/Sub pushes that are judged concurrently
+	pushLimit    = 8 * time.Second // to judge a Pub/Sub push
+	unseenLimit  = 4 * time.Second // of pushLimit, to wait until the registry serves a tag
 )
 
-// gate bounds how many requests do something at once.
+// gate bounds the number of concurrent requests.
 type gate chan struct{}
 
-// enter returns false if the request ended first.
+// enter waits for its turn. It returns false if ctx ends first.
 func (g gate) enter(ctx context.Context) bool {
 	select {
 	case g <- struct{}{}:
@@ -43,40 +44,40 @@ func (g gate) enter(ctx context.Context) bool {
 
 func (g gate) leave() { <-g }
 
-// server answers notifications, people and programs.
+// server is the HTTP server: notifications, page, API and metrics.
 type server struct {
 	*Auditor
-	decoders  map[string]decoder
+	decoders  map[string]event.Decoder
 	reading   gate
 	answering gate
 
 	mu     sync.Mutex
-	seen   map[string]time.Time // when a push came first that could not be judged
-	warned map[string]struct{}  // keys of the warnings that are given once
+	seen   map[string]time.Time // when a push without a verdict was first received
+	warned map[string]struct{}  // keys of warnings that are logged once
 }
 
-// server returns the HTTP server of the auditor.
+// server returns the HTTP server of the auditor, with its limits.
 func (a *Auditor) server() *http.Server {
 	return &http.Server{
-		Handler: a.Handler(), ReadHeaderTimeout: readLimit, ReadTimeout: readLimit,
+		Handler: a.handler(), ReadHeaderTimeout: readLimit, ReadTimeout: readLimit,
 		WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: log.New(warner(a.options.Warn), "", 0),
 	}
 }
 
-// warner makes warnings of what an HTTP server writes to its log.
+// warner logs the messages of an HTTP server as warnings.
 type warner func(string)
 
-// Write takes one line.
+// Write implements io.Writer. Each call is one line.
 func (w warner) Write(line []byte) (int, error) {
 	w(strings.TrimSpace(string(line)))
 	return len(line), nil
 }
 
-// Handler answers all that the auditor is asked. Serve has to run beside it.
-func (a *Auditor) Handler() http.Handler {
+// handler returns the handler of all paths. It needs Serve to run.
+func (a *Auditor) handler() http.Handler {
 	s := &server{
-		Auditor: a, decoders: decoders(), seen: map[string]time.Time{}, warned: map[string]struct{}{},
+		Auditor: a, decoders: event.Decoders(), seen: map[string]time.Time{}, warned: map[string]struct{}{},
 		reading: make(gate, maxReading), answering: make(gate, maxAnswering),
 	}
 	mux := http.NewServeMux()
@@ -95,7 +96,7 @@ func (a *Auditor) Handler() http.Handler {
 	return mux
 }
 
-// answer writes one line of text.
+// answer writes a response of one line of text.
 func answer(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -103,7 +104,7 @@ func answer(w http.ResponseWriter, status int, text string) {
 	fmt.Fprintln(w, output.Escape(text))
 }
 
-// refuse answers a notification that is not taken.
+// refuse writes the response to a notification that is not accepted.
 func (s *server) refuse(w http.ResponseWriter, status int, text string) {
 	s.metrics.refused.WithLabelValues(strconv.Itoa(status)).Inc()
 	switch status {
@@ -115,11 +116,12 @@ func (s *server) refuse(w http.ResponseWriter, status int, text string) {
 	answer(w, status, text)
 }
 
-// body reads a notification; ok is false if it was refused. Senders that take their
-// time hold up nobody: only who sends much takes turns with others.
-func (s *server) body(w http.ResponseWriter, r *http.Request) (n notification, ok bool) {
+// body reads a notification. ok is false if it was refused.
+//
+// Only large notifications wait for a turn, so that slow senders do not delay others.
+func (s *server) body(w http.ResponseWriter, r *http.Request) (n event.Notification, ok bool) {
 	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-		s.refuse(w, http.StatusUnsupportedMediaType, "compressed notifications are refused: "+clip(coding))
+		s.refuse(w, http.StatusUnsupportedMediaType, "compressed notifications are refused: "+event.Clip(coding))
 		return n, false
 	}
 	in := http.MaxBytesReader(w, r.Body, maxBody)
@@ -139,18 +141,19 @@ func (s *server) body(w http.ResponseWriter, r *http.Request) (n notification, o
 		s.refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("a notification of more than %d bytes is refused", maxBody))
 		return n, false
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		s.refuse(w, http.StatusRequestTimeout, fmt.Sprintf("the notification took more than %s to come in", readLimit))
+		s.refuse(w, http.StatusRequestTimeout, fmt.Sprintf("the notification took more than %s to arrive", readLimit))
 		return n, false
 	case err != nil:
 		s.refuse(w, http.StatusBadRequest, "reading the notification: "+err.Error())
 		return n, false
 	}
-	return notification{Body: raw, Header: r.Header, Host: r.URL.Query().Get("host")}, true
+	return event.Notification{Body: raw, Header: r.Header, Host: r.URL.Query().Get("host")}, true
 }
 
-// allowed reports whether a request shows the token. Systems can be made to send it
-// as a bearer token, as the Authorization header itself, as the password of basic
-// authentication, or in the URL.
+// allowed reports whether a request has the token.
+//
+// Depending on the system, it is a bearer token, the whole Authorization header, the
+// password of basic authentication, or in the URL.
 func (s *server) allowed(r *http.Request) bool {
 	_, password, _ := r.BasicAuth()
 	header := r.Header.Get("Authorization")
@@ -166,19 +169,21 @@ func (s *server) allowed(r *http.Request) bool {
 	return good == 1
 }
 
-// events takes the notifications of /events/SOURCE: they are answered once they are on disk.
+// events handles /events/SOURCE.
+//
+// It answers once the events are on disk.
 func (s *server) events(w http.ResponseWriter, r *http.Request) {
 	source := r.PathValue("source")
 	decode := s.decoders[source]
 	switch {
 	case decode == nil:
-		s.refuse(w, http.StatusNotFound, "there is no system "+clip(source))
+		s.refuse(w, http.StatusNotFound, "there is no system "+event.Clip(source))
 		return
 	case s.options.Token == "" && s.oidc != nil:
-		s.refuse(w, http.StatusForbidden, "only Pub/Sub pushes are taken: no token for other systems is set")
+		s.refuse(w, http.StatusForbidden, "only Pub/Sub pushes are accepted: there is no token for other systems")
 		return
 	case s.options.Token != "" && !s.allowed(r):
-		s.refuse(w, http.StatusUnauthorized, "the notification does not show the token")
+		s.refuse(w, http.StatusUnauthorized, "the notification does not have the token")
 		return
 	}
 	n, ok := s.body(w, r)
@@ -202,13 +207,14 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusAccepted, fmt.Sprintf("events: %d, of them new: %d", len(events), fresh))
 }
 
-// judged returns the events that are to be judged. The others are counted, and one
-// line a kind says what was not understood.
-func (s *server) judged(events []Event) []Event {
+// judged returns the events that need a verdict.
+//
+// The others are counted, and each kind that cip does not know is logged once.
+func (s *server) judged(events []event.Event) []event.Event {
 	now := time.Now().UTC()
-	var out []Event
+	var out []event.Event
 	for _, e := range events {
-		if e.Action != Other {
+		if e.Action != event.Other {
 			e.Received = now
 			out = append(out, e)
 			continue
@@ -216,17 +222,19 @@ func (s *server) judged(events []Event) []Event {
 		kind := e.Kind
 		if e.Unknown {
 			kind = "unknown"
-			s.once(e.Source+" "+e.Kind, fmt.Sprintf("%s sent a notification that is not understood, so that it is counted and not judged: %s", e.Source, output.Escape(e.Kind)))
+			s.once(e.Source+" "+e.Kind, fmt.Sprintf("%s sent a notification of an unknown kind, which is counted and not judged: %s", e.Source, e.Kind))
 		}
 		s.metrics.unjudged.WithLabelValues(e.Source, kind).Inc()
 	}
 	return out
 }
 
-// maxOnce is how many different warnings are given once each: their keys are foreign text.
+// maxOnce bounds the number of different warnings.
+//
+// Their keys are text of senders, who could send any number of them.
 const maxOnce = 100
 
-// once warns of something the first time.
+// once logs a warning unless one with the same key was logged.
 func (s *server) once(key, text string) {
 	s.mu.Lock()
 	_, known := s.warned[key]
@@ -240,7 +248,7 @@ func (s *server) once(key, text string) {
 	}
 }
 
-// push takes a Pub/Sub push: the answer is the verdict, or that there is none yet.
+// push handles a Pub/Sub push. The answer is the verdict, if there is one.
 func (s *server) push(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case s.oidc != nil:
@@ -249,19 +257,19 @@ func (s *server) push(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	case s.options.Token != "" && !s.allowed(r):
-		s.refuse(w, http.StatusUnauthorized, "the push does not show the token")
+		s.refuse(w, http.StatusUnauthorized, "the push does not have the token")
 		return
 	}
 	n, ok := s.body(w, r)
 	if !ok {
 		return
 	}
-	s.metrics.events.WithLabelValues(pubsubSource).Inc()
-	e, err := decodePubSub(n)
-	e.Source, e.Received = pubsubSource, time.Now().UTC()
+	s.metrics.events.WithLabelValues(event.PubSub).Inc()
+	e, err := event.DecodePubSub(n)
+	e.Source, e.Received = event.PubSub, time.Now().UTC()
 	if err != nil {
-		e = Event{ID: e.ID, Source: pubsubSource, Received: e.Received}
-		s.settle(w, Verdict{Event: e, Outcome: Rejected, Reason: "malformed: " + err.Error(), Judged: e.Received})
+		e = event.Event{ID: e.ID, Source: event.PubSub, Received: e.Received}
+		s.settle(w, verdict{Event: e, Outcome: rejected, Reason: "malformed: " + err.Error(), Judged: e.Received})
 		return
 	}
 	if known, ok := s.store.Known(e); ok {
@@ -271,7 +279,7 @@ func (s *server) push(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), pushLimit)
 	defer cancel()
 	if !s.answering.enter(ctx) {
-		s.refuse(w, http.StatusServiceUnavailable, fmt.Sprintf("%d pushes are being judged already", maxAnswering))
+		s.refuse(w, http.StatusServiceUnavailable, fmt.Sprintf("%d pushes are already being judged", maxAnswering))
 		return
 	}
 	defer s.answering.leave()
@@ -286,12 +294,13 @@ func (s *server) push(w http.ResponseWriter, r *http.Request) {
 	s.settle(w, v)
 }
 
-// judgeNow judges a push while its sender waits. A wanted tag that is not readable
-// yet is read again for a while.
-func (s *server) judgeNow(ctx context.Context, e Event) (Verdict, error) {
+// judgeNow judges a push while its sender waits.
+//
+// A wanted tag that the registry does not serve yet is read again for unseenLimit.
+func (s *server) judgeNow(ctx context.Context, e event.Event) (verdict, error) {
 	began := time.Now()
 	for try := 1; ; try++ {
-		v, err := s.judge(ctx, e, s.manifests.Since)
+		v, err := s.judge(ctx, e, s.manifests.since)
 		var unsettled *unsettledError
 		if !errors.As(err, &unsettled) {
 			return v, err
@@ -310,12 +319,12 @@ func (s *server) judgeNow(ctx context.Context, e Event) (Verdict, error) {
 	}
 }
 
-// maxSeen is how many pushes without a verdict are remembered.
+// maxSeen bounds the number of pushes in server.seen.
 const maxSeen = 10_000
 
-// firstSeen returns when a push came first: one that is sent again is as old as that.
-func (s *server) firstSeen(e Event) time.Time {
-	key := e.key()
+// firstSeen returns when a push was first received.
+func (s *server) firstSeen(e event.Event) time.Time {
+	key := e.Key()
 	if key == "" {
 		return e.Received
 	}
@@ -331,8 +340,8 @@ func (s *server) firstSeen(e Event) time.Time {
 	return e.Received
 }
 
-// settle stores the verdict on a push and answers with it.
-func (s *server) settle(w http.ResponseWriter, v Verdict) {
+// settle stores the verdict on a push and writes it as the response.
+func (s *server) settle(w http.ResponseWriter, v verdict) {
 	r, fresh, err := s.store.Settle(0, v)
 	if err != nil {
 		s.refuse(w, http.StatusInternalServerError, err.Error())
@@ -340,7 +349,7 @@ func (s *server) settle(w http.ResponseWriter, v Verdict) {
 	}
 	for _, one := range fresh {
 		s.mu.Lock()
-		delete(s.seen, v.Event.key())
+		delete(s.seen, v.Event.Key())
 		s.mu.Unlock()
 		s.settled(one)
 	}

@@ -34,7 +34,7 @@ func TestPubSub(t *testing.T) {
 	reg.Push(t, "prod/pear", cosign, sig(pear))
 	reg.Push(t, "prod/rogue", evil, "1.0")
 	images := entry("apple", apple.Digest, "1.0", "latest", "moved") + entry("pear", pear.Digest, "2.0") + entry("plum", plum.Digest) +
-		"- name: built\n  retag:\n  - {src_build_tag: build-7, src_ref: none, tag: \"3.0\"}\n  - {src_build_tag: gone, src_ref: none, tag: \"4.0\"}\n"
+		"- name: built\n  retag:\n  - {src_build_tag: build-7, src_ref: none, tag: \"3.0\"}\n  - {src_build_tag: missing, src_ref: none, tag: \"4.0\"}\n"
 	r := newRig(t, reg, images)
 	for _, test := range []struct {
 		name, action, repo, tag, digest string
@@ -61,13 +61,13 @@ func TestPubSub(t *testing.T) {
 		{"retag entry without a source", "INSERT", "prod/built", "4.0", apple.Digest, "REJECTED"},
 		{"wanted digest, unwanted tag", "INSERT", "prod/apple", "evil", apple.Digest, "REJECTED"},
 		{"wanted tag, unwanted digest", "INSERT", "prod/apple", "1.0", evil.Digest, "REJECTED"},
-		{"the claim is wanted, but the tag is elsewhere", "INSERT", "prod/apple", "moved", apple.Digest, "REJECTED"},
+		{"a wanted digest, but the tag points to another one", "INSERT", "prod/apple", "moved", apple.Digest, "REJECTED"},
 		{"unwanted repository", "INSERT", "prod/rogue", "1.0", evil.Digest, "REJECTED"},
-		{"deletion of what is wanted", "DELETE", "prod/apple", "1.0", "", "REJECTED"},
-		{"deletion of what is not", "DELETE", "prod/rogue", "", evil.Digest, "REJECTED"},
+		{"deletion of a wanted tag", "DELETE", "prod/apple", "1.0", "", "REJECTED"},
+		{"deletion of an unwanted digest", "DELETE", "prod/rogue", "", evil.Digest, "REJECTED"},
 		{"source", "INSERT", "src/apple", "1.0", apple.Digest, "IGNORED"},
 		{"deletion in the source", "DELETE", "src/apple", "1.0", "", "IGNORED"},
-		{"a neighbour of the destination", "INSERT", "prod-other/apple", "1.0", apple.Digest, "IGNORED"},
+		{"a repository next to the destination", "INSERT", "prod-other/apple", "1.0", apple.Digest, "IGNORED"},
 		{"unknown action", "EXPLODE", "prod/apple", "1.0", apple.Digest, "REJECTED: malformed"},
 		{"no action", "", "prod/apple", "1.0", apple.Digest, "REJECTED: malformed"},
 		{"neither tag nor digest", "INSERT", "prod/apple", "", "", "REJECTED: malformed"},
@@ -83,7 +83,7 @@ func TestPubSub(t *testing.T) {
 	}
 	for _, body := range []string{"", "x", "{}", `{"message":{}}`, `{"message":{"data":"x"}}`, `{"message":{"data":"bm90IGpzb24="}}`, "[]", "null"} {
 		if status, text := r.post("/", body); status != http.StatusOK || !strings.HasPrefix(text, "TRANSACTION REJECTED: malformed") {
-			t.Errorf("%q: %d %s", body, status, text)
+			t.Errorf("%q: got %d %s, want 200 and REJECTED", body, status, text)
 		}
 	}
 }
@@ -95,11 +95,11 @@ func TestEventIsNoEvidence(t *testing.T) {
 	r := newRig(t, reg, entry("apple", apple.Digest, "1.0"))
 	status, text := r.push("1", "INSERT", "prod/apple", "1.0", apple.Digest)
 	if status != http.StatusServiceUnavailable || strings.Contains(text, "TRANSACTION") {
-		t.Errorf("a push that is not there: %d %s", status, text)
+		t.Errorf("a push that the registry does not serve: got %d %s, want 503", status, text)
 	}
 	reg.Push(t, "prod/apple", apple, "1.0")
 	if status, text = r.push("1", "INSERT", "prod/apple", "1.0", apple.Digest); status != http.StatusOK || !strings.HasPrefix(text, "TRANSACTION VERIFIED") {
-		t.Errorf("the same once it is there: %d %s", status, text)
+		t.Errorf("a push that the registry serves: got %d %s, want 200 and VERIFIED", status, text)
 	}
 }
 
@@ -111,17 +111,17 @@ func TestUnreadable(t *testing.T) {
 	r := newRig(t, reg, entry("apple", apple.Digest, "1.0"))
 	reg.Fault(registrytest.Refuse(http.StatusForbidden, "DENIED", "no"))
 	if status, text := r.push("1", "INSERT", "prod/apple", "1.0", apple.Digest); status != http.StatusServiceUnavailable {
-		t.Errorf("an unreadable registry: %d %s", status, text)
+		t.Errorf("an unreadable registry: got %d %s, want 503", status, text)
 	}
 	if status, text := r.push("2", "INSERT", "prod/apple", "evil", apple.Digest); status != http.StatusOK || !strings.Contains(text, "REJECTED") {
-		t.Errorf("what no reading could allow: %d %s", status, text)
+		t.Errorf("a tag that no manifest wants: got %d %s, want 200 and REJECTED", status, text)
 	}
 	r.post("/events/distribution", distributionBody("3", "push", reg.Host, "prod/apple", "1.0", apple.Digest))
 	reg.Await(t, 3)
 	reg.ClearFaults()
 	records := r.await(2)
-	if last := records[1]; last.Verdict != Verified || last.Source != "distribution" {
-		t.Errorf("after the registry came back: %+v", last)
+	if last := records[1]; last.Verdict != verified || last.Source != "distribution" {
+		t.Errorf("after the registry has recovered: got %+v, want VERIFIED", last)
 	}
 }
 
@@ -133,21 +133,21 @@ func TestManifestsChange(t *testing.T) {
 	reg.Push(t, "prod/pear", pear, "1.0")
 	r := newRig(t, reg, entry("apple", apple.Digest, "1.0"))
 	if _, text := r.push("1", "INSERT", "prod/pear", "1.0", pear.Digest); !strings.Contains(text, "REJECTED") {
-		t.Errorf("before: %s", text)
+		t.Errorf("before the change: got %s, want REJECTED", text)
 	}
 	r.write(entry("apple", apple.Digest, "1.0") + entry("pear", pear.Digest, "1.0"))
 	if _, text := r.push("2", "INSERT", "prod/pear", "1.0", pear.Digest); !strings.Contains(text, "VERIFIED") {
-		t.Errorf("after: %s", text)
+		t.Errorf("after the change: got %s, want VERIFIED", text)
 	}
 	r.write("- {broken")
 	if status, text := r.push("3", "INSERT", "prod/apple", "1.0", apple.Digest); status != http.StatusOK || !strings.Contains(text, "VERIFIED") {
-		t.Errorf("explained by the last good manifests: %d %s", status, text)
+		t.Errorf("explained by the last valid manifests: got %d %s, want 200 and VERIFIED", status, text)
 	}
 	if status, text := r.push("4", "INSERT", "prod/plum", "1.0", apple.Digest); status != http.StatusServiceUnavailable {
-		t.Errorf("not explained by them: %d %s", status, text)
+		t.Errorf("not explained by the last valid manifests: got %d %s, want 503", status, text)
 	}
 	if _, text := r.get("/readyz"); !strings.Contains(text, r.file) {
-		t.Errorf("/readyz does not name the broken file: %s", text)
+		t.Errorf("/readyz: got %s, want the name of the broken file in it", text)
 	}
 }
 

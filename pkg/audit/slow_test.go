@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
 
-// begin sends the head of a notification and a part of its body to a server.
+// begin sends the headers of a notification and a part of its body.
 func begin(t *testing.T, address string) net.Conn {
 	t.Helper()
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
@@ -27,13 +27,12 @@ func begin(t *testing.T, address string) net.Conn {
 	return conn
 }
 
-// TestUnfinishedBodies has more senders that never finish than bodies are read at
-// once; nothing ends their requests.
+// Senders that never finish do not delay others, however many there are.
 func TestUnfinishedBodies(t *testing.T) {
 	t.Parallel()
 	reg := registrytest.New(t)
 	r := newRig(t, reg, "  []\n")
-	server := httptest.NewServer(r.auditor.Handler())
+	server := httptest.NewServer(r.auditor.handler())
 	defer server.CloseClientConnections()
 	for range 2 * maxReading {
 		begin(t, strings.TrimPrefix(server.URL, "http://"))
@@ -49,8 +48,7 @@ func TestUnfinishedBodies(t *testing.T) {
 	r.await(1)
 }
 
-// TestEndWithUnfinishedBodies ends an auditor while senders do not finish: they are
-// answered, and it ends without an error.
+// At the end, senders that do not finish get an answer, and Serve returns no error.
 func TestEndWithUnfinishedBodies(t *testing.T) {
 	t.Parallel()
 	reg := registrytest.New(t)

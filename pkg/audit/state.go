@@ -10,19 +10,20 @@ import (
 	"time"
 )
 
-// errForeign says that a file is not a store.
-var errForeign = errors.New("it is not a store of cip audit: --state wants another file")
+// errForeign is the error about a file of another program.
+var errForeign = errors.New("it is not a store of cip audit: --state needs another file")
 
-// errBusy says that a store is in use.
+// errBusy is the error about a store that is in use.
 var errBusy = errors.New("another process uses it")
 
 const (
-	lockLimit = time.Second // for another process to end
-	lockPause = 50 * time.Millisecond
+	lockLimit = time.Second           // how long to wait for another process to end
+	lockPause = 50 * time.Millisecond // between two tries
 )
 
-// checkState returns an error if a file cannot be used as a store, whatever it holds.
-// What does not exist or is empty can be.
+// checkState returns an error if a file cannot be a store.
+//
+// It reads the whole file. A file that does not exist or is empty can be a store.
 func checkState(name string) error {
 	info, err := os.Stat(name)
 	switch {
@@ -38,7 +39,7 @@ func checkState(name string) error {
 		return err
 	}
 	defer f.Close()
-	if err := lock(f); err != nil { // what is written just now looks damaged
+	if err := lock(f); err != nil { // a file that is being written looks damaged
 		return err
 	}
 	if info, err = f.Stat(); err != nil || info.Size() == 0 {
@@ -54,10 +55,10 @@ func checkState(name string) error {
 	if err == nil || errors.Is(err, errForeign) {
 		return err
 	}
-	return fmt.Errorf("it is damaged, and a new one is begun if it is moved away: %w", err)
+	return fmt.Errorf("it is damaged; move it away to start with a new one: %w", err)
 }
 
-// checkPages looks at all that a store holds.
+// checkPages checks every entry of a store.
 func checkPages(p *boltPages) error {
 	if err := p.free(); err != nil {
 		return err
@@ -73,7 +74,7 @@ func checkPages(p *boltPages) error {
 	for _, name := range slices.Sorted(maps.Keys(buckets)) {
 		check := checkEntry(name)
 		if err == nil && check == nil {
-			err = errors.New("it holds what this version of cip does not know")
+			err = errors.New("it has a bucket that this version of cip does not know")
 		}
 		if err != nil {
 			return err
@@ -85,14 +86,16 @@ func checkPages(p *boltPages) error {
 	return err
 }
 
-// checkEntry returns what looks at an entry of a bucket; nil if the store has no such bucket.
+// checkEntry returns the check of the entries of a bucket.
+//
+// It is nil if a store has no such bucket.
 func checkEntry(bucket string) func(element) error {
 	var keySize, prefix int
 	switch bucket {
 	case bucketKeys:
 		return func(e element) error {
 			if e.bucket || len(e.value) <= 8 || checkEntry(string(e.value[8:])) == nil {
-				return errors.New("a key leads nowhere")
+				return errors.New("a key names an unknown bucket")
 			}
 			return nil
 		}
@@ -101,20 +104,20 @@ func checkEntry(bucket string) func(element) error {
 		keySize = 8
 	case bucketParts:
 		keySize = 16
-	case string(Verified), string(Rejected), string(Ignored), string(repeated):
+	case string(verified), string(rejected), string(ignored), string(repeated):
 		keySize, prefix = 8, keyLength
 	default:
 		return nil
 	}
 	return func(e element) error {
 		if e.bucket || keySize > 0 && len(e.key) != keySize || len(e.value) < prefix || !json.Valid(e.value[prefix:]) {
-			return errors.New("an entry is not what it has to be")
+			return errors.New("an entry is malformed")
 		}
 		return nil
 	}
 }
 
-// lock takes a file for this process, as long as it is open.
+// lock locks a file for this process until it is closed.
 func lock(f *os.File) error {
 	for began := time.Now(); ; time.Sleep(lockPause) {
 		free, err := tryLock(f)

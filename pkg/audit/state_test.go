@@ -11,14 +11,18 @@ import (
 	"testing"
 
 	"go.etcd.io/bbolt"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 )
 
-// filled returns a state file with something of everything, and buckets of several pages.
+// filled returns a state file with all types of entries.
+//
+// Its buckets have several pages.
 func filled(t *testing.T) []byte {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "audit.db")
-	s := openStore(t, file)
-	var events []Event
+	s := testStore(t, file)
+	var events []event.Event
 	for i := range 300 {
 		events = append(events, someEvent(fmt.Sprint(i)))
 	}
@@ -30,7 +34,7 @@ func filled(t *testing.T) []byte {
 	for i, w := range added[:200] {
 		done := make(chan error, 1)
 		go func() {
-			_, _, err := s.Settle(w.Seq, Verdict{Event: w.Event, Outcome: []Outcome{Verified, Rejected, Ignored}[i%3], Reason: strings.Repeat("so ", 50)})
+			_, _, err := s.Settle(w.Seq, verdict{Event: w.Event, Outcome: []outcome{verified, rejected, ignored}[i%3], Reason: strings.Repeat("so ", 50)})
 			done <- err
 		}()
 		if last != nil {
@@ -43,7 +47,7 @@ func filled(t *testing.T) []byte {
 	if err := last(); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.PutDrift(Drift{Destination: "r.example.com/prod", Findings: []Finding{{Kind: ExtraTag, Repository: "r.example.com/prod/a", Tag: "t"}}}); err != nil {
+	if err := s.putDrift(drift{Destination: "r.example.com/prod", Findings: []finding{{Kind: extraTag, Repository: "r.example.com/prod/a", Tag: "t"}}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
@@ -56,18 +60,18 @@ func filled(t *testing.T) []byte {
 	return raw
 }
 
-// use opens a store and reads and writes all that it holds.
+// use opens a store, reads all entries and writes some.
 func use(file string) error {
-	s, err := OpenStore(file, true)
+	s, err := openStore(file, true)
 	if err != nil {
 		return err
 	}
-	var waiting []Waiting
-	_, errVerdicts := s.Verdicts(Query{Limit: 1000})
-	_, errDrift := s.Drifts()
-	errs := []error{errVerdicts, errDrift, s.EachPending(func(w Waiting) { waiting = append(waiting, w) })}
+	var waiting []waitingEvent
+	_, errVerdicts := s.Verdicts(query{Limit: 1000})
+	_, errDrift := s.drifts()
+	errs := []error{errVerdicts, errDrift, s.EachPending(func(w waitingEvent) { waiting = append(waiting, w) })}
 	for _, w := range waiting[:min(3, len(waiting))] {
-		_, _, err := s.Settle(w.Seq, Verdict{Event: w.Event, Outcome: Rejected})
+		_, _, err := s.Settle(w.Seq, verdict{Event: w.Event, Outcome: rejected})
 		errs = append(errs, err)
 	}
 	if _, _, err := s.Enqueue(equal(5000, 2)); err != nil {
@@ -76,8 +80,7 @@ func use(file string) error {
 	return errors.Join(append(errs, s.Close())...)
 }
 
-// TestDamagedState cuts state files off and changes bytes in them: that is an error
-// at the start, which names the file and what to do, or it does no harm.
+// A damaged state file is an error at the start, unless the damage has no effect.
 func TestDamagedState(t *testing.T) {
 	t.Parallel()
 	good := filled(t)
@@ -115,7 +118,7 @@ func TestDamagedState(t *testing.T) {
 		}
 		err := use(file)
 		if i%4 == 0 && 0 < len(raw) && len(raw) < used && err == nil {
-			t.Errorf("%s: got no error", what)
+			t.Errorf("%s: got no error, want one", what)
 		}
 		if err != nil && !strings.Contains(err.Error(), "opening the store of verdicts "+file) {
 			t.Errorf("%s: got %v, want an error at the start that names %s", what, err, file)
@@ -123,7 +126,7 @@ func TestDamagedState(t *testing.T) {
 	}
 }
 
-func TestStatesThatAreNone(t *testing.T) {
+func TestFilesThatAreNotAState(t *testing.T) {
 	t.Parallel()
 	good := filled(t)
 	for _, test := range []struct {
@@ -134,9 +137,9 @@ func TestStatesThatAreNone(t *testing.T) {
 		{"nothing", func(*testing.T, string) {}, ""},
 		{"an empty file", writes(nil), ""},
 		{"a store", writes(good), ""},
-		{"a store that is cut off", writes(good[:len(good)/2]), "it is damaged, and a new one is begun if it is moved away: it is cut off"},
+		{"a store that is cut off", writes(good[:len(good)/2]), "it is damaged; move it away to start with a new one: it is cut off"},
 		{"a page that is cut off", writes(good[:5000]), "it is damaged"},
-		{"a file of another program", writes([]byte(strings.Repeat("SQLite format 3\x00", 1000))), "it is not a store of cip audit: --state wants another file"},
+		{"a file of another program", writes([]byte(strings.Repeat("SQLite format 3\x00", 1000))), "it is not a store of cip audit: --state needs another file"},
 		{"a few bytes", writes([]byte("x")), "it is not a store of cip audit"},
 		{"a database of another program", func(t *testing.T, file string) {
 			db, err := bbolt.Open(file, 0o600, nil)
@@ -165,7 +168,7 @@ func TestStatesThatAreNone(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "it is not a regular file"},
-		{"a store in use", func(t *testing.T, file string) { openStore(t, file) }, "another process uses it"},
+		{"a store in use", func(t *testing.T, file string) { testStore(t, file) }, "another process uses it"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

@@ -11,70 +11,78 @@ import (
 
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 )
 
-// Store keeps, in one file, the events that wait for a verdict, the verdicts, the
-// drift that the last sweep found, and the alerts that are still to be sent. What
-// it has accepted survives a kill. It is safe for concurrent use.
+// store keeps the state of the auditor in one file.
 //
-// Verdicts are in a bucket for each outcome, and rejections that repeat another in
-// one of their own, so that a flood of others cannot push rejections out. Keys are
-// sequence numbers; a verdict's value begins with the event's key, by which one that
-// is sent again is found.
-type Store struct {
+// The state is the events that wait for a verdict, the verdicts, the drift that the
+// last sweep found, and the alerts that are still to be sent. A committed change
+// survives a kill of the process. A store is safe for concurrent use.
+//
+// Each outcome has a bucket of verdicts. Rejections that repeat another one have
+// their own bucket, so that a flood of them cannot push out the others. The keys of
+// these buckets are sequence numbers. The value of a verdict begins with the key of
+// its event, by which an event that is sent again is recognised.
+type store struct {
 	db     *bbolt.DB
-	remove string // the file, where it could not be removed at once
-	alerts bool
+	remove string // temporary file to remove in Close, or ""
+	alerts bool   // whether alerts are sent
 
-	most       int64             // events that may wait
-	mostSame   int               // events that may wait as parts of one
-	mostAlerts int64             // alerts that may wait
-	limits     map[Outcome]int64 // verdicts that are kept, by bucket
+	maxPending int64             // events that may wait
+	maxParts   int               // events that may wait as parts of one event
+	maxAlerts  int64             // alerts that may wait
+	limits     map[outcome]int64 // numbers of verdicts to keep, by bucket
 
-	pending  atomic.Int64 // events that wait, equal ones as one
-	parts    atomic.Int64 // events that wait as parts of pending ones
-	outgoing atomic.Int64
-	counts   map[Outcome]*atomic.Int64 // by bucket
+	pending  atomic.Int64              // events that wait; equal events count once
+	parts    atomic.Int64              // events that wait as parts of pending ones
+	outgoing atomic.Int64              // alerts that wait
+	counts   map[outcome]*atomic.Int64 // numbers of verdicts, by bucket
 	dropped  dropped
 
 	mu       sync.Mutex
-	waiting  map[what]*queued  // events that wait and are not being judged, by what they say
-	hosts    map[string]int64  // events that wait, by the host of their repository
-	rejected map[what]struct{} // what was rejected since the start
-	alerting map[what][]byte   // alerts that wait, by what they tell of
+	waiting  map[event.Fingerprint]*queued  // events that wait and are not being judged
+	hosts    map[string]int64               // numbers of waiting events, by the host of their repository
+	rejected map[event.Fingerprint]struct{} // events that were rejected since the start
+	alerting map[event.Fingerprint][]byte   // keys of the alerts that wait
 }
 
-// The buckets beside those of the outcomes.
+// The buckets, in addition to those of the outcomes.
 const (
 	bucketPending = "pending" // sequence number → Event
-	bucketParts   = "parts"   // sequence number of a pending one, its own → Event that says the same
+	bucketParts   = "parts"   // sequence number of a pending event, own sequence number → Event with the same fingerprint
 	bucketKeys    = "keys"    // event key → sequence number and bucket
 	bucketAlerts  = "alerts"  // sequence number → JSON
 	bucketDrift   = "drift"   // destination → Drift
 )
 
-// How much is kept.
+// Limits on the number of entries.
 const (
-	maxPending = 111_112 // events that wait, equal ones as one; more are not accepted
-	maxSame    = 10_000  // events that wait as one and get a verdict each; more are dropped
-	hostShare  = 9       // a host's events may be this many times what is still free: 100,000 if only it has some
-	maxAlerts  = 10_000  // those that come while so many wait become one
-	keyLength  = 32
+	maxPending = 111_112 // events that wait, where equal events count once; more are refused
+	maxParts   = 10_000  // equal events that wait as one and get a verdict each; more are dropped
+	hostShare  = 9       // ratio of a host's events to free entries: 100,000 events if no other host has any
+	maxAlerts  = 10_000  // alerts that wait; one more alert counts the rest
+	keyLength  = 32      // bytes of an event's key
 )
 
-// repeated is the bucket of rejections that repeat another: they are dropped before any other.
-const repeated Outcome = "REPEATED"
+// repeated is the bucket of rejections that repeat another one.
+//
+// Its verdicts are removed before any others.
+const repeated outcome = "REPEATED"
 
-// ErrFull says that no more events can wait.
-var ErrFull = errors.New("too many events wait for a verdict")
+// errFull is the error if no more events can wait.
+var errFull = errors.New("too many events wait for a verdict")
 
-// OpenStore opens or makes a store. Without a file it lasts as long as the process.
-// alerts says whether anything takes alerts.
-func OpenStore(file string, alerts bool) (*Store, error) {
-	s := &Store{
-		alerts: alerts, most: maxPending, mostSame: maxSame, mostAlerts: maxAlerts, counts: map[Outcome]*atomic.Int64{},
-		limits:  map[Outcome]int64{Verified: 100_000, Rejected: 100_000, Ignored: 20_000, repeated: 20_000},
-		waiting: map[what]*queued{}, hosts: map[string]int64{}, rejected: map[what]struct{}{}, alerting: map[what][]byte{},
+// openStore opens a store, or creates it if file does not exist.
+//
+// If file is "", the store is a temporary file without a name. Alerts are kept only
+// if alerts is true.
+func openStore(file string, alerts bool) (*store, error) {
+	s := &store{
+		alerts: alerts, maxPending: maxPending, maxParts: maxParts, maxAlerts: maxAlerts, counts: map[outcome]*atomic.Int64{},
+		limits:  map[outcome]int64{verified: 100_000, rejected: 100_000, ignored: 20_000, repeated: 20_000},
+		waiting: map[event.Fingerprint]*queued{}, hosts: map[string]int64{}, rejected: map[event.Fingerprint]struct{}{}, alerting: map[event.Fingerprint][]byte{},
 	}
 	o := &bbolt.Options{Timeout: lockLimit, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType}
 	name := file
@@ -109,8 +117,8 @@ func OpenStore(file string, alerts bool) (*Store, error) {
 	return s, nil
 }
 
-// prepare makes the buckets and counts what they hold.
-func (s *Store) prepare(tx *bbolt.Tx) error {
+// prepare creates missing buckets and counts the entries of all.
+func (s *store) prepare(tx *bbolt.Tx) error {
 	names := []string{bucketPending, bucketParts, bucketKeys, bucketAlerts, bucketDrift}
 	for outcome := range s.limits {
 		names = append(names, string(outcome))
@@ -122,19 +130,19 @@ func (s *Store) prepare(tx *bbolt.Tx) error {
 		}
 	}
 	s.outgoing.Store(int64(tx.Bucket([]byte(bucketAlerts)).Stats().KeyN))
-	for outcome, n := range s.counts {
-		n.Store(int64(tx.Bucket([]byte(outcome)).Stats().KeyN))
+	for bucket, n := range s.counts {
+		n.Store(int64(tx.Bucket([]byte(bucket)).Stats().KeyN))
 	}
 	s.parts.Store(int64(tx.Bucket([]byte(bucketParts)).Stats().KeyN))
-	return eachPending(tx, func(w Waiting) {
+	return eachPending(tx, func(w waitingEvent) {
 		s.pending.Add(1)
 		s.hosts[w.Event.Repository.RegistryStr()]++
-		s.waiting[w.Event.what()] = &queued{seq: w.Seq, latest: w.Event.Received}
+		s.waiting[w.Event.Fingerprint()] = &queued{seq: w.Seq, latest: w.Event.Received}
 	})
 }
 
 // Close closes the store.
-func (s *Store) Close() error {
+func (s *store) Close() error {
 	err := s.db.Close()
 	if s.remove != "" {
 		err = errors.Join(err, os.Remove(s.remove))
@@ -142,5 +150,7 @@ func (s *Store) Close() error {
 	return err
 }
 
-// number returns a sequence number as a key, in order.
+// number returns a sequence number as a key.
+//
+// The order of the keys is that of the numbers.
 func number(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }

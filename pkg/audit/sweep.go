@@ -14,20 +14,22 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// sweeper compares whole destinations with the manifests, so that a change that no
-// event told of is found.
+// sweeper compares whole destinations with the manifests.
+//
+// It finds changes that registries sent no event about.
 type sweeper struct {
 	auditor *Auditor
 	every   time.Duration
 }
 
-// run sweeps again and again until ctx ends.
+// run sweeps at an interval until ctx ends.
 func (s *sweeper) run(ctx context.Context) {
 	if s.every <= 0 {
 		return
@@ -35,7 +37,7 @@ func (s *sweeper) run(ctx context.Context) {
 	ticker := time.NewTicker(s.every)
 	defer ticker.Stop()
 	for {
-		if err := s.auditor.Sweep(ctx); err != nil && ctx.Err() == nil {
+		if err := s.auditor.sweep(ctx); err != nil && ctx.Err() == nil {
 			s.auditor.options.Warn("sweeping: " + err.Error())
 		}
 		select {
@@ -47,14 +49,16 @@ func (s *sweeper) run(ctx context.Context) {
 }
 
 const (
-	sweptAtOnce = 8         // destinations
-	sweepLimit  = time.Hour // for one destination; what is not read then is a finding
+	sweptAtOnce = 8         // destinations that are swept concurrently
+	sweepLimit  = time.Hour // for one destination, which is unread if it takes longer
 )
 
-// Sweep compares every destination with the manifests and stores the drift. A
-// destination that cannot be read is a finding, not an error, and holds up no other.
-func (a *Auditor) Sweep(ctx context.Context) error {
-	r, err := a.manifests.Since(ctx, time.Now())
+// sweep compares every destination with the manifests and stores the drift.
+//
+// A destination that cannot be read is a finding and not an error. It does not delay
+// the others.
+func (a *Auditor) sweep(ctx context.Context) error {
+	r, err := a.manifests.since(ctx, time.Now())
 	if err != nil {
 		return err
 	}
@@ -66,7 +70,7 @@ func (a *Auditor) Sweep(ctx context.Context) error {
 	g.SetLimit(sweptAtOnce)
 	for i, root := range roots {
 		g.Go(func() error {
-			errs[i] = a.sweep(ctx, r, root, wanted.Targets)
+			errs[i] = a.sweepOne(ctx, r, root, wanted.Targets)
 			return nil
 		})
 	}
@@ -74,17 +78,17 @@ func (a *Auditor) Sweep(ctx context.Context) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	if err := a.store.ForgetDrift(roots); err != nil {
-		return fmt.Errorf("forgetting old drift: %w", err)
+	if err := a.store.forgetDrift(roots); err != nil {
+		return fmt.Errorf("removing old drift: %w", err)
 	}
 	a.metrics.swept.SetToCurrentTime()
 	return nil
 }
 
-// sweep compares one destination with the manifests and stores the drift.
-func (a *Auditor) sweep(ctx context.Context, r *Rules, root image.Registry, targets []*plan.Target) error {
+// sweepOne compares one destination with the manifests and stores the drift.
+func (a *Auditor) sweepOne(ctx context.Context, r *rules, root image.Registry, targets []*plan.Target) error {
 	w := &sweep{inquirer: a.inquirer, rules: r, root: root}
-	w.drift = Drift{Destination: root.String(), Commit: r.Commit}
+	w.drift = drift{Destination: root.String(), Commit: r.Commit}
 	for _, t := range targets {
 		if _, ok := root.Relative(t.Repository); ok {
 			w.targets = append(w.targets, t)
@@ -96,18 +100,20 @@ func (a *Auditor) sweep(ctx context.Context, r *Rules, root image.Registry, targ
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		w.drift.add(Finding{Kind: Unread, Repository: root.String(), Reason: err.Error()})
+		w.drift.add(finding{Kind: unread, Repository: root.String(), Reason: err.Error()})
 	}
 	w.drift.Swept = time.Now().UTC()
 	w.drift.finish()
-	if err := a.store.PutDrift(w.drift); err != nil {
+	if err := a.store.putDrift(w.drift); err != nil {
 		return fmt.Errorf("storing the drift of %s: %w", root, err)
 	}
 	a.alerts.wake()
 	return nil
 }
 
-// resolve reads the source tags of retag entries without a pin. One that takes too long is unknown.
+// resolve reads the source tags of retag entries without a pin.
+//
+// A tag that takes too long is unknown.
 func (a *Auditor) resolve(ctx context.Context, tags []plan.SourceTag) map[plan.SourceTag]plan.Resolution {
 	found := make([]plan.Resolution, len(tags))
 	var g errgroup.Group
@@ -131,15 +137,15 @@ func (a *Auditor) resolve(ctx context.Context, tags []plan.SourceTag) map[plan.S
 // sweep is the comparison of one destination.
 type sweep struct {
 	*inquirer
-	rules   *Rules
+	rules   *rules
 	root    image.Registry
 	targets []*plan.Target
 
 	mu    sync.Mutex
-	drift Drift
+	drift drift
 }
 
-// run reads the destination and compares it.
+// run reads and compares the destination.
 func (s *sweep) run(ctx context.Context) error {
 	held, err := s.read(ctx)
 	if err != nil {
@@ -155,7 +161,7 @@ func (s *sweep) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(readAtOnce)
 	for repo, digests := range held {
-		if s.rules.ours(repo) {
+		if s.rules.inDestination(repo) {
 			g.Go(func() error { return s.compare(ctx, repo, targets[repo], digests) })
 		}
 	}
@@ -163,14 +169,16 @@ func (s *sweep) run(ctx context.Context) error {
 }
 
 // add adds a finding. It is safe for concurrent use.
-func (s *sweep) add(f Finding) {
+func (s *sweep) add(f finding) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.drift.add(f)
 }
 
-// read returns what the destination holds. Where the registry lists no
-// repositories, those are read that something is wanted in.
+// read returns what the destination holds.
+//
+// If the registry cannot list all repositories, it reads those that a manifest wants
+// something in.
 func (s *sweep) read(ctx context.Context) (map[name.Repository][]inventory.Tagged, error) {
 	held := map[name.Repository][]inventory.Tagged{}
 	partial := false
@@ -203,8 +211,9 @@ func (s *sweep) read(ctx context.Context) (map[name.Repository][]inventory.Tagge
 	return held, g.Wait()
 }
 
-// named returns the repository that a snapshot of a registry calls name. The
-// repository that is the registry itself goes by its last element.
+// named returns the repository that a snapshot of a registry calls name.
+//
+// A repository at the prefix of the registry is called by its last path element.
 func (s *sweep) named(root image.Registry, name string) (name.Repository, bool) {
 	self := image.NewRepository(root.RegistryStr(), root.Prefix)
 	short, _ := root.Relative(self)
@@ -262,35 +271,36 @@ func (s *sweep) compare(ctx context.Context, repo name.Repository, t *plan.Targe
 	return g.Wait()
 }
 
-// refused tells of source tags that could not be read: what they want is not known.
+// refused adds findings for source tags that could not be read.
 func (s *sweep) refused(t *plan.Target) {
 	for _, r := range t.Want.Refused {
 		if r.Action == plan.Unreadable {
-			s.add(Finding{Kind: Unread, Repository: t.Repository.String(), Tag: strings.Join(r.Tags, ","), Reason: r.Reason})
+			s.add(finding{Kind: unread, Repository: t.Repository.String(), Tag: strings.Join(r.Tags, ","), Reason: r.Reason})
 		}
 	}
 }
 
-// tag compares one wanted tag.
+// tag compares a wanted tag with the digest that it has.
 func (s *sweep) tag(repo name.Repository, tag string, want, has v1.Hash) {
-	f := Finding{Repository: repo.String(), Tag: tag, Digest: want, Line: s.rules.pos(repo, want, tag).String()}
+	f := finding{Repository: repo.String(), Tag: tag, Digest: want, Line: s.rules.pos(repo, want, tag).String()}
 	switch has {
 	case want:
 		return
 	case v1.Hash{}:
-		f.Kind, f.Reason = MissingTag, "wanted, and not there"
+		f.Kind, f.Reason = missingTag, "wanted, but not there"
 	default:
-		f.Kind, f.Digest, f.Wanted, f.Reason = MovedTag, has, want, "points elsewhere"
+		f.Kind, f.Digest, f.Wanted, f.Reason = movedTag, has, want, "points elsewhere"
 	}
 	s.add(f)
 }
 
-// content looks for a digest that is wanted without a tag, and for the children of
-// one that is there, which it returns. there is what the registry lists.
+// content compares a wanted digest and its children with the repository.
+//
+// It returns the children. there has the digests that the registry lists.
 func (s *sweep) content(ctx context.Context, repo name.Repository, e *plan.Entry, there map[v1.Hash]struct{}) ([]v1.Hash, error) {
 	if _, ok := there[e.Digest]; !ok {
 		if len(e.Tags) > 0 {
-			return nil, nil // told by its tags
+			return nil, nil // each missing tag is a finding
 		}
 		state, err := s.client.Has(ctx, repo, e.Digest.String())
 		switch state {
@@ -298,11 +308,11 @@ func (s *sweep) content(ctx context.Context, repo name.Repository, e *plan.Entry
 			return nil, fmt.Errorf("reading %s: %w", repo.Digest(e.Digest.String()).String(), err)
 		case inventory.Absent:
 			line := s.rules.pos(repo, e.Digest, "").String()
-			s.add(Finding{Kind: MissingTag, Repository: repo.String(), Digest: e.Digest, Line: line, Reason: "wanted, and not there"})
+			s.add(finding{Kind: missingTag, Repository: repo.String(), Digest: e.Digest, Line: line, Reason: "wanted, but not there"})
 			return nil, nil
 		}
 	}
-	children, err := s.family.descendants(ctx, append([]name.Repository{repo}, e.Candidates(repo.RegistryStr())...), e.Digest, maxDepth)
+	children, err := s.relations.descendants(ctx, append([]name.Repository{repo}, e.Candidates(repo.RegistryStr())...), e.Digest, maxDepth)
 	if err != nil {
 		return nil, err
 	}
@@ -315,38 +325,40 @@ func (s *sweep) content(ctx context.Context, repo name.Repository, e *plan.Entry
 		case inventory.Unknown:
 			return nil, fmt.Errorf("reading %s: %w", repo.Digest(child.String()).String(), err)
 		case inventory.Absent:
-			s.add(Finding{
-				Kind: LostChild, Repository: repo.String(), Digest: child,
-				Line: s.rules.pos(repo, e.Digest, "").String(), Reason: "index " + e.Digest.String() + " names it",
+			s.add(finding{
+				Kind: lostChild, Repository: repo.String(), Digest: child,
+				Line: s.rules.pos(repo, e.Digest, "").String(), Reason: "index " + e.Digest.String() + " contains it",
 			})
 		}
 	}
 	return children, nil
 }
 
-// extras judges what is there and not wanted as if it had just been pushed: what
-// belongs to a wanted image is none.
+// extras adds findings for content that the manifests do not want.
+//
+// Content is judged as if it had just been pushed, so that content that belongs to a
+// wanted image is not a finding.
 func (s *sweep) extras(ctx context.Context, repo name.Repository, d inventory.Tagged, wanted map[string]v1.Hash, known map[v1.Hash]struct{}) error {
 	for _, tag := range d.Tags {
 		if _, ok := wanted[tag]; ok {
 			continue
 		}
-		if err := s.extra(ctx, Finding{Kind: ExtraTag, Repository: repo.String(), Tag: tag, Digest: d.Digest}, repo); err != nil {
+		if err := s.extra(ctx, finding{Kind: extraTag, Repository: repo.String(), Tag: tag, Digest: d.Digest}, repo); err != nil {
 			return err
 		}
 	}
 	if _, child := known[d.Digest]; child || len(d.Tags) > 0 {
 		return nil
 	}
-	return s.extra(ctx, Finding{Kind: ExtraDigest, Repository: repo.String(), Digest: d.Digest}, repo)
+	return s.extra(ctx, finding{Kind: extraDigest, Repository: repo.String(), Digest: d.Digest}, repo)
 }
 
-func (s *sweep) extra(ctx context.Context, f Finding, repo name.Repository) error {
-	v, err := s.judge(ctx, Event{Action: Push, Repository: repo, Tag: f.Tag, Digest: f.Digest}, s.rules)
+func (s *sweep) extra(ctx context.Context, f finding, repo name.Repository) error {
+	v, err := s.judge(ctx, event.Event{Action: event.Push, Repository: repo, Tag: f.Tag, Digest: f.Digest}, s.rules)
 	if err != nil {
 		return err
 	}
-	if v.Outcome == Rejected {
+	if v.Outcome == rejected {
 		f.Reason = v.Reason
 		s.add(f)
 	}

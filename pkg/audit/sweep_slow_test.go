@@ -10,8 +10,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
 
-// TestSlowRegistryHoldsUpOnlyItself has the first of two destinations never answer:
-// the other is swept, and its events are judged.
+// A destination that does not answer does not delay others.
 func TestSlowRegistryHoldsUpOnlyItself(t *testing.T) {
 	t.Parallel()
 	slow, reg := registrytest.New(t), registrytest.New(t)
@@ -28,25 +27,25 @@ func TestSlowRegistryHoldsUpOnlyItself(t *testing.T) {
 	slow.Fault(registrytest.Hang())
 	ctx, cancel := context.WithCancel(t.Context())
 	swept := make(chan error, 1)
-	go func() { swept <- r.auditor.Sweep(ctx) }()
+	go func() { swept <- r.auditor.sweep(ctx) }()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for found := false; !found; <-tick.C {
-		drifts, err := r.auditor.store.Drifts()
+		drifts, err := r.auditor.store.drifts()
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, d := range drifts {
-			found = found || d.Destination == reg.Host+"/prod" && d.Count == 1 && d.Findings[0].Kind == ExtraTag
+			found = found || d.Destination == reg.Host+"/prod" && d.Count == 1 && d.Findings[0].Kind == extraTag
 		}
 	}
 	r.post("/events/distribution", distributionBody("1", "push", slow.Host, "prod/apple", "1.0", apple.Digest))
 	r.post("/events/distribution", distributionBody("2", "push", reg.Host, "prod/apple", "1.0", apple.Digest))
-	if got := r.await(1)[0]; got.ID != "2" || got.Verdict != Verified {
+	if got := r.await(1)[0]; got.ID != "2" || got.Verdict != verified {
 		t.Errorf("got %s, want that the push to %s is VERIFIED", got.Text, reg.Host)
 	}
 	cancel()
 	if err := <-swept; err == nil {
-		t.Error("got no error of a sweep that was ended")
+		t.Error("got no error for a canceled sweep, want one")
 	}
 }

@@ -35,7 +35,7 @@ func TestSweep(t *testing.T) {
 			reg.Push(t, "prod/rogue", evil, "1.0")
 			reg.DeleteManifest(t, "prod/pear", pear.Children[1].Digest)
 			r := newRig(t, reg, entry("apple", apple.Digest, "1.0", "moved", "lacking")+entry("pear", pear.Digest, "2.0"))
-			if err := r.auditor.Sweep(t.Context()); err != nil {
+			if err := r.auditor.sweep(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			want := map[string]bool{
@@ -47,9 +47,9 @@ func TestSweep(t *testing.T) {
 				"extra digest " + reg.Host + "/prod/pear@" + pear.Children[1].Digest:    false,
 				"extra tag " + reg.Host + "/prod/apple:" + sig + "@" + signature.Digest: false,
 			}
-			drifts, err := r.auditor.store.Drifts()
+			drifts, err := r.auditor.store.drifts()
 			if err != nil || len(drifts) != 1 || drifts[0].Destination != reg.Host+"/prod" {
-				t.Fatalf("%+v, %v", drifts, err)
+				t.Fatalf("got drift %+v and error %v, want that of prod", drifts, err)
 			}
 			got := map[string]bool{}
 			for _, f := range drifts[0].Findings {
@@ -64,14 +64,14 @@ func TestSweep(t *testing.T) {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 			if _, text := r.get("/metrics"); !strings.Contains(text, `cip_audit_drift{destination="`+reg.Host+`/prod",kind="moved tag"} 1`) {
-				t.Error("the metrics do not tell the drift")
+				t.Error("metrics: got no drift, want it")
 			}
 		})
 	}
 }
 
-// What is as wanted costs a listing and, where only indexes tell of their children, a
-// HEAD for each; manifests are read once.
+// A destination without drift costs a listing, and a HEAD for each child of an index
+// that is not listed. Image manifests are read once.
 func TestSweepRequests(t *testing.T) {
 	t.Parallel()
 	type counts map[registrytest.Kind]int
@@ -111,7 +111,7 @@ func TestSweepRequests(t *testing.T) {
 			r := newRig(t, reg, images)
 			for n, want := range []counts{tc.first, tc.second} {
 				reg.Reset()
-				if err := r.auditor.Sweep(t.Context()); err != nil {
+				if err := r.auditor.sweep(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 				for _, kind := range []registrytest.Kind{registrytest.Catalog, registrytest.Tags, registrytest.ManifestHead, registrytest.ManifestGet} {
@@ -120,8 +120,8 @@ func TestSweepRequests(t *testing.T) {
 					}
 				}
 			}
-			if drifts, err := r.auditor.store.Drifts(); err != nil || len(drifts) != 1 || drifts[0].Count != 0 || drifts[0].Held != 10 {
-				t.Errorf("%+v, %v", drifts, err)
+			if drifts, err := r.auditor.store.drifts(); err != nil || len(drifts) != 1 || drifts[0].Count != 0 || drifts[0].Held != 10 {
+				t.Errorf("got drift %+v and error %v, want 10 tags and no findings", drifts, err)
 			}
 		})
 	}
@@ -134,19 +134,19 @@ func TestSweepUnreadable(t *testing.T) {
 	reg.Push(t, "prod/apple", apple, "1.0")
 	r := newRig(t, reg, entry("apple", apple.Digest, "1.0"))
 	reg.Fault(registrytest.Refuse(http.StatusForbidden, "DENIED", "no"), registrytest.Is(registrytest.Tags))
-	if err := r.auditor.Sweep(t.Context()); err != nil {
+	if err := r.auditor.sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	drifts, err := r.auditor.store.Drifts()
-	if err != nil || len(drifts) != 1 || len(drifts[0].Findings) != 1 || drifts[0].Findings[0].Kind != Unread {
-		t.Errorf("%+v, %v", drifts, err)
+	drifts, err := r.auditor.store.drifts()
+	if err != nil || len(drifts) != 1 || len(drifts[0].Findings) != 1 || drifts[0].Findings[0].Kind != unread {
+		t.Errorf("got drift %+v and error %v, want one finding, unread", drifts, err)
 	}
 }
 
-// TestAlerts has a receiver that fails at first.
+// Alerts are retried until the receiver accepts them.
 func TestAlerts(t *testing.T) {
 	t.Parallel()
-	got := make(chan Alert, 10)
+	got := make(chan alert, 10)
 	failures := 2
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if failures > 0 {
@@ -154,7 +154,7 @@ func TestAlerts(t *testing.T) {
 			w.WriteHeader(http.StatusInternalServerError)
 			return
 		}
-		var a Alert
+		var a alert
 		if err := json.NewDecoder(r.Body).Decode(&a); err != nil {
 			t.Error(err)
 		}
@@ -167,25 +167,25 @@ func TestAlerts(t *testing.T) {
 	r := newRig(t, reg, "  []\n", func(o *Options) { o.AlertURL = receiver.URL + "/secret" })
 	r.push("1", "INSERT", "src/any", "1.0", evil.Digest)
 	r.push("2", "INSERT", "prod/rogue", "1.0", evil.Digest)
-	if a := <-got; a.Verdict == nil || a.Verdict.Verdict != Rejected || !strings.HasPrefix(a.Text, "TRANSACTION REJECTED") {
-		t.Errorf("%+v", a)
+	if a := <-got; a.Verdict == nil || a.Verdict.Verdict != rejected || !strings.HasPrefix(a.Text, "TRANSACTION REJECTED") {
+		t.Errorf("got alert %+v, want that of a rejection", a)
 	}
-	for range 2 { // drift is told once
-		if err := r.auditor.Sweep(t.Context()); err != nil {
+	for range 2 { // the second sweep finds no new drift
+		if err := r.auditor.sweep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if a := <-got; a.Drift == nil || len(a.Drift.Findings) != 1 || !strings.HasPrefix(a.Text, "DRIFT") {
-		t.Errorf("%+v", a)
+		t.Errorf("got alert %+v, want that of drift with one finding", a)
 	}
 	r.push("3", "DELETE", "prod/rogue", "1.0", "")
 	if a := <-got; a.Verdict == nil || a.Verdict.ID != "3" {
-		t.Errorf("%+v", a)
+		t.Errorf("got alert %+v, want that of event 3", a)
 	}
 	r.stop()
 	for _, w := range r.warnings {
 		if strings.Contains(w, "secret") {
-			t.Errorf("a warning tells the receiver's address: %s", w)
+			t.Errorf("warning: got %s, want no URL in it", w)
 		}
 	}
 }

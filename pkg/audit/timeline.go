@@ -5,57 +5,59 @@ import (
 	"time"
 )
 
-// timelineSpan is how far back the timeline goes, in steps of a minute.
+// timelineSpan is the time that the timeline covers.
 const timelineSpan = 24 * time.Hour
 
-// timeline counts verdicts by the minute, for the picture on the page.
+// timeline counts verdicts by the minute, for the chart on the page.
 type timeline struct {
 	mu      sync.Mutex
-	minutes map[int64]*Minute
+	minutes map[int64]*minute
 }
 
-// Minute is how many verdicts fell in one minute.
-type Minute struct {
+// minute has the numbers of verdicts in one minute.
+type minute struct {
 	Time     time.Time `json:"time"`
 	Verified int       `json:"verified"`
 	Rejected int       `json:"rejected"`
 	Ignored  int       `json:"ignored"`
 }
 
-// newTimeline returns the timeline of the newest verdicts of a store.
-func newTimeline(s *Store, now time.Time) (*timeline, error) {
-	t := &timeline{minutes: map[int64]*Minute{}}
-	all, err := s.Verdicts(Query{Since: now.Add(-timelineSpan), Limit: mostLookedAt})
+// newTimeline returns a timeline with the newest verdicts of a store.
+func newTimeline(s *store, now time.Time) (*timeline, error) {
+	t := &timeline{minutes: map[int64]*minute{}}
+	all, err := s.Verdicts(query{Since: now.Add(-timelineSpan), Limit: maxScanned})
 	for _, r := range all {
 		t.add(r)
 	}
 	return t, err
 }
 
-func (t *timeline) add(r Record) {
+func (t *timeline) add(r record) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	at := r.Judged.Truncate(time.Minute)
 	m := t.minutes[at.Unix()]
 	if m == nil {
-		m = &Minute{Time: at}
+		m = &minute{Time: at}
 		t.minutes[at.Unix()] = m
 	}
 	switch r.Verdict {
-	case Verified:
+	case verified:
 		m.Verified++
-	case Rejected:
+	case rejected:
 		m.Rejected++
-	case Ignored:
+	case ignored:
 		m.Ignored++
 	}
 }
 
-// since returns the minutes with verdicts, in order, and forgets older ones.
-func (t *timeline) since(now time.Time) []Minute {
+// since returns the minutes that have verdicts, in order.
+//
+// It drops the minutes that are older than the timeline.
+func (t *timeline) since(now time.Time) []minute {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	all := []Minute{}
+	all := []minute{}
 	first := now.Add(-timelineSpan).Truncate(time.Minute)
 	for key := range t.minutes {
 		if key < first.Unix() {

@@ -12,17 +12,20 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
-// Settle stores a verdict in place of the event that waits under seq, 0 for one
-// that did not wait, and the alert that goes with it. It returns the event's verdict,
-// which may be an older one, and those that are new: its own, and those of the
-// events that waited as a part of it. What waits no longer gets none.
-func (s *Store) Settle(seq uint64, v Verdict) (r Record, fresh []Record, err error) {
+// Settle stores a verdict, and an alert about it if it is a rejection.
+//
+// The verdict replaces the waiting event with sequence number seq, or 0 if the event
+// did not wait. If an event no longer waits, nothing is stored. r is the verdict on
+// the event, which may be an older one. fresh has the new verdicts: this one, and
+// those on the parts of the event.
+func (s *store) Settle(seq uint64, v verdict) (r record, fresh []record, err error) {
 	err = s.db.Batch(func(tx *bbolt.Tx) error {
 		fresh = nil
-		events := []Event{v.Event}
+		events := []event.Event{v.Event}
 		if seq != 0 {
 			var err error
 			if events, err = s.unqueue(tx, seq); err != nil {
@@ -46,14 +49,14 @@ func (s *Store) Settle(seq uint64, v Verdict) (r Record, fresh []Record, err err
 		return nil
 	})
 	if err != nil {
-		return Record{}, nil, fmt.Errorf("storing a verdict: %w", err)
+		return record{}, nil, fmt.Errorf("storing a verdict: %w", err)
 	}
 	return r, fresh, nil
 }
 
-// settle stores the verdict on one event, unless it has one.
-func (s *Store) settle(tx *bbolt.Tx, v Verdict) (r Record, isNew bool, err error) {
-	key, keys := v.Event.key(), tx.Bucket([]byte(bucketKeys))
+// settle stores the verdict on one event, unless the event has one.
+func (s *store) settle(tx *bbolt.Tx, v verdict) (r record, isNew bool, err error) {
+	key, keys := v.Event.Key(), tx.Bucket([]byte(bucketKeys))
 	if at := keys.Get([]byte(key)); key != "" && at != nil {
 		if old, ok := settled(tx, at); ok {
 			return old, false, nil
@@ -70,7 +73,7 @@ func (s *Store) settle(tx *bbolt.Tx, v Verdict) (r Record, isNew bool, err error
 	value := append(make([]byte, keyLength, keyLength+len(raw)), raw...)
 	copy(value, key)
 	bucket := v.Outcome
-	if bucket == Rejected && s.repeats(tx, v.Event.what()) {
+	if bucket == rejected && s.repeats(tx, v.Event.Fingerprint()) {
 		bucket = repeated
 	}
 	if err := tx.Bucket([]byte(bucket)).Put(number(r.Seq), value); err != nil {
@@ -81,17 +84,21 @@ func (s *Store) settle(tx *bbolt.Tx, v Verdict) (r Record, isNew bool, err error
 			return r, false, err
 		}
 	}
-	if err := s.trim(tx, bucket); err != nil || v.Outcome != Rejected {
+	if err := s.trim(tx, bucket); err != nil || v.Outcome != rejected {
 		return r, true, err
 	}
-	return r, true, s.alert(tx, v.Event.what(), Alert{Text: r.Text, Verdict: &r})
+	return r, true, s.alert(tx, v.Event.Fingerprint(), alert{Text: r.Text, Verdict: &r})
 }
 
-// maxRejected is how many different rejections are remembered; then it begins again.
+// maxRejected is the number of different rejections in memory.
+//
+// Beyond it, all of them are forgotten.
 const maxRejected = 500_000
 
-// repeats reports whether the same was rejected since the start, and remembers that it was.
-func (s *Store) repeats(tx *bbolt.Tx, w what) bool {
+// repeats reports whether an equal event was rejected since the start.
+//
+// It remembers that this one was.
+func (s *store) repeats(tx *bbolt.Tx, w event.Fingerprint) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.rejected[w]; ok {
@@ -108,11 +115,14 @@ func (s *Store) repeats(tx *bbolt.Tx, w what) bool {
 	return false
 }
 
-// victim returns the bucket that gives up verdicts after one was added to another, and
-// how many: two at most, since verdicts that are stored together see the same counts.
-// Rejections take the room of all others before the oldest of them go.
-func (s *Store) victim(added Outcome) (Outcome, int64) {
-	if over := s.counts[added].Load() - s.limits[added]; added != Rejected && over >= 0 {
+// victim returns the bucket to remove verdicts from, and how many.
+//
+// It is called after a verdict was added to bucket added. It removes up to two:
+// verdicts of one transaction see the same counts, so that removing one for each
+// would not be enough. Rejections use the room of all other outcomes before the
+// oldest of them are removed.
+func (s *store) victim(added outcome) (outcome, int64) {
+	if over := s.counts[added].Load() - s.limits[added]; added != rejected && over >= 0 {
 		return added, min(over, 1) + 1
 	}
 	var over int64
@@ -122,16 +132,16 @@ func (s *Store) victim(added Outcome) (Outcome, int64) {
 	if over < 0 {
 		return "", 0
 	}
-	for _, bucket := range []Outcome{repeated, Ignored, Verified} {
+	for _, bucket := range []outcome{repeated, ignored, verified} {
 		if s.counts[bucket].Load() > 0 {
 			return bucket, min(over, 1) + 1
 		}
 	}
-	return Rejected, min(over, 1) + 1
+	return rejected, min(over, 1) + 1
 }
 
-// trim counts a new verdict and removes the oldest ones beyond what is kept.
-func (s *Store) trim(tx *bbolt.Tx, added Outcome) error {
+// trim counts a new verdict and removes the oldest ones above the limits.
+func (s *store) trim(tx *bbolt.Tx, added outcome) error {
 	tx.OnCommit(func() { s.counts[added].Add(1) })
 	bucket, n := s.victim(added)
 	if n == 0 {
@@ -150,7 +160,7 @@ func (s *Store) trim(tx *bbolt.Tx, added Outcome) error {
 		n--
 		tx.OnCommit(func() {
 			s.counts[bucket].Add(-1)
-			if bucket == Rejected || bucket == repeated {
+			if bucket == rejected || bucket == repeated {
 				s.dropped.verdicts.Add(1)
 			}
 		})
@@ -158,20 +168,20 @@ func (s *Store) trim(tx *bbolt.Tx, added Outcome) error {
 	return nil
 }
 
-// settled reads the verdict that an entry of the keys leads to.
-func settled(tx *bbolt.Tx, at []byte) (Record, bool) {
+// settled reads the verdict that an entry of the keys bucket refers to.
+func settled(tx *bbolt.Tx, at []byte) (record, bool) {
 	bucket := tx.Bucket(at[8:])
 	if bucket == nil || string(at[8:]) == bucketPending {
-		return Record{}, false
+		return record{}, false
 	}
-	var r Record
+	var r record
 	value := bucket.Get(at[:8])
 	return r, len(value) > keyLength && json.Unmarshal(value[keyLength:], &r) == nil
 }
 
-// Known returns the verdict on an event that came before.
-func (s *Store) Known(e Event) (r Record, ok bool) {
-	key := e.key()
+// Known returns the verdict on an event that was sent before.
+func (s *store) Known(e event.Event) (r record, ok bool) {
+	key := e.Key()
 	if key == "" {
 		return r, false
 	}
@@ -184,11 +194,11 @@ func (s *Store) Known(e Event) (r Record, ok bool) {
 	return r, ok
 }
 
-// Query says which verdicts to show. Empty fields do not matter.
-type Query struct {
-	Outcomes []Outcome
+// query selects verdicts. Empty fields select all.
+type query struct {
+	Outcomes []outcome
 	Source   string
-	Text     string // in the repository, tag, digest, actor, reason or allowing line
+	Text     string // part of the repository, tag, digest, actor, reason or allowedBy
 	Since    time.Time
 	Until    time.Time
 	After    uint64 // sequence number
@@ -196,29 +206,31 @@ type Query struct {
 	Limit    int
 }
 
-// mostLookedAt is how many verdicts one query reads, so that a rare filter does not hold everything up.
-const mostLookedAt = 50_000
+// maxScanned bounds the number of verdicts that one query reads.
+//
+// A filter that matches few verdicts would otherwise read all of them.
+const maxScanned = 50_000
 
-// errEnough ends a query.
+// errEnough ends a query that needs no more verdicts.
 var errEnough = errors.New("enough")
 
-// Verdicts returns verdicts, the newest first.
-func (s *Store) Verdicts(q Query) ([]Record, error) {
-	out := []Record{}
+// Verdicts returns the verdicts that a query selects, the newest first.
+func (s *store) Verdicts(q query) ([]record, error) {
+	out := []record{}
 	err := s.db.View(func(tx *bbolt.Tx) error {
-		looked, words := 0, q.words()
+		scanned, words := 0, q.words()
 		return newest(tx, q, func(value []byte) error {
 			if !holdsAll(value, words) {
 				return nil
 			}
-			var r Record
+			var r record
 			if err := json.Unmarshal(value[keyLength:], &r); err != nil {
 				return fmt.Errorf("reading a verdict: %w", err)
 			}
 			if q.matches(r) {
 				out = append(out, r)
 			}
-			if looked++; looked == mostLookedAt || len(out) >= q.Limit || r.Judged.Before(q.Since) {
+			if scanned++; scanned == maxScanned || len(out) >= q.Limit || r.Judged.Before(q.Since) {
 				return errEnough
 			}
 			return nil
@@ -230,8 +242,10 @@ func (s *Store) Verdicts(q Query) ([]Record, error) {
 	return out, nil
 }
 
-// newest calls f with the values of the verdicts of a query's outcomes, the newest first.
-func newest(tx *bbolt.Tx, q Query, f func(value []byte) error) error {
+// newest calls f with stored verdicts, the newest first.
+//
+// It merges the buckets of the outcomes that the query selects.
+func newest(tx *bbolt.Tx, q query, f func(value []byte) error) error {
 	type head struct {
 		cursor     *bbolt.Cursor
 		key, value []byte
@@ -239,18 +253,18 @@ func newest(tx *bbolt.Tx, q Query, f func(value []byte) error) error {
 	var heads []*head
 	outcomes := slices.Clone(q.Outcomes)
 	if len(outcomes) == 0 {
-		outcomes = []Outcome{Verified, Rejected, Ignored}
+		outcomes = []outcome{verified, rejected, ignored}
 	}
-	if slices.Contains(outcomes, Rejected) {
+	if slices.Contains(outcomes, rejected) {
 		outcomes = append(outcomes, repeated)
 	}
 	for _, o := range outcomes {
 		h := &head{cursor: tx.Bucket([]byte(o)).Cursor()}
-		var beyond []byte
+		var before []byte
 		if q.Before > 0 {
-			beyond, _ = h.cursor.Seek(number(q.Before))
+			before, _ = h.cursor.Seek(number(q.Before))
 		}
-		if beyond != nil {
+		if before != nil {
 			h.key, h.value = h.cursor.Prev()
 		} else {
 			h.key, h.value = h.cursor.Last()
@@ -274,8 +288,10 @@ func newest(tx *bbolt.Tx, q Query, f func(value []byte) error) error {
 	}
 }
 
-// words returns the parts of the text that a matching verdict holds as it is stored.
-func (q Query) words() [][]byte {
+// words returns parts of the text that a stored match must contain.
+//
+// They have only characters that JSON does not escape.
+func (q query) words() [][]byte {
 	plain := func(c rune) bool {
 		return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || strings.ContainsRune("._-/", c)
 	}
@@ -286,7 +302,9 @@ func (q Query) words() [][]byte {
 	return all
 }
 
-// holdsAll reports whether a stored verdict holds all words. It is many times faster than reading it.
+// holdsAll reports whether a stored verdict contains all words.
+//
+// It is many times faster than parsing the verdict.
 func holdsAll(value []byte, words [][]byte) bool {
 	if len(words) == 0 {
 		return true
@@ -295,7 +313,7 @@ func holdsAll(value []byte, words [][]byte) bool {
 	return !slices.ContainsFunc(words, func(word []byte) bool { return !bytes.Contains(value, word) })
 }
 
-func (q Query) matches(r Record) bool {
+func (q query) matches(r record) bool {
 	if q.Source != "" && q.Source != r.Source || r.Judged.Before(q.Since) || !q.Until.IsZero() && r.Judged.After(q.Until) {
 		return false
 	}

@@ -9,9 +9,11 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// whole judges a push that does not say what was pushed, as replications of Harbor
-// do not: all that the repository holds has to be wanted.
-func (q *inquirer) whole(ctx context.Context, v Verdict, r *Rules) (Verdict, error) {
+// whole judges a push that names neither a tag nor a digest.
+//
+// Replications of Harbor are such pushes. All that the repository holds must be
+// wanted.
+func (q *inquirer) whole(ctx context.Context, v verdict, r *rules) (verdict, error) {
 	repo := v.Event.Repository
 	alone := image.NewRegistry(repo.RegistryStr(), repo.RepositoryStr())
 	held, err := q.client.Snapshot(ctx, alone, registry.SnapshotOptions{Listed: true, Alone: true}, func(string) {})
@@ -30,12 +32,12 @@ func (q *inquirer) whole(ctx context.Context, v Verdict, r *Rules) (Verdict, err
 	s.drift.finish()
 	for _, f := range s.drift.Findings {
 		switch f.Kind {
-		case ExtraTag, ExtraDigest, MovedTag:
+		case extraTag, extraDigest, movedTag:
 			v.Found = f.Digest
-			v.Reason = fmt.Sprintf("the push does not say what was pushed, and the repository holds %s: %s", f, f.Reason)
+			v.Reason = fmt.Sprintf("the push names neither tag nor digest, and the repository holds %s: %s", f, f.Reason)
 			return v, nil
 		}
 	}
-	v.Outcome, v.Reason = Verified, "the push does not say what was pushed, and all that the registry lists in the repository agrees with the manifests"
+	v.Outcome, v.Reason = verified, "the push names neither tag nor digest, and all that the registry lists in the repository agrees with the manifests"
 	return v, nil
 }

@@ -9,53 +9,56 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 )
 
 const (
 	workers      = 256
-	hostWorkers  = 64               // of them, those that are at work for one host: a slow one leaves others alone
+	hostWorkers  = 64               // maximum for one host, so that a slow host does not delay others
 	judgeLimit   = 30 * time.Second // for one try of one event
 	firstBackoff = 250 * time.Millisecond
-	lastBackoff  = time.Minute
+	lastBackoff  = time.Minute // each try doubles the delay up to this one
 )
 
-// worker turns events that wait into verdicts. An event that cannot be judged is
-// tried again, ever more seldom, until it can be. While a registry does not answer,
-// its other events wait with the one that found out.
+// worker judges the waiting events.
+//
+// An event that cannot be judged is retried with increasing delays until it can be.
+// If a registry does not answer, all events of its host wait.
 type worker struct {
-	store   *Store
-	judge   func(context.Context, Event) (Verdict, error)
-	settled func(Record)
+	store   *store
+	judge   func(context.Context, event.Event) (verdict, error)
+	settled func(record)
 	warn    func(string)
-	stale   func()        // asks for newer manifests
-	news    chan struct{} // has a token when an event was added
+	stale   func()        // requests newer manifests
+	wakeup  chan struct{} // has a token when an event may have become due
 
 	mu      sync.Mutex
 	waiting schedule
-	parked  []appointment            // that wait for newer manifests
-	busy    map[string]int           // workers by host
-	held    map[string][]appointment // that are due, and wait for a worker of their host
-	retried int                      // of waiting and held, events that were tried before
+	parked  []appointment            // tries that wait for newer manifests
+	busy    map[string]int           // numbers of workers, by host
+	held    map[string][]appointment // tries that are due and wait for a worker of their host
+	retried int                      // events in waiting and held that were tried before
 	trying  int                      // events that are being judged
 	hosts   map[string]outage
 	trouble string // the last error
 }
 
-// appointment is when an event is to be tried.
+// appointment is the next try of an event.
 type appointment struct {
 	due   time.Time
 	seq   uint64
-	tries int
+	tries int // that failed
 	host  string
 }
 
-// outage is a host that did not answer.
+// outage describes a host that did not answer.
 type outage struct {
-	until time.Time
-	tries int
+	until time.Time // when to try again
+	tries int       // that failed
 }
 
-// schedule is a heap of appointments, the next first.
+// schedule is a heap of appointments, the earliest first.
 type schedule []appointment
 
 func (s schedule) Len() int { return len(s) }
@@ -71,18 +74,18 @@ func (s *schedule) Pop() any {
 	return last
 }
 
-// newWorker returns a worker that begins with what the store has waiting.
-func newWorker(s *Store, judge func(context.Context, Event) (Verdict, error), settled func(Record), warn func(string)) (*worker, error) {
-	w := &worker{store: s, judge: judge, settled: settled, warn: warn, news: make(chan struct{}, 1), hosts: map[string]outage{}, busy: map[string]int{}, held: map[string][]appointment{}}
-	err := s.EachPending(func(e Waiting) {
+// newWorker returns a worker for the waiting events of a store.
+func newWorker(s *store, judge func(context.Context, event.Event) (verdict, error), settled func(record), warn func(string)) (*worker, error) {
+	w := &worker{store: s, judge: judge, settled: settled, warn: warn, wakeup: make(chan struct{}, 1), hosts: map[string]outage{}, busy: map[string]int{}, held: map[string][]appointment{}}
+	err := s.EachPending(func(e waitingEvent) {
 		w.waiting = append(w.waiting, appointment{seq: e.Seq, host: e.Event.Repository.RegistryStr()})
 	})
 	heap.Init(&w.waiting)
 	return w, err
 }
 
-// add makes events due that the store has accepted.
-func (w *worker) add(events []Waiting) {
+// add makes events due that were stored.
+func (w *worker) add(events []waitingEvent) {
 	w.mu.Lock()
 	for _, e := range events {
 		heap.Push(&w.waiting, appointment{due: e.Event.Received, seq: e.Seq, host: e.Event.Repository.RegistryStr()})
@@ -93,12 +96,14 @@ func (w *worker) add(events []Waiting) {
 
 func (w *worker) wake() {
 	select {
-	case w.news <- struct{}{}:
+	case w.wakeup <- struct{}{}:
 	default:
 	}
 }
 
-// run judges until ctx ends, and then, until work ends, what has not been tried once.
+// run judges events until ctx ends.
+//
+// Then it judges the events that were never tried, until work ends.
 func (w *worker) run(ctx, work context.Context) {
 	jobs := make(chan appointment)
 	var g sync.WaitGroup
@@ -128,7 +133,7 @@ func (w *worker) run(ctx, work context.Context) {
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
-		case <-w.news:
+		case <-w.wakeup:
 		case <-stop:
 		}
 		timer.Stop()
@@ -137,7 +142,7 @@ func (w *worker) run(ctx, work context.Context) {
 	g.Wait()
 }
 
-// tried counts an event that is no longer being judged: another one of its host may be.
+// tried ends a try and makes a held event of the same host due.
 func (w *worker) tried(a appointment) {
 	w.mu.Lock()
 	host := a.host
@@ -168,8 +173,10 @@ func (w *worker) idle() bool {
 	return w.trying == 0 && len(w.parked) == 0
 }
 
-// next takes the next event that is due, or returns how long there is none. When
-// draining, only those count that were never tried.
+// next removes and returns the next event that is due.
+//
+// If there is none, ok is false and wait is the time until there may be one. When
+// draining, events that were tried before are left out.
 func (w *worker) next(now time.Time, draining bool) (a appointment, wait time.Duration, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -205,14 +212,14 @@ func (w *worker) try(work context.Context, a appointment) {
 	defer cancel()
 	e, ok, err := w.store.Take(a.seq)
 	if err == nil && !ok {
-		return // it became a part of another
+		return // it became a part of another event
 	}
-	var v Verdict
+	var v verdict
 	if err == nil {
 		v, err = w.judge(ctx, e)
 	}
 	if err == nil {
-		var fresh []Record
+		var fresh []record
 		if _, fresh, err = w.store.Settle(a.seq, v); err == nil {
 			if v.Found != (v1.Hash{}) {
 				w.answered(a.host)
@@ -235,7 +242,7 @@ func (w *worker) try(work context.Context, a appointment) {
 	}
 }
 
-// park puts an event off until the manifests have been read again.
+// park makes an event wait for newer manifests.
 func (w *worker) park(a appointment) {
 	w.mu.Lock()
 	w.parked = append(w.parked, a)
@@ -243,7 +250,7 @@ func (w *worker) park(a appointment) {
 	w.stale()
 }
 
-// unpark makes events due that waited for newer manifests.
+// unpark makes the events due that waited for newer manifests.
 func (w *worker) unpark() {
 	w.mu.Lock()
 	for _, a := range w.parked {
@@ -257,15 +264,15 @@ func (w *worker) unpark() {
 	w.wake()
 }
 
-// answered forgets that a host did not answer: it has been read.
+// answered removes the outage of a host that was read.
 func (w *worker) answered(host string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.hosts, host)
 }
 
-// postpone puts an event off that could not be judged.
-func (w *worker) postpone(a appointment, e Event, err error) {
+// postpone schedules a retry of an event that could not be judged.
+func (w *worker) postpone(a appointment, e event.Event, err error) {
 	now := time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -273,15 +280,15 @@ func (w *worker) postpone(a appointment, e Event, err error) {
 	a.due = now.Add(backoff(a.tries))
 	heap.Push(&w.waiting, a)
 	w.retried++
-	defer w.wake() // it may be due before anything else
+	defer w.wake() // it may be due before all others
 	text := fmt.Sprintf("cannot judge %s of %s yet: %v", e.Action, e.Ref(), err)
-	news := text != w.trouble
+	changed := text != w.trouble
 	w.trouble = text
 	var unsettled *unsettledError
-	if errors.As(err, &unsettled) { // as after every push: nobody is called for that
+	if errors.As(err, &unsettled) { // as after every push, so that it is not logged
 		return
 	}
-	if news {
+	if changed {
 		defer w.warn(text)
 	}
 	var manifests *manifestsError
@@ -296,12 +303,12 @@ func (w *worker) postpone(a appointment, e Event, err error) {
 	}
 }
 
-// backoff returns how long to wait after so many failed tries.
+// backoff returns the delay after a number of failed tries.
 func backoff(tries int) time.Duration {
 	return min(firstBackoff<<min(tries-1, 20), lastBackoff)
 }
 
-// state returns how many events have been tried in vain, and the last error; empty if there are none.
+// state returns the number of events to retry, and the last error.
 func (w *worker) state() (retried int, trouble string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

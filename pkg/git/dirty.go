@@ -14,12 +14,14 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/object"
 )
 
-// errDiffers ends a comparison that found a difference.
+// errDiffers ends a comparison at the first difference.
 var errDiffers = errors.New("differs")
 
-// Commit returns the commit that is checked out where path, a file or directory,
-// lies, with "-dirty" appended when the YAML files there differ from it. Outside a
-// repository, and before the first commit, it returns "".
+// Commit returns the id of the commit that is checked out at a path.
+//
+// path is a file or a directory. If YAML files at or below it differ from the commit,
+// "-dirty" is appended. Outside of a repository and before the first commit, the
+// result is "".
 func Commit(path string) (string, error) {
 	r, err := Open(path)
 	if errors.Is(err, ErrNoRepository) {
@@ -45,7 +47,9 @@ func Commit(path string) (string, error) {
 	return head.Hash().String(), nil
 }
 
-// unchanged reports whether the YAML files at or below path are those of a commit.
+// unchanged reports whether YAML files are as in a commit.
+//
+// It compares the files at or below path.
 func (r *Repository) unchanged(commit, path string) (bool, error) {
 	rel, err := r.Within(path)
 	if err != nil {
@@ -92,7 +96,9 @@ func (r *Repository) unchanged(commit, path string) (bool, error) {
 	return len(wanted) == 0, err
 }
 
-// committed returns the blobs of the YAML files at or below a path of a tree.
+// committed returns the YAML files at or below a path of a tree.
+//
+// The values are the hashes of their blobs.
 func committed(tree *object.Tree, path string) (map[string]plumbing.Hash, error) {
 	files := map[string]plumbing.Hash{}
 	prefix := ""
@@ -133,8 +139,11 @@ func isYAML(name string) bool {
 	return strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml")
 }
 
-// hashFile returns the git blob hash of a file; of a link, that of its target's name. What
-// is neither, such as a FIFO, is not waited for: it differs from what any commit has.
+// hashFile returns the hash that git has for the blob of a file.
+//
+// For a symbolic link, it is the hash of the target's name. No commit can have any
+// other type of file, such as a FIFO: the error is errDiffers, without opening it in
+// a way that could block.
 func hashFile(path string, e fs.DirEntry) (plumbing.Hash, error) {
 	if e.Type()&fs.ModeSymlink != 0 {
 		to, err := os.Readlink(path)

@@ -14,11 +14,14 @@ import (
 	"github.com/go-git/go-git/v5/storage/filesystem/dotgit"
 )
 
-// harmless are extensions of a repository that reading its objects does not need to
-// know: sparse checkouts, partial clones and work trees with relative paths set them.
+// harmless are repository extensions that do not affect how objects are read.
+//
+// Sparse checkouts, partial clones and work trees with relative paths set them.
 var harmless = []string{"worktreeConfig", "partialClone", "preciousObjects", "relativeWorktrees"}
 
-// extended is the storage of a repository with harmless extensions, which go-git refuses to open.
+// extended is the storage of a repository with harmless extensions.
+//
+// It hides them from go-git, which would refuse to open the repository.
 type extended struct {
 	*filesystem.Storage
 }
@@ -35,7 +38,7 @@ func (e extended) Config() (*config.Config, error) {
 	return cfg, nil
 }
 
-// openExtended opens the repository that a directory lies in, whatever harmless extensions it has.
+// openExtended opens the repository of a directory despite harmless extensions.
 func openExtended(dir string) (*git.Repository, error) {
 	dot, work, err := findDot(dir)
 	if err != nil {
@@ -56,7 +59,7 @@ func openExtended(dir string) (*git.Repository, error) {
 	return repo, err
 }
 
-// findDot returns the git directory of the work tree that dir lies in, and the work tree.
+// findDot returns the git directory and the work tree that contain dir.
 func findDot(dir string) (dot, work string, err error) {
 	for work = dir; ; work = filepath.Dir(work) {
 		dot = filepath.Join(work, git.GitDirName)
@@ -64,7 +67,7 @@ func findDot(dir string) (dot, work string, err error) {
 		switch {
 		case err == nil && info.IsDir():
 			return dot, work, nil
-		case err == nil: // of a further work tree, or a submodule
+		case err == nil: // an additional work tree, or a submodule
 			raw, err := os.ReadFile(dot)
 			return from(work, strings.TrimPrefix(string(raw), "gitdir:")), work, err
 		case !errors.Is(err, os.ErrNotExist) || work == filepath.Dir(work):
@@ -73,7 +76,7 @@ func findDot(dir string) (dot, work string, err error) {
 	}
 }
 
-// from returns the path that one of git's files in dir holds.
+// from returns the path in a file of git. It may be relative to dir.
 func from(dir, text string) string {
 	path := strings.TrimSpace(text)
 	if filepath.IsAbs(path) {

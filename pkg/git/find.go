@@ -11,11 +11,13 @@ import (
 	"github.com/go-git/go-git/v5/storage/filesystem"
 )
 
-// idLength is that of a whole commit id in hex digits.
+// idLength is the length of a full commit id in hex digits.
 const idLength = 40
 
-// Find returns, for each lower-case abbreviation, the commits in the repository whose
-// ids start with it, in the order of their ids, whether a branch leads to them or not.
+// Find returns the commits whose ids start with abbreviations.
+//
+// The keys are the abbreviations, which must be in lower case. The commits are sorted
+// by id. They need not be reachable from a branch.
 func (r *Repository) Find(abbreviations []string) (map[string][]LogEntry, error) {
 	ids, err := r.ids(abbreviations)
 	if err != nil {
@@ -43,22 +45,22 @@ func (r *Repository) Find(abbreviations []string) (map[string][]LogEntry, error)
 	return found, nil
 }
 
-// ids returns the ids of objects by the abbreviations that they start with.
+// ids returns the ids of objects, by abbreviation.
 func (r *Repository) ids(abbreviations []string) (map[string][]string, error) {
 	found, lengths := map[string][]string{}, map[int]bool{}
 	for _, a := range abbreviations {
 		if len(a) == idLength {
-			found[a] = []string{a} // Find sees whether it is there
+			found[a] = []string{a} // Find checks that it exists
 			continue
 		}
-		if len(a) < idLength { // nothing starts with more
+		if len(a) < idLength { // no id is longer
 			found[a], lengths[len(a)] = nil, true
 		}
 	}
 	if len(lengths) == 0 {
 		return found, nil
 	}
-	var prefix []byte // of all of them
+	var prefix []byte // that all wanted ids have
 	if len(abbreviations) == 1 {
 		var err error
 		if prefix, err = hex.DecodeString(abbreviations[0][:len(abbreviations[0])&^1]); err != nil {
@@ -77,8 +79,9 @@ func (r *Repository) ids(abbreviations []string) (map[string][]string, error) {
 	return found, err
 }
 
-// hashes returns the hashes in a store that start with some bytes. They may hold one
-// twice, and on disk those of files and trees too.
+// hashes returns the hashes in a store that start with a prefix.
+//
+// A hash may occur twice. A store on disk also returns those of files and trees.
 func hashes(store storer.EncodedObjectStorer, prefix []byte) ([]plumbing.Hash, error) {
 	if disk, ok := store.(*filesystem.Storage); ok {
 		return disk.HashesWithPrefix(prefix)

@@ -1,9 +1,10 @@
-// Package git reads git repositories: which commit files on disk belong to, what
-// files a commit holds, and copies of remote repositories.
+// Package git reads git repositories.
 //
-// It needs no git program and changes no work tree: a commit's files are an fs.FS
-// over git's objects. What is in the files is not its business. Clones whose
-// history is cut off are told as such, never as repositories without history.
+// It finds the commit that files on disk belong to, reads the files and the history
+// of commits, and fetches remote repositories. It does not need the git program: the
+// files of a commit are an fs.FS over git objects. It never changes a work tree, and
+// it never interprets the files. If the history of a shallow clone ends before the
+// answer, the error says so.
 package git
 
 import (
@@ -21,19 +22,23 @@ import (
 	"github.com/go-git/go-git/v5/storage/filesystem"
 )
 
-// ErrNoRepository is what errors wrap about files that lie in no git repository.
+// ErrNoRepository is wrapped by errors about files outside of repositories.
 var ErrNoRepository = errors.New("not in a git repository")
 
-// ErrUnreadable is what errors wrap about objects of a commit that are lost, or left out of a partial clone.
+// ErrUnreadable is wrapped by errors about missing or damaged objects.
+//
+// A partial clone leaves out objects.
 var ErrUnreadable = errors.New("the git repository cannot be read")
 
 // Repository is a git repository. Its methods are not safe for concurrent use.
 type Repository struct {
 	repo *git.Repository
-	name string // as messages call it
+	name string // for messages
 }
 
-// Open returns the repository that path, a file or directory, lies in, or a bare one at path.
+// Open opens the repository that contains path.
+//
+// path is a file or a directory of a work tree, or a bare repository.
 func Open(path string) (*Repository, error) {
 	abs, err := absolute(path)
 	if err != nil {
@@ -59,13 +64,13 @@ func Open(path string) (*Repository, error) {
 		return nil, fmt.Errorf("opening the git repository of %s: %w", path, err)
 	}
 	if disk, ok := repo.Storer.(*filesystem.Storage); ok {
-		// By default go-git opens the pack anew for each object.
+		// By default go-git opens the pack again for each object.
 		repo.Storer = filesystem.NewStorageWithOptions(disk.Filesystem(), cache.NewObjectLRUDefault(), filesystem.Options{KeepDescriptors: true})
 	}
 	return &Repository{repo, path}, nil
 }
 
-// absolute returns path as the file system calls it.
+// absolute returns the absolute path without symbolic links.
 func absolute(path string) (string, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -74,8 +79,10 @@ func absolute(path string) (string, error) {
 	return filepath.EvalSymlinks(abs)
 }
 
-// Resolve returns the id of the commit that rev names: a branch, tag, id or
-// abbreviation, with suffixes such as ~1 (gitrevisions(7)).
+// Resolve returns the id of the commit that a revision names.
+//
+// The revision is a branch, a tag, an id or an abbreviation of one, with suffixes
+// such as ~1 (gitrevisions(7)).
 func (r *Repository) Resolve(rev string) (string, error) {
 	hash, err := r.repo.ResolveRevision(plumbing.Revision(rev))
 	if err == nil {
@@ -84,26 +91,28 @@ func (r *Repository) Resolve(rev string) (string, error) {
 	if err == nil {
 		return hash.String(), nil
 	}
-	// EOF is go-git's answer where history ends before ~N.
+	// go-git returns EOF if the history ends before ~N.
 	if errors.Is(err, plumbing.ErrReferenceNotFound) || errors.Is(err, plumbing.ErrObjectNotFound) || errors.Is(err, io.EOF) {
 		err = errors.New("no such revision")
 		switch {
 		case r.shallow():
 			err = errors.New("no such revision in this shallow clone: fetch it first")
 		case r.borrows():
-			err = errors.New("no such revision in this clone itself, and those it borrows objects from are not read: git repack -a -d brings them here")
+			err = errors.New("no such revision in this clone, and the clones that it borrows objects from are not read: git repack -a -d copies the objects")
 		}
 	}
 	return "", fmt.Errorf("reading revision %q of the git repository of %s: %w", rev, r.name, err)
 }
 
-// shallow reports whether history is cut off.
+// shallow reports whether the repository is a shallow clone.
 func (r *Repository) shallow() bool {
 	cut, err := r.repo.Storer.Shallow()
 	return err == nil && len(cut) > 0
 }
 
-// borrows reports whether objects may be in other clones, as git clone --shared leaves them.
+// borrows reports whether objects may be in other clones.
+//
+// git clone --shared makes such a clone.
 func (r *Repository) borrows() bool {
 	disk, ok := r.repo.Storer.(*filesystem.Storage)
 	if !ok {
@@ -113,8 +122,10 @@ func (r *Repository) borrows() bool {
 	return err == nil
 }
 
-// Within returns what the tree of a commit calls path, a file or directory of the
-// work tree: slash-separated and relative to its root, "." for the root itself.
+// Within returns the path of a file or directory in the trees of commits.
+//
+// The result is slash-separated and relative to the root of the work tree, which is
+// ".". Symbolic links are resolved.
 func (r *Repository) Within(path string) (string, error) {
 	work, err := r.repo.Worktree()
 	if err != nil {
@@ -138,8 +149,9 @@ func (r *Repository) Within(path string) (string, error) {
 	return filepath.ToSlash(rel), nil
 }
 
-// Named returns what Within does, with the symbolic links that the repository has on
-// the way: in another commit they may lead elsewhere.
+// Named is Within, but it does not resolve symbolic links in the repository.
+//
+// In another commit they may have other targets.
 func (r *Repository) Named(path string) (string, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -149,7 +161,7 @@ func (r *Repository) Named(path string) (string, error) {
 		if i < len(abs) && (i == 0 || !os.IsPathSeparator(abs[i])) {
 			continue
 		}
-		if entry, err := r.Within(abs[:i]); err == nil { // the first element that is inside
+		if entry, err := r.Within(abs[:i]); err == nil { // the shortest prefix in the work tree
 			return filepath.ToSlash(filepath.Join(entry, abs[i:])), nil
 		}
 	}

@@ -69,7 +69,7 @@ func TestCommit(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("thin", hash.String())
-	fifo := filepath.Join(dir, "thin/fifo.yaml") // which nobody writes to
+	fifo := filepath.Join(dir, "thin/fifo.yaml") // without a writer
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestOpenSHA256(t *testing.T) {
 	}
 }
 
-// Sparse checkouts and partial clones have extensions that do not matter to a reader.
+// Repositories with harmless extensions can be read.
 func TestOpenExtensions(t *testing.T) {
 	t.Parallel()
 	base, further := t.TempDir(), t.TempDir()

@@ -14,12 +14,12 @@ import (
 	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
 )
 
-// Limits bound what a git server may cost. A zero field is the default.
+// Limits bound a fetch. A zero field is the default.
 type Limits struct {
-	Refs    int64         // bytes of the list of branches and tags: 64 MiB, a million of them
-	Pack    int64         // bytes of commits and files: 2 GiB, or 512 MiB if the copy is in memory
-	Silence time.Duration // without a byte: a minute
-	Total   time.Duration // for a fetch: 15 minutes
+	Refs    int64         // bytes of the list of branches and tags; default: 64 MiB, about a million of them
+	Pack    int64         // bytes of commits and files; default: 2 GiB, or 512 MiB if the copy is in memory
+	Silence time.Duration // time without a byte; default: a minute
+	Total   time.Duration // time of the whole fetch; default: 15 minutes
 }
 
 func (l Limits) orDefault(inMemory bool) Limits {
@@ -41,18 +41,23 @@ func (l Limits) orDefault(inMemory bool) Limits {
 	return l
 }
 
-// watch keeps one fetch within limits. It is in the context of its requests.
+// watch checks the limits of one fetch.
+//
+// It is a value of the context of the requests, since go-git has no other way to pass
+// it to the transport.
 type watch struct {
 	Limits
 
 	mu  sync.Mutex
-	err error // the first limit that was passed
+	err error // about the first limit that was exceeded
 }
 
 type watchKey struct{}
 
-// watched returns a context in which a fetch keeps within limits, and a function that
-// says why it failed: go-git hides the reason behind errors of its own.
+// watched returns a context that limits a fetch.
+//
+// The returned function returns the reason for an error of the fetch: go-git replaces
+// errors about limits by its own.
 func (m Remote) watched(ctx context.Context) (context.Context, context.CancelFunc, func(error) error) {
 	w := &watch{Limits: m.Limits.orDefault(m.Dir == "")}
 	timed, cancel := context.WithTimeout(context.WithValue(ctx, watchKey{}, w), w.Total)
@@ -69,7 +74,7 @@ func (m Remote) watched(ctx context.Context) (context.Context, context.CancelFun
 	}
 }
 
-// fail keeps an error unless there is one.
+// fail stores the first error. It returns err.
 func (w *watch) fail(err error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -79,15 +84,16 @@ func (w *watch) fail(err error) error {
 	return err
 }
 
-// watchHTTP makes go-git send its requests by way of guard. It takes transports from a
-// table of its own alone.
+// watchHTTP makes go-git send its requests through guard.
+//
+// The table of transports is global in go-git.
 var watchHTTP = sync.OnceFunc(func() {
 	c := githttp.NewClient(&http.Client{Transport: guard{http.DefaultTransport}})
 	client.InstallProtocol("http", c)
 	client.InstallProtocol("https", c)
 })
 
-// guard bounds the answers to requests whose context has a watch.
+// guard limits the responses to requests whose context has a watch.
 type guard struct{ http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
@@ -97,11 +103,11 @@ func (g guard) RoundTrip(req *http.Request) (*http.Response, error) {
 		return g.RoundTripper.RoundTrip(req)
 	}
 	ctx, cancel := context.WithCancel(req.Context())
-	body := &guarded{watch: w, left: w.Pack, what: "commits and files", cancel: cancel}
+	body := &guarded{watch: w, left: w.Pack, content: "commits and files", cancel: cancel}
 	if strings.HasSuffix(req.URL.Path, "/info/refs") {
-		body.left, body.what = w.Refs, "branches and tags"
+		body.left, body.content = w.Refs, "branches and tags"
 	}
-	body.most = body.left
+	body.max = body.left
 	body.timer = time.AfterFunc(w.Silence, func() {
 		_ = w.fail(fmt.Errorf("the server sent nothing for %v", w.Silence))
 		cancel()
@@ -115,14 +121,14 @@ func (g guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// guarded is the body of an answer.
+// guarded is the body of a response, with limits.
 type guarded struct {
 	io.ReadCloser
 	*watch
-	left, most int64
-	what       string
-	timer      *time.Timer
-	cancel     context.CancelFunc
+	left, max int64  // bytes
+	content   string // of the body, for messages
+	timer     *time.Timer
+	cancel    context.CancelFunc
 }
 
 // Read implements io.Reader.
@@ -135,7 +141,7 @@ func (b *guarded) Read(p []byte) (int, error) {
 		b.timer.Stop()
 	}
 	if b.left -= int64(n); b.left < 0 {
-		return 0, b.fail(fmt.Errorf("the server sent more than %d MiB of %s", b.most>>20, b.what))
+		return 0, b.fail(fmt.Errorf("the server sent more than %d MiB of %s", b.max>>20, b.content))
 	}
 	return n, err
 }

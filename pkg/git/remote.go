@@ -23,20 +23,24 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/secret"
 )
 
-// origin is what git calls the place a repository was copied from.
+// origin is the name of the remote that a repository was copied from.
 const origin = "origin"
 
-// Remote is one branch of a repository elsewhere. A URL that is a path, or has the
-// scheme file, is opened where it is and not copied.
+// Remote is one branch of a repository that is identified by a URL.
+//
+// If the URL is a path or has the scheme file, the repository is opened without
+// making a copy.
 type Remote struct {
 	URL    string // https, ssh, user@host:path, file, or a path
-	Branch string // empty: the one that HEAD names
-	Dir    string // where a bare copy is kept from one Fetch to the next; empty: in memory, anew each time
+	Branch string // empty: the branch that HEAD names
+	Dir    string // for a bare copy that is reused by the next Fetch; empty: a new copy in memory each time
 	Depth  int    // commits of history to copy; 0: all
-	Limits Limits // on what the server sends
+	Limits Limits // of the size and duration of a fetch
 }
 
-// Fetch brings the copy up to date and returns it, with the commit at the branch's head.
+// Fetch updates the copy and returns it.
+//
+// head is the id of the commit at the head of the branch.
 func (m Remote) Fetch(ctx context.Context) (r *Repository, head string, err error) {
 	if path, ok := m.path(); ok {
 		return m.inPlace(path)
@@ -71,16 +75,20 @@ func (m Remote) Fetch(ctx context.Context) (r *Repository, head string, err erro
 	return r, head, err
 }
 
-// temporary returns the packs in the copy that are being written, or were when something failed.
+// temporary returns the temporary packs in the copy.
+//
+// They belong to a fetch that is running or has failed.
 func (m Remote) temporary() []string {
 	if m.Dir == "" {
 		return nil
 	}
-	found, _ := filepath.Glob(filepath.Join(m.Dir, "objects", "pack", "tmp_pack_*")) // the pattern is well-formed
+	found, _ := filepath.Glob(filepath.Join(m.Dir, "objects", "pack", "tmp_pack_*")) // the only error is about a malformed pattern
 	return found
 }
 
-// sweep removes the temporary packs that a failed fetch has left: go-git does not, and fetches are repeated.
+// sweep removes the temporary packs of a failed fetch.
+//
+// go-git leaves them there, so repeated failures would fill the disk.
 func (m Remote) sweep(before []string) {
 	for _, name := range m.temporary() {
 		if !slices.Contains(before, name) {
@@ -105,16 +113,17 @@ func (m Remote) String() string {
 	_, password := u.User.Password()
 	switch {
 	case u.Scheme != "ssh":
-		u.User = nil // a token may stand in place of the name
+		u.User = nil // the user name may be a token
 	case password:
 		u.User = url.User(u.User.Username())
 	}
 	return u.String()
 }
 
-// hide takes the credentials of the URL out of an error's text: net/http leaves the
-// name, which may be a token, and stars the password; a server may repeat what it was
-// sent, in any spelling.
+// hide removes the credentials of the URL from the text of an error.
+//
+// net/http replaces the password by stars but leaves the user name, which may be a
+// token. A server may also repeat the credentials that it was sent, in any encoding.
 func (m Remote) hide(err error) error {
 	u, bad := url.Parse(m.URL)
 	if bad != nil || m.String() == m.URL {
@@ -138,7 +147,7 @@ func (m Remote) Local() bool {
 	return ok
 }
 
-// path returns the path that the URL is, if it is one.
+// path returns the path of a local URL.
 func (m Remote) path() (string, bool) {
 	if rest, ok := strings.CutPrefix(m.URL, "file://"); ok {
 		return filepath.FromSlash(strings.TrimPrefix(rest, "localhost")), true
@@ -146,7 +155,7 @@ func (m Remote) path() (string, bool) {
 	if strings.Contains(m.URL, "://") {
 		return "", false
 	}
-	// user@host:path is ssh, unless it is there as a file (git-clone(1), "GIT URLS").
+	// user@host:path is ssh, unless such a file exists (git-clone(1), "GIT URLS").
 	before, _, colon := strings.Cut(m.URL, ":")
 	if colon && !strings.Contains(before, "/") && len(before) > 1 {
 		_, err := os.Stat(m.URL)
@@ -155,7 +164,7 @@ func (m Remote) path() (string, bool) {
 	return m.URL, true
 }
 
-// inPlace opens a repository that needs no copy.
+// inPlace opens a local repository.
 func (m Remote) inPlace(path string) (*Repository, string, error) {
 	r, err := Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -172,7 +181,9 @@ func (m Remote) inPlace(path string) (*Repository, string, error) {
 	return r, head, err
 }
 
-// branch returns the commit at the head of a branch, by the first of its names that there is.
+// branch returns the id of the commit at the head of a branch.
+//
+// It uses the first of the names that exists.
 func (r *Repository) branch(names ...plumbing.ReferenceName) (string, error) {
 	for _, name := range names {
 		ref, err := r.repo.Reference(name, true)
@@ -188,7 +199,7 @@ func (r *Repository) branch(names ...plumbing.ReferenceName) (string, error) {
 	return "", fmt.Errorf("the git repository of %s has no branch %s", r.name, names[0].Short())
 }
 
-// open returns the copy, empty if it was never fetched.
+// open returns the copy. It is empty before the first fetch.
 func (m Remote) open() (*git.Repository, error) {
 	var store storage.Storer = memory.NewStorage()
 	if m.Dir != "" {
@@ -213,7 +224,7 @@ func (m Remote) open() (*git.Repository, error) {
 	return repo, nil
 }
 
-// defaultBranch returns the branch that HEAD names at the origin.
+// defaultBranch returns the branch that HEAD of the origin names.
 func defaultBranch(ctx context.Context, repo *git.Repository) (plumbing.ReferenceName, error) {
 	from, err := repo.Remote(origin)
 	if err != nil {
@@ -228,5 +239,5 @@ func defaultBranch(ctx context.Context, repo *git.Repository) (plumbing.Referenc
 			return ref.Target(), nil
 		}
 	}
-	return "", errors.New("it names no default branch: name one")
+	return "", errors.New("it has no default branch: name a branch")
 }

@@ -23,7 +23,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
 )
 
-// serve serves the repository in dir by git's smart HTTP protocol (gitprotocol-http(5)).
+// serve serves the repository in dir over HTTP (gitprotocol-http(5)).
 func serve(t *testing.T, dir string) string {
 	t.Helper()
 	from := server.NewServer(server.NewFilesystemLoader(osfs.New(dir)))
@@ -59,14 +59,14 @@ func serve(t *testing.T, dir string) string {
 			t.Error(err)
 			return
 		}
-		_ = answer.Encode(w) // the client may go before the end
+		_ = answer.Encode(w) // the client may close the connection
 	})
 	s := httptest.NewServer(mux)
 	t.Cleanup(s.Close)
 	return s.URL + "/repo"
 }
 
-// A git server may be anybody's: what it sends and how long it takes is bounded.
+// A git server is not trusted: the size and the duration of its answers are bounded.
 func TestFetchIsBounded(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -183,8 +183,7 @@ func TestFetch(t *testing.T) {
 	}
 }
 
-// TestRemoteHidesCredentials fetches where nothing listens: what is said of it holds
-// neither the password nor the name, which may be a token itself.
+// An error has neither the password nor the user name, which may be a token.
 func TestRemoteHidesCredentials(t *testing.T) {
 	t.Parallel()
 	for _, remote := range []string{
@@ -195,7 +194,7 @@ func TestRemoteHidesCredentials(t *testing.T) {
 			m := git.Remote{URL: remote, Branch: branch}
 			_, _, err := m.Fetch(t.Context())
 			if err == nil {
-				t.Fatalf("%s: fetched", remote)
+				t.Fatalf("%s: got no error, want one", remote)
 			}
 			if text := m.String() + " " + err.Error(); strings.Contains(text, "SECRET") || !strings.Contains(text, "127.0.0.1:1/repo") {
 				t.Errorf("%s: %s", remote, text)
@@ -204,8 +203,7 @@ func TestRemoteHidesCredentials(t *testing.T) {
 	}
 }
 
-// TestServerRepeatsCredentials fetches from servers that repeat in their refusal what
-// they were sent: none of it is in the error.
+// A server may repeat the credentials in its answer, but the error does not have them.
 func TestServerRepeatsCredentials(t *testing.T) {
 	t.Parallel()
 	for name, user := range map[string]*url.Userinfo{
@@ -220,7 +218,7 @@ func TestServerRepeatsCredentials(t *testing.T) {
 					sent = registrytest.Spellings(r)
 					w.Header().Set("Content-Type", "text/plain")
 					w.WriteHeader(status)
-					_, _ = io.WriteString(w, strings.Join(sent, " ")) // the client may have gone
+					_, _ = io.WriteString(w, strings.Join(sent, " ")) // the client may have closed the connection
 				}))
 				t.Cleanup(s.Close)
 				at, err := url.Parse(s.URL + "/repo")
@@ -235,7 +233,7 @@ func TestServerRepeatsCredentials(t *testing.T) {
 					}
 					for _, s := range sent {
 						if strings.Contains(err.Error(), s) {
-							t.Errorf("%q is in the error: %v", s, err)
+							t.Errorf("error: got %v, want it without %q", err, s)
 						}
 					}
 				}
@@ -244,7 +242,7 @@ func TestServerRepeatsCredentials(t *testing.T) {
 	}
 }
 
-// TestUnparsedURL names a remote whose URL cannot be parsed without its credentials.
+// The name of a remote has no credentials, even if the URL cannot be parsed.
 func TestUnparsedURL(t *testing.T) {
 	t.Parallel()
 	m := git.Remote{URL: "https://robot:pl4nted%zz@git.example.com/repo"}

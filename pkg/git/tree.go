@@ -17,15 +17,17 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/object"
 )
 
-// Limits on what a tree may make of one name.
+// Limits on the lookup of one path.
 const (
-	maxLinks  = 40       // symbolic links on the way to a file, as in Linux
-	maxTarget = 4096     // bytes of what a symbolic link names, as in Linux
-	maxFile   = 64 << 20 // bytes, as package manifest reads
+	maxLinks  = 40       // symbolic links to follow, as in Linux
+	maxTarget = 4096     // bytes of the target of a symbolic link, as in Linux
+	maxFile   = 64 << 20 // bytes of a file, as in package manifest
 )
 
-// FS returns the files of a commit below dir, "." or "" for all of them. Symbolic
-// links are followed within the commit's tree. It is safe for concurrent use.
+// FS returns the files of a commit below a directory.
+//
+// If dir is "." or "", it has all files. Symbolic links are followed if their target
+// is in the tree of the commit. The result is safe for concurrent use.
 func (r *Repository) FS(commit, dir string) (fs.FS, error) {
 	c, err := r.commit(commit)
 	if err != nil {
@@ -45,7 +47,7 @@ type treeFS struct {
 	dir  string
 	when time.Time
 
-	mu sync.Mutex // go-git's trees and object cache are not for several goroutines
+	mu sync.Mutex // trees and the object cache of go-git are not safe for concurrent use
 }
 
 // Open implements fs.FS.
@@ -90,7 +92,7 @@ func (t *treeFS) open(name string) (fs.File, error) {
 	return &openFile{info: info, Reader: bytes.NewReader(raw)}, nil
 }
 
-// find returns the entry that a path of the commit leads to, which is no link.
+// find returns the entry at a path. It follows symbolic links.
 func (t *treeFS) find(name string) (object.TreeEntry, error) {
 	at := object.TreeEntry{Mode: filemode.Dir, Hash: t.root.Hash}
 	links := 0
@@ -100,7 +102,7 @@ func (t *treeFS) find(name string) (object.TreeEntry, error) {
 		switch at.Mode {
 		case filemode.Dir:
 		case filemode.Submodule:
-			return at, errors.New("is in a submodule, whose files are in another git repository")
+			return at, errors.New("is in a submodule, which is another git repository")
 		default:
 			return at, fs.ErrNotExist // below a file
 		}
@@ -133,14 +135,14 @@ func (t *treeFS) find(name string) (object.TreeEntry, error) {
 	return at, nil
 }
 
-// read returns the bytes of a blob that has at most so many.
-func (t *treeFS) read(hash plumbing.Hash, most int64) ([]byte, error) {
+// read returns the bytes of a blob. It is an error if there are more than limit.
+func (t *treeFS) read(hash plumbing.Hash, limit int64) ([]byte, error) {
 	blob, err := t.repo.BlobObject(hash)
 	if err != nil {
 		return nil, unreadable(hash, err)
 	}
-	if blob.Size > most {
-		return nil, fmt.Errorf("has more than %d bytes", most)
+	if blob.Size > limit {
+		return nil, fmt.Errorf("has more than %d bytes", limit)
 	}
 	r, err := blob.Reader()
 	if err != nil {
@@ -154,7 +156,7 @@ func (t *treeFS) read(hash plumbing.Hash, most int64) ([]byte, error) {
 	return raw, nil
 }
 
-// unreadable returns the error about an object that a commit names and that could not be read.
+// unreadable returns the error about an object that could not be read.
 func unreadable(hash plumbing.Hash, err error) error {
 	if errors.Is(err, plumbing.ErrObjectNotFound) {
 		return fmt.Errorf("%w: object %s is not in this clone: fetch it first", ErrUnreadable, hash)
@@ -162,7 +164,7 @@ func unreadable(hash plumbing.Hash, err error) error {
 	return fmt.Errorf("%w: object %s: %w", ErrUnreadable, hash, err)
 }
 
-// entries returns what a directory holds, as git sorts it.
+// entries returns the entries of a directory, in the order of git.
 func (t *treeFS) entries(tree *object.Tree) ([]fs.DirEntry, error) {
 	list := make([]fs.DirEntry, len(tree.Entries))
 	for i, e := range tree.Entries {
@@ -178,7 +180,9 @@ func (t *treeFS) entries(tree *object.Tree) ([]fs.DirEntry, error) {
 	return list, nil
 }
 
-// mode returns the type and permissions of an entry. What a submodule holds is not in the repository.
+// mode returns the type and permissions of an entry.
+//
+// A submodule is an irregular file, since its files are not in the repository.
 func mode(m filemode.FileMode) fs.FileMode {
 	switch m {
 	case filemode.Dir:
@@ -201,7 +205,7 @@ type fileInfo struct {
 	when time.Time
 }
 
-// Name implements fs.FileInfo, and so do the others.
+// Name implements fs.FileInfo, as the other methods do.
 func (i *fileInfo) Name() string       { return i.name }
 func (i *fileInfo) Size() int64        { return i.size }
 func (i *fileInfo) Mode() fs.FileMode  { return i.mode }
@@ -215,7 +219,7 @@ type openFile struct {
 	info *fileInfo
 }
 
-// Stat implements fs.File, and so does Close.
+// Stat implements fs.File, as Close does.
 func (f *openFile) Stat() (fs.FileInfo, error) { return f.info, nil }
 func (f *openFile) Close() error               { return nil }
 
@@ -225,7 +229,7 @@ type openDir struct {
 	entries []fs.DirEntry
 }
 
-// Stat implements fs.ReadDirFile, and so do the others.
+// Stat implements fs.ReadDirFile, as the other methods do.
 func (d *openDir) Stat() (fs.FileInfo, error) { return d.info, nil }
 func (d *openDir) Close() error               { return nil }
 

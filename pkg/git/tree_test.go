@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
 )
 
-// commitAll commits everything below dir, a repository or about to be one.
+// commitAll commits all files below dir, and creates the repository if necessary.
 func commitAll(t *testing.T, dir, message string) string {
 	t.Helper()
 	repo, err := gogit.PlainOpen(dir)
@@ -132,7 +132,7 @@ func TestFSConforms(t *testing.T) {
 	}
 }
 
-// What a clone leaves out is not taken for what a commit does not hold.
+// An object that a clone leaves out is an error, not a missing file.
 func TestFSUnreadable(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ lost, read string }{
@@ -141,7 +141,7 @@ func TestFSUnreadable(t *testing.T) {
 		{"HEAD:k8s", "k8s"},
 		{"HEAD:k8s/images", "k8s/images/images.yaml"},
 		{"HEAD:k8s/images/images.yaml", "k8s/images/images.yaml"},
-		{"HEAD:k8s/images/images.yaml", "k8s/images"}, // whose sizes are listed
+		{"HEAD:k8s/images/images.yaml", "k8s/images"}, // listing it needs the sizes of its files
 	} {
 		t.Run(c.lost+" "+c.read, func(t *testing.T) {
 			t.Parallel()

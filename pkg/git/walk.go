@@ -23,10 +23,9 @@ type LogEntry struct {
 	When     time.Time
 }
 
-// ShallowError says that a question about history has its answer beyond the end of
-// a shallow clone.
+// ShallowError is the error if the history of a shallow clone is too short.
 type ShallowError struct {
-	At string // the commit whose parents are not there
+	At string // id of the commit whose parents are missing
 }
 
 // Error implements error.
@@ -34,10 +33,12 @@ func (e *ShallowError) Error() string {
 	return fmt.Sprintf("history ends at %s: the clone is shallow, fetch more of it", e.At)
 }
 
-// Walk goes from a commit back in history: along first parents, or with all through
-// every commit that can be reached, the latest committed first, as git log does.
-// Where a shallow clone ends, it ends with a *ShallowError behind the last commit
-// whose place in the order is certain.
+// Walk returns the history of a commit, starting with the commit itself.
+//
+// If all is false, it follows first parents. If all is true, it visits all commits
+// that can be reached, those with the latest commit time first, as git log does. At
+// the end of a shallow clone, the last error is a *ShallowError: the order of further
+// commits would be uncertain.
 func (r *Repository) Walk(ctx context.Context, tip string, all bool) iter.Seq2[LogEntry, error] {
 	return func(yield func(LogEntry, error) bool) {
 		for s, err := range r.walk(ctx, tip, all) {
@@ -52,8 +53,9 @@ func (r *Repository) Walk(ctx context.Context, tip string, all bool) iter.Seq2[L
 	}
 }
 
-// IsAncestor reports whether commit a is commit b or one that b came from. Where it
-// is not found and the clone is shallow, the answer is a *ShallowError.
+// IsAncestor reports whether commit a is commit b or an ancestor of it.
+//
+// If a is not found and the clone is shallow, the error is a *ShallowError.
 func (r *Repository) IsAncestor(ctx context.Context, a, b string) (bool, error) {
 	var cut *ShallowError
 	for s, err := range r.walk(ctx, b, true) {
@@ -73,13 +75,13 @@ func (r *Repository) IsAncestor(ctx context.Context, a, b string) (bool, error) 
 	return false, nil
 }
 
-// step is a commit on a walk. One that is cut has parents which are not there.
+// step is a commit on a walk. cut means that its parents are missing.
 type step struct {
 	LogEntry
 	cut bool
 }
 
-// walk is Walk that goes on with what else there is where history is cut off.
+// walk is Walk, but it goes on after commits whose parents are missing.
 func (r *Repository) walk(ctx context.Context, tip string, all bool) iter.Seq2[step, error] {
 	return func(yield func(step, error) bool) {
 		shallow, err := r.repo.Storer.Shallow()
@@ -144,16 +146,16 @@ func (r *Repository) read(id string) (LogEntry, error) {
 	return entry, nil
 }
 
-// queued is a commit that a walk has seen and not yet come to.
+// queued is a commit that a walk will visit.
 type queued struct {
 	LogEntry
-	turn int // when it was seen: among those of one second, first come, first served
+	turn int // order in which commits of the same second are visited
 }
 
-// latestFirst is a heap of commits.
+// latestFirst is a heap of commits, the latest first.
 type latestFirst []queued
 
-// Len implements heap.Interface, and so do the others.
+// Len implements heap.Interface, as the other methods do.
 func (q latestFirst) Len() int      { return len(q) }
 func (q latestFirst) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
 func (q *latestFirst) Push(x any)   { *q = append(*q, x.(queued)) }
@@ -172,8 +174,10 @@ func (q *latestFirst) Pop() any {
 	return x
 }
 
-// Subtrees returns what a commit's tree has at each of some paths: the mode and hash
-// of the file or directory there, "" where there is none.
+// Subtrees returns the entries of a tree at a list of paths.
+//
+// tree is the hash of a tree, as in LogEntry. Each result has the mode and the hash
+// of a file or directory, and is "" if there is none. The root has only the hash.
 func (r *Repository) Subtrees(tree string, paths []string) ([]string, error) {
 	root, err := r.repo.TreeObject(plumbing.NewHash(tree))
 	if err != nil {
@@ -193,7 +197,7 @@ func (r *Repository) Subtrees(tree string, paths []string) ([]string, error) {
 	return found, nil
 }
 
-// entryAt returns the mode and hash of what a tree has at a path, "" if there is nothing.
+// entryAt returns the mode and the hash of the entry at a path, or "".
 func (r *Repository) entryAt(tree *object.Tree, name string) (string, error) {
 	for {
 		first, rest, below := strings.Cut(name, "/")

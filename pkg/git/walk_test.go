@@ -40,7 +40,7 @@ func newSample(t *testing.T) *sample {
 	return s
 }
 
-// walk returns the names of the commits of a walk, and its error.
+// walk returns the names of the commits of a walk and the error.
 func (s *sample) walk(t *testing.T, dir, tip string, all bool) (string, error) {
 	t.Helper()
 	var names []string
@@ -62,7 +62,7 @@ func TestWalk(t *testing.T) {
 		}
 	}
 	if _, err := s.walk(t, s.Dir, "none", false); err == nil {
-		t.Error("a walk from a commit that is not there has no error")
+		t.Error("got no error for a walk from a missing commit, want one")
 	}
 	for c, err := range open(t, s.Dir).Walk(t.Context(), s.ids["M"], false) {
 		if err != nil {
@@ -115,11 +115,11 @@ func TestWalkShallow(t *testing.T) {
 	}
 	r := open(t, deep.Dir)
 	if ok, err := r.IsAncestor(t.Context(), s.ids["m3"], s.ids["m4"]); err != nil || !ok {
-		t.Errorf("m3 is an ancestor of m4, beyond f1, where history is cut: got %t %v", ok, err)
+		t.Errorf("m3 is an ancestor of m4: got %t and error %v, want true", ok, err)
 	}
 	var cut *git.ShallowError
 	if _, err := r.IsAncestor(t.Context(), s.ids["m1"], s.ids["m4"]); !errors.As(err, &cut) {
-		t.Errorf("whether m1 is an ancestor cannot be told: got %v", err)
+		t.Errorf("error: got %v, want a ShallowError", err)
 	}
 }
 
@@ -167,7 +167,7 @@ func TestSubtrees(t *testing.T) {
 		t.Errorf("absent and present: got %q", a)
 	}
 	if _, err := open(t, repo.Dir).Subtrees(strings.Repeat("1", 40), paths); err == nil {
-		t.Error("a tree that is not there has no error")
+		t.Error("got no error for a missing tree, want one")
 	}
 }
 
@@ -213,13 +213,13 @@ func TestFind(t *testing.T) {
 			}
 			check(all...)
 			if _, err := r.Find([]string{"no hex"}); err == nil {
-				t.Error("an abbreviation that is none has no error")
+				t.Error("got no error for an invalid abbreviation, want one")
 			}
 		})
 	}
 }
 
-// BenchmarkHistory measures questions about 50,000 commits in a pack.
+// BenchmarkHistory measures lookups in a history of 50,000 commits.
 func BenchmarkHistory(b *testing.B) {
 	repo := gittest.NewPacked(b)
 	ids := []string{repo.Commit(0, map[string]string{"file": "0"})}

@@ -1,11 +1,17 @@
-// The page of cip audit. It polls the API and builds every node itself: no text of
-// an event is ever parsed as markup.
+// The page of cip audit. It polls the API and creates all nodes itself, so that no
+// text of an event is parsed as HTML.
 'use strict';
 
 const every = 2000; // milliseconds between two polls
-const most = 500;   // rows that are shown at once
+const maxRows = 500; // verdicts that are shown
 const $ = (id) => document.getElementById(id);
 let newest = 0, oldest = 0, paused = false, asked = 0, minutes = [];
+
+// visible escapes characters that cannot be seen, such as those that reverse the
+// direction of text.
+function visible(text) {
+  return text.replace(/[\p{C}\p{Zl}\p{Zp}]|(?! )\p{Zs}/gu, (c) => '\\u{' + c.codePointAt(0).toString(16) + '}');
+}
 
 // el makes an element of a class with children, which are nodes or text.
 function el(name, className, ...children) {
@@ -15,10 +21,12 @@ function el(name, className, ...children) {
   return node;
 }
 
+// read returns an answer of the API. Its strings may hold text of senders, so that
+// they are made visible.
 async function read(path) {
   const answer = await fetch(path, {headers: {Accept: 'application/json'}});
   if (!answer.ok) throw new Error(path + ': ' + answer.status + ' ' + (await answer.text()).trim());
-  return answer.json();
+  return JSON.parse(await answer.text(), (_, v) => typeof v === 'string' ? visible(v) : v);
 }
 
 const plural = (n, one) => n.toLocaleString() + ' ' + one + (n === 1 ? '' : 's');
@@ -51,19 +59,19 @@ function row(v, isNew) {
     digest.title = v.digest;
     what.append(digest);
   }
-  const by = [v.action || 'malformed', 'told by ' + v.source];
+  const by = [v.action || 'malformed', 'sent by ' + v.source];
   if (v.actor) by.push('done by ' + v.actor);
   what.append(el('div', 'dim', by.join(' · ')));
   const why = el('td', '', v.reason);
   if (v.commit) why.append(el('div', 'dim', 'manifests at ' + v.commit.slice(0, 12)));
   const tr = el('tr', isNew ? 'new' : '', el('td', '', el('span', 'badge ' + v.verdict, v.verdict)), el('td', 'dim', when(v.judged)), what, why);
   tr.dataset.seq = v.seq;
-  tr.setAttribute('role', 'row'); // narrow screens lay the table out as blocks, which would lose it
+  tr.setAttribute('role', 'row'); // CSS for narrow screens makes blocks of the table, which removes its roles
   for (const td of tr.children) td.setAttribute('role', 'cell');
   return tr;
 }
 
-// reload shows the newest verdicts that pass the filters.
+// reload shows the newest verdicts that match the filters.
 async function reload() {
   const mine = ++asked;
   const all = await read('api/verdicts?' + query({limit: 100}));
@@ -79,7 +87,7 @@ function showNone() {
   const none = $('none'), empty = $('rows').childElementCount === 0;
   none.hidden = !empty;
   const filtered = $('q').value || $('source').value;
-  none.textContent = filtered ? 'No verdict passes these filters.' : 'No verdict yet. Changes of the destinations appear here as registries tell of them.';
+  none.textContent = filtered ? 'No verdict matches these filters.' : 'No verdict yet. Changes of the destinations appear here when registries send events.';
 }
 
 async function update() {
@@ -90,7 +98,7 @@ async function update() {
   newest = fresh[0].seq;
   oldest = oldest || fresh[fresh.length - 1].seq;
   $('rows').prepend(...fresh.map((v) => row(v, true)));
-  while ($('rows').childElementCount > most) $('rows').lastElementChild.remove();
+  while ($('rows').childElementCount > maxRows) $('rows').lastElementChild.remove();
   oldest = Number($('rows').lastElementChild.dataset.seq);
   const rejected = fresh.filter((v) => v.verdict === 'REJECTED').length;
   $('news').textContent = plural(fresh.length, 'new verdict') + (rejected ? ', ' + rejected + ' rejected' : '');
@@ -107,7 +115,7 @@ async function older() {
   $('news').textContent = plural(all.length, 'older verdict') + ' shown';
 }
 
-// tile shows a number that is good at zero.
+// tile shows a number, and marks it if it is not zero.
 function tile(name, n) {
   $('count-' + name).textContent = n.toLocaleString();
   $('count-' + name).parentElement.classList.toggle('some', n > 0);
@@ -130,7 +138,7 @@ function showStatus(st) {
   return st;
 }
 
-// showTimeline draws bars, the rejected at the bottom where they are seen first.
+// showTimeline draws the bars, with rejections at the bottom, where they are easy to see.
 function showTimeline() {
   const span = Number($('span').value), bars = 60, step = span / bars * 60000;
   const end = Math.ceil(Date.now() / step) * step, begin = end - bars * step;
@@ -167,7 +175,7 @@ function showTimeline() {
 function showDrift(all, sweep) {
   tile('drift', all.reduce((n, d) => n + d.count, 0));
   if (all.length === 0) {
-    const text = sweep ? 'The first sweep of the destinations is under way.' : 'Destinations are not swept: start with --sweep-interval to compare them whole with the manifests.';
+    const text = sweep ? 'The first sweep of the destinations is running.' : 'Destinations are not swept: use --sweep-interval to compare whole destinations with the manifests.';
     $('drifts').replaceChildren(el('p', 'panel empty', text));
     return;
   }
@@ -182,7 +190,7 @@ function showDrift(all, sweep) {
       list.append(el('li', '', el('span', 'badge warn', f.kind), ' ', ref, el('div', 'dim', [f.reason, f.line].filter(Boolean).join(' · '))));
     }
     if (d.count > (d.findings || []).length) list.append(el('li', 'dim', 'and ' + (d.count - d.findings.length) + ' more'));
-    if (!d.count) list.append(el('li', 'dim', 'Everything is as the manifests want it.'));
+    if (!d.count) list.append(el('li', 'dim', 'Everything agrees with the manifests.'));
     const details = el('details', '', head, list);
     details.dataset.name = d.destination;
     details.open = open.has(d.destination);
@@ -223,7 +231,7 @@ async function start() {
     clearTimeout(typing);
     typing = setTimeout(() => {
       history.replaceState(null, '', '?' + query({}));
-      reload().catch(() => {}); // the next poll tells
+      reload().catch(() => {}); // the next poll shows the error
     }, 150);
   };
   filters.addEventListener('input', changed);

@@ -1,4 +1,4 @@
-package audit
+package event
 
 import (
 	"encoding/json"
@@ -6,9 +6,10 @@ import (
 	"fmt"
 )
 
-// decodeZot reads zot's CloudEvents, structured and binary. They do not name their
-// registry, so the URL that they are sent to has to.
-func decodeZot(n notification) ([]Event, error) {
+// decodeZot reads the CloudEvents of zot, structured and binary.
+//
+// They do not name their registry, so the URL of the receiver must.
+func decodeZot(n Notification) ([]Event, error) {
 	var event struct {
 		ID   string          `json:"id"`
 		Type string          `json:"type"`
@@ -23,7 +24,7 @@ func decodeZot(n notification) ([]Event, error) {
 	if event.Type == "" {
 		return nil, errors.New("parsing the notification: it has no type")
 	}
-	e := Event{ID: clip(event.ID), Source: "zot"}
+	e := Event{ID: Clip(event.ID), Source: "zot"}
 	switch event.Type {
 	case "zotregistry.image.updated":
 		e.Action = Push
@@ -43,7 +44,7 @@ func decodeZot(n notification) ([]Event, error) {
 	if err := json.Unmarshal(event.Data, &data); err != nil {
 		return nil, fmt.Errorf("parsing the event's data: %w", err)
 	}
-	e.Actor = clip(data.Actor.Name)
+	e.Actor = Clip(data.Actor.Name)
 	if err := e.at(n, "", data.Name); err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package audit
+package event
 
 import (
 	"cmp"
@@ -11,15 +11,17 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
-// pubsubSource is the name of Google registries' changes, which Pub/Sub pushes to "/".
-const pubsubSource = "pubsub"
+// PubSub is the Source of events that Pub/Sub pushes for Google registries.
+const PubSub = "pubsub"
 
-// pubsubChange is a change of a Google registry: what the topic carries.
+// pubsubChange is a message of the topic of a Google registry.
 type pubsubChange struct{ Action, Digest, Tag string }
 
-// pubsubPush is the body of a Pub/Sub push: a message that holds the change, or the
-// change itself where the subscription unwraps it. Older senders write id, newer ones
-// messageId; with an unwrapped change it is in a header, or missing.
+// pubsubPush is the body of a Pub/Sub push.
+//
+// It is a message with the change, or the change itself if the subscription unwraps
+// it. The id is in the field id of older senders and messageId of newer ones. With an
+// unwrapped change, it is in a header or missing.
 type pubsubPush struct {
 	Message *struct {
 		Data      []byte `json:"data"`
@@ -29,24 +31,25 @@ type pubsubPush struct {
 	pubsubChange
 }
 
-// read returns the change and the message's id.
+// read returns the change and the id of the message.
 func (p *pubsubPush) read(header http.Header) (change pubsubChange, id string, err error) {
 	switch {
 	case p.Message != nil:
 		if err := json.Unmarshal(p.Message.Data, &change); err != nil {
 			return change, "", fmt.Errorf("parsing the message's data: %w", err)
 		}
-		return change, clip(cmp.Or(p.Message.MessageID, p.Message.ID)), nil
+		return change, Clip(cmp.Or(p.Message.MessageID, p.Message.ID)), nil
 	case p.pubsubChange != (pubsubChange{}):
-		return p.pubsubChange, clip(header.Get("X-Goog-Pubsub-Message-Id")), nil
+		return p.pubsubChange, Clip(header.Get("X-Goog-Pubsub-Message-Id")), nil
 	}
-	return change, "", errors.New("parsing the notification: it holds neither a message nor a change")
+	return change, "", errors.New("parsing the notification: it has neither a message nor a change")
 }
 
-// decodePubSub reads a change of a Google registry: digest and tag are whole
-// references. A change without an action or with an unknown one is malformed,
-// since the topic carries nothing but insertions and deletions.
-func decodePubSub(n notification) (Event, error) {
+// DecodePubSub parses a Pub/Sub push about a Google registry.
+//
+// The digest and the tag in it are full references. It is an error if the action is
+// missing or unknown, since the topic has only insertions and deletions.
+func DecodePubSub(n Notification) (Event, error) {
 	var push pubsubPush
 	if err := parse(n.Body, &push); err != nil {
 		return Event{}, err
@@ -55,19 +58,21 @@ func decodePubSub(n notification) (Event, error) {
 	if err != nil {
 		return Event{}, err
 	}
-	e := Event{ID: id, Source: pubsubSource}
+	e := Event{ID: id, Source: PubSub}
 	switch strings.ToUpper(change.Action) {
 	case "INSERT":
 		e.Action = Push
 	case "DELETE":
 		e.Action = Delete
 	default:
-		return e, fmt.Errorf("bad action %q: want INSERT or DELETE", clip(change.Action))
+		return e, fmt.Errorf("bad action %q: want INSERT or DELETE", Clip(change.Action))
 	}
 	return e, e.whole(change.Digest, change.Tag)
 }
 
-// whole fills in where and what from whole references to a digest and to a tag of one repository.
+// whole sets the repository, the tag and the digest from full references.
+//
+// Both references must be of one repository. One of them may be empty.
 func (e *Event) whole(digest, tag string) error {
 	if digest == "" && tag == "" {
 		return errors.New("the change names neither digest nor tag")
@@ -75,10 +80,10 @@ func (e *Event) whole(digest, tag string) error {
 	byDigest, _, d := splitRef(digest)
 	byTag, t, _ := splitRef(tag)
 	if digest != "" && d == "" {
-		return fmt.Errorf("bad digest reference %q: want host/path@sha256:…", clip(digest))
+		return fmt.Errorf("bad digest reference %q: want host/path@sha256:…", Clip(digest))
 	}
 	if tag != "" && t == "" {
-		return fmt.Errorf("bad tag reference %q: want host/path:tag", clip(tag))
+		return fmt.Errorf("bad tag reference %q: want host/path:tag", Clip(tag))
 	}
 	name := byDigest
 	if name == "" {
@@ -89,7 +94,7 @@ func (e *Event) whole(digest, tag string) error {
 		return err
 	}
 	if other, err := image.ParseRepository(byTag); byTag != "" && (err != nil || other != repo) {
-		return fmt.Errorf("digest and tag are of two repositories: %q and %q", clip(name), clip(byTag))
+		return fmt.Errorf("digest and tag are of two repositories: %q and %q", Clip(name), Clip(byTag))
 	}
 	e.Repository = repo
 	if e.names(t, d); e.Fault != "" {

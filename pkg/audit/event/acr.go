@@ -1,7 +1,9 @@
-package audit
+package event
 
-// decodeACR reads the webhooks of Azure's registries, those of charts too: a chart is an artifact in a repository.
-func decodeACR(n notification) ([]Event, error) {
+// decodeACR reads the webhooks of Azure container registries.
+//
+// A chart is an artifact in a repository, as an image is.
+func decodeACR(n Notification) ([]Event, error) {
 	var hook struct {
 		ID     string `json:"id"`
 		Action string `json:"action"`
@@ -17,13 +19,13 @@ func decodeACR(n notification) ([]Event, error) {
 	if err := parse(n.Body, &hook); err != nil {
 		return nil, err
 	}
-	e := Event{ID: clip(hook.ID), Source: "acr"}
+	e := Event{ID: Clip(hook.ID), Source: "acr"}
 	switch hook.Action {
 	case "push", "chart_push":
 		e.Action = Push
 	case "delete", "chart_delete":
 		e.Action = Delete
-	default: // ping is sent to try the webhook out, quarantine before the push of an image that is to be scanned
+	default: // ping tests the webhook, and quarantine comes before the push of an image to scan
 		return []Event{other("acr", hook.Action, "ping", "quarantine")}, nil
 	}
 	if err := e.at(n, hook.Request.Host, hook.Target.Repository); err != nil {

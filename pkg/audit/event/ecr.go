@@ -1,11 +1,11 @@
-package audit
+package event
 
 import (
 	"fmt"
 	"strings"
 )
 
-// ecrEvent is an event of EventBridge about one of Amazon's registries.
+// ecrEvent is an EventBridge event about an Amazon registry.
 type ecrEvent struct {
 	ID         string `json:"id"`
 	DetailType string `json:"detail-type"`
@@ -13,7 +13,7 @@ type ecrEvent struct {
 	Region     string `json:"region"`
 	Detail     struct {
 		Result     string `json:"result"`
-		SyncStatus string `json:"sync-status"` // in place of a result: of a pull through cache
+		SyncStatus string `json:"sync-status"` // of a pull through cache, which has no result
 		Repository string `json:"repository-name"`
 		Digest     string `json:"image-digest"`
 		Action     string `json:"action-type"`
@@ -21,11 +21,12 @@ type ecrEvent struct {
 	} `json:"detail"`
 }
 
-// ecrCached is the type of events about images that a pull through cache has stored.
+// ecrCached is the type of events about pull through caches.
 const ecrCached = "ECR Pull Through Cache Action"
 
-// action returns what was done, and what the system calls it. A replication is
-// reported by the region that it arrives in.
+// action returns the action, and the name that the system has for it.
+//
+// A replication is reported by the region of its destination.
 func (e *ecrEvent) action() (a Action, kind string) {
 	kind = e.DetailType
 	if e.Detail.Action != "" {
@@ -46,11 +47,11 @@ func (e *ecrEvent) action() (a Action, kind string) {
 	return a, kind
 }
 
-// failedAction is the kind of events about what a registry or a replication did not do.
+// failedAction is the kind of events about actions that failed.
 const failedAction = "failed action"
 
-// decodeECR reads EventBridge's events of Amazon's registries.
-func decodeECR(n notification) ([]Event, error) {
+// decodeECR reads EventBridge events about Amazon registries.
+func decodeECR(n Notification) ([]Event, error) {
 	var event ecrEvent
 	if err := parse(n.Body, &event); err != nil {
 		return nil, err
@@ -59,7 +60,7 @@ func decodeECR(n notification) ([]Event, error) {
 	if action == Other {
 		return []Event{other("ecr", kind, failedAction, "ECR Image Scan", "ECR Scan Resource Change")}, nil
 	}
-	e := Event{ID: clip(event.ID), Source: "ecr", Action: action}
+	e := Event{ID: Clip(event.ID), Source: "ecr", Action: action}
 	host := ""
 	if event.Account != "" && event.Region != "" {
 		host = fmt.Sprintf("%s.dkr.ecr.%s.amazonaws.com", event.Account, event.Region)

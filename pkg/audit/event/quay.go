@@ -1,11 +1,12 @@
-package audit
+package event
 
 import "strings"
 
-// decodeQuay reads Quay's webhooks: pushes of tags, without digests, ids or times,
-// so that each is a new one. Webhooks of other events do not say what they are, but
-// only a push has updated tags.
-func decodeQuay(n notification) ([]Event, error) {
+// decodeQuay reads the webhooks of Quay.
+//
+// A push has tags but no digests, ids or times, so each webhook is a new event. The
+// webhooks do not have a type, but only those of a push have updated tags.
+func decodeQuay(n Notification) ([]Event, error) {
 	var hook struct {
 		Repository string   `json:"repository"` // namespace/name
 		DockerURL  string   `json:"docker_url"`

@@ -12,8 +12,8 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// Who gives up while he reads for others, too, does not take them with him.
-func TestMembersOutliveTheirReader(t *testing.T) {
+// If the caller that reads for others is canceled, the others get a result.
+func TestMembersAfterTheirReaderIsCanceled(t *testing.T) {
 	t.Parallel()
 	reg := registrytest.New(t)
 	index := registrytest.MultiArch(1, 2, 1)
@@ -28,7 +28,7 @@ func TestMembersOutliveTheirReader(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	f := newFamily(client)
+	f := newRelations(client)
 	at := []name.Repository{image.NewRepository(reg.Host, "prod/a")}
 	first, stop := context.WithCancel(t.Context())
 	stopped := make(chan error, 1)
@@ -40,9 +40,9 @@ func TestMembersOutliveTheirReader(t *testing.T) {
 	go stop()
 	m, err := f.members(t.Context(), at, image.Hash(index.Digest))
 	if err != nil || m == nil || len(m.children) != 2 {
-		t.Errorf("got %+v, %v", m, err)
+		t.Errorf("got %+v and error %v, want members", m, err)
 	}
 	if err := <-stopped; err == nil {
-		t.Error("the first was not stopped")
+		t.Error("got no error for the canceled caller, want one")
 	}
 }

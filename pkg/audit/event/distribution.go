@@ -1,18 +1,19 @@
-package audit
+package event
 
 import (
 	"net/url"
 	"path"
 )
 
-// blobPush is the kind of pushes of blobs.
+// blobPush is the kind of events about pushed blobs.
 const blobPush = "push of a blob"
 
-// decodeDistribution reads the envelope of CNCF distribution's notifications. Pushes
-// matter of manifests only: blobs are pushed and mounted before them and name no
-// image. A deletion has no media type, that of a whole repository names
-// nothing else.
-func decodeDistribution(n notification) ([]Event, error) {
+// decodeDistribution reads the notifications of CNCF distribution.
+//
+// Only pushes of image manifests are events: blobs are pushed and mounted before
+// them, and name no image. A deletion has no media type, and the deletion of a whole
+// repository has neither a tag nor a digest.
+func decodeDistribution(n Notification) ([]Event, error) {
 	var envelope struct {
 		Events []struct {
 			ID     string `json:"id"`
@@ -49,9 +50,9 @@ func decodeDistribution(n notification) ([]Event, error) {
 			u = &url.URL{}
 		}
 		blob := path.Base(path.Dir(u.Path)) == "blobs" || u.Path == "" && in.Target.MediaType == "application/octet-stream"
-		e := Event{ID: clip(in.ID), Source: "distribution", Actor: clip(in.Actor.Name)}
+		e := Event{ID: Clip(in.ID), Source: "distribution", Actor: Clip(in.Actor.Name)}
 		switch {
-		case in.Action == "push" && blob && in.Target.Tag == "": // no tag leads to a blob
+		case in.Action == "push" && blob && in.Target.Tag == "": // blobs have no tags
 			events = append(events, other("distribution", blobPush, blobPush))
 			continue
 		case in.Action == "push":

@@ -1,4 +1,4 @@
-package audit
+package event
 
 import (
 	"net/url"
@@ -8,15 +8,17 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
-// harborArtifact is one artifact that a job of Harbor has dealt with. Its name is
-// "name:tag" or "name@digest", below the job's namespace or project. Of several
-// artifacts or tags, Harbor names the first, or only how many there are.
+// harborArtifact is one artifact that a job of Harbor has changed.
+//
+// Its name is "name:tag" or "name@digest", below the namespace or the project of the
+// job. For several artifacts or tags, Harbor names the first, or only their number.
 type harborArtifact struct {
 	Name string `json:"name_tag"`
 }
 
-// harborReplication is what Harbor says of a replication: from a registry to this
-// Harbor, or from this Harbor to a registry. Registries have a name, this Harbor has none.
+// harborReplication describes a replication from or to this Harbor.
+//
+// The other side is a registry, which has a name. This Harbor has none.
 type harborReplication struct {
 	Hostname string          `json:"harbor_hostname"` // of this Harbor, without a port
 	Status   string          `json:"job_status"`
@@ -48,8 +50,8 @@ func (p *harborEndpoint) host() string {
 	return u.Host
 }
 
-// events returns an event like e for each artifact that was replicated.
-func (r *harborReplication) events(n notification, like Event) ([]Event, error) {
+// events returns an event for each artifact that was replicated.
+func (r *harborReplication) events(n Notification, template Event) ([]Event, error) {
 	if r == nil || r.Target == nil {
 		return nil, nil
 	}
@@ -59,41 +61,43 @@ func (r *harborReplication) events(n notification, like Event) ([]Event, error) 
 	host := r.Target.host()
 	switch {
 	case r.Target.Name != "" && (r.Source == nil || r.Source.Name == ""):
-		n.Host = "" // it says which registry this Harbor is, and the artifacts are elsewhere
+		n.Host = "" // it is the host of this Harbor, and the artifacts are in another registry
 	case host == "":
 		host = r.Hostname
 	}
-	return harborEvents(n, like, host, r.Target.Namespace, r.Done)
+	return harborEvents(n, template, host, r.Target.Namespace, r.Done)
 }
 
-// harborRunning reports whether a job with a status has done nothing that it says.
+// harborRunning reports whether a job is not finished or was stopped.
 func harborRunning(status string) bool {
 	return slices.Contains([]string{"Pending", "Running", "Scheduled", "Stopped", "Error"}, status)
 }
 
-// harborRetention is what Harbor says of the tags that a retention policy has deleted.
+// harborRetention describes the tags that a retention policy has deleted.
 type harborRetention struct {
 	Hostname string           `json:"harbor_hostname"`
 	Project  string           `json:"project_name"`
 	Deleted  []harborArtifact `json:"deleted_artifact"`
 }
 
-// events returns an event like e for each artifact that was deleted.
-func (r *harborRetention) events(n notification, like Event) ([]Event, error) {
+// events returns an event for each artifact that was deleted.
+func (r *harborRetention) events(n Notification, template Event) ([]Event, error) {
 	if r == nil {
 		return nil, nil
 	}
-	return harborEvents(n, like, r.Hostname, r.Project, r.Deleted)
+	return harborEvents(n, template, r.Hostname, r.Project, r.Deleted)
 }
 
-// harborEvents returns an event like e for each artifact below a project.
-func harborEvents(n notification, like Event, host, project string, artifacts []harborArtifact) ([]Event, error) {
+// harborEvents returns an event for each artifact below a project.
+//
+// template has the fields that all of them share.
+func harborEvents(n Notification, template Event, host, project string, artifacts []harborArtifact) ([]Event, error) {
 	if err := tooMany(len(artifacts)); err != nil {
 		return nil, err
 	}
 	var events []Event
 	for i, a := range artifacts {
-		e := like
+		e := template
 		if e.ID == "" {
 			e.ID = bodyID(n.Body, i)
 		}

@@ -1,4 +1,4 @@
-package audit
+package event
 
 import (
 	"errors"
@@ -6,10 +6,12 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
-// decodeDockerHub reads Docker Hub's webhooks: pushes of a tag, without a digest.
-// They have no id, and two pushes in one second look alike, so each is taken for
-// new. Their callback URL is never called.
-func decodeDockerHub(n notification) ([]Event, error) {
+// decodeDockerHub reads the webhooks of Docker Hub.
+//
+// Each is about the push of a tag and has no digest. Webhooks have no id, and two
+// pushes in one second look the same, so each webhook is a new event. The callback
+// URL is never called.
+func decodeDockerHub(n Notification) ([]Event, error) {
 	var hook struct {
 		PushData struct {
 			Tag    string `json:"tag"`
@@ -25,7 +27,7 @@ func decodeDockerHub(n notification) ([]Event, error) {
 	if hook.Repository.Name == "" {
 		return nil, errors.New("parsing the notification: it names no repository")
 	}
-	e := Event{Source: "dockerhub", Action: Push, Actor: clip(hook.PushData.Pusher)}
+	e := Event{Source: "dockerhub", Action: Push, Actor: Clip(hook.PushData.Pusher)}
 	if err := e.at(n, image.DockerHub, hook.Repository.Name); err != nil {
 		return nil, err
 	}

@@ -19,13 +19,15 @@ import (
 
 const (
 	maxDepth    = 8       // of indexes in indexes, and of referrers of referrers
-	maxRemember = 200_000 // digests in the memory of what manifests point to
-	readAtOnce  = 16      // manifests that are read for one event
+	maxRemember = 200_000 // digests in the cache of members
+	readAtOnce  = 16      // manifests that are read concurrently for one event
 )
 
-// family finds out how a digest belongs to what is wanted: as the child of an index,
-// or as a referrer. What a manifest points to never changes and is remembered.
-type family struct {
+// relations finds out how a digest belongs to a wanted one.
+//
+// It may be the child of an index or a referrer. The members of an image manifest
+// never change, so they are cached.
+type relations struct {
 	client *registry.Client
 	flight singleflight.Group
 
@@ -34,26 +36,28 @@ type family struct {
 	count int // digests in known
 }
 
-// members is what a manifest points to.
+// members are the digests that an image manifest refers to.
 type members struct {
 	children []v1.Hash
-	indexes  []v1.Hash // those of the children that are indexes themselves
+	indexes  []v1.Hash // the children that are indexes
 	subject  v1.Hash
 }
 
-// link is how a digest belongs to what is wanted.
+// link says how a digest belongs to a wanted one.
 type link struct {
 	to  *wantedEntry
 	how string
 }
 
-func newFamily(c *registry.Client) *family {
-	return &family{client: c, known: map[v1.Hash]*members{}}
+func newRelations(c *registry.Client) *relations {
+	return &relations{client: c, known: map[v1.Hash]*members{}}
 }
 
-// members reads what a manifest points to, in the first of these repositories that
-// has it; nil if none has.
-func (f *family) members(ctx context.Context, at []name.Repository, d v1.Hash) (*members, error) {
+// members returns the members of an image manifest.
+//
+// It reads the manifest from the first repository that has it. The result is nil if
+// none has it.
+func (f *relations) members(ctx context.Context, at []name.Repository, d v1.Hash) (*members, error) {
 	f.mu.Lock()
 	m := f.known[d]
 	f.mu.Unlock()
@@ -64,7 +68,7 @@ func (f *family) members(ctx context.Context, at []name.Repository, d v1.Hash) (
 	for _, repo := range at {
 		got, err, _ := f.flight.Do(repo.Digest(d.String()).String(), func() (any, error) { return f.read(ctx, repo, d) })
 		if err != nil && ctx.Err() == nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
-			got, err = f.read(ctx, repo, d) // who read it for all was stopped
+			got, err = f.read(ctx, repo, d) // the caller that read it for all was canceled
 		}
 		if err == nil {
 			return got.(*members), nil
@@ -76,7 +80,7 @@ func (f *family) members(ctx context.Context, at []name.Repository, d v1.Hash) (
 	return nil, unread
 }
 
-func (f *family) read(ctx context.Context, repo name.Repository, d v1.Hash) (*members, error) {
+func (f *relations) read(ctx context.Context, repo name.Repository, d v1.Hash) (*members, error) {
 	raw, err := f.client.Manifest(ctx, repo, d.String())
 	if err != nil {
 		return nil, err
@@ -106,12 +110,12 @@ func (f *family) read(ctx context.Context, repo name.Repository, d v1.Hash) (*me
 	return m, nil
 }
 
-// explain returns how a digest belongs to what is wanted of a repository, or nil.
-func (f *family) explain(ctx context.Context, repo name.Repository, d v1.Hash, entries []wantedEntry) (*link, error) {
+// explain returns how a digest belongs to one of entries, or nil.
+func (f *relations) explain(ctx context.Context, repo name.Repository, d v1.Hash, entries []wantedEntry) (*link, error) {
 	return f.explainTo(ctx, repo, d, entries, maxDepth)
 }
 
-func (f *family) explainTo(ctx context.Context, repo name.Repository, d v1.Hash, entries []wantedEntry, depth int) (*link, error) {
+func (f *relations) explainTo(ctx context.Context, repo name.Repository, d v1.Hash, entries []wantedEntry, depth int) (*link, error) {
 	for i := range entries {
 		if entries[i].Digest == d {
 			return &link{&entries[i], "wanted there"}, nil
@@ -131,8 +135,10 @@ func (f *family) explainTo(ctx context.Context, repo name.Repository, d v1.Hash,
 	return nil, nil
 }
 
-// sourcesOf returns the repositories that the entries of a repository come from, itself left out:
-// what a place holds that is its own source proves nothing.
+// sourcesOf returns the source repositories of the entries of a repository.
+//
+// It leaves out the repository itself: content of a repository that is its own
+// source proves nothing.
 func sourcesOf(repo name.Repository, entries []wantedEntry) []name.Repository {
 	var all []name.Repository
 	for i := range entries {
@@ -145,8 +151,10 @@ func sourcesOf(repo name.Repository, entries []wantedEntry) []name.Repository {
 	return all
 }
 
-// referrer returns how a digest that a source holds refers to what is wanted.
-func (f *family) referrer(ctx context.Context, repo, src name.Repository, d v1.Hash, entries []wantedEntry, depth int) (*link, error) {
+// referrer returns how a digest refers to a wanted one, or nil.
+//
+// The source must have the digest too.
+func (f *relations) referrer(ctx context.Context, repo, src name.Repository, d v1.Hash, entries []wantedEntry, depth int) (*link, error) {
 	state, err := f.client.Has(ctx, src, d.String())
 	switch state {
 	case inventory.Unknown:
@@ -168,8 +176,10 @@ func (f *family) referrer(ctx context.Context, repo, src name.Repository, d v1.H
 	return &link{l.to, fmt.Sprintf("refers to %s, and source %s has it", m.subject, src)}, nil
 }
 
-// child returns the index that holds a digest, or an index in it.
-func (f *family) child(ctx context.Context, repo name.Repository, d v1.Hash, entries []wantedEntry) (*link, error) {
+// child returns a link to the wanted index that contains a digest, or nil.
+//
+// The index may contain it in an index of its own.
+func (f *relations) child(ctx context.Context, repo name.Repository, d v1.Hash, entries []wantedEntry) (*link, error) {
 	var mu sync.Mutex
 	var found *link
 	g, inner := errgroup.WithContext(ctx)
@@ -194,11 +204,13 @@ func (f *family) child(ctx context.Context, repo name.Repository, d v1.Hash, ent
 	return nil, err
 }
 
-// errFound ends a search.
+// errFound ends a search that was successful.
 var errFound = errors.New("found")
 
-// holds reports whether an index names a digest, itself or by an index that it names.
-func (f *family) holds(ctx context.Context, at []name.Repository, index, d v1.Hash, depth int) (bool, error) {
+// holds reports whether an index contains a digest.
+//
+// An index within the index may contain it, up to a depth.
+func (f *relations) holds(ctx context.Context, at []name.Repository, index, d v1.Hash, depth int) (bool, error) {
 	m, err := f.members(ctx, at, index)
 	if err != nil || m == nil {
 		return false, err
@@ -217,8 +229,10 @@ func (f *family) holds(ctx context.Context, at []name.Repository, index, d v1.Ha
 	return false, nil
 }
 
-// descendants returns every manifest below an index, as far as it can be read.
-func (f *family) descendants(ctx context.Context, at []name.Repository, index v1.Hash, depth int) ([]v1.Hash, error) {
+// descendants returns all image manifests below an index.
+//
+// It leaves out the members of manifests that no repository has.
+func (f *relations) descendants(ctx context.Context, at []name.Repository, index v1.Hash, depth int) ([]v1.Hash, error) {
 	m, err := f.members(ctx, at, index)
 	if err != nil || m == nil {
 		return nil, err

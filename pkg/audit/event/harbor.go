@@ -1,11 +1,11 @@
-package audit
+package event
 
 import (
 	"errors"
 	"strings"
 )
 
-// harborData is what Harbor says of a change.
+// harborData describes a change in Harbor.
 type harborData struct {
 	Resources []struct {
 		Digest string `json:"digest"`
@@ -19,7 +19,9 @@ type harborData struct {
 	Retention   *harborRetention   `json:"retention"`
 }
 
-// harborHook is a webhook of Harbor: event_data in its own form, data in CloudEvents.
+// harborHook is a webhook of Harbor.
+//
+// Harbor's own format has event_data, and CloudEvents have data.
 type harborHook struct {
 	ID        string      `json:"id"`
 	Type      string      `json:"type"`
@@ -28,8 +30,10 @@ type harborHook struct {
 	Data      *harborData `json:"data"`
 }
 
-// decodeHarbor reads Harbor's webhooks, in Harbor's own form and as CloudEvents.
-func decodeHarbor(n notification) ([]Event, error) {
+// decodeHarbor reads the webhooks of Harbor.
+//
+// They have Harbor's own format or are CloudEvents.
+func decodeHarbor(n Notification) ([]Event, error) {
 	var hook harborHook
 	if err := parse(n.Body, &hook); err != nil {
 		return nil, err
@@ -46,22 +50,22 @@ func decodeHarbor(n notification) ([]Event, error) {
 	case hook.Data != nil:
 		data = hook.Data
 	}
-	like := Event{ID: clip(hook.ID), Source: "harbor", Actor: clip(hook.Operator)}
+	template := Event{ID: Clip(hook.ID), Source: "harbor", Actor: Clip(hook.Operator)}
 	var events []Event
 	var err error
 	switch hook.Type {
 	case "PUSH_ARTIFACT", "harbor.artifact.pushed":
-		like.Action = Push
-		events, err = data.resources(n, like)
+		template.Action = Push
+		events, err = data.resources(n, template)
 	case "DELETE_ARTIFACT", "harbor.artifact.deleted":
-		like.Action = Delete
-		events, err = data.resources(n, like)
+		template.Action = Delete
+		events, err = data.resources(n, template)
 	case "REPLICATION", "harbor.replication.status.changed":
-		like.Action = Push
-		events, err = data.Replication.events(n, like)
+		template.Action = Push
+		events, err = data.Replication.events(n, template)
 	case "TAG_RETENTION", "harbor.tag_retention.finished":
-		like.Action = Delete
-		events, err = data.Retention.events(n, like)
+		template.Action = Delete
+		events, err = data.Retention.events(n, template)
 	case "":
 		return nil, errors.New("parsing the notification: it has no type")
 	default:
@@ -73,7 +77,7 @@ func decodeHarbor(n notification) ([]Event, error) {
 	return events, err
 }
 
-// harborOther returns the types of webhooks that are neither pushes nor deletions.
+// harborOther returns the types of webhooks that change nothing.
 func harborOther() []string {
 	return []string{
 		"PULL_ARTIFACT", "QUOTA_EXCEED", "QUOTA_WARNING", "SCANNING_COMPLETED", "SCANNING_FAILED", "SCANNING_STOPPED",
@@ -81,14 +85,16 @@ func harborOther() []string {
 	}
 }
 
-// resources returns an event like e for each resource.
-func (d *harborData) resources(n notification, like Event) ([]Event, error) {
+// resources returns an event for each resource.
+//
+// template has the fields that all of them share.
+func (d *harborData) resources(n Notification, template Event) ([]Event, error) {
 	if err := tooMany(len(d.Resources)); err != nil {
 		return nil, err
 	}
 	var events []Event
 	for i, r := range d.Resources {
-		e := like
+		e := template
 		if e.ID == "" {
 			e.ID = bodyID(n.Body, i)
 		}
@@ -102,7 +108,7 @@ func (d *harborData) resources(n notification, like Event) ([]Event, error) {
 		}
 		tag := r.Tag
 		if strings.Contains(tag, ":") {
-			tag = "" // an untagged artifact's is its digest
+			tag = "" // an untagged artifact has its digest as tag
 		}
 		e.names(tag, r.Digest)
 		events = append(events, e)
