@@ -1,26 +1,25 @@
 // Package secret removes secrets from text that others wrote.
 //
 // A Set holds the secrets that were sent to a server. Redact replaces them in a message
-// of that server, in every usual spelling. The package is not a store of credentials:
+// of that server: as they are, in base64, and with any of their characters escaped as
+// URLs, JSON or HTML escape them, also twice. The package is not a store of credentials:
 // nothing can be read from a Set. Both pkg/registry and pkg/git need it, because
 // registries and git servers may repeat the credentials that they receive.
 package secret
 
 import (
+	"cmp"
 	"encoding/base64"
-	"encoding/json"
-	"html"
-	"maps"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
 )
 
 const (
-	mark     = "[redacted]"
-	keyBytes = 8 // spellings with this number of bytes or more are found inside of words, too
-	longName = 8 // user names with this number of bytes or more may be tokens
+	mark       = "[redacted]"
+	keyBytes   = 8 // spellings with this number of bytes or more are found inside of words, too
+	maxEscapes = 2 // times that escapes are removed
+	longName   = 8 // user names with this number of bytes or more may be tokens
 )
 
 // Set is a set of secrets.
@@ -93,27 +92,58 @@ func insert(list []string, text string) []string {
 }
 
 // Redact returns text with every secret replaced.
+//
+// Secrets are looked for in the text, in the text without its escapes, and in that
+// without its escapes again. So it does not matter which characters a server escapes.
 func (s *Set) Redact(text string) string {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if len(s.known) == 0 {
 		return text
 	}
+	v := view{text: text, at: make([]int, len(text)+1)}
+	for i := range v.at {
+		v.at[i] = i
+	}
+	var hidden []span
+	for range maxEscapes + 1 {
+		hidden = append(hidden, s.find(v)...)
+		next, changed := v.unescape()
+		if !changed {
+			break
+		}
+		v = next
+	}
+	return replace(text, hidden)
+}
+
+// span is a part of a text, from its first byte to the byte after its last one.
+type span struct{ from, to int }
+
+// find returns the parts of the original text that are secrets in a view of it.
+func (s *Set) find(v view) []span {
+	var found []span
+	for i := 0; i < len(v.text); {
+		n := s.at(v.text, i)
+		if n > 0 {
+			found = append(found, span{v.at[i], v.at[i+n]})
+		}
+		i += max(1, n)
+	}
+	return found
+}
+
+// replace replaces parts of a text by a mark. Parts that overlap become one.
+func replace(text string, parts []span) string {
+	slices.SortFunc(parts, func(a, b span) int { return cmp.Or(a.from-b.from, b.to-a.to) })
 	var b strings.Builder
 	done := 0
-	for i := 0; i < len(text); {
-		n := s.at(text, i)
-		if n == 0 {
-			i++
-			continue
+	for _, p := range parts {
+		if p.from >= done {
+			b.WriteString(text[done:p.from])
+			b.WriteString(mark)
 		}
-		b.WriteString(text[done:i])
-		b.WriteString(mark)
-		i += n
-		done = i
-	}
-	if done == 0 {
-		return text
+		done = max(done, p.to)
 	}
 	b.WriteString(text[done:])
 	return b.String()
@@ -145,25 +175,17 @@ func word(b byte) bool {
 	return b >= '0' && b <= '9' || b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z'
 }
 
-// spellings returns all forms in which a server may repeat a secret.
-//
-// These are plain text, base64, and a part of a longer text in base64, each also with the
-// escapes of URLs, JSON and HTML.
+// spellings returns the forms of a secret that are looked for: plain text, base64, and a
+// part of a longer text in base64.
 func spellings(secret string) []string {
-	plain := []string{secret}
+	all := []string{secret, strings.ReplaceAll(secret, " ", "+")} // a query writes "+" for a space
 	for _, e := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding} {
-		plain = append(plain, e.EncodeToString([]byte(secret)), e.WithPadding(base64.NoPadding).EncodeToString([]byte(secret)))
+		all = append(all, e.EncodeToString([]byte(secret)), e.WithPadding(base64.NoPadding).EncodeToString([]byte(secret)))
 		if len(secret) >= keyBytes {
-			plain = append(plain, embedded(e, secret)...)
+			all = append(all, embedded(e, secret)...)
 		}
 	}
-	all := map[string]struct{}{}
-	for _, text := range plain {
-		for _, form := range []string{text, url.QueryEscape(text), url.PathEscape(text), html.EscapeString(text), quoted(text)} {
-			all[form], all[lowerHex(form)] = struct{}{}, struct{}{}
-		}
-	}
-	return slices.Collect(maps.Keys(all))
+	return all
 }
 
 // embedded returns the base64 of a secret inside of a longer text.
@@ -177,24 +199,4 @@ func embedded(e *base64.Encoding, secret string) []string {
 		out = append(out, text[(before*8+5)/6:(before+len(secret))*8/6])
 	}
 	return out
-}
-
-// quoted returns text with the escapes of JSON.
-func quoted(text string) string {
-	raw, err := json.Marshal(text)
-	if err != nil {
-		return text
-	}
-	return string(raw[1 : len(raw)-1])
-}
-
-// lowerHex returns text with its percent escapes in lower case.
-func lowerHex(escaped string) string {
-	b := []byte(escaped)
-	for i := 0; i+2 < len(b); i++ {
-		if b[i] == '%' {
-			copy(b[i+1:], strings.ToLower(escaped[i+1:i+3]))
-		}
-	}
-	return string(b)
 }
