@@ -22,7 +22,7 @@ import (
 // rebaseOptions are the flags of cip rebase.
 type rebaseOptions struct {
 	runImageSource
-	producerOptions
+	selectorOptions
 	confirmOptions
 	runImage, previous string
 	accept             string
@@ -64,7 +64,7 @@ of app, run image and flags: the same come out of dry run, real run and repetiti
 			case o.path() == "":
 				return errors.New("an IMAGE, --manifest or --thin-manifest-dir is required")
 			}
-			return runRebaseProducers(cmd.Context(), o, s)
+			return runRebaseSelectors(cmd.Context(), o, s)
 		},
 	}
 	f := cmd.Flags()
@@ -77,7 +77,7 @@ of app, run image and flags: the same come out of dry run, real run and repetiti
 	f.StringVarP(&o.output, "output", "o", "", "form of what is printed: text or json (default text)")
 	o.confirmOptions.addFlags(f)
 	o.runImageSource.addFlags(f)
-	o.producerOptions.addFlags(f)
+	o.selectorOptions.addFlags(f)
 	f.StringSliceVar(&o.only, "only", nil, "with manifests: rebase only the sources of these `names`")
 	for _, writes := range []string{"confirm", "previous-image", "report"} {
 		cmd.MarkFlagsMutuallyExclusive("check", writes)

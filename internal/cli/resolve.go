@@ -13,6 +13,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/lookup"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 
 	"github.com/rogpeppe/go-internal/diff"
 	"github.com/sirupsen/logrus"
@@ -31,8 +32,8 @@ import (
 // resolvedAtOnce bounds the producers that are resolved at a time.
 const resolvedAtOnce = 8
 
-// producerOptions say which producers to resolve, and how.
-type producerOptions struct {
+// selectorOptions say which producers to resolve, and how.
+type selectorOptions struct {
 	manifestOptions
 	registryOptions
 	logOptions
@@ -41,7 +42,7 @@ type producerOptions struct {
 	allowRollback bool
 }
 
-func (o *producerOptions) addFlags(f *pflag.FlagSet) {
+func (o *selectorOptions) addFlags(f *pflag.FlagSet) {
 	o.manifestOptions.addFlags(f)
 	f.BoolVar(&o.refresh, "refresh", false, "read the digests of tags again though the lock has them")
 	f.BoolVar(&o.allowRollback, "allow-rollback", false, "take results that are older than the lock's")
@@ -52,7 +53,7 @@ func (o *producerOptions) addFlags(f *pflag.FlagSet) {
 
 // resolveOptions are the flags of cip resolve.
 type resolveOptions struct {
-	producerOptions
+	selectorOptions
 	write, check bool
 	output       string
 }
@@ -68,7 +69,7 @@ up in the source registry and in git repositories, and prints what that changes 
 the list of images and in the lock, as a diff. With --write it makes the change; it
 never writes to a registry. With --check it asks nobody and says whether sources,
 lock and list agree: that is for pull requests. A source that fails stops only itself.`,
-		Example: `  cip resolve --thin-manifest-dir=manifests/producers --check
+		Example: `  cip resolve --thin-manifest-dir=manifests/selectors --check
   cip resolve --manifest=promote.yaml --write --only=flux`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runResolve(cmd.Context(), o, s) },
@@ -78,25 +79,25 @@ lock and list agree: that is for pull requests. A source that fails stops only i
 	f.BoolVar(&o.check, "check", false, "say whether sources, lock and list agree, offline")
 	f.StringSliceVar(&o.only, "only", nil, "resolve, or check, only the sources of these `names`")
 	f.StringVarP(&o.output, "output", "o", "", "form of the result: text (default), a diff, or json, the sources and what was found")
-	o.producerOptions.addFlags(f)
+	o.selectorOptions.addFlags(f)
 	return cmd
 }
 
 // resolution is one run over the producers of a manifest.
 type resolution struct {
-	*producerOptions
+	*selectorOptions
 	streams
 	log      *logrus.Logger
 	progress *output.Progress
 	set      *manifest.Set
-	files    []*manifest.Producers
+	files    []*selector.File
 	root     string // of the file names in files
 	tree     *tree.Tree
 }
 
 // newResolution loads what is to be resolved. Faults are logged; a broken file ends it. The caller must close r.tree.
-func newResolution(ctx context.Context, o *producerOptions, s streams) (*resolution, error) {
-	r := &resolution{producerOptions: o, streams: s}
+func newResolution(ctx context.Context, o *selectorOptions, s streams) (*resolution, error) {
+	r := &resolution{selectorOptions: o, streams: s}
 	var err error
 	if r.log, r.progress, err = o.logger(s); err != nil {
 		return nil, err
@@ -114,19 +115,19 @@ func newResolution(ctx context.Context, o *producerOptions, s streams) (*resolut
 		return nil, &exitError{code: exitFailed}
 	}
 	for _, name := range o.only {
-		if !slices.ContainsFunc(r.files, func(p *manifest.Producers) bool { return slices.ContainsFunc(p.Entries, named(name)) }) {
+		if !slices.ContainsFunc(r.files, func(p *selector.File) bool { return slices.ContainsFunc(p.Entries, named(name)) }) {
 			return nil, fmt.Errorf("there is no source %q in %s", name, o.path())
 		}
 	}
-	if !slices.ContainsFunc(r.files, func(p *manifest.Producers) bool { return len(p.Entries) > 0 }) {
+	if !slices.ContainsFunc(r.files, func(p *selector.File) bool { return len(p.Entries) > 0 }) {
 		r.log.Infof("there are no sources in %s", o.path())
 	}
 	return r, nil
 }
 
 // named returns what tells producers of a name, their own or that of their image.
-func named(name string) func(*manifest.Producer) bool {
-	return func(p *manifest.Producer) bool { return p.Name == name || p.ImageName() == name }
+func named(name string) func(*selector.Selector) bool {
+	return func(p *selector.Selector) bool { return p.Name == name || p.ImageName() == name }
 }
 
 // at returns where a file of the manifests is.
@@ -134,7 +135,7 @@ func (r *resolution) at(name string) string { return filepath.Join(r.root, filep
 
 // resolved is what one file of producers comes to.
 type resolved struct {
-	file    *manifest.Producers
+	file    *selector.File
 	results []resolve.Result
 	changes []change
 }
@@ -146,10 +147,10 @@ type change struct {
 }
 
 // rebaseFunc computes the digest of a selected app on its new run image.
-type rebaseFunc = func(context.Context, *manifest.Producer, v1.Hash) (v1.Hash, *manifest.LockRebase, error)
+type rebaseFunc = func(context.Context, *selector.Selector, v1.Hash) (v1.Hash, *selector.LockRebase, error)
 
 // resolve asks for what the producers want, those that wanted says.
-func (r *resolution) resolve(ctx context.Context, client *registry.Client, wanted func(*manifest.Producer) bool, rebase rebaseFunc) []*resolved {
+func (r *resolution) resolve(ctx context.Context, client *registry.Client, wanted func(*selector.Selector) bool, rebase rebaseFunc) []*resolved {
 	source, git := lookup.NewRegistry(client), lookup.NewHistories()
 	var all []*resolved
 	g := &errgroup.Group{}
@@ -184,7 +185,7 @@ func (r *resolution) resolve(ctx context.Context, client *registry.Client, wante
 }
 
 // asked reports whether a producer is among those that the user named, or all are.
-func (r *resolution) asked(p *manifest.Producer) bool {
+func (r *resolution) asked(p *selector.Selector) bool {
 	return len(r.only) == 0 || slices.ContainsFunc(r.only, func(name string) bool { return named(name)(p) })
 }
 
@@ -204,7 +205,7 @@ func (r *resolution) all(ctx context.Context) ([]*resolved, error) {
 
 // reader returns a reader of files that are named relative to one of the manifests. Links
 // in the tree of the manifests stay within it; a file elsewhere has to be named as such.
-func (r *resolution) reader(file *manifest.Producers) func(string) ([]byte, error) {
+func (r *resolution) reader(file *selector.File) func(string) ([]byte, error) {
 	return func(name string) ([]byte, error) {
 		in, at := r.tree, path.Join(path.Dir(file.Name), filepath.ToSlash(name))
 		if filepath.IsAbs(name) || !fs.ValidPath(at) {
@@ -237,7 +238,7 @@ func (r *resolution) amend(done *resolved) error {
 		return fmt.Errorf("reading %s: %w", r.at(lock.name), cause(err))
 	}
 	if len(locks) > 0 || lock.before != nil {
-		if lock.after, err = manifest.EncodeLocks(locks); err != nil {
+		if lock.after, err = selector.EncodeLocks(locks); err != nil {
 			return fmt.Errorf("encoding %s: %w", r.at(lock.name), err)
 		}
 	}
@@ -261,7 +262,7 @@ func runResolve(ctx context.Context, o *resolveOptions, s streams) error {
 	if err != nil {
 		return err
 	}
-	r, err := newResolution(ctx, &o.producerOptions, s)
+	r, err := newResolution(ctx, &o.selectorOptions, s)
 	if err != nil {
 		return err
 	}
@@ -343,7 +344,7 @@ func (r *resolution) show(all []*resolved, format output.Format) error {
 	return nil
 }
 
-func describeResult(file *manifest.Producers, result *resolve.Result) output.ResolvedSource {
+func describeResult(file *selector.File, result *resolve.Result) output.ResolvedSource {
 	p := result.Selector
 	d := output.ResolvedSource{File: p.Pos.File, Line: p.Pos.Line, Name: p.Name, Tags: []string{}}
 	if result.Choice != nil {

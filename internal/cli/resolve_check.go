@@ -6,6 +6,7 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 )
 
 // check says whether what was asked for of sources, lock and list of images agree, without asking anybody.
@@ -26,8 +27,8 @@ func (r *resolution) check() error {
 }
 
 // stale returns what does not agree in one file of producers and those beside it.
-func (r *resolution) stale(file *manifest.Producers) ([]manifest.Fault, error) {
-	if left := leftLocks(r.set, []*manifest.Producers{file}); len(left) > 0 && len(r.only) == 0 {
+func (r *resolution) stale(file *selector.File) ([]manifest.Fault, error) {
+	if left := leftLocks(r.set, []*selector.File{file}); len(left) > 0 && len(r.only) == 0 {
 		return left, nil
 	}
 	var wants map[string][]string
@@ -41,7 +42,7 @@ func (r *resolution) stale(file *manifest.Producers) ([]manifest.Fault, error) {
 		}
 	}
 	var faults []manifest.Fault
-	used := map[*manifest.Lock]bool{}
+	used := map[*selector.Lock]bool{}
 	readers := resolve.Readers{ReadFile: r.reader(file)}
 	for _, p := range file.Entries {
 		used[file.Find(p)] = true
@@ -63,7 +64,7 @@ func (r *resolution) stale(file *manifest.Producers) ([]manifest.Fault, error) {
 
 // leftLocks returns a fault for every lock whose sources are gone, all of them.
 // Sources that cannot be read are not gone.
-func leftLocks(set *manifest.Set, files []*manifest.Producers) []manifest.Fault {
+func leftLocks(set *manifest.Set, files []*selector.File) []manifest.Fault {
 	var faults []manifest.Fault
 	for _, file := range files {
 		unread := func(f manifest.Fault) bool { return f.Pos.File == file.File && f.Severity != manifest.Warning }

@@ -60,7 +60,7 @@ func TestEditImages(t *testing.T) {
 		{"tag to null", "- name: x\n  dmap:\n    ~A:\n    ~B: ~\n", add("x", "a", "1.10"), "- name: x\n  dmap:\n    ~A: [\"1.10\"]\n    ~B: ~\n", ""},
 		{"tag to a written null", "- name: x\n  dmap:\n    ~A:\n    ~B: null # no\n", add("x", "b", "v"), "- name: x\n  dmap:\n    ~A:\n    ~B: [v] # no\n", ""},
 		{"tag to a block list", "- name: x\n  dmap:\n    ~A:\n    - 'a' # c\n    # d\n", add("x", "a", "b"), "- name: x\n  dmap:\n    ~A:\n    - 'a' # c\n    - 'b'\n    # d\n", ""},
-		{"digest beside block lists", "- name: x\n  dmap:\n    ~A:\n      - v1\n", add("x", "b", "v2", "on"), "- name: x\n  dmap:\n    ~A:\n      - v1\n    ~B:\n      - v2\n      - \"on\"\n", ""},
+		{"digest next to block lists", "- name: x\n  dmap:\n    ~A:\n      - v1\n", add("x", "b", "v2", "on"), "- name: x\n  dmap:\n    ~A:\n      - v1\n    ~B:\n      - v2\n      - \"on\"\n", ""},
 		{"digest behind null", "- name: x\n  dmap:\n    ~A:\n", add("x", "b"), "- name: x\n  dmap:\n    ~A:\n    ~B: []\n", ""},
 		{"list over lines", "- name: x\n  dmap:\n    \"~A\": [\n      \"a\", # ]\n      \"b\"\n    ]\n", add("x", "a", "c"), "- name: x\n  dmap:\n    \"~A\": [\n      \"a\", # ]\n      \"b\", \"c\"\n    ]\n", ""},
 		{"list over lines, digest behind", "- name: x\n  dmap:\n    \"~A\": [\n      \"a\",\n    ]\n", add("x", "b", "c"), "- name: x\n  dmap:\n    \"~A\": [\n      \"a\",\n    ]\n    \"~B\": [\"c\"]\n", ""},

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/yamlread"
 )
 
 func TestRegistriesRules(t *testing.T) {
@@ -204,9 +206,9 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	fsys := fstest.MapFS{
 		"dir/x": {},
 		"pipe":  {Mode: fs.ModeNamedPipe},
-		"large": {Data: make([]byte, maxBytes+1)},
+		"large": {Data: make([]byte, yamlread.MaxBytes+1)},
 		"utf16": {Data: []byte("\xff\xfea\x00")},
-		"dense": {Data: []byte(strings.Repeat("[,", maxNodes/2+1))},
+		"dense": {Data: []byte(strings.Repeat("[,", yamlread.MaxNodes/2+1))},
 	}
 	tests := []struct{ file, want string }{
 		{"none", "broken x/none: no such file or directory"},

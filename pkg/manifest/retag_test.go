@@ -53,21 +53,21 @@ images: [{name: docker.io/dex, src_build_tag: b3, tag: v3}]
 			Images: []Image{{
 				Name:       "docker.io/starlingx/dex",
 				Repository: image.NewRepository("docker.io", "starlingx/dex"),
-				Retags:     []Retag{{SourceTag: "b1", SourceRef: "https://example.com/1", Tag: "v1", Pos: Pos{"m.yaml", 3, 3}}},
-				Pos:        Pos{"m.yaml", 3, 3},
+				Retags:     []Retag{{SourceTag: "b1", SourceRef: "https://example.com/1", Tag: "v1", Pos: Pos{File: "m.yaml", Line: 3, Column: 3}}},
+				Pos:        Pos{File: "m.yaml", Line: 3, Column: 3},
 			}, {
 				Name:       "busybox.io/b",
 				Repository: image.NewRepository("busybox.io", "b"),
-				Retags:     []Retag{{SourceTag: "b2", Tag: "1.10", Digest: image.Hash(a64), Pos: Pos{"m.yaml", 7, 3}}},
-				Pos:        Pos{"m.yaml", 7, 3},
+				Retags:     []Retag{{SourceTag: "b2", Tag: "1.10", Digest: image.Hash(a64), Pos: Pos{File: "m.yaml", Line: 7, Column: 3}}},
+				Pos:        Pos{File: "m.yaml", Line: 7, Column: 3},
 			}},
 		}, {
 			File: "m.yaml", Native: true,
 			Images: []Image{{
 				Name:       "docker.io/dex",
 				Repository: image.NewRepository("docker.io", "library/dex"),
-				Retags:     []Retag{{SourceTag: "b3", Tag: "v3", Pos: Pos{"m.yaml", 9, 10}}},
-				Pos:        Pos{"m.yaml", 9, 10},
+				Retags:     []Retag{{SourceTag: "b3", Tag: "v3", Pos: Pos{File: "m.yaml", Line: 9, Column: 10}}},
+				Pos:        Pos{File: "m.yaml", Line: 9, Column: 10},
 			}},
 		}},
 		Digest: set.Digest,
@@ -98,7 +98,7 @@ func TestNativeRules(t *testing.T) {
 			`broken m.yaml:1:1: no registries: want one with src: true and one destination or more`,
 		}},
 		{"src_build_tag by a merge key", "images:\n- &a {src_build_tag: s, name: d.io/a, tag: t}\n- {<<: *a, name: d.io/b}\n", nil},
-		{"src_build_tag beside registries", twoRegistries + "images:\n- {src_build_tag: s, name: a, tag: t}\n", []string{
+		{"src_build_tag with registries", twoRegistries + "images:\n- {src_build_tag: s, name: a, tag: t}\n", []string{
 			`broken m.yaml:5:3: an images entry with neither dmap nor retag`,
 			`broken m.yaml:5:4: an images entry: unknown key "src_build_tag"`,
 			`broken m.yaml:5:31: an images entry: unknown key "tag"`,

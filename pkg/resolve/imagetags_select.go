@@ -9,6 +9,7 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 )
 
 // alias implements the policy alias: it selects the image of a tag in an image tags file.
@@ -49,7 +50,7 @@ func readImageTags(name string, r Readers) (tags *ImageTags, notes []string, err
 
 // staleTags returns an error if the image tags file of a selector has changed since its
 // lock entry was written.
-func staleTags(p *manifest.Producer, l *manifest.Lock, r Readers) error {
+func staleTags(p *selector.Selector, l *selector.Lock, r Readers) error {
 	if p.Select.Alias == nil {
 		return nil
 	}
@@ -108,6 +109,6 @@ func (f *Finder) Alias(ctx context.Context, tags *ImageTags, m Merged) (*Choice,
 		c.Notes = append(c.Notes, fmt.Sprintf("%q is not a valid tag in a registry: set the tags to promote", clip(last)))
 	}
 	c.Fields.Labels = m.Labels
-	c.Alias = &manifest.LockAlias{File: tags.File, FileDigest: tags.Digest, Path: m.Path, Labels: tags.Labels[last]}
+	c.Alias = &selector.LockAlias{File: tags.File, FileDigest: tags.Digest, Path: m.Path, Labels: tags.Labels[last]}
 	return c, nil
 }
