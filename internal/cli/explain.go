@@ -21,10 +21,9 @@ func newExplainCmd(s streams) *cobra.Command {
 	o := &explainOptions{}
 	cmd := &cobra.Command{
 		Use:   "explain NAME",
-		Short: "List the candidates of a source, and why each was taken or not",
-		Long: `explain resolves the sources called NAME as cip resolve does, and lists the tags that
-were looked at, the best first, with the reason why each was taken or not. It
-changes nothing.`,
+		Short: "List the candidates of a selector, and why each was selected or not",
+		Long: `explain resolves the selectors called NAME as cip resolve does. It lists all candidates,
+the best first, with the reason why each was selected or not. It changes nothing.`,
 		Example: `  cip explain flux --thin-manifest-dir=manifests
   cip explain flux --manifest=promote.yaml --output=json`,
 		Args: cobra.ExactArgs(1),

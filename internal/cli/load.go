@@ -90,8 +90,7 @@ func commitOf(paths []string) (string, error) {
 	return all[0], nil
 }
 
-// loadAll reads the manifests and the producers next to them, whose names are in the
-// directory root.
+// loadAll reads the manifests and their selectors. Names of files are relative to root.
 func (o *manifestOptions) loadAll() (set *manifest.Set, files []*selector.File, root string, err error) {
 	if root, err = o.root(); err != nil {
 		return nil, nil, "", err

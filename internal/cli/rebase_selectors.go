@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
 )
 
-// runRebaseSelectors rebases what the sources of manifests select, and saves it where it is promoted from.
+// runRebaseSelectors rebases the images of selectors, and saves them in the source registry.
 func runRebaseSelectors(ctx context.Context, o *rebaseOptions, s streams) error {
 	r := &rebasing{rebaseOptions: o, streams: s}
 	if err := r.parse(nil); err != nil {
@@ -45,7 +45,7 @@ func runRebaseSelectors(ctx context.Context, o *rebaseOptions, s streams) error 
 		}
 	}
 	if len(told.Apps) == 0 {
-		return fmt.Errorf("no source of %s that was asked for has a rebase", o.path())
+		return fmt.Errorf("none of the selectors in %s has a rebase", o.path())
 	}
 	if err := r.write(told); err != nil {
 		return err

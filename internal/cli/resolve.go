@@ -29,10 +29,10 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/tree"
 )
 
-// resolvedAtOnce bounds the producers that are resolved at a time.
+// resolvedAtOnce is the maximum number of selectors that are resolved at a time.
 const resolvedAtOnce = 8
 
-// selectorOptions say which producers to resolve, and how.
+// selectorOptions say which selectors to resolve, and how.
 type selectorOptions struct {
 	manifestOptions
 	registryOptions
@@ -63,27 +63,27 @@ func newResolveCmd(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:         "resolve",
 		Annotations: exits(""),
-		Short:       "Find the digests that sources.yaml asks for, and write them into images.yaml",
-		Long: `resolve reads what sources.yaml (or sources: in a plain manifest) asks for, looks it
-up in the source registry and in git repositories, and prints what that changes in
-the list of images and in the lock, as a diff. With --write it makes the change; it
-never writes to a registry. With --check it asks nobody and says whether sources,
-lock and list agree: that is for pull requests. A source that fails stops only itself.`,
+		Short:       "Find the digests that selectors choose, and write them to images.yaml",
+		Long: `resolve reads the selectors in sources.yaml (or sources: in a plain manifest). It reads
+the source registry and git repositories, and prints the changes of the images list
+and of the lock as a diff. With --write it changes these files. It never writes to a
+registry. With --check it sends no requests, and checks that selectors, lock and list
+agree, which is for pull requests. If a selector fails, the others are still resolved.`,
 		Example: `  cip resolve --thin-manifest-dir=manifests/selectors --check
   cip resolve --manifest=promote.yaml --write --only=flux`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runResolve(cmd.Context(), o, s) },
 	}
 	f := cmd.Flags()
-	f.BoolVar(&o.write, "write", false, "write the change into the files")
-	f.BoolVar(&o.check, "check", false, "say whether sources, lock and list agree, offline")
-	f.StringSliceVar(&o.only, "only", nil, "resolve, or check, only the sources of these `names`")
-	f.StringVarP(&o.output, "output", "o", "", "form of the result: text (default), a diff, or json, the sources and what was found")
+	f.BoolVar(&o.write, "write", false, "write the changes to the files")
+	f.BoolVar(&o.check, "check", false, "check offline that selectors, lock and list agree")
+	f.StringSliceVar(&o.only, "only", nil, "resolve or check only the selectors with these `names`")
+	f.StringVarP(&o.output, "output", "o", "", "output format: text (default), a diff, or json, the selectors and their results")
 	o.selectorOptions.addFlags(f)
 	return cmd
 }
 
-// resolution is one run over the producers of a manifest.
+// resolution resolves the selectors of manifests.
 type resolution struct {
 	*selectorOptions
 	streams
@@ -116,16 +116,16 @@ func newResolution(ctx context.Context, o *selectorOptions, s streams) (*resolut
 	}
 	for _, name := range o.only {
 		if !slices.ContainsFunc(r.files, func(p *selector.File) bool { return slices.ContainsFunc(p.Entries, named(name)) }) {
-			return nil, fmt.Errorf("there is no source %q in %s", name, o.path())
+			return nil, fmt.Errorf("there is no selector %q in %s", name, o.path())
 		}
 	}
 	if !slices.ContainsFunc(r.files, func(p *selector.File) bool { return len(p.Entries) > 0 }) {
-		r.log.Infof("there are no sources in %s", o.path())
+		r.log.Infof("there are no selectors in %s", o.path())
 	}
 	return r, nil
 }
 
-// named returns what tells producers of a name, their own or that of their image.
+// named returns a predicate of selectors with a name, their own or that of their image.
 func named(name string) func(*selector.Selector) bool {
 	return func(p *selector.Selector) bool { return p.Name == name || p.ImageName() == name }
 }
@@ -133,7 +133,7 @@ func named(name string) func(*selector.Selector) bool {
 // at returns where a file of the manifests is.
 func (r *resolution) at(name string) string { return filepath.Join(r.root, filepath.FromSlash(name)) }
 
-// resolved is what one file of producers comes to.
+// resolved is the outcome of one file of selectors.
 type resolved struct {
 	file    *selector.File
 	results []resolve.Result
@@ -149,7 +149,7 @@ type change struct {
 // rebaseFunc computes the digest of a selected app on its new run image.
 type rebaseFunc = func(context.Context, *selector.Selector, v1.Hash) (v1.Hash, *selector.LockRebase, error)
 
-// resolve asks for what the producers want, those that wanted says.
+// resolve resolves the selectors for which wanted returns true.
 func (r *resolution) resolve(ctx context.Context, client *registry.Client, wanted func(*selector.Selector) bool, rebase rebaseFunc) []*resolved {
 	source, git := lookup.NewRegistry(client), lookup.NewHistories()
 	var all []*resolved
@@ -184,7 +184,7 @@ func (r *resolution) resolve(ctx context.Context, client *registry.Client, wante
 	return all
 }
 
-// asked reports whether a producer is among those that the user named, or all are.
+// asked reports whether the user asked for a selector, by name or by naming none.
 func (r *resolution) asked(p *selector.Selector) bool {
 	return len(r.only) == 0 || slices.ContainsFunc(r.only, func(name string) bool { return named(name)(p) })
 }
@@ -276,7 +276,7 @@ func runResolve(ctx context.Context, o *resolveOptions, s streams) error {
 	}
 	for _, done := range all {
 		if len(r.only) > 0 && !slices.ContainsFunc(done.file.Entries, r.asked) {
-			continue // a lock without sources, perhaps: it is another one's
+			continue // for example a lock file without selectors
 		}
 		if err := r.amend(done); err != nil {
 			return err
