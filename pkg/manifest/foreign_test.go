@@ -6,7 +6,7 @@ import (
 	"testing/fstest"
 )
 
-// Any file may be in the place of one of ours, by a symbolic link. Messages quote nothing of it.
+// A symbolic link may lead to any file. Messages must quote nothing of such a file.
 func TestForeignFilesAreNotQuoted(t *testing.T) {
 	t.Parallel()
 	foreign := map[string]string{

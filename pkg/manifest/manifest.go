@@ -116,12 +116,14 @@ type Refusal struct {
 	Fault     Fault
 }
 
-// Types of pkg/yamlread.
-type (
-	Pos      = yamlread.Pos
-	Severity = yamlread.Severity
-	Fault    = yamlread.Fault
-)
+// Pos is a position in a file.
+type Pos = yamlread.Pos
+
+// Severity says how much a fault stops.
+type Severity = yamlread.Severity
+
+// Fault is a problem in a file.
+type Fault = yamlread.Fault
 
 // The severities of faults, see yamlread.Severity.
 const (

@@ -22,10 +22,10 @@ const (
 	a63 = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 )
 
-// twoRegistries is three lines long, so that images: of a test stands on line 4.
+// twoRegistries has three lines, so that images: of a test is on line 4.
 const twoRegistries = "registries:\n- {name: s.io/p, src: true}\n- name: d.io/q\n"
 
-// expand puts digests in the place of A, B and C (a bad one).
+// expand replaces $A and $B with digests, and $C with a bad one.
 func expand(text string) string {
 	return strings.NewReplacer("$A", a64, "$B", b64, "$C", a63).Replace(text)
 }
@@ -54,8 +54,8 @@ func equal(t *testing.T, got, want any) {
 	}
 }
 
-// wished returns what the images of m ask for: "name digest-letter tag,tag" and "name from>to@pin".
-func wished(m *Manifest) []string {
+// wanted returns the images of m as text: "name digest-letter tag,tag" and "name from>to@pin".
+func wanted(m *Manifest) []string {
 	var all []string
 	for _, im := range m.Images {
 		line := im.Name
@@ -193,7 +193,7 @@ images:
 	}
 }
 
-func TestDigestTellsFilesApart(t *testing.T) {
+func TestDigestDependsOnFiles(t *testing.T) {
 	t.Parallel()
 	file := func(name, text string) string {
 		return Plain(fstest.MapFS{name: {Data: []byte(text)}}, name, "elsewhere").Digest

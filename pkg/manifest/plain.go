@@ -79,7 +79,7 @@ func (r *reader) manifests(content string, read func(root *yaml.Node, m *Manifes
 		r.Whole(Broken, "no %s: the file is empty", content)
 	}
 	if r.onlyResources() {
-		r.Whole(Broken, "no %s: the file holds Flux resources alone, which are for cip resolve", content)
+		r.Whole(Broken, "no %s: the file has only Flux resources, which cip resolve reads", content)
 	}
 	return manifests
 }
@@ -128,7 +128,7 @@ func (r *reader) document(root *yaml.Node, m *Manifest) {
 func (r *reader) nativeDocument(root *yaml.Node, m *Manifest) {
 	if f, ok := yamlread.Lookup(root, "registries"); ok {
 		r.Fault(Broken, f.Key, "registries: this is a plain manifest, which cip run promotes; "+
-			"a native StarlingX file has images alone, each with its full name")
+			"a native StarlingX file has only images, each with its full name")
 		return
 	}
 	e := r.Known(root, "a native file", "images")

@@ -91,7 +91,7 @@ func TestNativeRules(t *testing.T) {
 			`refused m.yaml:2:19: src_build_tag: bad tag "-s"` + badTag,
 			`refused m.yaml:2:42: tag: bad tag "-t"` + badTag,
 		}},
-		{"some entries alone carry src_build_tag", "images:\n- {src_build_tag: s, name: d.io/a, tag: t}\n- {name: a, dmap: {$A: []}}\n- x\n", []string{
+		{"only some entries have src_build_tag", "images:\n- {src_build_tag: s, name: d.io/a, tag: t}\n- {name: a, dmap: {$A: []}}\n- x\n", []string{
 			"broken m.yaml:3:3: " + lacks, "broken m.yaml:4:3: " + lacks,
 		}},
 		{"no entry carries src_build_tag", "images:\n- {name: a, dmap: {$A: []}}\n", []string{
@@ -132,7 +132,7 @@ func TestNative(t *testing.T) {
 	}{
 		"fine":           {"images: [{name: d.io/a, src_build_tag: s, tag: t}]\n---\nimages: []\n", nil},
 		"no tag at all":  {"images:\n- name: d.io/a\n", []string{"broken n.yaml:2:3: an entry of a native file without src_build_tag", "broken n.yaml:2:3: an entry of a native file without tag"}},
-		"a manifest":     {"images: []\nregistries: []\n", []string{"broken n.yaml:2:1: registries: this is a plain manifest, which cip run promotes; a native StarlingX file has images alone, each with its full name"}},
+		"a manifest":     {"images: []\nregistries: []\n", []string{"broken n.yaml:2:1: registries: this is a plain manifest, which cip run promotes; a native StarlingX file has only images, each with its full name"}},
 		"no images":      {"{}\n", []string{"broken n.yaml:1:1: a native file without images"}},
 		"another key":    {"image: []\n", []string{`broken n.yaml:1:1: a native file without images`, `broken n.yaml:1:1: a native file: unknown key "image": did you mean "images"?`}},
 		"a list":         {"- name: a\n", []string{"broken n.yaml:1:1: a native file: want a mapping, found a list"}},

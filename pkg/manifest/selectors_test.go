@@ -60,13 +60,13 @@ func TestSelectorFaults(t *testing.T) {
 		{"no such group", "- {name: x, select: {numerical: }, filterTags: {pattern: '(?P<a>.)', extract: $b}}", []string{at + `1:79: the pattern has no group "b"`}},
 		{"bad template", "- {name: x, select: {tag: v}, tags: ['{{.Tag']}", []string{at + `1:38: tags: bad template "{{.Tag": tag:1: unclosed action`}},
 		{"templates that do more than name fields", "- {name: x, select: {tag: v}, tags: ['{{range 1000000000}}{{end}}', '{{printf \"%1000000000s\" .Tag}}', '{{define \"a\"}}x{{end}}', '{{$x := .Tag}}', '{{.Tag | len}}', '{{if .Tag}}a{{end}}', '{{slice (slice .Tag 1) 2}}', '{{index .Labels \"a\"}}']}", []string{
-			at + `1:38: tags: bad template "{{range 1000000000}}{{end}}": {{range 1000000000}}{{end}}: ` + fieldsAlone,
-			at + `1:69: tags: bad template "{{printf \"%1000000000s\" .Tag}}": {{printf "%1000000000s" .Tag}}: ` + fieldsAlone,
-			at + `1:103: tags: bad template "{{define \"a\"}}x{{end}}": a template within it: want text and fields alone`,
-			at + `1:129: tags: bad template "{{$x := .Tag}}": {{$x := .Tag}}: ` + fieldsAlone,
-			at + `1:147: tags: bad template "{{.Tag | len}}": {{.Tag | len}}: ` + fieldsAlone,
-			at + `1:165: tags: bad template "{{if .Tag}}a{{end}}": {{if .Tag}}a{{end}}: ` + fieldsAlone,
-			at + `1:188: tags: bad template "{{slice (slice .Tag 1) 2}}": {{slice (slice .Tag 1) 2}}: ` + fieldsAlone,
+			at + `1:38: tags: bad template "{{range 1000000000}}{{end}}": {{range 1000000000}}{{end}}: ` + onlyFields,
+			at + `1:69: tags: bad template "{{printf \"%1000000000s\" .Tag}}": {{printf "%1000000000s" .Tag}}: ` + onlyFields,
+			at + `1:103: tags: bad template "{{define \"a\"}}x{{end}}": nested template: want only text and fields`,
+			at + `1:129: tags: bad template "{{$x := .Tag}}": {{$x := .Tag}}: ` + onlyFields,
+			at + `1:147: tags: bad template "{{.Tag | len}}": {{.Tag | len}}: ` + onlyFields,
+			at + `1:165: tags: bad template "{{if .Tag}}a{{end}}": {{if .Tag}}a{{end}}: ` + onlyFields,
+			at + `1:188: tags: bad template "{{slice (slice .Tag 1) 2}}": {{slice (slice .Tag 1) 2}}: ` + onlyFields,
 		}},
 		{"a long template", "- {name: x, select: {tag: v}, tags: ['{{.Tag}}" + strings.Repeat("a", 1000) + "'], filterTags: {pattern: (a), extract: " + strings.Repeat("$1", 501) + "}}", []string{
 			at + `1:38: tags: bad template "{{.Tag}}` + strings.Repeat("a", 132) + `…": it has more than 1000 bytes`,
@@ -76,8 +76,8 @@ func TestSelectorFaults(t *testing.T) {
 			at + `1:72: tags: bad template "{{.Bogus}}": tag:1:2: executing "tag" at <.Bogus>: can't evaluate field Bogus in type selector.TagFields`,
 		}},
 		{"alias without file", "- {name: x, select: {alias: v}}", []string{at + "1:21: a select by alias without imageTags"}},
-		{"imageTags without alias", "- {name: x, select: {tag: v, imageTags: z}}", []string{at + "1:30: imageTags goes with alias alone"}},
-		{"labels without alias", "- {name: x, select: {tag: v}, labels: {a: b}}", []string{at + "1:31: labels goes with a select by alias; to select by labels alone, put them into select"}},
+		{"imageTags without alias", "- {name: x, select: {tag: v, imageTags: z}}", []string{at + "1:30: imageTags is only for a select by alias"}},
+		{"labels without alias", "- {name: x, select: {tag: v}, labels: {a: b}}", []string{at + "1:31: labels is only for a select by alias; to select by labels, put them into select"}},
 		{"update", "- {name: x, select: {tag: v}, update: never}", []string{at + `1:39: bad update "never": want append or replace`}},
 		{"git", "- {name: x, select: {gitRevision: {repository: u, walk: up, maxBehind: -1, paths: [../x], identify: {}}}}", []string{
 			at + "1:35: gitRevision without branch",
@@ -173,15 +173,15 @@ func TestFlux(t *testing.T) {
 		t.Errorf("next to images.yaml (-want +got)\n%s", diff)
 	}
 
-	alone := fstest.MapFS{"flux.yaml": {Data: []byte(fluxStream)}}
-	set, files = manifest.PlainSelectors(alone, "flux.yaml", "")
+	flux := fstest.MapFS{"flux.yaml": {Data: []byte(fluxStream)}}
+	set, files = manifest.PlainSelectors(flux, "flux.yaml", "")
 	if len(set.Faults) > 0 || len(files) != 1 || files[0].Images != "" {
-		t.Fatalf("alone: got %v %v", set.Faults, files)
+		t.Fatalf("only Flux: got %v %v, want one file and no faults", set.Faults, files)
 	}
 	if got := files[0].Entries[1].Name; got != "r.io/staging/app" {
-		t.Errorf("alone: the name is %q", got)
+		t.Errorf("only Flux: got name %q", got)
 	}
-	if !manifest.Plain(alone, "flux.yaml", "").Broken() {
+	if !manifest.Plain(flux, "flux.yaml", "").Broken() {
 		t.Error("there is nothing to promote in it, and no fault")
 	}
 
@@ -264,5 +264,5 @@ func TestIntent(t *testing.T) {
 	}
 }
 
-// fieldsAlone is what is said of a template that does more than name fields.
-const fieldsAlone = `want text and fields alone, such as {{.Tag}}, {{slice .Commit 0 7}} or {{index .Labels "a"}}`
+// onlyFields is what is said of a template that does more than name fields.
+const onlyFields = `want only text and fields, such as {{.Tag}}, {{slice .Commit 0 7}} or {{index .Labels "a"}}`

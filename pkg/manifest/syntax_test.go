@@ -28,14 +28,14 @@ func TestSyntaxErrorsNameTheirLine(t *testing.T) {
 	})
 }
 
-func TestWhatStandsBeforeASyntaxErrorIsRead(t *testing.T) {
+func TestTextBeforeASyntaxErrorIsRead(t *testing.T) {
 	t.Parallel()
 	set := plain(twoRegistries + "images: [{name: a, dmap: {$A: [x, -y]}}]\n---\na: b: c\n")
 	equal(t, faults(set), []string{
 		`refused m.yaml:4:104: bad tag "-y"` + badTag,
 		"broken m.yaml:6:1: bad YAML: mapping values are not allowed in this context",
 	})
-	equal(t, wished(set.Manifests[0]), []string{"a a=x"})
+	equal(t, wanted(set.Manifests[0]), []string{"a a=x"})
 }
 
 func TestExpansionIsBounded(t *testing.T) {

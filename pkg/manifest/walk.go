@@ -70,7 +70,7 @@ func (t *thin) leadsToDir(name string) bool {
 	return err == nil && info.IsDir()
 }
 
-// walk adds faults for files below dir that are not in a place where they are read.
+// walk adds faults for manifest files below dir that are in a wrong directory.
 //
 // dir is below top. walk does not follow links.
 func (t *thin) walk(top, dir string, depth int) {

@@ -93,7 +93,7 @@ func (r *reader) selector(n *yaml.Node, registry *image.Registry) (*Selector, bo
 	p.Filter = r.filter(e)
 	p.Exclude = yamlread.Values(r.File, e, "exclude", pattern)
 	if p.Labels = r.labels(e, "labels"); p.Labels != nil && p.Select.Alias == nil {
-		r.Fault(yamlread.Broken, e["labels"].Key, "labels goes with a select by alias; to select by labels alone, put them into select")
+		r.Fault(yamlread.Broken, e["labels"].Key, "labels is only for a select by alias; to select by labels, put them into select")
 	}
 	p.Ref = r.Optional(e, "ref")
 	p.Tags = yamlread.Values(r.File, e, "tags", tagTemplate)
@@ -130,7 +130,7 @@ func (r *reader) selectRule(f yamlread.Field) (s Select) {
 		return s
 	}
 	if _, ok := e["imageTags"]; ok && found[0] != "alias" {
-		r.Fault(yamlread.Broken, e["imageTags"].Key, "imageTags goes with alias alone")
+		r.Fault(yamlread.Broken, e["imageTags"].Key, "imageTags is only for a select by alias")
 	}
 	name := found[0]
 	switch value := e[name].Value; name {

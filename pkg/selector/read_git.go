@@ -55,7 +55,7 @@ func (r *reader) identify(f yamlread.Field) *Identify {
 	case !byTag && id.Label == "":
 		r.Fault(yamlread.Broken, f.Key, "identify wants tag or label, found neither")
 	case byTag && id.Source != "":
-		r.Fault(yamlread.Broken, e["source"].Key, "source goes with label alone")
+		r.Fault(yamlread.Broken, e["source"].Key, "source is only for label")
 	}
 	if !byTag {
 		return id

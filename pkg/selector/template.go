@@ -39,11 +39,11 @@ func checkTemplate(text string) error {
 		return err
 	}
 	if len(parsed.Templates()) > 1 || parsed.Tree == nil {
-		return errors.New("a template within it: want text and fields alone")
+		return errors.New("nested template: want only text and fields")
 	}
 	for _, n := range parsed.Root.Nodes {
 		if !simple(n) {
-			return fmt.Errorf("%s: want text and fields alone, such as {{.Tag}}, {{slice .Commit 0 7}} or {{index .Labels \"a\"}}", yamlread.Clip(n.String()))
+			return fmt.Errorf("%s: want only text and fields, such as {{.Tag}}, {{slice .Commit 0 7}} or {{index .Labels \"a\"}}", yamlread.Clip(n.String()))
 		}
 	}
 	// Execute finds unknown fields. Other errors depend on the values of the fields,

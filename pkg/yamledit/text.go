@@ -64,7 +64,7 @@ var (
 // The parser counts such lines, so that the positions of nodes would be wrong.
 func (t *Text) CheckLineEnds() error {
 	if bytes.Count(t.data, []byte("\r")) != bytes.Count(t.data, []byte("\r\n")) {
-		return errors.New("a line of the text ends with a carriage return alone")
+		return errors.New("a line of the text ends with a carriage return without a line feed")
 	}
 	for _, end := range []string{"\u0085", "\u2028", "\u2029"} {
 		if bytes.Contains(t.data, []byte(end)) {
