@@ -22,6 +22,7 @@ var allowed = map[string][]string{
 		"github.com/sigstore/sigstore/pkg/signature/dsse", "github.com/sigstore/sigstore/pkg/signature/payload"},
 	"git":        {"secret"}, // trees of files, whatever is in them
 	"image":      {},
+	"imagetags":  {"image", "yamlread"}, // its faults are those of manifests
 	"inventory":  {"image"},
 	"lookup":     {"git", "image", "inventory", "rebase", "registry", "resolve", "selector", "strictjson"}, // what resolve reads
 	"manifest":   {"image", "selector", "yamledit", "yamlread", "go.yaml.in/yaml/v3"},
@@ -30,7 +31,7 @@ var allowed = map[string][]string{
 	"promote":    {"check", "image", "inventory", "manifest", "plan", "registry", "strictjson"},
 	"rebase":     {"image", "inventory", "promote", "registry", "strictjson"}, // makes an image and pushes it
 	"registry":   {"image", "inventory", "secret", "strictjson"},              // decides nothing, so it knows no plan
-	"resolve":    {"image", "manifest", "selector", "github.com/Masterminds/semver/v3", "golang.org/x/sync/errgroup"},
+	"resolve":    {"image", "imagetags", "manifest", "selector", "github.com/Masterminds/semver/v3", "golang.org/x/sync/errgroup"},
 	"secret":     {},                                                                              // what must not be printed, wherever it came from
 	"selector":   {"image", "yamlread", "github.com/Masterminds/semver/v3", "go.yaml.in/yaml/v3"}, // read with the manifests that they belong to
 	"strictjson": {},
@@ -40,7 +41,7 @@ var allowed = map[string][]string{
 }
 
 // pure packages decide and never look: what they need is handed to them.
-var pure = []string{"image", "inventory", "manifest", "plan", "resolve", "check", "selector", "yamledit", "yamlread"}
+var pure = []string{"image", "inventory", "manifest", "plan", "resolve", "check", "imagetags", "selector", "yamledit", "yamlread"}
 
 // vocabulary are packages of go-containerregistry that hold types, and that every package may import.
 var vocabulary = []string{

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/imagetags"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 )
@@ -127,4 +128,18 @@ func TestExport(t *testing.T) {
 			t.Errorf("parsed again: got tags %v, want 8", read.Tags())
 		}
 	}
+}
+
+// chained is the example in the appc proposal for image tags.
+const chained = `{"aliases": {"latest": "3.x", "3.x": "3.0.x", "3.0.x": "3.0.1", "3.0.1": "3.0.1-2"},
+ "labels":  {"3.0.1-2": {"version": "3.0.1", "build": "2"}, "3.0.1-3": {"version": "3.0.1", "build": "3"}}}`
+
+// parse parses image tags that must have no fault.
+func parse(t *testing.T, text string) *imagetags.File {
+	t.Helper()
+	tags, faults := imagetags.Parse("t.json", []byte(text))
+	if tags == nil {
+		t.Fatalf("%s: got faults %v, want none", text, faults)
+	}
+	return tags
 }
