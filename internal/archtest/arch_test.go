@@ -22,22 +22,26 @@ var allowed = map[string][]string{
 		"github.com/sigstore/sigstore/pkg/signature/dsse", "github.com/sigstore/sigstore/pkg/signature/payload"},
 	"git":        {"secret"}, // trees of files, whatever is in them
 	"image":      {},
+	"imagetags":  {"image", "yamlread"}, // its faults are those of manifests
 	"inventory":  {"image"},
-	"lookup":     {"git", "image", "inventory", "manifest", "rebase", "registry", "resolve", "strictjson"}, // what resolve reads
-	"manifest":   {"image", "github.com/Masterminds/semver/v3", "go.yaml.in/yaml/v3"},
+	"lookup":     {"git", "image", "inventory", "rebase", "registry", "resolve", "selector", "strictjson"}, // what resolve reads
+	"manifest":   {"image", "selector", "yamledit", "yamlread", "go.yaml.in/yaml/v3"},
 	"output":     {"check", "image", "inventory", "manifest", "plan"}, // shows values; who made them is not its business
 	"plan":       {"image", "inventory", "manifest"},
 	"promote":    {"check", "image", "inventory", "manifest", "plan", "registry", "strictjson"},
 	"rebase":     {"image", "inventory", "promote", "registry", "strictjson"}, // makes an image and pushes it
 	"registry":   {"image", "inventory", "secret", "strictjson"},              // decides nothing, so it knows no plan
-	"resolve":    {"image", "manifest", "github.com/Masterminds/semver/v3", "golang.org/x/sync/errgroup"},
-	"secret":     {}, // what must not be printed, wherever it came from
+	"resolve":    {"image", "imagetags", "manifest", "selector", "github.com/Masterminds/semver/v3", "golang.org/x/sync/errgroup"},
+	"secret":     {},                                                                              // what must not be printed, wherever it came from
+	"selector":   {"image", "yamlread", "github.com/Masterminds/semver/v3", "go.yaml.in/yaml/v3"}, // read with the manifests that they belong to
 	"strictjson": {},
-	"tree":       {}, // files on disk, whatever is in them
+	"tree":       {},                                 // files on disk, whatever is in them
+	"yamledit":   {"yamlread", "go.yaml.in/yaml/v3"}, // YAML without keys: the caller knows them
+	"yamlread":   {"image", "go.yaml.in/yaml/v3"},    // strict YAML, for manifests and selectors
 }
 
 // pure packages decide and never look: what they need is handed to them.
-var pure = []string{"image", "inventory", "manifest", "plan", "resolve", "check"}
+var pure = []string{"image", "inventory", "manifest", "plan", "resolve", "check", "imagetags", "selector", "yamledit", "yamlread"}
 
 // vocabulary are packages of go-containerregistry that hold types, and that every package may import.
 var vocabulary = []string{

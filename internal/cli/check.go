@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/promote"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 )
 
 // baseVariable is where Prow says which commit a pull request is to be merged into.
@@ -109,7 +110,7 @@ func runCheck(ctx context.Context, o *checkOptions, s streams) (err error) {
 		return err
 	}
 	err = offline(ctx, func() (err error) {
-		var files []*manifest.Producers
+		var files []*selector.File
 		if c.set, files, _, err = o.loadAll(); err != nil {
 			return err
 		}

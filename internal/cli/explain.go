@@ -6,14 +6,14 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 )
 
 // explainOptions are the flags of cip explain.
 type explainOptions struct {
-	producerOptions
+	selectorOptions
 	output string
 }
 
@@ -21,10 +21,9 @@ func newExplainCmd(s streams) *cobra.Command {
 	o := &explainOptions{}
 	cmd := &cobra.Command{
 		Use:   "explain NAME",
-		Short: "List the candidates of a source, and why each was taken or not",
-		Long: `explain resolves the sources called NAME as cip resolve does, and lists the tags that
-were looked at, the best first, with the reason why each was taken or not. It
-changes nothing.`,
+		Short: "List the candidates of a selector, and why each was selected or not",
+		Long: `explain resolves the selectors called NAME as cip resolve does. It lists all candidates,
+the best first, with the reason why each was selected or not. It changes nothing.`,
 		Example: `  cip explain flux --thin-manifest-dir=manifests
   cip explain flux --manifest=promote.yaml --output=json`,
 		Args: cobra.ExactArgs(1),
@@ -35,7 +34,7 @@ changes nothing.`,
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.output, "output", "o", "", "form of the explanation: text (default) or json")
-	o.producerOptions.addFlags(f)
+	o.selectorOptions.addFlags(f)
 	return cmd
 }
 
@@ -45,7 +44,7 @@ func runExplain(ctx context.Context, o *explainOptions, s streams) error {
 	if err != nil {
 		return err
 	}
-	r, err := newResolution(ctx, &o.producerOptions, s)
+	r, err := newResolution(ctx, &o.selectorOptions, s)
 	if err != nil {
 		return err
 	}
@@ -73,7 +72,7 @@ func runExplain(ctx context.Context, o *explainOptions, s streams) error {
 	return nil
 }
 
-func explain(file *manifest.Producers, result *resolve.Result) output.Explanation {
+func explain(file *selector.File, result *resolve.Result) output.Explanation {
 	p := result.Selector
 	e := output.Explanation{
 		Source: p.Pos.String(), Name: p.Name, Repository: p.Repository.String(),

@@ -12,6 +12,7 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/tree"
 )
 
@@ -89,18 +90,17 @@ func commitOf(paths []string) (string, error) {
 	return all[0], nil
 }
 
-// loadAll reads the manifests and the producers next to them, whose names are in the
-// directory root.
-func (o *manifestOptions) loadAll() (set *manifest.Set, files []*manifest.Producers, root string, err error) {
+// loadAll reads the manifests and their selectors. Names of files are relative to root.
+func (o *manifestOptions) loadAll() (set *manifest.Set, files []*selector.File, root string, err error) {
 	if root, err = o.root(); err != nil {
 		return nil, nil, "", err
 	}
 	in := tree.Open(root)
 	defer in.Close()
 	if o.manifest != "" {
-		set, files = manifest.PlainProducers(in, filepath.Base(o.manifest), o.manifest)
+		set, files = manifest.PlainSelectors(in, filepath.Base(o.manifest), o.manifest)
 	} else {
-		set, files = manifest.ThinProducers(in, root)
+		set, files = manifest.ThinSelectors(in, root)
 	}
 	return set, files, root, nil
 }

@@ -22,7 +22,7 @@ import (
 // rebaseOptions are the flags of cip rebase.
 type rebaseOptions struct {
 	runImageSource
-	producerOptions
+	selectorOptions
 	confirmOptions
 	runImage, previous string
 	accept             string
@@ -43,8 +43,8 @@ under. Dry run is the default: the new digest is computed and printed, nothing i
 written. With --check each IMAGE is an app of its own, and the exit code is 2 if one
 is out of date.
 
-With manifests in place of an IMAGE, the sources that have a rebase are resolved, and
-what they become is saved where it is promoted from: cip resolve --write pins it then.
+With manifests instead of an IMAGE, selectors that have a rebase are resolved, and the
+rebased images are saved in the source registry: cip resolve --write then pins them.
 
 The run image is the best readable one of those that files, or else the app's
 metadata, name (cip run-image); --run-image names another. The digest is a function
@@ -64,7 +64,7 @@ of app, run image and flags: the same come out of dry run, real run and repetiti
 			case o.path() == "":
 				return errors.New("an IMAGE, --manifest or --thin-manifest-dir is required")
 			}
-			return runRebaseProducers(cmd.Context(), o, s)
+			return runRebaseSelectors(cmd.Context(), o, s)
 		},
 	}
 	f := cmd.Flags()
@@ -77,8 +77,8 @@ of app, run image and flags: the same come out of dry run, real run and repetiti
 	f.StringVarP(&o.output, "output", "o", "", "form of what is printed: text or json (default text)")
 	o.confirmOptions.addFlags(f)
 	o.runImageSource.addFlags(f)
-	o.producerOptions.addFlags(f)
-	f.StringSliceVar(&o.only, "only", nil, "with manifests: rebase only the sources of these `names`")
+	o.selectorOptions.addFlags(f)
+	f.StringSliceVar(&o.only, "only", nil, "with manifests: rebase only the images of selectors with these `names`")
 	for _, writes := range []string{"confirm", "previous-image", "report"} {
 		cmd.MarkFlagsMutuallyExclusive("check", writes)
 	}

@@ -13,6 +13,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/lookup"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 
 	"github.com/rogpeppe/go-internal/diff"
 	"github.com/sirupsen/logrus"
@@ -28,11 +29,11 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/tree"
 )
 
-// resolvedAtOnce bounds the producers that are resolved at a time.
+// resolvedAtOnce is the maximum number of selectors that are resolved at a time.
 const resolvedAtOnce = 8
 
-// producerOptions say which producers to resolve, and how.
-type producerOptions struct {
+// selectorOptions say which selectors to resolve, and how.
+type selectorOptions struct {
 	manifestOptions
 	registryOptions
 	logOptions
@@ -41,7 +42,7 @@ type producerOptions struct {
 	allowRollback bool
 }
 
-func (o *producerOptions) addFlags(f *pflag.FlagSet) {
+func (o *selectorOptions) addFlags(f *pflag.FlagSet) {
 	o.manifestOptions.addFlags(f)
 	f.BoolVar(&o.refresh, "refresh", false, "read the digests of tags again though the lock has them")
 	f.BoolVar(&o.allowRollback, "allow-rollback", false, "take results that are older than the lock's")
@@ -52,7 +53,7 @@ func (o *producerOptions) addFlags(f *pflag.FlagSet) {
 
 // resolveOptions are the flags of cip resolve.
 type resolveOptions struct {
-	producerOptions
+	selectorOptions
 	write, check bool
 	output       string
 }
@@ -62,41 +63,41 @@ func newResolveCmd(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:         "resolve",
 		Annotations: exits(""),
-		Short:       "Find the digests that sources.yaml asks for, and write them into images.yaml",
-		Long: `resolve reads what sources.yaml (or sources: in a plain manifest) asks for, looks it
-up in the source registry and in git repositories, and prints what that changes in
-the list of images and in the lock, as a diff. With --write it makes the change; it
-never writes to a registry. With --check it asks nobody and says whether sources,
-lock and list agree: that is for pull requests. A source that fails stops only itself.`,
-		Example: `  cip resolve --thin-manifest-dir=manifests/producers --check
+		Short:       "Find the digests that selectors choose, and write them to images.yaml",
+		Long: `resolve reads the selectors in sources.yaml (or sources: in a plain manifest). It reads
+the source registry and git repositories, and prints the changes of the images list
+and of the lock as a diff. With --write it changes these files. It never writes to a
+registry. With --check it sends no requests, and checks that selectors, lock and list
+agree, which is for pull requests. If a selector fails, the others are still resolved.`,
+		Example: `  cip resolve --thin-manifest-dir=manifests/selectors --check
   cip resolve --manifest=promote.yaml --write --only=flux`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runResolve(cmd.Context(), o, s) },
 	}
 	f := cmd.Flags()
-	f.BoolVar(&o.write, "write", false, "write the change into the files")
-	f.BoolVar(&o.check, "check", false, "say whether sources, lock and list agree, offline")
-	f.StringSliceVar(&o.only, "only", nil, "resolve, or check, only the sources of these `names`")
-	f.StringVarP(&o.output, "output", "o", "", "form of the result: text (default), a diff, or json, the sources and what was found")
-	o.producerOptions.addFlags(f)
+	f.BoolVar(&o.write, "write", false, "write the changes to the files")
+	f.BoolVar(&o.check, "check", false, "check offline that selectors, lock and list agree")
+	f.StringSliceVar(&o.only, "only", nil, "resolve or check only the selectors with these `names`")
+	f.StringVarP(&o.output, "output", "o", "", "output format: text (default), a diff, or json, the selectors and their results")
+	o.selectorOptions.addFlags(f)
 	return cmd
 }
 
-// resolution is one run over the producers of a manifest.
+// resolution resolves the selectors of manifests.
 type resolution struct {
-	*producerOptions
+	*selectorOptions
 	streams
 	log      *logrus.Logger
 	progress *output.Progress
 	set      *manifest.Set
-	files    []*manifest.Producers
+	files    []*selector.File
 	root     string // of the file names in files
 	tree     *tree.Tree
 }
 
 // newResolution loads what is to be resolved. Faults are logged; a broken file ends it. The caller must close r.tree.
-func newResolution(ctx context.Context, o *producerOptions, s streams) (*resolution, error) {
-	r := &resolution{producerOptions: o, streams: s}
+func newResolution(ctx context.Context, o *selectorOptions, s streams) (*resolution, error) {
+	r := &resolution{selectorOptions: o, streams: s}
 	var err error
 	if r.log, r.progress, err = o.logger(s); err != nil {
 		return nil, err
@@ -114,27 +115,27 @@ func newResolution(ctx context.Context, o *producerOptions, s streams) (*resolut
 		return nil, &exitError{code: exitFailed}
 	}
 	for _, name := range o.only {
-		if !slices.ContainsFunc(r.files, func(p *manifest.Producers) bool { return slices.ContainsFunc(p.Entries, named(name)) }) {
-			return nil, fmt.Errorf("there is no source %q in %s", name, o.path())
+		if !slices.ContainsFunc(r.files, func(p *selector.File) bool { return slices.ContainsFunc(p.Entries, named(name)) }) {
+			return nil, fmt.Errorf("there is no selector %q in %s", name, o.path())
 		}
 	}
-	if !slices.ContainsFunc(r.files, func(p *manifest.Producers) bool { return len(p.Entries) > 0 }) {
-		r.log.Infof("there are no sources in %s", o.path())
+	if !slices.ContainsFunc(r.files, func(p *selector.File) bool { return len(p.Entries) > 0 }) {
+		r.log.Infof("there are no selectors in %s", o.path())
 	}
 	return r, nil
 }
 
-// named returns what tells producers of a name, their own or that of their image.
-func named(name string) func(*manifest.Producer) bool {
-	return func(p *manifest.Producer) bool { return p.Name == name || p.ImageName() == name }
+// named returns a predicate of selectors with a name, their own or that of their image.
+func named(name string) func(*selector.Selector) bool {
+	return func(p *selector.Selector) bool { return p.Name == name || p.ImageName() == name }
 }
 
 // at returns where a file of the manifests is.
 func (r *resolution) at(name string) string { return filepath.Join(r.root, filepath.FromSlash(name)) }
 
-// resolved is what one file of producers comes to.
+// resolved is the outcome of one file of selectors.
 type resolved struct {
-	file    *manifest.Producers
+	file    *selector.File
 	results []resolve.Result
 	changes []change
 }
@@ -146,10 +147,10 @@ type change struct {
 }
 
 // rebaseFunc computes the digest of a selected app on its new run image.
-type rebaseFunc = func(context.Context, *manifest.Producer, v1.Hash) (v1.Hash, *manifest.LockRebase, error)
+type rebaseFunc = func(context.Context, *selector.Selector, v1.Hash) (v1.Hash, *selector.LockRebase, error)
 
-// resolve asks for what the producers want, those that wanted says.
-func (r *resolution) resolve(ctx context.Context, client *registry.Client, wanted func(*manifest.Producer) bool, rebase rebaseFunc) []*resolved {
+// resolve resolves the selectors for which wanted returns true.
+func (r *resolution) resolve(ctx context.Context, client *registry.Client, wanted func(*selector.Selector) bool, rebase rebaseFunc) []*resolved {
 	source, git := lookup.NewRegistry(client), lookup.NewHistories()
 	var all []*resolved
 	g := &errgroup.Group{}
@@ -183,8 +184,8 @@ func (r *resolution) resolve(ctx context.Context, client *registry.Client, wante
 	return all
 }
 
-// asked reports whether a producer is among those that the user named, or all are.
-func (r *resolution) asked(p *manifest.Producer) bool {
+// asked reports whether the user asked for a selector, by name or by naming none.
+func (r *resolution) asked(p *selector.Selector) bool {
 	return len(r.only) == 0 || slices.ContainsFunc(r.only, func(name string) bool { return named(name)(p) })
 }
 
@@ -204,7 +205,7 @@ func (r *resolution) all(ctx context.Context) ([]*resolved, error) {
 
 // reader returns a reader of files that are named relative to one of the manifests. Links
 // in the tree of the manifests stay within it; a file elsewhere has to be named as such.
-func (r *resolution) reader(file *manifest.Producers) func(string) ([]byte, error) {
+func (r *resolution) reader(file *selector.File) func(string) ([]byte, error) {
 	return func(name string) ([]byte, error) {
 		in, at := r.tree, path.Join(path.Dir(file.Name), filepath.ToSlash(name))
 		if filepath.IsAbs(name) || !fs.ValidPath(at) {
@@ -237,7 +238,7 @@ func (r *resolution) amend(done *resolved) error {
 		return fmt.Errorf("reading %s: %w", r.at(lock.name), cause(err))
 	}
 	if len(locks) > 0 || lock.before != nil {
-		if lock.after, err = manifest.EncodeLocks(locks); err != nil {
+		if lock.after, err = selector.EncodeLocks(locks); err != nil {
 			return fmt.Errorf("encoding %s: %w", r.at(lock.name), err)
 		}
 	}
@@ -261,7 +262,7 @@ func runResolve(ctx context.Context, o *resolveOptions, s streams) error {
 	if err != nil {
 		return err
 	}
-	r, err := newResolution(ctx, &o.producerOptions, s)
+	r, err := newResolution(ctx, &o.selectorOptions, s)
 	if err != nil {
 		return err
 	}
@@ -275,7 +276,7 @@ func runResolve(ctx context.Context, o *resolveOptions, s streams) error {
 	}
 	for _, done := range all {
 		if len(r.only) > 0 && !slices.ContainsFunc(done.file.Entries, r.asked) {
-			continue // a lock without sources, perhaps: it is another one's
+			continue // for example a lock file without selectors
 		}
 		if err := r.amend(done); err != nil {
 			return err
@@ -343,7 +344,7 @@ func (r *resolution) show(all []*resolved, format output.Format) error {
 	return nil
 }
 
-func describeResult(file *manifest.Producers, result *resolve.Result) output.ResolvedSource {
+func describeResult(file *selector.File, result *resolve.Result) output.ResolvedSource {
 	p := result.Selector
 	d := output.ResolvedSource{File: p.Pos.File, Line: p.Pos.Line, Name: p.Name, Tags: []string{}}
 	if result.Choice != nil {

@@ -6,9 +6,10 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 )
 
-// check says whether what was asked for of sources, lock and list of images agree, without asking anybody.
+// check checks that selectors, locks and images lists agree, without requests.
 func (r *resolution) check() error {
 	var stale []manifest.Fault
 	for _, file := range r.files {
@@ -25,9 +26,9 @@ func (r *resolution) check() error {
 	return nil
 }
 
-// stale returns what does not agree in one file of producers and those beside it.
-func (r *resolution) stale(file *manifest.Producers) ([]manifest.Fault, error) {
-	if left := leftLocks(r.set, []*manifest.Producers{file}); len(left) > 0 && len(r.only) == 0 {
+// stale returns a fault for every disagreement between a file of selectors, its lock and its list.
+func (r *resolution) stale(file *selector.File) ([]manifest.Fault, error) {
+	if left := leftLocks(r.set, []*selector.File{file}); len(left) > 0 && len(r.only) == 0 {
 		return left, nil
 	}
 	var wants map[string][]string
@@ -41,7 +42,7 @@ func (r *resolution) stale(file *manifest.Producers) ([]manifest.Fault, error) {
 		}
 	}
 	var faults []manifest.Fault
-	used := map[*manifest.Lock]bool{}
+	used := map[*selector.Lock]bool{}
 	readers := resolve.Readers{ReadFile: r.reader(file)}
 	for _, p := range file.Entries {
 		used[file.Find(p)] = true
@@ -54,16 +55,17 @@ func (r *resolution) stale(file *manifest.Producers) ([]manifest.Fault, error) {
 	}
 	for i := range file.Locked {
 		if l := &file.Locked[i]; !used[l] && len(r.only) == 0 {
-			message := fmt.Sprintf("%s is in the lock, but in no source: run cip resolve --write", l.Name)
+			message := fmt.Sprintf("%s is in the lock, but in no selector: run cip resolve --write", l.Name)
 			faults = append(faults, manifest.Fault{Pos: l.Pos, Severity: manifest.Refused, Message: message})
 		}
 	}
 	return faults, nil
 }
 
-// leftLocks returns a fault for every lock whose sources are gone, all of them.
-// Sources that cannot be read are not gone.
-func leftLocks(set *manifest.Set, files []*manifest.Producers) []manifest.Fault {
+// leftLocks returns a fault for every lock file whose selectors were all removed.
+//
+// Selectors that cannot be read may still exist, and are not reported.
+func leftLocks(set *manifest.Set, files []*selector.File) []manifest.Fault {
 	var faults []manifest.Fault
 	for _, file := range files {
 		unread := func(f manifest.Fault) bool { return f.Pos.File == file.File && f.Severity != manifest.Warning }
@@ -72,7 +74,7 @@ func leftLocks(set *manifest.Set, files []*manifest.Producers) []manifest.Fault 
 		}
 		faults = append(faults, manifest.Fault{
 			Pos:      manifest.Pos{File: file.Locked[0].Pos.File, Line: 1, Column: 1},
-			Severity: manifest.Refused, Message: "the sources of this lock are gone: run cip resolve --write",
+			Severity: manifest.Refused, Message: "the selectors of this lock were removed: run cip resolve --write",
 		})
 	}
 	return faults

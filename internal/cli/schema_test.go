@@ -22,6 +22,7 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 )
 
 // schemaOf compiles what cip schema prints for a kind; "" is none.
@@ -124,7 +125,7 @@ func accepted(kind, text string) bool {
 	switch kind {
 	case "plain", "native":
 		files["m.yaml"] = &fstest.MapFile{Data: []byte(text)}
-		set, _ := manifest.PlainProducers(files, "m.yaml", "")
+		set, _ := manifest.PlainSelectors(files, "m.yaml", "")
 		return set.OK()
 	case "thin":
 		files["manifests/x/promoter-manifest.yaml"] = &fstest.MapFile{Data: []byte(text)}
@@ -133,7 +134,7 @@ func accepted(kind, text string) bool {
 	case "sources":
 		files["images/x/sources.yaml"] = &fstest.MapFile{Data: []byte(text)}
 	}
-	set, _ := manifest.ThinProducers(files, "")
+	set, _ := manifest.ThinSelectors(files, "")
 	return set.OK()
 }
 
@@ -272,11 +273,11 @@ func TestSchemas(t *testing.T) {
 func TestSchemasOfWhatIsWritten(t *testing.T) {
 	t.Parallel()
 	d := image.Hash("sha256:" + strings.Repeat("0", 64))
-	lock, err := manifest.EncodeLocks([]manifest.Lock{{
+	lock, err := selector.EncodeLocks([]selector.Lock{{
 		Name: "a", Intent: "i", Digest: d, Tag: "1.10", Tags: []string{"1.0"}, TagList: "t", Ref: "r",
-		Git:    &manifest.LockGit{Repository: "r", Branch: "main", Behind: 2, By: "tree"},
-		Alias:  &manifest.LockAlias{File: "f", Path: []string{"latest", "1.10"}, Labels: map[string]string{"version": "2"}},
-		Rebase: &manifest.LockRebase{App: d, From: manifest.LockBase{Reference: "r", TopLayer: "l"}, PlatformAPI: "0.12"},
+		Git:    &selector.LockGit{Repository: "r", Branch: "main", Behind: 2, By: "tree"},
+		Alias:  &selector.LockAlias{File: "f", Path: []string{"latest", "1.10"}, Labels: map[string]string{"version": "2"}},
+		Rebase: &selector.LockRebase{App: d, From: selector.LockBase{Reference: "r", TopLayer: "l"}, PlatformAPI: "0.12"},
 	}})
 	if err != nil {
 		t.Fatal(err)

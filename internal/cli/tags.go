@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/imagetags"
 )
 
 func newTagsCmd(s streams) *cobra.Command {
@@ -34,15 +34,15 @@ func (o *imageTagsOptions) addFlags(f *pflag.FlagSet) {
 }
 
 // load reads the image tags: nil if no file was named.
-func (o *imageTagsOptions) load(log logrus.FieldLogger) (*resolve.ImageTags, error) {
+func (o *imageTagsOptions) load(log logrus.FieldLogger) (*imagetags.File, error) {
 	if o.file == "" {
 		return nil, nil
 	}
-	raw, err := readFile(o.file, resolve.MaxImageTags)
+	raw, err := readFile(o.file, imagetags.MaxSize)
 	if err != nil {
 		return nil, fmt.Errorf("reading image tags: %w", err)
 	}
-	tags, faults := resolve.ParseImageTags(o.file, raw)
+	tags, faults := imagetags.Parse(o.file, raw)
 	logFaults(log, faults)
 	if tags == nil {
 		return nil, &exitError{code: exitFailed}
@@ -51,7 +51,7 @@ func (o *imageTagsOptions) load(log logrus.FieldLogger) (*resolve.ImageTags, err
 }
 
 // required reads the image tags, which have to be named.
-func (o *imageTagsOptions) required(log logrus.FieldLogger) (*resolve.ImageTags, error) {
+func (o *imageTagsOptions) required(log logrus.FieldLogger) (*imagetags.File, error) {
 	if o.file == "" {
 		return nil, errors.New("--image-tags is required")
 	}

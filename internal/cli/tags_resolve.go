@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/imagetags"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/lookup"
 
 	"github.com/sirupsen/logrus"
@@ -91,7 +92,7 @@ func runTagsResolve(ctx context.Context, o *tagsResolveOptions, s streams, refer
 }
 
 // sayWhy tells how a choice came about.
-func sayWhy(log logrus.FieldLogger, m resolve.Merged, c *resolve.Choice) {
+func sayWhy(log logrus.FieldLogger, m imagetags.Merged, c *resolve.Choice) {
 	if len(m.Path) > 0 {
 		log.Info("tag: " + strings.Join(m.Path, " -> "))
 	}

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/imagetags"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/lookup"
 
 	"github.com/sirupsen/logrus"
@@ -109,7 +110,7 @@ func leading(tags, sets int) string {
 
 // chainEnds returns the tags with labels that the tags of a file lead to, sorted, and
 // what is wrong with those that lead to none.
-func chainEnds(tags *resolve.ImageTags) (ends []string, faults []manifest.Fault) {
+func chainEnds(tags *imagetags.File) (ends []string, faults []manifest.Fault) {
 	found := map[string]struct{}{}
 	for _, tag := range tags.Tags() {
 		path, err := tags.Chain(tag)
@@ -123,7 +124,7 @@ func chainEnds(tags *resolve.ImageTags) (ends []string, faults []manifest.Fault)
 }
 
 // lookFor looks for the image of each tag, and returns what is wrong with those that have not one.
-func (o *tagsVerifyOptions) lookFor(ctx context.Context, s streams, log *logrus.Logger, ref resolve.Reference, tags *resolve.ImageTags, ends []string, progress *output.Progress) ([]manifest.Fault, error) {
+func (o *tagsVerifyOptions) lookFor(ctx context.Context, s streams, log *logrus.Logger, ref resolve.Reference, tags *imagetags.File, ends []string, progress *output.Progress) ([]manifest.Fault, error) {
 	client, err := o.client(s, nil, log)
 	if err != nil {
 		return nil, err

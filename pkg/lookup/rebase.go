@@ -8,9 +8,9 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/rebase"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 )
 
 // Rebaser computes the images that selectors with a rebase stand for: the selected
@@ -20,16 +20,16 @@ type Rebaser struct {
 
 	mu      sync.Mutex // the reader is for one goroutine
 	reader  *rebase.Reader
-	results map[*manifest.Producer]*rebase.Result
+	results map[*selector.Selector]*rebase.Result
 }
 
 // NewRebaser returns a Rebaser.
 func NewRebaser(c *registry.Client) *Rebaser {
-	return &Rebaser{client: c, reader: rebase.NewReader(c), results: map[*manifest.Producer]*rebase.Result{}}
+	return &Rebaser{client: c, reader: rebase.NewReader(c), results: map[*selector.Selector]*rebase.Result{}}
 }
 
 // Compute returns the digest of a selector's app on its new run image, and the evidence for the lock.
-func (r *Rebaser) Compute(ctx context.Context, p *manifest.Producer, app v1.Hash) (v1.Hash, *manifest.LockRebase, error) {
+func (r *Rebaser) Compute(ctx context.Context, p *selector.Selector, app v1.Hash) (v1.Hash, *selector.LockRebase, error) {
 	accept, err := rebase.ParseAccept(p.Rebase.Accept)
 	if err != nil {
 		return v1.Hash{}, nil, err
@@ -45,16 +45,16 @@ func (r *Rebaser) Compute(ctx context.Context, p *manifest.Producer, app v1.Hash
 		return v1.Hash{}, nil, err
 	}
 	r.results[p] = res
-	return res.Digest, &manifest.LockRebase{
+	return res.Digest, &selector.LockRebase{
 		App:         app,
-		From:        manifest.LockBase{Reference: res.From.Reference, TopLayer: res.From.TopLayer},
-		Onto:        manifest.LockBase{Image: res.Onto.Image, Digest: res.Onto.Digest, TopLayer: res.Onto.TopLayer},
+		From:        selector.LockBase{Reference: res.From.Reference, TopLayer: res.From.TopLayer},
+		Onto:        selector.LockBase{Image: res.Onto.Image, Digest: res.Onto.Digest, TopLayer: res.Onto.TopLayer},
 		PlatformAPI: res.PlatformAPI,
 	}, nil
 }
 
 // Pin is Compute, but an error unless the rebased image is in the repository that it is promoted from.
-func (r *Rebaser) Pin(ctx context.Context, p *manifest.Producer, app v1.Hash) (v1.Hash, *manifest.LockRebase, error) {
+func (r *Rebaser) Pin(ctx context.Context, p *selector.Selector, app v1.Hash) (v1.Hash, *selector.LockRebase, error) {
 	d, evidence, err := r.Compute(ctx, p, app)
 	if err != nil {
 		return v1.Hash{}, nil, err
@@ -69,7 +69,7 @@ func (r *Rebaser) Pin(ctx context.Context, p *manifest.Producer, app v1.Hash) (v
 }
 
 // Result returns what Compute computed for a selector, or nil.
-func (r *Rebaser) Result(p *manifest.Producer) *rebase.Result {
+func (r *Rebaser) Result(p *selector.Selector) *rebase.Result {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.results[p]

@@ -2,20 +2,21 @@ package manifest
 
 import "fmt"
 
-// Limits on what all files together may want. A small file can ask for much: each of its
-// images goes to each of its destinations.
+// Limits of all files together.
+//
+// A small file can have many edges, because each of its images goes to each of its
+// destinations.
 const (
-	maxRepositories = 1_000_000  // destinations and mirrors of image names; the Kubernetes tree has 40,000
-	maxEdges        = 10_000_000 // tags of digests in destinations; the Kubernetes tree has 707,000
+	maxRepositories = 1_000_000  // image names × destinations and mirrors; the Kubernetes tree has 40,000
+	maxEdges        = 10_000_000 // tags × destinations; the Kubernetes tree has 707,000
 )
 
-// Limits on one list.
-const (
-	maxRegistries = 10_000 // registries of a manifest; the Kubernetes tree has 30
-	maxItems      = 1_000  // mirrors, mutable-tags and other lists of a few words
-)
+// maxRegistries is the maximum number of registries of a manifest.
+//
+// The Kubernetes tree has up to 30.
+const maxRegistries = 10_000
 
-// bound breaks a set that wants more than the limits. What is beyond them is not in the set then.
+// bound adds a fault to a set that exceeds the limits, and removes the manifests beyond them.
 func (s *Set) bound() *Set {
 	repositories, edges := 0, 0
 	for i, m := range s.Manifests {
@@ -40,7 +41,9 @@ func (s *Set) bound() *Set {
 	return s
 }
 
-// size returns how many repositories and edges m speaks of. Refused entries are edges, too: reports list them.
+// size returns the number of repositories and edges of m.
+//
+// Refused entries count too, because reports list them.
 func (m *Manifest) size() (repositories, edges int) {
 	names := make(map[string]struct{}, len(m.Images))
 	for i := range m.Images {

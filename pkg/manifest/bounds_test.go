@@ -30,7 +30,7 @@ func grown(destinations, mirrors, images, tags int) string {
 	return b.String()
 }
 
-func TestWhatFilesMayWantIsBounded(t *testing.T) {
+func TestEdgesOfFilesAreBounded(t *testing.T) {
 	t.Parallel()
 	const edges, repositories = "more than 10000000 edges", "more than 1000000 destination repositories"
 	tests := map[string]struct {
@@ -67,7 +67,7 @@ func TestWhatFilesMayWantIsBounded(t *testing.T) {
 	}
 }
 
-func TestWhatAllFilesMayWantIsBounded(t *testing.T) {
+func TestEdgesOfAllFilesAreBounded(t *testing.T) {
 	t.Parallel()
 	files := fstest.MapFS{}
 	for _, team := range []string{"a", "b"} {

@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
-// The examples are files of the project; real ones may be found beside it.
+// The examples are files of the project; real ones may be next to it.
 const (
 	examples = "../../manifests"
 	data     = "../../../shared/data"
@@ -23,7 +23,7 @@ const (
 func realData(tb testing.TB, name string) string {
 	tb.Helper()
 	if _, err := os.Stat(data + "/" + name); err != nil {
-		tb.Skipf("%s is not beside the project: %s is left out", name, tb.Name())
+		tb.Skipf("%s is not next to the project: %s is left out", name, tb.Name())
 	}
 	return data + "/" + name
 }
@@ -69,11 +69,11 @@ func TestThinManifestsWhole(t *testing.T) {
 	})
 }
 
-func TestNativeProducers(t *testing.T) {
+func TestNativeSelectors(t *testing.T) {
 	t.Parallel()
 	read := func(t *testing.T, file, host string, entries int) {
 		t.Helper()
-		set, files := manifest.PlainProducers(os.DirFS(path.Dir(file)), path.Base(file), "")
+		set, files := manifest.PlainSelectors(os.DirFS(path.Dir(file)), path.Base(file), "")
 		if len(set.Faults) > 0 || len(set.Manifests) != 1 || !set.Manifests[0].Native || len(set.Manifests[0].Images) != entries {
 			t.Fatalf("not one native manifest of %d images: %v %+v", entries, set.Faults, set.Manifests)
 		}
@@ -99,7 +99,7 @@ func TestNativeProducers(t *testing.T) {
 // TestEditLists adds to every list of whole directories: nothing but lines may be added.
 func TestEditLists(t *testing.T) {
 	t.Parallel()
-	for _, dir := range []string{"thin", "producers", "demo"} {
+	for _, dir := range []string{"thin", "selectors", "demo"} {
 		t.Run(dir, func(t *testing.T) {
 			t.Parallel()
 			editLists(t, os.DirFS(examples+"/"+dir))

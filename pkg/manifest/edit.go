@@ -9,50 +9,64 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/yamledit"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/yamlread"
+
 	"go.yaml.in/yaml/v3"
 )
 
-// ImagesText is the text of a file that holds an images list, to be changed in
-// places: comments, quoting, order and repeated names stay as they are. A change
-// that cannot be made without touching more is an error, and makes none.
+// ImagesText is the text of a file with an images list, for edits in place.
+//
+// Comments, quotes, order and repeated names stay as they are. If an edit would have
+// to change other text too, it returns an error and changes nothing.
 type ImagesText struct {
-	text text
-	bare bool // an images.yaml; else a plain manifest, of which the document with sources
+	text yamledit.Text
+	bare bool // the file is an images.yaml, not a plain manifest
+
+	list      *imagesList // the parsed text, as it was after listEdits edits; nil: not parsed
+	listEdits int
 }
 
-// NewImagesText returns the text of an images.yaml (bare), or of a plain manifest.
+// NewImagesText returns the text of an images.yaml (bare) or of a plain manifest.
+//
+// Of several documents in a plain manifest, the one with the key sources is edited.
 func NewImagesText(data []byte, bare bool) *ImagesText {
-	return &ImagesText{text{data: data}, bare}
+	return &ImagesText{text: yamledit.New(data), bare: bare}
 }
 
-// Clone returns a copy that can be changed apart.
-func (t *ImagesText) Clone() *ImagesText { return &ImagesText{t.text, t.bare} }
+// Clone returns a copy that can be edited independently.
+func (t *ImagesText) Clone() *ImagesText {
+	other := *t
+	return &other
+}
 
-// Bytes returns the text.
-func (t *ImagesText) Bytes() []byte { return t.text.data }
+// Bytes returns the text. The caller must not modify it.
+func (t *ImagesText) Bytes() []byte { return t.text.Bytes() }
 
-// Add makes the text want a digest of the image name under tags, among others it
-// may have. A new digest goes into the last entry of that name, a new name to the
-// end of the list.
+// Add adds a digest with tags to the image name.
+//
+// Tags that the digest has already stay. A new digest is added to the last entry of
+// that name, a new name to the end of the list.
 func (t *ImagesText) Add(name string, d v1.Hash, tags []string) error {
 	return t.change("adding "+d.String()+" to "+name, func() error {
 		l, err := t.read()
 		if err != nil {
 			return err
 		}
-		places, entries := l.places(name, d), l.entries(name)
-		lack := lacking(places, tags)
-		if len(places) > 0 && len(lack) == 0 {
+		digests, entries := l.digests(name, d), l.entries(name)
+		missing := missingTags(digests, tags)
+		if len(digests) > 0 && len(missing) == 0 {
 			return nil
 		}
-		if err := t.text.countable(); err != nil {
+		if err := t.text.CheckLineEnds(); err != nil {
 			return err
 		}
 		switch {
-		case len(places) > 0:
-			return t.text.appendTags(places[0], lack)
+		case len(digests) > 0:
+			return t.text.AppendItems(digests[0].Key, digests[0].Value, missing)
 		case len(entries) > 0:
-			return t.text.addDigest(entries[len(entries)-1], d, tags)
+			return t.addDigest(entries[len(entries)-1], d, tags)
 		}
 		return t.addEntry(l, name, d, tags)
 	}, func(wants map[string][]string) {
@@ -67,7 +81,7 @@ func (t *ImagesText) Add(name string, d v1.Hash, tags []string) error {
 	})
 }
 
-// RemoveTag makes the text want a digest without one of its tags.
+// RemoveTag removes a tag from a digest of the image name. The digest stays.
 func (t *ImagesText) RemoveTag(name string, d v1.Hash, tag string) error {
 	return t.change("removing "+tag+" from "+d.String()+" of "+name, func() error {
 		for {
@@ -75,12 +89,14 @@ func (t *ImagesText) RemoveTag(name string, d v1.Hash, tag string) error {
 			if err != nil {
 				return err
 			}
-			places := l.places(name, d)
-			i := slices.IndexFunc(places, func(f field) bool { return slices.Contains(texts(deref(f.value).Content), tag) })
+			digests := l.digests(name, d)
+			i := slices.IndexFunc(digests, func(f yamlread.Field) bool {
+				return slices.Contains(yamlread.Texts(yamlread.Deref(f.Value).Content), tag)
+			})
 			if i < 0 {
 				return nil
 			}
-			if err := t.text.removeItem(places[i].key, places[i].value, tag); err != nil {
+			if err := t.text.RemoveItem(digests[i].Key, digests[i].Value, tag); err != nil {
 				return err
 			}
 		}
@@ -90,7 +106,7 @@ func (t *ImagesText) RemoveTag(name string, d v1.Hash, tag string) error {
 	})
 }
 
-// RemoveDigest makes the text not want a digest of the image name.
+// RemoveDigest removes a digest and its tags from the image name.
 func (t *ImagesText) RemoveDigest(name string, d v1.Hash) error {
 	return t.change("removing "+d.String()+" from "+name, func() error {
 		for {
@@ -100,28 +116,31 @@ func (t *ImagesText) RemoveDigest(name string, d v1.Hash) error {
 			}
 			entries := l.entries(name)
 			i := slices.IndexFunc(entries, func(e *yaml.Node) bool {
-				key, _ := pairOf(child(e, "dmap"), d.String())
+				key, _ := yamledit.Pair(yamlread.Child(e, "dmap"), d.String())
 				return key != nil
 			})
 			if i < 0 {
 				return nil
 			}
-			if err := t.text.removeDigest(entries[i], d); err != nil {
+			if err := t.removeDigest(entries[i], d); err != nil {
 				return err
 			}
 		}
 	}, func(wants map[string][]string) { delete(wants, name+"@"+d.String()) })
 }
 
-// change carries out an edit and holds its result against what was meant.
-func (t *ImagesText) change(what string, edit func() error, meant func(map[string][]string)) error {
-	before := t.text
+// change makes an edit and compares its result with the expected one.
+//
+// expect changes the wanted tags, by "name@digest", as the edit should. If the result
+// is different, the text is restored.
+func (t *ImagesText) change(action string, edit func() error, expect func(map[string][]string)) error {
+	before := *t
 	wants, err := t.Wants()
 	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
+		return fmt.Errorf("%s: %w", action, err)
 	}
 	want := maps.Clone(wants)
-	meant(want)
+	expect(want)
 	err = edit()
 	if err == nil {
 		var got map[string][]string
@@ -130,13 +149,13 @@ func (t *ImagesText) change(what string, edit func() error, meant func(map[strin
 		}
 	}
 	if err != nil {
-		t.text = before
-		return fmt.Errorf("%s: %w", what, err)
+		*t = before
+		return fmt.Errorf("%s: %w", action, err)
 	}
 	return nil
 }
 
-// sameWants reports whether a and b want the same tags of the same digests.
+// sameWants reports whether a and b have the same digests with the same tags.
 func sameWants(a, b map[string][]string) bool {
 	if len(a) != len(b) {
 		return false
@@ -150,7 +169,9 @@ func sameWants(a, b map[string][]string) bool {
 	return true
 }
 
-// Wants returns the tags of every "name@digest" of the list; none: by digest alone. It is not to be changed.
+// Wants returns the tags of the list by "name@digest".
+//
+// A digest without tags has an empty slice. The caller must not modify the map.
 func (t *ImagesText) Wants() (map[string][]string, error) {
 	l, err := t.read()
 	if err != nil {
@@ -159,38 +180,38 @@ func (t *ImagesText) Wants() (map[string][]string, error) {
 	return l.wants, nil
 }
 
-// imagesList is what a text says.
+// imagesList is the parsed images list of a text.
 type imagesList struct {
-	root  *yaml.Node // what holds the list in a plain manifest
+	root  *yaml.Node // the mapping with the list, in a plain manifest
 	items *yaml.Node // the list; nil if there is none
 	wants map[string][]string
 }
 
-// read parses the text, once until it is changed.
+// read parses the text, once after each edit.
 func (t *ImagesText) read() (*imagesList, error) {
-	if t.text.says != nil {
-		return t.text.says, nil
+	if t.list != nil && t.listEdits == t.text.Edits() {
+		return t.list, nil
 	}
-	l, err := t.list()
+	l, err := t.parse()
 	if err != nil {
 		return nil, err
 	}
 	if l.wants, err = wantsOf(l.items); err != nil {
 		return nil, err
 	}
-	t.text.says = l
+	t.list, t.listEdits = l, t.text.Edits()
 	return l, nil
 }
 
-// wantsOf returns the tags of every "name@digest" of a list, which may be nil.
+// wantsOf returns the tags of a list by "name@digest". list may be nil.
 func wantsOf(list *yaml.Node) (map[string][]string, error) {
-	r, m := &reader{}, &Manifest{}
+	r, m := &reader{&yamlread.File{}}, &Manifest{}
 	if list != nil {
-		r.mark(list)
-		items, _ := r.items(list, "images")
+		r.File = yamlread.Of(list)
+		items, _ := r.Items(list, "images")
 		r.images(items, m)
 	}
-	for _, f := range r.faults {
+	for _, f := range r.Faults {
 		if f.Severity == Broken {
 			return nil, f
 		}
@@ -214,15 +235,15 @@ func wantsOf(list *yaml.Node) (map[string][]string, error) {
 	return all, nil
 }
 
-// list returns the images list and what holds it.
-func (t *ImagesText) list() (*imagesList, error) {
+// parse finds the images list in the text.
+func (t *ImagesText) parse() (*imagesList, error) {
 	var docs []*yaml.Node
-	if err := parse(t.text.data, func(root *yaml.Node) { docs = append(docs, root) }); err != nil {
-		return nil, errors.New("bad YAML") // Plain and Thin report where
+	if err := yamlread.Parse(t.text.Bytes(), func(root *yaml.Node) { docs = append(docs, root) }); err != nil {
+		return nil, errors.New("bad YAML") // Plain and Thin report the position
 	}
-	docs = slices.DeleteFunc(docs, isResource)
+	docs = slices.DeleteFunc(docs, selector.IsResource)
 	if len(docs) > 1 && !t.bare {
-		docs = slices.DeleteFunc(docs, func(root *yaml.Node) bool { return child(root, "sources") == nil })
+		docs = slices.DeleteFunc(docs, func(root *yaml.Node) bool { return yamlread.Child(root, "sources") == nil })
 	}
 	switch {
 	case len(docs) == 0 && t.bare:
@@ -232,107 +253,86 @@ func (t *ImagesText) list() (*imagesList, error) {
 	case t.bare:
 		return &imagesList{items: docs[0]}, nil
 	}
-	_, items := pairOf(docs[0], "images")
+	_, items := yamledit.Pair(docs[0], "images")
 	return &imagesList{root: docs[0], items: items}, nil
 }
 
-// entries returns the entries of the list that have a name.
+// entries returns the entries of the list with a name.
 func (l *imagesList) entries(name string) []*yaml.Node {
 	if l.items == nil {
 		return nil
 	}
 	var all []*yaml.Node
-	for _, e := range deref(l.items).Content {
-		if scalar(e, "name") == name {
+	for _, e := range yamlread.Deref(l.items).Content {
+		if yamlread.Scalar(e, "name") == name {
 			all = append(all, e)
 		}
 	}
 	return all
 }
 
-// places returns where the entries of a name have a digest.
-func (l *imagesList) places(name string, d v1.Hash) []field {
-	var all []field
+// digests returns the dmap fields of a digest in all entries of a name.
+func (l *imagesList) digests(name string, d v1.Hash) []yamlread.Field {
+	var all []yamlread.Field
 	for _, e := range l.entries(name) {
-		if key, value := pairOf(child(e, "dmap"), d.String()); key != nil {
-			all = append(all, field{key, value})
+		if key, value := yamledit.Pair(yamlread.Child(e, "dmap"), d.String()); key != nil {
+			all = append(all, yamlread.Field{Key: key, Value: value})
 		}
 	}
 	return all
 }
 
-// lacking returns which of some tags none of the places of a digest has, each once.
-func lacking(places []field, tags []string) []string {
-	var have, lack []string
-	for _, f := range places {
-		have = append(have, texts(deref(f.value).Content)...)
+// missingTags returns the tags that none of the dmap fields of a digest has, each once.
+func missingTags(digests []yamlread.Field, tags []string) []string {
+	var have, missing []string
+	for _, f := range digests {
+		have = append(have, yamlread.Texts(yamlread.Deref(f.Value).Content)...)
 	}
 	for _, tag := range tags {
-		if !slices.Contains(have, tag) && !slices.Contains(lack, tag) {
-			lack = append(lack, tag)
+		if !slices.Contains(have, tag) && !slices.Contains(missing, tag) {
+			missing = append(missing, tag)
 		}
 	}
-	return lack
+	return missing
 }
 
-// addEntry puts a new entry to the end of the list l, which is the text's.
+// addEntry adds a new entry to the end of the list l.
 func (t *ImagesText) addEntry(l *imagesList, name string, d v1.Hash, tags []string) error {
-	lines := []string{"- name: " + word(name), "  dmap:", "    " + digestLine(d, tags)}
+	lines := []string{"- name: " + yamledit.Word(name), "  dmap:", "    " + digestLine(d, tags)}
 	switch {
 	case l.items == nil && !t.bare:
 		if l.root.Kind != yaml.MappingNode || len(l.root.Content) == 0 {
-			return errShape
+			return yamledit.ErrShape
 		}
-		return t.text.addList(l.root, lines, flowEntry(l.root.Content[0], name, d, tags))
-	case l.items == nil || t.bare && null(l.items):
-		t.text.insertLines(len(t.text.data), lines)
+		return t.addList(l.root, lines, flowEntry(l.root.Content[0], name, d, tags))
+	case l.items == nil || t.bare && yamlread.IsNull(l.items):
+		t.text.AppendLines(lines)
 		return nil
 	case l.items.Kind == yaml.AliasNode:
-		return errAlias
+		return yamledit.ErrAlias
 	case len(l.items.Content) == 0 && t.bare:
-		return t.text.rewrite(l.items, strings.Join(lines, t.text.feed()))
+		return t.text.Rewrite(l.items, strings.Join(lines, t.text.LineEnd()))
 	case len(l.items.Content) == 0:
-		key, _ := pairOf(l.root, "images")
+		key, _ := yamledit.Pair(l.root, "images")
 		if l.root.Style&yaml.FlowStyle != 0 {
-			return t.text.setValue(key, l.items, "["+flowEntry(key, name, d, tags)+"]")
+			return t.text.SetValue(key, l.items, "["+flowEntry(key, name, d, tags)+"]")
 		}
-		return t.text.setLines(key, l.items, lines)
+		return t.text.SetLines(key, l.items, lines)
 	}
 	last := l.items.Content[len(l.items.Content)-1]
-	return t.text.grow(l.items, flowEntry(deref(last).Content[0], name, d, tags), func() ([]string, error) {
-		prefix, err := t.text.dash(last)
+	return t.text.Grow(l.items, flowEntry(yamlread.Deref(last).Content[0], name, d, tags), func() ([]string, error) {
+		prefix, err := t.text.Dash(last)
 		pad := strings.Repeat(" ", len(prefix))
-		return []string{prefix + "name: " + word(name), pad + "dmap:", pad + "  " + digestLine(d, tags)}, err
+		return []string{prefix + "name: " + yamledit.Word(name), pad + "dmap:", pad + "  " + digestLine(d, tags)}, err
 	})
 }
 
-// flowEntry returns an entry as it is written in brackets, its keys in the quotes that key has.
+// flowEntry returns an entry in brackets, its keys in quotes like those of key.
 func flowEntry(key *yaml.Node, name string, d v1.Hash, tags []string) string {
-	return fmt.Sprintf("{%s: %q, %s: {%s}}", like(key, "name"), name, like(key, "dmap"), digestLine(d, tags))
+	return fmt.Sprintf("{%s: %q, %s: {%s}}", yamledit.Like(key, "name"), name, yamledit.Like(key, "dmap"), digestLine(d, tags))
 }
 
-// errAlias says that what should change stands elsewhere.
-var errAlias = errors.New("it is an alias: write it out, since a change would change other places too")
-
-// pairOf returns the key and value of a mapping's own key, not of what it merges.
-func pairOf(m *yaml.Node, key string) (k, v *yaml.Node) {
-	if m == nil || m.Kind != yaml.MappingNode {
-		return nil, nil
-	}
-	for i := 0; i+1 < len(m.Content); i += 2 {
-		if m.Content[i].Value == key {
-			return m.Content[i], m.Content[i+1]
-		}
-	}
-	return nil, nil
-}
-
-// digestLine returns a digest and its tags as they are written in a dmap.
+// digestLine returns the line of a digest and its tags in a dmap.
 func digestLine(d v1.Hash, tags []string) string {
-	return fmt.Sprintf("%q: %s", d.String(), tagList(tags))
-}
-
-// tagList returns tags as they are written in a dmap.
-func tagList(tags []string) string {
-	return "[" + strings.Join(alike(&yaml.Node{Style: yaml.DoubleQuotedStyle}, tags), ", ") + "]"
+	return fmt.Sprintf("%q: %s", d.String(), yamledit.List(tags))
 }

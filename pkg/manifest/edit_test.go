@@ -10,7 +10,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
-// In texts of these tests A, B and C stand for digests.
+// long replaces A, B and C in the texts of these tests with digests.
 func long(s string) string {
 	return strings.NewReplacer("~A", dig("a"), "~B", dig("b"), "~C", dig("c")).Replace(s)
 }
@@ -60,7 +60,7 @@ func TestEditImages(t *testing.T) {
 		{"tag to null", "- name: x\n  dmap:\n    ~A:\n    ~B: ~\n", add("x", "a", "1.10"), "- name: x\n  dmap:\n    ~A: [\"1.10\"]\n    ~B: ~\n", ""},
 		{"tag to a written null", "- name: x\n  dmap:\n    ~A:\n    ~B: null # no\n", add("x", "b", "v"), "- name: x\n  dmap:\n    ~A:\n    ~B: [v] # no\n", ""},
 		{"tag to a block list", "- name: x\n  dmap:\n    ~A:\n    - 'a' # c\n    # d\n", add("x", "a", "b"), "- name: x\n  dmap:\n    ~A:\n    - 'a' # c\n    - 'b'\n    # d\n", ""},
-		{"digest beside block lists", "- name: x\n  dmap:\n    ~A:\n      - v1\n", add("x", "b", "v2", "on"), "- name: x\n  dmap:\n    ~A:\n      - v1\n    ~B:\n      - v2\n      - \"on\"\n", ""},
+		{"digest next to block lists", "- name: x\n  dmap:\n    ~A:\n      - v1\n", add("x", "b", "v2", "on"), "- name: x\n  dmap:\n    ~A:\n      - v1\n    ~B:\n      - v2\n      - \"on\"\n", ""},
 		{"digest behind null", "- name: x\n  dmap:\n    ~A:\n", add("x", "b"), "- name: x\n  dmap:\n    ~A:\n    ~B: []\n", ""},
 		{"list over lines", "- name: x\n  dmap:\n    \"~A\": [\n      \"a\", # ]\n      \"b\"\n    ]\n", add("x", "a", "c"), "- name: x\n  dmap:\n    \"~A\": [\n      \"a\", # ]\n      \"b\", \"c\"\n    ]\n", ""},
 		{"list over lines, digest behind", "- name: x\n  dmap:\n    \"~A\": [\n      \"a\",\n    ]\n", add("x", "b", "c"), "- name: x\n  dmap:\n    \"~A\": [\n      \"a\",\n    ]\n    \"~B\": [\"c\"]\n", ""},
@@ -78,7 +78,7 @@ func TestEditImages(t *testing.T) {
 		{"first name in an empty file", "", add("x", "b"), "- name: x\n  dmap:\n    \"~B\": []\n", ""},
 		{"first name in an empty list", "# c\n[] # d\n", add("x", "b", "1"), "# c\n- name: x\n  dmap:\n    \"~B\": [\"1\"] # d\n", ""},
 		{"CRLF, no line end at the end", "- name: x\r\n  dmap:\r\n    \"~A\": []", add("x", "b"), "- name: x\r\n  dmap:\r\n    \"~A\": []\r\n    \"~B\": []\r\n", ""},
-		{"a carriage return alone", "- name: x\r  dmap: {}\r", add("x", "a"), "", "carriage return alone"},
+		{"a carriage return without a line feed", "- name: x\r  dmap: {}\r", add("x", "a"), "", "carriage return without a line feed"},
 		{"an odd line end", "# a\u2028\n- name: x\n  dmap: {}\n", add("x", "a"), "", `ends with "\u2028"`},
 		{"tags to the quotes of the one before", "- name: x\n  dmap:\n    ~A: [v1]\n", add("x", "a", "v2", "1.0", "v3"), "- name: x\n  dmap:\n    ~A: [v1, v2, \"1.0\", \"v3\"]\n", ""},
 		{"an alias", "- name: x\n  dmap: &d\n    \"~A\": []\n- name: y\n  dmap: *d\n", add("y", "b"), "", "it is an alias"},

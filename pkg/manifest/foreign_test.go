@@ -6,7 +6,7 @@ import (
 	"testing/fstest"
 )
 
-// Any file may be in the place of one of ours, by a symbolic link. Messages quote nothing of it.
+// A symbolic link may lead to any file. Messages must quote nothing of such a file.
 func TestForeignFilesAreNotQuoted(t *testing.T) {
 	t.Parallel()
 	foreign := map[string]string{
@@ -43,8 +43,8 @@ func TestForeignFilesAreNotQuoted(t *testing.T) {
 					"images/a/sources.yaml": {Data: []byte(selectors)}, "plain.yaml": {Data: []byte(twoRegistries)},
 				}
 				files[at] = &fstest.MapFile{Data: []byte(text)}
-				thin, _ := ThinProducers(files, "")
-				plain, _ := PlainProducers(files, "plain.yaml", "")
+				thin, _ := ThinSelectors(files, "")
+				plain, _ := PlainSelectors(files, "plain.yaml", "")
 				if all := Join(thin, plain, Native(files, "plain.yaml", "")); !all.Broken() {
 					t.Errorf("%s: faults %q, want a broken file", at, faults(all))
 				} else if got := strings.Join(faults(all), "\n"); strings.Contains(got, "SECRET") {

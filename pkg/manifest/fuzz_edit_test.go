@@ -8,12 +8,12 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
-func FuzzProducers(f *testing.F) {
+func FuzzSelectors(f *testing.F) {
 	f.Add("- {name: x, select: {semver: {range: 1.x}}, tags: ['{{.Tag}}']}", "- {name: x, digest: 'sha256:0', tags: []}")
 	f.Add("- {name: x, select: {gitRevision: {repository: u, branch: m}}}", "[]")
 	f.Add(fluxStream, "")
 	f.Fuzz(func(_ *testing.T, sources, lock string) {
-		manifest.ThinProducers(thinTree(sources, lock), "")
+		manifest.ThinSelectors(thinTree(sources, lock), "")
 	})
 }
 

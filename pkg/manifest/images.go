@@ -6,6 +6,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/yamlread"
 )
 
 // images reads the entries of an images list into m.
@@ -16,7 +17,9 @@ func (r *reader) images(entries []*yaml.Node, m *Manifest) {
 	}
 }
 
-// longest returns the registry of m below which names get longest: a name that fits there fits everywhere.
+// longest returns the registry of m with the longest name.
+//
+// An image name that is not too long below it is not too long below the others.
 func longest(m *Manifest) image.Registry {
 	var below image.Registry
 	for _, d := range append(slices.Clone(m.Destinations), m.Source) {
@@ -27,30 +30,30 @@ func longest(m *Manifest) image.Registry {
 	return below
 }
 
-// image reads one entry.
+// image reads one entry of an images list.
 func (r *reader) image(n *yaml.Node, m *Manifest, below image.Registry) {
-	e := r.known(n, "an images entry", "name", "dmap", "retag")
+	e := r.Known(n, "an images entry", "name", "dmap", "retag")
 	if e == nil {
 		return
 	}
-	// The rest of an entry without a name is read for its faults alone.
+	// An entry without a name is read only for its other faults.
 	into := &Manifest{}
 	var bad *Fault
-	name, named := r.required(n, e, "name", "an images entry")
+	name, named := r.Required(n, e, "name", "an images entry")
 	if named {
 		into = m
 		if _, err := below.Repository(name); err != nil {
-			f := r.fault(Refused, e["name"].value, "%v", err)
+			f := r.Fault(Refused, e["name"].Value, "%v", err)
 			bad = &f
 		}
 	}
 	digests, hasDigests := e["dmap"]
 	retags, hasRetags := e["retag"]
 	if !hasDigests && !hasRetags {
-		r.fault(Broken, n, "an images entry with neither dmap nor retag")
+		r.Fault(Broken, n, "an images entry with neither dmap nor retag")
 		return
 	}
-	im := Image{Name: name, Pos: r.pos(n)}
+	im := Image{Name: name, Pos: r.Pos(n)}
 	if hasDigests {
 		r.digests(digests, &im, into, bad)
 	}
@@ -62,89 +65,77 @@ func (r *reader) image(n *yaml.Node, m *Manifest, below image.Registry) {
 	}
 }
 
-// digests reads a dmap into im, and what it refuses into m. All of it is refused if the entry is bad.
-func (r *reader) digests(dmap field, im *Image, m *Manifest, bad *Fault) {
-	var fields []field
-	if !null(deref(dmap.value)) {
+// digests reads a dmap into im, and refused digests and tags into m.
+//
+// If bad is not nil, the whole entry is refused because of that fault.
+func (r *reader) digests(dmap yamlread.Field, im *Image, m *Manifest, bad *Fault) {
+	var fields []yamlread.Field
+	if !yamlread.IsNull(yamlread.Deref(dmap.Value)) {
 		var ok bool
-		if fields, ok = r.fields(dmap.value, "dmap"); !ok {
+		if fields, ok = r.Fields(dmap.Value, "dmap"); !ok {
 			return
 		}
 	}
 	if len(fields) == 0 {
-		r.fault(Warning, dmap.key, "dmap is empty: nothing is promoted")
+		r.Fault(Warning, dmap.Key, "dmap is empty: nothing is promoted")
 	}
 	im.Digests = slices.Grow(im.Digests, len(fields))
 	for _, f := range fields {
-		items, ok := r.items(f.value, "the tags of a digest")
+		items, ok := r.Items(f.Value, "the tags of a digest")
 		if !ok {
 			continue
 		}
-		d, err := image.ParseDigest(f.name())
+		d, err := image.ParseDigest(f.Name())
 		why := bad
 		if err != nil {
-			fault := r.fault(Refused, f.key, "%v", err)
+			fault := r.Fault(Refused, f.Key, "%v", err)
 			if why == nil {
 				why = &fault
 			}
 		}
 		tags, refused := r.tags(items)
 		if why != nil {
-			m.Refused = append(m.Refused, Refusal{Name: im.Name, Digest: f.name(), Tags: texts(items), Fault: *why})
+			m.Refused = append(m.Refused, Refusal{Name: im.Name, Digest: f.Name(), Tags: yamlread.Texts(items), Fault: *why})
 			continue
 		}
 		for _, ref := range refused {
-			ref.Name, ref.Digest = im.Name, f.name()
+			ref.Name, ref.Digest = im.Name, f.Name()
 			m.Refused = append(m.Refused, ref)
 		}
-		// Without any of its tags a digest must not arrive tagless.
+		// If all tags of a digest are refused, the digest must not be promoted tagless.
 		if len(tags) > 0 || len(items) == 0 {
-			im.Digests = append(im.Digests, Digest{Digest: d, Tags: tags, Pos: r.pos(f.key)})
+			im.Digests = append(im.Digests, Digest{Digest: d, Tags: tags, Pos: r.Pos(f.Key)})
 		}
 	}
 }
 
-// tags reads a tag list, each tag once, and sets the bad ones apart.
+// tags reads a list of tags, each tag once. Bad tags are returned as refused.
 func (r *reader) tags(items []*yaml.Node) (tags []Tag, refused []Refusal) {
 	seen := make(map[string]struct{}, len(items))
 	for _, n := range items {
-		s := deref(n)
+		s := yamlread.Deref(n)
 		if s.Kind != yaml.ScalarNode {
-			r.wrong(n, "a tag", "text")
+			r.WrongType(n, "a tag", "text")
 			continue
 		}
 		if _, ok := seen[s.Value]; ok {
 			continue
 		}
 		seen[s.Value] = struct{}{}
-		if null(s) {
-			f := r.fault(Refused, n, "tag is null: write it in quotes")
+		if yamlread.IsNull(s) {
+			f := r.Fault(Refused, n, "tag is null: write it in quotes")
 			refused = append(refused, Refusal{Tags: []string{s.Value}, Fault: f})
 			continue
 		}
 		if err := image.CheckTag(s.Value); err != nil {
-			f := r.fault(Refused, n, "%v", err)
+			f := r.Fault(Refused, n, "%v", err)
 			refused = append(refused, Refusal{Tags: []string{s.Value}, Fault: f})
 			continue
 		}
 		if tags == nil {
 			tags = make([]Tag, 0, len(items))
 		}
-		tags = append(tags, Tag{Name: s.Value, Pos: r.pos(n)})
+		tags = append(tags, Tag{Name: s.Value, Pos: r.Pos(n)})
 	}
 	return tags, refused
-}
-
-// texts returns the scalars of a list as they are written, each once.
-func texts(items []*yaml.Node) []string {
-	var all []string
-	seen := make(map[string]struct{}, len(items))
-	for _, n := range items {
-		s := deref(n)
-		if _, ok := seen[s.Value]; s.Kind == yaml.ScalarNode && !ok {
-			seen[s.Value] = struct{}{}
-			all = append(all, s.Value)
-		}
-	}
-	return all
 }

@@ -71,7 +71,7 @@ func TestImagesAreReadAsWritten(t *testing.T) {
 			t.Parallel()
 			set := plain(twoRegistries + "images:\n" + tt.in + "\n")
 			equal(t, faults(set), []string(nil))
-			equal(t, wished(set.Manifests[0]), tt.want)
+			equal(t, wanted(set.Manifests[0]), tt.want)
 		})
 	}
 }
@@ -142,7 +142,7 @@ func TestRefusals(t *testing.T) {
 				refused = append(refused, r)
 			}
 			equal(t, refused, tt.refused)
-			equal(t, wished(m), tt.images)
+			equal(t, wanted(m), tt.images)
 			equal(t, len(set.Faults), tt.faults)
 		})
 	}

@@ -1,34 +1,41 @@
-// Package manifest reads the files that say what should be where: plain
-// manifests, thin manifest directories and native StarlingX tag files.
+// Package manifest reads manifest files: plain manifests, thin manifest directories
+// and native StarlingX files.
 //
-// Reading never stops at the first fault. A Set holds all that could be read
-// and a Fault, with its place, for all that could not; the entries that faults
-// refuse are kept apart (Manifest.Refused), so that a report can name them for
-// every destination. What is wanted where, and whether two files contradict
-// each other, is plan.Desired's to say. Files come from an fs.FS: a directory,
-// or a tree of a git revision. Nothing here looks at a registry.
+// Reading does not stop at a fault. A Set holds everything that could be read, and a
+// Fault with a position for every problem. Entries with a fault are kept separately
+// (Manifest.Refused), so that a report can list them for every destination.
+// ImagesText edits the images list of a file in place.
+//
+// Files are read from an fs.FS, which is a directory or the tree of a git commit. The
+// package never reads a registry. It does not compare files with each other either:
+// plan.Desired finds contradictions.
+//
+// It imports pkg/yamlread for YAML, pkg/yamledit for edits, and pkg/selector for the
+// key sources of a plain manifest.
 package manifest
 
 import (
-	"fmt"
 	"io/fs"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/yamlread"
 )
 
-// Set is everything that one invocation loads.
+// Set is the content of all manifest files that a command loads.
 type Set struct {
 	Manifests []*Manifest // in the order of the files
-	Faults    []Fault     // by file, line and column
-	Absent    bool        // there are no manifests at all, not even unreadable ones
-	Digest    string      // "sha256:…" over the names and bytes of all files read
+	Faults    []Fault     // ordered by file, line and column
+	Absent    bool        // there are no manifest files, not even unreadable ones
+	Digest    string      // "sha256:…" of the names and contents of all files
 }
 
-// Load reads what is called name in fsys, and display in messages: a directory as
-// Thin does, anything else as Plain does. It is an error if there is no such name.
+// Load reads a directory like Thin, or a file like Plain.
+//
+// It is an error if name does not exist in fsys. Messages call it display.
 func Load(fsys fs.FS, name, display string) (*Set, error) {
 	info, err := fs.Stat(fsys, name)
 	if err != nil {
@@ -44,37 +51,39 @@ func Load(fsys fs.FS, name, display string) (*Set, error) {
 	return Thin(below, display), nil
 }
 
-// Manifest is one document that names registries and what they should hold, or one native StarlingX document.
+// Manifest is one document of a manifest file: registries and wanted images.
 type Manifest struct {
-	File         string      // the file that holds the registries, as messages call it
-	Native       bool        // images carry their own repository, and tags are set in place
-	Source       *Registry   // nil in a native file
-	Destinations []*Registry // in file order, repeated ones left out; nil in a native file
-	Images       []Image     // in file order; a name may repeat
-	Refused      []Refusal   // bad entries of this manifest, in file order
-	Producers    []*Producer // of the sources of a plain manifest
+	File         string               // name of the file with the registries, for messages
+	Native       bool                 // StarlingX document: images have full names, and tags are set in the same repository
+	Source       *Registry            // nil if native
+	Destinations []*Registry          // in file order, without repeated ones; nil if native
+	Images       []Image              // in file order; names may repeat
+	Refused      []Refusal            // entries with a fault, in file order
+	Selectors    []*selector.Selector // entries of sources in a plain manifest
 }
 
-// Registry is one entry of a manifest's registries.
+// Registry is one entry of registries in a manifest.
 type Registry struct {
 	Name           image.Registry
 	ServiceAccount string
-	Mirrors        []image.Registry // other places that hold the source's images (source only)
-	MutableTags    []string         // path.Match patterns of tags that may move here
-	AbsentStatus   []int            // HTTP statuses that mean "absent" besides 404 (destinations only)
+	Mirrors        []image.Registry // other registries that have the images of the source (source only)
+	MutableTags    []string         // path.Match patterns of tags that may move
+	AbsentStatus   []int            // HTTP statuses that mean "absent", in addition to 404 (destinations only)
 	Pos            Pos
 }
 
-// Image is one images entry: a repository name and what is wanted of it.
+// Image is one entry of images: a name and its wanted digests and tags.
 type Image struct {
-	Name       string          // below every registry's prefix; the full name in a native file
-	Repository name.Repository // of a native entry
-	Digests    []Digest        // of dmap, in file order
+	Name       string          // relative to the registries; if native, with the host
+	Repository name.Repository // set if native
+	Digests    []Digest        // keys of dmap, in file order
 	Retags     []Retag
 	Pos        Pos
 }
 
-// Digest is one key of a dmap and its tags. No tags: the digest is promoted without one.
+// Digest is one key of a dmap and its tags.
+//
+// Without tags the digest is promoted tagless.
 type Digest struct {
 	Digest v1.Hash
 	Tags   []Tag
@@ -87,68 +96,57 @@ type Tag struct {
 	Pos  Pos
 }
 
-// Retag is a StarlingX entry: the digest that a source tag has is wanted under another tag.
+// Retag is a StarlingX entry: it gives the digest of a source tag another tag.
 type Retag struct {
 	SourceTag string  // src_build_tag
-	SourceRef string  // src_ref: documentation only
-	Tag       string  // the wanted tag
-	Digest    v1.Hash // optional pin
+	SourceRef string  // src_ref, documentation only
+	Tag       string  // wanted tag
+	Digest    v1.Hash // optional pin: the digest that the source tag must have
 	Pos       Pos
 }
 
-// Refusal is a wish that a bad entry expressed. Its strings are as written and may be malformed.
+// Refusal is an entry that is not promoted because of a fault.
+//
+// Its strings are those of the file and may be malformed.
 type Refusal struct {
 	Name      string // image name
-	Digest    string // of a dmap key, or a retag pin
-	SourceTag string // of a retag entry
+	Digest    string // key of dmap, or pin of a retag entry
+	SourceTag string // source tag of a retag entry
 	Tags      []string
 	Fault     Fault
 }
 
-// Pos is a place in a file. Line and Column count from 1; Line 0 means the file as a whole.
-type Pos struct {
-	File   string
-	Line   int32
-	Column int32
-}
+// Pos is a position in a file.
+type Pos = yamlread.Pos
 
-// String returns "file:line:column", or "file" for a whole file.
-func (p Pos) String() string {
-	if p.Line == 0 {
-		return p.File
-	}
-	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
-}
+// Severity says how much a fault stops.
+type Severity = yamlread.Severity
 
-// Severity says what a fault stops.
-type Severity int
+// Fault is a problem in a file.
+type Fault = yamlread.Fault
 
-// The severities, from what stops nothing to what stops everything.
+// The severities of faults, see yamlread.Severity.
 const (
-	Warning Severity = iota + 1 // stops nothing
-	Refused                     // stops one entry; the exit code is 1
-	Broken                      // stops the run before its first request
+	Warning = yamlread.Warning
+	Refused = yamlread.Refused
+	Broken  = yamlread.Broken
 )
 
-// Fault is something wrong in a file.
-type Fault struct {
-	Pos      Pos
-	Severity Severity
-	Message  string
-}
-
-// String returns "file:line:column: message".
-func (f Fault) String() string { return f.Pos.String() + ": " + f.Message }
-
-// Error makes a Fault an error.
-func (f Fault) Error() string { return f.String() }
-
-// Broken reports whether a file of the set is broken, so that nothing of it may be acted on.
+// Broken reports whether the set has a Broken fault. It must not be promoted then.
 func (s *Set) Broken() bool { return s.worst() == Broken }
 
-// OK reports whether the set holds neither a broken file nor a refused entry.
+// OK reports whether the set has no faults except warnings.
 func (s *Set) OK() bool { return s.worst() <= Warning }
 
+// add appends manifests, and the faults of the files that they were read from.
+func (s *Set) add(manifests []*Manifest, files ...*yamlread.File) {
+	s.Manifests = append(s.Manifests, manifests...)
+	for _, f := range files {
+		s.Faults = append(s.Faults, f.SortedFaults()...)
+	}
+}
+
+// worst returns the highest severity of the faults, or 0.
 func (s *Set) worst() Severity {
 	var worst Severity
 	for _, f := range s.Faults {

@@ -22,10 +22,10 @@ const (
 	a63 = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 )
 
-// twoRegistries is three lines long, so that images: of a test stands on line 4.
+// twoRegistries has three lines, so that images: of a test is on line 4.
 const twoRegistries = "registries:\n- {name: s.io/p, src: true}\n- name: d.io/q\n"
 
-// expand puts digests in the place of A, B and C (a bad one).
+// expand replaces $A and $B with digests, and $C with a bad one.
 func expand(text string) string {
 	return strings.NewReplacer("$A", a64, "$B", b64, "$C", a63).Replace(text)
 }
@@ -54,8 +54,8 @@ func equal(t *testing.T, got, want any) {
 	}
 }
 
-// wished returns what the images of m ask for: "name digest-letter tag,tag" and "name from>to@pin".
-func wished(m *Manifest) []string {
+// wanted returns the images of m as text: "name digest-letter tag,tag" and "name from>to@pin".
+func wanted(m *Manifest) []string {
 	var all []string
 	for _, im := range m.Images {
 		line := im.Name
@@ -126,25 +126,25 @@ images:
 				Name:           image.NewRegistry("s.io", "p"),
 				ServiceAccount: "a@b.c",
 				Mirrors:        []image.Registry{image.NewRegistry("m.io", "p"), image.NewRegistry("n.io", "")},
-				Pos:            Pos{"m.yaml", 2, 3},
+				Pos:            Pos{File: "m.yaml", Line: 2, Column: 3},
 			},
 			Destinations: []*Registry{{
 				Name:         image.NewRegistry("d.io", "q"),
 				MutableTags:  []string{"latest", "v*"},
 				AbsentStatus: []int{403, 410},
-				Pos:          Pos{"m.yaml", 6, 3},
+				Pos:          Pos{File: "m.yaml", Line: 6, Column: 3},
 			}},
 			Images: []Image{{
 				Name: "x/apple",
 				Digests: []Digest{
-					{Digest: image.Hash(a64), Tags: []Tag{{"1.0", Pos{"m.yaml", 12, 81}}, {"latest", Pos{"m.yaml", 12, 88}}}, Pos: Pos{"m.yaml", 12, 5}},
-					{Digest: image.Hash(b64), Pos: Pos{"m.yaml", 13, 5}},
+					{Digest: image.Hash(a64), Tags: []Tag{{"1.0", Pos{File: "m.yaml", Line: 12, Column: 81}}, {"latest", Pos{File: "m.yaml", Line: 12, Column: 88}}}, Pos: Pos{File: "m.yaml", Line: 12, Column: 5}},
+					{Digest: image.Hash(b64), Pos: Pos{File: "m.yaml", Line: 13, Column: 5}},
 				},
-				Pos: Pos{"m.yaml", 10, 3},
+				Pos: Pos{File: "m.yaml", Line: 10, Column: 3},
 			}, {
 				Name:   "pear",
-				Retags: []Retag{{SourceTag: "s1", SourceRef: "7", Tag: "1.10", Digest: image.Hash(b64), Pos: Pos{"m.yaml", 16, 5}}},
-				Pos:    Pos{"m.yaml", 14, 3},
+				Retags: []Retag{{SourceTag: "s1", SourceRef: "7", Tag: "1.10", Digest: image.Hash(b64), Pos: Pos{File: "m.yaml", Line: 16, Column: 5}}},
+				Pos:    Pos{File: "m.yaml", Line: 14, Column: 3},
 			}},
 		}},
 		Digest: set.Digest,
@@ -193,7 +193,7 @@ images:
 	}
 }
 
-func TestDigestTellsFilesApart(t *testing.T) {
+func TestDigestDependsOnFiles(t *testing.T) {
 	t.Parallel()
 	file := func(name, text string) string {
 		return Plain(fstest.MapFS{name: {Data: []byte(text)}}, name, "elsewhere").Digest

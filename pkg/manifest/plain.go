@@ -10,30 +10,39 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/yamlread"
 )
 
-// Plain reads the plain manifest or native StarlingX file name of fsys, which messages call display.
+// reader reads manifests from a YAML file.
+type reader struct{ *yamlread.File }
+
+// Plain reads the plain manifest or native StarlingX file name of fsys.
+//
+// Messages call it display, or name if display is "".
 func Plain(fsys fs.FS, name, display string) *Set {
 	if display == "" {
 		display = name
 	}
-	s := open(fsys, name, display)
+	r := &reader{yamlread.Open(fsys, name, display)}
 	set := &Set{}
-	set.add(s.manifests("registries", s.document), s)
-	set.Digest = digest([]*source{s})
+	set.add(r.manifests("registries", r.document), r.File)
+	set.Digest = yamlread.Digest([]*yamlread.File{r.File})
 	return set.bound()
 }
 
-// Native reads the native StarlingX file name of fsys, which messages call display. Anything else is a fault.
+// Native reads the native StarlingX file name of fsys. Messages call it display.
+//
+// It is a fault if the file is of another type.
 func Native(fsys fs.FS, name, display string) *Set {
-	s := open(fsys, name, display)
+	r := &reader{yamlread.Open(fsys, name, display)}
 	set := &Set{}
-	set.add(s.manifests("images", s.nativeDocument), s)
-	set.Digest = digest([]*source{s})
+	set.add(r.manifests("images", r.nativeDocument), r.File)
+	set.Digest = yamlread.Digest([]*yamlread.File{r.File})
 	return set.bound()
 }
 
-// Join returns several sets as one, in their order.
+// Join returns one set with the manifests and faults of several, in order.
 func Join(sets ...*Set) *Set {
 	all := &Set{}
 	h := sha256.New()
@@ -46,52 +55,59 @@ func Join(sets ...*Set) *Set {
 	return all.bound()
 }
 
-// manifests reads every document of s, which should have what, as a manifest of its own. Those
-// without a source and a destination are left out: what is wrong with them is noted.
-func (s *source) manifests(what string, read func(root *yaml.Node, m *Manifest)) []*Manifest {
+// manifests reads every document of the file as a manifest.
+//
+// It leaves out manifests without a source or a destination, which have faults.
+// content is what an empty file lacks, for its fault.
+func (r *reader) manifests(content string, read func(root *yaml.Node, m *Manifest)) []*Manifest {
 	var manifests []*Manifest
-	empty := s.read && len(s.faults) == 0
-	for _, root := range s.docs {
-		if null(deref(root)) {
+	empty := r.Read && len(r.Faults) == 0
+	for _, root := range r.Docs {
+		if yamlread.IsNull(yamlread.Deref(root)) {
 			continue
 		}
 		empty = false
-		if isResource(root) {
+		if selector.IsResource(root) {
 			continue
 		}
-		m := &Manifest{File: s.file}
+		m := &Manifest{File: r.Display}
 		if read(root, m); m.usable() {
 			manifests = append(manifests, m)
 		}
 	}
 	if empty {
-		s.whole(Broken, "no %s: the file is empty", what)
+		r.Whole(Broken, "no %s: the file is empty", content)
 	}
-	if s.resources() {
-		s.whole(Broken, "no %s: the file holds Flux resources alone, which are for cip resolve", what)
+	if r.onlyResources() {
+		r.Whole(Broken, "no %s: the file has only Flux resources, which cip resolve reads", content)
 	}
 	return manifests
 }
 
+// onlyResources reports whether all documents of the file are Flux resources.
+func (r *reader) onlyResources() bool {
+	return len(r.Docs) > 0 && !slices.ContainsFunc(r.Docs, func(root *yaml.Node) bool { return !selector.IsResource(root) })
+}
+
 // document reads a plain manifest or a native file into m.
 func (r *reader) document(root *yaml.Node, m *Manifest) {
-	if deref(root).Kind == yaml.SequenceNode {
-		r.fault(Broken, root, "a bare list, as in a thin manifest's images.yaml: load its directory as thin manifests, "+
+	if yamlread.Deref(root).Kind == yaml.SequenceNode {
+		r.Fault(Broken, root, "a bare list, as in a thin manifest's images.yaml: load its directory as thin manifests, "+
 			"or put the list under images: and add registries:")
-		items, _ := r.items(root, "images")
+		items, _ := r.Items(root, "images")
 		r.images(items, m)
 		return
 	}
-	e := r.known(root, "a manifest", "registries", "images", "sources", "provenance")
+	e := r.Known(root, "a manifest", "registries", "images", "sources", "provenance")
 	if e == nil {
 		return
 	}
 	var entries []*yaml.Node
 	if f, ok := e["images"]; ok {
-		entries, _ = r.items(f.value, "images")
+		entries, _ = r.Items(f.Value, "images")
 	}
 	r.provenance(e)
-	if _, ok := e["registries"]; !ok && slices.ContainsFunc(entries, builds) {
+	if _, ok := e["registries"]; !ok && slices.ContainsFunc(entries, hasBuildTag) {
 		m.Native = true
 		r.native(entries, m, true)
 		return
@@ -99,52 +115,54 @@ func (r *reader) document(root *yaml.Node, m *Manifest) {
 	r.registries(root, e, m)
 	r.images(entries, m)
 	if f, ok := e["sources"]; ok {
-		items, _ := r.items(f.value, "sources")
-		registry := image.NewRegistry("localhost", "") // for the faults of the rest where the source is bad
+		items, _ := r.Items(f.Value, "sources")
+		registry := image.NewRegistry("localhost", "") // if the source is bad, the selectors are read only for their faults
 		if m.Source != nil {
 			registry = m.Source.Name
 		}
-		m.Producers = r.producers(items, &registry)
+		m.Selectors = selector.Read(r.File, items, &registry)
 	}
 }
 
 // nativeDocument reads a native document into m.
 func (r *reader) nativeDocument(root *yaml.Node, m *Manifest) {
-	if f, ok := lookup(root, "registries"); ok {
-		r.fault(Broken, f.key, "registries: this is a plain manifest, which cip run promotes; "+
-			"a native StarlingX file has images alone, each with its full name")
+	if f, ok := yamlread.Lookup(root, "registries"); ok {
+		r.Fault(Broken, f.Key, "registries: this is a plain manifest, which cip run promotes; "+
+			"a native StarlingX file has only images, each with its full name")
 		return
 	}
-	e := r.known(root, "a native file", "images")
+	e := r.Known(root, "a native file", "images")
 	if e == nil {
 		return
 	}
 	f, ok := e["images"]
 	if !ok {
-		r.fault(Broken, root, "a native file without images")
+		r.Fault(Broken, root, "a native file without images")
 		return
 	}
 	m.Native = true
-	entries, _ := r.items(f.value, "images")
+	entries, _ := r.Items(f.Value, "images")
 	r.native(entries, m, false)
 }
 
-// provenance warns of a policy, since none is enforced, and refuses one that has to be.
-func (r *reader) provenance(e map[string]field) {
+// provenance warns of a policy, because policies are not enforced.
+//
+// A policy with mode require is Broken: images would be promoted unchecked.
+func (r *reader) provenance(e map[string]yamlread.Field) {
 	f, ok := e["provenance"]
 	if !ok {
 		return
 	}
 	mode := ""
-	if !null(deref(f.value)) {
-		keys := r.known(f.value, "provenance", "mode", "signers", "builders", "sources", "predicateTypes", "level", "levels")
-		mode = r.oneOf(keys, "mode", provenanceOff, provenanceWarn, provenanceRequire)
+	if !yamlread.IsNull(yamlread.Deref(f.Value)) {
+		keys := r.Known(f.Value, "provenance", "mode", "signers", "builders", "sources", "predicateTypes", "level", "levels")
+		mode = r.OneOf(keys, "mode", provenanceOff, provenanceWarn, provenanceRequire)
 		if mode == provenanceRequire {
-			r.fault(Broken, keys["mode"].value, "provenance: mode require is not supported yet: images would be promoted without the check")
+			r.Fault(Broken, keys["mode"].Value, "provenance: mode require is not supported yet: images would be promoted without the check")
 		}
 	}
 	if mode != provenanceOff {
-		r.fault(Warning, f.key, "provenance is not enforced")
+		r.Fault(Warning, f.Key, "provenance is not enforced")
 	}
 }
 
@@ -155,7 +173,7 @@ const (
 	provenanceRequire = "require"
 )
 
-// usable reports whether m says where something should be.
+// usable reports whether m has a source and destinations, or is native.
 func (m *Manifest) usable() bool {
 	return m.Native || m.Source != nil && len(m.Destinations) > 0
 }

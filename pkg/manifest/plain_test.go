@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/yamlread"
 )
 
 func TestRegistriesRules(t *testing.T) {
@@ -21,7 +23,7 @@ func TestRegistriesRules(t *testing.T) {
 		{"registries of a wrong type", "registries: {a: b}\n", []string{`broken m.yaml:1:13: registries: want a list, found a mapping`}},
 		{"entry of a wrong type", src + "- d.io\n- {name: e.io}\n", []string{`broken m.yaml:3:3: a registries entry: want a mapping, found the value "d.io"`}},
 		{"no source", "registries:\n- {name: d.io}\n", []string{`broken m.yaml:1:1: ` + noSource}},
-		{"src false is no source", "registries:\n- {name: d.io, src: No}\n", []string{`broken m.yaml:1:1: ` + noSource}},
+		{"src false is not a source", "registries:\n- {name: d.io, src: No}\n", []string{`broken m.yaml:1:1: ` + noSource}},
 		{"two sources", src + "- name: d.io\n- name: t.io\n  src: true\n", []string{`broken m.yaml:5:3: a second source: the first is on line 2`}},
 		{"no destination", src, []string{`broken m.yaml:1:1: ` + noDest}},
 		{"no name", src + "- service-account: x@y\n", []string{`broken m.yaml:3:3: a registries entry without name`}},
@@ -34,11 +36,11 @@ func TestRegistriesRules(t *testing.T) {
 			`broken m.yaml:3:3: a registries entry without name`,
 			`broken m.yaml:3:4: a registries entry: unknown key "nmae": did you mean "name"?`,
 		}},
-		{"src is no boolean", "registries:\n- {name: s.io, src: maybe}\n- {name: d.io}\n", []string{
+		{"src is not a boolean", "registries:\n- {name: s.io, src: maybe}\n- {name: d.io}\n", []string{
 			`broken m.yaml:1:1: ` + noSource,
 			`broken m.yaml:2:21: src: want true or false, found the value "maybe"`,
 		}},
-		{"quoted src is no boolean", "registries:\n- {name: s.io, src: 'true'}\n- {name: d.io}\n", []string{
+		{"quoted src is not a boolean", "registries:\n- {name: s.io, src: 'true'}\n- {name: d.io}\n", []string{
 			`broken m.yaml:1:1: ` + noSource,
 			`broken m.yaml:2:21: src: want true or false, found quoted text "true"`,
 		}},
@@ -81,7 +83,7 @@ func TestRegistriesRules(t *testing.T) {
 	})
 }
 
-func TestSourceMayBeSaidInYAML11(t *testing.T) {
+func TestSourceMayBeABooleanOfYAML11(t *testing.T) {
 	t.Parallel()
 	for _, word := range []string{"true", "True", "yes", "YES", "on", "On", "y", "!!bool 'true'"} {
 		if set := plain("registries:\n- {name: s.io, src: " + word + "}\n- {name: d.io}\n"); len(set.Faults) != 0 {
@@ -149,7 +151,7 @@ func TestDocumentRules(t *testing.T) {
 		{"imagesPath is for thin manifests", twoRegistries + "imagesPath: x\n", []string{`broken m.yaml:4:1: a manifest: unknown key "imagesPath"`}},
 		{"duplicate key", twoRegistries + "registries: []\n", []string{`broken m.yaml:4:1: duplicate key "registries": the first is on line 1`}},
 		{"a quoted key is the same key", twoRegistries + "\"registries\": []\n", []string{`broken m.yaml:4:1: duplicate key "registries": the first is on line 1`}},
-		{"key that is no text", twoRegistries + "? [a]\n: b\n", []string{`broken m.yaml:4:3: a key: want text, found a list`}},
+		{"key that is not text", twoRegistries + "? [a]\n: b\n", []string{`broken m.yaml:4:3: a key: want text, found a list`}},
 		{"sources are read", twoRegistries + "sources: [{name: x, select: {tag: v1}}]\n", nil},
 		{"a bad source", twoRegistries + "sources: [{name: x, select: {tag: v1, alias: z}}]\n", []string{
 			`broken m.yaml:4:21: select wants exactly one of tag, digest, semver, numerical, alphabetical, gitRevision, alias, labels, found tag and alias`,
@@ -182,11 +184,11 @@ func TestDocumentRules(t *testing.T) {
 		{"provenance is warned of", twoRegistries + "provenance: {mode: warn}\n", []string{`warning m.yaml:4:1: provenance is not enforced`}},
 		{"CRLF and BOM", "\ufeff" + strings.ReplaceAll(twoRegistries, "\n", "\r\n"), nil},
 		{"JSON", `{"registries": [{"name": "s.io", "src": true},` + "\n\t" + `{"name": "d.io"}], "images": [{"name": "a", "dmap": {"$A": ["1"]}}]}`, nil},
-		{"a trailing separator is no document", twoRegistries + "---\n", nil},
+		{"a trailing separator is not a document", twoRegistries + "---\n", nil},
 	})
 }
 
-func TestDocumentsAreManifestsOfTheirOwn(t *testing.T) {
+func TestDocumentsAreSeparateManifests(t *testing.T) {
 	t.Parallel()
 	set := plain(twoRegistries + "images: [{name: a, dmap: {$A: [x]}}]\n---\n" + twoRegistries + "images: [{name: b, dmap: {$A: [-]}}]\n")
 	equal(t, faults(set), []string{
@@ -195,8 +197,8 @@ func TestDocumentsAreManifestsOfTheirOwn(t *testing.T) {
 	if len(set.Manifests) != 2 {
 		t.Fatalf("%d manifests, want 2", len(set.Manifests))
 	}
-	equal(t, wished(set.Manifests[0]), []string{"a a=x"})
-	equal(t, wished(set.Manifests[1]), []string{"b"})
+	equal(t, wanted(set.Manifests[0]), []string{"a a=x"})
+	equal(t, wanted(set.Manifests[1]), []string{"b"})
 }
 
 func TestFilesThatCannotBeRead(t *testing.T) {
@@ -204,9 +206,9 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	fsys := fstest.MapFS{
 		"dir/x": {},
 		"pipe":  {Mode: fs.ModeNamedPipe},
-		"large": {Data: make([]byte, maxBytes+1)},
+		"large": {Data: make([]byte, yamlread.MaxBytes+1)},
 		"utf16": {Data: []byte("\xff\xfea\x00")},
-		"dense": {Data: []byte(strings.Repeat("[,", maxNodes/2+1))},
+		"dense": {Data: []byte(strings.Repeat("[,", yamlread.MaxNodes/2+1))},
 	}
 	tests := []struct{ file, want string }{
 		{"none", "broken x/none: no such file or directory"},

@@ -53,21 +53,21 @@ images: [{name: docker.io/dex, src_build_tag: b3, tag: v3}]
 			Images: []Image{{
 				Name:       "docker.io/starlingx/dex",
 				Repository: image.NewRepository("docker.io", "starlingx/dex"),
-				Retags:     []Retag{{SourceTag: "b1", SourceRef: "https://example.com/1", Tag: "v1", Pos: Pos{"m.yaml", 3, 3}}},
-				Pos:        Pos{"m.yaml", 3, 3},
+				Retags:     []Retag{{SourceTag: "b1", SourceRef: "https://example.com/1", Tag: "v1", Pos: Pos{File: "m.yaml", Line: 3, Column: 3}}},
+				Pos:        Pos{File: "m.yaml", Line: 3, Column: 3},
 			}, {
 				Name:       "busybox.io/b",
 				Repository: image.NewRepository("busybox.io", "b"),
-				Retags:     []Retag{{SourceTag: "b2", Tag: "1.10", Digest: image.Hash(a64), Pos: Pos{"m.yaml", 7, 3}}},
-				Pos:        Pos{"m.yaml", 7, 3},
+				Retags:     []Retag{{SourceTag: "b2", Tag: "1.10", Digest: image.Hash(a64), Pos: Pos{File: "m.yaml", Line: 7, Column: 3}}},
+				Pos:        Pos{File: "m.yaml", Line: 7, Column: 3},
 			}},
 		}, {
 			File: "m.yaml", Native: true,
 			Images: []Image{{
 				Name:       "docker.io/dex",
 				Repository: image.NewRepository("docker.io", "library/dex"),
-				Retags:     []Retag{{SourceTag: "b3", Tag: "v3", Pos: Pos{"m.yaml", 9, 10}}},
-				Pos:        Pos{"m.yaml", 9, 10},
+				Retags:     []Retag{{SourceTag: "b3", Tag: "v3", Pos: Pos{File: "m.yaml", Line: 9, Column: 10}}},
+				Pos:        Pos{File: "m.yaml", Line: 9, Column: 10},
 			}},
 		}},
 		Digest: set.Digest,
@@ -91,14 +91,14 @@ func TestNativeRules(t *testing.T) {
 			`refused m.yaml:2:19: src_build_tag: bad tag "-s"` + badTag,
 			`refused m.yaml:2:42: tag: bad tag "-t"` + badTag,
 		}},
-		{"some entries alone carry src_build_tag", "images:\n- {src_build_tag: s, name: d.io/a, tag: t}\n- {name: a, dmap: {$A: []}}\n- x\n", []string{
+		{"only some entries have src_build_tag", "images:\n- {src_build_tag: s, name: d.io/a, tag: t}\n- {name: a, dmap: {$A: []}}\n- x\n", []string{
 			"broken m.yaml:3:3: " + lacks, "broken m.yaml:4:3: " + lacks,
 		}},
 		{"no entry carries src_build_tag", "images:\n- {name: a, dmap: {$A: []}}\n", []string{
 			`broken m.yaml:1:1: no registries: want one with src: true and one destination or more`,
 		}},
 		{"src_build_tag by a merge key", "images:\n- &a {src_build_tag: s, name: d.io/a, tag: t}\n- {<<: *a, name: d.io/b}\n", nil},
-		{"src_build_tag beside registries", twoRegistries + "images:\n- {src_build_tag: s, name: a, tag: t}\n", []string{
+		{"src_build_tag with registries", twoRegistries + "images:\n- {src_build_tag: s, name: a, tag: t}\n", []string{
 			`broken m.yaml:5:3: an images entry with neither dmap nor retag`,
 			`broken m.yaml:5:4: an images entry: unknown key "src_build_tag"`,
 			`broken m.yaml:5:31: an images entry: unknown key "tag"`,
@@ -132,7 +132,7 @@ func TestNative(t *testing.T) {
 	}{
 		"fine":           {"images: [{name: d.io/a, src_build_tag: s, tag: t}]\n---\nimages: []\n", nil},
 		"no tag at all":  {"images:\n- name: d.io/a\n", []string{"broken n.yaml:2:3: an entry of a native file without src_build_tag", "broken n.yaml:2:3: an entry of a native file without tag"}},
-		"a manifest":     {"images: []\nregistries: []\n", []string{"broken n.yaml:2:1: registries: this is a plain manifest, which cip run promotes; a native StarlingX file has images alone, each with its full name"}},
+		"a manifest":     {"images: []\nregistries: []\n", []string{"broken n.yaml:2:1: registries: this is a plain manifest, which cip run promotes; a native StarlingX file has only images, each with its full name"}},
 		"no images":      {"{}\n", []string{"broken n.yaml:1:1: a native file without images"}},
 		"another key":    {"image: []\n", []string{`broken n.yaml:1:1: a native file without images`, `broken n.yaml:1:1: a native file: unknown key "image": did you mean "images"?`}},
 		"a list":         {"- name: a\n", []string{"broken n.yaml:1:1: a native file: want a mapping, found a list"}},

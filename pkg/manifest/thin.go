@@ -8,46 +8,50 @@ import (
 	"sync/atomic"
 
 	"go.yaml.in/yaml/v3"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/yamlread"
 )
 
-// Names in a thin manifest directory, and limits on it.
+// Names in a thin manifest directory, and limits of it.
 const (
 	manifestsDir = "manifests"
 	imagesDir    = "images"
 	manifestName = "promoter-manifest.yaml"
 	imagesName   = "images.yaml"
-	maxEntries   = 200_000 // files and directories; the largest known has 300
-	maxDepth     = 32      // directories within directories
-	workers      = 4       // files parsed at a time: parsing is all that takes long
+	maxEntries   = 200_000 // files and directories; the largest known tree has 300
+	maxDepth     = 32      // nested directories
+	workers      = 4       // files parsed at a time; most of the time is spent parsing
 )
 
-// thin is a thin manifest directory.
+// thin reads a thin manifest directory.
 type thin struct {
 	fsys    fs.FS
 	display string
 	entries int
-	faults  []Fault // of the directory, not of a file in it
+	faults  []Fault // of directories and misplaced files, not of files that are read
 }
 
 // pair is a promoter-manifest.yaml and its images.yaml.
 type pair struct {
 	manifests []*Manifest
-	files     []*source
-	found     bool // whether there is a promoter-manifest.yaml
+	files     []*yamlread.File
+	found     bool // there is a promoter-manifest.yaml
 }
 
-// Thin reads the thin manifest directory rooted at fsys, which messages call display ("" or "." for
-// relative paths alone). Several goroutines read from fsys.
+// Thin reads the thin manifest directory fsys. Messages call it display.
+//
+// With display "" or ".", messages have paths relative to the directory. Several
+// goroutines read from fsys.
 func Thin(fsys fs.FS, display string) *Set {
 	t := &thin{fsys: fsys, display: display}
 	if !t.isDir(".") {
-		return &Set{Faults: t.faults, Digest: digest(nil), Absent: t.lacks(".")}
+		return &Set{Faults: t.faults, Digest: yamlread.Digest(nil), Absent: t.lacks(".")}
 	}
 	hasImages := t.isDir(imagesDir)
 	hasManifests := t.isDir(manifestsDir)
 	set := &Set{Faults: t.faults, Absent: t.lacks(manifestsDir) && t.lacks(manifestName)}
 	t.faults = nil
-	var files []*source
+	var files []*yamlread.File
 	found := false
 	if hasManifests {
 		for _, p := range t.pairs(hasImages) {
@@ -69,27 +73,27 @@ func Thin(fsys fs.FS, display string) *Set {
 		t.unreadable(manifestsDir, imagesDir)
 		t.unreadable(imagesDir, manifestsDir)
 	}
-	if t.names(".", manifestName) {
+	if t.hasEntry(".", manifestName) {
 		t.fault(Broken, manifestName, "misplaced: a promoter-manifest belongs in manifests/<name>/")
 	}
 	set.Faults = append(set.Faults, t.faults...)
-	set.Digest = digest(files)
+	set.Digest = yamlread.Digest(files)
 	return set.bound()
 }
 
-// call returns what messages call the file or directory name.
-func (t *thin) call(name string) string { return path.Join(t.display, name) }
+// displayName returns the name of a file or directory for messages.
+func (t *thin) displayName(name string) string { return path.Join(t.display, name) }
 
-// fault notes that something is wrong with the file or directory name as a whole.
+// fault adds a fault of the whole file or directory name.
 func (t *thin) fault(severity Severity, name, message string) {
-	t.faults = append(t.faults, Fault{Pos: Pos{File: t.call(name)}, Severity: severity, Message: message})
+	t.faults = append(t.faults, Fault{Pos: Pos{File: t.displayName(name)}, Severity: severity, Message: message})
 }
 
-// isDir reports whether name is a directory, and notes a fault if not.
+// isDir reports whether name is a directory. It adds a fault if it is not.
 func (t *thin) isDir(name string) bool {
 	info, err := fs.Stat(t.fsys, name)
 	if err != nil {
-		message := cause(err).Error()
+		message := yamlread.Cause(err).Error()
 		if name != "." {
 			message += ": a thin manifest directory holds " + manifestsDir + "/ and " + imagesDir + "/"
 		}
@@ -102,13 +106,13 @@ func (t *thin) isDir(name string) bool {
 	return info.IsDir()
 }
 
-// lacks reports whether there is no file or directory called name.
+// lacks reports whether name does not exist.
 func (t *thin) lacks(name string) bool {
 	_, err := fs.Stat(t.fsys, name)
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// pairs reads the pair of every directory in manifests/, in lexical order.
+// pairs reads the files of every directory in manifests/, in lexical order.
 func (t *thin) pairs(hasImages bool) []pair {
 	names := t.subdirs(manifestsDir)
 	pairs := make([]pair, len(names))
@@ -129,30 +133,32 @@ func (t *thin) pairs(hasImages bool) []pair {
 func (t *thin) pair(d string, hasImages bool) pair {
 	dir := manifestsDir + "/" + d
 	name := dir + "/" + manifestName
-	if !t.names(dir, manifestName) {
-		// The Kubernetes promoter passes such a directory over, and real trees hold some.
-		s := &source{reader: reader{file: t.call(dir)}}
-		s.whole(Warning, "no %s in it: nothing of it is promoted", manifestName)
-		return pair{files: []*source{s}}
+	if !t.hasEntry(dir, manifestName) {
+		// The Kubernetes promoter ignores such a directory, and real trees have some.
+		s := &yamlread.File{Display: t.displayName(dir)}
+		s.Whole(Warning, "no %s in it: nothing of it is promoted", manifestName)
+		return pair{files: []*yamlread.File{s}}
 	}
-	m := open(t.fsys, name, t.call(name))
-	p := pair{files: []*source{m}, found: true}
-	p.manifests = m.manifests("registries", m.thinManifest)
+	m := yamlread.Open(t.fsys, name, t.displayName(name))
+	p := pair{files: []*yamlread.File{m}, found: true}
+	r := &reader{m}
+	p.manifests = r.manifests("registries", r.thinManifest)
 	if !hasImages {
 		return p
 	}
 	name = imagesDir + "/" + d + "/" + imagesName
-	im := open(t.fsys, name, t.call(name))
-	if !im.read {
-		im.faults[0].Message += ": " + m.file + " needs it"
+	im := yamlread.Open(t.fsys, name, t.displayName(name))
+	if !im.Read {
+		im.Faults[0].Message += ": " + m.Display + " needs it"
 	}
 	p.files = append(p.files, im)
 	list := Manifest{}
-	for _, other := range p.manifests { // names are checked below the longest registry of all
+	for _, other := range p.manifests { // image checks names below the longest registry of all
 		list.Destinations = append(append(list.Destinations, other.Source), other.Destinations...)
 	}
-	for _, root := range im.docs {
-		im.imagesList(root, &list)
+	images := &reader{im}
+	for _, root := range im.Docs {
+		images.imagesList(root, &list)
 	}
 	for _, other := range p.manifests {
 		other.Images, other.Refused = list.Images, list.Refused
@@ -162,7 +168,7 @@ func (t *thin) pair(d string, hasImages bool) pair {
 
 // thinManifest reads a document of a promoter-manifest.yaml into m.
 func (r *reader) thinManifest(root *yaml.Node, m *Manifest) {
-	if e := r.known(root, "a thin manifest", "registries", "imagesPath", "provenance"); e != nil {
+	if e := r.Known(root, "a thin manifest", "registries", "imagesPath", "provenance"); e != nil {
 		r.provenance(e)
 		r.registries(root, e, m)
 	}
@@ -170,15 +176,15 @@ func (r *reader) thinManifest(root *yaml.Node, m *Manifest) {
 
 // imagesList reads a document of an images.yaml into m.
 func (r *reader) imagesList(root *yaml.Node, m *Manifest) {
-	if deref(root).Kind == yaml.MappingNode {
-		fields, _ := r.fields(root, "images.yaml", "images")
+	if yamlread.Deref(root).Kind == yaml.MappingNode {
+		fields, _ := r.Fields(root, "images.yaml", "images")
 		for _, f := range fields {
-			if f.name() == "images" {
-				r.fault(Broken, f.key, "images: around the list: an images.yaml is the bare list, so leave out this line")
-				root = f.value
+			if f.Name() == "images" {
+				r.Fault(Broken, f.Key, "images: around the list: an images.yaml is the bare list, so leave out this line")
+				root = f.Value
 			}
 		}
 	}
-	items, _ := r.items(root, "images.yaml")
+	items, _ := r.Items(root, "images.yaml")
 	r.images(items, m)
 }

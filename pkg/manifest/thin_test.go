@@ -10,7 +10,7 @@ import (
 	"testing/fstest"
 )
 
-// tree returns the files of a thin directory; text is what stands in each.
+// tree returns a thin directory with the given files.
 func tree(files map[string]string) fstest.MapFS {
 	fsys := fstest.MapFS{}
 	for name, text := range files {
@@ -186,7 +186,7 @@ func TestThinRules(t *testing.T) {
 	}
 }
 
-func TestThinPlacesNameTheirFile(t *testing.T) {
+func TestThinPositionsNameTheirFile(t *testing.T) {
 	t.Parallel()
 	fsys := tree(map[string]string{"manifests/d/promoter-manifest.yaml": twoRegistries, "images/d/images.yaml": "- {name: a, dmap: {$A: [-x]}}\n"})
 	for display, prefix := range map[string]string{"": "", ".": "", "top": "top/", "top/": "top/", "./top": "top/", "/abs/top": "/abs/top/"} {
@@ -328,7 +328,7 @@ func (d denied) Open(name string) (fs.File, error) {
 	return d.fsys.Open(name)
 }
 
-func TestThinTellsWhatCannotBeRead(t *testing.T) {
+func TestThinReportsUnreadableFiles(t *testing.T) {
 	t.Parallel()
 	fsys := tree(map[string]string{"manifests/d/promoter-manifest.yaml": twoRegistries, "images/d/images.yaml": imageA, "images/d/e/x": ""})
 	tests := []struct{ name, want string }{

@@ -5,14 +5,17 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/yamlread"
 )
 
-// subdirs returns the names of the directories in dir, links to directories among them.
-// What cannot be looked into may be one: unreadable notes it.
+// subdirs returns the names of directories in dir, including links to directories.
+//
+// It ignores entries that cannot be read. unreadable reports them.
 func (t *thin) subdirs(dir string) []string {
 	entries, err := fs.ReadDir(t.fsys, dir)
 	if err != nil || len(entries) > maxEntries {
-		return nil // walk tells
+		return nil // walk reports it
 	}
 	var names []string
 	for _, e := range entries {
@@ -23,19 +26,20 @@ func (t *thin) subdirs(dir string) []string {
 	return names
 }
 
-// names reports whether dir has an entry called name, be it a link to nothing.
-func (t *thin) names(dir, name string) bool {
+// hasEntry reports whether dir has an entry called name, possibly a broken link.
+func (t *thin) hasEntry(dir, name string) bool {
 	entries, err := fs.ReadDir(t.fsys, dir)
 	if err != nil {
-		return true // reading it tells
+		return true // reading the file reports it
 	}
 	return slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == name })
 }
 
-// unreadable adds a fault for every entry of dir that may be a directory of manifests and
-// cannot be followed: a symbolic link out of the tree, or a submodule of a git tree. It is
-// a warning where other, the directory next to dir, has nothing of that name: then the
-// entry may be any file.
+// unreadable adds a fault for every link in dir that cannot be followed.
+//
+// Such a link may be a directory of manifests: a symbolic link out of the tree, or a
+// submodule of a git tree. If other, the directory next to dir, has no entry of that
+// name, the fault is a warning, because the link may then be to any file.
 func (t *thin) unreadable(dir, other string) {
 	entries, err := fs.ReadDir(t.fsys, dir)
 	if err != nil || len(entries) > maxEntries {
@@ -53,20 +57,22 @@ func (t *thin) unreadable(dir, other string) {
 			err = errors.New("is a submodule, whose files are in another git repository")
 		}
 		severity := Warning
-		if t.names(other, e.Name()) {
+		if t.hasEntry(other, e.Name()) {
 			severity = Broken
 		}
-		t.fault(severity, dir+"/"+e.Name(), "not read: "+cause(err).Error())
+		t.fault(severity, dir+"/"+e.Name(), "not read: "+yamlread.Cause(err).Error())
 	}
 }
 
-// leadsToDir reports whether name is a directory or a link to one.
+// leadsToDir reports whether name is a directory or a link to a directory.
 func (t *thin) leadsToDir(name string) bool {
 	info, err := fs.Stat(t.fsys, name)
 	return err == nil && info.IsDir()
 }
 
-// walk notes the files below dir, itself below top, that stand where nothing reads them. It follows no links.
+// walk adds faults for manifest files below dir that are in a wrong directory.
+//
+// dir is below top. walk does not follow links.
 func (t *thin) walk(top, dir string, depth int) {
 	if depth > maxDepth {
 		t.fault(Broken, dir, fmt.Sprintf("more than %d directories within each other", maxDepth))
@@ -74,7 +80,7 @@ func (t *thin) walk(top, dir string, depth int) {
 	}
 	entries, err := fs.ReadDir(t.fsys, dir)
 	if err != nil {
-		t.fault(Broken, dir, "reading: "+cause(err).Error())
+		t.fault(Broken, dir, "reading: "+yamlread.Cause(err).Error())
 		return
 	}
 	before := t.entries
@@ -99,7 +105,7 @@ func (t *thin) walk(top, dir string, depth int) {
 	}
 }
 
-// orphans notes the directories of images/ that no directory of manifests/ goes with.
+// orphans adds a fault for every directory of images/ that manifests/ does not have.
 func (t *thin) orphans() {
 	for _, d := range t.subdirs(imagesDir) {
 		if t.leadsToDir(manifestsDir + "/" + d) {

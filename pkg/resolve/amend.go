@@ -14,14 +14,15 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 )
 
 // Result is the outcome of one selector.
 type Result struct {
-	Selector *manifest.Producer
+	Selector *selector.Selector
 	Choice   *Choice        // nil if the selector was skipped or failed
 	Err      error          // error of resolving, or of Amend
-	Lock     *manifest.Lock // entry for the lock file; Amend sets it
+	Lock     *selector.Lock // entry for the lock file; Amend sets it
 }
 
 // Amend writes the choices of selectors to the images list.
@@ -29,9 +30,9 @@ type Result struct {
 // text is the images list; nil if the file has none. Amend returns the entries of
 // the new lock file. If a choice cannot be written, Amend sets the Err of its result
 // and continues with the next one. Selectors without a choice keep their lock entry.
-func Amend(p *manifest.Producers, results []Result, text *manifest.ImagesText) []manifest.Lock {
+func Amend(p *selector.File, results []Result, text *manifest.ImagesText) []selector.Lock {
 	a := &amendment{file: p, text: text, produced: map[[2]string]v1.Hash{}}
-	var locks []manifest.Lock
+	var locks []selector.Lock
 	for i := range results {
 		r := &results[i]
 		previous := p.Find(r.Selector)
@@ -52,14 +53,14 @@ func Amend(p *manifest.Producers, results []Result, text *manifest.ImagesText) [
 
 // amendment holds the state of one call of Amend.
 type amendment struct {
-	file     *manifest.Producers
+	file     *selector.File
 	text     *manifest.ImagesText
 	produced map[[2]string]v1.Hash // digests written so far, by image name and tag
 }
 
 // apply writes one choice and returns its lock entry. On an error, the images list is
 // unchanged.
-func (a *amendment) apply(r *Result, previous *manifest.Lock) (*manifest.Lock, error) {
+func (a *amendment) apply(r *Result, previous *selector.Lock) (*selector.Lock, error) {
 	tags, err := Tags(r.Selector, r.Choice)
 	if err != nil {
 		return nil, err
@@ -87,7 +88,7 @@ func (a *amendment) apply(r *Result, previous *manifest.Lock) (*manifest.Lock, e
 //
 // It removes the tags from other digests of the image if the destinations allow them
 // to move.
-func (a *amendment) write(text *manifest.ImagesText, r *Result, previous *manifest.Lock, tags []string) error {
+func (a *amendment) write(text *manifest.ImagesText, r *Result, previous *selector.Lock, tags []string) error {
 	name, d := r.Selector.ImageName(), r.Choice.Digest
 	wants, err := text.Wants()
 	if err != nil {
@@ -110,7 +111,7 @@ func (a *amendment) write(text *manifest.ImagesText, r *Result, previous *manife
 			}
 		}
 	}
-	if r.Selector.Update == manifest.UpdateReplace && previous != nil && previous.Digest != d {
+	if r.Selector.Update == selector.UpdateReplace && previous != nil && previous.Digest != d {
 		if err := a.removePrevious(text, r.Selector, previous, wants[name+"@"+previous.Digest.String()]); err != nil {
 			return err
 		}
@@ -122,7 +123,7 @@ func (a *amendment) write(text *manifest.ImagesText, r *Result, previous *manife
 //
 // Tags that people or other selectors have put on that digest stay, and so does the
 // digest with them.
-func (a *amendment) removePrevious(text *manifest.ImagesText, p *manifest.Producer, previous *manifest.Lock, wantedTags []string) error {
+func (a *amendment) removePrevious(text *manifest.ImagesText, p *selector.Selector, previous *selector.Lock, wantedTags []string) error {
 	keep := map[string]bool{}
 	shared := false
 	for _, other := range a.file.Entries {
@@ -156,11 +157,9 @@ func (a *amendment) removePrevious(text *manifest.ImagesText, p *manifest.Produc
 
 // immutable returns a destination in which tag may not move, or "" if there is none.
 func (a *amendment) immutable(tag string) string {
-	for _, m := range a.file.Manifests {
-		for _, d := range m.Destinations {
-			if !slices.ContainsFunc(d.MutableTags, func(glob string) bool { ok, _ := path.Match(glob, tag); return ok }) {
-				return d.Name.String()
-			}
+	for _, d := range a.file.Destinations {
+		if !slices.ContainsFunc(d.MutableTags, func(glob string) bool { ok, _ := path.Match(glob, tag); return ok }) {
+			return d.Name.String()
 		}
 	}
 	return ""
@@ -169,7 +168,7 @@ func (a *amendment) immutable(tag string) string {
 // Tags returns the tags that a choice is promoted with.
 //
 // They are the templates of the selector, filled in, or else Choice.Default.
-func Tags(p *manifest.Producer, c *Choice) ([]string, error) {
+func Tags(p *selector.Selector, c *Choice) ([]string, error) {
 	if len(p.Tags) == 0 {
 		return c.Default, nil
 	}
@@ -211,9 +210,9 @@ func (t *tagText) Write(p []byte) (int, error) {
 //
 // It is the previous entry if that records the same choice. This keeps the lock file
 // unchanged when only the evidence differs, for example the list of tags.
-func lock(r *Result, previous *manifest.Lock, tags []string) *manifest.Lock {
+func lock(r *Result, previous *selector.Lock, tags []string) *selector.Lock {
 	c := r.Choice
-	l := &manifest.Lock{
+	l := &selector.Lock{
 		Name: r.Selector.Name, Intent: r.Selector.Intent(), Digest: c.Digest, Tag: c.Tag, Tags: tags,
 		Ref: r.Selector.Ref, Git: c.Git, Alias: c.Alias, Rebase: c.Rebase,
 	}
@@ -230,7 +229,7 @@ func lock(r *Result, previous *manifest.Lock, tags []string) *manifest.Lock {
 }
 
 // same reports whether two lock entries record the same choice.
-func same(a, b manifest.Lock) bool {
+func same(a, b selector.Lock) bool {
 	if (a.Git == nil) != (b.Git == nil) || a.Git != nil && a.Git.Commit != b.Git.Commit {
 		return false
 	}
@@ -258,7 +257,7 @@ func (c *Choice) tagList() string {
 //
 // wants are the tags of the images list, by "name@digest"; nil if there is no list.
 // Stale reads files only, never a registry.
-func Stale(p *manifest.Producers, of *manifest.Producer, wants map[string][]string, r Readers) error {
+func Stale(p *selector.File, of *selector.Selector, wants map[string][]string, r Readers) error {
 	l := p.Find(of)
 	switch {
 	case l == nil:

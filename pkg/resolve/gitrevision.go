@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 )
 
 // History reads the git repository of a git revision policy.
@@ -38,7 +38,7 @@ type Commit struct {
 	When     time.Time
 }
 
-// The values of manifest.LockGit.By: how the image of a commit was identified.
+// The values of selector.LockGit.By: how the image of a commit was identified.
 const (
 	byTag   = "tag"
 	byLabel = "label"
@@ -78,7 +78,7 @@ func (j *job) gitRevision(ctx context.Context) (*Choice, error) {
 }
 
 // newestCommit tries each identifier in turn until one leads to an image.
-func (j *job) newestCommit(ctx context.Context, g *manifest.GitRevision, tags []string, history History) (*Choice, error) {
+func (j *job) newestCommit(ctx context.Context, g *selector.GitRevision, tags []string, history History) (*Choice, error) {
 	tip, err := history.Tip(g.Branch)
 	if err != nil {
 		return nil, err
@@ -103,7 +103,7 @@ func (j *job) newestCommit(ctx context.Context, g *manifest.GitRevision, tags []
 	return first, failure
 }
 
-func minAbbreviation(g *manifest.GitRevision) int {
+func minAbbreviation(g *selector.GitRevision) int {
 	if g.MinAbbreviation == 0 {
 		return 7 // the length that git prints and build tools use
 	}
@@ -112,7 +112,7 @@ func minAbbreviation(g *manifest.GitRevision) int {
 
 // gitSearch searches for the newest image of a branch.
 type gitSearch struct {
-	g       *manifest.GitRevision
+	g       *selector.GitRevision
 	reader  *buildReader
 	history History
 	tip     string
@@ -147,7 +147,7 @@ func (s *gitSearch) run(ctx context.Context) (*Choice, error) {
 			}
 		}
 	}
-	s.walk = newCommitWalk(ctx, s.history, s.tip, s.g.Walk == manifest.WalkAll)
+	s.walk = newCommitWalk(ctx, s.history, s.tip, s.g.Walk == selector.WalkAll)
 	defer s.walk.stop()
 	found, err := s.search(ctx)
 	if err == nil {
@@ -182,8 +182,8 @@ func (s *gitSearch) choice(found *hit) *Choice {
 		Tag:     best.tag,
 		Digest:  best.digest,
 		Default: []string{best.tag},
-		Fields:  manifest.TagFields{Commit: found.commit.ID},
-		Git: &manifest.LockGit{
+		Fields:  selector.TagFields{Commit: found.commit.ID},
+		Git: &selector.LockGit{
 			Repository: withoutUser(s.g.Repository),
 			Branch:     s.g.Branch,
 			Tip:        s.tip,
@@ -292,7 +292,7 @@ func (s *gitSearch) checkRollback(ctx context.Context, found *hit) error {
 
 // rollback returns the reason why a hit would be a rollback from the locked commit,
 // or "" if it is not one.
-func (s *gitSearch) rollback(ctx context.Context, found *hit, previous *manifest.LockGit) (string, error) {
+func (s *gitSearch) rollback(ctx context.Context, found *hit, previous *selector.LockGit) (string, error) {
 	now, locked := found.newest.ID, previous.Commit
 	newer, err := s.history.IsAncestor(ctx, locked, now)
 	if newer || err != nil && s.walk.index(locked) < 0 {

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 )
 
 // maxExplained is the maximum number of commits that are read to give reasons for
@@ -48,7 +48,7 @@ func (s *gitSearch) explain(ctx context.Context, found *hit) ([]string, error) {
 		}
 	}
 	complete := s.explainWalked(waiting, unknown)
-	if s.g.Walk != manifest.WalkAll && len(waiting) > 0 {
+	if s.g.Walk != selector.WalkAll && len(waiting) > 0 {
 		complete = s.explainMerged(ctx, waiting)
 	}
 	for _, b := range s.builds {

@@ -9,9 +9,9 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"golang.org/x/sync/errgroup"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"golang.org/x/sync/errgroup"
 )
 
 // The annotations for the origin of an image (image-spec, "Annotations"). Many
@@ -74,11 +74,11 @@ type identifier interface {
 //
 // If the policy does not set identify, they follow the advice of Flux: tags such as
 // main-8609b01-42, then the revision label of the image specification.
-func identifiers(g *manifest.GitRevision) []identifier {
+func identifiers(g *selector.GitRevision) []identifier {
 	switch id := g.Identify; {
 	case id == nil:
 		return []identifier{
-			newTagIdentifier(&manifest.IdentifyTag{
+			newTagIdentifier(&selector.IdentifyTag{
 				Pattern: regexp.QuoteMeta(strings.ReplaceAll(g.Branch, "/", "-")) + `-(?P<sha>[0-9a-fA-F]+)(?:-(?P<n>[0-9]+))?`,
 				Commit:  "$sha",
 				Order:   "$n",
@@ -99,7 +99,7 @@ type tagIdentifier struct {
 }
 
 // newTagIdentifier returns a tagIdentifier. Package manifest has validated t.
-func newTagIdentifier(t *manifest.IdentifyTag) *tagIdentifier {
+func newTagIdentifier(t *selector.IdentifyTag) *tagIdentifier {
 	return &tagIdentifier{pattern: regexp.MustCompile("^(?:" + t.Pattern + ")$"), commit: t.Commit, order: t.Order}
 }
 

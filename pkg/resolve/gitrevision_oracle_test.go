@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sigs.k8s.io/k8s-container-image-promoter/internal/gittest"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 )
 
 // graph is a complete history for the naive implementation.
@@ -187,11 +187,11 @@ func choose(t *testing.T, r *rand.Rand, g *graph, history *commits, ids []string
 			builds = append(builds, strings.Join(f, " "))
 		}
 	}
-	policy := &manifest.GitRevision{Branch: "main", MinAbbreviation: 2}
+	policy := &selector.GitRevision{Branch: "main", MinAbbreviation: 2}
 	byPattern(policy)
 	all, equalTrees, byPath := r.IntN(2) == 0, r.IntN(2) == 0, r.IntN(2) == 0
 	if policy.NoEqualTrees = !equalTrees; all {
-		policy.Walk = manifest.WalkAll
+		policy.Walk = selector.WalkAll
 	}
 	if byPath {
 		policy.Paths = []string{"cmd"}
@@ -227,7 +227,7 @@ func FuzzIdentify(f *testing.F) {
 	for _, s := range []string{"main-8609b01", "main-8609b01-1612345", sum, "main/" + sum, "main@sha1:" + sum, "a/b/" + sum[:7], "main@sha256:" + sum, sum + "-dirty", "@", "/", "@sha1:", " 8609B01\n", "main-8-" + strings.Repeat("\xa5", 5000)} {
 		f.Add(s)
 	}
-	all := identifiers(&manifest.GitRevision{Branch: "main"})
+	all := identifiers(&selector.GitRevision{Branch: "main"})
 	f.Fuzz(func(t *testing.T, s string) {
 		for _, read := range []func() (string, string){
 			func() (string, string) { return parseRevision(s, 7) },

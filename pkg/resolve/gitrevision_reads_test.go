@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sigs.k8s.io/k8s-container-image-promoter/internal/gittest"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 )
 
 // TestGitRevisionReads checks that no more requests are sent and no more commits are
@@ -23,7 +23,7 @@ func TestGitRevisionReads(t *testing.T) {
 	s.Branch("main", s.ids["c5200"])
 	s.Pack()
 	history := openCommits(t, s.Dir)
-	tt := gitCase{tags: "main-<c5190>-2 main-<c5190>-1 main-<c5180> main-<c1> v1", policy: []func(*manifest.GitRevision){byPattern}}
+	tt := gitCase{tags: "main-<c5190>-2 main-<c5190>-1 main-<c5180> main-<c1> v1", policy: []func(*selector.GitRevision){byPattern}}
 	choice, reg, err := tt.run(t, s, history)
 	if err != nil {
 		t.Fatal(err)
@@ -45,7 +45,7 @@ func TestGitRevisionPinned(t *testing.T) {
 	s := newSample(t)
 	tag := s.text("main-<m4>")
 	tests := map[string]struct {
-		policy   func(*manifest.GitRevision)
+		policy   func(*selector.GitRevision)
 		tag      string // of the lock
 		refresh  bool
 		want     string
@@ -60,9 +60,9 @@ func TestGitRevisionPinned(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			reg := &stubRegistry{tags: map[string]string{tag: "new"}, images: map[string]*Image{"new": labelledImage(s.ids["m4"])}}
-			g := &manifest.GitRevision{Repository: "repo", Branch: "main"}
+			g := &selector.GitRevision{Repository: "repo", Branch: "main"}
 			tt.policy(g)
-			lock := &manifest.Lock{Tag: tt.tag, Digest: digestOf("locked")}
+			lock := &selector.Lock{Tag: tt.tag, Digest: digestOf("locked")}
 			choice, err := resolveRevision(t, g, reg, openCommits(t, s.Dir), lock, Options{Refresh: tt.refresh})
 			if err != nil {
 				t.Fatal(err)
@@ -78,8 +78,8 @@ func TestGitRevisionSecret(t *testing.T) {
 	t.Parallel()
 	s := newSample(t)
 	reg := &stubRegistry{tags: map[string]string{s.text("main-<m3>"): "a"}}
-	g := &manifest.GitRevision{Repository: "https://user:secret@git.example.com/x", Branch: "main"}
-	lock := &manifest.Lock{Git: &manifest.LockGit{Repository: "https://git.example.com/x", Commit: s.ids["m1"]}}
+	g := &selector.GitRevision{Repository: "https://user:secret@git.example.com/x", Branch: "main"}
+	lock := &selector.Lock{Git: &selector.LockGit{Repository: "https://git.example.com/x", Commit: s.ids["m1"]}}
 	choice, err := resolveRevision(t, g, reg, openCommits(t, s.Dir), lock, Options{})
 	if err != nil || choice.Git.Repository != lock.Git.Repository {
 		t.Errorf("got %+v, %v, want a repository without credentials", choice, err)

@@ -13,20 +13,20 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/internal/gittest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 )
 
 var shop = image.NewRepository("registry.example.com", "staging/shop")
 
 // byPattern identifies commits by tags such as main-8609b01 and main-8609b01-42.
-func byPattern(g *manifest.GitRevision) {
-	g.Identify = &manifest.Identify{Tag: &manifest.IdentifyTag{
+func byPattern(g *selector.GitRevision) {
+	g.Identify = &selector.Identify{Tag: &selector.IdentifyTag{
 		Pattern: `^main-(?P<sha>[0-9a-fA-F]*)(?:-(?P<n>\w+))?$`, Commit: "$sha", Order: "$n",
 	}}
 }
 
-func bySHALabel(g *manifest.GitRevision) {
-	g.Identify = &manifest.Identify{Label: revisionLabel}
+func bySHALabel(g *selector.GitRevision) {
+	g.Identify = &selector.Identify{Label: revisionLabel}
 }
 
 func labelledImage(revision string) *Image {
@@ -38,7 +38,7 @@ type gitCase struct {
 	images   map[string]*Image
 	removed  string
 	failing  string
-	policy   []func(*manifest.GitRevision)
+	policy   []func(*selector.GitRevision)
 	previous string // commit in the lock
 	allow    bool
 
@@ -48,15 +48,15 @@ type gitCase struct {
 	reason map[string]string // reasons of some candidates
 }
 
-func walkAll(g *manifest.GitRevision)      { g.Walk = manifest.WalkAll }
-func noEqualTrees(g *manifest.GitRevision) { g.NoEqualTrees = true }
+func walkAll(g *selector.GitRevision)      { g.Walk = selector.WalkAll }
+func noEqualTrees(g *selector.GitRevision) { g.NoEqualTrees = true }
 
-func maxBehind(n int) func(*manifest.GitRevision) {
-	return func(g *manifest.GitRevision) { g.MaxBehind = &n }
+func maxBehind(n int) func(*selector.GitRevision) {
+	return func(g *selector.GitRevision) { g.MaxBehind = &n }
 }
 
-func paths(list ...string) func(*manifest.GitRevision) {
-	return func(g *manifest.GitRevision) { g.Paths = list }
+func paths(list ...string) func(*selector.GitRevision) {
+	return func(g *selector.GitRevision) { g.Paths = list }
 }
 
 func (tt *gitCase) run(t *testing.T, s *testRepository, history History) (*Choice, *stubRegistry, error) {
@@ -78,22 +78,22 @@ func (tt *gitCase) run(t *testing.T, s *testRepository, history History) (*Choic
 		}
 		reg.images[s.text(word)] = &relabelled
 	}
-	g := &manifest.GitRevision{Repository: "repo", Branch: "main"}
+	g := &selector.GitRevision{Repository: "repo", Branch: "main"}
 	for _, set := range tt.policy {
 		set(g)
 	}
-	var previous *manifest.Lock
+	var previous *selector.Lock
 	if tt.previous != "" {
-		previous = &manifest.Lock{Git: &manifest.LockGit{Repository: "repo", Commit: s.text(tt.previous)}}
+		previous = &selector.Lock{Git: &selector.LockGit{Repository: "repo", Commit: s.text(tt.previous)}}
 	}
 	choice, err := resolveRevision(t, g, reg, history, previous, Options{AllowRollback: tt.allow})
 	return choice, reg, err
 }
 
 // resolveRevision resolves a selector with the policy gitRevision.
-func resolveRevision(t *testing.T, g *manifest.GitRevision, reg Registry, history History, previous *manifest.Lock, o Options) (*Choice, error) {
+func resolveRevision(t *testing.T, g *selector.GitRevision, reg Registry, history History, previous *selector.Lock, o Options) (*Choice, error) {
 	t.Helper()
-	p := &manifest.Producer{Name: "shop", Repository: shop, Select: manifest.Select{GitRevision: g}}
+	p := &selector.Selector{Name: "shop", Repository: shop, Select: selector.Select{GitRevision: g}}
 	if previous != nil && previous.Tag != "" {
 		previous.Intent = p.Intent()
 	}
@@ -154,11 +154,11 @@ func (tt *gitCase) check(t *testing.T, s *testRepository, history History) {
 
 func TestGitRevision(t *testing.T) {
 	t.Parallel()
-	pattern := []func(*manifest.GitRevision){byPattern}
-	with := func(more ...func(*manifest.GitRevision)) []func(*manifest.GitRevision) {
+	pattern := []func(*selector.GitRevision){byPattern}
+	with := func(more ...func(*selector.GitRevision)) []func(*selector.GitRevision) {
 		return append(slices.Clone(pattern), more...)
 	}
-	label := []func(*manifest.GitRevision){bySHALabel}
+	label := []func(*selector.GitRevision){bySHALabel}
 	tests := map[string]gitCase{
 		"the head has an image": {tags: "main-<m2> main-<m4>", want: "main-<m4> <m4:40> 0 tag", notes: []string{}, reason: map[string]string{
 			"main-<m4>": "commit <m4> is the newest on branch main with an image", "main-<m2>": "commit <m2> is older"}},
@@ -188,7 +188,7 @@ func TestGitRevision(t *testing.T) {
 		"within maxBehind":            {tags: "main-<m3>", policy: with(maxBehind(2)), want: "main-<m3> <m3:40> 2 tag"},
 		"beyond maxBehind":            {tags: "main-<m3>", policy: with(maxBehind(1)), err: "the newest image on branch main is more than 1 commit behind"},
 		"maxBehind 0":                 {tags: "main-<m3>", policy: with(maxBehind(0)), err: "more than 0 commits behind"},
-		"an unknown branch":           {tags: "main-<m4>", policy: with(func(g *manifest.GitRevision) { g.Branch = "trunk" }), err: `"trunk"`},
+		"an unknown branch":           {tags: "main-<m4>", policy: with(func(g *selector.GitRevision) { g.Branch = "trunk" }), err: `"trunk"`},
 		"the lock is older":           {tags: "main-<m4>", previous: "<m2:40>", want: "main-<m4> <m4:40> 0 tag"},
 		"the lock came with a merge":  {tags: "main-<m4>", previous: "<f1:40>", want: "main-<m4> <m4:40> 0 tag"},
 		"the lock is the same":        {tags: "main-<m3>", previous: "<m3:40>", want: "main-<m3> <m3:40> 2 tag"},
@@ -214,16 +214,16 @@ func TestGitRevision(t *testing.T) {
 		"no label":                  {tags: "a", policy: label, err: "no image on branch main", reason: map[string]string{"a": "has no org.opencontainers.image.revision"}},
 		"a label that is unreadable": {tags: "a b", policy: label, images: map[string]*Image{"a": labelledImage("<m4:40>"), "b": labelledImage("<m3:40>")}, failing: "b",
 			err: errRegistry.Error()},
-		"a source": {tags: "a b", policy: []func(*manifest.GitRevision){func(g *manifest.GitRevision) {
-			g.Identify = &manifest.Identify{Label: revisionLabel, Source: "https://git.example.com/x/y"}
+		"a source": {tags: "a b", policy: []func(*selector.GitRevision){func(g *selector.GitRevision) {
+			g.Identify = &selector.Identify{Label: revisionLabel, Source: "https://git.example.com/x/y"}
 		}}, images: map[string]*Image{
 			"a": {Labels: map[string]string{revisionLabel: "<m4:40>", sourceLabel: "https://git.example.com/other/y"}},
 			"b": {Labels: map[string]string{revisionLabel: "<m3:40>", sourceLabel: "git@GIT.example.com:x/y.git"}}},
 			want: "b <m3:40> 2 label", reason: map[string]string{"a": `org.opencontainers.image.source is "https://git.example.com/other/y", not https://git.example.com/x/y`}},
-		"by default, a tag": {tags: "main-<m3>-5 main-<m2>", policy: []func(*manifest.GitRevision){}, want: "main-<m3>-5 <m3:40> 2 tag"},
-		"by default, then a label": {tags: "v1 v2 main-0123456", policy: []func(*manifest.GitRevision){}, images: map[string]*Image{"v1": labelledImage("<m3:40>"), "v2": labelledImage("<m1:40>")},
+		"by default, a tag": {tags: "main-<m3>-5 main-<m2>", policy: []func(*selector.GitRevision){}, want: "main-<m3>-5 <m3:40> 2 tag"},
+		"by default, then a label": {tags: "v1 v2 main-0123456", policy: []func(*selector.GitRevision){}, images: map[string]*Image{"v1": labelledImage("<m3:40>"), "v2": labelledImage("<m1:40>")},
 			want: "v1 <m3:40> 2 label"},
-		"by default, the branch's tags": {tags: "other-<m3> main-<m2>", policy: []func(*manifest.GitRevision){}, want: "main-<m2> <m2:40> 3 tag"},
+		"by default, the branch's tags": {tags: "other-<m3> main-<m2>", policy: []func(*selector.GitRevision){}, want: "main-<m2> <m2:40> 3 tag"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -268,23 +268,23 @@ func TestGitRevisionFiles(t *testing.T) {
 	}{
 		"a revert that was not built":          {s, gitCase{tags: "main-<a> main-<bad>", previous: "<bad:40>", want: "main-<a> <empty:40> 0 tree", notes: []string{"commit <empty> has no image of its own: its files are those of commit <a>"}}},
 		"a revert that was built":              {s, gitCase{tags: "main-<a> main-<bad> main-<revert>", want: "main-<revert> <revert:40> 0 tag", notes: []string{}}},
-		"a revert, and equalTrees is false":    {s, gitCase{tags: "main-<a> main-<bad>", policy: []func(*manifest.GitRevision){byPattern, noEqualTrees}, want: "main-<bad> <bad:40> 1 tag"}},
+		"a revert, and equalTrees is false":    {s, gitCase{tags: "main-<a> main-<bad>", policy: []func(*selector.GitRevision){byPattern, noEqualTrees}, want: "main-<bad> <bad:40> 1 tag"}},
 		"a revert, and the image is removed":   {s, gitCase{tags: "main-<a> main-<bad>", removed: "main-<a>", want: "main-<bad> <bad:40> 1 tag"}},
 		"a revert, known by another branch":    {&docs, gitCase{tags: "main-<aside> main-<bad>", want: "main-<bad> <bad:40> 3 tag"}},
 		"a revert to an ambiguous image":       {s, gitCase{tags: "main-<a>=x main-<a:8>=y", err: "2 builds of <a>"}},
-		"other files do not count":             {&docs, gitCase{tags: "main-<bad> main-<revert>", policy: []func(*manifest.GitRevision){byPattern, paths("cmd")}, want: "main-<revert> <revert:40> 0 tag", notes: []string{}}},
-		"other files, equalTrees is false":     {&docs, gitCase{tags: "main-<bad> main-<revert>", policy: []func(*manifest.GitRevision){byPattern, paths("cmd"), noEqualTrees}, want: "main-<revert> <revert:40> 0 tag"}},
-		"other files, and maxBehind":           {&docs, gitCase{tags: "main-<revert>", policy: []func(*manifest.GitRevision){byPattern, paths("./cmd/"), maxBehind(0)}, want: "main-<revert> <revert:40> 0 tag"}},
+		"other files do not count":             {&docs, gitCase{tags: "main-<bad> main-<revert>", policy: []func(*selector.GitRevision){byPattern, paths("cmd")}, want: "main-<revert> <revert:40> 0 tag", notes: []string{}}},
+		"other files, equalTrees is false":     {&docs, gitCase{tags: "main-<bad> main-<revert>", policy: []func(*selector.GitRevision){byPattern, paths("cmd"), noEqualTrees}, want: "main-<revert> <revert:40> 0 tag"}},
+		"other files, and maxBehind":           {&docs, gitCase{tags: "main-<revert>", policy: []func(*selector.GitRevision){byPattern, paths("./cmd/"), maxBehind(0)}, want: "main-<revert> <revert:40> 0 tag"}},
 		"other files, when they are not named": {&docs, gitCase{tags: "main-<revert>", want: "main-<revert> <revert:40> 2 tag"}},
-		"a revert, as far as files count":      {&docs, gitCase{tags: "main-<a> main-<bad>", policy: []func(*manifest.GitRevision){byPattern, paths("cmd")}, want: "main-<a> <docs2:40> 0 tree"}},
-		"the lock has no files that are newer": {&docs, gitCase{tags: "main-<revert>", previous: "<docs2:40>", policy: []func(*manifest.GitRevision){byPattern, paths("cmd")}, want: "main-<revert> <revert:40> 0 tag"}},
+		"a revert, as far as files count":      {&docs, gitCase{tags: "main-<a> main-<bad>", policy: []func(*selector.GitRevision){byPattern, paths("cmd")}, want: "main-<a> <docs2:40> 0 tree"}},
+		"the lock has no files that are newer": {&docs, gitCase{tags: "main-<revert>", previous: "<docs2:40>", policy: []func(*selector.GitRevision){byPattern, paths("cmd")}, want: "main-<revert> <revert:40> 0 tag"}},
 		"a revert never falls back to the bad": {s, gitCase{tags: "main-<bad>", previous: "<empty:40>", err: "commit <bad> (tag main-<bad>) is older than the locked commit <empty>"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if tt.policy == nil {
-				tt.policy = []func(*manifest.GitRevision){byPattern}
+				tt.policy = []func(*selector.GitRevision){byPattern}
 			}
 			tt.check(t, tt.on, openCommits(t, tt.on.Dir))
 		})
@@ -310,13 +310,13 @@ func TestGitRevisionAmbiguous(t *testing.T) {
 	s.Branch("older", s.ids[twin[1]])
 	s.Branch("main", s.ids[twin[0]])
 	start := s.ids[twin[0]][:2]
-	two := func(g *manifest.GitRevision) {
+	two := func(g *selector.GitRevision) {
 		byPattern(g)
 		g.MinAbbreviation = 2
 	}
-	policy := []func(*manifest.GitRevision){two, noEqualTrees}
+	policy := []func(*selector.GitRevision){two, noEqualTrees}
 	tests := map[string]gitCase{
-		"the other is on another branch": {tags: "main-" + start, policy: []func(*manifest.GitRevision){func(g *manifest.GitRevision) { g.Branch = "older" }},
+		"the other is on another branch": {tags: "main-" + start, policy: []func(*selector.GitRevision){func(g *selector.GitRevision) { g.Branch = "older" }},
 			want: "main-" + start + " <" + twin[1] + ":40> 0 tag"},
 		"an abbreviation of two":         {tags: "main-" + start, err: "ambiguous: commits <" + twin[0] + ":40> and <" + twin[1] + ":40> start with " + start},
 		"another tag is clear":           {tags: "main-" + start + "=x main-<" + twin[0] + ">=y", want: "main-<" + twin[0] + "> <" + twin[0] + ":40> 0 tag"},
@@ -348,11 +348,11 @@ func TestGitRevisionShallow(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			tt.policy = []func(*manifest.GitRevision){byPattern}
+			tt.policy = []func(*selector.GitRevision){byPattern}
 			tt.check(t, s, openCommits(t, clone.Dir))
 		})
 	}
-	_, _, err := (&gitCase{tags: "main-<m3>", policy: []func(*manifest.GitRevision){byPattern}}).run(t, s, openCommits(t, clone.Dir))
+	_, _, err := (&gitCase{tags: "main-<m3>", policy: []func(*selector.GitRevision){byPattern}}).run(t, s, openCommits(t, clone.Dir))
 	var cut *git.ShallowError
 	if !errors.As(err, &cut) {
 		t.Errorf("got %v, want a ShallowError", err)

@@ -11,7 +11,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 )
 
 // commitWalk walks through history and keeps the commits.
@@ -280,7 +280,7 @@ func (s *gitSearch) newEqualTreeHit(i, j int, builds []*build) (*hit, error) {
 // walk.
 func (s *gitSearch) unchanged(c Commit) (bool, error) {
 	parents := c.Parents
-	if len(parents) > 1 && s.g.Walk != manifest.WalkAll {
+	if len(parents) > 1 && s.g.Walk != selector.WalkAll {
 		parents = parents[:1]
 	}
 	found, err := s.history.Find(parents)

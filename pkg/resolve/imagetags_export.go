@@ -3,25 +3,19 @@ package resolve
 import (
 	"cmp"
 	"context"
-	"encoding/json"
-	"io"
 	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
-)
 
-// imageTagsFile is the JSON form of an image tags file.
-type imageTagsFile struct {
-	Aliases map[string]string            `json:"aliases,omitempty"`
-	Labels  map[string]map[string]string `json:"labels"`
-}
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/imagetags"
+)
 
 // ExportImageTags returns image tags with the digest of each tag of a repository.
 //
 // With fold, the most specific tag of a digest has the label digest, and the others
 // become aliases of it. removed lists tags that were deleted during the export.
-func ExportImageTags(ctx context.Context, reg Registry, repo name.Repository, fold bool) (t *ImageTags, removed []string, err error) {
+func ExportImageTags(ctx context.Context, reg Registry, repo name.Repository, fold bool) (t *imagetags.File, removed []string, err error) {
 	tags, err := reg.Tags(ctx, repo)
 	if err != nil {
 		return nil, nil, err
@@ -30,7 +24,7 @@ func ExportImageTags(ctx context.Context, reg Registry, repo name.Repository, fo
 	if err != nil {
 		return nil, nil, err
 	}
-	t = &ImageTags{Aliases: map[string]string{}, Labels: map[string]map[string]string{}}
+	t = &imagetags.File{Aliases: map[string]string{}, Labels: map[string]map[string]string{}}
 	for _, h := range all {
 		main := slices.MaxFunc(h.tags, specific)
 		for _, tag := range h.tags {
@@ -42,14 +36,6 @@ func ExportImageTags(ctx context.Context, reg Registry, repo name.Repository, fo
 		}
 	}
 	return t, removed, nil
-}
-
-// Write writes t as an image tags file.
-func (t *ImageTags) Write(w io.Writer) error {
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	return enc.Encode(imageTagsFile{t.Aliases, t.Labels})
 }
 
 // specific orders tags from the least to the most specific.

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 )
 
 const (
@@ -55,7 +55,7 @@ type verdict struct {
 
 // NewFinder returns a Finder for the repository repo. ctx is used to list its tags.
 func NewFinder(ctx context.Context, reg Registry, repo name.Repository) *Finder {
-	j := &job{Producer: &manifest.Producer{Repository: repo}, Readers: Readers{Registry: reg}}
+	j := &job{Selector: &selector.Selector{Repository: repo}, Readers: Readers{Registry: reg}}
 	return j.finder(ctx)
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/imagetags"
 )
 
 // Reference is a reference with labels: name[:tag][,label=value]…
@@ -65,7 +66,7 @@ func parseReference(s string) (Reference, error) {
 		case key == "tag" && tagged:
 			return ref, fmt.Errorf("the tag is given twice: %s and %s", clip(ref.Tag), clip(value))
 		}
-		if err := checkLabel(key); err != nil {
+		if err := imagetags.CheckLabel(key); err != nil {
 			return ref, err
 		}
 		if value, err = decodeValue(key, value); err != nil {
@@ -91,4 +92,10 @@ func decodeValue(key, value string) (string, error) {
 		return "", errors.New("the tag is empty")
 	}
 	return out, nil
+}
+
+// clip shortens untrusted text for a message.
+func clip(s string) string {
+	const most = 140 // bytes
+	return image.Clip(s, most)
 }

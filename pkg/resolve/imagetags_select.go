@@ -8,7 +8,9 @@ import (
 	"slices"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/imagetags"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 )
 
 // alias implements the policy alias: it selects the image of a tag in an image tags file.
@@ -30,12 +32,12 @@ func (j *job) alias(ctx context.Context) (*Choice, error) {
 }
 
 // readImageTags reads the image tags file of a selector. notes are its warnings.
-func readImageTags(name string, r Readers) (tags *ImageTags, notes []string, err error) {
+func readImageTags(name string, r Readers) (tags *imagetags.File, notes []string, err error) {
 	raw, err := r.ReadFile(name)
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading image tags %s: %w", name, err)
 	}
-	tags, faults := ParseImageTags(name, raw)
+	tags, faults := imagetags.Parse(name, raw)
 	var broken []error
 	for _, f := range faults {
 		if f.Severity == manifest.Warning {
@@ -49,7 +51,7 @@ func readImageTags(name string, r Readers) (tags *ImageTags, notes []string, err
 
 // staleTags returns an error if the image tags file of a selector has changed since its
 // lock entry was written.
-func staleTags(p *manifest.Producer, l *manifest.Lock, r Readers) error {
+func staleTags(p *selector.Selector, l *selector.Lock, r Readers) error {
 	if p.Select.Alias == nil {
 		return nil
 	}
@@ -93,13 +95,13 @@ func (j *job) keepLocked(c *Choice) *Choice {
 //
 // The tag to promote is the last tag of the chain. It is never the alias, because an
 // alias can point to another image later.
-func (f *Finder) Alias(ctx context.Context, tags *ImageTags, m Merged) (*Choice, error) {
+func (f *Finder) Alias(ctx context.Context, tags *imagetags.File, m imagetags.Merged) (*Choice, error) {
 	c, err := f.Find(ctx, m.Labels)
 	if len(m.Path) == 0 {
 		return c, err
 	}
 	if err != nil {
-		return c, fmt.Errorf("following tag %s of %s: %w", arrows(m.Path), tags.File, err)
+		return c, fmt.Errorf("following tag %s of %s: %w", imagetags.FormatChain(m.Path), tags.Name, err)
 	}
 	last := m.Path[len(m.Path)-1]
 	c.Default = []string{last}
@@ -108,6 +110,6 @@ func (f *Finder) Alias(ctx context.Context, tags *ImageTags, m Merged) (*Choice,
 		c.Notes = append(c.Notes, fmt.Sprintf("%q is not a valid tag in a registry: set the tags to promote", clip(last)))
 	}
 	c.Fields.Labels = m.Labels
-	c.Alias = &manifest.LockAlias{File: tags.File, FileDigest: tags.Digest, Path: m.Path, Labels: tags.Labels[last]}
+	c.Alias = &selector.LockAlias{File: tags.Name, FileDigest: tags.Digest, Path: m.Path, Labels: tags.Labels[last]}
 	return c, nil
 }

@@ -10,12 +10,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/imagetags"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 )
 
 // resolveSelector resolves one selector. The image tags file is t.json.
-func resolveSelector(t *testing.T, s *stubRepository, p manifest.Producer, previous *manifest.Lock, o resolve.Options, file string) (*resolve.Choice, error) {
+func resolveSelector(t *testing.T, s *stubRepository, p selector.Selector, previous *selector.Lock, o resolve.Options, file string) (*resolve.Choice, error) {
 	t.Helper()
 	p.Name, p.Repository = "app", image.NewRepository("reg.example", "app")
 	return resolve.Resolve(t.Context(), &p, previous, resolve.Readers{Registry: s, ReadFile: func(name string) ([]byte, error) {
@@ -28,12 +29,12 @@ func resolveSelector(t *testing.T, s *stubRepository, p manifest.Producer, previ
 
 func TestSelectByAlias(t *testing.T) {
 	t.Parallel()
-	byAlias := manifest.Producer{Select: manifest.Select{Alias: &manifest.Alias{Tag: "latest", ImageTags: "t.json"}}, Labels: set{"os": "linux", "arch": "amd64"}}
+	byAlias := selector.Selector{Select: selector.Select{Alias: &selector.Alias{Tag: "latest", ImageTags: "t.json"}}, Labels: set{"os": "linux", "arch": "amd64"}}
 	c, err := resolveSelector(t, repository(), byAlias, nil, resolve.Options{}, chained)
 	if err != nil {
 		t.Fatal(letters(err.Error()))
 	}
-	want := &manifest.LockAlias{
+	want := &selector.LockAlias{
 		File: "t.json", FileDigest: parse(t, chained).Digest, Path: []string{"latest", "3.x", "3.0.x", "3.0.1", "3.0.1-2"}, Labels: set{"version": "3.0.1", "build": "2"},
 	}
 	if diff := cmp.Diff(want, c.Alias); diff != "" {
@@ -52,7 +53,7 @@ func TestSelectByAlias(t *testing.T) {
 	}
 
 	// The digest in the lock is kept until a refresh, or until the file changes.
-	lock := &manifest.Lock{Name: "app", Digest: hash("Y"), Tag: "3.0.1-2", Alias: c.Alias, Intent: func() string {
+	lock := &selector.Lock{Name: "app", Digest: hash("Y"), Tag: "3.0.1-2", Alias: c.Alias, Intent: func() string {
 		p := byAlias
 		p.Name = "app"
 		return p.Intent()
@@ -90,7 +91,7 @@ func TestSelectByAlias(t *testing.T) {
 
 func TestSelectByLabels(t *testing.T) {
 	t.Parallel()
-	p := manifest.Producer{Select: manifest.Select{Labels: set{"version": "multi", "os": "linux", "arch": "aarch64"}}}
+	p := selector.Selector{Select: selector.Select{Labels: set{"version": "multi", "os": "linux", "arch": "aarch64"}}}
 	c, err := resolveSelector(t, repository(), p, nil, resolve.Options{}, "")
 	if err != nil || c.Digest != hash("C") || c.Tag != "" || !slices.Equal(c.Default, []string{"multi"}) || c.Alias != nil {
 		t.Errorf("got %v, %v, want C with the tag multi", c, err)
@@ -127,4 +128,18 @@ func TestExport(t *testing.T) {
 			t.Errorf("parsed again: got tags %v, want 8", read.Tags())
 		}
 	}
+}
+
+// chained is the example in the appc proposal for image tags.
+const chained = `{"aliases": {"latest": "3.x", "3.x": "3.0.x", "3.0.x": "3.0.1", "3.0.1": "3.0.1-2"},
+ "labels":  {"3.0.1-2": {"version": "3.0.1", "build": "2"}, "3.0.1-3": {"version": "3.0.1", "build": "3"}}}`
+
+// parse parses image tags that must have no fault.
+func parse(t *testing.T, text string) *imagetags.File {
+	t.Helper()
+	tags, faults := imagetags.Parse("t.json", []byte(text))
+	if tags == nil {
+		t.Fatalf("%s: got faults %v, want none", text, faults)
+	}
+	return tags
 }

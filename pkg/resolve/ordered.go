@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 )
 
 // policy orders tags by their values. The best tag is selected.
@@ -74,7 +74,7 @@ func (j *job) ordered(ctx context.Context, p policy) (*Choice, error) {
 		return cmp.Or(p.compare(b.rank, a.rank), strings.Compare(b.tag, a.tag))
 	})
 	best := in[0]
-	c := &Choice{Tag: best.tag, Default: []string{best.tag}, Fields: manifest.TagFields{Value: best.value}}
+	c := &Choice{Tag: best.tag, Default: []string{best.tag}, Fields: selector.TagFields{Value: best.value}}
 	c.Candidates = append(c.Candidates, Candidate{Tag: best.tag, Reason: p.describe()})
 	for _, r := range in[1:] {
 		reason := "ranks below " + best.tag

@@ -22,7 +22,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 )
 
 // Readers are the functions and interfaces that selectors read through.
@@ -35,7 +35,7 @@ type Readers struct {
 	History func(ctx context.Context, repository, branch string) (history History, release func(), err error)
 	// Rebase returns the digest of the selected image app after a rebase, and its
 	// lock entry. It is called only for selectors that have a rebase.
-	Rebase func(ctx context.Context, p *manifest.Producer, app v1.Hash) (v1.Hash, *manifest.LockRebase, error)
+	Rebase func(ctx context.Context, p *selector.Selector, app v1.Hash) (v1.Hash, *selector.LockRebase, error)
 }
 
 // Options configure Resolve.
@@ -90,28 +90,28 @@ type Choice struct {
 	Tag        string             // selected source tag; empty if a digest was selected
 	Digest     v1.Hash            // selected digest
 	Default    []string           // tags to promote if the selector sets none
-	Fields     manifest.TagFields // fields for templates of tags
+	Fields     selector.TagFields // fields for templates of tags
 	Candidates []Candidate        // best first
 	Notes      []string           // hints for people
-	Git        *manifest.LockGit
-	Alias      *manifest.LockAlias
-	Rebase     *manifest.LockRebase
+	Git        *selector.LockGit
+	Alias      *selector.LockAlias
+	Rebase     *selector.LockRebase
 }
 
 // job is the resolution of one selector.
 type job struct {
-	*manifest.Producer
+	*selector.Selector
 	Readers
 	Options
-	previous *manifest.Lock // lock entry of the selector, or nil
+	previous *selector.Lock // lock entry of the selector, or nil
 }
 
 // Resolve selects the digest for selector p.
 //
 // previous is the lock entry of the selector, or nil. If Resolve returns an error and
 // a choice, the choice has the candidates only.
-func Resolve(ctx context.Context, p *manifest.Producer, previous *manifest.Lock, r Readers, o Options) (*Choice, error) {
-	j := &job{Producer: p, Readers: r, Options: o, previous: previous}
+func Resolve(ctx context.Context, p *selector.Selector, previous *selector.Lock, r Readers, o Options) (*Choice, error) {
+	j := &job{Selector: p, Readers: r, Options: o, previous: previous}
 	choice, err := j.choose(ctx)
 	if err != nil {
 		return choice, err
@@ -135,9 +135,9 @@ func (j *job) choose(ctx context.Context) (*Choice, error) {
 	case s.SemVer != nil:
 		return j.ordered(ctx, newSemVer(s.SemVer.Range))
 	case s.Numerical != nil:
-		return j.ordered(ctx, &numerical{s.Numerical.Order == manifest.OrderDescending})
+		return j.ordered(ctx, &numerical{s.Numerical.Order == selector.OrderDescending})
 	case s.Alphabetical != nil:
-		return j.ordered(ctx, &alphabetical{s.Alphabetical.Order == manifest.OrderDescending})
+		return j.ordered(ctx, &alphabetical{s.Alphabetical.Order == selector.OrderDescending})
 	case s.GitRevision != nil:
 		return j.gitRevision(ctx)
 	case s.Alias != nil:

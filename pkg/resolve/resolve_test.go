@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 )
 
 // stubRegistry is a registry with one repository. It counts the requests.
@@ -70,13 +71,13 @@ func newRegistry(tags ...string) *stubRegistry {
 const registries = "registries: [{name: r.io/staging, src: true}, {name: r.io/prod, mutable-tags: [\"mov*\"]}]\n"
 
 // readSelectors reads a plain manifest with the given selectors, images and lock.
-func readSelectors(t *testing.T, sources, images, lock string) *manifest.Producers {
+func readSelectors(t *testing.T, sources, images, lock string) *selector.File {
 	t.Helper()
 	fsys := fstest.MapFS{"m.yaml": {Data: []byte(registries + "images: " + images + "\nsources:\n" + sources)}}
 	if lock != "" {
 		fsys["m.yaml.lock.yaml"] = &fstest.MapFile{Data: []byte(lock)}
 	}
-	set, files := manifest.PlainProducers(fsys, "m.yaml", "")
+	set, files := manifest.PlainSelectors(fsys, "m.yaml", "")
 	if !set.OK() {
 		t.Error(set.Faults)
 	}
@@ -87,7 +88,7 @@ func readSelectors(t *testing.T, sources, images, lock string) *manifest.Produce
 }
 
 // resolveOne resolves the first selector.
-func resolveOne(t *testing.T, p *manifest.Producers, r resolve.Registry, o resolve.Options) (*resolve.Choice, error) {
+func resolveOne(t *testing.T, p *selector.File, r resolve.Registry, o resolve.Options) (*resolve.Choice, error) {
 	t.Helper()
 	return resolve.Resolve(t.Context(), p.Entries[0], p.Find(p.Entries[0]), resolve.Readers{Registry: r}, o)
 }
@@ -190,11 +191,11 @@ func TestFailedReadsAreErrors(t *testing.T) {
 }
 
 // lockOf resolves the first selector and returns the new lock file.
-func lockOf(t *testing.T, p *manifest.Producers, s *stubRegistry, o resolve.Options) (string, resolve.Result) {
+func lockOf(t *testing.T, p *selector.File, s *stubRegistry, o resolve.Options) (string, resolve.Result) {
 	t.Helper()
 	results := []resolve.Result{{Selector: p.Entries[0]}}
 	results[0].Choice, results[0].Err = resolveOne(t, p, s, o)
-	raw, err := manifest.EncodeLocks(resolve.Amend(p, results, nil))
+	raw, err := selector.EncodeLocks(resolve.Amend(p, results, nil))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package manifest
+package yamlread
 
 import (
 	"bytes"
@@ -13,42 +13,45 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxSearch bounds the files whose syntax errors are searched for their line, in bytes: it takes some twenty parses.
+// maxSearch is the maximum size of files whose syntax errors are searched for their
+// line, in bytes. The search parses the file some twenty times.
 const maxSearch = 1 << 20
 
-// documents returns the roots of the documents of data. What stands before a syntax error is among them.
-func (r *reader) documents(data []byte) []*yaml.Node {
-	if err := unfit(data); err != nil {
-		r.whole(Broken, "%v", err)
+// documents returns the roots of the documents in data, up to a syntax error.
+func (f *File) documents(data []byte) []*yaml.Node {
+	if err := checkText(data); err != nil {
+		f.Whole(Broken, "%v", err)
 		return nil
 	}
 	var docs []*yaml.Node
-	err := parse(data, func(root *yaml.Node) {
+	err := Parse(data, func(root *yaml.Node) {
 		docs = append(docs, root)
-		r.mark(root)
+		f.markOuter(root)
 	})
 	if err != nil {
-		r.syntax(data, err)
+		f.syntaxError(data, err)
 	}
 	return docs
 }
 
-// mark adds a document to the outer nodes.
-func (r *reader) mark(root *yaml.Node) {
-	if r.outer == nil {
-		r.outer = map[*yaml.Node]struct{}{}
+// markOuter adds a document to the outer nodes.
+func (f *File) markOuter(root *yaml.Node) {
+	if f.outer == nil {
+		f.outer = map[*yaml.Node]struct{}{}
 	}
-	r.outer[root] = struct{}{}
+	f.outer[root] = struct{}{}
 	if root.Kind == yaml.SequenceNode {
 		for _, item := range root.Content {
-			r.outer[item] = struct{}{}
+			f.outer[item] = struct{}{}
 		}
 	}
 }
 
-// unfit returns why data is not worth parsing. A node needs a mark of its own, so that counting
-// marks bounds the memory that nodes take before there are any.
-func unfit(data []byte) error {
+// checkText returns an error if data must not be parsed.
+//
+// Every node needs at least one of the marks below. Counting them bounds the memory
+// of the nodes before the parser makes any.
+func checkText(data []byte) error {
 	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
 		return errors.New("is UTF-16 text, want UTF-8")
 	}
@@ -56,14 +59,14 @@ func unfit(data []byte) error {
 	for _, mark := range []string{"\n", "\r", ",", "[", "{", "- ", "-\t", "? ", "?\t"} {
 		marks += bytes.Count(data, []byte(mark))
 	}
-	if marks > maxNodes {
-		return fmt.Errorf("holds more than %d values", maxNodes)
+	if marks > MaxNodes {
+		return fmt.Errorf("holds more than %d values", MaxNodes)
 	}
 	return nil
 }
 
-// parse hands the root of every document of data to yield.
-func parse(data []byte, yield func(root *yaml.Node)) error {
+// Parse calls yield with the root of every document in data.
+func Parse(data []byte, yield func(root *yaml.Node)) error {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	for {
 		var doc yaml.Node
@@ -78,7 +81,9 @@ func parse(data []byte, yield func(root *yaml.Node)) error {
 	}
 }
 
-// decode parses the next document. Versions of the parser have panicked on malformed text, which may be anybody's.
+// decode parses the next document.
+//
+// It recovers from panics: versions of the parser have panicked on malformed text.
 func decode(dec *yaml.Decoder, doc *yaml.Node) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -88,8 +93,8 @@ func decode(dec *yaml.Decoder, doc *yaml.Node) (err error) {
 	return dec.Decode(doc)
 }
 
-// syntax notes an error of the YAML parser.
-func (r *reader) syntax(data []byte, err error) {
+// syntaxError adds a fault for an error of the YAML parser.
+func (f *File) syntaxError(data []byte, err error) {
 	line, column := 1, 1
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
 	if rest, ok := strings.CutPrefix(text, "line "); ok {
@@ -100,18 +105,20 @@ func (r *reader) syntax(data []byte, err error) {
 	}
 	switch {
 	case strings.HasPrefix(text, "did not find expected"):
-		line = failing(data, err.Error(), line)
+		line = failingLine(data, err.Error(), line)
 	case strings.HasPrefix(text, "unknown anchor"):
-		line, column = undefined(data, text)
+		line, column = undefinedAlias(data, text)
 	case strings.Contains(text, "UTF-8") || strings.HasPrefix(text, "control characters"):
-		line, column = forbidden(data)
+		line, column = forbiddenCharacter(data)
 	}
-	pos := Pos{File: r.file, Line: int32(line), Column: int32(column)}
-	r.faults = append(r.faults, Fault{Pos: pos, Severity: Broken, Message: "bad YAML: " + unquoted(text)})
+	pos := Pos{File: f.Display, Line: int32(line), Column: int32(column)}
+	f.Faults = append(f.Faults, Fault{Pos: pos, Severity: Broken, Message: "bad YAML: " + withoutQuotes(text)})
 }
 
-// unquoted returns the text of a syntax error without what it quotes of the file, which may be any file.
-func unquoted(text string) string {
+// withoutQuotes returns a syntax error without the text that it quotes.
+//
+// The file may be any file.
+func withoutQuotes(text string) string {
 	for _, quoting := range []string{"unknown anchor", "cannot decode", "anchor"} {
 		if strings.HasPrefix(text, quoting+" ") {
 			return quoting
@@ -120,9 +127,11 @@ func unquoted(text string) string {
 	return text
 }
 
-// failing returns the line at which data begins to fail with message. The parser itself names
-// where the surrounding list or mapping begins, counted from 0.
-func failing(data []byte, message string, line int) int {
+// failingLine returns the first line at which parsing fails with message.
+//
+// The parser itself names the line at which the surrounding list or mapping begins,
+// counted from 0.
+func failingLine(data []byte, message string, line int) int {
 	if len(data) > maxSearch {
 		return line + 1
 	}
@@ -133,13 +142,13 @@ func failing(data []byte, message string, line int) int {
 		}
 	}
 	return 1 + sort.Search(len(ends), func(i int) bool {
-		err := parse(data[:ends[i]], func(*yaml.Node) {})
+		err := Parse(data[:ends[i]], func(*yaml.Node) {})
 		return err != nil && err.Error() == message
 	})
 }
 
-// undefined returns the place of the alias that an "unknown anchor 'x' referenced" speaks of.
-func undefined(data []byte, message string) (line, column int) {
+// undefinedAlias returns the position of the alias in an error "unknown anchor 'x' referenced".
+func undefinedAlias(data []byte, message string) (line, column int) {
 	_, name, _ := strings.Cut(message, "'")
 	name, _, _ = strings.Cut(name, "'")
 	for n, text := range strings.Split(string(data), "\n") {
@@ -151,8 +160,8 @@ func undefined(data []byte, message string) (line, column int) {
 	return 1, 1
 }
 
-// forbidden returns the place of the first byte that YAML text cannot hold.
-func forbidden(data []byte) (line, column int) {
+// forbiddenCharacter returns the position of the first byte that YAML does not allow.
+func forbiddenCharacter(data []byte) (line, column int) {
 	line, column = 1, 1
 	for len(data) > 0 {
 		c, size := utf8.DecodeRune(data)

@@ -1,4 +1,4 @@
-package resolve
+package imagetags
 
 import (
 	"bytes"
@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/yamlread"
 )
 
 const (
@@ -45,7 +45,7 @@ type jsonReader struct {
 	ours   bool  // false: it may be any file, of which nothing is quoted
 	lines  []int // offsets of the first byte of each line
 	dec    *json.Decoder
-	faults []manifest.Fault
+	faults []yamlread.Fault
 
 	// Offset and column of the last call of pos. The next call mostly has a larger
 	// offset, so that a file of one long line is not scanned again for each call.
@@ -92,14 +92,14 @@ func (r *jsonReader) fault(at int, format string, args ...any) {
 	case n == maxFaults:
 		format, args = "more than %d faults: the others are not listed", []any{maxFaults}
 	}
-	r.faults = append(r.faults, manifest.Fault{Pos: r.pos(at), Severity: manifest.Broken, Message: fmt.Sprintf(format, args...)})
+	r.faults = append(r.faults, yamlread.Fault{Pos: r.pos(at), Severity: yamlread.Broken, Message: fmt.Sprintf(format, args...)})
 }
 
 // line returns the line number of an offset, from 1.
 func (r *jsonReader) line(at int) int { return sort.SearchInts(r.lines, at+1) }
 
 // pos returns the position of an offset. Columns count characters, not bytes.
-func (r *jsonReader) pos(at int) manifest.Pos {
+func (r *jsonReader) pos(at int) yamlread.Pos {
 	at = max(0, min(at, len(r.raw)))
 	line := r.line(at)
 	if begin := r.lines[line-1]; r.last < begin || r.last > at {
@@ -107,7 +107,7 @@ func (r *jsonReader) pos(at int) manifest.Pos {
 	}
 	r.column += utf8.RuneCount(r.raw[r.last:at])
 	r.last = at
-	return manifest.Pos{File: r.file, Line: int32(line), Column: int32(r.column)}
+	return yamlread.Pos{File: r.file, Line: int32(line), Column: int32(r.column)}
 }
 
 // next returns the next token and its offset. It returns false at the end of the file

@@ -1,4 +1,4 @@
-package manifest
+package yamlread
 
 import (
 	"fmt"
@@ -6,7 +6,9 @@ import (
 	"strings"
 )
 
-// closest reports whether key is one of names. If not, it returns a hint at the name that was meant, or "".
+// closest reports whether key is one of names.
+//
+// If it is not, hint suggests the most similar name, or is "" if none is similar.
 func closest(key string, names []string) (hint string, ok bool) {
 	if slices.Contains(names, key) {
 		return "", true
@@ -23,8 +25,10 @@ func closest(key string, names []string) (hint string, ok bool) {
 	return hint, false
 }
 
-// distance returns how many letters have to be changed, added, left out or swapped
-// with their neighbour to turn a into b, or -1 if more than most.
+// distance returns the edit distance between a and b, or -1 if it is more than most.
+//
+// An edit replaces, inserts or deletes a letter, or swaps two adjacent ones
+// (optimal string alignment).
 func distance(a, b string, most int) int {
 	if len(a)-len(b) > most || len(b)-len(a) > most {
 		return -1

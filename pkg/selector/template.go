@@ -1,4 +1,4 @@
-package manifest
+package selector
 
 import (
 	"errors"
@@ -11,23 +11,25 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/yamlread"
 )
 
-// maxTemplate bounds a template, in bytes: a tag has 128.
+// maxTemplate is the maximum length of a template in bytes. A tag has up to 128.
 const maxTemplate = 1000
 
-// tagTemplate reads a template of a tag.
+// tagTemplate parses a tag, or a template of one.
 func tagTemplate(n *yaml.Node) (string, error) {
-	text := deref(n).Value
+	text := yamlread.Deref(n).Value
 	if !strings.Contains(text, "{{") {
 		return text, image.CheckTag(text)
 	}
 	if err := checkTemplate(text); err != nil {
-		return "", fmt.Errorf("bad template %q: %s", clip(text), strings.TrimPrefix(err.Error(), "template: "))
+		return "", fmt.Errorf("bad template %q: %s", yamlread.Clip(text), strings.TrimPrefix(err.Error(), "template: "))
 	}
 	return text, nil
 }
 
+// checkTemplate returns an error if a template is more than text and fields.
 func checkTemplate(text string) error {
 	if len(text) > maxTemplate {
 		return fmt.Errorf("it has more than %d bytes", maxTemplate)
@@ -37,14 +39,15 @@ func checkTemplate(text string) error {
 		return err
 	}
 	if len(parsed.Templates()) > 1 || parsed.Tree == nil {
-		return errors.New("a template within it: want text and fields alone")
+		return errors.New("nested template: want only text and fields")
 	}
 	for _, n := range parsed.Root.Nodes {
 		if !simple(n) {
-			return fmt.Errorf("%s: want text and fields alone, such as {{.Tag}}, {{slice .Commit 0 7}} or {{index .Labels \"a\"}}", clip(n.String()))
+			return fmt.Errorf("%s: want only text and fields, such as {{.Tag}}, {{slice .Commit 0 7}} or {{index .Labels \"a\"}}", yamlread.Clip(n.String()))
 		}
 	}
-	// Only that fields exist can be known now; what is in them cannot.
+	// Execute finds unknown fields. Other errors depend on the values of the fields,
+	// which are not known yet.
 	err = parsed.Execute(io.Discard, TagFields{})
 	if _, runs := errors.AsType[template.ExecError](err); runs && !strings.Contains(err.Error(), "can't evaluate field") {
 		return nil
@@ -52,8 +55,10 @@ func checkTemplate(text string) error {
 	return err
 }
 
-// simple reports whether a part of a template is text, a field, or a piece of one: nothing
-// that loops, calls or grows.
+// simple reports whether a node is text, a field, or a slice or index of a field.
+//
+// Loops, other functions and variables are not simple: they could run for long or
+// use much memory.
 func simple(n syntax.Node) bool {
 	if n.Type() == syntax.NodeText {
 		return true

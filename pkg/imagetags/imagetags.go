@@ -1,23 +1,31 @@
-package resolve
+// Package imagetags reads image tags files, which describe the tags of an image by
+// labels.
+//
+// The format is from the appc proposal for image tags. A file of this format is JSON.
+// The package reads and writes it, and follows its aliases. It never looks for the
+// images: pkg/resolve does.
+package imagetags
 
 import (
 	"cmp"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"regexp"
 	"slices"
 	"strings"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/yamlread"
 )
 
 const (
-	// MaxImageTags is the maximum size of an image tags file in bytes.
+	// MaxSize is the maximum size of an image tags file in bytes.
 	//
 	// A file of this size has some 100,000 tags.
-	MaxImageTags = 8 << 20
+	MaxSize = 8 << 20
 	// maxHops is the maximum number of aliases in a chain.
 	maxHops = 32
 )
@@ -25,45 +33,45 @@ const (
 // labelName is the grammar of label names (appc specification, "AC Identifier Type").
 var labelName = regexp.MustCompile(`^[a-z0-9]+([-._~/][a-z0-9]+)*$`)
 
-// ImageTags is the content of an image tags file.
+// File is the content of an image tags file.
 //
 // The file defines the tags of one image name. An alias points from a tag to another
 // tag. The last tag of a chain of aliases has labels, and the image must have these
-// labels. Merge and Alias accept a nil *ImageTags, which means that there is no file.
-type ImageTags struct {
-	File    string // file name for messages
+// labels. Merge and Alias accept a nil *File, which means that there is no file.
+type File struct {
+	Name    string // file name for messages
 	Digest  string // "sha256:…" of the file content
 	Aliases map[string]string
 	Labels  map[string]map[string]string // label values, by tag and label name
 
-	positions map[string]manifest.Pos // position of each tag's alias, or else of its labels
+	positions map[string]yamlread.Pos // position of each tag's alias, or else of its labels
 }
 
-// ParseImageTags parses an image tags file.
+// Parse parses an image tags file.
 //
 // It returns all faults. The tags are nil if one of the faults is not a warning.
-func ParseImageTags(file string, raw []byte) (*ImageTags, []manifest.Fault) {
-	if len(raw) > MaxImageTags {
-		pos := manifest.Pos{File: file}
-		return nil, []manifest.Fault{{Pos: pos, Severity: manifest.Broken, Message: fmt.Sprintf("has more than %d bytes", MaxImageTags)}}
+func Parse(file string, raw []byte) (*File, []yamlread.Fault) {
+	if len(raw) > MaxSize {
+		pos := yamlread.Pos{File: file}
+		return nil, []yamlread.Fault{{Pos: pos, Severity: yamlread.Broken, Message: fmt.Sprintf("has more than %d bytes", MaxSize)}}
 	}
-	t := &ImageTags{
-		File: file, Digest: fmt.Sprintf("sha256:%x", sha256.Sum256(raw)),
-		Aliases: map[string]string{}, Labels: map[string]map[string]string{}, positions: map[string]manifest.Pos{},
+	t := &File{
+		Name: file, Digest: fmt.Sprintf("sha256:%x", sha256.Sum256(raw)),
+		Aliases: map[string]string{}, Labels: map[string]map[string]string{}, positions: map[string]yamlread.Pos{},
 	}
 	r, root := readJSON(file, raw)
 	t.read(r, root)
-	slices.SortStableFunc(r.faults, func(a, b manifest.Fault) int {
+	slices.SortStableFunc(r.faults, func(a, b yamlread.Fault) int {
 		return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
 	})
-	if slices.ContainsFunc(r.faults, func(f manifest.Fault) bool { return f.Severity != manifest.Warning }) {
+	if slices.ContainsFunc(r.faults, func(f yamlread.Fault) bool { return f.Severity != yamlread.Warning }) {
 		return nil, r.faults
 	}
 	return t, r.faults
 }
 
 // read adds the content of the file to t, and faults to r.
-func (t *ImageTags) read(r *jsonReader, root *jsonNode) {
+func (t *File) read(r *jsonReader, root *jsonNode) {
 	for _, f := range r.expect(root, "the file", "an object").fields {
 		switch f.name {
 		case "aliases", "labels":
@@ -85,7 +93,7 @@ func (t *ImageTags) read(r *jsonReader, root *jsonNode) {
 	for tag, to := range t.Aliases {
 		if _, both := t.Labels[tag]; both && tag != "" {
 			p := t.positions[tag]
-			r.faults = append(r.faults, manifest.Fault{Pos: p, Severity: manifest.Warning, Message: fmt.Sprintf(
+			r.faults = append(r.faults, yamlread.Fault{Pos: p, Severity: yamlread.Warning, Message: fmt.Sprintf(
 				"tag %q is an alias of %q and has labels: the alias is followed, the labels are never used", clip(tag), clip(to))})
 		}
 	}
@@ -104,7 +112,7 @@ func (r *jsonReader) expect(n *jsonNode, subject, kind string) *jsonNode {
 	return n
 }
 
-func (t *ImageTags) readAlias(r *jsonReader, tag jsonField) {
+func (t *File) readAlias(r *jsonReader, tag jsonField) {
 	to := r.expect(tag.value, fmt.Sprintf("alias %q", clip(tag.name)), "a string")
 	if to.kind != "" && to.text == "" {
 		r.fault(to.at, "alias %q leads to an empty tag name", clip(tag.name))
@@ -113,10 +121,10 @@ func (t *ImageTags) readAlias(r *jsonReader, tag jsonField) {
 	t.positions[tag.name] = r.pos(tag.at)
 }
 
-func (t *ImageTags) readLabels(r *jsonReader, tag jsonField) {
+func (t *File) readLabels(r *jsonReader, tag jsonField) {
 	set := map[string]string{}
 	for _, label := range r.expect(tag.value, fmt.Sprintf("labels of %q", clip(tag.name)), "an object").fields {
-		if err := checkLabel(label.name); err != nil {
+		if err := CheckLabel(label.name); err != nil {
 			r.fault(label.at, "labels of %q: %v", clip(tag.name), err)
 		}
 		set[label.name] = r.expect(label.value, fmt.Sprintf("label %q of %q", clip(label.name), clip(tag.name)), "a string").text
@@ -127,8 +135,8 @@ func (t *ImageTags) readLabels(r *jsonReader, tag jsonField) {
 	}
 }
 
-// checkLabel returns an error if a label name is invalid.
-func checkLabel(name string) error {
+// CheckLabel returns an error if a label name is invalid.
+func CheckLabel(name string) error {
 	if name == "name" {
 		return errors.New(`bad label name "name": it is reserved for the name of the image`)
 	}
@@ -139,17 +147,17 @@ func checkLabel(name string) error {
 }
 
 // Tags returns all tags of the file, sorted.
-func (t *ImageTags) Tags() []string { return slices.Sorted(maps.Keys(t.positions)) }
+func (t *File) Tags() []string { return slices.Sorted(maps.Keys(t.positions)) }
 
 // Pos returns the position of a tag in the file, or the zero value if it has no such tag.
-func (t *ImageTags) Pos(tag string) manifest.Pos { return t.positions[tag] }
+func (t *File) Pos(tag string) yamlread.Pos { return t.positions[tag] }
 
 // Chain returns the chain of aliases that starts with tag.
 //
 // The first element is tag, the last one is the tag that has labels. It is an error if
 // the chain is a cycle, is too long or leads to no labels; the result is then the
 // part that was followed.
-func (t *ImageTags) Chain(tag string) ([]string, error) {
+func (t *File) Chain(tag string) ([]string, error) {
 	path := []string{tag}
 	for at := tag; ; {
 		next, ok := t.Aliases[at]
@@ -158,10 +166,10 @@ func (t *ImageTags) Chain(tag string) ([]string, error) {
 		}
 		path = append(path, next)
 		if slices.Contains(path[:len(path)-1], next) {
-			return path, t.fault(tag, "the aliases form a cycle: %s", arrows(path))
+			return path, t.fault(tag, "the aliases form a cycle: %s", FormatChain(path))
 		}
 		if len(path)-1 > maxHops {
-			return path, t.fault(tag, "more than %d aliases follow tag %q: %s", maxHops, clip(tag), arrows(path))
+			return path, t.fault(tag, "more than %d aliases follow tag %q: %s", maxHops, clip(tag), FormatChain(path))
 		}
 		at = next
 	}
@@ -170,7 +178,7 @@ func (t *ImageTags) Chain(tag string) ([]string, error) {
 	case len(t.Labels[last]) > 0:
 		return path, nil
 	case len(path) > 1:
-		return path, &noLabelsError{t.fault(tag, "tag %q ends at %q, which has no labels: %s", clip(tag), clip(last), arrows(path))}
+		return path, &noLabelsError{t.fault(tag, "tag %q ends at %q, which has no labels: %s", clip(tag), clip(last), FormatChain(path))}
 	case known:
 		return path, &noLabelsError{t.fault(tag, "tag %q has no labels", clip(tag))}
 	}
@@ -178,22 +186,22 @@ func (t *ImageTags) Chain(tag string) ([]string, error) {
 }
 
 // fault returns a fault at the position of a tag.
-func (t *ImageTags) fault(tag, format string, args ...any) manifest.Fault {
+func (t *File) fault(tag, format string, args ...any) yamlread.Fault {
 	pos, ok := t.positions[tag]
 	if !ok {
-		pos.File = t.File
+		pos.File = t.Name
 	}
-	return manifest.Fault{Pos: pos, Severity: manifest.Broken, Message: fmt.Sprintf(format, args...)}
+	return yamlread.Fault{Pos: pos, Severity: yamlread.Broken, Message: fmt.Sprintf(format, args...)}
 }
 
 // noLabelsError is the error that a tag leads to no labels.
-type noLabelsError struct{ fault manifest.Fault }
+type noLabelsError struct{ fault yamlread.Fault }
 
 func (e *noLabelsError) Error() string { return e.fault.String() }
 func (e *noLabelsError) Unwrap() error { return e.fault }
 
-// arrows formats a chain of aliases.
-func arrows(path []string) string {
+// FormatChain formats a chain of aliases.
+func FormatChain(path []string) string {
 	short := make([]string, len(path))
 	for i, tag := range path {
 		short[i] = clip(tag)
@@ -212,7 +220,7 @@ type Merged struct {
 // Labels in given override those of the tag. Without a file, the tag is used as the
 // value of the label version. With fallback, this is also done if the file has no
 // labels for the tag.
-func (t *ImageTags) Merge(tag string, given map[string]string, fallback bool) (Merged, error) {
+func (t *File) Merge(tag string, given map[string]string, fallback bool) (Merged, error) {
 	m := Merged{Labels: map[string]string{}}
 	maps.Copy(m.Labels, given)
 	if tag == "" {
@@ -237,4 +245,18 @@ func (t *ImageTags) Merge(tag string, given map[string]string, fallback bool) (M
 	}
 	m.Labels["version"] = version
 	return m, nil
+}
+
+// content is the JSON form of an image tags file.
+type content struct {
+	Aliases map[string]string            `json:"aliases,omitempty"`
+	Labels  map[string]map[string]string `json:"labels"`
+}
+
+// Write writes t as an image tags file.
+func (t *File) Write(w io.Writer) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(content{t.Aliases, t.Labels})
 }

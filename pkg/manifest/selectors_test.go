@@ -14,9 +14,10 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 )
 
-// thinTree is a thin manifest directory of one pair, with these producers.
+// thinTree is a thin manifest directory of one pair, with these selectors.
 func thinTree(sources, lock string) fstest.MapFS {
 	fsys := fstest.MapFS{
 		"manifests/a/promoter-manifest.yaml": {Data: []byte("registries: [{name: r.io/staging, src: true}, {name: r.io/prod}]\n")},
@@ -37,7 +38,7 @@ func faultsOf(set *manifest.Set) []string {
 	return all
 }
 
-func TestProducerFaults(t *testing.T) {
+func TestSelectorFaults(t *testing.T) {
 	t.Parallel()
 	const at = "images/a/sources.yaml:"
 	for _, tt := range []struct {
@@ -59,24 +60,24 @@ func TestProducerFaults(t *testing.T) {
 		{"no such group", "- {name: x, select: {numerical: }, filterTags: {pattern: '(?P<a>.)', extract: $b}}", []string{at + `1:79: the pattern has no group "b"`}},
 		{"bad template", "- {name: x, select: {tag: v}, tags: ['{{.Tag']}", []string{at + `1:38: tags: bad template "{{.Tag": tag:1: unclosed action`}},
 		{"templates that do more than name fields", "- {name: x, select: {tag: v}, tags: ['{{range 1000000000}}{{end}}', '{{printf \"%1000000000s\" .Tag}}', '{{define \"a\"}}x{{end}}', '{{$x := .Tag}}', '{{.Tag | len}}', '{{if .Tag}}a{{end}}', '{{slice (slice .Tag 1) 2}}', '{{index .Labels \"a\"}}']}", []string{
-			at + `1:38: tags: bad template "{{range 1000000000}}{{end}}": {{range 1000000000}}{{end}}: ` + fieldsAlone,
-			at + `1:69: tags: bad template "{{printf \"%1000000000s\" .Tag}}": {{printf "%1000000000s" .Tag}}: ` + fieldsAlone,
-			at + `1:103: tags: bad template "{{define \"a\"}}x{{end}}": a template within it: want text and fields alone`,
-			at + `1:129: tags: bad template "{{$x := .Tag}}": {{$x := .Tag}}: ` + fieldsAlone,
-			at + `1:147: tags: bad template "{{.Tag | len}}": {{.Tag | len}}: ` + fieldsAlone,
-			at + `1:165: tags: bad template "{{if .Tag}}a{{end}}": {{if .Tag}}a{{end}}: ` + fieldsAlone,
-			at + `1:188: tags: bad template "{{slice (slice .Tag 1) 2}}": {{slice (slice .Tag 1) 2}}: ` + fieldsAlone,
+			at + `1:38: tags: bad template "{{range 1000000000}}{{end}}": {{range 1000000000}}{{end}}: ` + onlyFields,
+			at + `1:69: tags: bad template "{{printf \"%1000000000s\" .Tag}}": {{printf "%1000000000s" .Tag}}: ` + onlyFields,
+			at + `1:103: tags: bad template "{{define \"a\"}}x{{end}}": nested template: want only text and fields`,
+			at + `1:129: tags: bad template "{{$x := .Tag}}": {{$x := .Tag}}: ` + onlyFields,
+			at + `1:147: tags: bad template "{{.Tag | len}}": {{.Tag | len}}: ` + onlyFields,
+			at + `1:165: tags: bad template "{{if .Tag}}a{{end}}": {{if .Tag}}a{{end}}: ` + onlyFields,
+			at + `1:188: tags: bad template "{{slice (slice .Tag 1) 2}}": {{slice (slice .Tag 1) 2}}: ` + onlyFields,
 		}},
 		{"a long template", "- {name: x, select: {tag: v}, tags: ['{{.Tag}}" + strings.Repeat("a", 1000) + "'], filterTags: {pattern: (a), extract: " + strings.Repeat("$1", 501) + "}}", []string{
 			at + `1:38: tags: bad template "{{.Tag}}` + strings.Repeat("a", 132) + `…": it has more than 1000 bytes`,
 			at + `1:1087: a template of more than 1000 bytes`,
 		}},
 		{"template of no field", "- {name: x, select: {tag: v}, tags: ['{{.Tag}}-{{slice .Commit 0 7}}', '{{.Bogus}}']}", []string{
-			at + `1:72: tags: bad template "{{.Bogus}}": tag:1:2: executing "tag" at <.Bogus>: can't evaluate field Bogus in type manifest.TagFields`,
+			at + `1:72: tags: bad template "{{.Bogus}}": tag:1:2: executing "tag" at <.Bogus>: can't evaluate field Bogus in type selector.TagFields`,
 		}},
 		{"alias without file", "- {name: x, select: {alias: v}}", []string{at + "1:21: a select by alias without imageTags"}},
-		{"imageTags without alias", "- {name: x, select: {tag: v, imageTags: z}}", []string{at + "1:30: imageTags goes with alias alone"}},
-		{"labels without alias", "- {name: x, select: {tag: v}, labels: {a: b}}", []string{at + "1:31: labels goes with a select by alias; to select by labels alone, put them into select"}},
+		{"imageTags without alias", "- {name: x, select: {tag: v, imageTags: z}}", []string{at + "1:30: imageTags is only for a select by alias"}},
+		{"labels without alias", "- {name: x, select: {tag: v}, labels: {a: b}}", []string{at + "1:31: labels is only for a select by alias; to select by labels, put them into select"}},
 		{"update", "- {name: x, select: {tag: v}, update: never}", []string{at + `1:39: bad update "never": want append or replace`}},
 		{"git", "- {name: x, select: {gitRevision: {repository: u, walk: up, maxBehind: -1, paths: [../x], identify: {}}}}", []string{
 			at + "1:35: gitRevision without branch",
@@ -91,11 +92,11 @@ func TestProducerFaults(t *testing.T) {
 		{"rebase", "- {name: x, select: {tag: v}, rebase: {accept: some}}", []string{
 			at + "1:39: rebase without to", at + `1:48: bad accept "some": want listed or same-repository or any`,
 		}},
-		{"the same twice", "- {name: x, select: {tag: v}}\n- select: {tag: v}\n  name: x", []string{at + "2:3: the same source as on line 1"}},
+		{"the same twice", "- {name: x, select: {tag: v}}\n- select: {tag: v}\n  name: x", []string{at + "2:3: the same selector as on line 1"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			set, _ := manifest.ThinProducers(thinTree(tt.sources, ""), "")
+			set, _ := manifest.ThinSelectors(thinTree(tt.sources, ""), "")
 			if diff := cmp.Diff(tt.want, faultsOf(set)); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
@@ -115,7 +116,7 @@ func TestLockFaults(t *testing.T) {
 		{"- {name: x, digest: " + dig("a") + ", tags: ['a b']}", "bad tag"},
 		{"- [", "bad YAML"},
 	} {
-		set, _ := manifest.ThinProducers(thinTree("- {name: x, select: {tag: v}}", tt.lock), "")
+		set, _ := manifest.ThinSelectors(thinTree("- {name: x, select: {tag: v}}", tt.lock), "")
 		got := strings.Join(faultsOf(set), "\n")
 		if tt.want == "" && got != "" || !strings.Contains(got, tt.want) || tt.want != "" && !set.Broken() {
 			t.Errorf("%s: got %q, want %q", tt.lock, got, tt.want)
@@ -152,54 +153,54 @@ spec:
 func TestFlux(t *testing.T) {
 	t.Parallel()
 	app := repository(t, "r.io/staging/app")
-	rev := &manifest.GitRevision{Repository: "https://git.example.com/app", Branch: "main"}
-	want := []*manifest.Producer{
+	rev := &selector.GitRevision{Repository: "https://git.example.com/app", Branch: "main"}
+	want := []*selector.Selector{
 		{
-			Name: "app", Select: manifest.Select{Numerical: &manifest.Order{Order: "asc"}}, Exclude: []string{"^x"}, AlwaysRefresh: true,
-			Filter: &manifest.Filter{Pattern: `^main-(?P<n>\d+)$`, Extract: "$n"}, Repository: app, Output: app,
+			Name: "app", Select: selector.Select{Numerical: &selector.Order{Order: "asc"}}, Exclude: []string{"^x"}, AlwaysRefresh: true,
+			Filter: &selector.Filter{Pattern: `^main-(?P<n>\d+)$`, Extract: "$n"}, Repository: app, Output: app,
 			Pos: manifest.Pos{File: "images/a/sources.yaml", Line: 6, Column: 1},
 		},
 		{
-			Name: "app", Select: manifest.Select{GitRevision: rev}, Exclude: []string{"^x"}, Repository: app, Output: app,
+			Name: "app", Select: selector.Select{GitRevision: rev}, Exclude: []string{"^x"}, Repository: app, Output: app,
 			Pos: manifest.Pos{File: "images/a/sources.yaml", Line: 20, Column: 1},
 		},
 	}
-	set, files := manifest.ThinProducers(thinTree(fluxStream, ""), "")
+	set, files := manifest.ThinSelectors(thinTree(fluxStream, ""), "")
 	if len(set.Faults) > 0 {
 		t.Error(set.Faults)
 	}
 	if diff := cmp.Diff(want, files[0].Entries, cmpopts.EquateComparable(name.Repository{})); diff != "" {
-		t.Errorf("beside images.yaml (-want +got)\n%s", diff)
+		t.Errorf("next to images.yaml (-want +got)\n%s", diff)
 	}
 
-	alone := fstest.MapFS{"flux.yaml": {Data: []byte(fluxStream)}}
-	set, files = manifest.PlainProducers(alone, "flux.yaml", "")
+	flux := fstest.MapFS{"flux.yaml": {Data: []byte(fluxStream)}}
+	set, files = manifest.PlainSelectors(flux, "flux.yaml", "")
 	if len(set.Faults) > 0 || len(files) != 1 || files[0].Images != "" {
-		t.Fatalf("alone: got %v %v", set.Faults, files)
+		t.Fatalf("only Flux: got %v %v, want one file and no faults", set.Faults, files)
 	}
 	if got := files[0].Entries[1].Name; got != "r.io/staging/app" {
-		t.Errorf("alone: the name is %q", got)
+		t.Errorf("only Flux: got name %q", got)
 	}
-	if !manifest.Plain(alone, "flux.yaml", "").Broken() {
+	if !manifest.Plain(flux, "flux.yaml", "").Broken() {
 		t.Error("there is nothing to promote in it, and no fault")
 	}
 
 	cut := fstest.MapFS{"flux.yaml": {Data: []byte(fluxStream + "---\nkind: [\n")}}
-	set, _ = manifest.PlainProducers(cut, "flux.yaml", "")
+	set, _ = manifest.PlainSelectors(cut, "flux.yaml", "")
 	if got := faultsOf(set); len(got) != 1 || !strings.Contains(got[0], "bad YAML") {
 		t.Errorf("with a syntax error behind them: got %q", got)
 	}
 }
 
-// TestPlainProducersRead holds that a file with sources is read once, and its faults told once, by line.
-func TestPlainProducersRead(t *testing.T) {
+// TestPlainSelectorsRead checks that a file with selectors is read once, and that its faults are reported once and by line.
+func TestPlainSelectorsRead(t *testing.T) {
 	t.Parallel()
 	const head = "registries: [{name: r.io/staging, src: true}, {name: d.io}]\nimages: [{name: UP, dmap: {}}]\n"
 	fsys := &opens{fstest.MapFS{"m.yaml": {Data: []byte(head + "sources: [{name: x, select: {tag: v1}}]\n---\n" + fluxStream)}}, map[string]int{}}
-	set, files := manifest.PlainProducers(fsys, "m.yaml", "")
+	set, files := manifest.PlainSelectors(fsys, "m.yaml", "")
 	plain := manifest.Plain(fsys.MapFS, "m.yaml", "")
 	if diff := cmp.Diff(faultsOf(plain), faultsOf(set)); diff != "" || len(plain.Faults) != 2 || plain.Digest != set.Digest {
-		t.Errorf("(-plain +with producers)\n%s", diff)
+		t.Errorf("(-plain +with selectors)\n%s", diff)
 	}
 	if len(files) != 1 || len(files[0].Entries) != 3 || fsys.of["m.yaml"] != 1 {
 		t.Errorf("got %d files, opened %v", len(files), fsys.of)
@@ -240,7 +241,7 @@ func TestFluxFaults(t *testing.T) {
 		{fluxStream, "kind: ConfigMap\nmetadata: {name: z}\ndata: {a: b}\n---\n" + fluxStream, "images/a/sources.yaml:1:1: ConfigMap is not read: only ImagePolicy, ImageRepository and GitRepository are"},
 		{"kind: GitRepository\nmetadata: {name: repo, namespace: other}", "kind: GitRepository\nmetadata: {namespace: other}", "GitRepository without metadata.name or spec"},
 	} {
-		set, _ := manifest.ThinProducers(thinTree(strings.Replace(fluxStream, tt.from, tt.to, 1), ""), "")
+		set, _ := manifest.ThinSelectors(thinTree(strings.Replace(fluxStream, tt.from, tt.to, 1), ""), "")
 		if got := strings.Join(faultsOf(set), "\n"); !strings.Contains(got, tt.want) {
 			t.Errorf("%s: got %q, want %q", tt.to, got, tt.want)
 		}
@@ -251,7 +252,7 @@ func TestFluxFaults(t *testing.T) {
 func TestIntent(t *testing.T) {
 	t.Parallel()
 	intent := func(sources string) string {
-		_, files := manifest.ThinProducers(thinTree(sources, ""), "")
+		_, files := manifest.ThinSelectors(thinTree(sources, ""), "")
 		return files[0].Entries[0].Intent()
 	}
 	a := intent("- name: x # comment\n  select: {numerical: }\n")
@@ -263,5 +264,5 @@ func TestIntent(t *testing.T) {
 	}
 }
 
-// fieldsAlone is what is said of a template that does more than name fields.
-const fieldsAlone = `want text and fields alone, such as {{.Tag}}, {{slice .Commit 0 7}} or {{index .Labels "a"}}`
+// onlyFields is what is said of a template that does more than name fields.
+const onlyFields = `want only text and fields, such as {{.Tag}}, {{slice .Commit 0 7}} or {{index .Labels "a"}}`

@@ -1,21 +1,17 @@
-package resolve_test
+package imagetags_test
 
 import (
 	"fmt"
 	"maps"
-	"net/url"
 	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
-	"github.com/google/go-cmp/cmp/cmpopts"
-	"github.com/google/go-containerregistry/pkg/name"
-
 	"github.com/google/go-cmp/cmp"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/imagetags"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/yamlread"
 )
 
 // chained is the example in the appc proposal for image tags.
@@ -23,16 +19,16 @@ const chained = `{"aliases": {"latest": "3.x", "3.x": "3.0.x", "3.0.x": "3.0.1",
  "labels":  {"3.0.1-2": {"version": "3.0.1", "build": "2"}, "3.0.1-3": {"version": "3.0.1", "build": "3"}}}`
 
 // parse parses image tags that must have no fault.
-func parse(t *testing.T, text string) *resolve.ImageTags {
+func parse(t *testing.T, text string) *imagetags.File {
 	t.Helper()
-	tags, faults := resolve.ParseImageTags("t.json", []byte(text))
+	tags, faults := imagetags.Parse("t.json", []byte(text))
 	if tags == nil {
 		t.Fatalf("%s: got faults %v, want none", text, faults)
 	}
 	return tags
 }
 
-func TestParseImageTagsReturnsAllFaults(t *testing.T) {
+func TestParseReturnsAllFaults(t *testing.T) {
 	t.Parallel()
 	deep := strings.Repeat("[", 70) + strings.Repeat("]", 70)
 	for _, tc := range []struct {
@@ -107,7 +103,7 @@ func TestParseImageTagsReturnsAllFaults(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			tags, faults := resolve.ParseImageTags("t.json", []byte(tc.in))
+			tags, faults := imagetags.Parse("t.json", []byte(tc.in))
 			var got []string
 			for _, f := range faults {
 				got = append(got, f.String())
@@ -120,16 +116,16 @@ func TestParseImageTagsReturnsAllFaults(t *testing.T) {
 			}
 		})
 	}
-	if _, faults := resolve.ParseImageTags("t.json", make([]byte, resolve.MaxImageTags+1)); len(faults) != 1 {
+	if _, faults := imagetags.Parse("t.json", make([]byte, imagetags.MaxSize+1)); len(faults) != 1 {
 		t.Errorf("file over the size limit: got faults %v, want 1", faults)
 	}
 }
 
 func TestTagWithAliasAndLabelsIsAWarning(t *testing.T) {
 	t.Parallel()
-	tags, faults := resolve.ParseImageTags("t.json", []byte(`{"labels": {"a": {"v": "1"}, "b": {"v": "2"}}, "aliases": {"a": "b"}}`))
-	want := []manifest.Fault{{
-		Pos: manifest.Pos{File: "t.json", Line: 1, Column: 60}, Severity: manifest.Warning,
+	tags, faults := imagetags.Parse("t.json", []byte(`{"labels": {"a": {"v": "1"}, "b": {"v": "2"}}, "aliases": {"a": "b"}}`))
+	want := []yamlread.Fault{{
+		Pos: yamlread.Pos{File: "t.json", Line: 1, Column: 60}, Severity: yamlread.Warning,
 		Message: `tag "a" is an alias of "b" and has labels: the alias is followed, the labels are never used`,
 	}}
 	if diff := cmp.Diff(want, faults); diff != "" {
@@ -151,7 +147,7 @@ func TestLongLineAndManyFaults(t *testing.T) {
 	if got, want := tags.Pos("last").Column, utf8.RuneCountInString(fine.String())+13; int(got) != want {
 		t.Errorf("column: got %d, want %d", got, want)
 	}
-	_, faults := resolve.ParseImageTags("t.json", []byte(`{"labels": {`+bad.String()+`"y": 1}}`))
+	_, faults := imagetags.Parse("t.json", []byte(`{"labels": {`+bad.String()+`"y": 1}}`))
 	if n := len(faults); n != 1001 || !strings.Contains(faults[n-1].Message, "more than 1000 faults") {
 		t.Errorf("got %d faults, the last %v, want 1001 and the limit", n, faults[n-1])
 	}
@@ -213,7 +209,7 @@ func TestMerge(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			var tags *resolve.ImageTags
+			var tags *imagetags.File
 			if tc.file != none {
 				tags = parse(t, tc.file)
 			}
@@ -241,70 +237,6 @@ func TestMerge(t *testing.T) {
 	}
 }
 
-func TestParseReference(t *testing.T) {
-	t.Parallel()
-	type labels = map[string]string
-	for _, tc := range []struct {
-		in, repo, tag string
-		labels        labels
-	}{
-		{"example.com/reduce-worker:1.0.0", "example.com/reduce-worker", "1.0.0", labels{}},
-		{"example.com/reduce-worker:1.0.0,version=1.0.0", "example.com/reduce-worker", "1.0.0", labels{"version": "1.0.0"}},
-		{"example.com/reduce-worker", "example.com/reduce-worker", "", labels{}},
-		{"example.com/a/b,os=linux,arch=amd64", "example.com/a/b", "", labels{"os": "linux", "arch": "amd64"}},
-		{"example.com/a,tag=x", "example.com/a", "x", labels{}},
-		{"localhost:5000/a", "localhost:5000/a", "", labels{}},
-		{"localhost:5000/a:1", "localhost:5000/a", "1", labels{}},
-		{"[::1]:5000/a/b:1,k=v", "[::1]:5000/a/b", "1", labels{"k": "v"}},
-		{"docker.io/busybox:1", "index.docker.io/library/busybox", "1", labels{}},
-		{"example.com/a:x%3Ay,k=a%2Cb%3Dc%20d+e", "example.com/a", "x:y", labels{"k": "a,b=c d+e"}},
-		{"example.com/a,digest=sha256%3A00", "example.com/a", "", labels{"digest": "sha256:00"}},
-		{"example.com/a,k=a=b,empty=", "example.com/a", "", labels{"k": "a=b", "empty": ""}},
-		{"example.com/a,x/y~z=1", "example.com/a", "", labels{"x/y~z": "1"}},
-	} {
-		got, err := resolve.ParseReference(tc.in)
-		if err != nil {
-			t.Errorf("%s: %v", tc.in, err)
-			continue
-		}
-		if got.Repository.String() != tc.repo || got.Tag != tc.tag || !maps.Equal(got.Labels, tc.labels) {
-			t.Errorf("%s: got %v, want %s, %s, %v", tc.in, got, tc.repo, tc.tag, tc.labels)
-		}
-	}
-	for in, want := range map[string]string{
-		"":                          "want host/path",
-		"app:1.0":                   "want host/path",
-		"app/x:1.0":                 "no registry host",
-		"example.com/":              "bad repository name",
-		"example.com/A:1":           "bad repository name",
-		"example.com/a:1:2":         "more than one ':'",
-		"localhost:5000/a:1:2":      "more than one ':'",
-		"example.com/a:":            "the tag is empty",
-		"example.com/a,tag=":        "the tag is empty",
-		"example.com/a:x,tag=x":     "the tag is given twice",
-		"example.com/a,tag=x,tag=x": "the tag is given twice",
-		"example.com/a,v=1,v=1":     "label v is given twice",
-		"example.com/a,v=1,v=2":     "label v is given twice",
-		"example.com/a,v=1:2":       "write %3A",
-		"example.com/a,v=1,x":       "want label=value",
-		"example.com/a,":            "want label=value",
-		"example.com/a,=1":          `bad label name ""`,
-		"example.com/a,V=1":         `bad label name "V"`,
-		"example.com/a,name=b":      `bad label name "name"`,
-		"example.com/a,v=%zz":       "invalid URL escape",
-		"example.com/a:%":           "invalid URL escape",
-		"example.com/a@sha256:00":   "digest=sha256%3A",
-		"https://example.com/a:1":   "bad image reference",
-		"example.com/a," + strings.Repeat("x", 1000): "…",
-	} {
-		if got, err := resolve.ParseReference(in); err == nil {
-			t.Errorf("%q: got %v, want an error", in, got)
-		} else if !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: got error %v, want %q", in, err, want)
-		}
-	}
-}
-
 // FuzzImageTags checks the positions of faults, and compares Chain with a naive
 // implementation.
 func FuzzImageTags(f *testing.F) {
@@ -312,7 +244,7 @@ func FuzzImageTags(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		tags, faults := resolve.ParseImageTags("f", raw)
+		tags, faults := imagetags.Parse("f", raw)
 		for _, f := range faults {
 			if f.Pos.Line < 1 || f.Pos.Column < 1 || int(f.Pos.Line) > 1+strings.Count(string(raw), "\n") {
 				t.Fatalf("fault without a position: %v", f)
@@ -340,34 +272,6 @@ func FuzzImageTags(f *testing.F) {
 			if err == nil && len(slices.Compact(slices.Sorted(slices.Values(path)))) != len(path) {
 				t.Fatalf("tag %q: got duplicates in %v", tag, path)
 			}
-		}
-	})
-}
-
-// FuzzReference checks that a parsed reference, percent-encoded, parses to the same.
-func FuzzReference(f *testing.F) {
-	for _, s := range []string{"example.com/a:1,os=linux", "[::1]:5000/a/b,tag=x", "localhost/a:%2c%3a,k=%00", "a.b/c:x:y", "a.b/c,,=", strings.Repeat("\x80", 300)} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		ref, err := resolve.ParseReference(s)
-		if err != nil {
-			return
-		}
-		encode := func(value string) string { return strings.ReplaceAll(url.QueryEscape(value), "+", "%20") }
-		again := ref.Repository.String()
-		if ref.Tag != "" {
-			again += ":" + encode(ref.Tag)
-		}
-		for name, value := range ref.Labels {
-			again += "," + name + "=" + encode(value)
-		}
-		got, err := resolve.ParseReference(again)
-		if err != nil {
-			t.Fatalf("%q, written as %q: %v", s, again, err)
-		}
-		if diff := cmp.Diff(ref, got, cmpopts.EquateComparable(name.Repository{})); diff != "" {
-			t.Fatalf("%q, written as %q (-want +got):\n%s", s, again, diff)
 		}
 	})
 }

@@ -6,21 +6,21 @@ import (
 	"fmt"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/lookup"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/rebase"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
 )
 
-// runRebaseProducers rebases what the sources of manifests select, and saves it where it is promoted from.
-func runRebaseProducers(ctx context.Context, o *rebaseOptions, s streams) error {
+// runRebaseSelectors rebases the images of selectors, and saves them in the source registry.
+func runRebaseSelectors(ctx context.Context, o *rebaseOptions, s streams) error {
 	r := &rebasing{rebaseOptions: o, streams: s}
 	if err := r.parse(nil); err != nil {
 		return err
 	}
-	from, err := newResolution(ctx, &o.producerOptions, s)
+	from, err := newResolution(ctx, &o.selectorOptions, s)
 	if err != nil {
 		return err
 	}
@@ -31,7 +31,7 @@ func runRebaseProducers(ctx context.Context, o *rebaseOptions, s streams) error 
 	}
 	defer r.client.Close()
 	rebaser := lookup.NewRebaser(r.client)
-	all := from.resolve(ctx, r.client, func(p *manifest.Producer) bool { return p.Rebase != nil && from.asked(p) }, rebaser.Compute)
+	all := from.resolve(ctx, r.client, func(p *selector.Selector) bool { return p.Rebase != nil && from.asked(p) }, rebaser.Compute)
 	told := output.Rebase{DryRun: r.dry, Check: o.check}
 	for _, done := range all {
 		for i := range done.results {
@@ -45,7 +45,7 @@ func runRebaseProducers(ctx context.Context, o *rebaseOptions, s streams) error 
 		}
 	}
 	if len(told.Apps) == 0 {
-		return fmt.Errorf("no source of %s that was asked for has a rebase", o.path())
+		return fmt.Errorf("none of the selectors in %s has a rebase", o.path())
 	}
 	if err := r.write(told); err != nil {
 		return err

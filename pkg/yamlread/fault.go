@@ -1,0 +1,65 @@
+package yamlread
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Pos is a position in a file.
+//
+// Line and Column count from 1, and columns count characters. Line 0 means the
+// whole file.
+type Pos struct {
+	File   string
+	Line   int32
+	Column int32
+}
+
+// String returns "file:line:column", or "file" for a whole file.
+func (p Pos) String() string {
+	if p.Line == 0 {
+		return p.File
+	}
+	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
+}
+
+// Severity says how much a fault stops.
+type Severity int
+
+// The severities, from lowest to highest.
+const (
+	Warning Severity = iota + 1 // stops nothing
+	Refused                     // stops one entry; the exit code is 1
+	Broken                      // stops the run before its first request
+)
+
+// Fault is a problem in a file.
+type Fault struct {
+	Pos      Pos
+	Severity Severity
+	Message  string
+}
+
+// String returns "file:line:column: message".
+func (f Fault) String() string { return f.Pos.String() + ": " + f.Message }
+
+// Error implements error.
+func (f Fault) Error() string { return f.String() }
+
+// SortedFaults returns the faults of the file in the order of their positions.
+//
+// Equal faults are returned once: the text behind an alias is read at every use, and
+// its faults have the position of the anchor.
+func (f *File) SortedFaults() []Fault {
+	slices.SortStableFunc(f.Faults, func(a, b Fault) int {
+		if a.Pos.Line != b.Pos.Line {
+			return int(a.Pos.Line - b.Pos.Line)
+		}
+		if a.Pos.Column != b.Pos.Column {
+			return int(a.Pos.Column - b.Pos.Column)
+		}
+		return strings.Compare(a.Message, b.Message)
+	})
+	return slices.Compact(f.Faults)
+}
