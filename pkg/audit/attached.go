@@ -35,7 +35,7 @@ func (f *family) cosigned(ctx context.Context, src name.Repository, d v1.Hash, e
 		return nil, err
 	}
 	for i := range entries {
-		base := registry.FallbackTag(entries[i].Digest.String())
+		base := registry.FallbackTag(entries[i].Digest)
 		for _, suffix := range append([]string{""}, image.CosignSuffixes()...) {
 			tag := base + suffix
 			has, listed := tags[tag]
@@ -133,7 +133,7 @@ func (q *inquirer) sameReferrers(ctx context.Context, dst, src name.Repository, 
 		return false, err // something else stands under the tag
 	}
 	for _, d := range m.children {
-		state, err := q.client.Has(ctx, src, d.String())
+		state, err := q.client.Has(ctx, src, d)
 		if state != inventory.Present {
 			return false, err
 		}

@@ -147,7 +147,7 @@ func sourcesOf(repo name.Repository, entries []wantedEntry) []name.Repository {
 
 // referrer returns how a digest that a source holds refers to what is wanted.
 func (f *family) referrer(ctx context.Context, repo, src name.Repository, d v1.Hash, entries []wantedEntry, depth int) (*link, error) {
-	state, err := f.client.Has(ctx, src, d.String())
+	state, err := f.client.Has(ctx, src, d)
 	switch state {
 	case inventory.Unknown:
 		return nil, fmt.Errorf("reading source %s: %w", src.Digest(d.String()).String(), err)

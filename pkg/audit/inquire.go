@@ -114,7 +114,7 @@ func (q *inquirer) source(ctx context.Context, v Verdict, open []plan.Retag) (Ve
 // digest judges a digest that a line allows: it has to be there.
 func (q *inquirer) digest(ctx context.Context, v Verdict, pos manifest.Pos, why string) (Verdict, error) {
 	e := v.Event
-	state, err := q.client.Has(ctx, e.Repository, e.Digest.String())
+	state, err := q.client.Has(ctx, e.Repository, e.Digest)
 	switch state {
 	case inventory.Unknown:
 		return v, fmt.Errorf("reading destination %s: %w", e.Repository.Digest(e.Digest.String()).String(), err)

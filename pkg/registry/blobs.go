@@ -63,17 +63,16 @@ func (c *Client) blobHead(ctx context.Context, method string, repo name.Reposito
 	}
 	resp.Body.Close()
 	if resp.ContentLength >= 0 && resp.ContentLength != d.Size && !resp.Uncompressed {
-		return &DamagedError{fmt.Sprintf("the registry holds blob %s with %d bytes, it has %d", d.Digest.String(), resp.ContentLength, d.Size)}
+		return &DamagedError{fmt.Sprintf("the registry holds blob %s with %d bytes, it has %d", d.Digest, resp.ContentLength, d.Size)}
 	}
-	return sameBlob(resp, d.Digest.String())
+	return sameBlob(resp, d.Digest)
 }
 
 // sameBlob returns a *DamagedError if an answer names another digest than a blob's. One of
 // another algorithm says nothing.
-func sameBlob(resp *http.Response, digest string) error {
+func sameBlob(resp *http.Response, digest v1.Hash) error {
 	got := resp.Header.Get("Docker-Content-Digest")
-	algorithm, _, _ := strings.Cut(digest, ":")
-	if got == digest || !strings.HasPrefix(got, algorithm+":") {
+	if got == digest.String() || !strings.HasPrefix(got, digest.Algorithm+":") {
 		return nil
 	}
 	return &DamagedError{fmt.Sprintf("the registry holds blob %s under another digest, %s", digest, wire.Printable(got, 100))}
@@ -91,7 +90,7 @@ func (c *Client) FetchBlob(ctx context.Context, repo name.Repository, d v1.Descr
 		if !errors.Is(err, errOtherBytes) || !ok || try == bodyTries || ctx.Err() != nil {
 			return err
 		}
-		c.log.Debugf("reading blob %s of %s: %v: reading it again", d.Digest.String(), repo, err)
+		c.log.Debugf("reading blob %s of %s: %v: reading it again", d.Digest, repo, err)
 		again.Reset()
 	}
 }
@@ -101,8 +100,7 @@ var errOtherBytes = errors.New("the registry served other bytes")
 
 // fetchWhole reads a blob from its beginning.
 func (c *Client) fetchWhole(ctx context.Context, repo name.Repository, d v1.Descriptor, w io.Writer) error {
-	algorithm, want, _ := strings.Cut(d.Digest.String(), ":")
-	f := &fetch{w: w, hash: newHash(algorithm), size: d.Size}
+	f := &fetch{w: w, hash: newHash(d.Digest.Algorithm), size: d.Size}
 	for try := 1; ; try++ {
 		before := f.got
 		err := c.fetchFrom(ctx, repo, d, f)
@@ -120,8 +118,8 @@ func (c *Client) fetchWhole(ctx context.Context, repo name.Repository, d v1.Desc
 			return err
 		}
 	}
-	if got := hex.EncodeToString(f.hash.Sum(nil)); got != want {
-		return fmt.Errorf("%w: they have digest %s:%s", errOtherBytes, algorithm, got)
+	if got := hex.EncodeToString(f.hash.Sum(nil)); got != d.Digest.Hex {
+		return fmt.Errorf("%w: they have digest %s:%s", errOtherBytes, d.Digest.Algorithm, got)
 	}
 	return f.flush()
 }
@@ -210,10 +208,10 @@ type Session struct {
 // Mount asks the registry to take a blob from another of its repositories. Where it
 // does not, or names another digest, the error is ErrMountRefused, with the session that
 // it opened instead, if it did.
-func (c *Client) Mount(ctx context.Context, repo, from name.Repository, digest string) (*Session, error) {
+func (c *Client) Mount(ctx context.Context, repo, from name.Repository, digest v1.Hash) (*Session, error) {
 	r := &wire.Request{
 		Method: http.MethodPost, Repo: repo, Path: repo.RepositoryStr() + "/blobs/uploads/", Access: wire.Push, From: from, Grace: true, Tries: mountTries,
-		Query: url.Values{"mount": {digest}, "from": {from.RepositoryStr()}},
+		Query: url.Values{"mount": {digest.String()}, "from": {from.RepositoryStr()}},
 	}
 	resp, err := c.wire.Do(ctx, r)
 	if err != nil {
@@ -283,7 +281,7 @@ func (s *Session) Put(ctx context.Context, d v1.Descriptor, body func() (io.Read
 	}
 	resp.Body.Close()
 	s.client.bytes.Add(d.Size)
-	return sameBlob(resp, d.Digest.String())
+	return sameBlob(resp, d.Digest)
 }
 
 // Cancel deletes the session, so that it does not lie about in the registry. On another

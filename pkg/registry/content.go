@@ -5,26 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"mime"
 	"regexp"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
-)
-
-// TypeIndex is the media type of an OCI image index.
-const TypeIndex = "application/vnd.oci.image.index.v1+json"
-
-// The other media types that cip tells apart: OCI image-spec v1.1 and Docker's image manifest v2.
-const (
-	typeOCIManifest    = "application/vnd.oci.image.manifest.v1+json"
-	typeOCIArtifact    = "application/vnd.oci.artifact.manifest.v1+json"
-	typeDockerManifest = "application/vnd.docker.distribution.manifest.v2+json"
-	typeDockerList     = "application/vnd.docker.distribution.manifest.list.v2+json"
-	typeSchema1        = "application/vnd.docker.distribution.manifest.v1+json"
-	typeSignedSchema1  = "application/vnd.docker.distribution.manifest.v1+prettyjws"
 )
 
 // maxSize is the size of the largest thing a manifest may name, in bytes: a pebibyte
@@ -60,7 +48,7 @@ var errSchema1 = errors.New("parsing the manifest: Docker's image manifest schem
 // document is what cip reads of an image manifest, an index or an artifact manifest.
 type document struct {
 	SchemaVersion int             `json:"schemaVersion"`
-	MediaType     string          `json:"mediaType"`
+	MediaType     types.MediaType `json:"mediaType"`
 	Config        *v1.Descriptor  `json:"config"`
 	Layers        []v1.Descriptor `json:"layers"`
 	Blobs         []v1.Descriptor `json:"blobs"`
@@ -68,9 +56,9 @@ type document struct {
 	Subject       *v1.Descriptor  `json:"subject"`
 }
 
-// Refers reports whether the content's subject is a digest.
-func (c *Content) Refers(digest string) bool {
-	return c.Subject != nil && c.Subject.Digest.String() == digest
+// Refers reports whether the subject of the manifest is digest.
+func (c *Content) Refers(digest v1.Hash) bool {
+	return c.Subject != nil && c.Subject.Digest == digest
 }
 
 // Parse returns what a manifest points to. Malformed digests and sizes, and more than
@@ -79,22 +67,22 @@ func (m *Manifest) Parse() (*Content, error) {
 	if m.content != nil { // a registry served it
 		return m.content, nil
 	}
-	_, c, err := parse(m.Raw, string(m.MediaType))
+	_, c, err := parse(m.Raw, m.MediaType)
 	return c, err
 }
 
 // parse returns the media type of a manifest and what it points to. Whatever is not
 // an image manifest, an index or an artifact manifest is an error.
-func parse(raw []byte, contentType string) (mediaType string, c *Content, err error) {
+func parse(raw []byte, served types.MediaType) (mediaType types.MediaType, c *Content, err error) {
 	var doc document
 	if err := strictjson.Unmarshal(raw, &doc); err != nil {
 		return "", nil, fmt.Errorf("parsing the manifest: %w", err)
 	}
-	if doc.SchemaVersion == 1 || schema1(doc.MediaType) {
+	if doc.SchemaVersion == 1 || doc.MediaType.IsSchema1() {
 		return "", nil, errSchema1
 	}
-	mediaType, err = doc.mediaType(contentType)
-	c = &Content{Subject: doc.Subject, Index: isIndex(mediaType)}
+	mediaType, err = doc.mediaType(served)
+	c = &Content{Subject: doc.Subject, Index: mediaType.IsIndex()}
 	if !known(mediaType) {
 		c.Index = len(doc.Manifests) > 0 && doc.Config == nil
 	}
@@ -106,7 +94,7 @@ func parse(raw []byte, contentType string) (mediaType string, c *Content, err er
 	}
 	c.Blobs = append(append(c.Blobs, doc.Layers...), doc.Blobs...)
 	for _, d := range doc.Manifests { // build caches are indexes of layers
-		if isManifest(string(d.MediaType)) {
+		if isManifest(d.MediaType) {
 			c.Children = append(c.Children, d)
 		} else {
 			c.Blobs = append(c.Blobs, d)
@@ -124,27 +112,26 @@ func parse(raw []byte, contentType string) (mediaType string, c *Content, err er
 // mediaType returns the type to put a manifest with: the one it names itself (OCI
 // distribution-spec, "Pushing manifests"), else the one it was served with, else the
 // one that its members have.
-func (d *document) mediaType(contentType string) (string, error) {
+func (d *document) mediaType(served types.MediaType) (types.MediaType, error) {
 	if d.MediaType != "" && !isManifest(d.MediaType) {
 		return "", fmt.Errorf("%.100q is not the media type of a manifest", d.MediaType)
 	}
-	served, _, _ := mime.ParseMediaType(contentType)
 	switch t := cmp.Or(d.MediaType, served); {
-	case t == typeOCIManifest, t == typeDockerManifest:
+	case t.IsImage():
 		if d.Config != nil {
 			return t, nil
 		}
-	case isIndex(t):
+	case t.IsIndex():
 		if d.Manifests != nil || d.MediaType != "" {
 			return t, nil
 		}
-	case t == typeOCIArtifact, d.MediaType != "" && (d.Config != nil || d.Manifests != nil || d.Blobs != nil || d.Subject != nil):
+	case t == image.OCIArtifactManifest, d.MediaType != "" && (d.Config != nil || d.Manifests != nil || d.Blobs != nil || d.Subject != nil):
 		return t, nil
 	case d.MediaType != "":
 	case d.Config != nil && d.Manifests == nil:
-		return typeOCIManifest, nil
+		return types.OCIManifestSchema1, nil
 	case d.Config == nil && d.Layers == nil && d.Manifests != nil:
-		return TypeIndex, nil
+		return types.OCIImageIndex, nil
 	}
 	return "", errors.New("the answer is neither an image manifest nor an index")
 }
@@ -167,44 +154,35 @@ func (c *Content) check() (err error) {
 }
 
 // known reports whether cip knows a manifest's media type.
-func known(mediaType string) bool {
-	switch mediaType {
-	case typeOCIManifest, typeDockerManifest, typeOCIArtifact:
-		return true
-	}
-	return isIndex(mediaType)
-}
-
-// schema1 reports whether a media type is one of Docker's image manifest schema 1.
-func schema1(mediaType string) bool {
-	return mediaType == typeSchema1 || mediaType == typeSignedSchema1
+func known(t types.MediaType) bool {
+	return t.IsImage() || t.IsIndex() || t == image.OCIArtifactManifest
 }
 
 // isManifest reports whether what a descriptor points to is a manifest: types that
 // cip does not know are taken by their name.
-func isManifest(mediaType string) bool {
-	return mediaType == "" || strings.Contains(mediaType, "manifest") || strings.Contains(mediaType, "index")
+func isManifest(t types.MediaType) bool {
+	return t == "" || strings.Contains(string(t), "manifest") || strings.Contains(string(t), "index")
 }
 
 // distinct checks descriptors and keeps each digest once, the one that is not foreign first.
 func distinct(all []v1.Descriptor) ([]v1.Descriptor, error) {
-	at := make(map[string]int, len(all))
+	at := make(map[v1.Hash]int, len(all))
 	out := make([]v1.Descriptor, 0, len(all))
 	for _, d := range all {
 		if !descriptorDigest.MatchString(d.Digest.String()) {
 			return nil, fmt.Errorf("parsing the manifest: bad digest %.160q", d.Digest.String())
 		}
 		if d.Size < 0 || d.Size > maxSize {
-			return nil, fmt.Errorf("parsing the manifest: %s has size %d", d.Digest.String(), d.Size)
+			return nil, fmt.Errorf("parsing the manifest: %s has size %d", d.Digest, d.Size)
 		}
-		i, ok := at[d.Digest.String()]
+		i, ok := at[d.Digest]
 		if !ok {
-			at[d.Digest.String()] = len(out)
+			at[d.Digest] = len(out)
 			out = append(out, d)
 			continue
 		}
 		if out[i].Size != d.Size {
-			return nil, fmt.Errorf("parsing the manifest: %s has two sizes, %d and %d", d.Digest.String(), out[i].Size, d.Size)
+			return nil, fmt.Errorf("parsing the manifest: %s has two sizes, %d and %d", d.Digest, out[i].Size, d.Size)
 		}
 		if IsForeign(out[i]) && !IsForeign(d) {
 			out[i] = d

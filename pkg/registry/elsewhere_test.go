@@ -31,7 +31,7 @@ var reads = map[registrytest.Kind]func(ctx context.Context, c *registry.Client, 
 		return err
 	},
 	registrytest.Referrers: func(ctx context.Context, c *registry.Client, r name.Repository, img registrytest.Object) error {
-		_, err := c.Referrers(ctx, r, img.Digest, func(string) bool { return false })
+		_, err := c.Referrers(ctx, r, image.Hash(img.Digest), func(string) bool { return false })
 		return err
 	},
 	registrytest.BlobGet: func(ctx context.Context, c *registry.Client, r name.Repository, img registrytest.Object) error {

@@ -70,7 +70,7 @@ func TestOnlyAManifestIsOne(t *testing.T) {
 			if n := s.Count(registrytest.ManifestGet); n != tc.gets {
 				t.Errorf("tag: got %d GETs, want %d\n%s", n, tc.gets, s.Summary())
 			}
-			got, err = c.Has(t.Context(), repo(s, "a"), img.Digest)
+			got, err = c.Has(t.Context(), repo(s, "a"), image.Hash(img.Digest))
 			if got != tc.digest || (err != nil) != (got == inventory.Unknown) {
 				t.Errorf("digest: got %s (%v), want %s", got, err, tc.digest)
 			}
@@ -128,7 +128,7 @@ func TestHeadThatFindsNothing(t *testing.T) {
 	}
 	has := func(digest string, want inventory.State, gets int) step {
 		return step{func(t *testing.T, c *registry.Client, r name.Repository) (inventory.State, error) {
-			s, err := c.Has(t.Context(), r, digest)
+			s, err := c.Has(t.Context(), r, image.Hash(digest))
 			return s, err
 		}, want, gets}
 	}

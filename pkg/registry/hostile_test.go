@@ -83,7 +83,7 @@ func TestDocumentsOfTwoReadings(t *testing.T) {
 			return err
 		}},
 		"a list of referrers": {registrytest.Referrers, `{"schemaVersion":2,"manifests":[],"MANIFESTS":[]}`, func(t *testing.T, c *registry.Client, r name.Repository) error {
-			_, err := c.Referrers(t.Context(), r, zeros, func(string) bool { return false })
+			_, err := c.Referrers(t.Context(), r, image.Hash(zeros), func(string) bool { return false })
 			return err
 		}},
 	} {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
@@ -49,7 +50,7 @@ func TestSlowAnswers(t *testing.T) {
 				s := registrytest.New(t, registrytest.WithCatalog(), registrytest.TokenAuth(nil, registrytest.AnonymousPull()))
 				img := registrytest.Image(1, 1)
 				s.Push(t, "a", img, "1")
-				header := http.Header{"Content-Type": {registry.TypeIndex}}
+				header := http.Header{"Content-Type": {string(types.OCIImageIndex)}}
 				s.Fault(registrytest.Drip(status, header, dripping), registrytest.Is(kind))
 				err := read(t.Context(), newClient(t, registry.Options{Limits: impatient}), repo(s, "a"), img)
 				if err == nil || !strings.Contains(err.Error(), want) {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/wire"
@@ -39,8 +40,8 @@ type Listing struct {
 
 // Listed is one manifest in a Google listing.
 type Listed struct {
-	MediaType string   `json:"mediaType"`
-	Tags      []string `json:"tag"`
+	MediaType types.MediaType `json:"mediaType"`
+	Tags      []string        `json:"tag"`
 }
 
 // List reads the tag list of a repository, all pages. Names that cannot be tags are

@@ -30,8 +30,8 @@ const MaxManifest = 8 << 20
 // manifestTypes is what may come back for a manifest. A registry that is not told
 // all of them may answer with other bytes than were pushed.
 var manifestTypes = strings.Join([]string{
-	typeOCIManifest, TypeIndex, typeDockerManifest, typeDockerList, typeOCIArtifact,
-	typeSignedSchema1, typeSchema1, "*/*;q=0.1",
+	string(types.OCIManifestSchema1), string(types.OCIImageIndex), string(types.DockerManifestSchema2), string(types.DockerManifestList),
+	string(image.OCIArtifactManifest), string(types.DockerManifestSchema1Signed), string(types.DockerManifestSchema1), "*/*;q=0.1",
 }, ", ")
 
 // bodyTries is how often a body that breaks off or comes out wrong is read.
@@ -86,15 +86,15 @@ func (c *Client) Confirm(ctx context.Context, repo name.Repository, tag string) 
 }
 
 // Has returns whether a repository holds a manifest: one HEAD.
-func (c *Client) Has(ctx context.Context, repo name.Repository, digest string) (inventory.State, error) {
-	_, err := c.head(ctx, repo, digest, unlisted)
+func (c *Client) Has(ctx context.Context, repo name.Repository, digest v1.Hash) (inventory.State, error) {
+	_, err := c.head(ctx, repo, digest.String(), unlisted)
 	return state(err)
 }
 
 // headed is what a HEAD tells of a manifest.
 type headed struct {
 	digest    v1.Hash
-	mediaType string
+	mediaType types.MediaType
 }
 
 // head asks for a manifest's digest and type. Where the answer cannot be believed, or
@@ -121,11 +121,11 @@ func (c *Client) head(ctx context.Context, repo name.Repository, ref string, oth
 // readHead reads the head of a manifest. Without a digest, or with a media type that
 // manifests do not have, it can be that of any page.
 func readHead(h http.Header, ref string) (headed, bool) {
-	mediaType, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
+	mediaType := contentType(h)
 	served := h.Get("Docker-Content-Digest")
 	d, err := image.ParseDigest(served)
 	switch {
-	case !known(mediaType) && !schema1(mediaType):
+	case !known(mediaType) && !mediaType.IsSchema1():
 		return headed{}, false
 	case strings.Contains(ref, ":"): // a digest of another algorithm than the one asked for says nothing of it
 		return headed{image.Hash(ref), mediaType}, served == ref
@@ -138,7 +138,7 @@ func (c *Client) headByGet(ctx context.Context, repo name.Repository, ref string
 	if err != nil {
 		return headed{}, err
 	}
-	return headed{image.Hash(DigestOf(m.Raw)), string(m.MediaType)}, nil
+	return headed{DigestOf(m.Raw), m.MediaType}, nil
 }
 
 // Manifest reads a manifest by tag or digest. Asked for by digest, its bytes are
@@ -174,15 +174,15 @@ func (c *Client) manifest(ctx context.Context, repo name.Repository, ref string)
 	if !byDigest {
 		algorithm = "sha256"
 	}
-	mediaType, content, wrong := parse(raw, resp.Header.Get("Content-Type"))
+	mediaType, content, wrong := parse(raw, contentType(resp.Header))
 	got := digestOf(algorithm, raw)
-	if byDigest && got != ref && !errors.Is(wrong, errSchema1) {
+	if byDigest && got.String() != ref && !errors.Is(wrong, errSchema1) {
 		return nil, &bodyError{fmt.Errorf("the registry served other bytes: they have digest %s", got)}
 	}
 	if wrong != nil {
 		return nil, wrong
 	}
-	return &Manifest{Digest: image.Hash(got), MediaType: types.MediaType(mediaType), Raw: raw, content: content}, nil
+	return &Manifest{Digest: got, MediaType: mediaType, Raw: raw, content: content}, nil
 }
 
 func (c *Client) manifestRequest(method string, repo name.Repository, ref string) *wire.Request {
@@ -209,14 +209,21 @@ func newHash(algorithm string) hash.Hash {
 	return nil
 }
 
-func digestOf(algorithm string, b []byte) string {
+// digestOf returns the digest of b, or the zero value if algorithm is not supported.
+func digestOf(algorithm string, b []byte) v1.Hash {
 	h := newHash(algorithm)
 	if h == nil {
-		return ""
+		return v1.Hash{}
 	}
 	h.Write(b)
-	return algorithm + ":" + hex.EncodeToString(h.Sum(nil))
+	return v1.Hash{Algorithm: algorithm, Hex: hex.EncodeToString(h.Sum(nil))}
 }
 
-// DigestOf returns the sha256 digest of bytes.
-func DigestOf(b []byte) string { return digestOf("sha256", b) }
+// DigestOf returns the sha256 digest of b.
+func DigestOf(b []byte) v1.Hash { return digestOf("sha256", b) }
+
+// contentType returns the media type that an answer names, without parameters.
+func contentType(h http.Header) types.MediaType {
+	t, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
+	return types.MediaType(t)
+}

@@ -23,8 +23,8 @@ type PutResult struct {
 }
 
 // Put writes a manifest under a digest. It may be tried again: that changes nothing else.
-func (c *Client) Put(ctx context.Context, repo name.Repository, digest string, m *Manifest) (PutResult, error) {
-	return c.send(ctx, putRequest(repo, digest, m))
+func (c *Client) Put(ctx context.Context, repo name.Repository, digest v1.Hash, m *Manifest) (PutResult, error) {
+	return c.send(ctx, putRequest(repo, digest.String(), m))
 }
 
 var (
@@ -43,7 +43,7 @@ func (c *Client) PutTag(ctx context.Context, repo name.Repository, tag string, m
 	if !errors.Is(err, errHidden) || c.wrote(repo) {
 		return res, err
 	}
-	if _, err := c.Put(ctx, repo, m.Digest.String(), m); err != nil {
+	if _, err := c.Put(ctx, repo, m.Digest, m); err != nil {
 		return PutResult{}, err
 	}
 	return c.putTag(ctx, repo, tag, m, may)

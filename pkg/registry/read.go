@@ -134,7 +134,7 @@ func (c *Client) readDigests(ctx context.Context, repo name.Repository, taglessO
 		}
 	}
 	states, err := each(ctx, ask, func(ctx context.Context, d v1.Hash) (inventory.State, error) {
-		s, err := c.Has(ctx, repo, d.String())
+		s, err := c.Has(ctx, repo, d)
 		if s == inventory.Unknown {
 			return s, fmt.Errorf("reading %s: %w", d, err)
 		}

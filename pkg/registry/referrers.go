@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
@@ -18,16 +18,15 @@ import (
 
 // FallbackTag returns the tag that lists a digest's referrers in registries
 // without the referrers API (OCI distribution-spec, "Referrers tag schema").
-func FallbackTag(digest string) string {
-	algorithm, hex, _ := strings.Cut(digest, ":")
-	return algorithm[:min(len(algorithm), 32)] + "-" + hex[:min(len(hex), 64)]
+func FallbackTag(digest v1.Hash) string {
+	return digest.Algorithm[:min(len(digest.Algorithm), 32)] + "-" + digest.Hex[:min(len(digest.Hex), 64)]
 }
 
 var errManyReferrers = fmt.Errorf("more than %d", MaxChildren)
 
 // Referrers returns the manifests that refer to a digest: those that the referrers
 // API names and, where hasTag says so, those of the fallback tag.
-func (c *Client) Referrers(ctx context.Context, repo name.Repository, digest string, hasTag func(string) bool) ([]v1.Descriptor, error) {
+func (c *Client) Referrers(ctx context.Context, repo name.Repository, digest v1.Hash, hasTag func(string) bool) ([]v1.Descriptor, error) {
 	var all []v1.Descriptor
 	if c.tryReferrers(repo) {
 		listed, err := c.referrersAPI(ctx, repo, digest)
@@ -61,9 +60,9 @@ const doubts = 3
 
 // referrersAPI asks the referrers API for a digest. What is not an answer of that API
 // says that the repository has no referrers there, not that the host lacks the API.
-func (c *Client) referrersAPI(ctx context.Context, repo name.Repository, digest string) ([]v1.Descriptor, error) {
+func (c *Client) referrersAPI(ctx context.Context, repo name.Repository, digest v1.Hash) ([]v1.Descriptor, error) {
 	var all []v1.Descriptor
-	list := listing{repo: repo, path: repo.RepositoryStr() + "/referrers/" + digest, accept: TypeIndex, home: true}
+	list := listing{repo: repo, path: repo.RepositoryStr() + "/referrers/" + digest.String(), accept: string(types.OCIImageIndex), home: true}
 	err := c.pages(ctx, list, func(body io.Reader) (func() int, error) {
 		var index struct {
 			Manifests []v1.Descriptor `json:"manifests"`

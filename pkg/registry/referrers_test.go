@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
@@ -50,7 +51,7 @@ func TestReferrersPages(t *testing.T) {
 				s.Fault(tc.fault, append([]registrytest.Match{api}, tc.match...)...)
 			}
 			s.Fault(pages, api)
-			got, err := newClient(t, registry.Options{}).Referrers(t.Context(), repo(s, "a"), subject, func(string) bool { return false })
+			got, err := newClient(t, registry.Options{}).Referrers(t.Context(), repo(s, "a"), image.Hash(subject), func(string) bool { return false })
 			if len(got) != tc.want || (err != nil) != (tc.err != "") || err != nil && !strings.Contains(err.Error(), tc.err) {
 				t.Errorf("%d referrers, %v", len(got), err)
 			}
@@ -91,7 +92,7 @@ func TestReferrersAPIIsLearned(t *testing.T) {
 			s.Fault(no, api, registrytest.Repo("a"), registrytest.First(4))
 			c := newClient(t, registry.Options{})
 			ask := func(path string, i int) int {
-				got, err := c.Referrers(t.Context(), repo(s, path), subjects[i].Digest, func(string) bool { return false })
+				got, err := c.Referrers(t.Context(), repo(s, path), image.Hash(subjects[i].Digest), func(string) bool { return false })
 				if err != nil {
 					t.Errorf("referrers of %d in %s: got %v", i, path, err)
 				}
@@ -127,7 +128,7 @@ func TestReferrersAreUnreadable(t *testing.T) {
 			t.Parallel()
 			s := registrytest.New(t)
 			s.Fault(registrytest.Status(status, registrytest.Header("Retry-After", "0"), ""), registrytest.Is(registrytest.Referrers))
-			_, err := newClient(t, registry.Options{}).Referrers(t.Context(), repo(s, "a"), subject.Digest, func(string) bool { return true })
+			_, err := newClient(t, registry.Options{}).Referrers(t.Context(), repo(s, "a"), image.Hash(subject.Digest), func(string) bool { return true })
 			if err == nil || !strings.Contains(err.Error(), fmt.Sprint(status)) {
 				t.Errorf("got %v, want an error with %d", err, status)
 			}
@@ -161,14 +162,14 @@ func TestReferrersOfAnotherHost(t *testing.T) {
 			s, other := registrytest.New(t), registrytest.New(t)
 			s.Push(t, "a", subject)
 			s.Push(t, "a", two)
-			s.Push(t, "a", registrytest.Index([]registrytest.Object{two}), registry.FallbackTag(subject.Digest))
+			s.Push(t, "a", registrytest.Index([]registrytest.Object{two}), registry.FallbackTag(image.Hash(subject.Digest)))
 			other.Push(t, "a", subject)
 			other.Push(t, "a", one)
 			if tc.fault != nil {
 				other.Fault(tc.fault, registrytest.Is(registrytest.Referrers))
 			}
 			s.Fault(registrytest.Redirect(other.URL), registrytest.Is(registrytest.Referrers))
-			got, err := newClient(t, registry.Options{}).Referrers(t.Context(), repo(s, "a"), subject.Digest, func(string) bool { return tc.fault != nil })
+			got, err := newClient(t, registry.Options{}).Referrers(t.Context(), repo(s, "a"), image.Hash(subject.Digest), func(string) bool { return tc.fault != nil })
 			if err != nil || len(got) != 1 || got[0].Digest.String() != tc.want {
 				t.Errorf("got %+v, %v, want %s", got, err, tc.want)
 			}
@@ -191,8 +192,8 @@ func TestSignaturesHaveTheSubject(t *testing.T) {
 		registrytest.Signatures([]registrytest.Blob{claim}), registrytest.Signatures([]registrytest.Blob{claim}, registrytest.Subject(other)),
 	} {
 		s.Push(t, "a", o)
-		s.Push(t, "a", registrytest.Index([]registrytest.Object{o}), registry.FallbackTag(img.Digest))
-		for got, err := range newClient(t, registry.Options{}).Signatures(t.Context(), repo(s, "a"), img.Digest) {
+		s.Push(t, "a", registrytest.Index([]registrytest.Object{o}), registry.FallbackTag(image.Hash(img.Digest)))
+		for got, err := range newClient(t, registry.Options{}).Signatures(t.Context(), repo(s, "a"), image.Hash(img.Digest)) {
 			t.Errorf("got %+v, %v, want none", got, err)
 		}
 	}

@@ -26,7 +26,7 @@ import (
 // writes are requests that write to a repository, by their kind.
 var writes = map[registrytest.Kind]func(ctx context.Context, c *registry.Client, r name.Repository, img registrytest.Object) error{
 	registrytest.ManifestPut: func(ctx context.Context, c *registry.Client, r name.Repository, img registrytest.Object) error {
-		_, err := c.Put(ctx, r, "1", &registry.Manifest{Digest: image.Hash(img.Digest), MediaType: types.MediaType(img.MediaType), Raw: img.Raw})
+		_, err := c.Put(ctx, r, image.Hash(img.Digest), &registry.Manifest{Digest: image.Hash(img.Digest), MediaType: types.MediaType(img.MediaType), Raw: img.Raw})
 		return err
 	},
 	registrytest.UploadPost: func(ctx context.Context, c *registry.Client, r name.Repository, _ registrytest.Object) error {
@@ -34,7 +34,7 @@ var writes = map[registrytest.Kind]func(ctx context.Context, c *registry.Client,
 		return err
 	},
 	registrytest.Mount: func(ctx context.Context, c *registry.Client, r name.Repository, img registrytest.Object) error {
-		_, err := c.Mount(ctx, r, image.NewRepository(r.RegistryStr(), "b"), img.Blobs[0].Digest)
+		_, err := c.Mount(ctx, r, image.NewRepository(r.RegistryStr(), "b"), image.Hash(img.Blobs[0].Digest))
 		return err
 	},
 	registrytest.Token: reads[registrytest.ManifestHead],

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
@@ -22,12 +23,6 @@ import (
 const (
 	signatureAnnotation = "dev.cosignproject.cosign/signature"
 	predicateAnnotation = "dev.sigstore.bundle.predicateType"
-	signPredicate       = "https://sigstore.dev/cosign/sign/v1"
-	typeSimpleSigning   = "application/vnd.dev.cosign.simplesigning.v1+json"
-	typeSignature       = "application/vnd.dev.cosign.artifact.sig.v1+json"
-	typeBundlePrefix    = "application/vnd.dev.sigstore.bundle"
-	typeImageConfig     = "application/vnd.oci.image.config.v1+json"
-	typeEmpty           = "application/vnd.oci.empty.v1+json"
 )
 
 // Bounds of what belongs to one digest.
@@ -48,9 +43,9 @@ type Signature struct {
 // cosign's tag, then those of manifests that refer to the digest. What cannot be
 // read comes as an error among them. Whoever has found what they look for stops
 // the reading.
-func (c *Client) Signatures(ctx context.Context, repo name.Repository, digest string) iter.Seq2[Signature, error] {
+func (c *Client) Signatures(ctx context.Context, repo name.Repository, digest v1.Hash) iter.Seq2[Signature, error] {
 	return func(yield func(Signature, error) bool) {
-		goOn := c.signaturesOf(ctx, repo, FallbackTag(digest)+image.SignatureSuffix, "", yield)
+		goOn := c.signaturesOf(ctx, repo, FallbackTag(digest)+image.SignatureSuffix, v1.Hash{}, yield)
 		if !goOn {
 			return
 		}
@@ -77,19 +72,19 @@ func (c *Client) Signatures(ctx context.Context, repo name.Repository, digest st
 
 // mayHoldSignature reports whether a referrer is a signature, as far as its descriptor tells.
 func mayHoldSignature(d v1.Descriptor) bool {
-	if p := d.Annotations[predicateAnnotation]; p != "" && p != signPredicate {
+	if p := d.Annotations[predicateAnnotation]; p != "" && p != image.CosignPredicate {
 		return false // a bundle that says something else about the image
 	}
-	switch d.ArtifactType {
-	case "", typeSignature, typeSimpleSigning, typeImageConfig, typeEmpty:
+	switch t := types.MediaType(d.ArtifactType); t {
+	case "", image.CosignSignature, image.CosignSimpleSigning, types.OCIConfigJSON, types.OCIEmptyJSON:
 		return true
 	}
-	return strings.HasPrefix(d.ArtifactType, typeBundlePrefix)
+	return strings.HasPrefix(d.ArtifactType, image.SigstoreBundlePrefix)
 }
 
 // signaturesOf yields the signatures of one manifest, if it exists and, unless subject is
 // empty, refers to that, and returns whether to go on.
-func (c *Client) signaturesOf(ctx context.Context, repo name.Repository, ref, subject string, yield func(Signature, error) bool) bool {
+func (c *Client) signaturesOf(ctx context.Context, repo name.Repository, ref string, subject v1.Hash, yield func(Signature, error) bool) bool {
 	m, err := c.Manifest(ctx, repo, ref)
 	if errors.Is(err, ErrNotFound) {
 		return true
@@ -105,7 +100,7 @@ func (c *Client) signaturesOf(ctx context.Context, repo name.Repository, ref, su
 	if err != nil {
 		return yield(Signature{}, fmt.Errorf("reading %s: %w", where, err))
 	}
-	if subject != "" && !content.Refers(subject) {
+	if subject != (v1.Hash{}) && !content.Refers(subject) {
 		return true // a list may name anything
 	}
 	layers, err := signatureLayers(m)
@@ -139,7 +134,7 @@ func signatureLayers(m *Manifest) ([]v1.Descriptor, error) {
 	}
 	var layers []v1.Descriptor
 	for _, l := range doc.Layers {
-		if l.MediaType == typeSimpleSigning && l.Annotations[signatureAnnotation] != "" || strings.HasPrefix(string(l.MediaType), typeBundlePrefix) {
+		if l.MediaType == image.CosignSimpleSigning && l.Annotations[signatureAnnotation] != "" || strings.HasPrefix(string(l.MediaType), image.SigstoreBundlePrefix) {
 			layers = append(layers, l)
 		}
 	}
@@ -152,13 +147,13 @@ func signatureLayers(m *Manifest) ([]v1.Descriptor, error) {
 // signature reads one signature.
 func (c *Client) signature(ctx context.Context, repo name.Repository, l v1.Descriptor) (Signature, error) {
 	if l.Size > maxSignature {
-		return Signature{}, fmt.Errorf("layer %s has %d bytes: more than %d are refused", l.Digest.String(), l.Size, maxSignature)
+		return Signature{}, fmt.Errorf("layer %s has %d bytes: more than %d are refused", l.Digest, l.Size, maxSignature)
 	}
 	var b bytes.Buffer
 	if err := c.FetchBlob(ctx, repo, l, &b); err != nil {
-		return Signature{}, fmt.Errorf("reading layer %s: %w", l.Digest.String(), err)
+		return Signature{}, fmt.Errorf("reading layer %s: %w", l.Digest, err)
 	}
-	if l.MediaType == typeSimpleSigning {
+	if l.MediaType == image.CosignSimpleSigning {
 		return Signature{Payload: b.Bytes(), Signature: l.Annotations[signatureAnnotation]}, nil
 	}
 	return Signature{Bundle: b.Bytes()}, nil

@@ -18,19 +18,19 @@ var errNoLength = errors.New("the registry does not say how large it is")
 // BlobSize returns how many bytes a registry says that a blob has: one HEAD, and a GET
 // whose body is not read where HEAD does not find the size that d has.
 func (c *Client) BlobSize(ctx context.Context, repo name.Repository, d v1.Descriptor) (int64, error) {
-	head, err := c.blobLength(ctx, http.MethodHead, repo, d.Digest.String())
+	head, err := c.blobLength(ctx, http.MethodHead, repo, d.Digest)
 	if err == nil && head == d.Size {
 		return head, nil
 	}
-	got, failed := c.blobLength(ctx, http.MethodGet, repo, d.Digest.String())
+	got, failed := c.blobLength(ctx, http.MethodGet, repo, d.Digest)
 	if failed != nil && err == nil {
 		return head, nil
 	}
 	return got, failed
 }
 
-func (c *Client) blobLength(ctx context.Context, method string, repo name.Repository, digest string) (int64, error) {
-	r := &wire.Request{Method: method, Repo: repo, Path: repo.RepositoryStr() + "/blobs/" + digest, Header: http.Header{"Accept-Encoding": {"identity"}}, Blob: true}
+func (c *Client) blobLength(ctx context.Context, method string, repo name.Repository, digest v1.Hash) (int64, error) {
+	r := &wire.Request{Method: method, Repo: repo, Path: repo.RepositoryStr() + "/blobs/" + digest.String(), Header: http.Header{"Accept-Encoding": {"identity"}}, Blob: true}
 	resp, err := c.do(ctx, r, http.StatusOK)
 	if err != nil {
 		return 0, err

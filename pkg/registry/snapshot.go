@@ -296,7 +296,7 @@ func (s *snapshot) children(repo name.Repository, digests map[v1.Hash]Listed) (m
 	all := map[v1.Hash]struct{}{}
 	var level []v1.Hash
 	for d, m := range digests {
-		if isIndex(m.MediaType) {
+		if m.MediaType.IsIndex() {
 			level = append(level, d)
 		}
 	}
@@ -323,7 +323,7 @@ func (s *snapshot) children(repo name.Repository, digests map[v1.Hash]Listed) (m
 				}
 				if _, known := all[d]; !known {
 					all[d] = struct{}{}
-					if isIndex(string(child.MediaType)) {
+					if child.MediaType.IsIndex() {
 						level = append(level, d)
 					}
 				}
@@ -332,8 +332,6 @@ func (s *snapshot) children(repo name.Repository, digests map[v1.Hash]Listed) (m
 	}
 	return all, nil
 }
-
-func isIndex(mediaType string) bool { return mediaType == TypeIndex || mediaType == typeDockerList }
 
 // errNoCatalog says that a host does not list its repositories.
 var errNoCatalog = errors.New("the registry lists no repositories")

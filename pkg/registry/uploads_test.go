@@ -91,7 +91,7 @@ func TestRedirectedWrites(t *testing.T) {
 			other.Fault(registrytest.Status(http.StatusOK, nil, "<html>sign in</html>"), registrytest.Is(registrytest.ManifestGet))
 			put := other.URL + "/v2/a/manifests/" + img.Digest
 			s.Fault(registrytest.Status(status, registrytest.Header("Location", put), ""), registrytest.Is(registrytest.ManifestPut))
-			_, err := newClient(t, registry.Options{}).Put(t.Context(), repo(s, "a"), img.Digest, m)
+			_, err := newClient(t, registry.Options{}).Put(t.Context(), repo(s, "a"), image.Hash(img.Digest), m)
 			if err == nil || !strings.Contains(err.Error(), "following a redirect of PUT") {
 				t.Errorf("got %v, want a refusal to follow", err)
 			}
