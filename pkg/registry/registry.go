@@ -1,13 +1,38 @@
-// Package registry is the only package that talks to registries.
+// Package registry reads from and writes to registries. No other package does.
 //
-// Its Client reads what repositories hold (Read, List, Resolve, Has, Snapshot),
-// what belongs to digests (Referrers, Signatures), reads and writes content
-// (Manifest, FetchBlob, Mount, Upload, Put, PutTag), and knows how
-// registries differ: Google's listing, missing digests in answers, refused
-// mounts, referrers without an API. It decides nothing about
-// what should be where or in which order things are written; that is for
-// packages plan and promote. Requests, tokens, pace and retries are below, in
-// internal/wire, internal/auth and internal/pace.
+// A Client reads what repositories hold (Read, List, Resolve, Has, Snapshot), what
+// refers to a digest (Referrers, Signatures), and content (Manifest, FetchBlob). It
+// writes content with Mount, Upload, Put and PutTag. It handles the differences
+// between registries. It does not decide what to write or in which order: packages
+// plan and promote do. Requests and retries are in internal/wire, credentials and
+// tokens in internal/auth, request rates in internal/pace.
+//
+// Names, digests, descriptors and media types are those of go-containerregistry.
+// Its package remote can do several of the operations here. The table lists what is
+// used and why the rest is not. Numbers of requests are counted by
+// TestRequestsComparedWithRemote, where package remote uses one Puller and one Pusher.
+//
+//	operation               from     reason
+//	names, digests, types   ggcr     packages name, v1 and types
+//	handshake               ours     remote pings and gets a token for each repository: 3 requests
+//	                                 for the first GET in a further repository, 2 here
+//	tokens                  ours     one token for up to 50 repositories: 4 requests for HEAD in two
+//	                                 repositories, 6 with remote
+//	HEAD of a manifest      ours     as many requests as remote in a known repository (1); ours also
+//	                                 checks a 404 with GET where a tag list names the tag
+//	GET of a manifest       ours     as many requests as remote in a known repository (1); remote
+//	                                 reads up to 100 MiB, ours 8 MiB, and keeps the bytes
+//	pages of tags           ours     remote does not read Google's extension in full, and does not
+//	                                 limit the number of pages and tags
+//	referrers               ours     remote asks the API or reads the fallback tag, never both
+//	reading a blob          ours     remote does not continue a download that breaks
+//	mounts                  ours     remote repeats a refused mount without it, and does not report that
+//	uploads                 ours     POST and PUT; remote also sends a PATCH for each blob: 16 requests
+//	                                 for an image of three blobs, 13 here
+//	PUT of a manifest       ours     remote cannot read the tag again right before each try
+//
+// A transport that answers the ping of transport.NewWithContext itself would save
+// remote's handshake. The other reasons would remain.
 package registry
 
 import (
