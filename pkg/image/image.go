@@ -165,7 +165,7 @@ func ParseRegistry(s string) (Registry, error) {
 func parseHost(s string) (string, error) {
 	s = strings.ToLower(s)
 	if s != "localhost" && !strings.ContainsAny(s, ".:") {
-		return "", fmt.Errorf("%q is no registry host: it holds neither '.' nor ':'", clip(s))
+		return "", fmt.Errorf("%q is not a registry host: it has neither '.' nor ':'", clip(s))
 	}
 	host, port := s, ""
 	if rest, ok := strings.CutPrefix(s, "["); ok { // an IPv6 literal

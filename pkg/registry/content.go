@@ -15,16 +15,19 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
-// maxSize is the size of the largest thing a manifest may name, in bytes: a pebibyte
-// is more than any registry takes, and sums of it do not overflow.
+// maxSize is the maximum size in a descriptor, in bytes. A pebibyte is more than any
+// registry accepts, and sums of such sizes do not overflow.
 const maxSize = 1 << 50
 
-// MaxChildren is how many descriptors one manifest may hold.
+// MaxChildren is the maximum number of descriptors in one manifest.
 const MaxChildren = 4096
 
 var descriptorDigest = regexp.MustCompile(`^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$`)
 
-// IsForeign reports whether a layer need not be in the registry: its descriptor names other places to get it from.
+// IsForeign reports whether a layer may be missing in the registry.
+//
+// Its descriptor has URLs to download it from, or a media type of a layer that must
+// not be distributed.
 func IsForeign(d v1.Descriptor) bool {
 	return len(d.URLs) > 0 || !d.MediaType.IsDistributable() ||
 		strings.Contains(string(d.MediaType), ".foreign.") || strings.Contains(string(d.MediaType), ".nondistributable.")
@@ -33,19 +36,19 @@ func IsForeign(d v1.Descriptor) bool {
 // IsIndex reports whether a descriptor points to an index.
 func IsIndex(d v1.Descriptor) bool { return d.MediaType.IsIndex() }
 
-// Content is what a manifest points to.
+// Content is what the manifest refers to.
 type Content struct {
-	Index    bool            // it names children, not blobs
+	Index    bool            // the manifest is an index: it has children
 	Blobs    []v1.Descriptor // config and layers, each digest once
 	Children []v1.Descriptor // manifests, each digest once
-	Subject  *v1.Descriptor  // what it refers to, if anything
+	Subject  *v1.Descriptor  // nil if there is none
 }
 
-// errSchema1 is Docker's first image format. Its signed form has the digest of a part
-// of its bytes, so that no copy of it can be verified.
+// errSchema1 is the error for Docker's first image format. Its signed form has the
+// digest of a part of its bytes, so a copy of it cannot be verified.
 var errSchema1 = errors.New("parsing the manifest: Docker's image manifest schema 1 is not supported")
 
-// document is what cip reads of an image manifest, an index or an artifact manifest.
+// document has the fields that are read of image manifests, indexes and artifact manifests.
 type document struct {
 	SchemaVersion int             `json:"schemaVersion"`
 	MediaType     types.MediaType `json:"mediaType"`
@@ -61,8 +64,9 @@ func (c *Content) Refers(digest v1.Hash) bool {
 	return c.Subject != nil && c.Subject.Digest == digest
 }
 
-// Parse returns what a manifest points to. Malformed digests and sizes, and more than
-// MaxChildren descriptors, are errors.
+// Parse returns what the manifest refers to.
+//
+// Invalid digests and sizes, and more than MaxChildren descriptors, are errors.
 func (m *Manifest) Parse() (*Content, error) {
 	if m.content != nil { // a registry served it
 		return m.content, nil
@@ -71,8 +75,9 @@ func (m *Manifest) Parse() (*Content, error) {
 	return c, err
 }
 
-// parse returns the media type of a manifest and what it points to. Whatever is not
-// an image manifest, an index or an artifact manifest is an error.
+// parse returns the media type and the content of a manifest.
+//
+// It is an error if raw is not an image manifest, an index or an artifact manifest.
 func parse(raw []byte, served types.MediaType) (mediaType types.MediaType, c *Content, err error) {
 	var doc document
 	if err := strictjson.Unmarshal(raw, &doc); err != nil {
@@ -93,7 +98,7 @@ func parse(raw []byte, served types.MediaType) (mediaType types.MediaType, c *Co
 		c.Blobs = append(c.Blobs, *doc.Config)
 	}
 	c.Blobs = append(append(c.Blobs, doc.Layers...), doc.Blobs...)
-	for _, d := range doc.Manifests { // build caches are indexes of layers
+	for _, d := range doc.Manifests { // the index of a build cache lists layers
 		if isManifest(d.MediaType) {
 			c.Children = append(c.Children, d)
 		} else {
@@ -109,9 +114,10 @@ func parse(raw []byte, served types.MediaType) (mediaType types.MediaType, c *Co
 	return mediaType, c, nil
 }
 
-// mediaType returns the type to put a manifest with: the one it names itself (OCI
-// distribution-spec, "Pushing manifests"), else the one it was served with, else the
-// one that its members have.
+// mediaType returns the media type to put the manifest with.
+//
+// That is the one in the manifest (OCI distribution-spec, "Pushing manifests"), else
+// the one that the registry sent, else one that fits the fields.
 func (d *document) mediaType(served types.MediaType) (types.MediaType, error) {
 	if d.MediaType != "" && !isManifest(d.MediaType) {
 		return "", fmt.Errorf("%.100q is not the media type of a manifest", d.MediaType)
@@ -136,7 +142,7 @@ func (d *document) mediaType(served types.MediaType) (types.MediaType, error) {
 	return "", errors.New("the answer is neither an image manifest nor an index")
 }
 
-// check checks descriptors and keeps each digest once.
+// check validates the descriptors and keeps each digest once.
 func (c *Content) check() (err error) {
 	if n := len(c.Blobs) + len(c.Children); n > MaxChildren {
 		return fmt.Errorf("parsing the manifest: it names %d things, more than %d are refused", n, MaxChildren)
@@ -153,18 +159,21 @@ func (c *Content) check() (err error) {
 	return err
 }
 
-// known reports whether cip knows a manifest's media type.
+// known reports whether cip supports a media type of manifests.
 func known(t types.MediaType) bool {
 	return t.IsImage() || t.IsIndex() || t == image.OCIArtifactManifest
 }
 
-// isManifest reports whether what a descriptor points to is a manifest: types that
-// cip does not know are taken by their name.
+// isManifest reports whether a descriptor with media type t refers to a manifest.
+//
+// For unknown media types the name decides.
 func isManifest(t types.MediaType) bool {
 	return t == "" || strings.Contains(string(t), "manifest") || strings.Contains(string(t), "index")
 }
 
-// distinct checks descriptors and keeps each digest once, the one that is not foreign first.
+// distinct validates descriptors and keeps each digest once.
+//
+// A descriptor that is not foreign replaces a foreign one with the same digest.
 func distinct(all []v1.Descriptor) ([]v1.Descriptor, error) {
 	at := make(map[v1.Hash]int, len(all))
 	out := make([]v1.Descriptor, 0, len(all))
@@ -191,9 +200,10 @@ func distinct(all []v1.Descriptor) ([]v1.Descriptor, error) {
 	return out, nil
 }
 
-// ReferrerDescriptor returns the descriptor by which a list of referrers names the
-// manifest: with its artifact type, or its config's type in place of that, and its
-// annotations (OCI distribution-spec, "Listing Referrers").
+// ReferrerDescriptor returns the manifest's descriptor for a list of referrers.
+//
+// It has the annotations and the artifact type of the manifest, or the media type of
+// the config if there is no artifact type (OCI distribution-spec, "Listing Referrers").
 func (m *Manifest) ReferrerDescriptor() (v1.Descriptor, error) {
 	var doc struct {
 		ArtifactType string            `json:"artifactType"`
