@@ -260,7 +260,7 @@ func (c *Client) Upload(ctx context.Context, repo name.Repository) (*Session, er
 func (c *Client) session(repo name.Repository, resp *http.Response) (*Session, error) {
 	defer resp.Body.Close()
 	if resp.Header.Get("Location") == "" {
-		return nil, errors.New("the registry opened an upload and does not say where")
+		return nil, errors.New("the registry opened an upload session without sending its address")
 	}
 	at, err := wire.Resolve(resp.Request.URL, resp.Header.Get("Location"))
 	if err != nil {
@@ -268,7 +268,7 @@ func (c *Client) session(repo name.Repository, resp *http.Response) (*Session, e
 	}
 	own := wire.SameHost(at, resp.Request.URL)
 	if !wire.UploadPath(at.Path) && (own || wire.APIPath(at.Path)) {
-		return nil, fmt.Errorf("the registry opened an upload and names another place for it, %s", wire.Printable(at.Host+at.Path, 200))
+		return nil, fmt.Errorf("the registry opened an upload session at an unexpected address, %s", wire.Printable(at.Host+at.Path, 200))
 	}
 	return &Session{client: c, repo: repo, at: at, own: own}, nil
 }

@@ -145,7 +145,7 @@ func (d *document) mediaType(served types.MediaType) (types.MediaType, error) {
 // check validates the descriptors and keeps each digest once.
 func (c *Content) check() (err error) {
 	if n := len(c.Blobs) + len(c.Children); n > MaxChildren {
-		return fmt.Errorf("parsing the manifest: it names %d things, more than %d are refused", n, MaxChildren)
+		return fmt.Errorf("parsing the manifest: it has %d descriptors, the limit is %d", n, MaxChildren)
 	}
 	if c.Blobs, err = distinct(c.Blobs); err != nil {
 		return err

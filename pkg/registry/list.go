@@ -142,7 +142,7 @@ func (p *page) read(body io.Reader) error {
 		return skip(dec)
 	})
 	if err == nil && !known {
-		return errors.New("it names no tags")
+		return errors.New("it has no field tags")
 	}
 	return err
 }
@@ -199,7 +199,7 @@ type listing struct {
 var errLongList = errors.New("reading a listing: its pages take too long")
 
 // errOtherType is the error for an answer that does not have the media type of the list.
-var errOtherType = errors.New("reading a listing: the answer is something else")
+var errOtherType = errors.New("reading a listing: the answer has another media type")
 
 // pages reads all pages of a list.
 //
@@ -235,7 +235,7 @@ func (c *Client) pages(ctx context.Context, l listing, decode func(io.Reader) (f
 			return nil
 		}
 		if _, again := seen[after.RequestURI()]; again || empty == 3 {
-			return errors.New("reading a listing: its pages have no end")
+			return errors.New("reading a listing: its pages never end")
 		}
 		seen[after.RequestURI()] = struct{}{}
 		next = after

@@ -98,8 +98,7 @@ func TestFallbackTag(t *testing.T) {
 	}
 }
 
-// Of whatever a registry answers to a tag list no more is kept than is wanted, and
-// of a well-formed one all that is.
+// Only wanted tags of a tag list are stored, and all of them if the list is valid.
 func FuzzTagList(f *testing.F) {
 	for _, seed := range []string{
 		`{"name":"a","tags":["1","2"]}`, `{"tags":null}`, `{"tags":[null,"../../x","\u001b[31m"]}`, `{"errors":[]}`, `{"tags":["1"]}{`,

@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// The referrers API is read page by page as tag lists are.
+// The referrers API has pages, like tag lists.
 func TestReferrersPages(t *testing.T) {
 	t.Parallel()
 	subject := "sha256:" + strings.Repeat("a", 64)
@@ -41,7 +41,7 @@ func TestReferrersPages(t *testing.T) {
 		"a page for people":        {registrytest.Status(200, registrytest.Header("Content-Type", "text/html"), "<p>"), nil, 0, "", 1},
 		"second is not found":      {registrytest.Refuse(404, "NOT_FOUND", "no"), []registrytest.Match{second}, 0, "page 2", 2},
 		"second is something else": {registrytest.Status(200, nil, "<p>"), []registrytest.Match{second}, 0, "page 2", 2},
-		"never end":                {registrytest.LinkLoop(), nil, 0, "no end", 2},
+		"never end":                {registrytest.LinkLoop(), nil, 0, "never end", 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -62,8 +62,7 @@ func TestReferrersPages(t *testing.T) {
 	}
 }
 
-// One answer that is not of the referrers API is about its repository, and an answer of
-// the API is about the host.
+// A missing referrers API is recorded for the repository, an existing one for the host.
 func TestReferrersAPIIsLearned(t *testing.T) {
 	t.Parallel()
 	var subjects, referrers []registrytest.Object
@@ -119,7 +118,7 @@ func TestReferrersAPIIsLearned(t *testing.T) {
 	}
 }
 
-// A refusal of the registry itself is not a missing API.
+// If the registry refuses a request, the API is not missing.
 func TestReferrersAreUnreadable(t *testing.T) {
 	t.Parallel()
 	subject := registrytest.Image(1, 1)
@@ -136,8 +135,8 @@ func TestReferrersAreUnreadable(t *testing.T) {
 	}
 }
 
-// Where the referrers address leads to another host, only a list of referrers counts
-// there: all else is read from the fallback tag, at once.
+// After a redirect to another host, only a list of referrers is accepted. Otherwise the
+// fallback tag is read at once.
 func TestReferrersOfAnotherHost(t *testing.T) {
 	t.Parallel()
 	subject := registrytest.Image(1, 1)
@@ -180,7 +179,7 @@ func TestReferrersOfAnotherHost(t *testing.T) {
 	}
 }
 
-// A list may name anything as a signature: only what has the digest as its subject is one.
+// A manifest in a list of referrers is only used if its subject is the digest.
 func TestSignaturesHaveTheSubject(t *testing.T) {
 	t.Parallel()
 	s := registrytest.New(t)

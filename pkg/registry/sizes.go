@@ -13,7 +13,7 @@ import (
 )
 
 // errNoLength is the error for an answer without a Content-Length.
-var errNoLength = errors.New("the registry does not say how large it is")
+var errNoLength = errors.New("the registry does not send its size")
 
 // BlobSize returns the size of a blob in a registry, in bytes.
 //

@@ -115,7 +115,7 @@ func (s *snapshot) unlisted(root name.Repository, self *Listing, why, missing er
 	case self == nil: // a whole host is not a repository
 		return why
 	case len(self.Tags) == 0: // some registries answer so for repositories that do not exist
-		return fmt.Errorf("%w, and %s has no tags: nothing tells what is at or below it", why, root)
+		return fmt.Errorf("%w, and %s has no tags: the repositories at or below it are unknown", why, root)
 	}
 	catalog := "no"
 	if errors.Is(why, errEmptyCatalog) {
@@ -132,7 +132,7 @@ func (s *snapshot) unlisted(root name.Repository, self *Listing, why, missing er
 // because an account may read repositories that are not in its catalog.
 func (s *snapshot) listed(names []string, root name.Repository, self *Listing, warn func(string)) error {
 	if self != nil && len(self.Tags) > 0 && !slices.Contains(names, root.RepositoryStr()) {
-		warn(fmt.Sprintf("the catalog of %s does not name %s, which can be read: it may lack others, too", s.root.RegistryStr(), root))
+		warn(fmt.Sprintf("the catalog of %s does not name %s, which can be read: others may be missing as well", s.root.RegistryStr(), root))
 		names = append(slices.Clip(names), root.RepositoryStr())
 	}
 	var repos []name.Repository
@@ -365,7 +365,7 @@ func (c *Client) catalog(ctx context.Context, host string) ([]string, error) {
 		case err != nil:
 			return nil, fmt.Errorf("parsing the catalog: %w", err)
 		case !known:
-			return nil, errors.New("parsing the catalog: it names no repositories")
+			return nil, errors.New("parsing the catalog: it has no field repositories")
 		}
 		return func() int {
 			names = append(names, page...)

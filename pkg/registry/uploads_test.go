@@ -15,8 +15,8 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// An upload's address leads nowhere but to an upload: whatever else is named, nothing is
-// written or deleted there.
+// If the address of an upload session is not one of an upload, nothing is written or
+// deleted there.
 func TestUploadAddresses(t *testing.T) {
 	t.Parallel()
 	const id = "0a1b"
@@ -78,8 +78,7 @@ func TestUploadAddresses(t *testing.T) {
 	}
 }
 
-// A redirect leads no write to another registry, and a page that is read instead is no
-// answer to it.
+// Writes do not follow redirects to another registry.
 func TestRedirectedWrites(t *testing.T) {
 	t.Parallel()
 	img := registrytest.Image(1, 1)
