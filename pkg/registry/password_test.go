@@ -82,12 +82,12 @@ func TestRefusedPasswordIsTriedTwice(t *testing.T) {
 			dockerConfig(t, s.Host, "me", "planted-secret")
 			pushAll(t, s, "public")
 			c := newClient(t, registry.Options{})
-			clear := 0
+			named := 0
 			for range 2 {
 				_, errs := resolveAll(t, c, s, "r")
 				for _, err := range errs {
 					if strings.Contains(err.Error(), "the password was refused and is not sent again") {
-						clear++
+						named++
 					}
 					if !strings.HasPrefix(err.Error(), "401 ") || strings.Contains(err.Error(), "planted") {
 						t.Errorf("got %v", err)
@@ -97,8 +97,8 @@ func TestRefusedPasswordIsTriedTwice(t *testing.T) {
 					t.Errorf("%d errors, want 20", len(errs))
 				}
 			}
-			if clear < 39 { // the first of an open host may have no second try
-				t.Errorf("errors that name the cause: got %d of 40, want 39 or more", clear)
+			if named < 39 { // the first of an open host may have no second try
+				t.Errorf("errors that name the cause: got %d of 40, want 39 or more", named)
 			}
 			if n := p.counts["planted-secret"]; n != 2 {
 				t.Errorf("the password was sent %d times, want 2\n%s", n, s.Summary())
