@@ -11,6 +11,7 @@
 // Its package remote can do several of the operations here. The table lists what is
 // used and why the rest is not. Numbers of requests are counted by
 // TestRequestsComparedWithRemote, where package remote uses one Puller and one Pusher.
+// The other reasons are from reading the source of go-containerregistry v0.22.1.
 //
 //	operation               from     reason
 //	names, digests, types   ggcr     packages name, v1 and types
