@@ -245,7 +245,7 @@ func answerFaults() []misbehavior {
 			}
 		}},
 		{name: "pages without end", inject: func(tr *trial) { tr.dst.Fault(rt.LinkLoop(), rt.Repo("prod/pear")) },
-			code: 1, lost: []string{"pear failed"}, says: "no end"},
+			code: 1, lost: []string{"pear failed"}, says: "never end"},
 	}
 }
 

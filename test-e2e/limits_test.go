@@ -25,7 +25,7 @@ func TestLimits(t *testing.T) {
 		says      string
 	}{
 		"a large manifest":      {rt.OCIManifest, append(bytes.Clone(img.Raw), bytes.Repeat([]byte(" "), 9<<20)...), nil, "more than 8388608"},
-		"many children":         {rt.OCIIndex, manyChildren(4097), nil, "more than 4096"},
+		"many children":         {rt.OCIIndex, manyChildren(4097), nil, "the limit is 4096"},
 		"deep nesting":          {rt.OCIIndex, nest(img, 10).Raw, []rt.Object{nest(img, 9)}, "more than 8 deep"},
 		"no JSON":               {rt.OCIManifest, []byte("<html>\x1b[31m"), nil, "parsing the manifest"},
 		"schema 1":              {"application/vnd.docker.distribution.manifest.v1+prettyjws", []byte(`{"schemaVersion": 1, "fsLayers": []}`), nil, "schema 1 is not supported"},

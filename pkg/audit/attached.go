@@ -38,7 +38,7 @@ func (f *relations) cosigned(ctx context.Context, src name.Repository, d v1.Hash
 		return nil, err
 	}
 	for i := range entries {
-		base := registry.FallbackTag(entries[i].Digest.String())
+		base := registry.FallbackTag(entries[i].Digest)
 		for _, suffix := range append([]string{""}, image.CosignSuffixes()...) {
 			tag := base + suffix
 			has, listed := tags[tag]
@@ -140,7 +140,7 @@ func (q *inquirer) sameReferrers(ctx context.Context, dst, src name.Repository, 
 		return false, err // not a list of referrers
 	}
 	for _, d := range m.children {
-		state, err := q.client.Has(ctx, src, d.String())
+		state, err := q.client.Has(ctx, src, d)
 		if state != inventory.Present {
 			return false, err
 		}

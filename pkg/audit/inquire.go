@@ -125,7 +125,7 @@ func (q *inquirer) source(ctx context.Context, v verdict, open []plan.Retag) (ve
 // The repository must have it.
 func (q *inquirer) digest(ctx context.Context, v verdict, pos manifest.Pos, why string) (verdict, error) {
 	e := v.Event
-	state, err := q.client.Has(ctx, e.Repository, e.Digest.String())
+	state, err := q.client.Has(ctx, e.Repository, e.Digest)
 	switch state {
 	case inventory.Unknown:
 		return v, fmt.Errorf("reading destination %s: %w", e.Repository.Digest(e.Digest.String()).String(), err)

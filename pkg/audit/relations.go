@@ -155,7 +155,7 @@ func sourcesOf(repo name.Repository, entries []wantedEntry) []name.Repository {
 //
 // The source must have the digest too.
 func (f *relations) referrer(ctx context.Context, repo, src name.Repository, d v1.Hash, entries []wantedEntry, depth int) (*link, error) {
-	state, err := f.client.Has(ctx, src, d.String())
+	state, err := f.client.Has(ctx, src, d)
 	switch state {
 	case inventory.Unknown:
 		return nil, fmt.Errorf("reading source %s: %w", src.Digest(d.String()).String(), err)

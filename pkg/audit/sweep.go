@@ -302,7 +302,7 @@ func (s *sweep) content(ctx context.Context, repo name.Repository, e *plan.Entry
 		if len(e.Tags) > 0 {
 			return nil, nil // each missing tag is a finding
 		}
-		state, err := s.client.Has(ctx, repo, e.Digest.String())
+		state, err := s.client.Has(ctx, repo, e.Digest)
 		switch state {
 		case inventory.Unknown:
 			return nil, fmt.Errorf("reading %s: %w", repo.Digest(e.Digest.String()).String(), err)
@@ -320,7 +320,7 @@ func (s *sweep) content(ctx context.Context, repo name.Repository, e *plan.Entry
 		if _, ok := there[child]; ok {
 			continue
 		}
-		state, err := s.client.Has(ctx, repo, child.String())
+		state, err := s.client.Has(ctx, repo, child)
 		switch state {
 		case inventory.Unknown:
 			return nil, fmt.Errorf("reading %s: %w", repo.Digest(child.String()).String(), err)

@@ -19,6 +19,7 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature/dsse"
 	"github.com/sigstore/sigstore/pkg/signature/payload"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
@@ -34,7 +35,7 @@ type Attached struct {
 type Signatures interface {
 	// Signatures returns the signatures that a repository holds of a digest, those
 	// that cost least first. What cannot be read comes as an error.
-	Signatures(ctx context.Context, repo name.Repository, digest string) iter.Seq2[Attached, error]
+	Signatures(ctx context.Context, repo name.Repository, digest v1.Hash) iter.Seq2[Attached, error]
 }
 
 // Signature finds images that nobody has signed with a key.
@@ -81,7 +82,7 @@ func (s *Signature) Check(ctx context.Context, in *Input) []Finding {
 func (s *Signature) judge(ctx context.Context, im Image) []Finding {
 	var unread, wrong []string
 	for _, repo := range append([]name.Repository{im.From}, im.Also...) {
-		for a, err := range s.read.Signatures(ctx, repo, im.Digest.String()) {
+		for a, err := range s.read.Signatures(ctx, repo, im.Digest) {
 			if err != nil {
 				unread = append(unread, fmt.Sprintf("reading signatures in %s: %v", repo, err))
 				continue
@@ -143,8 +144,6 @@ func (s *Signature) any(try func(signature.Verifier) error) error {
 // What a bundle that signs an image holds: other statements about it, such as an
 // SBOM, are not its signature.
 const (
-	statementType   = "application/vnd.in-toto+json"
-	signPredicate   = "https://sigstore.dev/cosign/sign/v1"
 	digestAlgorithm = "sha256"
 )
 
@@ -179,15 +178,15 @@ func (s *Signature) verifyBundle(raw []byte, digest v1.Hash) error {
 	if err := json.Unmarshal(bundle.Envelope, &envelope); err != nil {
 		return fmt.Errorf("parsing the envelope: %w", err)
 	}
-	if envelope.PayloadType != statementType {
-		return fmt.Errorf("the envelope holds %.80q, not %q", envelope.PayloadType, statementType)
+	if envelope.PayloadType != image.InTotoStatement {
+		return fmt.Errorf("the envelope holds %.80q, not %q", envelope.PayloadType, image.InTotoStatement)
 	}
 	var claim statement
 	if err := strictjson.Unmarshal(envelope.Payload, &claim); err != nil {
 		return fmt.Errorf("parsing the statement: %w", err)
 	}
-	if claim.PredicateType != signPredicate {
-		return fmt.Errorf("the statement is a %.80q, not a %q", claim.PredicateType, signPredicate)
+	if claim.PredicateType != image.CosignPredicate {
+		return fmt.Errorf("the statement is a %.80q, not a %q", claim.PredicateType, image.CosignPredicate)
 	}
 	for _, subject := range claim.Subject {
 		if subject.Digest[digestAlgorithm] == digest.Hex {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
@@ -21,7 +22,7 @@ import (
 // reader reads signatures with a registry client.
 type reader struct{ client *registry.Client }
 
-func (r reader) Signatures(ctx context.Context, repo name.Repository, digest string) iter.Seq2[check.Attached, error] {
+func (r reader) Signatures(ctx context.Context, repo name.Repository, digest v1.Hash) iter.Seq2[check.Attached, error] {
 	return func(yield func(check.Attached, error) bool) {
 		for s, err := range r.client.Signatures(ctx, repo, digest) {
 			if !yield(check.Attached(s), err) {
@@ -240,7 +241,7 @@ type fixed map[string][]struct {
 	err error
 }
 
-func (f fixed) Signatures(_ context.Context, repo name.Repository, _ string) iter.Seq2[check.Attached, error] {
+func (f fixed) Signatures(_ context.Context, repo name.Repository, _ v1.Hash) iter.Seq2[check.Attached, error] {
 	return func(yield func(check.Attached, error) bool) {
 		for _, s := range f[repo.RepositoryStr()] {
 			if !yield(s.Attached, s.err) {

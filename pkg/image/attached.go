@@ -6,22 +6,25 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// The tags beside a digest under which cosign keeps what belongs to it end so.
+// Suffixes of the tags under which cosign stores data about a digest.
 const (
 	SignatureSuffix   = ".sig"
 	AttestationSuffix = ".att"
 	SBOMSuffix        = ".sbom"
 )
 
-// CosignSuffixes returns all of them.
+// CosignSuffixes returns the suffixes of all tags that cosign uses.
 func CosignSuffixes() []string {
 	return []string{SignatureSuffix, AttestationSuffix, SBOMSuffix}
 }
 
-// Attached reads a tag that stands beside a digest: sha256-<hex>, or sha512- and the
-// first 64 digits, is the list of its referrers (OCI distribution-spec, "Referrers
-// tag schema"), and with a suffix, mostly one of cosign's, something that belongs to
-// it. The subject is empty for a sha512 digest, as the tag does not hold all of it.
+// Attached parses a tag that is derived from a digest.
+//
+// The tag sha256-<hex>, or sha512- and the first 64 digits, holds the list of
+// referrers of the digest (OCI distribution-spec, "Referrers tag schema"). With a
+// suffix, usually one of cosign's, it holds other data about the digest. The subject
+// is zero for a sha512 digest, because the tag does not contain all of it. ok is false
+// for every other tag.
 func Attached(tag string) (subject v1.Hash, suffix string, ok bool) {
 	algorithm, rest, _ := strings.Cut(tag, "-")
 	if algorithm != "sha256" && algorithm != "sha512" || len(rest) < 64 {

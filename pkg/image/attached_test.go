@@ -38,7 +38,7 @@ func TestAttached(t *testing.T) {
 	} {
 		subject, suffix, ok := image.Attached(tag)
 		if subject != want.subject || suffix != want.suffix || ok != want.ok {
-			t.Errorf("%q: %q %q %v", tag, subject, suffix, ok)
+			t.Errorf("%q: got %q %q %v, want %q %q %v", tag, subject, suffix, ok, want.subject, want.suffix, want.ok)
 		}
 	}
 }

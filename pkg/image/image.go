@@ -1,12 +1,14 @@
 // Package image parses the names in manifest files: registries, repositories,
 // tags and digests.
 //
-// Names are values of go-containerregistry: name.Repository and v1.Hash. What it
-// has no type for is here: a registry with a path prefix. The parsers here are
-// stricter than package name, which fills in Docker Hub for a missing host. Two
-// spellings of one repository (docker.io and index.docker.io, HOST:443 and
-// HOST, busybox and library/busybox on Docker Hub, a trailing slash) parse to one comparable value.
-// Nothing is looked up.
+// Names are values of go-containerregistry: name.Repository and v1.Hash. The package
+// adds what go-containerregistry does not have: a registry with a path prefix, a few
+// media types, and stricter parsers. Package name uses Docker Hub if the host is
+// missing; here that is an error.
+//
+// Different spellings of a repository parse to the same comparable value. Examples are
+// docker.io and index.docker.io, HOST:443 and HOST, busybox and library/busybox on
+// Docker Hub, and a trailing slash. The package never sends a request.
 package image
 
 import (
@@ -21,10 +23,11 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// DockerHub is the host of Docker Hub's registry, whatever alias was written.
+// DockerHub is the canonical host of Docker Hub.
 const DockerHub = name.DefaultRegistry
 
-// maxName is the length many clients and registries allow a host and path together, in bytes.
+// maxName is the maximum length of a host and path together, in bytes. Many clients
+// and registries have this limit.
 const maxName = 255
 
 // Component grammar of a repository path: OCI distribution-spec v1.1, "Pulling manifests".
@@ -42,8 +45,10 @@ func ParseDigest(s string) (v1.Hash, error) {
 	return Hash(s), nil
 }
 
-// Hash divides a digest into algorithm and hexadecimal digits, without checking
-// it: for digests that have been checked, and for messages about bad ones.
+// Hash splits a digest into algorithm and hexadecimal digits, without validation.
+//
+// Use it for digests that were validated before, and for error messages about
+// invalid ones. A string without a colon becomes the Hex field.
 func Hash(s string) v1.Hash {
 	algorithm, hex, ok := strings.Cut(s, ":")
 	if !ok {
@@ -52,7 +57,7 @@ func Hash(s string) v1.Hash {
 	return v1.Hash{Algorithm: algorithm, Hex: hex}
 }
 
-// DigestString is the inverse of Hash. It returns "" for no digest, where
+// DigestString is the inverse of Hash. It returns "" for the zero value, for which
 // v1.Hash.String returns ":".
 func DigestString(h v1.Hash) string {
 	if h.Algorithm == "" {
@@ -61,7 +66,7 @@ func DigestString(h v1.Hash) string {
 	return h.Algorithm + ":" + h.Hex
 }
 
-// CompareDigests orders digests as their strings are ordered.
+// CompareDigests compares the string forms of two digests.
 func CompareDigests(a, b v1.Hash) int {
 	if a.Algorithm != b.Algorithm {
 		return strings.Compare(a.String(), b.String())
@@ -69,8 +74,10 @@ func CompareDigests(a, b v1.Hash) int {
 	return strings.Compare(a.Hex, b.Hex)
 }
 
-// isDigest matches ^sha256:[0-9a-f]{64}$. A large registry lists a million of them:
-// a regular expression would take a tenth of the whole run.
+// isDigest matches ^sha256:[0-9a-f]{64}$.
+//
+// It does not use a regular expression, because a large registry lists a million
+// digests, and matching them would take a tenth of the run.
 func isDigest(s string) bool {
 	hex, ok := strings.CutPrefix(s, "sha256:")
 	if !ok || len(hex) != 64 {
@@ -84,7 +91,9 @@ func isDigest(s string) bool {
 	return true
 }
 
-// CheckTag returns an error unless s can be a tag: OCI distribution-spec v1.1, "Pulling manifests".
+// CheckTag returns an error if s is not a valid tag.
+//
+// The grammar is in the OCI distribution-spec v1.1, "Pulling manifests".
 func CheckTag(s string) error {
 	if !isTag(s) {
 		return fmt.Errorf("bad tag %q: want up to 128 letters, digits, '_', '.' and '-', not beginning with '.' or '-'", clip(s))
@@ -92,7 +101,7 @@ func CheckTag(s string) error {
 	return nil
 }
 
-// isTag matches ^\w[\w.-]{0,127}$, by hand for the reason that isDigest has.
+// isTag matches ^\w[\w.-]{0,127}$. Like isDigest, it uses no regular expression.
 func isTag(s string) bool {
 	if s == "" || len(s) > 128 || s[0] == '.' || s[0] == '-' {
 		return false
@@ -108,8 +117,9 @@ func isTag(s string) bool {
 	return true
 }
 
-// Registry is a registry as manifest files name it: a host and an optional path
-// prefix. It is comparable; parsing has removed every difference in spelling.
+// Registry is a host with an optional path prefix, as in manifest files.
+//
+// Two values are equal if they name the same registry, however it was spelled.
 type Registry struct {
 	name.Registry
 	Prefix string // without slashes at its ends; may be empty
@@ -118,7 +128,7 @@ type Registry struct {
 // NewRegistry returns the registry at a host, with a path prefix or "".
 func NewRegistry(host, prefix string) Registry {
 	r, err := name.NewRegistry(host, name.WeakValidation)
-	if err != nil { // nothing is at such a host: it only appears in messages
+	if err != nil { // an invalid host only appears in messages
 		r = name.Registry{}
 	}
 	return Registry{r, prefix}
@@ -127,8 +137,10 @@ func NewRegistry(host, prefix string) Registry {
 // NewRepository returns the repository at a path of a host.
 func NewRepository(host, path string) name.Repository { return NewRegistry(host, "").Repo(path) }
 
-// ParseRegistry reads "host[:port][/prefix]". The host must hold a '.' or a ':' or be
-// localhost, so that a forgotten host is an error and not Docker Hub.
+// ParseRegistry parses "host[:port][/prefix]".
+//
+// The host must be localhost or contain a '.' or a ':'. So a forgotten host is an
+// error, and does not select Docker Hub.
 func ParseRegistry(s string) (Registry, error) {
 	if s == "" {
 		return Registry{}, errors.New("empty registry name")
@@ -153,7 +165,7 @@ func ParseRegistry(s string) (Registry, error) {
 func parseHost(s string) (string, error) {
 	s = strings.ToLower(s)
 	if s != "localhost" && !strings.ContainsAny(s, ".:") {
-		return "", fmt.Errorf("%q is no registry host: it holds neither '.' nor ':'", clip(s))
+		return "", fmt.Errorf("%q is not a registry host: it has neither '.' nor ':'", clip(s))
 	}
 	host, port := s, ""
 	if rest, ok := strings.CutPrefix(s, "["); ok { // an IPv6 literal
@@ -182,9 +194,10 @@ func parseHost(s string) (string, error) {
 	return CanonicalHost(s), nil
 }
 
-// CanonicalHost returns the one spelling of a host: lower case, without the port
-// that it has anyway, Docker Hub by its one name. A port of a host on this machine
-// stays, since without one such a host may be spoken to without TLS, on port 80.
+// CanonicalHost returns the canonical spelling of a host.
+//
+// That is lower case, without port 443, and one name for Docker Hub. A loopback host
+// keeps its port, because without a port such a host may be used without TLS on port 80.
 func CanonicalHost(host string) string {
 	host = strings.ToLower(host)
 	if name, ok := strings.CutSuffix(host, ":443"); ok && strings.ContainsAny(name, ".]") && !Loopback(name) {
@@ -197,7 +210,7 @@ func CanonicalHost(host string) string {
 	return host
 }
 
-// String returns the registry as it is written in a manifest file.
+// String returns the registry as host[:port][/prefix].
 func (r Registry) String() string {
 	if r.Prefix == "" {
 		return r.Name()
@@ -223,9 +236,10 @@ func (r Registry) Repository(below string) (name.Repository, error) {
 	return r.Repo(path), nil
 }
 
-// Relative returns the name of repo below r, and whether it is below r at all.
-// The boundary is a path element: "R/sub" is below R, "R-other" is not. The
-// repository that is R itself has the name of its last path element.
+// Relative returns the name of repo below r, and whether repo is below r.
+//
+// Whole path elements are compared: "R/sub" is below R, "R-other" is not. The
+// repository R itself has the name of its last path element.
 func (r Registry) Relative(repo name.Repository) (string, bool) {
 	if repo.RegistryStr() != r.RegistryStr() {
 		return "", false
@@ -261,14 +275,16 @@ func CompareRepositories(a, b name.Repository) int {
 	return strings.Compare(a.RepositoryStr(), b.RepositoryStr())
 }
 
-// Google reports whether a host is Google's Container Registry or Artifact Registry,
-// which share credentials and a way of listing.
+// Google reports whether a host is Container Registry or Artifact Registry.
+//
+// Both accept the same credentials and have Google's extension of the tag list.
 func Google(host string) bool {
 	return host == "gcr.io" || strings.HasSuffix(host, ".gcr.io") || strings.HasSuffix(host, ".pkg.dev")
 }
 
-// Loopback reports whether a host names this machine, so that a registry there
-// needs no TLS: localhost, names below it, 127.0.0.0/8 and ::1, with any port.
+// Loopback reports whether a host is a loopback address, where TLS is not required.
+//
+// These are localhost, *.localhost, 127.0.0.0/8 and ::1, with any port.
 func Loopback(host string) bool {
 	bare := host
 	if h, _, err := net.SplitHostPort(host); err == nil {
@@ -282,8 +298,9 @@ func Loopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// Clip bounds foreign text in a message: what is beyond so many bytes, in whole
-// characters, becomes an ellipsis.
+// Clip shortens text of others for a message to at most the given number of bytes.
+//
+// An ellipsis replaces the rest. Characters are not cut.
 func Clip(s string, most int) string {
 	if len(s) <= most {
 		return s
@@ -291,7 +308,7 @@ func Clip(s string, most int) string {
 	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
-// clip bounds a name in an error message, and leaves out what may be a password.
+// clip shortens a name for an error message. It removes text that may be a password.
 func clip(s string) string {
 	const most = 140
 	if user, host, ok := strings.Cut(s, "@"); ok && strings.Contains(user, ":") && !strings.Contains(user, "/") {

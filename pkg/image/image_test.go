@@ -55,7 +55,7 @@ func TestRepository(t *testing.T) {
 	for _, tc := range []struct{ registry, name, want string }{
 		{"gcr.io/p", "apple", "gcr.io/p/apple"},
 		{"gcr.io/p/x", "y", "gcr.io/p/x/y"},
-		{"gcr.io/p", "x/y", "gcr.io/p/x/y"}, // the same place
+		{"gcr.io/p", "x/y", "gcr.io/p/x/y"}, // the same repository
 		{"docker.io", "busybox", "index.docker.io/library/busybox"},
 		{"docker.io", "a/b", "index.docker.io/a/b"},
 		{"docker.io/a", "b", "index.docker.io/a/b"},
@@ -65,7 +65,7 @@ func TestRepository(t *testing.T) {
 			t.Fatal(err)
 		}
 		if repo, err := r.Repository(tc.name); err != nil || repo.String() != tc.want {
-			t.Errorf("%s and %s: got %q %v", tc.registry, tc.name, repo, err)
+			t.Errorf("%s and %s: got %q %v, want %q", tc.registry, tc.name, repo, err, tc.want)
 		}
 		for _, bad := range []string{"", "/x", "x/", "x//y", "X", "x:1", "../x", "x\n", "x.-y", strings.Repeat("x", 300)} {
 			if repo, err := r.Repository(bad); err == nil {
@@ -98,7 +98,7 @@ func TestRelativeKeepsToPathElements(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got, in := reg.Relative(repo); in != tc.in || in && got != tc.want {
-			t.Errorf("%s below %s: got %q %v", tc.repo, tc.registry, got, in)
+			t.Errorf("%s below %s: got %q %v, want %q %v", tc.repo, tc.registry, got, in, tc.want, tc.in)
 		}
 	}
 }
@@ -107,7 +107,7 @@ func TestDigestsAndTags(t *testing.T) {
 	t.Parallel()
 	good := "sha256:" + strings.Repeat("0a", 32)
 	if d, err := image.ParseDigest(good); err != nil || d.String() != good || d.Hex != strings.Repeat("0a", 32) {
-		t.Errorf("got %q %v", d, err)
+		t.Errorf("got %q %v, want %q", d, err, good)
 	}
 	for _, bad := range []string{"", good[:70], good + "0", strings.ToUpper(good), "sha512:" + strings.Repeat("0", 128), good + "\n"} {
 		if _, err := image.ParseDigest(bad); err == nil {
@@ -121,12 +121,12 @@ func TestDigestsAndTags(t *testing.T) {
 	}
 	for _, bad := range []string{"", ".x", "-x", "a b", "a:b", "ä", strings.Repeat("x", 129), "x\n", "x\x1b[31m"} {
 		if err := image.CheckTag(bad); err == nil || strings.ContainsAny(err.Error(), "\n\x1b") {
-			t.Errorf("%q: got %v", bad, err)
+			t.Errorf("%q: got %v, want a printable error", bad, err)
 		}
 	}
 }
 
-// The grammars are tested by hand; these are their definitions.
+// The parsers do not use regular expressions. These define their grammars.
 var (
 	tagRE    = regexp.MustCompile(`^\w[\w.-]{0,127}$`)
 	digestRE = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
@@ -142,7 +142,7 @@ func agree(t *testing.T, s string) {
 	}
 }
 
-// Every byte, at every place that has a rule of its own.
+// TestGrammars tries every byte at each position that has its own rule.
 func TestGrammars(t *testing.T) {
 	t.Parallel()
 	digest := "sha256:" + strings.Repeat("0", 64)
@@ -164,7 +164,7 @@ func TestLoopback(t *testing.T) {
 		"example.com": false, "10.0.0.1:5000": false, "localhost.example.com": false, "gcr.io": false,
 	} {
 		if got := image.Loopback(host); got != want {
-			t.Errorf("%s: got %v", host, got)
+			t.Errorf("%s: got %v, want %v", host, got, want)
 		}
 	}
 }
@@ -181,11 +181,11 @@ func FuzzParse(f *testing.F) {
 		}
 		again, err := image.ParseRegistry(r.String())
 		if err != nil || again != r {
-			t.Errorf("%q parses to %q, and that to %q %v", s, r, again, err)
+			t.Errorf("%q parses to %q: parsing that got %q %v, want the same", s, r, again, err)
 		}
 		if repo, err := r.Repository("x"); err == nil {
 			if again, err := image.ParseRepository(repo.String()); err != nil || again != repo {
-				t.Errorf("%q gives %q, and that %q %v", s, repo, again, err)
+				t.Errorf("%q has repository %q: parsing that got %q %v, want the same", s, repo, again, err)
 			}
 		}
 	})
@@ -198,7 +198,7 @@ func TestGoogle(t *testing.T) {
 		"notgcr.io": false, "gcr.io.evil.example": false, "pkg.dev": false, "docker.io": false, "": false,
 	} {
 		if got := image.Google(host); got != want {
-			t.Errorf("%s: %v", host, got)
+			t.Errorf("%s: got %v, want %v", host, got, want)
 		}
 	}
 }
@@ -213,7 +213,7 @@ func TestClip(t *testing.T) {
 		"empty":             {"", ""},
 	} {
 		if got := image.Clip(tc.in, 6); got != tc.want {
-			t.Errorf("%s: %q, want %q", name, got, tc.want)
+			t.Errorf("%s: got %q, want %q", name, got, tc.want)
 		}
 	}
 	_, err := image.ParseDigest(strings.Repeat("x", 139) + "é")

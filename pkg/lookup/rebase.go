@@ -59,7 +59,7 @@ func (r *Rebaser) Pin(ctx context.Context, p *selector.Selector, app v1.Hash) (v
 	if err != nil {
 		return v1.Hash{}, nil, err
 	}
-	switch state, err := r.client.Has(ctx, p.Output, d.String()); {
+	switch state, err := r.client.Has(ctx, p.Output, d); {
 	case err != nil:
 		return v1.Hash{}, nil, fmt.Errorf("reading source %s: %w", p.Output.Digest(d.String()).String(), err)
 	case state != inventory.Present:

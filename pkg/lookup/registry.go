@@ -86,7 +86,7 @@ func (r *Registry) listed(repo name.Repository, tag string) (digest v1.Hash, nam
 // Digest implements resolve.Registry.
 func (r *Registry) Digest(ctx context.Context, repo name.Repository, ref string) (v1.Hash, bool, error) {
 	if d, err := image.ParseDigest(ref); err == nil {
-		state, err := r.client.Has(ctx, repo, ref)
+		state, err := r.client.Has(ctx, repo, d)
 		if err != nil {
 			return v1.Hash{}, false, fmt.Errorf("reading source %s: %w", repo.Digest(d.String()).String(), err)
 		}
@@ -175,9 +175,7 @@ func (r *Registry) describe(ctx context.Context, repo name.Repository, ref strin
 
 // config reads labels and platform out of an image's config; artifacts have others, which say nothing of the kind.
 func (r *Registry) config(ctx context.Context, repo name.Repository, d *v1.Descriptor, im *resolve.Image) error {
-	switch d.MediaType {
-	case "application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json":
-	default:
+	if !d.MediaType.IsConfig() {
 		return nil
 	}
 	if d.Size > maxConfig {

@@ -172,7 +172,7 @@ images:
 `)
 	want := []string{
 		`broken m.yaml:2:27: a registries entry: unknown key "colour"`,
-		`broken m.yaml:3:9: bad registry name "d": "d" is no registry host: it holds neither '.' nor ':'`,
+		`broken m.yaml:3:9: bad registry name "d": "d" is not a registry host: it has neither '.' nor ':'`,
 		`broken m.yaml:5:3: an images entry without name`,
 		`refused m.yaml:8:5: bad digest "$C": want sha256: and 64 lower-case hexadecimal digits`,
 		`refused m.yaml:9:79: bad tag "-x": want up to 128 letters, digits, '_', '.' and '-', not beginning with '.' or '-'`,

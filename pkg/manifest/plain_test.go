@@ -46,7 +46,7 @@ func TestRegistriesRules(t *testing.T) {
 		}},
 		{"mirrors on a destination", src + "- name: d.io\n  mirrors: [m.io]\n", []string{`broken m.yaml:4:3: mirrors on a destination: mirrors belong to the source`}},
 		{"bad mirrors", "registries:\n- {name: s.io, src: true, mirrors: [m, ~, [x]]}\n- {name: d.io}\n", []string{
-			`broken m.yaml:2:37: mirrors: bad registry name "m": "m" is no registry host: it holds neither '.' nor ':'`,
+			`broken m.yaml:2:37: mirrors: bad registry name "m": "m" is not a registry host: it has neither '.' nor ':'`,
 			`broken m.yaml:2:40: an item of mirrors: want text or number, found null`,
 			`broken m.yaml:2:43: an item of mirrors: want text or number, found a list`,
 		}},

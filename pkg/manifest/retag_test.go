@@ -82,7 +82,7 @@ func TestNativeRules(t *testing.T) {
 		{"no tag", "images:\n- {src_build_tag: s, name: d.io/a}\n", []string{`broken m.yaml:2:3: an entry of a native file without tag`}},
 		{"empty src_build_tag", "images:\n- {src_build_tag: , name: d.io/a, tag: t}\n", []string{`broken m.yaml:2:4: an entry of a native file without src_build_tag: it is empty`}},
 		{"unknown key", "images:\n- {src_build_tag: s, name: d.io/a, tag: t, dmap: {}}\n", []string{`broken m.yaml:2:44: an entry of a native file: unknown key "dmap"`}},
-		{"short name", "images:\n- {src_build_tag: s, name: a/b, tag: t}\n", []string{`refused m.yaml:2:28: bad registry name "a": "a" is no registry host: it holds neither '.' nor ':'`}},
+		{"short name", "images:\n- {src_build_tag: s, name: a/b, tag: t}\n", []string{`refused m.yaml:2:28: bad registry name "a": "a" is not a registry host: it has neither '.' nor ':'`}},
 		{"no path", "images:\n- {src_build_tag: s, name: d.io, tag: t}\n", []string{`refused m.yaml:2:28: bad repository "d.io": want host/path`}},
 		{"name with a tag", "images:\n- {src_build_tag: s, name: 'd.io/a:b', tag: t}\n", []string{
 			`refused m.yaml:2:28: bad repository name "a:b": want lower-case letters and digits, joined by '.', '_', '__', '-' or '/'`,

@@ -8,8 +8,8 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
@@ -82,7 +82,7 @@ func (e *engine) linked(ctx context.Context, r *unit, res registry.PutResult) er
 	if err != nil {
 		return err
 	}
-	subject := r.tree.content.Subject.Digest.String()
+	subject := r.tree.content.Subject.Digest
 	defer e.fallback.lock(r.dst)() // a read, a change and a write: one at a time
 	return wrap(e.addReferrer(ctx, r.dst, registry.FallbackTag(subject), m), "listing it under its subject's tag")
 }
@@ -119,7 +119,7 @@ func (e *engine) addReferrer(ctx context.Context, dst name.Repository, tag strin
 // withReferrer returns what a fallback tag points to, and an index with the manifest
 // added to that; nil if it is listed there.
 func (e *engine) withReferrer(ctx context.Context, dst name.Repository, tag string, m *registry.Manifest) (was v1.Hash, next *registry.Manifest, err error) {
-	index := fallbackIndex{"schemaVersion": json.RawMessage("2"), "mediaType": json.RawMessage(`"` + registry.TypeIndex + `"`)}
+	index := fallbackIndex{"schemaVersion": json.RawMessage("2"), "mediaType": json.RawMessage(`"` + types.OCIImageIndex + `"`)}
 	var all []json.RawMessage
 	have, err := e.client.Manifest(ctx, dst, tag)
 	switch {
@@ -155,7 +155,7 @@ func (e *engine) withReferrer(ctx context.Context, dst name.Repository, tag stri
 	if raw, err = encode(index); err != nil {
 		return v1.Hash{}, nil, err
 	}
-	return was, &registry.Manifest{Raw: raw, MediaType: registry.TypeIndex, Digest: image.Hash(registry.DigestOf(raw))}, nil
+	return was, &registry.Manifest{Raw: raw, MediaType: types.OCIImageIndex, Digest: registry.DigestOf(raw)}, nil
 }
 
 // fallbackIndex is an index whose unknown fields are kept.

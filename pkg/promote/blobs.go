@@ -165,7 +165,7 @@ func (b *blobs) mount(ctx context.Context, dst, from name.Repository, d v1.Descr
 	if m.hopeless(from) {
 		return nil, registry.ErrMountRefused
 	}
-	session, err := b.client.Mount(ctx, dst, from, d.Digest.String())
+	session, err := b.client.Mount(ctx, dst, from, d.Digest)
 	switch {
 	case err == nil:
 		m.granted.Store(true)

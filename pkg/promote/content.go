@@ -99,7 +99,7 @@ func (e *engine) sparse(ctx context.Context, dst name.Repository, n *node) error
 	var lost []string
 	for i, digest := range n.missing {
 		if there[i] != inventory.Present {
-			lost = append(lost, digest)
+			lost = append(lost, digest.String())
 		}
 	}
 	head := fmt.Sprintf("%s@%s: the source %s lacks", dst, n.digest, n.from[0])
@@ -130,7 +130,7 @@ func (e *engine) child(ctx context.Context, dst name.Repository, n *node) error 
 // put puts a manifest by digest.
 func (e *engine) put(ctx context.Context, dst name.Repository, n *node, m *registry.Manifest) error {
 	return e.restoring(ctx, dst, n, func() error {
-		res, err := e.client.Put(ctx, dst, m.Digest.String(), m)
+		res, err := e.client.Put(ctx, dst, m.Digest, m)
 		if err != nil {
 			return err
 		}

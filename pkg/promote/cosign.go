@@ -8,8 +8,6 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
-
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
@@ -79,7 +77,7 @@ func (s *Sources) merge(ctx context.Context, dst, src name.Repository, ours, the
 
 // keepMerged keeps a union for the run that puts it.
 func (s *Sources) keepMerged(union *registry.Manifest, m *merged) (string, error) {
-	union.Digest = image.Hash(registry.DigestOf(union.Raw))
+	union.Digest = registry.DigestOf(union.Raw)
 	content, err := union.Parse()
 	if err != nil {
 		return "", err
@@ -179,7 +177,7 @@ func (s *Sources) mergeConfig(ctx context.Context, dst name.Repository, doc map[
 	if m.config, err = encode(config); err != nil {
 		return err
 	}
-	m.conf = v1.Descriptor{MediaType: conf.MediaType, Digest: image.Hash(registry.DigestOf(m.config)), Size: int64(len(m.config))}
+	m.conf = v1.Descriptor{MediaType: conf.MediaType, Digest: registry.DigestOf(m.config), Size: int64(len(m.config))}
 	doc["config"], err = encode(m.conf)
 	return err
 }

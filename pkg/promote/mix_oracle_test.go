@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	rt "sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
@@ -274,7 +275,7 @@ func (tg *mixTarget) allows(referrers bool, digest string) bool {
 // without the API.
 func (m *mix) fallbackTag(tg *mixTarget, tag string) bool {
 	return m.referrers && slices.ContainsFunc(tg.wants, func(w mixWant) bool {
-		return len(w.referrers) > 0 && registry.FallbackTag(w.Digest) == tag
+		return len(w.referrers) > 0 && registry.FallbackTag(image.Hash(w.Digest)) == tag
 	})
 }
 

@@ -52,7 +52,7 @@ func (r *RuleReader) BlobSize(ctx context.Context, repo name.Repository, b check
 }
 
 // Signatures implements check.Signatures.
-func (r *RuleReader) Signatures(ctx context.Context, repo name.Repository, digest string) iter.Seq2[check.Attached, error] {
+func (r *RuleReader) Signatures(ctx context.Context, repo name.Repository, digest v1.Hash) iter.Seq2[check.Attached, error] {
 	return func(yield func(check.Attached, error) bool) {
 		for s, err := range r.client.Signatures(ctx, repo, digest) {
 			if !yield(check.Attached(s), err) {
@@ -71,5 +71,5 @@ func (r *RuleReader) Find(ctx context.Context, dst name.Repository, digest v1.Ha
 	if f := r.sources.Find(ctx, entry, dst); f.State != inventory.Absent {
 		return f.State, f.Err
 	}
-	return r.client.Has(ctx, dst, digest.String())
+	return r.client.Has(ctx, dst, digest)
 }

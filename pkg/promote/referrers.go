@@ -108,8 +108,8 @@ func unreadable(src name.Repository, digest v1.Hash, err error) plan.Item {
 // referrers compares the referrers of a digest, and theirs, on both sides.
 func (r *relations) referrers(ctx context.Context, dst, src name.Repository, digest v1.Hash) []plan.Item {
 	var items []plan.Item
-	seen := map[string]struct{}{}
-	for queue := []string{digest.String()}; len(queue) > 0; queue = queue[1:] {
+	seen := map[v1.Hash]struct{}{}
+	for queue := []v1.Hash{digest}; len(queue) > 0; queue = queue[1:] {
 		there, err := r.list(ctx, src, queue[0])
 		if err != nil {
 			return append(items, unreadable(src, digest, fmt.Errorf("source %s: %w", src, err)))
@@ -122,22 +122,22 @@ func (r *relations) referrers(ctx context.Context, dst, src name.Repository, dig
 			return append(items, unreadable(src, digest, fmt.Errorf("destination %s: %w", dst, err)))
 		}
 		for _, d := range there {
-			if _, known := seen[d.Digest.String()]; known {
+			if _, known := seen[d.Digest]; known {
 				continue
 			}
-			seen[d.Digest.String()] = struct{}{}
+			seen[d.Digest] = struct{}{}
 			if len(seen) > mostReferrers {
 				return append(items, unreadable(src, digest, fmt.Errorf("more than %d referrers", mostReferrers)))
 			}
 			if slices.ContainsFunc(here, func(h v1.Descriptor) bool { return h.Digest == d.Digest }) {
-				queue = append(queue, d.Digest.String())
+				queue = append(queue, d.Digest)
 				continue
 			}
-			switch refers, err := r.refers(ctx, src, d.Digest.String(), queue[0]); {
+			switch refers, err := r.refers(ctx, src, d.Digest, queue[0]); {
 			case err != nil:
-				items = append(items, unreadable(src, digest, fmt.Errorf("source %s: reading %s: %w", src, d.Digest.String(), err)))
+				items = append(items, unreadable(src, digest, fmt.Errorf("source %s: reading %s: %w", src, d.Digest, err)))
 			case refers:
-				queue = append(queue, d.Digest.String())
+				queue = append(queue, d.Digest)
 				items = append(items, plan.Item{Action: plan.Copy, Digest: d.Digest, From: src})
 			}
 		}
@@ -153,9 +153,9 @@ type referral struct {
 
 // refers reports whether a manifest that a list names as a referrer of a subject is
 // one: a list may name anything. The copy uses what is read here.
-func (r *relations) refers(ctx context.Context, src name.Repository, digest, subject string) (bool, error) {
-	l, err := r.listed.do(ctx, place{src, subject + " " + digest}, func() referral {
-		m := r.sources.read(ctx, src, digest)
+func (r *relations) refers(ctx context.Context, src name.Repository, digest, subject v1.Hash) (bool, error) {
+	l, err := r.listed.do(ctx, place{src, subject.String() + " " + digest.String()}, func() referral {
+		m := r.sources.read(ctx, src, digest.String())
 		if m.state != inventory.Present {
 			return referral{err: cmp.Or(m.err, registry.ErrNotFound)}
 		}
@@ -169,7 +169,7 @@ func (r *relations) refers(ctx context.Context, src name.Repository, digest, sub
 }
 
 // list returns the referrers of a digest in a repository.
-func (r *relations) list(ctx context.Context, repo name.Repository, digest string) ([]v1.Descriptor, error) {
+func (r *relations) list(ctx context.Context, repo name.Repository, digest v1.Hash) ([]v1.Descriptor, error) {
 	tags, err := r.tags(ctx, repo)
 	if err != nil {
 		return nil, err
@@ -200,7 +200,7 @@ func (r *relations) cosign(ctx context.Context, dst, src name.Repository, digest
 	}
 	var items []plan.Item
 	for _, suffix := range image.CosignSuffixes() {
-		tag := registry.FallbackTag(digest.String()) + suffix
+		tag := registry.FallbackTag(digest) + suffix
 		if _, ok := there[tag]; !ok {
 			continue
 		}

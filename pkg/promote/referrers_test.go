@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
@@ -50,7 +51,7 @@ func TestReferrersGoWithTheirSubject(t *testing.T) {
 				}
 			}
 			if len(tc.dst) > 0 {
-				raw, _, ok := dst.Manifest(t, "prod/a", registry.FallbackTag(img.Digest))
+				raw, _, ok := dst.Manifest(t, "prod/a", registry.FallbackTag(image.Hash(img.Digest)))
 				if !ok || !strings.Contains(string(raw), of.Digest) || !strings.Contains(string(raw), "vnd.example.sbom") {
 					t.Errorf("fallback index: %v %s", ok, raw)
 				}
@@ -69,7 +70,7 @@ func TestReferrersGoWithTheirSubject(t *testing.T) {
 // listUnderTag does what clients of registries without the referrers API do.
 func listUnderTag(t *testing.T, s *registrytest.Server, repo string, subject registrytest.Object, all ...registrytest.Object) {
 	t.Helper()
-	s.Push(t, repo, registrytest.Index(all), registry.FallbackTag(subject.Digest))
+	s.Push(t, repo, registrytest.Index(all), registry.FallbackTag(image.Hash(subject.Digest)))
 }
 
 // signature is what cosign stores: one layer a signature, told apart by annotation.
@@ -109,8 +110,8 @@ func TestCosignTagsAreMerged(t *testing.T) {
 	t.Parallel()
 	src, dst := registrytest.New(t), registrytest.New(t)
 	img := registrytest.Image(1, 2)
-	tag := registry.FallbackTag(img.Digest) + ".sig"
-	sbom := registry.FallbackTag(img.Digest) + ".sbom"
+	tag := registry.FallbackTag(image.Hash(img.Digest)) + ".sig"
+	sbom := registry.FallbackTag(image.Hash(img.Digest)) + ".sbom"
 	src.Push(t, "staging/a", img, "x")
 	src.Push(t, "staging/a", signature(t, "one", "two"), tag)
 	src.Push(t, "staging/a", signature(t, "sbom"), sbom)
@@ -165,7 +166,7 @@ func TestReferrersHaveTheSubject(t *testing.T) {
 				src.Push(t, "staging/a", o)
 			}
 			list := registrytest.Index([]registrytest.Object{plainImage, right, wrong})
-			src.Push(t, "staging/a", list, registry.FallbackTag(img.Digest))
+			src.Push(t, "staging/a", list, registry.FallbackTag(image.Hash(img.Digest)))
 			if opts == nil {
 				src.Fault(registrytest.Status(200, registrytest.Header("Content-Type", registrytest.OCIIndex), string(list.Raw)),
 					registrytest.Is(registrytest.Referrers), registrytest.Ref(img.Digest))

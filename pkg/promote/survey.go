@@ -118,7 +118,7 @@ func find(ctx context.Context, c *registry.Client, s *Sources, t *plan.Target, h
 			there := inventory.Unknown
 			if f.State == inventory.Absent && have.Digest(e.Digest) == inventory.Unknown {
 				var err error
-				if there, err = c.Has(ctx, t.Repository, e.Digest.String()); err != nil {
+				if there, err = c.Has(ctx, t.Repository, e.Digest); err != nil {
 					f = plan.Finding{State: inventory.Unknown, Err: fmt.Errorf("asking the destination: %w", err)}
 				}
 			}

@@ -69,7 +69,7 @@ func (t tagging) tag(ctx context.Context, tag string, previous v1.Hash) error {
 // digest puts the manifest without a tag.
 func (t tagging) digest(ctx context.Context) error {
 	return t.put(ctx, writing{repo: t.u.dst, ref: t.u.digest, digest: t.u.digest}, func() (registry.PutResult, error) {
-		return t.e.client.Put(ctx, t.u.dst, t.u.digest, t.top)
+		return t.e.client.Put(ctx, t.u.dst, t.top.Digest, t.top)
 	})
 }
 

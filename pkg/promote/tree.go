@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"golang.org/x/sync/errgroup"
 
@@ -22,7 +23,7 @@ type node struct {
 	*loaded
 	from     []name.Repository // where it was read, then where else its blobs may be
 	children []*node
-	missing  []string // children that no source holds
+	missing  []v1.Hash // children that no source holds
 }
 
 // climb reads the manifests below one digest.
@@ -91,7 +92,7 @@ func (c *climb) below(ctx context.Context, n *node, depth int) error {
 	}
 	for i, child := range below {
 		if child == nil {
-			n.missing = append(n.missing, n.content.Children[i].Digest.String())
+			n.missing = append(n.missing, n.content.Children[i].Digest)
 			continue
 		}
 		n.children = append(n.children, child)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
@@ -264,7 +265,7 @@ func TestFallbackTagKeepsWhatOthersList(t *testing.T) {
 	theirs := registrytest.Artifact(3, "application/vnd.example.signature", registrytest.Subject(img))
 	src.Push(t, "staging/a", img)
 	src.Push(t, "staging/a", ours)
-	tag := registry.FallbackTag(img.Digest)
+	tag := registry.FallbackTag(image.Hash(img.Digest))
 	dst.Fault(dst.MoveTag(t, "prod/a", tag, registrytest.Index([]registrytest.Object{theirs})),
 		registrytest.Is(registrytest.ManifestHead), registrytest.Ref(tag), registrytest.First(1))
 	p := rig{referrers: true, manifest: plain(want("a", img.Digest, "1"), src.Host+"/staging", dst.Host+"/prod")}.run(t)

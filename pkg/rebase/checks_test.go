@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
@@ -206,7 +207,7 @@ func TestLayersWithoutEquivalent(t *testing.T) {
 	if got, err := oci.layer("application/vnd.docker.unknown"); err == nil {
 		t.Errorf("unknown Docker layer in an OCI image: got %s, want an error", got)
 	}
-	for _, same := range []string{"application/vnd.oci.image.layer.v1.tar+zstd", "text/plain"} {
+	for _, same := range []types.MediaType{types.OCILayerZStd, "text/plain"} {
 		if got, err := oci.layer(same); got != same || err != nil {
 			t.Errorf("got %s, %v, want %s", got, err, same)
 		}

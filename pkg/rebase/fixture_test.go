@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
@@ -118,12 +119,14 @@ func checkRequests(t *testing.T, s *registrytest.Server, want map[registrytest.K
 // view has the parts of an image that tests compare.
 type view struct {
 	Manifest struct {
-		MediaType string `json:"mediaType"`
+		MediaType types.MediaType `json:"mediaType"`
 		Config    struct {
-			MediaType, Digest, Data string
+			MediaType    types.MediaType
+			Digest, Data string
 		} `json:"config"`
 		Layers []struct {
-			MediaType, Digest string
+			MediaType types.MediaType
+			Digest    string
 		} `json:"layers"`
 		Annotations map[string]string `json:"annotations"`
 	}

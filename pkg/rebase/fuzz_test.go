@@ -8,15 +8,13 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
-
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // parseInput parses the manifest and the configuration of an image.
 func parseInput(manifest, config []byte, mediaType string) (*inputImage, error) {
-	p, err := newInputImage(Reference{}, &registry.Manifest{Digest: image.Hash(registry.DigestOf(manifest)), MediaType: types.MediaType(mediaType), Raw: manifest})
+	p, err := newInputImage(Reference{}, &registry.Manifest{Digest: registry.DigestOf(manifest), MediaType: types.MediaType(mediaType), Raw: manifest})
 	if err == nil {
 		err = p.parseConfig(config)
 	}
@@ -39,7 +37,7 @@ func FuzzAssemble(f *testing.F) {
 		add(text)
 	}
 	f.Add(registrytest.MultiArch(1, 2, 1).Raw, []byte("{}"))
-	base, err := parseInput(fresh.Raw, fresh.Blobs[0].Raw, ociManifest)
+	base, err := parseInput(fresh.Raw, fresh.Blobs[0].Raw, string(types.OCIManifestSchema1))
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -48,7 +46,7 @@ func FuzzAssemble(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, manifest, config []byte) {
-		p, err := parseInput(manifest, config, ociManifest)
+		p, err := parseInput(manifest, config, string(types.OCIManifestSchema1))
 		if err != nil {
 			return
 		}
@@ -60,7 +58,7 @@ func FuzzAssemble(f *testing.F) {
 		if err != nil || img.UpToDate {
 			return
 		}
-		again, err := parseInput(img.Manifest.Raw, img.blobs[0].raw, ociManifest)
+		again, err := parseInput(img.Manifest.Raw, img.blobs[0].raw, string(types.OCIManifestSchema1))
 		if err != nil {
 			t.Fatalf("the result is not an image: %v\n%s\n%s", err, img.Manifest.Raw, img.blobs[0].raw)
 		}

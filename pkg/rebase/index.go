@@ -49,7 +49,7 @@ func parseIndex(m *registry.Manifest) (*object, []child, error) {
 		if err := errors.Join(c.platform.read(runs), desc.read("annotations", &c.Annotations)); err != nil {
 			return nil, nil, fmt.Errorf("parsing the index: %w", err)
 		}
-		c.attestation = c.Annotations["vnd.docker.reference.type"] != "" || c.platform.OS == "unknown" && c.platform.Architecture == "unknown"
+		c.attestation = image.IsAttestation(c.platform.OS, c.platform.Architecture, c.Annotations)
 		all[i] = c
 	}
 	return doc, all, nil
@@ -145,7 +145,7 @@ func (r *Reader) index(ctx context.Context, res *Result, m *registry.Manifest, o
 	if err != nil {
 		return fmt.Errorf("encoding the index: %w", err)
 	}
-	res.Manifest = &registry.Manifest{Digest: image.Hash(registry.DigestOf(raw)), MediaType: m.MediaType, Raw: raw}
+	res.Manifest = &registry.Manifest{Digest: registry.DigestOf(raw), MediaType: m.MediaType, Raw: raw}
 	return nil
 }
 

@@ -91,7 +91,7 @@ func newInputImage(at Reference, m *registry.Manifest) (*inputImage, error) {
 	if p.configDesc, err = p.doc.object("config"); err != nil {
 		return nil, fmt.Errorf("parsing the manifest: %w", err)
 	}
-	if d := p.configDescriptor(); !isConfig(string(d.MediaType)) {
+	if d := p.configDescriptor(); !d.MediaType.IsConfig() {
 		return nil, fmt.Errorf("not an image: its configuration has media type %.100q", string(d.MediaType))
 	}
 	descs, err := p.doc.objects("layers")

@@ -58,7 +58,7 @@ func Survey(ctx context.Context, c *registry.Client, res *Result, refs []Referen
 		case ref.Tag == "":
 			n.Digest, n.Was = res.Digest, res.Digest
 			if !res.UpToDate || ref.Repository != res.App.Repository {
-				state, n.Err = c.Has(ctx, ref.Repository, res.Digest.String())
+				state, n.Err = c.Has(ctx, ref.Repository, res.Digest)
 			}
 		case res.isApp(ref):
 			n.Was = res.App.Digest

@@ -23,8 +23,6 @@ import (
 	"slices"
 	"strings"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
-
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -233,11 +231,11 @@ func (img *Image) buildManifest(app, base *inputImage, cut int, config []byte) e
 		return err
 	}
 	desc := app.configDesc.clone()
-	desc.set("mediaType", kind.config())
-	desc.set("digest", registry.DigestOf(config))
+	desc.set("mediaType", string(kind.config()))
+	desc.set("digest", registry.DigestOf(config).String())
 	desc.set("size", len(config))
 	desc.remove(func(key string) bool { return key == "data" || key == "urls" })
-	img.blobs = []blob{{Descriptor: v1.Descriptor{Digest: image.Hash(registry.DigestOf(config)), Size: int64(len(config))}, raw: config}}
+	img.blobs = []blob{{Descriptor: v1.Descriptor{Digest: registry.DigestOf(config), Size: int64(len(config))}, raw: config}}
 
 	held := map[string]name.Repository{}
 	for _, l := range app.layers {
@@ -247,11 +245,11 @@ func (img *Image) buildManifest(app, base *inputImage, cut int, config []byte) e
 	added := map[string]struct{}{}
 	add := func(l layer, from name.Repository) error {
 		d := l.desc.clone()
-		mediaType, err := kind.layer(string(l.MediaType))
+		mediaType, err := kind.layer(l.MediaType)
 		if err != nil {
 			return err
 		}
-		d.set("mediaType", mediaType)
+		d.set("mediaType", string(mediaType))
 		layers = append(layers, d)
 		if _, twice := added[l.Digest.String()]; !twice {
 			added[l.Digest.String()] = struct{}{}
@@ -283,7 +281,7 @@ func (img *Image) buildManifest(app, base *inputImage, cut int, config []byte) e
 	if err != nil {
 		return fmt.Errorf("encoding the manifest: %w", err)
 	}
-	img.Manifest = &registry.Manifest{Digest: image.Hash(registry.DigestOf(raw)), MediaType: app.manifest.MediaType, Raw: raw}
+	img.Manifest = &registry.Manifest{Digest: registry.DigestOf(raw), MediaType: app.manifest.MediaType, Raw: raw}
 	return nil
 }
 

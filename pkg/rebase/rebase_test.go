@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -321,16 +322,16 @@ func TestFamilies(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		app, base      []registrytest.BuildOption
-		manifest, conf string
-		layer          string
+		manifest, conf types.MediaType
+		layer          types.MediaType
 	}{
 		"docker app, oci base": {
 			[]registrytest.BuildOption{registrytest.Docker()}, nil,
-			dockerManifest, dockerConfig, counterparts[0][1],
+			types.DockerManifestSchema2, types.DockerConfigJSON, counterparts[0][1],
 		},
 		"oci app, docker base": {
 			nil, []registrytest.BuildOption{registrytest.Docker()},
-			ociManifest, ociConfig, counterparts[0][0],
+			types.OCIManifestSchema1, types.OCIConfigJSON, counterparts[0][0],
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -129,7 +129,7 @@ func Pick(ctx context.Context, c *registry.Client, all []Candidate) (Reference, 
 		var state inventory.State
 		var err error
 		if r.Digest != (v1.Hash{}) {
-			state, err = c.Has(ctx, r.Repository, r.Digest.String())
+			state, err = c.Has(ctx, r.Repository, r.Digest)
 		} else {
 			_, state, err = c.Resolve(ctx, r.Repository, r.Tag)
 		}

@@ -20,25 +20,31 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/wire"
 )
 
-// mountTries is how often a mount is tried that the host fails at: there is another way.
+// mountTries is the maximum number of tries of a mount that fails with a 5xx status.
+// It is small because the blob can be copied instead.
 const mountTries = 3
 
-// progress is how many bytes make a download that breaks off worth going on with, however often it does.
+// progress is the number of bytes after which the tries of a download start again at 1,
+// so that a large blob can be read over a connection that breaks often.
 const progress = 256 << 10
 
-// ErrMountRefused says that a registry did not mount a blob. It is no fault: the blob is to be copied.
+// ErrMountRefused is the error if a registry does not mount a blob.
+//
+// That is normal: the caller copies the blob instead.
 var ErrMountRefused = errors.New("mount refused")
 
-// DamagedError says that a registry holds something else under a blob's digest. Sending
-// the blob again may repair it.
+// DamagedError is the error if a registry has other content under the digest of a blob.
+//
+// Sending the blob again may repair it.
 type DamagedError struct{ text string }
 
-// Error says what it holds.
+// Error returns the message.
 func (e *DamagedError) Error() string { return e.text }
 
-// HasBlob returns whether a repository holds a blob: one HEAD. Where that has another size
-// or digest than the blob, the head of a GET decides; if it has as well, the blob is absent
-// and the error a *DamagedError.
+// HasBlob returns whether a repository holds a blob. It sends one HEAD.
+//
+// If the answer has another size or digest, the header of a GET decides. If that has
+// one as well, the blob is absent and the error is a *DamagedError.
 func (c *Client) HasBlob(ctx context.Context, repo name.Repository, d v1.Descriptor) (inventory.State, error) {
 	err := c.blobHead(ctx, http.MethodHead, repo, d)
 	var damaged *DamagedError
@@ -50,12 +56,12 @@ func (c *Client) HasBlob(ctx context.Context, repo name.Repository, d v1.Descrip
 	case errors.As(err, &damaged):
 		return inventory.Absent, err
 	case errors.As(err, &e) && (e.Status == http.StatusMethodNotAllowed || c.isAbsentStatus(repo, e.Status)):
-		return inventory.Absent, nil // it does not tell; sending the blob again is harmless
+		return inventory.Absent, nil // unknown, but sending the blob again does no harm
 	}
 	return state(err)
 }
 
-// blobHead asks for the head of a blob and compares it with what the blob is.
+// blobHead compares the header of an answer about a blob with its descriptor.
 func (c *Client) blobHead(ctx context.Context, method string, repo name.Repository, d v1.Descriptor) error {
 	resp, err := c.do(ctx, &wire.Request{Method: method, Repo: repo, Path: repo.RepositoryStr() + "/blobs/" + d.Digest.String(), Blob: true}, http.StatusOK)
 	if err != nil {
@@ -63,27 +69,28 @@ func (c *Client) blobHead(ctx context.Context, method string, repo name.Reposito
 	}
 	resp.Body.Close()
 	if resp.ContentLength >= 0 && resp.ContentLength != d.Size && !resp.Uncompressed {
-		return &DamagedError{fmt.Sprintf("the registry holds blob %s with %d bytes, it has %d", d.Digest.String(), resp.ContentLength, d.Size)}
+		return &DamagedError{fmt.Sprintf("the registry holds blob %s with %d bytes, it has %d", d.Digest, resp.ContentLength, d.Size)}
 	}
-	return sameBlob(resp, d.Digest.String())
+	return sameBlob(resp, d.Digest)
 }
 
-// sameBlob returns a *DamagedError if an answer names another digest than a blob's. One of
-// another algorithm says nothing.
-func sameBlob(resp *http.Response, digest string) error {
+// sameBlob returns a *DamagedError if the answer has a digest that differs.
+//
+// Digests of other algorithms cannot be compared, and are ignored.
+func sameBlob(resp *http.Response, digest v1.Hash) error {
 	got := resp.Header.Get("Docker-Content-Digest")
-	algorithm, _, _ := strings.Cut(digest, ":")
-	if got == digest || !strings.HasPrefix(got, algorithm+":") {
+	if got == digest.String() || !strings.HasPrefix(got, digest.Algorithm+":") {
 		return nil
 	}
 	return &DamagedError{fmt.Sprintf("the registry holds blob %s under another digest, %s", digest, wire.Printable(got, 100))}
 }
 
-// FetchBlob writes the bytes of a blob to w. Where the connection breaks off it goes
-// on from there. Digest and size are verified before the last bytes are written, so
-// that what follows w cannot take a wrong blob for a whole one. A blob that comes
-// with other bytes is read again from its beginning if w has a Reset method, as a
-// bytes.Buffer has, that drops what was written.
+// FetchBlob writes the bytes of a blob to w.
+//
+// If the connection breaks, it continues from there. It verifies digest and size
+// before it writes the last bytes, so a reader behind w never sees a wrong blob end
+// without an error. If the bytes are wrong and w has a method Reset, like
+// bytes.Buffer, it calls Reset and reads the blob from the beginning.
 func (c *Client) FetchBlob(ctx context.Context, repo name.Repository, d v1.Descriptor, w io.Writer) error {
 	for try := 1; ; try++ {
 		err := c.fetchWhole(ctx, repo, d, w)
@@ -91,18 +98,17 @@ func (c *Client) FetchBlob(ctx context.Context, repo name.Repository, d v1.Descr
 		if !errors.Is(err, errOtherBytes) || !ok || try == bodyTries || ctx.Err() != nil {
 			return err
 		}
-		c.log.Debugf("reading blob %s of %s: %v: reading it again", d.Digest.String(), repo, err)
+		c.log.Debugf("reading blob %s of %s: %v: reading it again", d.Digest, repo, err)
 		again.Reset()
 	}
 }
 
-// errOtherBytes is a blob that is not what its digest says.
+// errOtherBytes is the error for a blob that does not have its digest.
 var errOtherBytes = errors.New("the registry served other bytes")
 
 // fetchWhole reads a blob from its beginning.
 func (c *Client) fetchWhole(ctx context.Context, repo name.Repository, d v1.Descriptor, w io.Writer) error {
-	algorithm, want, _ := strings.Cut(d.Digest.String(), ":")
-	f := &fetch{w: w, hash: newHash(algorithm), size: d.Size}
+	f := &fetch{w: w, hash: newHash(d.Digest.Algorithm), size: d.Size}
 	for try := 1; ; try++ {
 		before := f.got
 		err := c.fetchFrom(ctx, repo, d, f)
@@ -120,13 +126,13 @@ func (c *Client) fetchWhole(ctx context.Context, repo name.Repository, d v1.Desc
 			return err
 		}
 	}
-	if got := hex.EncodeToString(f.hash.Sum(nil)); got != want {
-		return fmt.Errorf("%w: they have digest %s:%s", errOtherBytes, algorithm, got)
+	if got := hex.EncodeToString(f.hash.Sum(nil)); got != d.Digest.Hex {
+		return fmt.Errorf("%w: they have digest %s:%s", errOtherBytes, d.Digest.Algorithm, got)
 	}
 	return f.flush()
 }
 
-// fetchFrom reads a blob from where f stands to its end.
+// fetchFrom reads the rest of a blob that f does not have yet.
 func (c *Client) fetchFrom(ctx context.Context, repo name.Repository, d v1.Descriptor, f *fetch) error {
 	r := &wire.Request{Method: http.MethodGet, Repo: repo, Path: repo.RepositoryStr() + "/blobs/" + d.Digest.String(), Header: http.Header{}, Blob: true}
 	if f.got > 0 {
@@ -134,7 +140,7 @@ func (c *Client) fetchFrom(ctx context.Context, repo name.Repository, d v1.Descr
 	}
 	resp, err := c.do(ctx, r, http.StatusOK, http.StatusPartialContent)
 	if e := (*Error)(nil); f.got > 0 && errors.As(err, &e) && e.Status == http.StatusRequestedRangeNotSatisfiable {
-		r.Header.Del("Range") // it knows no open ranges: read from the beginning
+		r.Header.Del("Range") // the registry does not support open ranges: read from the beginning
 		resp, err = c.do(ctx, r, http.StatusOK)
 	}
 	if err != nil {
@@ -164,15 +170,16 @@ func (c *Client) fetchFrom(ctx context.Context, repo name.Repository, d v1.Descr
 	return nil
 }
 
-// fetch hashes what is written to it and passes it on with a delay: the last
-// piece waits for flush.
+// fetch is a writer that hashes a blob and writes it to w.
+//
+// It holds the last bytes back until flush is called.
 type fetch struct {
 	w      io.Writer
 	hash   hash.Hash
 	size   int64
 	got    int64
 	held   []byte
-	failed error // of w, or too many bytes: no retry mends it
+	failed error // of w, or too many bytes: a retry does not help
 }
 
 // Write takes the next bytes of the blob.
@@ -199,21 +206,21 @@ func (f *fetch) flush() error {
 	return nil
 }
 
-// Session is an upload that has been opened.
+// Session is an open upload session.
 type Session struct {
 	client *Client
 	repo   name.Repository
 	at     *url.URL
-	own    bool // it is on the host that opened it, not in a cloud's storage
+	own    bool // the session is on the host that opened it, not in cloud storage
 }
 
 // Mount asks the registry to take a blob from another of its repositories. Where it
 // does not, or names another digest, the error is ErrMountRefused, with the session that
 // it opened instead, if it did.
-func (c *Client) Mount(ctx context.Context, repo, from name.Repository, digest string) (*Session, error) {
+func (c *Client) Mount(ctx context.Context, repo, from name.Repository, digest v1.Hash) (*Session, error) {
 	r := &wire.Request{
 		Method: http.MethodPost, Repo: repo, Path: repo.RepositoryStr() + "/blobs/uploads/", Access: wire.Push, From: from, Grace: true, Tries: mountTries,
-		Query: url.Values{"mount": {digest}, "from": {from.RepositoryStr()}},
+		Query: url.Values{"mount": {digest.String()}, "from": {from.RepositoryStr()}},
 	}
 	resp, err := c.wire.Do(ctx, r)
 	if err != nil {
@@ -240,7 +247,7 @@ func (c *Client) Mount(ctx context.Context, repo, from name.Repository, digest s
 	return nil, fmt.Errorf("%w: %w", ErrMountRefused, wire.ReadError(resp))
 }
 
-// Upload opens an upload session.
+// Upload opens an upload session in a repository.
 func (c *Client) Upload(ctx context.Context, repo name.Repository) (*Session, error) {
 	r := &wire.Request{Method: http.MethodPost, Repo: repo, Path: repo.RepositoryStr() + "/blobs/uploads/", Access: wire.Push, Grace: true}
 	resp, err := c.do(ctx, r, http.StatusAccepted)
@@ -253,7 +260,7 @@ func (c *Client) Upload(ctx context.Context, repo name.Repository) (*Session, er
 func (c *Client) session(repo name.Repository, resp *http.Response) (*Session, error) {
 	defer resp.Body.Close()
 	if resp.Header.Get("Location") == "" {
-		return nil, errors.New("the registry opened an upload and does not say where")
+		return nil, errors.New("the registry opened an upload session without sending its address")
 	}
 	at, err := wire.Resolve(resp.Request.URL, resp.Header.Get("Location"))
 	if err != nil {
@@ -261,13 +268,15 @@ func (c *Client) session(repo name.Repository, resp *http.Response) (*Session, e
 	}
 	own := wire.SameHost(at, resp.Request.URL)
 	if !wire.UploadPath(at.Path) && (own || wire.APIPath(at.Path)) {
-		return nil, fmt.Errorf("the registry opened an upload and names another place for it, %s", wire.Printable(at.Host+at.Path, 200))
+		return nil, fmt.Errorf("the registry opened an upload session at an unexpected address, %s", wire.Printable(at.Host+at.Path, 200))
 	}
 	return &Session{client: c, repo: repo, at: at, own: own}, nil
 }
 
-// Put sends a blob whole and closes the session. The session is of no use after an
-// error: the registry may have kept some of the bytes.
+// Put sends a whole blob and closes the session.
+//
+// After an error the session cannot be used, because the registry may have kept some
+// of the bytes.
 func (s *Session) Put(ctx context.Context, d v1.Descriptor, body func() (io.ReadCloser, error)) error {
 	at := *s.at
 	q := at.Query()
@@ -283,11 +292,12 @@ func (s *Session) Put(ctx context.Context, d v1.Descriptor, body func() (io.Read
 	}
 	resp.Body.Close()
 	s.client.bytes.Add(d.Size)
-	return sameBlob(resp, d.Digest.String())
+	return sameBlob(resp, d.Digest)
 }
 
-// Cancel deletes the session, so that it does not lie about in the registry. On another
-// host nothing is deleted.
+// Cancel deletes the session, so that the registry does not have to keep it.
+//
+// A session on another host is not deleted.
 func (s *Session) Cancel(ctx context.Context) {
 	if !s.own {
 		return
@@ -301,7 +311,7 @@ func (s *Session) Cancel(ctx context.Context) {
 	resp.Body.Close()
 }
 
-// BytesBody returns a body that can be sent any number of times.
+// BytesBody returns a request body that can be sent repeatedly.
 func BytesBody(b []byte) func() (io.ReadCloser, error) {
 	return func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
 }

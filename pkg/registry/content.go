@@ -5,38 +5,29 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"mime"
 	"regexp"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
-// TypeIndex is the media type of an OCI image index.
-const TypeIndex = "application/vnd.oci.image.index.v1+json"
-
-// The other media types that cip tells apart: OCI image-spec v1.1 and Docker's image manifest v2.
-const (
-	typeOCIManifest    = "application/vnd.oci.image.manifest.v1+json"
-	typeOCIArtifact    = "application/vnd.oci.artifact.manifest.v1+json"
-	typeDockerManifest = "application/vnd.docker.distribution.manifest.v2+json"
-	typeDockerList     = "application/vnd.docker.distribution.manifest.list.v2+json"
-	typeSchema1        = "application/vnd.docker.distribution.manifest.v1+json"
-	typeSignedSchema1  = "application/vnd.docker.distribution.manifest.v1+prettyjws"
-)
-
-// maxSize is the size of the largest thing a manifest may name, in bytes: a pebibyte
-// is more than any registry takes, and sums of it do not overflow.
+// maxSize is the maximum size in a descriptor, in bytes. A pebibyte is more than any
+// registry accepts, and sums of such sizes do not overflow.
 const maxSize = 1 << 50
 
-// MaxChildren is how many descriptors one manifest may hold.
+// MaxChildren is the maximum number of descriptors in one manifest.
 const MaxChildren = 4096
 
 var descriptorDigest = regexp.MustCompile(`^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$`)
 
-// IsForeign reports whether a layer need not be in the registry: its descriptor names other places to get it from.
+// IsForeign reports whether a layer may be missing in the registry.
+//
+// Its descriptor has URLs to download it from, or a media type of a layer that must
+// not be distributed.
 func IsForeign(d v1.Descriptor) bool {
 	return len(d.URLs) > 0 || !d.MediaType.IsDistributable() ||
 		strings.Contains(string(d.MediaType), ".foreign.") || strings.Contains(string(d.MediaType), ".nondistributable.")
@@ -45,22 +36,22 @@ func IsForeign(d v1.Descriptor) bool {
 // IsIndex reports whether a descriptor points to an index.
 func IsIndex(d v1.Descriptor) bool { return d.MediaType.IsIndex() }
 
-// Content is what a manifest points to.
+// Content is what the manifest refers to.
 type Content struct {
-	Index    bool            // it names children, not blobs
+	Index    bool            // the manifest is an index: it has children
 	Blobs    []v1.Descriptor // config and layers, each digest once
 	Children []v1.Descriptor // manifests, each digest once
-	Subject  *v1.Descriptor  // what it refers to, if anything
+	Subject  *v1.Descriptor  // nil if there is none
 }
 
-// errSchema1 is Docker's first image format. Its signed form has the digest of a part
-// of its bytes, so that no copy of it can be verified.
+// errSchema1 is the error for Docker's first image format. Its signed form has the
+// digest of a part of its bytes, so a copy of it cannot be verified.
 var errSchema1 = errors.New("parsing the manifest: Docker's image manifest schema 1 is not supported")
 
-// document is what cip reads of an image manifest, an index or an artifact manifest.
+// document has the fields that are read of image manifests, indexes and artifact manifests.
 type document struct {
 	SchemaVersion int             `json:"schemaVersion"`
-	MediaType     string          `json:"mediaType"`
+	MediaType     types.MediaType `json:"mediaType"`
 	Config        *v1.Descriptor  `json:"config"`
 	Layers        []v1.Descriptor `json:"layers"`
 	Blobs         []v1.Descriptor `json:"blobs"`
@@ -68,33 +59,35 @@ type document struct {
 	Subject       *v1.Descriptor  `json:"subject"`
 }
 
-// Refers reports whether the content's subject is a digest.
-func (c *Content) Refers(digest string) bool {
-	return c.Subject != nil && c.Subject.Digest.String() == digest
+// Refers reports whether the subject of the manifest is digest.
+func (c *Content) Refers(digest v1.Hash) bool {
+	return c.Subject != nil && c.Subject.Digest == digest
 }
 
-// Parse returns what a manifest points to. Malformed digests and sizes, and more than
-// MaxChildren descriptors, are errors.
+// Parse returns what the manifest refers to.
+//
+// Invalid digests and sizes, and more than MaxChildren descriptors, are errors.
 func (m *Manifest) Parse() (*Content, error) {
 	if m.content != nil { // a registry served it
 		return m.content, nil
 	}
-	_, c, err := parse(m.Raw, string(m.MediaType))
+	_, c, err := parse(m.Raw, m.MediaType)
 	return c, err
 }
 
-// parse returns the media type of a manifest and what it points to. Whatever is not
-// an image manifest, an index or an artifact manifest is an error.
-func parse(raw []byte, contentType string) (mediaType string, c *Content, err error) {
+// parse returns the media type and the content of a manifest.
+//
+// It is an error if raw is not an image manifest, an index or an artifact manifest.
+func parse(raw []byte, served types.MediaType) (mediaType types.MediaType, c *Content, err error) {
 	var doc document
 	if err := strictjson.Unmarshal(raw, &doc); err != nil {
 		return "", nil, fmt.Errorf("parsing the manifest: %w", err)
 	}
-	if doc.SchemaVersion == 1 || schema1(doc.MediaType) {
+	if doc.SchemaVersion == 1 || doc.MediaType.IsSchema1() {
 		return "", nil, errSchema1
 	}
-	mediaType, err = doc.mediaType(contentType)
-	c = &Content{Subject: doc.Subject, Index: isIndex(mediaType)}
+	mediaType, err = doc.mediaType(served)
+	c = &Content{Subject: doc.Subject, Index: mediaType.IsIndex()}
 	if !known(mediaType) {
 		c.Index = len(doc.Manifests) > 0 && doc.Config == nil
 	}
@@ -105,8 +98,8 @@ func parse(raw []byte, contentType string) (mediaType string, c *Content, err er
 		c.Blobs = append(c.Blobs, *doc.Config)
 	}
 	c.Blobs = append(append(c.Blobs, doc.Layers...), doc.Blobs...)
-	for _, d := range doc.Manifests { // build caches are indexes of layers
-		if isManifest(string(d.MediaType)) {
+	for _, d := range doc.Manifests { // the index of a build cache lists layers
+		if isManifest(d.MediaType) {
 			c.Children = append(c.Children, d)
 		} else {
 			c.Blobs = append(c.Blobs, d)
@@ -121,38 +114,38 @@ func parse(raw []byte, contentType string) (mediaType string, c *Content, err er
 	return mediaType, c, nil
 }
 
-// mediaType returns the type to put a manifest with: the one it names itself (OCI
-// distribution-spec, "Pushing manifests"), else the one it was served with, else the
-// one that its members have.
-func (d *document) mediaType(contentType string) (string, error) {
+// mediaType returns the media type to put the manifest with.
+//
+// That is the one in the manifest (OCI distribution-spec, "Pushing manifests"), else
+// the one that the registry sent, else one that fits the fields.
+func (d *document) mediaType(served types.MediaType) (types.MediaType, error) {
 	if d.MediaType != "" && !isManifest(d.MediaType) {
 		return "", fmt.Errorf("%.100q is not the media type of a manifest", d.MediaType)
 	}
-	served, _, _ := mime.ParseMediaType(contentType)
 	switch t := cmp.Or(d.MediaType, served); {
-	case t == typeOCIManifest, t == typeDockerManifest:
+	case t.IsImage():
 		if d.Config != nil {
 			return t, nil
 		}
-	case isIndex(t):
+	case t.IsIndex():
 		if d.Manifests != nil || d.MediaType != "" {
 			return t, nil
 		}
-	case t == typeOCIArtifact, d.MediaType != "" && (d.Config != nil || d.Manifests != nil || d.Blobs != nil || d.Subject != nil):
+	case t == image.OCIArtifactManifest, d.MediaType != "" && (d.Config != nil || d.Manifests != nil || d.Blobs != nil || d.Subject != nil):
 		return t, nil
 	case d.MediaType != "":
 	case d.Config != nil && d.Manifests == nil:
-		return typeOCIManifest, nil
+		return types.OCIManifestSchema1, nil
 	case d.Config == nil && d.Layers == nil && d.Manifests != nil:
-		return TypeIndex, nil
+		return types.OCIImageIndex, nil
 	}
 	return "", errors.New("the answer is neither an image manifest nor an index")
 }
 
-// check checks descriptors and keeps each digest once.
+// check validates the descriptors and keeps each digest once.
 func (c *Content) check() (err error) {
 	if n := len(c.Blobs) + len(c.Children); n > MaxChildren {
-		return fmt.Errorf("parsing the manifest: it names %d things, more than %d are refused", n, MaxChildren)
+		return fmt.Errorf("parsing the manifest: it has %d descriptors, the limit is %d", n, MaxChildren)
 	}
 	if c.Blobs, err = distinct(c.Blobs); err != nil {
 		return err
@@ -166,45 +159,39 @@ func (c *Content) check() (err error) {
 	return err
 }
 
-// known reports whether cip knows a manifest's media type.
-func known(mediaType string) bool {
-	switch mediaType {
-	case typeOCIManifest, typeDockerManifest, typeOCIArtifact:
-		return true
-	}
-	return isIndex(mediaType)
+// known reports whether cip supports a media type of manifests.
+func known(t types.MediaType) bool {
+	return t.IsImage() || t.IsIndex() || t == image.OCIArtifactManifest
 }
 
-// schema1 reports whether a media type is one of Docker's image manifest schema 1.
-func schema1(mediaType string) bool {
-	return mediaType == typeSchema1 || mediaType == typeSignedSchema1
+// isManifest reports whether a descriptor with media type t refers to a manifest.
+//
+// For unknown media types the name decides.
+func isManifest(t types.MediaType) bool {
+	return t == "" || strings.Contains(string(t), "manifest") || strings.Contains(string(t), "index")
 }
 
-// isManifest reports whether what a descriptor points to is a manifest: types that
-// cip does not know are taken by their name.
-func isManifest(mediaType string) bool {
-	return mediaType == "" || strings.Contains(mediaType, "manifest") || strings.Contains(mediaType, "index")
-}
-
-// distinct checks descriptors and keeps each digest once, the one that is not foreign first.
+// distinct validates descriptors and keeps each digest once.
+//
+// A descriptor that is not foreign replaces a foreign one with the same digest.
 func distinct(all []v1.Descriptor) ([]v1.Descriptor, error) {
-	at := make(map[string]int, len(all))
+	at := make(map[v1.Hash]int, len(all))
 	out := make([]v1.Descriptor, 0, len(all))
 	for _, d := range all {
 		if !descriptorDigest.MatchString(d.Digest.String()) {
 			return nil, fmt.Errorf("parsing the manifest: bad digest %.160q", d.Digest.String())
 		}
 		if d.Size < 0 || d.Size > maxSize {
-			return nil, fmt.Errorf("parsing the manifest: %s has size %d", d.Digest.String(), d.Size)
+			return nil, fmt.Errorf("parsing the manifest: %s has size %d", d.Digest, d.Size)
 		}
-		i, ok := at[d.Digest.String()]
+		i, ok := at[d.Digest]
 		if !ok {
-			at[d.Digest.String()] = len(out)
+			at[d.Digest] = len(out)
 			out = append(out, d)
 			continue
 		}
 		if out[i].Size != d.Size {
-			return nil, fmt.Errorf("parsing the manifest: %s has two sizes, %d and %d", d.Digest.String(), out[i].Size, d.Size)
+			return nil, fmt.Errorf("parsing the manifest: %s has two sizes, %d and %d", d.Digest, out[i].Size, d.Size)
 		}
 		if IsForeign(out[i]) && !IsForeign(d) {
 			out[i] = d
@@ -213,9 +200,10 @@ func distinct(all []v1.Descriptor) ([]v1.Descriptor, error) {
 	return out, nil
 }
 
-// ReferrerDescriptor returns the descriptor by which a list of referrers names the
-// manifest: with its artifact type, or its config's type in place of that, and its
-// annotations (OCI distribution-spec, "Listing Referrers").
+// ReferrerDescriptor returns the manifest's descriptor for a list of referrers.
+//
+// It has the annotations and the artifact type of the manifest, or the media type of
+// the config if there is no artifact type (OCI distribution-spec, "Listing Referrers").
 func (m *Manifest) ReferrerDescriptor() (v1.Descriptor, error) {
 	var doc struct {
 		ArtifactType string            `json:"artifactType"`

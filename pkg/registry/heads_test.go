@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// Whatever a server answers with 200: only a manifest is one, by tag and by digest.
+// An answer 200 is an error if it is not a manifest, by tag and by digest.
 func TestOnlyAManifestIsOne(t *testing.T) {
 	t.Parallel()
 	img := registrytest.Image(1, 1)
@@ -70,7 +70,7 @@ func TestOnlyAManifestIsOne(t *testing.T) {
 			if n := s.Count(registrytest.ManifestGet); n != tc.gets {
 				t.Errorf("tag: got %d GETs, want %d\n%s", n, tc.gets, s.Summary())
 			}
-			got, err = c.Has(t.Context(), repo(s, "a"), img.Digest)
+			got, err = c.Has(t.Context(), repo(s, "a"), image.Hash(img.Digest))
 			if got != tc.digest || (err != nil) != (got == inventory.Unknown) {
 				t.Errorf("digest: got %s (%v), want %s", got, err, tc.digest)
 			}
@@ -81,7 +81,7 @@ func TestOnlyAManifestIsOne(t *testing.T) {
 	}
 }
 
-// A media type comes from the document, then from the answer, then from what the document has.
+// The media type is that in the manifest, else that of the answer, else one that fits the fields.
 func TestMediaTypes(t *testing.T) {
 	t.Parallel()
 	img := registrytest.Image(1, 1, registrytest.NoMediaType())
@@ -111,7 +111,7 @@ func TestMediaTypes(t *testing.T) {
 	}
 }
 
-// A 404 of HEAD is confirmed by GET where something contradicts it, or nothing agrees.
+// A GET confirms a 404 to HEAD if other answers contradict it, or if there are none.
 func TestHeadThatFindsNothing(t *testing.T) {
 	t.Parallel()
 	img, other := registrytest.Image(1, 1), registrytest.Image(2, 1)
@@ -128,7 +128,7 @@ func TestHeadThatFindsNothing(t *testing.T) {
 	}
 	has := func(digest string, want inventory.State, gets int) step {
 		return step{func(t *testing.T, c *registry.Client, r name.Repository) (inventory.State, error) {
-			s, err := c.Has(t.Context(), r, digest)
+			s, err := c.Has(t.Context(), r, image.Hash(digest))
 			return s, err
 		}, want, gets}
 	}
@@ -143,21 +143,21 @@ func TestHeadThatFindsNothing(t *testing.T) {
 		}, want, gets}
 	}
 	for name, tc := range map[string]struct {
-		lies  bool
-		steps []step
+		broken bool
+		steps  []step
 	}{
-		"a host that lies, without a list":        {true, []step{resolve("1", inventory.Present, 1), resolve("none", inventory.Absent, 1), has(img.Digest, inventory.Present, 1)}},
-		"a tag that the list names":               {true, []step{read(img.Digest, "1", inventory.Present, 1), resolve("2", inventory.Present, 1), has(other.Digest, inventory.Absent, 1)}},
-		"a tag that the list does not name":       {true, []step{read(other.Digest, "3", inventory.Absent, 0), resolve("3", inventory.Absent, 0)}},
-		"a host that has found nothing so far":    {false, []step{resolve("none", inventory.Absent, 1), resolve("no", inventory.Absent, 1)}},
-		"a host that has found something":         {false, []step{resolve("1", inventory.Present, 0), resolve("none", inventory.Absent, 0)}},
-		"a digest costs no GET on an honest host": {false, []step{has(other.Digest, inventory.Absent, 0)}},
+		"a host with a broken HEAD, without a list": {true, []step{resolve("1", inventory.Present, 1), resolve("none", inventory.Absent, 1), has(img.Digest, inventory.Present, 1)}},
+		"a tag that the list names":                 {true, []step{read(img.Digest, "1", inventory.Present, 1), resolve("2", inventory.Present, 1), has(other.Digest, inventory.Absent, 1)}},
+		"a tag that the list does not name":         {true, []step{read(other.Digest, "3", inventory.Absent, 0), resolve("3", inventory.Absent, 0)}},
+		"a host that has found nothing so far":      {false, []step{resolve("none", inventory.Absent, 1), resolve("no", inventory.Absent, 1)}},
+		"a host that has found something":           {false, []step{resolve("1", inventory.Present, 0), resolve("none", inventory.Absent, 0)}},
+		"a digest costs no GET on an honest host":   {false, []step{has(other.Digest, inventory.Absent, 0)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := registrytest.New(t)
 			s.Push(t, "a", img, "1", "2")
-			if tc.lies {
+			if tc.broken {
 				s.HeadNotFound()
 			}
 			c := newClient(t, registry.Options{})
@@ -175,13 +175,13 @@ func TestHeadThatFindsNothing(t *testing.T) {
 	}
 }
 
-// statuses is what manifests say of repositories: which statuses mean that there is none.
+// statuses is the absent-status of every repository. It implements registry.Sites.
 type statuses []int
 
 func (statuses) Account(name.Repository) string       { return "" }
 func (s statuses) AbsentStatus(name.Repository) []int { return s }
 
-// A status that means absent does not hide a tag that the list names.
+// A status in absent-status does not hide a tag that is in the tag list.
 func TestAbsentStatusAgainstTheList(t *testing.T) {
 	t.Parallel()
 	img := registrytest.Image(1, 1)
@@ -195,7 +195,7 @@ func TestAbsentStatusAgainstTheList(t *testing.T) {
 	}
 }
 
-// Of hosts that HEAD finds nothing on, snapshots are whole.
+// Snapshots are complete even if HEAD finds nothing on a host.
 func TestSnapshotWithoutHead(t *testing.T) {
 	t.Parallel()
 	s := registrytest.New(t, registrytest.WithCatalog())
@@ -217,7 +217,7 @@ func TestSnapshotWithoutHead(t *testing.T) {
 	}
 }
 
-// A signed schema 1 image is named as such, by tag and by digest.
+// The error for a signed schema 1 image says so, by tag and by digest.
 func TestSignedSchema1(t *testing.T) {
 	t.Parallel()
 	s := registrytest.New(t)
@@ -238,7 +238,7 @@ func TestSignedSchema1(t *testing.T) {
 	}
 }
 
-// A blob has the size that the registry reports, not the one that is declared.
+// The size of a blob is that in the registry, not that in the descriptor.
 func TestBlobSize(t *testing.T) {
 	t.Parallel()
 	blob := registrytest.Image(1, 1).Blobs[1]

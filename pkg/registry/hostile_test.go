@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// A repository of a million tags costs memory for those that are wanted.
+// A repository with a million tags needs memory only for the wanted ones.
 func TestMillionTags(t *testing.T) {
 	const perPage, pages = 10_000, 100
 	var most atomic.Uint64
@@ -60,7 +60,7 @@ func TestMillionTags(t *testing.T) {
 	}
 }
 
-// Of documents that two readers may read differently none is read.
+// It is an error if two parsers could read a document differently.
 func TestDocumentsOfTwoReadings(t *testing.T) {
 	t.Parallel()
 	zeros := "sha256:" + strings.Repeat("0", 64)
@@ -83,7 +83,7 @@ func TestDocumentsOfTwoReadings(t *testing.T) {
 			return err
 		}},
 		"a list of referrers": {registrytest.Referrers, `{"schemaVersion":2,"manifests":[],"MANIFESTS":[]}`, func(t *testing.T, c *registry.Client, r name.Repository) error {
-			_, err := c.Referrers(t.Context(), r, zeros, func(string) bool { return false })
+			_, err := c.Referrers(t.Context(), r, image.Hash(zeros), func(string) bool { return false })
 			return err
 		}},
 	} {
@@ -108,7 +108,7 @@ func readTags(t *testing.T, c *registry.Client, r name.Repository) error {
 	return err
 }
 
-// A registry cannot send us to the addresses that clouds keep identity services at.
+// A registry cannot redirect to the link-local addresses of cloud metadata servers.
 func TestRegistrySendsNobodyToTheMetadataServer(t *testing.T) {
 	for name, target := range map[string]string{
 		"an address": "http://169.254.169.254", "its IPv6 form": "http://[fe80::1]", "mapped into IPv6": "http://[::ffff:169.254.169.254]",

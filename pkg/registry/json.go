@@ -9,9 +9,10 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
-// object parses a JSON object as it comes, calling field with each key and the
-// decoder before its value. Nothing may follow it, and no key may be repeated, in
-// whatever case (see strictjson).
+// object parses a JSON object while it is read.
+//
+// It calls field with each key and the decoder, which is before the value. Data after the
+// object is an error, and so is a repeated key in any case (see strictjson).
 func object(r io.Reader, field func(key string, dec *json.Decoder) error) error {
 	dec := json.NewDecoder(strictjson.NewReader(r))
 	err := elements(dec, '{', func() error {
@@ -31,8 +32,9 @@ func object(r io.Reader, field func(key string, dec *json.Decoder) error) error 
 	return nil
 }
 
-// elements reads an array or object that begins with open, calling each before
-// every element. A null is an empty one.
+// elements reads an array or object that begins with open.
+//
+// It calls each before every element. A null counts as empty.
 func elements(dec *json.Decoder, open json.Delim, each func() error) error {
 	begin, err := dec.Token()
 	if err != nil {
@@ -53,7 +55,7 @@ func elements(dec *json.Decoder, open json.Delim, each func() error) error {
 	return err
 }
 
-// skip passes over a value.
+// skip skips a value.
 func skip(dec *json.Decoder) error {
 	var v json.RawMessage
 	return dec.Decode(&v)

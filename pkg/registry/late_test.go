@@ -14,6 +14,7 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
@@ -23,7 +24,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// impatient are limits that a test reaches soon.
+// impatient are limits that a test reaches quickly.
 var impatient = registry.Limits{
 	Head: 200 * time.Millisecond, Answer: time.Second, Window: 100 * time.Millisecond, BlobWindow: 100 * time.Millisecond,
 	Commit: 200 * time.Millisecond, Refusal: 50 * time.Millisecond, Grace: 50 * time.Millisecond, Patience: time.Minute,
@@ -31,8 +32,8 @@ var impatient = registry.Limits{
 
 const dripping = 5 * time.Millisecond // far below the slowest rate, and far from silence
 
-// What a host sends a byte at a time is an error, soon, whatever was asked for; a
-// refusal is an error for what it is.
+// If a host sends its answer one byte at a time, every request fails soon. A refusal is
+// reported as such.
 func TestSlowAnswers(t *testing.T) {
 	t.Parallel()
 	asked := maps.Clone(reads)
@@ -49,7 +50,7 @@ func TestSlowAnswers(t *testing.T) {
 				s := registrytest.New(t, registrytest.WithCatalog(), registrytest.TokenAuth(nil, registrytest.AnonymousPull()))
 				img := registrytest.Image(1, 1)
 				s.Push(t, "a", img, "1")
-				header := http.Header{"Content-Type": {registry.TypeIndex}}
+				header := http.Header{"Content-Type": {string(types.OCIImageIndex)}}
 				s.Fault(registrytest.Drip(status, header, dripping), registrytest.Is(kind))
 				err := read(t.Context(), newClient(t, registry.Options{Limits: impatient}), repo(s, "a"), img)
 				if err == nil || !strings.Contains(err.Error(), want) {
@@ -63,7 +64,7 @@ func TestSlowAnswers(t *testing.T) {
 	}
 }
 
-// A ping that is answered a byte at a time holds nothing up.
+// A ping that is answered one byte at a time does not block other requests.
 func TestSlowPing(t *testing.T) {
 	t.Parallel()
 	s := registrytest.New(t)
@@ -75,7 +76,7 @@ func TestSlowPing(t *testing.T) {
 	}
 }
 
-// A host that reads an upload too slowly is an error of that upload.
+// An upload fails if the host reads it too slowly.
 func TestSlowUpload(t *testing.T) {
 	t.Parallel()
 	for protocol, o := range protocols {
@@ -97,8 +98,8 @@ func TestSlowUpload(t *testing.T) {
 	}
 }
 
-// An interrupt ends what a host is slow to refuse: the request may have been carried
-// out, so it is waited for, but not for long.
+// After an interrupt, a request that was sent is waited for, because it may be carried
+// out. The wait is short.
 func TestInterruptOfSlowRefusal(t *testing.T) {
 	t.Parallel()
 	for kind, write := range writes {
@@ -159,8 +160,8 @@ func TestNothingIsSentAfterAnInterrupt(t *testing.T) {
 	}
 }
 
-// A host that grants nothing is given up as a whole: what waits for it ends, what
-// comes later fails at once, and the error says how often it was tried and what it said.
+// A host that answers every request with 429 is given up. Waiting requests end, later
+// ones fail at once, and the error has the number of tries and the answer.
 func TestHostThatGrantsNothing(t *testing.T) {
 	t.Parallel()
 	throttled := func(delay string) registrytest.Fault {
@@ -219,7 +220,7 @@ func TestHostThatGrantsNothing(t *testing.T) {
 	}
 }
 
-// A wait that is longer than patience ends the request at its first try, and no other.
+// A Retry-After longer than the limit ends this request at its first try, and no other.
 func TestQuotaThatIsUsedUp(t *testing.T) {
 	t.Parallel()
 	s := registrytest.New(t)
@@ -238,7 +239,7 @@ func TestQuotaThatIsUsedUp(t *testing.T) {
 	}
 }
 
-// What a host never ends is ended for it.
+// An answer that never ends is an error.
 func TestEndlessAnswers(t *testing.T) {
 	t.Parallel()
 	raw := func(write func(w io.Writer) error) registrytest.Fault {
@@ -310,7 +311,7 @@ func TestEndlessAnswers(t *testing.T) {
 
 func endless(*registrytest.Server) registrytest.Fault { return pour(http.StatusOK) }
 
-// pour answers with a status and a body that never ends, as fast as it is read.
+// pour answers with a status and a body that never ends.
 func pour(status int) registrytest.Fault {
 	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 		w.WriteHeader(status)
@@ -322,7 +323,7 @@ func pour(status int) registrytest.Fault {
 	}
 }
 
-// Pages that come in time, but go on and on, are an error.
+// It is an error if a list has too many pages, even if each arrives in time.
 func TestLongListing(t *testing.T) {
 	t.Parallel()
 	s := registrytest.New(t)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/wire"
@@ -24,31 +25,32 @@ import (
 const (
 	maxPage  = 32 << 20 // bytes of one page of a listing
 	maxPages = 20_000
-	maxNames = 2_000_000 // tags of a repository, or repositories of a registry
+	maxNames = 2_000_000 // tags in a repository, or repositories in a registry
 )
 
-// Listing is what a registry says a repository holds.
+// Listing is the tag list of a repository, with Google's extension if there is one.
 type Listing struct {
-	Tags     []string           // without Google's extension; with it, those that no sha256 digest carries
-	Digests  map[v1.Hash]Listed // with Google's extension: every sha256 digest there is
-	Children []string           // with Google's extension: repositories directly below
-	Extended bool               // the registry speaks Google's extension
+	Tags     []string           // all tags; with Google's extension, those without a sha256 digest
+	Digests  map[v1.Hash]Listed // Google's extension: every sha256 digest
+	Children []string           // Google's extension: repositories directly below
+	Extended bool               // the list has Google's extension
 
 	loose map[string]struct{} // tags, while the listing is read
 }
 
-// Listed is one manifest in a Google listing.
+// Listed is a manifest in Google's extension of a tag list.
 type Listed struct {
-	MediaType string   `json:"mediaType"`
-	Tags      []string `json:"tag"`
+	MediaType types.MediaType `json:"mediaType"`
+	Tags      []string        `json:"tag"`
 }
 
-// List reads the tag list of a repository, all pages. Names that cannot be tags are
-// left out, and those that keep does not want: what is remembered is for the caller
-// to bound. A nil keep wants all.
+// List reads all pages of the tag list of a repository.
+//
+// It leaves out invalid tags and those for which keep returns false, so the caller
+// limits the memory that the list needs. A nil keep keeps all tags.
 func (c *Client) List(ctx context.Context, repo name.Repository, keep func(tag string) bool) (*Listing, error) {
 	out := &Listing{}
-	size := 1000 // what every registry should bear; Quay once bore 100 only
+	size := 1000 // every registry should accept it; Quay once accepted only 100
 	if image.Google(repo.RegistryStr()) {
 		size = 10000
 	}
@@ -60,7 +62,7 @@ func (c *Client) List(ctx context.Context, repo name.Repository, keep func(tag s
 		}
 		return func() int { return out.add(p) }, nil
 	})
-	if out.Extended { // tags of digests that are no sha256 are taken all the same
+	if out.Extended { // keep tags of digests that are not sha256
 		for _, m := range out.Digests {
 			for _, t := range m.Tags {
 				delete(out.loose, t)
@@ -72,7 +74,7 @@ func (c *Client) List(ctx context.Context, repo name.Repository, keep func(tag s
 	return out, err
 }
 
-// ByTag returns the digest of each tag, empty where the list does not tell it.
+// ByTag returns the digest of each tag, or zero if the list does not have it.
 func (l *Listing) ByTag() map[string]v1.Hash {
 	tags := make(map[string]v1.Hash, len(l.Tags))
 	for _, t := range l.Tags {
@@ -116,7 +118,9 @@ type page struct {
 	extended  bool
 }
 
-// read parses a page as it comes: of a hostile one no more is held than is kept.
+// read parses a page while it is read.
+//
+// It stores only what is kept, so a hostile page does not use more memory.
 func (p *page) read(body io.Reader) error {
 	known := false
 	err := object(body, func(key string, dec *json.Decoder) error {
@@ -138,7 +142,7 @@ func (p *page) read(body io.Reader) error {
 		return skip(dec)
 	})
 	if err == nil && !known {
-		return errors.New("it names no tags")
+		return errors.New("it has no field tags")
 	}
 	return err
 }
@@ -181,25 +185,27 @@ func (p *page) manifest(dec *json.Decoder) error {
 	})
 }
 
-// listing is what is asked for page by page.
+// listing is a request for a paged list.
 type listing struct {
-	repo   name.Repository // whom it concerns
+	repo   name.Repository // whose token is used
 	access wire.Access
 	path   string // below /v2/
-	size   int    // entries of a page to ask for; 0: the registry's choice
-	accept string // the media type that its pages have; empty: any
-	home   bool   // where a redirect leads to another host, only a 200 counts
+	size   int    // requested entries per page; 0: the registry decides
+	accept string // media type of the pages; empty: any
+	home   bool   // after a redirect to another host, only status 200 is accepted
 }
 
-// errLongList ends a listing whose pages come in time, each by itself.
+// errLongList is the error if all pages together take too long.
 var errLongList = errors.New("reading a listing: its pages take too long")
 
-// errOtherType is an answer of another media type than the listing's.
-var errOtherType = errors.New("reading a listing: the answer is something else")
+// errOtherType is the error for an answer that does not have the media type of the list.
+var errOtherType = errors.New("reading a listing: the answer has another media type")
 
-// pages reads a paged listing. decode parses a page and returns what takes it in,
-// which returns how many names it held. A page that breaks off is read again. Pages
-// that repeat, come empty for ever or hold too much end in an error.
+// pages reads all pages of a list.
+//
+// decode parses a page. The function that it returns adds the page to the result and
+// returns the number of its names. A page that breaks off is read again. It is an
+// error if pages repeat, if three in a row are empty, or if there are too many names.
 func (c *Client) pages(ctx context.Context, l listing, decode func(io.Reader) (func() int, error)) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.wire.Limits().List, errLongList)
 	defer cancel()
@@ -214,7 +220,7 @@ func (c *Client) pages(ctx context.Context, l listing, decode func(io.Reader) (f
 			return errLongList
 		}
 		if err != nil && n > 0 {
-			return fmt.Errorf("reading a listing, page %d: %s", n+1, err.Error()) // not absent, whatever it says: there was a first page
+			return fmt.Errorf("reading a listing, page %d: %s", n+1, err.Error()) // the error text only: the list exists, because its first page did
 		}
 		if err != nil {
 			return err
@@ -229,14 +235,16 @@ func (c *Client) pages(ctx context.Context, l listing, decode func(io.Reader) (f
 			return nil
 		}
 		if _, again := seen[after.RequestURI()]; again || empty == 3 {
-			return errors.New("reading a listing: its pages have no end")
+			return errors.New("reading a listing: its pages never end")
 		}
 		seen[after.RequestURI()] = struct{}{}
 		next = after
 	}
 }
 
-// onePage reads one page, again if it breaks off, and returns how many names it held and where the next one is.
+// onePage reads one page. It returns the number of names and the URL of the next page.
+//
+// A page that breaks off is read again.
 func (c *Client) onePage(ctx context.Context, l listing, at *url.URL, decode func(io.Reader) (func() int, error)) (names int, next *url.URL, err error) {
 	for try := 1; ; try++ {
 		resp, err := c.page(ctx, l, at)
@@ -268,13 +276,13 @@ func (c *Client) onePage(ctx context.Context, l listing, at *url.URL, decode fun
 	}
 }
 
-// trackedBody remembers that its body broke off.
+// trackedBody is a body that records a failed read.
 type trackedBody struct {
 	io.Reader
 	broken error
 }
 
-// Read reads on.
+// Read implements io.Reader.
 func (b *trackedBody) Read(p []byte) (int, error) {
 	n, err := b.Reader.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -283,7 +291,9 @@ func (b *trackedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// page asks for one page: the first with a page size, unless the registry refuses that size.
+// page requests one page. The first request has a page size.
+//
+// If the registry rejects the size, it tries 100, then none.
 func (c *Client) page(ctx context.Context, l listing, next *url.URL) (*http.Response, error) {
 	r := &wire.Request{Method: http.MethodGet, Repo: l.repo, Path: l.path, URL: next, Access: l.access, Home: l.home}
 	if l.accept != "" {
@@ -307,7 +317,7 @@ func (c *Client) page(ctx context.Context, l listing, next *url.URL) (*http.Resp
 	return nil, errors.New("unreachable")
 }
 
-// nextLink returns the target of the Link with rel="next" (RFC 8288), or "".
+// nextLink returns the target of the link with rel="next" (RFC 8288), or "".
 func nextLink(headers []string) string {
 	for _, h := range headers {
 		for h != "" {

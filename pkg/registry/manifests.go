@@ -23,82 +23,92 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/wire"
 )
 
-// MaxManifest is the size of the largest manifest that is read, in bytes. Registries
-// take 4 MiB at least (OCI distribution-spec, "Pushing manifests").
+// MaxManifest is the maximum size of a manifest, in bytes.
+//
+// Registries accept at least 4 MiB (OCI distribution-spec, "Pushing manifests").
 const MaxManifest = 8 << 20
 
-// manifestTypes is what may come back for a manifest. A registry that is not told
-// all of them may answer with other bytes than were pushed.
+// manifestTypes is the Accept header of requests for manifests.
+//
+// Without it, a registry may convert a manifest and answer with other bytes than were pushed.
 var manifestTypes = strings.Join([]string{
-	typeOCIManifest, TypeIndex, typeDockerManifest, typeDockerList, typeOCIArtifact,
-	typeSignedSchema1, typeSchema1, "*/*;q=0.1",
+	string(types.OCIManifestSchema1), string(types.OCIImageIndex), string(types.DockerManifestSchema2), string(types.DockerManifestList),
+	string(image.OCIArtifactManifest), string(types.DockerManifestSchema1Signed), string(types.DockerManifestSchema1), "*/*;q=0.1",
 }, ", ")
 
-// bodyTries is how often a body that breaks off or comes out wrong is read.
+// bodyTries is the maximum number of reads of a body that breaks off or has other bytes.
 const bodyTries = 4
 
-// lateTries is how often a body is read that does not come in time: each try may take as long.
+// lateTries is the maximum number of reads of a body that does not arrive in time. It
+// is smaller than bodyTries because each try may take as long.
 const lateTries = 2
 
-// lastTry reports whether a body that could not be read is not to be read again.
+// lastTry reports whether a body whose read failed is not read again.
 func lastTry(try int, err error) bool {
 	return try >= bodyTries || try >= lateTries && wire.Late(err)
 }
 
-// Manifest is a manifest as a registry serves it. Raw is never re-encoded.
+// Manifest is a manifest with the bytes that a registry sent.
+//
+// Raw is never encoded again, because that would change the digest.
 type Manifest struct {
 	Digest    v1.Hash // computed from Raw, or verified if the manifest was read by digest
 	MediaType types.MediaType
 	Raw       []byte
 
-	content *Content // what it points to, if a registry served it
+	content *Content // of a manifest that a registry sent; else nil
 }
 
-// Resolve returns the digest that a tag points to: one HEAD.
+// Resolve returns the digest that a tag points to. It sends one HEAD.
 func (c *Client) Resolve(ctx context.Context, repo name.Repository, tag string) (v1.Hash, inventory.State, error) {
 	h, err := c.head(ctx, repo, tag, c.listSays(repo))
 	s, err := state(err)
 	return h.digest, s, err
 }
 
-// ResolveListed is Resolve for a tag that the repository's tag list names: a registry
-// that does not find it is not believed before it answers a GET likewise.
+// ResolveListed is Resolve for a tag that is in the repository's tag list.
+//
+// If HEAD does not find the tag, a GET confirms that.
 func (c *Client) ResolveListed(ctx context.Context, repo name.Repository, tag string) (v1.Hash, inventory.State, error) {
 	h, err := c.head(ctx, repo, tag, listed)
 	s, err := state(err)
 	return h.digest, s, err
 }
 
-// ResolveUnconfirmed is Resolve for a tag that is confirmed later, or written whatever it
-// points to: a registry that does not find it is believed, unless its HEAD has lied before.
+// ResolveUnconfirmed is Resolve without a GET that confirms an absent tag.
+//
+// It is for tags that are confirmed later, or written whatever they point to. A GET
+// is only sent if HEAD on the host has failed to find a manifest that exists.
 func (c *Client) ResolveUnconfirmed(ctx context.Context, repo name.Repository, tag string) (v1.Hash, inventory.State, error) {
 	h, err := c.head(ctx, repo, tag, unlisted)
 	s, err := state(err)
 	return h.digest, s, err
 }
 
-// Confirm returns what a tag points to that ResolveUnconfirmed did not find: nothing, and
-// without a request, if HEAD has found something on the host by now.
+// Confirm looks again for a tag that ResolveUnconfirmed did not find.
+//
+// It sends no request and finds nothing if HEAD has found something on the host by now.
 func (c *Client) Confirm(ctx context.Context, repo name.Repository, tag string) (v1.Hash, inventory.State, error) {
 	h, err := c.notFound(ctx, repo, tag, unasked, ErrNotFound)
 	s, err := state(err)
 	return h.digest, s, err
 }
 
-// Has returns whether a repository holds a manifest: one HEAD.
-func (c *Client) Has(ctx context.Context, repo name.Repository, digest string) (inventory.State, error) {
-	_, err := c.head(ctx, repo, digest, unlisted)
+// Has returns whether a repository holds a manifest. It sends one HEAD.
+func (c *Client) Has(ctx context.Context, repo name.Repository, digest v1.Hash) (inventory.State, error) {
+	_, err := c.head(ctx, repo, digest.String(), unlisted)
 	return state(err)
 }
 
-// headed is what a HEAD tells of a manifest.
+// headed is the digest and type of a manifest, from a HEAD request.
 type headed struct {
 	digest    v1.Hash
-	mediaType string
+	mediaType types.MediaType
 }
 
-// head asks for a manifest's digest and type. Where the answer cannot be believed, or
-// there is none, the manifest itself is read.
+// head returns the digest and media type of a manifest.
+//
+// If the answer to HEAD is not reliable, it reads the manifest.
 func (c *Client) head(ctx context.Context, repo name.Repository, ref string, other hint) (headed, error) {
 	resp, err := c.do(ctx, c.manifestRequest(http.MethodHead, repo, ref), http.StatusOK)
 	if errors.Is(err, ErrNotFound) {
@@ -112,22 +122,24 @@ func (c *Client) head(ctx context.Context, repo name.Repository, ref string, oth
 	}
 	resp.Body.Close()
 	if h, ok := readHead(resp.Header, ref); ok {
-		c.setHeads(repo.RegistryStr(), truthful)
+		c.setHeads(repo.RegistryStr(), reliable)
 		return h, nil
 	}
 	return c.headByGet(ctx, repo, ref)
 }
 
-// readHead reads the head of a manifest. Without a digest, or with a media type that
-// manifests do not have, it can be that of any page.
+// readHead parses the header of an answer to HEAD.
+//
+// It returns false if the header has no digest or not the media type of a manifest,
+// because any web page could have such a header.
 func readHead(h http.Header, ref string) (headed, bool) {
-	mediaType, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
+	mediaType := contentType(h)
 	served := h.Get("Docker-Content-Digest")
 	d, err := image.ParseDigest(served)
 	switch {
-	case !known(mediaType) && !schema1(mediaType):
+	case !known(mediaType) && !mediaType.IsSchema1():
 		return headed{}, false
-	case strings.Contains(ref, ":"): // a digest of another algorithm than the one asked for says nothing of it
+	case strings.Contains(ref, ":"): // a digest of another algorithm cannot be compared
 		return headed{image.Hash(ref), mediaType}, served == ref
 	}
 	return headed{d, mediaType}, err == nil
@@ -138,11 +150,12 @@ func (c *Client) headByGet(ctx context.Context, repo name.Repository, ref string
 	if err != nil {
 		return headed{}, err
 	}
-	return headed{image.Hash(DigestOf(m.Raw)), string(m.MediaType)}, nil
+	return headed{DigestOf(m.Raw), m.MediaType}, nil
 }
 
-// Manifest reads a manifest by tag or digest. Asked for by digest, its bytes are
-// verified. An answer that is not a manifest is an error.
+// Manifest reads a manifest by tag or digest.
+//
+// If ref is a digest, the bytes are verified. It is an error if the answer is not a manifest.
 func (c *Client) Manifest(ctx context.Context, repo name.Repository, ref string) (*Manifest, error) {
 	for try := 1; ; try++ {
 		m, err := c.manifest(ctx, repo, ref)
@@ -174,15 +187,15 @@ func (c *Client) manifest(ctx context.Context, repo name.Repository, ref string)
 	if !byDigest {
 		algorithm = "sha256"
 	}
-	mediaType, content, wrong := parse(raw, resp.Header.Get("Content-Type"))
+	mediaType, content, wrong := parse(raw, contentType(resp.Header))
 	got := digestOf(algorithm, raw)
-	if byDigest && got != ref && !errors.Is(wrong, errSchema1) {
+	if byDigest && got.String() != ref && !errors.Is(wrong, errSchema1) {
 		return nil, &bodyError{fmt.Errorf("the registry served other bytes: they have digest %s", got)}
 	}
 	if wrong != nil {
 		return nil, wrong
 	}
-	return &Manifest{Digest: image.Hash(got), MediaType: types.MediaType(mediaType), Raw: raw, content: content}, nil
+	return &Manifest{Digest: got, MediaType: mediaType, Raw: raw, content: content}, nil
 }
 
 func (c *Client) manifestRequest(method string, repo name.Repository, ref string) *wire.Request {
@@ -192,13 +205,13 @@ func (c *Client) manifestRequest(method string, repo name.Repository, ref string
 	}
 }
 
-// bodyError is a body that broke off or is not what its digest says.
+// bodyError is the error for a body that breaks off or does not have its digest.
 type bodyError struct{ err error }
 
 func (e *bodyError) Error() string { return e.err.Error() }
 func (e *bodyError) Unwrap() error { return e.err }
 
-// newHash returns the hash of a digest algorithm, or nil.
+// newHash returns a hash for a digest algorithm, or nil if it is not supported.
 func newHash(algorithm string) hash.Hash {
 	switch algorithm {
 	case "sha256":
@@ -209,14 +222,21 @@ func newHash(algorithm string) hash.Hash {
 	return nil
 }
 
-func digestOf(algorithm string, b []byte) string {
+// digestOf returns the digest of b, or the zero value if algorithm is not supported.
+func digestOf(algorithm string, b []byte) v1.Hash {
 	h := newHash(algorithm)
 	if h == nil {
-		return ""
+		return v1.Hash{}
 	}
 	h.Write(b)
-	return algorithm + ":" + hex.EncodeToString(h.Sum(nil))
+	return v1.Hash{Algorithm: algorithm, Hex: hex.EncodeToString(h.Sum(nil))}
 }
 
-// DigestOf returns the sha256 digest of bytes.
-func DigestOf(b []byte) string { return digestOf("sha256", b) }
+// DigestOf returns the sha256 digest of b.
+func DigestOf(b []byte) v1.Hash { return digestOf("sha256", b) }
+
+// contentType returns the media type that an answer names, without parameters.
+func contentType(h http.Header) types.MediaType {
+	t, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
+	return types.MediaType(t)
+}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
@@ -46,11 +48,11 @@ func FuzzNextLink(f *testing.F) {
 }
 
 func FuzzParseManifest(f *testing.F) {
-	f.Add(`{"schemaVersion":2,"config":{"digest":"sha256:`+strings.Repeat("0", 64)+`","size":1},"layers":[]}`, typeOCIManifest)
-	f.Add(`{"manifests":[{"digest":"sha512:`+strings.Repeat("0", 128)+`","size":1}],"subject":{}}`, TypeIndex)
+	f.Add(`{"schemaVersion":2,"config":{"digest":"sha256:`+strings.Repeat("0", 64)+`","size":1},"layers":[]}`, string(types.OCIManifestSchema1))
+	f.Add(`{"manifests":[{"digest":"sha512:`+strings.Repeat("0", 128)+`","size":1}],"subject":{}}`, string(types.OCIImageIndex))
 	f.Add(`[]`, "")
 	f.Fuzz(func(t *testing.T, raw, mediaType string) {
-		got, c, err := parse([]byte(raw), mediaType)
+		got, c, err := parse([]byte(raw), types.MediaType(mediaType))
 		if err != nil {
 			return
 		}
@@ -70,11 +72,11 @@ func FuzzParseManifest(f *testing.F) {
 
 func FuzzSignatureLayers(f *testing.F) {
 	zeros := strings.Repeat("0", 64)
-	f.Add(`{"layers":[{"mediaType":"` + typeSimpleSigning + `","digest":"sha256:` + zeros + `","size":1,"annotations":{"` + signatureAnnotation + `":"x"}}]}`)
-	f.Add(`{"layers":[{"mediaType":"` + typeBundlePrefix + `.v0.3+json","digest":"sha256:` + zeros + `","size":1}]}`)
+	f.Add(`{"layers":[{"mediaType":"` + string(image.CosignSimpleSigning) + `","digest":"sha256:` + zeros + `","size":1,"annotations":{"` + signatureAnnotation + `":"x"}}]}`)
+	f.Add(`{"layers":[{"mediaType":"` + image.SigstoreBundlePrefix + `.v0.3+json","digest":"sha256:` + zeros + `","size":1}]}`)
 	f.Add(`{"layers":null,"manifests":[{}]}`)
 	f.Fuzz(func(t *testing.T, raw string) {
-		layers, err := signatureLayers(&Manifest{Raw: []byte(raw), MediaType: typeOCIManifest})
+		layers, err := signatureLayers(&Manifest{Raw: []byte(raw), MediaType: types.OCIManifestSchema1})
 		if err == nil && len(layers) > maxSignatures {
 			t.Error("accepted too many")
 		}
@@ -90,14 +92,13 @@ func TestFallbackTag(t *testing.T) {
 	t.Parallel()
 	hex := strings.Repeat("ab", 64)
 	for digest, want := range map[string]string{"sha256:" + hex[:64]: "sha256-" + hex[:64], "sha512:" + hex: "sha512-" + hex[:64]} {
-		if got := FallbackTag(digest); got != want {
+		if got := FallbackTag(image.Hash(digest)); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
 }
 
-// Of whatever a registry answers to a tag list no more is kept than is wanted, and
-// of a well-formed one all that is.
+// Only wanted tags of a tag list are stored, and all of them if the list is valid.
 func FuzzTagList(f *testing.F) {
 	for _, seed := range []string{
 		`{"name":"a","tags":["1","2"]}`, `{"tags":null}`, `{"tags":[null,"../../x","\u001b[31m"]}`, `{"errors":[]}`, `{"tags":["1"]}{`,

@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// passwords counts requests by the password they carry and refuses the wrong ones.
+// passwords counts requests by password and refuses wrong passwords.
 type passwords struct {
 	right  func(r *http.Request, user, password string) bool
 	mu     sync.Mutex
@@ -39,7 +39,7 @@ func (p *passwords) fault(w http.ResponseWriter, r *http.Request, next http.Hand
 	w.WriteHeader(http.StatusUnauthorized)
 }
 
-// resolveAll asks for a tag of many repositories at once and returns the states and errors.
+// resolveAll resolves a tag in many repositories concurrently.
 func resolveAll(t *testing.T, c *registry.Client, s *registrytest.Server, path string) (present int, errs []error) {
 	t.Helper()
 	var mu sync.Mutex
@@ -68,7 +68,7 @@ func pushAll(t *testing.T, s *registrytest.Server, path string) {
 	}
 }
 
-// A wrong password is sent twice in a run, however many ask at once: more locks accounts.
+// A wrong password is sent twice in a run, even by concurrent requests. More could lock the account.
 func TestRefusedPasswordIsTriedTwice(t *testing.T) {
 	for name, open := range map[string]bool{"a host that is closed": false, "a host with public repositories": true} {
 		t.Run(name, func(t *testing.T) {
@@ -82,12 +82,12 @@ func TestRefusedPasswordIsTriedTwice(t *testing.T) {
 			dockerConfig(t, s.Host, "me", "planted-secret")
 			pushAll(t, s, "public")
 			c := newClient(t, registry.Options{})
-			told := 0
+			named := 0
 			for range 2 {
 				_, errs := resolveAll(t, c, s, "r")
 				for _, err := range errs {
 					if strings.Contains(err.Error(), "the password was refused and is not sent again") {
-						told++
+						named++
 					}
 					if !strings.HasPrefix(err.Error(), "401 ") || strings.Contains(err.Error(), "planted") {
 						t.Errorf("got %v", err)
@@ -97,8 +97,8 @@ func TestRefusedPasswordIsTriedTwice(t *testing.T) {
 					t.Errorf("%d errors, want 20", len(errs))
 				}
 			}
-			if told < 39 { // the first of an open host may have no second try
-				t.Errorf("%d of 40 say what is wrong", told)
+			if named < 39 { // the first of an open host may have no second try
+				t.Errorf("errors that name the cause: got %d of 40, want 39 or more", named)
 			}
 			if n := p.counts["planted-secret"]; n != 2 {
 				t.Errorf("the password was sent %d times, want 2\n%s", n, s.Summary())
@@ -116,7 +116,7 @@ func TestRefusedPasswordIsTriedTwice(t *testing.T) {
 	}
 }
 
-// A right password is carried by all as soon as one is answered, and outlives refusals later on.
+// After one success, all requests use the password, even after later refusals.
 func TestAcceptedPasswordKeepsItsRetry(t *testing.T) {
 	s := registrytest.New(t)
 	var refuse atomic.Bool
@@ -142,7 +142,7 @@ func TestAcceptedPasswordKeepsItsRetry(t *testing.T) {
 	}
 }
 
-// Accounts of one host stand for themselves.
+// The accounts of a host are independent.
 func TestOneRefusedAccountOfTwo(t *testing.T) {
 	s := registrytest.New(t)
 	p := &passwords{right: func(_ *http.Request, _, password string) bool { return password == "right" }}
@@ -169,7 +169,7 @@ func TestOneRefusedAccountOfTwo(t *testing.T) {
 	}
 }
 
-// Those who waited for the first answer then go on side by side.
+// Requests that waited for the first answer then run concurrently.
 func TestAcceptedPasswordIsCarriedByAllAtOnce(t *testing.T) {
 	s := registrytest.New(t, registrytest.BasicAuth("me", "secret"))
 	dockerConfig(t, s.Host, "me", "secret")

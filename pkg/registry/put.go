@@ -14,17 +14,17 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/wire"
 )
 
-// PutResult is what a registry said to a manifest.
+// PutResult is the answer of a registry to a manifest.
 type PutResult struct {
-	Digest  string        // Docker-Content-Digest; empty if it sent none
-	Subject bool          // it linked the manifest to its subject (OCI-Subject)
-	There   bool          // the tag pointed to the manifest already: nothing was put
-	Took    time.Duration // of PutTag: from the reading of the tag to the answer
+	Digest  string        // header Docker-Content-Digest, not validated; may be empty
+	Subject bool          // the registry links the manifest to its subject (header OCI-Subject)
+	There   bool          // the tag pointed to the manifest already, so nothing was put
+	Took    time.Duration // set by PutTag: from reading the tag to the answer
 }
 
-// Put writes a manifest under a digest. It may be tried again: that changes nothing else.
-func (c *Client) Put(ctx context.Context, repo name.Repository, digest string, m *Manifest) (PutResult, error) {
-	return c.send(ctx, putRequest(repo, digest, m))
+// Put writes a manifest by digest.
+func (c *Client) Put(ctx context.Context, repo name.Repository, digest v1.Hash, m *Manifest) (PutResult, error) {
+	return c.send(ctx, putRequest(repo, digest.String(), m))
 }
 
 var (
@@ -32,18 +32,20 @@ var (
 	errHidden = errors.New("the registry does not show whether the tag exists")
 )
 
-// PutTag writes a manifest under a tag. Right before each try the tag is read, and may
-// decides: at is the digest that the tag points to, or empty. A tag that points to the
-// manifest already is left as it is, also where an earlier try did that without an answer.
+// PutTag writes a manifest under a tag, if may returns nil.
 //
-// A status that the manifest calls absent hides whether a tag exists. It is believed
-// to mean that the repository does not exist yet, until the manifest was put by digest.
+// It reads the tag right before each try and calls may with the digest that the tag
+// points to, or zero. If the tag points to the manifest already, it writes nothing.
+// An earlier try without an answer can be the reason.
+//
+// A status in absent-status does not say whether the tag exists. PutTag then puts the
+// manifest by digest first, because after that the status has no such meaning.
 func (c *Client) PutTag(ctx context.Context, repo name.Repository, tag string, m *Manifest, may func(at v1.Hash) error) (PutResult, error) {
 	res, err := c.putTag(ctx, repo, tag, m, may)
 	if !errors.Is(err, errHidden) || c.wrote(repo) {
 		return res, err
 	}
-	if _, err := c.Put(ctx, repo, m.Digest.String(), m); err != nil {
+	if _, err := c.Put(ctx, repo, m.Digest, m); err != nil {
 		return PutResult{}, err
 	}
 	return c.putTag(ctx, repo, tag, m, may)
@@ -79,7 +81,7 @@ func (c *Client) putTag(ctx context.Context, repo name.Repository, tag string, m
 	return res, err
 }
 
-// at returns what a tag points to, or an empty digest if only that it does not exist explains the answer.
+// at returns the digest that a tag points to, or zero if the tag certainly does not exist.
 func (c *Client) at(ctx context.Context, repo name.Repository, tag string) (v1.Hash, error) {
 	at, state, err := c.Resolve(strict(ctx), repo, tag)
 	var e *Error
@@ -89,7 +91,7 @@ func (c *Client) at(ctx context.Context, repo name.Repository, tag string) (v1.H
 	return at, err
 }
 
-// unknownOutcome reports whether a write that failed may have been carried out.
+// unknownOutcome reports whether a failed write may have been carried out.
 func unknownOutcome(err error) bool {
 	var e *Error
 	return !errors.As(err, &e) || e.Status >= http.StatusInternalServerError
@@ -104,7 +106,7 @@ func putRequest(repo name.Repository, ref string, m *Manifest) *wire.Request {
 	}
 }
 
-// send sends a request that writes a manifest, and remembers that its repository exists.
+// send sends a request that writes a manifest, and records that the repository exists.
 func (c *Client) send(ctx context.Context, r *wire.Request) (PutResult, error) {
 	resp, err := c.do(ctx, r, http.StatusCreated, http.StatusOK, http.StatusAccepted)
 	if err != nil {
@@ -125,9 +127,9 @@ func (c *Client) wrote(repo name.Repository) bool {
 	return ok
 }
 
-// ReadBack returns the digest that a reference has, or an empty one if nothing is found
-// there. It is for what was written: no status but 404 means absent, and a HEAD that
-// does not find it is not believed before a GET.
+// ReadBack returns the digest of a reference that was written, or zero if it is absent.
+//
+// Only 404 means absent, and a GET confirms a 404 to HEAD.
 func (c *Client) ReadBack(ctx context.Context, repo name.Repository, ref string) (v1.Hash, error) {
 	at, state, err := c.Resolve(strict(ctx), repo, ref)
 	if state != inventory.Absent {
@@ -143,7 +145,7 @@ func (c *Client) ReadBack(ctx context.Context, repo name.Repository, ref string)
 	return m.Digest, nil
 }
 
-// strictKey marks a context whose reads take only 404 for absent.
+// strictKey marks a context in which only 404 means absent.
 type strictKey struct{}
 
 func strict(ctx context.Context) context.Context { return context.WithValue(ctx, strictKey{}, true) }

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
@@ -16,18 +16,20 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
-// FallbackTag returns the tag that lists a digest's referrers in registries
-// without the referrers API (OCI distribution-spec, "Referrers tag schema").
-func FallbackTag(digest string) string {
-	algorithm, hex, _ := strings.Cut(digest, ":")
-	return algorithm[:min(len(algorithm), 32)] + "-" + hex[:min(len(hex), 64)]
+// FallbackTag returns the tag of the list of referrers of a digest.
+//
+// It is used in registries without the referrers API (OCI distribution-spec,
+// "Referrers tag schema").
+func FallbackTag(digest v1.Hash) string {
+	return digest.Algorithm[:min(len(digest.Algorithm), 32)] + "-" + digest.Hex[:min(len(digest.Hex), 64)]
 }
 
 var errManyReferrers = fmt.Errorf("more than %d", MaxChildren)
 
-// Referrers returns the manifests that refer to a digest: those that the referrers
-// API names and, where hasTag says so, those of the fallback tag.
-func (c *Client) Referrers(ctx context.Context, repo name.Repository, digest string, hasTag func(string) bool) ([]v1.Descriptor, error) {
+// Referrers returns the descriptors of the manifests that refer to a digest.
+//
+// It reads the referrers API and, if hasTag returns true for it, the fallback tag.
+func (c *Client) Referrers(ctx context.Context, repo name.Repository, digest v1.Hash, hasTag func(string) bool) ([]v1.Descriptor, error) {
 	var all []v1.Descriptor
 	if c.tryReferrers(repo) {
 		listed, err := c.referrersAPI(ctx, repo, digest)
@@ -55,15 +57,17 @@ func (c *Client) Referrers(ctx context.Context, repo name.Repository, digest str
 	return distinct(all)
 }
 
-// doubts is how many digests of a repository are asked for in vain before its host is
-// taken to have no referrers API there. One answer may be a passing fault of a proxy.
+// doubts is the number of failed requests to the referrers API after which a repository
+// counts as one without it. One failure may be a temporary fault of a proxy.
 const doubts = 3
 
-// referrersAPI asks the referrers API for a digest. What is not an answer of that API
-// says that the repository has no referrers there, not that the host lacks the API.
-func (c *Client) referrersAPI(ctx context.Context, repo name.Repository, digest string) ([]v1.Descriptor, error) {
+// referrersAPI lists the referrers of a digest with the referrers API.
+//
+// If the answer is not one of that API, the result is empty. It does not mean that
+// the whole host has no such API.
+func (c *Client) referrersAPI(ctx context.Context, repo name.Repository, digest v1.Hash) ([]v1.Descriptor, error) {
 	var all []v1.Descriptor
-	list := listing{repo: repo, path: repo.RepositoryStr() + "/referrers/" + digest, accept: TypeIndex, home: true}
+	list := listing{repo: repo, path: repo.RepositoryStr() + "/referrers/" + digest.String(), accept: string(types.OCIImageIndex), home: true}
 	err := c.pages(ctx, list, func(body io.Reader) (func() int, error) {
 		var index struct {
 			Manifests []v1.Descriptor `json:"manifests"`
@@ -93,8 +97,9 @@ func (c *Client) referrersAPI(ctx context.Context, repo name.Repository, digest 
 	return all, err
 }
 
-// noReferrersAPI reports whether an error is the answer of a registry that does not know
-// the referrers API, or not for that repository.
+// noReferrersAPI reports whether an error means that there is no referrers API.
+//
+// Some hosts have it for some of their repositories only.
 func noReferrersAPI(err error) bool {
 	if errors.Is(err, errOtherType) || errors.Is(err, wire.ErrElsewhere) || errors.Is(err, ErrNotFound) {
 		return true
@@ -110,8 +115,10 @@ func noReferrersAPI(err error) bool {
 	return e.Status >= 300 && e.Status < 400
 }
 
-// tryReferrers reports whether a repository may have the referrers API: its host has
-// shown that it knows it, or there has been little sign that it does not.
+// tryReferrers reports whether to send a request to the referrers API.
+//
+// It does unless only failures are known: none succeeded on the host, and doubts failed
+// in the repository.
 func (c *Client) tryReferrers(repo name.Repository) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -7,10 +7,11 @@ import (
 	"testing"
 
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// The referrers API is read page by page as tag lists are.
+// The referrers API has pages, like tag lists.
 func TestReferrersPages(t *testing.T) {
 	t.Parallel()
 	subject := "sha256:" + strings.Repeat("a", 64)
@@ -40,7 +41,7 @@ func TestReferrersPages(t *testing.T) {
 		"a page for people":        {registrytest.Status(200, registrytest.Header("Content-Type", "text/html"), "<p>"), nil, 0, "", 1},
 		"second is not found":      {registrytest.Refuse(404, "NOT_FOUND", "no"), []registrytest.Match{second}, 0, "page 2", 2},
 		"second is something else": {registrytest.Status(200, nil, "<p>"), []registrytest.Match{second}, 0, "page 2", 2},
-		"never end":                {registrytest.LinkLoop(), nil, 0, "no end", 2},
+		"never end":                {registrytest.LinkLoop(), nil, 0, "never end", 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -50,7 +51,7 @@ func TestReferrersPages(t *testing.T) {
 				s.Fault(tc.fault, append([]registrytest.Match{api}, tc.match...)...)
 			}
 			s.Fault(pages, api)
-			got, err := newClient(t, registry.Options{}).Referrers(t.Context(), repo(s, "a"), subject, func(string) bool { return false })
+			got, err := newClient(t, registry.Options{}).Referrers(t.Context(), repo(s, "a"), image.Hash(subject), func(string) bool { return false })
 			if len(got) != tc.want || (err != nil) != (tc.err != "") || err != nil && !strings.Contains(err.Error(), tc.err) {
 				t.Errorf("%d referrers, %v", len(got), err)
 			}
@@ -61,8 +62,7 @@ func TestReferrersPages(t *testing.T) {
 	}
 }
 
-// One answer that is not of the referrers API is about its repository, and an answer of
-// the API is about the host.
+// A missing referrers API is recorded for the repository, an existing one for the host.
 func TestReferrersAPIIsLearned(t *testing.T) {
 	t.Parallel()
 	var subjects, referrers []registrytest.Object
@@ -91,7 +91,7 @@ func TestReferrersAPIIsLearned(t *testing.T) {
 			s.Fault(no, api, registrytest.Repo("a"), registrytest.First(4))
 			c := newClient(t, registry.Options{})
 			ask := func(path string, i int) int {
-				got, err := c.Referrers(t.Context(), repo(s, path), subjects[i].Digest, func(string) bool { return false })
+				got, err := c.Referrers(t.Context(), repo(s, path), image.Hash(subjects[i].Digest), func(string) bool { return false })
 				if err != nil {
 					t.Errorf("referrers of %d in %s: got %v", i, path, err)
 				}
@@ -118,7 +118,7 @@ func TestReferrersAPIIsLearned(t *testing.T) {
 	}
 }
 
-// A refusal of the registry itself is not a missing API.
+// If the registry refuses a request, the API is not missing.
 func TestReferrersAreUnreadable(t *testing.T) {
 	t.Parallel()
 	subject := registrytest.Image(1, 1)
@@ -127,7 +127,7 @@ func TestReferrersAreUnreadable(t *testing.T) {
 			t.Parallel()
 			s := registrytest.New(t)
 			s.Fault(registrytest.Status(status, registrytest.Header("Retry-After", "0"), ""), registrytest.Is(registrytest.Referrers))
-			_, err := newClient(t, registry.Options{}).Referrers(t.Context(), repo(s, "a"), subject.Digest, func(string) bool { return true })
+			_, err := newClient(t, registry.Options{}).Referrers(t.Context(), repo(s, "a"), image.Hash(subject.Digest), func(string) bool { return true })
 			if err == nil || !strings.Contains(err.Error(), fmt.Sprint(status)) {
 				t.Errorf("got %v, want an error with %d", err, status)
 			}
@@ -135,8 +135,8 @@ func TestReferrersAreUnreadable(t *testing.T) {
 	}
 }
 
-// Where the referrers address leads to another host, only a list of referrers counts
-// there: all else is read from the fallback tag, at once.
+// After a redirect to another host, only a list of referrers is accepted. Otherwise the
+// fallback tag is read at once.
 func TestReferrersOfAnotherHost(t *testing.T) {
 	t.Parallel()
 	subject := registrytest.Image(1, 1)
@@ -161,14 +161,14 @@ func TestReferrersOfAnotherHost(t *testing.T) {
 			s, other := registrytest.New(t), registrytest.New(t)
 			s.Push(t, "a", subject)
 			s.Push(t, "a", two)
-			s.Push(t, "a", registrytest.Index([]registrytest.Object{two}), registry.FallbackTag(subject.Digest))
+			s.Push(t, "a", registrytest.Index([]registrytest.Object{two}), registry.FallbackTag(image.Hash(subject.Digest)))
 			other.Push(t, "a", subject)
 			other.Push(t, "a", one)
 			if tc.fault != nil {
 				other.Fault(tc.fault, registrytest.Is(registrytest.Referrers))
 			}
 			s.Fault(registrytest.Redirect(other.URL), registrytest.Is(registrytest.Referrers))
-			got, err := newClient(t, registry.Options{}).Referrers(t.Context(), repo(s, "a"), subject.Digest, func(string) bool { return tc.fault != nil })
+			got, err := newClient(t, registry.Options{}).Referrers(t.Context(), repo(s, "a"), image.Hash(subject.Digest), func(string) bool { return tc.fault != nil })
 			if err != nil || len(got) != 1 || got[0].Digest.String() != tc.want {
 				t.Errorf("got %+v, %v, want %s", got, err, tc.want)
 			}
@@ -179,7 +179,7 @@ func TestReferrersOfAnotherHost(t *testing.T) {
 	}
 }
 
-// A list may name anything as a signature: only what has the digest as its subject is one.
+// A manifest in a list of referrers is only used if its subject is the digest.
 func TestSignaturesHaveTheSubject(t *testing.T) {
 	t.Parallel()
 	s := registrytest.New(t)
@@ -191,8 +191,8 @@ func TestSignaturesHaveTheSubject(t *testing.T) {
 		registrytest.Signatures([]registrytest.Blob{claim}), registrytest.Signatures([]registrytest.Blob{claim}, registrytest.Subject(other)),
 	} {
 		s.Push(t, "a", o)
-		s.Push(t, "a", registrytest.Index([]registrytest.Object{o}), registry.FallbackTag(img.Digest))
-		for got, err := range newClient(t, registry.Options{}).Signatures(t.Context(), repo(s, "a"), img.Digest) {
+		s.Push(t, "a", registrytest.Index([]registrytest.Object{o}), registry.FallbackTag(image.Hash(img.Digest)))
+		for got, err := range newClient(t, registry.Options{}).Signatures(t.Context(), repo(s, "a"), image.Hash(img.Digest)) {
 			t.Errorf("got %+v, %v, want none", got, err)
 		}
 	}

@@ -1,13 +1,39 @@
-// Package registry is the only package that talks to registries.
+// Package registry reads from and writes to registries. No other package does.
 //
-// Its Client reads what repositories hold (Read, List, Resolve, Has, Snapshot),
-// what belongs to digests (Referrers, Signatures), reads and writes content
-// (Manifest, FetchBlob, Mount, Upload, Put, PutTag), and knows how
-// registries differ: Google's listing, missing digests in answers, refused
-// mounts, referrers without an API. It decides nothing about
-// what should be where or in which order things are written; that is for
-// packages plan and promote. Requests, tokens, pace and retries are below, in
-// internal/wire, internal/auth and internal/pace.
+// A Client reads what repositories hold (Read, List, Resolve, Has, Snapshot), what
+// refers to a digest (Referrers, Signatures), and content (Manifest, FetchBlob). It
+// writes content with Mount, Upload, Put and PutTag. It handles the differences
+// between registries. It does not decide what to write or in which order: packages
+// plan and promote do. Requests and retries are in internal/wire, credentials and
+// tokens in internal/auth, request rates in internal/pace.
+//
+// Names, digests, descriptors and media types are those of go-containerregistry.
+// Its package remote can do several of the operations here. The table lists what is
+// used and why the rest is not. Numbers of requests are counted by
+// TestRequestsComparedWithRemote, where package remote uses one Puller and one Pusher.
+// The other reasons are from reading the source of go-containerregistry v0.22.1.
+//
+//	operation               from     reason
+//	names, digests, types   ggcr     packages name, v1 and types
+//	handshake               ours     remote pings and gets a token for each repository: 3 requests
+//	                                 for the first GET in a further repository, 2 here
+//	tokens                  ours     one token for up to 50 repositories: 4 requests for HEAD in two
+//	                                 repositories, 6 with remote
+//	HEAD of a manifest      ours     as many requests as remote in a known repository (1); ours also
+//	                                 checks a 404 with GET where a tag list names the tag
+//	GET of a manifest       ours     as many requests as remote in a known repository (1); remote
+//	                                 reads up to 100 MiB, ours 8 MiB, and keeps the bytes
+//	pages of tags           ours     remote does not read Google's extension in full, and does not
+//	                                 limit the number of pages and tags
+//	referrers               ours     remote asks the API or reads the fallback tag, never both
+//	reading a blob          ours     remote does not continue a download that breaks
+//	mounts                  ours     remote sends a HEAD first, and does not report a refusal
+//	uploads                 ours     POST and PUT; remote also sends a PATCH for each blob: 16 requests
+//	                                 for an image of three blobs, 13 here
+//	PUT of a manifest       ours     remote cannot read the tag again right before each try
+//
+// A transport that answers the ping of transport.NewWithContext itself would save
+// remote's handshake. The other reasons would remain.
 package registry
 
 import (
@@ -31,28 +57,28 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/wire"
 )
 
-// Options configure a Client.
+// Options configures a Client.
 type Options struct {
 	UserAgent        string
-	Threads          int      // most requests in flight to a host; 0: adapt, beginning with 10
-	QPS              float64  // most requests a second to a host; 0: no bound
-	PlainHTTP        []string // hosts without TLS; loopback hosts need not be named
+	Threads          int      // maximum requests in flight per host; 0: adapt, starting with 10
+	QPS              float64  // maximum requests per second per host; 0: no limit
+	PlainHTTP        []string // hosts without TLS, in addition to loopback hosts
 	InsecureTLS      []string // hosts whose certificate is not verified
-	RootCAs          [][]byte // PEM certificates trusted besides the system's
+	RootCAs          [][]byte // PEM certificates trusted in addition to those of the system
 	KeyFiles         []string // Google JSON keys for the accounts that manifests name
 	NoServiceAccount bool     // ignore the accounts that manifests name
 	NoAmbient        bool     // do not ask cloud environments for credentials
 	Sites            Sites    // nil: no accounts, only 404 means absent
 	Log              logrus.FieldLogger
-	Backoff          time.Duration // first wait after a failed try; 0: the default
-	Limits           Limits        // how long a host may take
-	Files            int           // files and connections that the process may have open; 0: no bound
+	Backoff          time.Duration // delay before the first retry; 0: the default
+	Limits           Limits        // time limits for hosts
+	Files            int           // maximum open files and connections of the process; 0: no limit
 }
 
-// Limits bound how long a host may take. The zero value has the defaults.
+// Limits are time limits for hosts. The zero value means the defaults.
 type Limits = wire.Limits
 
-// Sites says how repositories are to be spoken to; *plan.Sites is one.
+// Sites has the settings of repositories in manifests. *plan.Sites implements it.
 type Sites interface {
 	Account(name.Repository) string
 	AbsentStatus(name.Repository) []int
@@ -69,21 +95,25 @@ type Client struct {
 	mu          sync.Mutex
 	put         map[name.Repository]struct{} // repositories that a manifest was put into
 	heads       map[string]heads
-	listed      map[name.Repository]struct{} // repositories whose tag list Read has read
-	referrers   map[string]struct{}          // hosts that have shown the referrers API
-	noReferrers map[name.Repository]int      // digests that the referrers API of a repository was asked for in vain
+	listed      map[name.Repository]struct{} // repositories whose tag list was read by Read
+	referrers   map[string]struct{}          // hosts that have answered with the referrers API
+	noReferrers map[name.Repository]int      // number of digests for which a repository did not answer with the referrers API
 }
 
-// ErrNotFound is what a registry says does not exist: status 404, or one that the manifest calls absent.
+// ErrNotFound is the error for content that does not exist.
+//
+// The registry answered 404, or with a status that the manifest lists as absent-status.
 var ErrNotFound = errors.New("not found")
 
-// Error is an answer of a registry that is not what was asked for.
+// Error is an answer of a registry with an unexpected status.
 type Error = wire.Error
 
-// UnansweredError is a request that was sent and interrupted: it may have been carried out.
+// UnansweredError is an interruption after a request was sent.
+//
+// The registry may have carried the request out.
 type UnansweredError = wire.UnansweredError
 
-// New returns a client. It reads the key files and sends nothing yet.
+// New returns a Client. It reads the key files, but sends no request.
 func New(o Options) (*Client, error) {
 	c := &Client{
 		files: o.Files, log: o.Log, absent: func(name.Repository) []int { return nil }, put: map[name.Repository]struct{}{}, referrers: map[string]struct{}{}, noReferrers: map[name.Repository]int{},
@@ -127,11 +157,13 @@ func hostNames(names []string) []string {
 	return out
 }
 
-// keptFiles is how many open files are left to everything but connections and TempFiles.
+// keptFiles is the number of open files that are neither connections nor TempFiles.
 const keptFiles = 24
 
-// share returns so many fifths of the files that may be open; 0 if there is no bound.
-// The rest is for connections that are idle, or are being made.
+// share returns the given number of fifths of the open files; 0 if there is no limit.
+//
+// Connections in use get two fifths and temporary files one. The rest is for
+// connections that are idle or that are being opened.
 func share(files, fifths int) int {
 	if files == 0 {
 		return 0
@@ -139,23 +171,26 @@ func share(files, fifths int) int {
 	return max(1, (files-keptFiles)*fifths/5)
 }
 
-// TempFiles returns how many temporary files may be open at once; 0 if there is no bound.
+// TempFiles returns the maximum number of open temporary files; 0 if there is no limit.
 func (c *Client) TempFiles() int { return share(c.files, 1) }
 
 // Close closes idle connections.
 func (c *Client) Close() { c.wire.Close() }
 
-// Pause waits before another try of what takes several requests: after the first try
-// the shortest time, then ever longer. It returns ctx's error if that ends first.
+// Pause waits before an operation of several requests is tried again.
+//
+// The delay grows with the number of tries. The error is ctx's, if ctx ends first.
 func (c *Client) Pause(ctx context.Context, tried int) error { return c.wire.Pause(ctx, tried) }
 
-// Requests returns how many requests each host was sent, all kinds and tries included.
+// Requests returns the number of requests sent to each host, retries included.
 func (c *Client) Requests() map[string]int { return c.wire.Requests() }
 
-// BytesCopied returns how many bytes of blobs were sent to registries.
+// BytesCopied returns the number of bytes of blobs sent to registries.
 func (c *Client) BytesCopied() int64 { return c.bytes.Load() }
 
-// ExpectReads prepares tokens for reading repositories, up to 50 of them a token.
+// ExpectReads announces repositories to read, so that they share tokens.
+//
+// One token is for up to 50 repositories.
 func (c *Client) ExpectReads(repos []name.Repository) {
 	grants := make([]wire.Grant, len(repos))
 	for i, r := range repos {
@@ -164,8 +199,10 @@ func (c *Client) ExpectReads(repos []name.Repository) {
 	c.wire.Expect(grants)
 }
 
-// ExpectWrites prepares tokens for writing to repositories; from maps each to the
-// repository on the same host that blobs are mounted from, or to the zero value.
+// ExpectWrites announces repositories to write, so that they share tokens.
+//
+// from maps each repository to the one on the same host that blobs are mounted from,
+// or to the zero value.
 func (c *Client) ExpectWrites(repos []name.Repository, from map[name.Repository]name.Repository) {
 	var grants []wire.Grant
 	for _, r := range repos {
@@ -177,8 +214,9 @@ func (c *Client) ExpectWrites(repos []name.Repository, from map[name.Repository]
 	c.wire.Expect(grants)
 }
 
-// do sends a request about a repository and returns the answer if its status is
-// one of ok. Statuses that mean absent become ErrNotFound, all others an *Error.
+// do sends a request and returns the answer if its status is in ok.
+//
+// The error is ErrNotFound for a status that means absent, and an *Error for others.
 func (c *Client) do(ctx context.Context, r *wire.Request, ok ...int) (*http.Response, error) {
 	resp, err := c.wire.Do(ctx, r)
 	if err != nil {
@@ -190,8 +228,10 @@ func (c *Client) do(ctx context.Context, r *wire.Request, ok ...int) (*http.Resp
 	return nil, c.orAbsent(ctx, r, wire.ReadError(resp))
 }
 
-// orAbsent wraps errors that mean absent. A status of absent-status says that the
-// repository does not exist, which is not so once a manifest was put into it.
+// orAbsent adds ErrNotFound to errors that mean absent.
+//
+// A status in absent-status means that the repository does not exist. It has no such
+// meaning after a manifest was put into the repository.
 func (c *Client) orAbsent(ctx context.Context, r *wire.Request, err error) error {
 	var e *wire.Error
 	if !errors.As(err, &e) {
@@ -204,15 +244,17 @@ func (c *Client) orAbsent(ctx context.Context, r *wire.Request, err error) error
 	return err
 }
 
-// Late reports whether an error says that a host was too slow: another try may take as long again.
+// Late reports whether an error is that a host was too slow.
+//
+// Another try may take as long.
 func Late(err error) bool { return wire.Late(err) }
 
-// isAbsentStatus reports whether the manifest names a status as one that means absent.
+// isAbsentStatus reports whether a status is in absent-status of the manifest.
 func (c *Client) isAbsentStatus(repo name.Repository, status int) bool {
 	return slices.Contains(c.absent(repo), status)
 }
 
-// state turns the error of a read into what is known.
+// state returns the state that the error of a read means.
 func state(err error) (inventory.State, error) {
 	switch {
 	case err == nil:

@@ -23,10 +23,10 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// writes are requests that write to a repository, by their kind.
+// writes are the operations that write to a repository, by the kind of their request.
 var writes = map[registrytest.Kind]func(ctx context.Context, c *registry.Client, r name.Repository, img registrytest.Object) error{
 	registrytest.ManifestPut: func(ctx context.Context, c *registry.Client, r name.Repository, img registrytest.Object) error {
-		_, err := c.Put(ctx, r, "1", &registry.Manifest{Digest: image.Hash(img.Digest), MediaType: types.MediaType(img.MediaType), Raw: img.Raw})
+		_, err := c.Put(ctx, r, image.Hash(img.Digest), &registry.Manifest{Digest: image.Hash(img.Digest), MediaType: types.MediaType(img.MediaType), Raw: img.Raw})
 		return err
 	},
 	registrytest.UploadPost: func(ctx context.Context, c *registry.Client, r name.Repository, _ registrytest.Object) error {
@@ -34,14 +34,14 @@ var writes = map[registrytest.Kind]func(ctx context.Context, c *registry.Client,
 		return err
 	},
 	registrytest.Mount: func(ctx context.Context, c *registry.Client, r name.Repository, img registrytest.Object) error {
-		_, err := c.Mount(ctx, r, image.NewRepository(r.RegistryStr(), "b"), img.Blobs[0].Digest)
+		_, err := c.Mount(ctx, r, image.NewRepository(r.RegistryStr(), "b"), image.Hash(img.Blobs[0].Digest))
 		return err
 	},
 	registrytest.Token: reads[registrytest.ManifestHead],
 	registrytest.Ping:  reads[registrytest.ManifestHead],
 }
 
-// witness notes the credentials of all requests in the spellings that a host may repeat.
+// witness records the credentials of all requests, in all spellings that a host may repeat.
 type witness struct {
 	mu   sync.Mutex
 	seen []string
@@ -53,14 +53,14 @@ func (w *witness) see(r *http.Request) {
 	w.seen = append(w.seen, registrytest.Spellings(r)...)
 }
 
-// leaks returns what of that is in a text.
+// leaks returns the credentials that are in a text.
 func (w *witness) leaks(text string) []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(w.seen), func(s string) bool { return !strings.Contains(text, s) })
 }
 
-// A host that repeats what it was sent, in whatever spelling, gets none of it into errors and logs.
+// Errors and logs have no credentials, even if a host repeats them in its answer.
 func TestRepeatedSecrets(t *testing.T) {
 	const password = "pl4nted/pass+word:1?"
 	for auth, option := range map[string]registrytest.Option{

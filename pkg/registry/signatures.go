@@ -10,47 +10,43 @@ import (
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
-// How cosign attaches signatures: a manifest under the tag of FallbackTag and
-// image.SignatureSuffix, or one that refers to the digest, each layer of which is a signature;
-// or one that refers to the digest and has a sigstore bundle as its layer.
+// Cosign attaches signatures in three ways. Each layer of a manifest is a signature,
+// and the manifest has the tag of FallbackTag and image.SignatureSuffix, or refers to
+// the digest. Or a manifest refers to the digest and has a sigstore bundle as its layer.
 const (
 	signatureAnnotation = "dev.cosignproject.cosign/signature"
 	predicateAnnotation = "dev.sigstore.bundle.predicateType"
-	signPredicate       = "https://sigstore.dev/cosign/sign/v1"
-	typeSimpleSigning   = "application/vnd.dev.cosign.simplesigning.v1+json"
-	typeSignature       = "application/vnd.dev.cosign.artifact.sig.v1+json"
-	typeBundlePrefix    = "application/vnd.dev.sigstore.bundle"
-	typeImageConfig     = "application/vnd.oci.image.config.v1+json"
-	typeEmpty           = "application/vnd.oci.empty.v1+json"
 )
 
-// Bounds of what belongs to one digest.
+// Limits for the signatures of one digest.
 const (
-	maxSignature  = 4 << 20 // bytes of a payload or bundle; they have some hundred
-	maxSignatures = 200     // manifests that may hold signatures, and layers of one
+	maxSignature  = 4 << 20 // bytes of a payload or bundle, which usually has a few hundred
+	maxSignatures = 200     // manifests with signatures, and layers of one manifest
 )
 
-// Signature is a signature of a digest, not verified.
+// Signature is a signature of a digest. It is not verified.
 type Signature struct {
 	Where     string // the reference of the manifest that holds it
-	Payload   []byte // what is signed
+	Payload   []byte // the signed bytes
 	Signature string // of Payload, in base64
-	Bundle    []byte // in place of the two: a sigstore bundle
+	Bundle    []byte // a sigstore bundle; Payload and Signature are then empty
 }
 
-// Signatures reads the signatures that a repository holds of a digest: those of
-// cosign's tag, then those of manifests that refer to the digest. What cannot be
-// read comes as an error among them. Whoever has found what they look for stops
-// the reading.
-func (c *Client) Signatures(ctx context.Context, repo name.Repository, digest string) iter.Seq2[Signature, error] {
+// Signatures reads the signatures of a digest in a repository.
+//
+// Those under cosign's tag come first, then those of manifests that refer to the
+// digest. A signature that cannot be read is an error in the sequence. Signatures are
+// read one by one, so a caller that stops early saves requests.
+func (c *Client) Signatures(ctx context.Context, repo name.Repository, digest v1.Hash) iter.Seq2[Signature, error] {
 	return func(yield func(Signature, error) bool) {
-		goOn := c.signaturesOf(ctx, repo, FallbackTag(digest)+image.SignatureSuffix, "", yield)
+		goOn := c.signaturesOf(ctx, repo, FallbackTag(digest)+image.SignatureSuffix, v1.Hash{}, yield)
 		if !goOn {
 			return
 		}
@@ -75,21 +71,23 @@ func (c *Client) Signatures(ctx context.Context, repo name.Repository, digest st
 	}
 }
 
-// mayHoldSignature reports whether a referrer is a signature, as far as its descriptor tells.
+// mayHoldSignature reports whether a referrer may be a signature, by its descriptor.
 func mayHoldSignature(d v1.Descriptor) bool {
-	if p := d.Annotations[predicateAnnotation]; p != "" && p != signPredicate {
-		return false // a bundle that says something else about the image
+	if p := d.Annotations[predicateAnnotation]; p != "" && p != image.CosignPredicate {
+		return false // a bundle with another statement about the image
 	}
-	switch d.ArtifactType {
-	case "", typeSignature, typeSimpleSigning, typeImageConfig, typeEmpty:
+	switch t := types.MediaType(d.ArtifactType); t {
+	case "", image.CosignSignature, image.CosignSimpleSigning, types.OCIConfigJSON, types.OCIEmptyJSON:
 		return true
 	}
-	return strings.HasPrefix(d.ArtifactType, typeBundlePrefix)
+	return strings.HasPrefix(d.ArtifactType, image.SigstoreBundlePrefix)
 }
 
-// signaturesOf yields the signatures of one manifest, if it exists and, unless subject is
-// empty, refers to that, and returns whether to go on.
-func (c *Client) signaturesOf(ctx context.Context, repo name.Repository, ref, subject string, yield func(Signature, error) bool) bool {
+// signaturesOf yields the signatures of one manifest, and returns whether to continue.
+//
+// A manifest that does not exist has none, nor has one that does not refer to subject.
+// A zero subject is not compared.
+func (c *Client) signaturesOf(ctx context.Context, repo name.Repository, ref string, subject v1.Hash, yield func(Signature, error) bool) bool {
 	m, err := c.Manifest(ctx, repo, ref)
 	if errors.Is(err, ErrNotFound) {
 		return true
@@ -105,8 +103,8 @@ func (c *Client) signaturesOf(ctx context.Context, repo name.Repository, ref, su
 	if err != nil {
 		return yield(Signature{}, fmt.Errorf("reading %s: %w", where, err))
 	}
-	if subject != "" && !content.Refers(subject) {
-		return true // a list may name anything
+	if subject != (v1.Hash{}) && !content.Refers(subject) {
+		return true // a list of referrers is not reliable
 	}
 	layers, err := signatureLayers(m)
 	if err != nil {
@@ -125,8 +123,9 @@ func (c *Client) signaturesOf(ctx context.Context, repo name.Repository, ref, su
 	return true
 }
 
-// signatureLayers returns the layers of a manifest that are signatures. The same
-// payload may be signed with several keys: a digest may come more than once.
+// signatureLayers returns the layers of a manifest that are signatures.
+//
+// A digest can occur several times, because a payload can be signed with several keys.
 func signatureLayers(m *Manifest) ([]v1.Descriptor, error) {
 	if _, err := m.Parse(); err != nil {
 		return nil, err
@@ -139,7 +138,7 @@ func signatureLayers(m *Manifest) ([]v1.Descriptor, error) {
 	}
 	var layers []v1.Descriptor
 	for _, l := range doc.Layers {
-		if l.MediaType == typeSimpleSigning && l.Annotations[signatureAnnotation] != "" || strings.HasPrefix(string(l.MediaType), typeBundlePrefix) {
+		if l.MediaType == image.CosignSimpleSigning && l.Annotations[signatureAnnotation] != "" || strings.HasPrefix(string(l.MediaType), image.SigstoreBundlePrefix) {
 			layers = append(layers, l)
 		}
 	}
@@ -149,16 +148,16 @@ func signatureLayers(m *Manifest) ([]v1.Descriptor, error) {
 	return layers, nil
 }
 
-// signature reads one signature.
+// signature reads the signature in one layer.
 func (c *Client) signature(ctx context.Context, repo name.Repository, l v1.Descriptor) (Signature, error) {
 	if l.Size > maxSignature {
-		return Signature{}, fmt.Errorf("layer %s has %d bytes: more than %d are refused", l.Digest.String(), l.Size, maxSignature)
+		return Signature{}, fmt.Errorf("layer %s has %d bytes: more than %d are refused", l.Digest, l.Size, maxSignature)
 	}
 	var b bytes.Buffer
 	if err := c.FetchBlob(ctx, repo, l, &b); err != nil {
-		return Signature{}, fmt.Errorf("reading layer %s: %w", l.Digest.String(), err)
+		return Signature{}, fmt.Errorf("reading layer %s: %w", l.Digest, err)
 	}
-	if l.MediaType == typeSimpleSigning {
+	if l.MediaType == image.CosignSimpleSigning {
 		return Signature{Payload: b.Bytes(), Signature: l.Annotations[signatureAnnotation]}, nil
 	}
 	return Signature{Bundle: b.Bytes()}, nil

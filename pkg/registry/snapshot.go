@@ -23,23 +23,28 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/wire"
 )
 
-// SnapshotOptions say what of a registry to tell.
+// SnapshotOptions select what a snapshot contains.
 type SnapshotOptions struct {
-	Minimal bool   // leave out tagless digests that an index of the repository names
-	Listed  bool   // leave out digests that only an index tells of: off Google's listing, those without a tag
-	Alone   bool   // root is one repository: what is below it is not looked for
-	Tag     string // tell only digests that carry this tag, with all their tags
+	Minimal bool   // omit tagless digests that are children of an index in the repository
+	Listed  bool   // omit digests that are only known from an index
+	Alone   bool   // root is one repository; ignore repositories below it
+	Tag     string // include only digests that have this tag, with all their tags
 	Step    func() // called after each repository; may be nil
 }
 
-// repositoriesAtOnce is how many repositories a snapshot reads at once; the host's pace bounds the requests.
+// repositoriesAtOnce is the number of repositories that a snapshot reads concurrently.
+// The pace of the host limits the requests.
 const repositoriesAtOnce = 64
 
-// Snapshot reads what a registry, or a part of one, holds. Repositories are found by
-// Google's listing where the host speaks it, else by the catalog, else root itself is
-// taken as one repository, which warn is told of. On hosts without Google's listing a
-// digest without a tag is known only if an index names it. Whatever cannot be read is
-// an error: half a snapshot looks like a registry that has lost the other half.
+// Snapshot reads all digests and tags at or below root.
+//
+// It finds repositories with Google's extension of the tag list or, if the host does
+// not have that, with the catalog. If there is no catalog, it reads root as one
+// repository and calls warn. Without Google's extension, a digest that has no tag is
+// only found if it is a child of an index.
+//
+// It is an error if anything cannot be read, because a part of a snapshot looks like
+// a registry that has lost the rest.
 func (c *Client) Snapshot(ctx context.Context, root image.Registry, o SnapshotOptions, warn func(string)) (inventory.Snapshot, error) {
 	s := &snapshot{client: c, root: root, options: o}
 	if s.options.Step == nil {
@@ -57,21 +62,21 @@ func (c *Client) Snapshot(ctx context.Context, root image.Registry, o SnapshotOp
 	return s.images.Sort(), nil
 }
 
-// snapshot is one snapshot being taken.
+// snapshot builds one snapshot.
 type snapshot struct {
 	client  *Client
 	root    image.Registry
 	options SnapshotOptions
-	ctx     context.Context //nolint:containedctx // of the group, which lives as long
+	ctx     context.Context //nolint:containedctx // the context of group
 	group   *errgroup.Group
 
 	mu     sync.Mutex
 	images inventory.Snapshot
 }
 
-// read starts reading every repository that it finds.
+// read finds the repositories and starts to read each.
 func (s *snapshot) read(warn func(string)) error {
-	var self *Listing // of root, if that can be a repository
+	var self *Listing // the tag list of root, if root can be a repository
 	var missing error
 	repo := image.NewRepository(s.root.RegistryStr(), s.root.Prefix)
 	if repo.RepositoryStr() != "" {
@@ -100,17 +105,17 @@ func (s *snapshot) read(warn func(string)) error {
 	return s.listed(names, repo, self, warn)
 }
 
-// unlisted takes root as one repository: no catalog tells what is there, since there is
-// none, or since it names nothing at all, as one does for an account that may read some
-// repositories only.
+// unlisted reads root as one repository, because the catalog is missing or empty.
+//
+// A catalog can be empty because the account may only read some repositories.
 func (s *snapshot) unlisted(root name.Repository, self *Listing, why, missing error, warn func(string)) error {
 	switch {
 	case missing != nil:
 		return fmt.Errorf("%w, and %s is %w", why, root, missing)
 	case self == nil: // a whole host is not a repository
 		return why
-	case len(self.Tags) == 0: // as some registries answer for what does not exist
-		return fmt.Errorf("%w, and %s has no tags: nothing tells what is at or below it", why, root)
+	case len(self.Tags) == 0: // some registries answer so for repositories that do not exist
+		return fmt.Errorf("%w, and %s has no tags: the repositories at or below it are unknown", why, root)
 	}
 	catalog := "no"
 	if errors.Is(why, errEmptyCatalog) {
@@ -121,12 +126,13 @@ func (s *snapshot) unlisted(root name.Repository, self *Listing, why, missing er
 	return nil
 }
 
-// listed takes the repositories among names that are at root or below it; self is the
-// listing of the one at root, which has been read. It is taken where names lacks it, too:
-// an account may read what its catalog does not name.
+// listed starts to read the repositories in names that are at or below root.
+//
+// self is the tag list of root. Root is included even if names does not contain it,
+// because an account may read repositories that are not in its catalog.
 func (s *snapshot) listed(names []string, root name.Repository, self *Listing, warn func(string)) error {
 	if self != nil && len(self.Tags) > 0 && !slices.Contains(names, root.RepositoryStr()) {
-		warn(fmt.Sprintf("the catalog of %s does not name %s, which can be read: it may lack others, too", s.root.RegistryStr(), root))
+		warn(fmt.Sprintf("the catalog of %s does not name %s, which can be read: others may be missing as well", s.root.RegistryStr(), root))
 		names = append(slices.Clip(names), root.RepositoryStr())
 	}
 	var repos []name.Repository
@@ -148,7 +154,7 @@ func (s *snapshot) listed(names []string, root name.Repository, self *Listing, w
 		}
 		s.group.Go(func() error {
 			l, err := s.client.List(s.ctx, r, nil)
-			if errors.Is(err, ErrNotFound) { // the catalog remembers what is gone
+			if errors.Is(err, ErrNotFound) { // the catalog can contain deleted repositories
 				return nil
 			}
 			if err != nil {
@@ -160,14 +166,16 @@ func (s *snapshot) listed(names []string, root name.Repository, self *Listing, w
 	return nil
 }
 
+// one starts to add one repository, unless its tag list is nil.
 func (s *snapshot) one(r name.Repository, l *Listing) {
 	if l != nil {
 		s.group.Go(func() error { return s.take(r, l) })
 	}
 }
 
-// walk takes a repository of Google's listing and goes down to its children. It
-// reads each level before the next, so that the group never waits for itself.
+// walk adds root and the repositories below it, using Google's extension.
+//
+// It reads one level after the other, so that the group never waits for itself.
 func (s *snapshot) walk(root name.Repository, self *Listing) {
 	type found struct {
 		repo name.Repository
@@ -207,7 +215,7 @@ func (s *snapshot) walk(root name.Repository, self *Listing) {
 	}
 }
 
-// take adds one repository to the snapshot.
+// take adds one repository, with tag list l, to the snapshot.
 func (s *snapshot) take(repo name.Repository, l *Listing) error {
 	defer s.options.Step()
 	if s.options.Tag != "" && !l.Extended && !slices.Contains(l.Tags, s.options.Tag) {
@@ -231,7 +239,7 @@ func (s *snapshot) take(repo name.Repository, l *Listing) error {
 		children, err = s.children(repo, digests)
 	}
 	if err == nil && l.Extended && len(l.Tags) > 0 {
-		var more map[v1.Hash]Listed // tags of digests that are no sha256 in the listing
+		var more map[v1.Hash]Listed // tags in the list whose digests are not sha256
 		more, err = s.resolve(repo, l.Tags)
 		maps.Copy(digests, more)
 	}
@@ -267,14 +275,14 @@ func hasTagless(digests map[v1.Hash]Listed) bool {
 	return false
 }
 
-// resolve asks for the digest of every tag.
+// resolve returns the tags of each digest, with one HEAD for each tag.
 func (s *snapshot) resolve(repo name.Repository, tags []string) (map[v1.Hash]Listed, error) {
 	tags = slices.Clone(tags)
 	slices.Sort(tags)
 	tags = slices.Compact(tags)
 	heads, err := each(s.ctx, tags, func(ctx context.Context, tag string) (headed, error) {
 		h, err := s.client.head(ctx, repo, tag, listed)
-		if err != nil && !errors.Is(err, ErrNotFound) { // a tag may go while we read
+		if err != nil && !errors.Is(err, ErrNotFound) { // a tag can be deleted at the same time
 			return headed{}, fmt.Errorf("reading %s: %w", repo.Tag(tag).String(), err)
 		}
 		return h, nil
@@ -291,12 +299,12 @@ func (s *snapshot) resolve(repo name.Repository, tags []string) (map[v1.Hash]Lis
 	return digests, nil
 }
 
-// children returns what the indexes among digests name, and the indexes below them.
+// children returns the children of all indexes in digests, including nested ones.
 func (s *snapshot) children(repo name.Repository, digests map[v1.Hash]Listed) (map[v1.Hash]struct{}, error) {
 	all := map[v1.Hash]struct{}{}
 	var level []v1.Hash
 	for d, m := range digests {
-		if isIndex(m.MediaType) {
+		if m.MediaType.IsIndex() {
 			level = append(level, d)
 		}
 	}
@@ -304,7 +312,7 @@ func (s *snapshot) children(repo name.Repository, digests map[v1.Hash]Listed) (m
 		contents, err := each(s.ctx, level, func(ctx context.Context, d v1.Hash) (*Content, error) {
 			m, err := s.client.Manifest(ctx, repo, d.String())
 			if errors.Is(err, ErrNotFound) {
-				return &Content{}, nil // an index may name what is not there
+				return &Content{}, nil // the index itself, or a nested one, is missing
 			}
 			if err != nil {
 				return nil, fmt.Errorf("reading index %s: %w", repo.Digest(d.String()).String(), err)
@@ -319,11 +327,11 @@ func (s *snapshot) children(repo name.Repository, digests map[v1.Hash]Listed) (m
 			for _, child := range content.Children {
 				d, err := image.ParseDigest(child.Digest.String())
 				if err != nil {
-					continue // sha512: no dmap can name it
+					continue // sha512 is not possible in manifests
 				}
 				if _, known := all[d]; !known {
 					all[d] = struct{}{}
-					if isIndex(string(child.MediaType)) {
+					if child.MediaType.IsIndex() {
 						level = append(level, d)
 					}
 				}
@@ -333,12 +341,10 @@ func (s *snapshot) children(repo name.Repository, digests map[v1.Hash]Listed) (m
 	return all, nil
 }
 
-func isIndex(mediaType string) bool { return mediaType == TypeIndex || mediaType == typeDockerList }
-
-// errNoCatalog says that a host does not list its repositories.
+// errNoCatalog is the error for a host without a catalog.
 var errNoCatalog = errors.New("the registry lists no repositories")
 
-// errEmptyCatalog says that a host's list of repositories is empty.
+// errEmptyCatalog is the error for a host whose catalog is empty.
 var errEmptyCatalog = errors.New("the registry's catalog is empty")
 
 // catalog returns the names of all repositories of a host.
@@ -359,7 +365,7 @@ func (c *Client) catalog(ctx context.Context, host string) ([]string, error) {
 		case err != nil:
 			return nil, fmt.Errorf("parsing the catalog: %w", err)
 		case !known:
-			return nil, errors.New("parsing the catalog: it names no repositories")
+			return nil, errors.New("parsing the catalog: it has no field repositories")
 		}
 		return func() int {
 			names = append(names, page...)
@@ -374,7 +380,7 @@ func (c *Client) catalog(ctx context.Context, host string) ([]string, error) {
 	if errors.As(err, &e) {
 		switch e.Status {
 		case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusUnauthorized, http.StatusForbidden:
-			return nil, errNoCatalog // the ping was fine, or there would be another error
+			return nil, errNoCatalog // the ping succeeded, or the error would be another
 		}
 	}
 	return names, err

@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// show prints a snapshot as "name digest tags" with digests named.
+// show prints a snapshot as "name digest tags", with names for digests.
 func show(s inventory.Snapshot, names map[string]string) []string {
 	out := []string{}
 	for _, img := range s {
@@ -127,7 +127,7 @@ func TestSnapshotBudget(t *testing.T) {
 	}
 }
 
-// Half a snapshot is none.
+// A snapshot is an error if a part of it cannot be read.
 func TestSnapshotFailsWhole(t *testing.T) {
 	t.Parallel()
 	for name, inject := range map[string]func(*registrytest.Server){
@@ -157,18 +157,18 @@ func TestSnapshotFailsWhole(t *testing.T) {
 	}
 }
 
-// Without a catalog nothing tells what a host holds.
+// Without a catalog, the repositories of a host are unknown.
 func TestSnapshotOfNothingListed(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ prefix, want string }{
 		"a whole host":       {"", ""},
-		"no such repository": {"gone", ", and %s/gone is not found (404 NAME_UNKNOWN)"},
-		"an empty list":      {"prod", ", and %s/prod has no tags: nothing tells what is at or below it"},
+		"no such repository": {"deleted", ", and %s/deleted is not found (404 NAME_UNKNOWN)"},
+		"an empty list":      {"prod", ", and %s/prod has no tags: the repositories at or below it are unknown"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := registrytest.New(t)
-			s.Fault(registrytest.Refuse(404, "NAME_UNKNOWN", ""), registrytest.Repo("gone"))
+			s.Fault(registrytest.Refuse(404, "NAME_UNKNOWN", ""), registrytest.Repo("deleted"))
 			root := image.NewRegistry(s.Host, tc.prefix)
 			want := fmt.Sprintf("reading registry %s: the registry lists no repositories", root) + strings.ReplaceAll(tc.want, "%s", s.Host)
 			got, err := newClient(t, registry.Options{}).Snapshot(t.Context(), root, registry.SnapshotOptions{}, func(string) {})
@@ -179,8 +179,8 @@ func TestSnapshotOfNothingListed(t *testing.T) {
 	}
 }
 
-// A catalog that names nothing, or not all, is not a registry that holds nothing: an
-// account may read what its catalog does not name.
+// A catalog can be empty or incomplete, because an account may read repositories that
+// are not in its catalog.
 func TestSnapshotOfAHidingCatalog(t *testing.T) {
 	t.Parallel()
 	img := registrytest.Image(1, 1)

@@ -15,8 +15,8 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// An upload's address leads nowhere but to an upload: whatever else is named, nothing is
-// written or deleted there.
+// If the address of an upload session is not one of an upload, nothing is written or
+// deleted there.
 func TestUploadAddresses(t *testing.T) {
 	t.Parallel()
 	const id = "0a1b"
@@ -78,8 +78,7 @@ func TestUploadAddresses(t *testing.T) {
 	}
 }
 
-// A redirect leads no write to another registry, and a page that is read instead is no
-// answer to it.
+// Writes do not follow redirects to another registry.
 func TestRedirectedWrites(t *testing.T) {
 	t.Parallel()
 	img := registrytest.Image(1, 1)
@@ -91,7 +90,7 @@ func TestRedirectedWrites(t *testing.T) {
 			other.Fault(registrytest.Status(http.StatusOK, nil, "<html>sign in</html>"), registrytest.Is(registrytest.ManifestGet))
 			put := other.URL + "/v2/a/manifests/" + img.Digest
 			s.Fault(registrytest.Status(status, registrytest.Header("Location", put), ""), registrytest.Is(registrytest.ManifestPut))
-			_, err := newClient(t, registry.Options{}).Put(t.Context(), repo(s, "a"), img.Digest, m)
+			_, err := newClient(t, registry.Options{}).Put(t.Context(), repo(s, "a"), image.Hash(img.Digest), m)
 			if err == nil || !strings.Contains(err.Error(), "following a redirect of PUT") {
 				t.Errorf("got %v, want a refusal to follow", err)
 			}

@@ -51,7 +51,7 @@ func repo(s *registrytest.Server, path string) name.Repository {
 	return image.NewRepository(s.Host, path)
 }
 
-// dockerConfig gives the process a Docker configuration that knows a host.
+// dockerConfig sets a Docker configuration with an entry for a host.
 func dockerConfig(t *testing.T, host, user, password string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -65,7 +65,7 @@ func dockerConfig(t *testing.T, host, user, password string) {
 
 var protocols = map[string][]registrytest.Option{"HTTP/1.1": nil, "TLS": {registrytest.TLS()}, "HTTP/2": {registrytest.HTTP2()}}
 
-// What can be mended is, and what cannot is told; over every protocol.
+// Faults are retried if that helps, and reported otherwise, over every protocol.
 func TestFaultsOfReads(t *testing.T) {
 	t.Parallel()
 	img := registrytest.Image(1, 2)
@@ -294,7 +294,7 @@ func TestListingsThatNeverEnd(t *testing.T) {
 			s.Push(t, "a", registrytest.Image(1, 1), "1")
 			s.Fault(fault, registrytest.Is(registrytest.Tags))
 			_, err := newClient(t, registry.Options{}).List(t.Context(), repo(s, "a"), nil)
-			if err == nil || !strings.Contains(err.Error(), "no end") {
+			if err == nil || !strings.Contains(err.Error(), "never end") {
 				t.Errorf("got %v", err)
 			}
 			if n := s.Count(registrytest.Tags); n > 5 {
@@ -311,7 +311,7 @@ func TestHostileManifests(t *testing.T) {
 	for name, tc := range map[string]struct{ body, want string }{
 		"not JSON":        {"<html>", "parsing the manifest"},
 		"10 MiB":          {`{"x":"` + strings.Repeat("y", 10<<20) + `"}`, "refused"},
-		"5,000 children":  {many, "more than 4096"},
+		"5,000 children":  {many, "the limit is 4096"},
 		"a bad digest":    {`{"schemaVersion":2,"layers":[{"digest":"../../etc/passwd","size":1}]}`, "cannot parse hash"},
 		"a negative size": {`{"schemaVersion":2,"layers":[{"digest":"sha256:` + strings.Repeat("0", 64) + `","size":-1}]}`, "size -1"},
 		"two sizes":       {`{"layers":[{"digest":"sha256:` + strings.Repeat("0", 64) + `","size":1},{"digest":"sha256:` + strings.Repeat("0", 64) + `","size":2}]}`, "two sizes"},

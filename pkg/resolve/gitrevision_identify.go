@@ -202,7 +202,7 @@ func (r *buildReader) labelMaps(ctx context.Context, digest v1.Hash) ([]map[stri
 	}
 	labelMaps := []map[string]string{img.Annotations}
 	for _, child := range img.Children {
-		if child.OS == "unknown" { // an attestation, not an image
+		if isAttestation(child) {
 			continue
 		}
 		inner, err := r.Registry.Image(ctx, r.Repository, child.Digest.String())

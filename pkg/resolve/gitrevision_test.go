@@ -210,7 +210,7 @@ func TestGitRevision(t *testing.T) {
 		"annotations before labels": {tags: "a", policy: label, images: map[string]*Image{"a": {Annotations: map[string]string{revisionLabel: "<m3:40>"}, Labels: map[string]string{revisionLabel: "<m4:40>"}}}, want: "a <m3:40> 2 label"},
 		"an index: its annotation":  {tags: "a", policy: label, images: map[string]*Image{"a": {Annotations: map[string]string{revisionLabel: "<m4:40>"}, Children: []Child{{Digest: digestOf("b")}}}, "b": labelledImage("<m3:40>")}, want: "a <m4:40> 0 label"},
 		"an index: its descriptor":  {tags: "a", policy: label, images: map[string]*Image{"a": {Children: []Child{{Digest: digestOf("b"), Annotations: map[string]string{revisionLabel: "<m4:40>"}}}}, "b": labelledImage("<m3:40>")}, want: "a <m4:40> 0 label"},
-		"an index: its image":       {tags: "a", policy: label, images: map[string]*Image{"a": {Children: []Child{{OS: "unknown", Digest: digestOf("z")}, {Digest: digestOf("b")}}}, "b": labelledImage("<m3:40>"), "z": labelledImage("<m4:40>")}, want: "a <m3:40> 2 label"},
+		"an index: its image":       {tags: "a", policy: label, images: map[string]*Image{"a": {Children: []Child{{OS: "unknown", Architecture: "unknown", Digest: digestOf("z")}, {Digest: digestOf("b")}}}, "b": labelledImage("<m3:40>"), "z": labelledImage("<m4:40>")}, want: "a <m3:40> 2 label"},
 		"no label":                  {tags: "a", policy: label, err: "no image on branch main", reason: map[string]string{"a": "has no org.opencontainers.image.revision"}},
 		"a label that is unreadable": {tags: "a b", policy: label, images: map[string]*Image{"a": labelledImage("<m4:40>"), "b": labelledImage("<m3:40>")}, failing: "b",
 			err: errRegistry.Error()},

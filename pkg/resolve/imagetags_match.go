@@ -190,7 +190,7 @@ func (m *matcher) descend(index *Image, depth int) error {
 
 // isAttestation reports whether a child of an index is an attestation of another child.
 func isAttestation(c Child) bool {
-	return c.OS == "unknown" && c.Architecture == "unknown" || c.Annotations["vnd.docker.reference.type"] != ""
+	return image.IsAttestation(c.OS, c.Architecture, c.Annotations)
 }
 
 // carried returns the labels to compare with the annotations and labels of the image.

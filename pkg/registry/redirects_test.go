@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// reads are the reads of one repository, by the kind of request they are made of.
+// reads are the operations that read a repository, by the kind of their request.
 var reads = map[registrytest.Kind]func(ctx context.Context, c *registry.Client, r name.Repository, img registrytest.Object) error{
 	registrytest.ManifestHead: func(ctx context.Context, c *registry.Client, r name.Repository, _ registrytest.Object) error {
 		_, _, err := c.Resolve(ctx, r, "1")
@@ -31,7 +31,7 @@ var reads = map[registrytest.Kind]func(ctx context.Context, c *registry.Client, 
 		return err
 	},
 	registrytest.Referrers: func(ctx context.Context, c *registry.Client, r name.Repository, img registrytest.Object) error {
-		_, err := c.Referrers(ctx, r, img.Digest, func(string) bool { return false })
+		_, err := c.Referrers(ctx, r, image.Hash(img.Digest), func(string) bool { return false })
 		return err
 	},
 	registrytest.BlobGet: func(ctx context.Context, c *registry.Client, r name.Repository, img registrytest.Object) error {
@@ -40,8 +40,8 @@ var reads = map[registrytest.Kind]func(ctx context.Context, c *registry.Client, 
 	},
 }
 
-// Only the registry's own host says how to sign in to it: a 401 of the host that a
-// request is redirected to is that host's answer, whatever it asks for.
+// Only a challenge of the registry's own host is answered. A 401 of another host after
+// a redirect is an error.
 func TestChallengeOfAnotherHost(t *testing.T) {
 	for auth, option := range map[string]registrytest.Option{
 		"basic":  registrytest.BasicAuth("me", "planted-secret"),
@@ -71,7 +71,7 @@ func TestChallengeOfAnotherHost(t *testing.T) {
 	}
 }
 
-// A ping that is redirected teaches nothing about signing in; the registry's own answers do.
+// The challenge of a redirected ping is ignored. Those of the registry itself are used.
 func TestPingOfAnotherHost(t *testing.T) {
 	s := registrytest.New(t, registrytest.BasicAuth("me", "planted-secret"))
 	page, thief := registrytest.New(t), registrytest.New(t)

@@ -16,14 +16,16 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 )
 
-// readAhead is how many requests about one repository wait for the host's pace at once.
+// readAhead is the maximum number of concurrent requests for one repository. The pace
+// of the host limits how many of them are sent.
 const readAhead = 64
 
-// Read returns what a destination repository holds of what is wanted there: pairs
-// of a digest and its tags. It asks, at most: one tag list; on hosts without
-// Google's extension also one HEAD for each wanted tag in the list and one HEAD for
-// each wanted digest that none of its tags has shown. A tag list that is not found
-// says that there are no tags; only digests wanted without tags are then asked for.
+// Read returns which of the wanted digests and tags a destination repository holds.
+//
+// wanted yields digests with their tags. Read requests the tag list. On hosts without
+// Google's extension, it also sends one HEAD for each wanted tag in the list, and one
+// for each wanted digest to which none of its tags points. If the tag list is not
+// found, there are no tags, and HEAD is only sent for digests wanted without tags.
 func (c *Client) Read(ctx context.Context, repo name.Repository, wanted iter.Seq2[v1.Hash, []string]) (*inventory.Repository, error) {
 	have := &inventory.Repository{}
 	tags := map[string]struct{}{}
@@ -52,7 +54,7 @@ func (c *Client) Read(ctx context.Context, repo name.Repository, wanted iter.Seq
 				have.SetTag(t, d)
 			}
 		}
-		// A tag in the list that no digest carries is of a digest that is no sha256.
+		// A tag without a digest in the list has a digest that is not sha256.
 		err := c.readTags(ctx, repo, list.Tags, wanted, have)
 		have.Close()
 		return have, err
@@ -63,9 +65,11 @@ func (c *Client) Read(ctx context.Context, repo name.Repository, wanted iter.Seq
 	return have, c.readDigests(ctx, repo, noTags, wanted, have)
 }
 
-// ReadTags returns what a repository holds under some tags: one HEAD each, no list.
-// A tag that cannot be read is unknown, for a reason of its own. One that is not found
-// is not confirmed: that is done when it is read again before it is written.
+// ReadTags returns the digests of some tags of a repository.
+//
+// It sends one HEAD for each tag, and does not read the tag list. A tag that cannot
+// be read is unknown, with its own error. An absent tag is not confirmed with a GET,
+// because tags are read again before they are written.
 func (c *Client) ReadTags(ctx context.Context, repo name.Repository, tags []string) *inventory.Repository {
 	type answer struct {
 		digest v1.Hash
@@ -90,7 +94,7 @@ func (c *Client) ReadTags(ctx context.Context, repo name.Repository, tags []stri
 	return have
 }
 
-// readTags resolves the wanted tags that the list names.
+// readTags resolves the wanted tags that are in the tag list.
 func (c *Client) readTags(ctx context.Context, repo name.Repository, listed []string, wanted iter.Seq2[v1.Hash, []string], have *inventory.Repository) error {
 	exists := make(map[string]struct{}, len(listed))
 	for _, t := range listed {
@@ -111,7 +115,7 @@ func (c *Client) readTags(ctx context.Context, repo name.Repository, listed []st
 		if s == inventory.Unknown {
 			return v1.Hash{}, fmt.Errorf("reading tag %s: %w", tag, err)
 		}
-		return d, nil // empty: deleted since it was listed
+		return d, nil // zero if the tag was deleted after it was listed
 	})
 	if err != nil {
 		return err
@@ -125,7 +129,7 @@ func (c *Client) readTags(ctx context.Context, repo name.Repository, listed []st
 	return nil
 }
 
-// readDigests asks for the wanted digests that no tag has shown to be there.
+// readDigests sends a HEAD for each wanted digest whose state is unknown.
 func (c *Client) readDigests(ctx context.Context, repo name.Repository, taglessOnly bool, wanted iter.Seq2[v1.Hash, []string], have *inventory.Repository) error {
 	var ask []v1.Hash
 	for d, tags := range wanted {
@@ -134,7 +138,7 @@ func (c *Client) readDigests(ctx context.Context, repo name.Repository, taglessO
 		}
 	}
 	states, err := each(ctx, ask, func(ctx context.Context, d v1.Hash) (inventory.State, error) {
-		s, err := c.Has(ctx, repo, d.String())
+		s, err := c.Has(ctx, repo, d)
 		if s == inventory.Unknown {
 			return s, fmt.Errorf("reading %s: %w", d, err)
 		}
@@ -149,7 +153,7 @@ func (c *Client) readDigests(ctx context.Context, repo name.Repository, taglessO
 	return nil
 }
 
-// each calls f for every item, some at a time, and returns the results in order or the first error.
+// each calls f concurrently for all items. It returns the results in order, or the first error.
 func each[T, R any](ctx context.Context, items []T, f func(context.Context, T) (R, error)) ([]R, error) {
 	out := make([]R, len(items))
 	g, ctx := errgroup.WithContext(ctx)
