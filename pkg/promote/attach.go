@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -47,28 +48,16 @@ func (e *engine) bringReferrer(ctx context.Context, r *unit) (*registry.Manifest
 		return e.content(ctx, r)
 	}
 	for _, l := range union.layers {
-		if err := e.blobs.place(ctx, r.dst, union.from, l); err != nil {
+		if err := e.blobs.Place(ctx, r.dst, union.from, l); err != nil {
 			return nil, err
 		}
 	}
 	if union.config != nil {
-		if err := e.blobs.send(ctx, r.dst, union.conf, union.config); err != nil {
+		if err := e.blobs.Send(ctx, r.dst, union.conf, union.config); err != nil {
 			return nil, err
 		}
 	}
 	return e.sources.manifest(known)
-}
-
-// send uploads a blob that is at hand.
-func (b *blobs) send(ctx context.Context, dst name.Repository, d v1.Descriptor, raw []byte) error {
-	s, err := newSpool(d.Size)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	_, err = s.Write(raw)
-	s.finish(err)
-	return b.give(ctx, dst, dst, nil, d, func() (*spool, error) { return s, nil })
 }
 
 // linked sees to it that a referrer can be found from its subject: where the
@@ -160,3 +149,25 @@ func (e *engine) withReferrer(ctx context.Context, dst name.Repository, tag stri
 
 // fallbackIndex is an index whose unknown fields are kept.
 type fallbackIndex map[string]json.RawMessage
+
+// locks are mutexes by key.
+type locks[K comparable] struct {
+	mu  sync.Mutex
+	all map[K]*sync.Mutex
+}
+
+// lock locks the mutex of a key, and returns its Unlock.
+func (l *locks[K]) lock(key K) (unlock func()) {
+	l.mu.Lock()
+	if l.all == nil {
+		l.all = map[K]*sync.Mutex{}
+	}
+	one := l.all[key]
+	if one == nil {
+		one = &sync.Mutex{}
+		l.all[key] = one
+	}
+	l.mu.Unlock()
+	one.Lock()
+	return one.Unlock
+}

@@ -2,10 +2,12 @@ package promote_test
 
 import (
 	"net/http"
+	"sync/atomic"
 	"testing"
 
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // What a registry says it holds, and misses when the manifest comes, is sent.
@@ -138,5 +140,29 @@ func TestDeepRepairsWhatIsDamaged(t *testing.T) {
 				t.Errorf("%d uploads, want 1\n%s", n, s.Summary())
 			}
 		})
+	}
+}
+
+// A blob is uploaded no more often than pkg/registry/tries.go says, even if each upload
+// succeeds at the last try and the manifest is refused nevertheless.
+func TestMaximumUploadsOfOneBlob(t *testing.T) {
+	t.Parallel()
+	src, dst := registrytest.New(t), registrytest.New(t)
+	img := registrytest.Image(1, 1)
+	layer := img.Blobs[1]
+	src.Push(t, "staging/a", img)
+	dst.Fault(registrytest.Status(http.StatusNotFound, nil, ""), registrytest.Is(registrytest.BlobHead), registrytest.Ref(layer.Digest))
+	dst.Fault(registrytest.Refuse(http.StatusNotFound, "MANIFEST_BLOB_UNKNOWN", ""), registrytest.Is(registrytest.ManifestPut))
+	var uploads atomic.Int64
+	dst.Fault(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if r.URL.Query().Get("digest") == layer.Digest && uploads.Add(1)%registry.UploadTries != 0 {
+			next = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
+		}
+		next.ServeHTTP(w, r)
+	}, registrytest.Is(registrytest.UploadPut))
+	it := one(t, rig{manifest: plain(want("a", img.Digest, "1"), src.Host+"/staging", dst.Host+"/prod")}.run(t))
+	outcomeOf(t, it, plan.Failed, "MANIFEST_BLOB_UNKNOWN")
+	if got, want := uploads.Load(), int64(registry.PutTries*registry.UploadTries); got != want {
+		t.Errorf("got %d uploads of the layer, want %d\n%s", got, want, dst.Summary())
 	}
 }

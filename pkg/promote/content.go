@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"slices"
-	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -16,6 +13,7 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/transfer"
 )
 
 // content brings everything below a unit's manifest into the repository, and returns the manifest.
@@ -59,7 +57,7 @@ func (e *engine) below(ctx context.Context, dst name.Repository, n *node) error 
 func (e *engine) blob(ctx context.Context, dst name.Repository, n *node, d v1.Descriptor) error {
 	var err error
 	for i, from := range n.from {
-		next := e.blobs.place(ctx, dst, from, d)
+		next := e.blobs.Place(ctx, dst, from, d)
 		if next == nil && i > 0 {
 			e.sources.passOver("source", n.from[0], err)
 		}
@@ -69,8 +67,7 @@ func (e *engine) blob(ctx context.Context, dst name.Repository, n *node, d v1.De
 		if i == 0 || !errors.Is(next, registry.ErrNotFound) {
 			err = next // that the others lack it explains less than what the first said
 		}
-		var unread *unreadError
-		if !errors.As(next, &unread) || ctx.Err() != nil {
+		if !transfer.IsUnread(next) || ctx.Err() != nil {
 			break
 		}
 	}
@@ -115,7 +112,7 @@ func (e *engine) sparse(ctx context.Context, dst name.Repository, n *node) error
 
 // child puts a manifest by digest, once a run, after everything below it.
 func (e *engine) child(ctx context.Context, dst name.Repository, n *node) error {
-	return e.manifests.do(ctx, place{dst, n.digest}, func() error {
+	return e.manifests.Do(ctx, repoDigest{dst, n.digest}, func() error {
 		if err := e.below(ctx, dst, n); err != nil {
 			return err
 		}
@@ -138,26 +135,24 @@ func (e *engine) put(ctx context.Context, dst name.Repository, n *node, m *regis
 	})
 }
 
-// putTries is how often a manifest is put that the registry refuses for want of
-// something it names.
-const putTries = 3
-
-// restoring runs a manifest PUT, and again after bringing back what the registry says
-// that it lacks. A garbage collection can come between blob and manifest; and a registry
-// may say that it holds a blob, or mount it, which its storage has lost. So what it
-// lacks even then is sent without asking.
+// restoring runs a manifest PUT. If the registry answers that content is missing, it
+// brings the content again and repeats the PUT. A garbage collection can run between
+// the blobs and the manifest. A registry can also say that it holds a blob, or mount
+// it, although its storage has lost it, so the last try sends the blobs without asking.
 func (e *engine) restoring(ctx context.Context, dst name.Repository, n *node, put func() error) error {
 	for try := 1; ; try++ {
 		err := put()
-		var answer *registry.Error
-		if err == nil || n == nil || try == putTries || !errors.As(err, &answer) || !lacks(answer, n) {
+		if err == nil || n == nil || try == registry.PutTries || !registry.IsContentMissing(err, n.digests()) {
 			return err
 		}
 		for _, d := range n.content.Blobs {
-			e.blobs.forget(dst, d, try > 1)
+			if try > 1 {
+				e.blobs.Distrust(dst, d.Digest.String())
+			}
+			e.blobs.Forget(dst, d)
 		}
 		for _, c := range n.children {
-			e.manifests.forget(place{dst, c.digest})
+			e.manifests.Forget(repoDigest{dst, c.digest})
 		}
 		if err := e.client.Pause(ctx, try); err != nil {
 			return err
@@ -168,23 +163,16 @@ func (e *engine) restoring(ctx context.Context, dst name.Repository, n *node, pu
 	}
 }
 
-// lacks reports whether a registry refused a manifest for want of something it names:
-// it says so by a code, or names that.
-func lacks(e *registry.Error, n *node) bool {
-	switch e.Code {
-	case "MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN":
-		return true
+// digests returns what the manifest of n refers to: its blobs and children.
+func (n *node) digests() []string {
+	var all []string
+	for _, d := range n.content.Blobs {
+		all = append(all, d.Digest.String())
 	}
-	switch {
-	case e.Status == http.StatusNotFound:
-		return e.Code != "NAME_UNKNOWN"
-	case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden, e.Status == http.StatusTooManyRequests:
-		return false
+	for _, c := range n.children {
+		all = append(all, c.digest)
 	}
-	text := e.Message + e.Detail
-	named := func(digest string) bool { return strings.Contains(text, digest) }
-	return slices.ContainsFunc(n.content.Blobs, func(d v1.Descriptor) bool { return named(d.Digest.String()) }) ||
-		slices.ContainsFunc(n.children, func(c *node) bool { return named(c.digest) })
+	return all
 }
 
 // stored compares the digest a registry says it stored with the one it was sent.

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/memo"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
@@ -23,9 +24,9 @@ import (
 // garbage collection, or an interrupted copy of another tool, can leave a tag whose
 // content is gone. step is called after each target.
 func SurveyDeep(ctx context.Context, c *registry.Client, s *Sources, w *plan.Wanted, p *plan.Plan, step func()) {
-	planned := map[place]struct{}{}
+	planned := map[repoDigest]struct{}{}
 	for i := range p.Items {
-		planned[place{p.Items[i].Destination, p.Items[i].Digest.String()}] = struct{}{}
+		planned[repoDigest{p.Items[i].Destination, p.Items[i].Digest.String()}] = struct{}{}
 	}
 	var mu sync.Mutex
 	byHost(atOnce, w.Targets, func(t *plan.Target) string { return t.Repository.RegistryStr() }, func(t *plan.Target) {
@@ -33,7 +34,7 @@ func SurveyDeep(ctx context.Context, c *registry.Client, s *Sources, w *plan.Wan
 		d := deep{client: c, sources: s, repo: t.Repository}
 		for i := range t.Want.Entries {
 			e := &t.Want.Entries[i]
-			if _, ok := planned[place{t.Repository, e.Digest.String()}]; ok {
+			if _, ok := planned[repoDigest{t.Repository, e.Digest.String()}]; ok {
 				continue
 			}
 			lost, err := d.manifest(ctx, e.Digest.String(), 0)
@@ -80,7 +81,7 @@ type deep struct {
 	client  *registry.Client
 	sources *Sources
 	repo    name.Repository
-	known   memo[string, loss] // by digest
+	known   memo.Map[string, loss] // by digest
 }
 
 // loss is what something was found to have lost; empty: nothing.
@@ -91,7 +92,7 @@ type loss struct {
 
 // look calls find once for a digest.
 func (d *deep) look(ctx context.Context, digest string, find func() (string, error)) (lost string, err error) {
-	l, err := d.known.do(ctx, digest, func() (l loss) {
+	l, err := d.known.Do(ctx, digest, func() (l loss) {
 		l.lost, l.err = find()
 		return l
 	})
@@ -152,8 +153,8 @@ func (d *deep) blob(ctx context.Context, b v1.Descriptor) (lost string, err erro
 	return d.look(ctx, b.Digest.String(), func() (string, error) {
 		there, err := d.client.HasBlob(ctx, d.repo, b)
 		switch {
-		case isDamaged(err):
-			d.sources.damage(place{d.repo, b.Digest.String()})
+		case registry.IsDamaged(err):
+			d.sources.damage(repoDigest{d.repo, b.Digest.String()})
 			return "blob " + b.Digest.String() + ", which it holds with other bytes", nil
 		case there == inventory.Absent:
 			return "blob " + b.Digest.String(), nil

@@ -14,6 +14,7 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/memo"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
@@ -25,8 +26,8 @@ const mostReferrers = 1000
 type relations struct {
 	client  *registry.Client
 	sources *Sources
-	lists   memo[name.Repository, tagList]
-	listed  memo[place, referral] // by repository, and subject and digest
+	lists   memo.Map[name.Repository, tagList]
+	listed  memo.Map[repoDigest, referral] // by repository, and subject and digest
 }
 
 // tagList is the tags of a repository.
@@ -47,7 +48,7 @@ func SurveyReferrers(ctx context.Context, c *registry.Client, s *Sources, w *pla
 		var items []plan.Item
 		for i := range t.Want.Entries {
 			e := &t.Want.Entries[i]
-			if _, no := refused[place{t.Repository, e.Digest.String()}]; !no {
+			if _, no := refused[repoDigest{t.Repository, e.Digest.String()}]; !no {
 				items = append(items, r.of(ctx, t.Repository, e)...)
 			}
 		}
@@ -60,16 +61,16 @@ func SurveyReferrers(ctx context.Context, c *registry.Client, s *Sources, w *pla
 }
 
 // refusedDigests returns the digests that are not going to be in a repository.
-func refusedDigests(p *plan.Plan) map[place]struct{} {
-	refused := map[place]struct{}{}
+func refusedDigests(p *plan.Plan) map[repoDigest]struct{} {
+	refused := map[repoDigest]struct{}{}
 	for i := range p.Items {
 		if it := &p.Items[i]; !it.Writes() {
-			refused[place{it.Destination, it.Digest.String()}] = struct{}{}
+			refused[repoDigest{it.Destination, it.Digest.String()}] = struct{}{}
 		}
 	}
 	for i := range p.Items {
 		if it := &p.Items[i]; it.Writes() {
-			delete(refused, place{it.Destination, it.Digest.String()})
+			delete(refused, repoDigest{it.Destination, it.Digest.String()})
 		}
 	}
 	return refused
@@ -154,7 +155,7 @@ type referral struct {
 // refers reports whether a manifest that a list names as a referrer of a subject is
 // one: a list may name anything. The copy uses what is read here.
 func (r *relations) refers(ctx context.Context, src name.Repository, digest, subject string) (bool, error) {
-	l, err := r.listed.do(ctx, place{src, subject + " " + digest}, func() referral {
+	l, err := r.listed.Do(ctx, repoDigest{src, subject + " " + digest}, func() referral {
 		m := r.sources.read(ctx, src, digest)
 		if m.state != inventory.Present {
 			return referral{err: cmp.Or(m.err, registry.ErrNotFound)}
@@ -179,7 +180,7 @@ func (r *relations) list(ctx context.Context, repo name.Repository, digest strin
 
 // tags returns the tags of a repository that hold referrers, read once a run.
 func (r *relations) tags(ctx context.Context, repo name.Repository) (map[string]v1.Hash, error) {
-	l, err := r.lists.do(ctx, repo, func() (l tagList) {
+	l, err := r.lists.Do(ctx, repo, func() (l tagList) {
 		list, err := r.client.List(ctx, repo, func(tag string) bool { _, _, ok := image.Attached(tag); return ok })
 		switch {
 		case err == nil:

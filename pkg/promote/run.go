@@ -10,16 +10,18 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/memo"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/transfer"
 )
 
 // engine carries one plan out.
 type engine struct {
 	client    *registry.Client
 	sources   *Sources
-	blobs     *blobs
-	manifests flights[place]
+	blobs     *transfer.Blobs
+	manifests memo.Tasks[repoDigest]
 	written   written
 	fallback  locks[name.Repository] // held while a referrers tag of the repository is changed
 
@@ -43,9 +45,9 @@ type unit struct {
 // was not begun by then is skipped. step is called after each digest of each
 // repository.
 func Run(ctx context.Context, c *registry.Client, s *Sources, p *plan.Plan, step func()) {
-	e := &engine{client: c, sources: s, blobs: newBlobs(c)}
+	e := &engine{client: c, sources: s, blobs: transfer.New(c, c)}
 	for _, at := range s.damaged {
-		e.blobs.distrust(at)
+		e.blobs.Distrust(at.repo, at.digest)
 	}
 	units, rest := split(p.Items)
 	e.expect(units)
@@ -66,7 +68,7 @@ func Run(ctx context.Context, c *registry.Client, s *Sources, p *plan.Plan, step
 		})
 	}
 	all.Wait()
-	e.blobs.running.Wait()
+	e.blobs.Wait()
 	if ctx.Err() == nil {
 		e.readBack(ctx, units)
 	}
@@ -98,14 +100,14 @@ func Skip(p *plan.Plan, why string) {
 
 // split gathers the items to be carried out by repository and digest, referrers with their subject.
 func split(items []plan.Item) (units []*unit, rest []plan.Item) {
-	at := map[place]*unit{}
+	at := map[repoDigest]*unit{}
 	for i := range items {
 		it := items[i]
 		if !it.Writes() {
 			rest = append(rest, it)
 			continue
 		}
-		key := place{it.Destination, it.Attached().String()}
+		key := repoDigest{it.Destination, it.Attached().String()}
 		u := at[key]
 		if u == nil {
 			u = &unit{dst: key.repo, digest: key.digest}
@@ -146,14 +148,14 @@ func (e *engine) expect(units []*unit) {
 	e.client.ExpectWrites(repos, from)
 }
 
-// readTrees reads the manifests below everything that is copied, and tells the
-// blobs who will need them: only so can each be read once for all hosts.
+// readTrees reads all manifests below the digests to be copied, and announces which
+// hosts will need which blob, so that each blob is read once for all hosts.
 func (e *engine) readTrees(ctx context.Context, units []*unit) {
 	type read struct {
 		tree *node
 		err  error
 	}
-	var trees memo[place, read]
+	var trees memo.Map[repoDigest, read]
 	var g errgroup.Group
 	g.SetLimit(atOnce)
 	for _, u := range units {
@@ -161,7 +163,7 @@ func (e *engine) readTrees(ctx context.Context, units []*unit) {
 			continue
 		}
 		g.Go(func() error {
-			r, err := trees.do(ctx, place{u.copied, u.digest}, func() (r read) {
+			r, err := trees.Do(ctx, repoDigest{u.copied, u.digest}, func() (r read) {
 				r.tree, r.err = e.sources.tree(ctx, u.copied, u.digest)
 				return r
 			})
@@ -179,7 +181,7 @@ func (e *engine) readTrees(ctx context.Context, units []*unit) {
 				return
 			}
 			for _, d := range n.content.Blobs {
-				e.blobs.expect(d, u.dst)
+				e.blobs.Expect(d, u.dst)
 			}
 		})
 	}
@@ -222,4 +224,11 @@ func (e *engine) warn(text string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.warnings = append(e.warnings, text)
+}
+
+func wrap(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf(format+": %w", append(args, err)...)
 }

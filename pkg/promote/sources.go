@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/memo"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
@@ -27,18 +28,18 @@ type Sources struct {
 	client *registry.Client
 	warn   func(string)
 
-	reads  memo[place, *sourceRead]
-	tagged memo[place, *sourceRead] // by way of a tag
-	heads  memo[plan.SourceTag, plan.Resolution]
-	tags   memo[plan.SourceTag, plan.Resolution]
-	sizes  memo[hostBlob, sizeRead]
+	reads  memo.Map[repoDigest, *sourceRead]
+	tagged memo.Map[repoDigest, *sourceRead] // by way of a tag
+	heads  memo.Map[plan.SourceTag, plan.Resolution]
+	tags   memo.Map[plan.SourceTag, plan.Resolution]
+	sizes  memo.Map[hostBlob, sizeRead]
 
 	mu      sync.Mutex
-	seen    map[place]struct{} // what source tags were found to point to
-	known   map[string]*loaded // by digest: the first read that succeeded
-	unions  map[string]*merged // by digest: manifests that are not in any source
+	seen    map[repoDigest]struct{} // what source tags were found to point to
+	known   map[string]*loaded      // by digest: the first read that succeeded
+	unions  map[string]*merged      // by digest: manifests that are not in any source
 	store   spill
-	damaged []place                               // blobs that a destination holds with other bytes
+	damaged []repoDigest                          // blobs that a destination holds with other bytes
 	failed  map[name.Repository]struct{}          // repositories that a warning was given for
 	others  map[name.Repository][]name.Repository // of one that was read: where else what it lacks may be
 }
@@ -61,7 +62,7 @@ type sourceRead struct {
 // NewSources returns a reader of sources. warn is told, once each, of repositories that are passed over.
 func NewSources(c *registry.Client, warn func(string)) *Sources {
 	return &Sources{
-		client: c, warn: warn, seen: map[place]struct{}{}, known: map[string]*loaded{}, failed: map[name.Repository]struct{}{}, others: map[name.Repository][]name.Repository{},
+		client: c, warn: warn, seen: map[repoDigest]struct{}{}, known: map[string]*loaded{}, failed: map[name.Repository]struct{}{}, others: map[name.Repository][]name.Repository{},
 	}
 }
 
@@ -70,14 +71,14 @@ func (s *Sources) Close() error { return s.store.close() }
 
 // Resolve reads a source tag, once a run.
 func (s *Sources) Resolve(ctx context.Context, tag plan.SourceTag) plan.Resolution {
-	r, err := s.tags.do(ctx, tag, func() plan.Resolution {
+	r, err := s.tags.Do(ctx, tag, func() plan.Resolution {
 		r := s.head(ctx, tag)
 		if r.State == inventory.Absent {
 			r.Digest, r.State, r.Err = s.client.Confirm(ctx, tag.Repository, tag.Tag)
 		}
 		if r.State == inventory.Present {
 			s.mu.Lock()
-			s.seen[place{tag.Repository, r.Digest.String()}] = struct{}{}
+			s.seen[repoDigest{tag.Repository, r.Digest.String()}] = struct{}{}
 			s.mu.Unlock()
 		}
 		return r
@@ -90,7 +91,7 @@ func (s *Sources) Resolve(ctx context.Context, tag plan.SourceTag) plan.Resoluti
 
 // head reads a source tag, once a run, and does not confirm that it is absent.
 func (s *Sources) head(ctx context.Context, tag plan.SourceTag) plan.Resolution {
-	r, err := s.heads.do(ctx, tag, func() (r plan.Resolution) {
+	r, err := s.heads.Do(ctx, tag, func() (r plan.Resolution) {
 		r.Digest, r.State, r.Err = s.client.ResolveUnconfirmed(ctx, tag.Repository, tag.Tag)
 		return r
 	})
@@ -101,7 +102,7 @@ func (s *Sources) head(ctx context.Context, tag plan.SourceTag) plan.Resolution 
 }
 
 // damage records a blob that a destination holds with other bytes.
-func (s *Sources) damage(at place) {
+func (s *Sources) damage(at repoDigest) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.damaged = append(s.damaged, at)
@@ -113,7 +114,7 @@ func (s *Sources) see(t *plan.Target, have *inventory.Repository) {
 	defer s.mu.Unlock()
 	for i := range t.Want.Entries {
 		d := t.Want.Entries[i].Digest
-		if _, ok := s.seen[place{t.Repository, d.String()}]; ok {
+		if _, ok := s.seen[repoDigest{t.Repository, d.String()}]; ok {
 			have.SetDigest(d, inventory.Present)
 		}
 	}
@@ -165,8 +166,8 @@ func (s *Sources) Find(ctx context.Context, e *plan.Entry, dst name.Repository) 
 // byTag reads a manifest that no source holds by digest under a tag, once a run. A
 // pull-through cache knows a digest only once its tag was pulled.
 func (s *Sources) byTag(ctx context.Context, repo name.Repository, digest, tag string) *sourceRead {
-	key := place{repo, digest}
-	r, err := s.tagged.do(ctx, key, func() *sourceRead {
+	key := repoDigest{repo, digest}
+	r, err := s.tagged.Do(ctx, key, func() *sourceRead {
 		m, err := s.client.Manifest(ctx, repo, tag)
 		switch {
 		case errors.Is(err, registry.ErrNotFound), err == nil && m.Digest.String() != digest:
@@ -179,7 +180,7 @@ func (s *Sources) byTag(ctx context.Context, repo name.Repository, digest, tag s
 			return &sourceRead{err: err}
 		}
 		r := &sourceRead{state: inventory.Present, loaded: l}
-		s.reads.set(key, r)
+		s.reads.Set(key, r)
 		return r
 	})
 	if err != nil {
@@ -250,15 +251,15 @@ func (s *Sources) passOver(side string, repo name.Repository, err error) {
 // read reads a manifest by digest from one repository, once a run. That a reader was
 // stopped says nothing of the manifest: the next one reads it itself.
 func (s *Sources) read(ctx context.Context, repo name.Repository, digest string) *sourceRead {
-	key := place{repo, digest}
+	key := repoDigest{repo, digest}
 	for {
-		r, err := s.reads.do(ctx, key, func() *sourceRead {
+		r, err := s.reads.Do(ctx, key, func() *sourceRead {
 			l, err := s.load(ctx, repo, digest)
 			switch {
 			case errors.Is(err, registry.ErrNotFound):
 				return &sourceRead{state: inventory.Absent}
 			case err != nil && ctx.Err() != nil:
-				s.reads.forget(key)
+				s.reads.Forget(key)
 				return &sourceRead{err: err, stopped: true}
 			case err != nil:
 				return &sourceRead{err: err}
@@ -345,7 +346,7 @@ type sizeRead struct {
 func (s *Sources) BlobSize(ctx context.Context, repo name.Repository, d v1.Descriptor) (int64, error) {
 	var missing, unread error
 	for _, at := range s.places(repo) {
-		r, err := s.sizes.do(ctx, hostBlob{at.RegistryStr(), d.Digest.String(), d.Size}, func() (r sizeRead) {
+		r, err := s.sizes.Do(ctx, hostBlob{at.RegistryStr(), d.Digest.String(), d.Size}, func() (r sizeRead) {
 			r.size, r.err = s.client.BlobSize(ctx, at, d)
 			return r
 		})
@@ -353,7 +354,7 @@ func (s *Sources) BlobSize(ctx context.Context, repo name.Repository, d v1.Descr
 		case err == nil:
 			return r.size, nil
 		case errors.Is(err, registry.ErrNotFound):
-			s.sizes.forget(hostBlob{at.RegistryStr(), d.Digest.String(), d.Size}) // another repository of the host may hold it
+			s.sizes.Forget(hostBlob{at.RegistryStr(), d.Digest.String(), d.Size}) // another repository of the host may hold it
 			missing = err
 		default:
 			unread = err

@@ -115,3 +115,9 @@ func (n *node) walk(f func(*node)) {
 	}
 	visit(n)
 }
+
+// repoDigest is a blob or manifest in a repository.
+type repoDigest struct {
+	repo   name.Repository
+	digest string
+}
