@@ -31,12 +31,12 @@ type merged struct {
 // merge unites two manifests of one of cosign's tags: each layer is a signature or
 // attestation of its own. It returns the digest of the union, which it keeps with
 // what putting it needs, or "" if the destination lacks no layer.
-func (s *Sources) merge(ctx context.Context, dst, src name.Repository, ours, theirs string) (string, error) {
-	have, err := s.client.Manifest(ctx, dst, ours)
+func (s *sources) merge(ctx context.Context, c *registry.Client, dst, src name.Repository, ours, theirs string) (string, error) {
+	have, err := c.Manifest(ctx, dst, ours)
 	if err != nil {
 		return "", fmt.Errorf("reading the destination's: %w", err)
 	}
-	more, err := s.client.Manifest(ctx, src, theirs)
+	more, err := s.from.Manifest(ctx, src, theirs)
 	if err != nil {
 		return "", fmt.Errorf("reading the source's: %w", err)
 	}
@@ -60,7 +60,7 @@ func (s *Sources) merge(ctx context.Context, dst, src name.Repository, ours, the
 	if len(m.layers) == 0 {
 		return "", nil
 	}
-	if err := s.mergeConfig(ctx, dst, doc, m); err != nil {
+	if err := mergeConfig(ctx, c, dst, doc, m); err != nil {
 		return "", err
 	}
 	raws := make([]json.RawMessage, len(layers))
@@ -78,7 +78,7 @@ func (s *Sources) merge(ctx context.Context, dst, src name.Repository, ours, the
 }
 
 // keepMerged keeps a union for the run that puts it.
-func (s *Sources) keepMerged(union *registry.Manifest, m *merged) (string, error) {
+func (s *sources) keepMerged(union *registry.Manifest, m *merged) (string, error) {
 	union.Digest = image.Hash(registry.DigestOf(union.Raw))
 	content, err := union.Parse()
 	if err != nil {
@@ -138,7 +138,7 @@ func layersOf(m *registry.Manifest) (doc map[string]json.RawMessage, layers []la
 
 // mergeConfig adds the new layers' diff IDs to the destination's config. The layers
 // of signatures are not compressed: a diff ID is the layer's digest.
-func (s *Sources) mergeConfig(ctx context.Context, dst name.Repository, doc map[string]json.RawMessage, m *merged) error {
+func mergeConfig(ctx context.Context, c *registry.Client, dst name.Repository, doc map[string]json.RawMessage, m *merged) error {
 	var conf v1.Descriptor
 	if err := json.Unmarshal(doc["config"], &conf); err != nil {
 		return fmt.Errorf("reading the config's descriptor: %w", err)
@@ -147,7 +147,7 @@ func (s *Sources) mergeConfig(ctx context.Context, dst name.Repository, doc map[
 		return fmt.Errorf("the config has %d bytes: more than %d are refused", conf.Size, mostConfig)
 	}
 	var buf bytes.Buffer
-	if err := s.client.FetchBlob(ctx, dst, conf, &buf); err != nil {
+	if err := c.FetchBlob(ctx, dst, conf, &buf); err != nil {
 		return fmt.Errorf("reading config %s: %w", conf.Digest.String(), err)
 	}
 	var config map[string]json.RawMessage

@@ -19,11 +19,11 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// SurveyDeep asks the destinations for every child and blob of the digests that are
+// surveyDeep asks the destinations for every child and blob of the digests that are
 // up to date, and adds to the plan those that have lost something: a registry's
 // garbage collection, or an interrupted copy of another tool, can leave a tag whose
 // content is gone. step is called after each target.
-func SurveyDeep(ctx context.Context, c *registry.Client, s *Sources, w *plan.Wanted, p *plan.Plan, step func()) {
+func surveyDeep(ctx context.Context, c *registry.Client, s *sources, w *plan.Wanted, p *plan.Plan, step func()) {
 	planned := map[repoDigest]struct{}{}
 	for i := range p.Items {
 		planned[repoDigest{p.Items[i].Destination, p.Items[i].Digest.String()}] = struct{}{}
@@ -55,7 +55,7 @@ func SurveyDeep(ctx context.Context, c *registry.Client, s *Sources, w *plan.Wan
 }
 
 // repair returns the item for a digest that has lost something, or could not be looked into.
-func repair(ctx context.Context, s *Sources, dst name.Repository, e *plan.Entry, lost string, err error) plan.Item {
+func repair(ctx context.Context, s *sources, dst name.Repository, e *plan.Entry, lost string, err error) plan.Item {
 	it := plan.Item{
 		Destination: dst, Digest: e.Digest, Tags: e.Tags, Action: plan.Unreadable, Status: plan.Failed,
 		From: e.Sources[0].Repository,
@@ -64,7 +64,7 @@ func repair(ctx context.Context, s *Sources, dst name.Repository, e *plan.Entry,
 		it.Error = fmt.Sprintf("reading destination %s: %v", dst.Digest(e.Digest.String()).String(), err)
 		return it
 	}
-	switch f := s.Find(ctx, e, dst); f.State {
+	switch f := s.find(ctx, e, dst); f.State {
 	case inventory.Present:
 		it.Action, it.Status, it.From = plan.Copy, plan.Planned, f.From
 	case inventory.Absent:
@@ -79,7 +79,7 @@ func repair(ctx context.Context, s *Sources, dst name.Repository, e *plan.Entry,
 // deep looks for what belongs to digests in one repository.
 type deep struct {
 	client  *registry.Client
-	sources *Sources
+	sources *sources
 	repo    name.Repository
 	known   memo.Map[string, loss] // by digest
 }

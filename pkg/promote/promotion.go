@@ -1,3 +1,15 @@
+// Package promote plans the promotion of a set of manifests and carries it out.
+//
+//	Job ─ New ─▶ Promotion ─ Plan ─▶ plan: what has to be done, and what is refused
+//	plan ─ Run ─▶ the same plan with the outcome of each item
+//
+// Plan reads the destination repositories, and asks the sources for what they do not
+// have. Run writes in an order that never leaves an image half visible: blobs, then
+// children by digest, then the manifest, and tags last. What several items need is
+// read and written once. An item that fails stops no other item.
+//
+// This package decides about order, sharing and concurrency. Package plan decides what
+// to do, package transfer moves blobs, and package registry sends the requests.
 package promote
 
 import (
@@ -56,7 +68,7 @@ type Progress interface {
 type Promotion struct {
 	job     Job
 	client  *registry.Client
-	sources *Sources
+	sources *sources
 	began   time.Time
 	wanted  *plan.Wanted
 
@@ -80,14 +92,14 @@ func New(job Job) (*Promotion, error) {
 	if p.client, err = registry.New(job.Registry); err != nil {
 		return nil, err
 	}
-	p.sources = NewSources(p.client, func(text string) { p.warn(text) })
+	p.sources = newSources(p.client, func(text string) { p.warn(text) })
 	return p, nil
 }
 
 // Close closes connections and removes temporary files.
 func (p *Promotion) Close() error {
 	p.client.Close()
-	return p.sources.Close()
+	return p.sources.close()
 }
 
 // Plan reads the registries and returns what has to be done, and what is refused.
@@ -95,7 +107,7 @@ func (p *Promotion) Close() error {
 // ctx has ended, all reads fail.
 func (p *Promotion) Plan(ctx context.Context) *plan.Plan {
 	wanted, faults := p.job.Wanted(func(tags []plan.SourceTag) map[plan.SourceTag]plan.Resolution {
-		return ResolveTags(ctx, p.sources, tags)
+		return resolveTags(ctx, p.sources, tags)
 	})
 	p.wanted, faults = wanted, append(faults, wanted.Faults...)
 	for _, f := range faults {
@@ -106,12 +118,12 @@ func (p *Promotion) Plan(ctx context.Context) *plan.Plan {
 	if p.job.IfExists != nil {
 		wanted.SetIfExists(p.job.IfExists)
 	}
-	result := Survey(ctx, p.client, p.sources, wanted, p.phase("reading repositories", len(wanted.Targets)))
+	result := survey(ctx, p.client, p.sources, wanted, p.phase("reading repositories", len(wanted.Targets)))
 	if p.job.Deep {
-		SurveyDeep(ctx, p.client, p.sources, wanted, result, p.phase("looking into repositories", len(wanted.Targets)))
+		surveyDeep(ctx, p.client, p.sources, wanted, result, p.phase("looking into repositories", len(wanted.Targets)))
 	}
 	if p.job.Selection.referrers(p.job.Referrers) {
-		SurveyReferrers(ctx, p.client, p.sources, wanted, result, p.phase("reading referrers", len(wanted.Targets)))
+		surveyReferrers(ctx, p.client, p.sources, wanted, result, p.phase("reading referrers", len(wanted.Targets)))
 	}
 	p.job.Progress.Finish()
 	if approval := p.job.Selection.Approval; approval != nil {
@@ -162,11 +174,11 @@ func (p *Promotion) Check(ctx context.Context, rules []check.Rule, faults []mani
 func (p *Promotion) Run(ctx context.Context, result *plan.Plan) {
 	switch {
 	case ctx.Err() != nil:
-		Skip(result, "interrupted")
+		skip(result, "interrupted")
 	case p.job.FailFast && result.Refused(p.job.AllowMissing):
-		Skip(result, "not tried: something is refused (--fail-fast)")
+		skip(result, "not tried: something is refused (--fail-fast)")
 	default:
-		Run(ctx, p.client, p.sources, result, p.phase("promoting", Units(result)))
+		carryOut(ctx, p.client, p.sources, result, p.phase("promoting", countUnits(result)))
 		p.job.Progress.Finish()
 	}
 }
@@ -191,7 +203,7 @@ func (p *Promotion) Report(result *plan.Plan, dryRun bool) *plan.Report {
 // estimate returns what a real run would ask of each host: what has been read, and the writes.
 func (p *Promotion) estimate(result *plan.Plan) map[string]plan.Estimate {
 	all := result.EstimateWrites(func(d v1.Hash) plan.Weight {
-		content := p.sources.Content(d.String())
+		content := p.sources.content(d.String())
 		if content == nil {
 			return plan.Weight{}
 		}

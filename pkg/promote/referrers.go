@@ -25,7 +25,7 @@ const mostReferrers = 1000
 // relations reads what belongs to digests on both sides.
 type relations struct {
 	client  *registry.Client
-	sources *Sources
+	sources *sources
 	lists   memo.Map[name.Repository, tagList]
 	listed  memo.Map[repoDigest, referral] // by repository, and subject and digest
 }
@@ -36,11 +36,11 @@ type tagList struct {
 	err  error
 }
 
-// SurveyReferrers adds to a plan the signatures, attestations and other referrers
+// surveyReferrers adds to a plan the signatures, attestations and other referrers
 // that the sources hold of the wanted digests and the destinations lack: also of
 // digests that are up to date, since signing can come after promotion. step is
 // called after each target.
-func SurveyReferrers(ctx context.Context, c *registry.Client, s *Sources, w *plan.Wanted, p *plan.Plan, step func()) {
+func surveyReferrers(ctx context.Context, c *registry.Client, s *sources, w *plan.Wanted, p *plan.Plan, step func()) {
 	r := &relations{client: c, sources: s}
 	refused := refusedDigests(p)
 	var mu sync.Mutex
@@ -236,7 +236,7 @@ func (r *relations) cosignTag(ctx context.Context, dst, src name.Repository, tag
 	case strings.HasSuffix(tag, image.SBOMSuffix):
 		return plan.Item{Action: plan.Conflict, Digest: theirs, Previous: ours, From: src, Error: "the tag points to another SBOM, " + ours.String()}, true, nil
 	}
-	merged, err := r.sources.merge(ctx, dst, src, ours.String(), theirs.String())
+	merged, err := r.sources.merge(ctx, r.client, dst, src, ours.String(), theirs.String())
 	if err != nil || merged == "" {
 		return plan.Item{}, false, err
 	}

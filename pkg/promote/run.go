@@ -19,7 +19,7 @@ import (
 // engine carries one plan out.
 type engine struct {
 	client    *registry.Client
-	sources   *Sources
+	sources   *sources
 	blobs     *transfer.Blobs
 	manifests memo.Tasks[repoDigest]
 	written   written
@@ -40,12 +40,12 @@ type unit struct {
 	err       error // of reading the tree
 }
 
-// Run carries out the items of a plan that are planned and records in the plan
+// carryOut carries out the items of a plan that are planned and records in the plan
 // what became of each. It returns when all is done, or soon after ctx ends: what
 // was not begun by then is skipped. step is called after each digest of each
 // repository.
-func Run(ctx context.Context, c *registry.Client, s *Sources, p *plan.Plan, step func()) {
-	e := &engine{client: c, sources: s, blobs: transfer.New(c, c)}
+func carryOut(ctx context.Context, c *registry.Client, s *sources, p *plan.Plan, step func()) {
+	e := &engine{client: c, sources: s, blobs: transfer.New(c, s.from)}
 	for _, at := range s.damaged {
 		e.blobs.Distrust(at.repo, at.digest)
 	}
@@ -62,7 +62,7 @@ func Run(ctx context.Context, c *registry.Client, s *Sources, p *plan.Plan, step
 		all.Go(func() {
 			e.readTrees(ctx, group)
 			byHost(max(1, share(units)/len(sources)), group, func(u *unit) string { return u.dst.RegistryStr() }, func(u *unit) {
-				e.carryOut(ctx, u)
+				e.run(ctx, u)
 				step()
 			})
 		})
@@ -89,8 +89,8 @@ func share(units []*unit) int {
 	return max(unitsPerHost, unitsAtOnce/max(1, len(hosts)))
 }
 
-// Skip marks everything that would be written as not tried.
-func Skip(p *plan.Plan, why string) {
+// skip marks everything that would be written as not tried.
+func skip(p *plan.Plan, why string) {
 	for i := range p.Items {
 		if it := &p.Items[i]; it.Writes() {
 			it.Status, it.Error = plan.Skipped, why
@@ -126,8 +126,8 @@ func split(items []plan.Item) (units []*unit, rest []plan.Item) {
 	return units, rest
 }
 
-// Units returns how many steps Run will take.
-func Units(p *plan.Plan) int {
+// countUnits returns the number of times that carryOut will call step.
+func countUnits(p *plan.Plan) int {
 	units, _ := split(p.Items)
 	return len(units)
 }
@@ -187,8 +187,8 @@ func (e *engine) readTrees(ctx context.Context, units []*unit) {
 	}
 }
 
-// carryOut does the work of one unit and records the outcome in its items.
-func (e *engine) carryOut(ctx context.Context, u *unit) {
+// run does the work of one unit and records the outcome in its items.
+func (e *engine) run(ctx context.Context, u *unit) {
 	err := u.err
 	var top *registry.Manifest
 	if err == nil && len(u.items) > 0 {

@@ -14,6 +14,7 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/memo"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/transfer"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
@@ -22,11 +23,28 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// Sources reads manifests, each once a run, and keeps what a copy needs of them.
-// It is safe for concurrent use.
-type Sources struct {
-	client *registry.Client
-	warn   func(string)
+// reader reads content. *registry.Client reads that of registries; another
+// implementation, of an OCI layout for instance, needs no other change here. Referrers
+// are read by the client only.
+type reader interface {
+	transfer.Source
+
+	// Manifest reads a manifest by tag or digest. The error is registry.ErrNotFound if there is none.
+	Manifest(ctx context.Context, repo name.Repository, ref string) (*registry.Manifest, error)
+	// BlobSize returns the size of a blob in bytes. The error is registry.ErrNotFound if there is none.
+	BlobSize(ctx context.Context, repo name.Repository, d v1.Descriptor) (int64, error)
+	// ResolveUnconfirmed returns the digest of a tag. Confirm asks again for a tag that it found to be absent.
+	ResolveUnconfirmed(ctx context.Context, repo name.Repository, tag string) (v1.Hash, inventory.State, error)
+	Confirm(ctx context.Context, repo name.Repository, tag string) (v1.Hash, inventory.State, error)
+}
+
+var _ reader = (*registry.Client)(nil)
+
+// sources reads each manifest once in a run, and keeps what a copy needs of it. It is
+// safe for concurrent use.
+type sources struct {
+	from reader
+	warn func(string)
 
 	reads  memo.Map[repoDigest, *sourceRead]
 	tagged memo.Map[repoDigest, *sourceRead] // by way of a tag
@@ -59,22 +77,23 @@ type sourceRead struct {
 	*loaded
 }
 
-// NewSources returns a reader of sources. warn is told, once each, of repositories that are passed over.
-func NewSources(c *registry.Client, warn func(string)) *Sources {
-	return &Sources{
-		client: c, warn: warn, seen: map[repoDigest]struct{}{}, known: map[string]*loaded{}, failed: map[name.Repository]struct{}{}, others: map[name.Repository][]name.Repository{},
+// newSources returns sources that are read from a reader. warn is called once for each
+// repository that is passed over.
+func newSources(from reader, warn func(string)) *sources {
+	return &sources{
+		from: from, warn: warn, seen: map[repoDigest]struct{}{}, known: map[string]*loaded{}, failed: map[name.Repository]struct{}{}, others: map[name.Repository][]name.Repository{},
 	}
 }
 
-// Close removes what was kept on disk.
-func (s *Sources) Close() error { return s.store.close() }
+// close removes the file with manifests.
+func (s *sources) close() error { return s.store.close() }
 
-// Resolve reads a source tag, once a run.
-func (s *Sources) Resolve(ctx context.Context, tag plan.SourceTag) plan.Resolution {
+// resolve reads a source tag, once in a run.
+func (s *sources) resolve(ctx context.Context, tag plan.SourceTag) plan.Resolution {
 	r, err := s.tags.Do(ctx, tag, func() plan.Resolution {
 		r := s.head(ctx, tag)
 		if r.State == inventory.Absent {
-			r.Digest, r.State, r.Err = s.client.Confirm(ctx, tag.Repository, tag.Tag)
+			r.Digest, r.State, r.Err = s.from.Confirm(ctx, tag.Repository, tag.Tag)
 		}
 		if r.State == inventory.Present {
 			s.mu.Lock()
@@ -90,9 +109,9 @@ func (s *Sources) Resolve(ctx context.Context, tag plan.SourceTag) plan.Resoluti
 }
 
 // head reads a source tag, once a run, and does not confirm that it is absent.
-func (s *Sources) head(ctx context.Context, tag plan.SourceTag) plan.Resolution {
+func (s *sources) head(ctx context.Context, tag plan.SourceTag) plan.Resolution {
 	r, err := s.heads.Do(ctx, tag, func() (r plan.Resolution) {
-		r.Digest, r.State, r.Err = s.client.ResolveUnconfirmed(ctx, tag.Repository, tag.Tag)
+		r.Digest, r.State, r.Err = s.from.ResolveUnconfirmed(ctx, tag.Repository, tag.Tag)
 		return r
 	})
 	if err != nil {
@@ -102,14 +121,14 @@ func (s *Sources) head(ctx context.Context, tag plan.SourceTag) plan.Resolution 
 }
 
 // damage records a blob that a destination holds with other bytes.
-func (s *Sources) damage(at repoDigest) {
+func (s *sources) damage(at repoDigest) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.damaged = append(s.damaged, at)
 }
 
 // see records the wanted digests that source tags have shown to be in the target already.
-func (s *Sources) see(t *plan.Target, have *inventory.Repository) {
+func (s *sources) see(t *plan.Target, have *inventory.Repository) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range t.Want.Entries {
@@ -120,8 +139,8 @@ func (s *Sources) see(t *plan.Target, have *inventory.Repository) {
 	}
 }
 
-// Find looks a wanted digest up at its candidates for a destination host: the first that holds it.
-func (s *Sources) Find(ctx context.Context, e *plan.Entry, dst name.Repository) plan.Finding {
+// find looks a wanted digest up at its candidates for a destination host: the first that holds it.
+func (s *sources) find(ctx context.Context, e *plan.Entry, dst name.Repository) plan.Finding {
 	var unread []string
 	var passed []func() // warnings of sources, which are errors unless something else is read
 	for _, repo := range e.Candidates(dst.RegistryStr()) {
@@ -165,10 +184,10 @@ func (s *Sources) Find(ctx context.Context, e *plan.Entry, dst name.Repository) 
 
 // byTag reads a manifest that no source holds by digest under a tag, once a run. A
 // pull-through cache knows a digest only once its tag was pulled.
-func (s *Sources) byTag(ctx context.Context, repo name.Repository, digest, tag string) *sourceRead {
+func (s *sources) byTag(ctx context.Context, repo name.Repository, digest, tag string) *sourceRead {
 	key := repoDigest{repo, digest}
 	r, err := s.tagged.Do(ctx, key, func() *sourceRead {
-		m, err := s.client.Manifest(ctx, repo, tag)
+		m, err := s.from.Manifest(ctx, repo, tag)
 		switch {
 		case errors.Is(err, registry.ErrNotFound), err == nil && m.Digest.String() != digest:
 			return &sourceRead{state: inventory.Absent}
@@ -199,7 +218,7 @@ func isSource(e *plan.Entry, repo name.Repository) bool {
 }
 
 // found remembers where else what belongs to a digest may be read.
-func (s *Sources) found(e *plan.Entry, from name.Repository) {
+func (s *sources) found(e *plan.Entry, from name.Repository) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, repo := range e.Candidates(from.RegistryStr()) {
@@ -211,7 +230,7 @@ func (s *Sources) found(e *plan.Entry, from name.Repository) {
 
 // places returns where what belongs to a digest that a repository holds may be
 // read: there, then at the other candidates.
-func (s *Sources) places(from name.Repository) []name.Repository {
+func (s *sources) places(from name.Repository) []name.Repository {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]name.Repository{from}, s.others[from]...)
@@ -219,7 +238,7 @@ func (s *Sources) places(from name.Repository) []name.Repository {
 
 // first reads a manifest from the first place that holds it, and returns the places
 // with that one first; nil if none does.
-func (s *Sources) first(ctx context.Context, places []name.Repository, digest string) (*sourceRead, []name.Repository, error) {
+func (s *sources) first(ctx context.Context, places []name.Repository, digest string) (*sourceRead, []name.Repository, error) {
 	var unread error
 	var passed name.Repository // that could not be read
 	for i, repo := range places {
@@ -238,7 +257,7 @@ func (s *Sources) first(ctx context.Context, places []name.Repository, digest st
 	return nil, nil, unread
 }
 
-func (s *Sources) passOver(side string, repo name.Repository, err error) {
+func (s *sources) passOver(side string, repo name.Repository, err error) {
 	s.mu.Lock()
 	_, told := s.failed[repo]
 	s.failed[repo] = struct{}{}
@@ -250,7 +269,7 @@ func (s *Sources) passOver(side string, repo name.Repository, err error) {
 
 // read reads a manifest by digest from one repository, once a run. That a reader was
 // stopped says nothing of the manifest: the next one reads it itself.
-func (s *Sources) read(ctx context.Context, repo name.Repository, digest string) *sourceRead {
+func (s *sources) read(ctx context.Context, repo name.Repository, digest string) *sourceRead {
 	key := repoDigest{repo, digest}
 	for {
 		r, err := s.reads.Do(ctx, key, func() *sourceRead {
@@ -275,8 +294,8 @@ func (s *Sources) read(ctx context.Context, repo name.Repository, digest string)
 	}
 }
 
-func (s *Sources) load(ctx context.Context, repo name.Repository, digest string) (*loaded, error) {
-	m, err := s.client.Manifest(ctx, repo, digest)
+func (s *sources) load(ctx context.Context, repo name.Repository, digest string) (*loaded, error) {
+	m, err := s.from.Manifest(ctx, repo, digest)
 	if err != nil {
 		return nil, err
 	}
@@ -284,7 +303,7 @@ func (s *Sources) load(ctx context.Context, repo name.Repository, digest string)
 }
 
 // parse reads what a manifest points to, and keeps it.
-func (s *Sources) parse(m *registry.Manifest) (*loaded, error) {
+func (s *sources) parse(m *registry.Manifest) (*loaded, error) {
 	content, err := m.Parse()
 	if err != nil {
 		return nil, err
@@ -293,7 +312,7 @@ func (s *Sources) parse(m *registry.Manifest) (*loaded, error) {
 }
 
 // keep stores a manifest's bytes, once for each digest.
-func (s *Sources) keep(m *registry.Manifest, content *registry.Content) (*loaded, error) {
+func (s *sources) keep(m *registry.Manifest, content *registry.Content) (*loaded, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if l := s.known[m.Digest.String()]; l != nil {
@@ -309,7 +328,7 @@ func (s *Sources) keep(m *registry.Manifest, content *registry.Content) (*loaded
 }
 
 // manifest returns a kept manifest with its bytes.
-func (s *Sources) manifest(l *loaded) (*registry.Manifest, error) {
+func (s *sources) manifest(l *loaded) (*registry.Manifest, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	raw, err := s.store.get(l.at)
@@ -319,10 +338,10 @@ func (s *Sources) manifest(l *loaded) (*registry.Manifest, error) {
 	return &registry.Manifest{Digest: image.Hash(l.digest), MediaType: types.MediaType(l.mediaType), Raw: raw}, nil
 }
 
-// Read reads a manifest by digest from a repository that a digest was found in, or
+// below reads a manifest by digest from a repository that a digest was found in, or
 // from where else what belongs to that may be, and returns what it points to; nil if
 // none of these holds it.
-func (s *Sources) Read(ctx context.Context, repo name.Repository, digest string) (*registry.Content, error) {
+func (s *sources) below(ctx context.Context, repo name.Repository, digest string) (*registry.Content, error) {
 	r, _, err := s.first(ctx, s.places(repo), digest)
 	if r == nil || err != nil {
 		return nil, err
@@ -341,13 +360,13 @@ type sizeRead struct {
 	err  error
 }
 
-// BlobSize returns the size of a blob as a registry reports it, once a run for each host:
+// blobSize returns the size of a blob as a registry reports it, once a run for each host:
 // the repository's, or one of those where else what belongs to its digests may be.
-func (s *Sources) BlobSize(ctx context.Context, repo name.Repository, d v1.Descriptor) (int64, error) {
+func (s *sources) blobSize(ctx context.Context, repo name.Repository, d v1.Descriptor) (int64, error) {
 	var missing, unread error
 	for _, at := range s.places(repo) {
 		r, err := s.sizes.Do(ctx, hostBlob{at.RegistryStr(), d.Digest.String(), d.Size}, func() (r sizeRead) {
-			r.size, r.err = s.client.BlobSize(ctx, at, d)
+			r.size, r.err = s.from.BlobSize(ctx, at, d)
 			return r
 		})
 		switch err = errors.Join(r.err, err); {
@@ -363,8 +382,8 @@ func (s *Sources) BlobSize(ctx context.Context, repo name.Repository, d v1.Descr
 	return 0, cmp.Or(unread, missing)
 }
 
-// Content returns what a digest that was read points to, or nil.
-func (s *Sources) Content(digest string) *registry.Content {
+// content returns what a digest that was read points to, or nil.
+func (s *sources) content(digest string) *registry.Content {
 	if l := s.kept(digest); l != nil {
 		return l.content
 	}
@@ -372,7 +391,7 @@ func (s *Sources) Content(digest string) *registry.Content {
 }
 
 // kept returns a manifest that was read, or nil.
-func (s *Sources) kept(digest string) *loaded {
+func (s *sources) kept(digest string) *loaded {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.known[digest]

@@ -1,15 +1,3 @@
-// Package promote reads what a plan needs (Survey) and carries a plan out (Run).
-//
-//	wanted ─ Survey ─▶ plan: destination repositories are read, and the sources
-//	                   asked about what they lack, side by side
-//	plan ─ Run ─▶ the same plan with what became of each item
-//
-// It owns order, sharing and fan-out; package registry owns the requests, package
-// plan the decisions. Writes come in an order that leaves nothing half visible:
-// blobs, then children by digest, then the manifest, tags last. Whatever several
-// items need is read and written once: a manifest is read once a run, a blob's
-// body once from the source and once to each host, further repositories mount it.
-// A failing item stops only itself.
 package promote
 
 import (
@@ -35,15 +23,15 @@ const (
 	unitsPerHost = 8  // …but of each host so many
 )
 
-// ResolveTags reads the source tags of retag entries: one HEAD each. Those that are not
+// resolveTags reads the source tags of retag entries: one HEAD each. Those that are not
 // found are confirmed at the end, when it is known whether HEAD finds anything.
-func ResolveTags(ctx context.Context, s *Sources, tags []plan.SourceTag) map[plan.SourceTag]plan.Resolution {
+func resolveTags(ctx context.Context, s *sources, tags []plan.SourceTag) map[plan.SourceTag]plan.Resolution {
 	host := func(t plan.SourceTag) string { return t.Repository.RegistryStr() }
 	byHost(atOnce, tags, host, func(t plan.SourceTag) { s.head(ctx, t) })
 	out := make(map[plan.SourceTag]plan.Resolution, len(tags))
 	var mu sync.Mutex
 	byHost(atOnce, tags, host, func(t plan.SourceTag) {
-		r := s.Resolve(ctx, t)
+		r := s.resolve(ctx, t)
 		mu.Lock()
 		defer mu.Unlock()
 		out[t] = r
@@ -51,15 +39,15 @@ func ResolveTags(ctx context.Context, s *Sources, tags []plan.SourceTag) map[pla
 	return out
 }
 
-// Survey reads every target's repository, asks the sources about what it lacks,
+// survey reads every target's repository, asks the sources about what it lacks,
 // and returns the plan. step is called after each target. Reads that fail make
 // items of the plan, never an error; after ctx ends they all fail.
-func Survey(ctx context.Context, c *registry.Client, s *Sources, w *plan.Wanted, step func()) *plan.Plan {
+func survey(ctx context.Context, c *registry.Client, s *sources, w *plan.Wanted, step func()) *plan.Plan {
 	p := &plan.Plan{Items: append([]plan.Item{}, w.Invalid...), Warnings: append([]string{}, w.Warnings...)}
 	c.ExpectReads(repositories(w))
 	var mu sync.Mutex
 	byHost(atOnce, w.Targets, func(t *plan.Target) string { return t.Repository.RegistryStr() }, func(t *plan.Target) {
-		items, upToDate := survey(ctx, c, s, t)
+		items, upToDate := surveyTarget(ctx, c, s, t)
 		if ctx.Err() != nil {
 			interrupt(items)
 		}
@@ -82,11 +70,11 @@ func interrupt(items []plan.Item) {
 	}
 }
 
-// survey plans one target.
-func survey(ctx context.Context, c *registry.Client, s *Sources, t *plan.Target) (items []plan.Item, upToDate int) {
+// surveyTarget plans one target.
+func surveyTarget(ctx context.Context, c *registry.Client, s *sources, t *plan.Target) (items []plan.Item, upToDate int) {
 	if t.InPlace() {
 		have := c.ReadTags(ctx, t.Repository, t.Tags())
-		return plan.Compute(t, have, find(ctx, c, s, t, have))
+		return plan.Compute(t, have, findLacking(ctx, c, s, t, have))
 	}
 	if len(t.Want.Entries) == 0 {
 		return plan.Compute(t, &inventory.Repository{}, plan.Found{})
@@ -95,15 +83,15 @@ func survey(ctx context.Context, c *registry.Client, s *Sources, t *plan.Target)
 	if err != nil {
 		return plan.Unread(t, fmt.Errorf("reading destination %s: %w", t.Repository, err)), 0
 	}
-	return plan.Compute(t, have, find(ctx, c, s, t, have))
+	return plan.Compute(t, have, findLacking(ctx, c, s, t, have))
 }
 
-// find asks the sources about what a target lacks. Before a digest is called
+// findLacking asks the sources about what a target lacks. Before a digest is called
 // missing, the destination is asked for it by digest.
-func find(ctx context.Context, c *registry.Client, s *Sources, t *plan.Target, have *inventory.Repository) plan.Found {
+func findLacking(ctx context.Context, c *registry.Client, s *sources, t *plan.Target, have *inventory.Repository) plan.Found {
 	s.see(t, have)
 	lack := plan.Lacking(t, have)
-	found := plan.Found{Digests: map[v1.Hash]plan.Finding{}, Pins: ResolveTags(ctx, s, lack.Pins)}
+	found := plan.Found{Digests: map[v1.Hash]plan.Finding{}, Pins: resolveTags(ctx, s, lack.Pins)}
 	s.see(t, have)                          // what pins have shown
 	states := map[v1.Hash]inventory.State{} // of digests that the destination was asked for
 	var mu sync.Mutex
@@ -114,7 +102,7 @@ func find(ctx context.Context, c *registry.Client, s *Sources, t *plan.Target, h
 			continue
 		}
 		g.Go(func() error {
-			f := s.Find(ctx, e, t.Repository)
+			f := s.find(ctx, e, t.Repository)
 			there := inventory.Unknown
 			if f.State == inventory.Absent && have.Digest(e.Digest) == inventory.Unknown {
 				var err error

@@ -27,7 +27,7 @@ type node struct {
 
 // climb reads the manifests below one digest.
 type climb struct {
-	sources *Sources
+	sources *sources
 	from    []name.Repository // the source, and where else what it lacks may be
 
 	mu   sync.Mutex
@@ -37,7 +37,7 @@ type climb struct {
 // tree reads a manifest that the source holds and everything below it, each
 // manifest once a run however many trees share it. What is below may be read from
 // any of the places that the manifest may be read from: a mirror need not be whole.
-func (s *Sources) tree(ctx context.Context, from name.Repository, digest string) (*node, error) {
+func (s *sources) tree(ctx context.Context, from name.Repository, digest string) (*node, error) {
 	c := &climb{sources: s, from: s.places(from), seen: map[string]*node{}}
 	n, err := c.node(ctx, digest, -1, 0)
 	if err == nil && n == nil {

@@ -18,7 +18,7 @@ type Writer struct{ engine *engine }
 // NewWriter returns a Writer, which the caller must Close.
 func NewWriter(c *registry.Client) *Writer {
 	e := &engine{client: c, blobs: transfer.New(c, c)}
-	e.sources = NewSources(c, e.warn)
+	e.sources = newSources(c, e.warn)
 	return &Writer{e}
 }
 
@@ -74,5 +74,5 @@ func (w *Writer) Check(ctx context.Context, dst name.Repository, m *registry.Man
 // Close waits for running copies. The warnings name content that was left out.
 func (w *Writer) Close() (warnings []string, err error) {
 	w.engine.blobs.Wait()
-	return w.engine.warnings, w.engine.sources.Close()
+	return w.engine.warnings, w.engine.sources.close()
 }
