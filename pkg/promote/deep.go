@@ -57,7 +57,7 @@ func surveyDeep(ctx context.Context, c *registry.Client, s *sources, w *plan.Wan
 // repair returns the item for a digest that has lost something, or could not be looked into.
 func repair(ctx context.Context, s *sources, dst name.Repository, e *plan.Entry, lost string, err error) plan.Item {
 	it := plan.Item{
-		Destination: dst, Digest: e.Digest, Tags: e.Tags, Action: plan.Unreadable, Status: plan.Failed,
+		Destination: dst, Digest: e.Digest, Tags: e.Tags, Action: plan.Unreadable, Status: plan.Unreadable.Status(),
 		From: e.Sources[0].Repository,
 	}
 	if err != nil {
@@ -66,13 +66,14 @@ func repair(ctx context.Context, s *sources, dst name.Repository, e *plan.Entry,
 	}
 	switch f := s.find(ctx, e, dst); f.State {
 	case inventory.Present:
-		it.Action, it.Status, it.From = plan.Copy, plan.Planned, f.From
+		it.Action, it.From = plan.Copy, f.From
 	case inventory.Absent:
-		it.Action, it.Status = plan.Missing, plan.Refused
+		it.Action = plan.Missing
 		it.Error = fmt.Sprintf("the destination has lost %s, and no source holds the digest", lost)
 	default:
 		it.Error = fmt.Sprintf("the destination has lost %s; reading the source: %v", lost, f.Err)
 	}
+	it.Status = it.Action.Status()
 	return it
 }
 

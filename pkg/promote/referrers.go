@@ -90,14 +90,7 @@ func (r *relations) of(ctx context.Context, dst name.Repository, e *plan.Entry) 
 	items = slices.CompactFunc(items, func(a, b plan.Item) bool { return a.Digest == b.Digest && slices.Equal(a.Tags, b.Tags) })
 	for i := range items {
 		items[i].Destination, items[i].Referrer, items[i].Subject = dst, true, e.Digest
-		switch items[i].Action {
-		case plan.Conflict:
-			items[i].Status = plan.Refused
-		case plan.Unreadable:
-			items[i].Status = plan.Failed
-		default:
-			items[i].Status = plan.Planned
-		}
+		items[i].Status = items[i].Action.Status()
 	}
 	return items
 }

@@ -79,7 +79,7 @@ func surveyTarget(ctx context.Context, c *registry.Client, s *sources, t *plan.T
 	if len(t.Want.Entries) == 0 {
 		return plan.Compute(t, &inventory.Repository{}, plan.Found{})
 	}
-	have, err := c.Read(ctx, t.Repository, t.Want.Wishes())
+	have, err := c.Read(ctx, t.Repository, t.Want.Digests())
 	if err != nil {
 		return plan.Unread(t, fmt.Errorf("reading destination %s: %w", t.Repository, err)), 0
 	}
