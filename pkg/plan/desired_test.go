@@ -84,7 +84,7 @@ func TestDesired(t *testing.T) {
 				"registries: [{name: s.example/s, src: true}, {name: d.example/p/q}]\nimages: [{name: x, dmap: {'" + dB + "': ['1']}}]",
 			[]string{"d.example/p/q/x invalid a 1", "d.example/p/q/x invalid b 1"}, 2,
 		},
-		"a retag beside the same digest is redundant": {
+		"a retag of a digest that the dmap has is redundant": {
 			registries + "images: [{name: x, dmap: {'" + dA + "': ['1']}, retag: [{src_build_tag: a, tag: '1'}]}]",
 			[]string{"d.example/p/x a 1"}, 0,
 		},

@@ -179,7 +179,7 @@ func TestSince(t *testing.T) {
 		base, now string
 		want      []string // what is selected, as edgesOf prints it, digests as letters
 		unpinned  string   // source tags to be read
-		refused   int      // faults that are no warnings
+		refused   int      // faults that are not warnings
 	}{
 		"nothing changed, but lines moved": {base: bad + "- {name: x, dmap: {$A: ['1']}}\n", now: "# a line\n- {name: x, dmap: {$A: ['1']}}\n" + bad},
 		"a tag more": {
@@ -282,7 +282,7 @@ func TestSince(t *testing.T) {
 				}
 			}
 			if refused != tc.refused {
-				t.Errorf("%d faults that are no warnings, want %d: %v", refused, tc.refused, faults)
+				t.Errorf("got %d faults that are not warnings, want %d: %v", refused, tc.refused, faults)
 			}
 		})
 	}

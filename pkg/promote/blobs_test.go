@@ -10,7 +10,8 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// What a registry says it holds, and misses when the manifest comes, is sent.
+// A blob that a registry claims to hold, and does not have when the manifest is put, is
+// sent.
 func TestBlobsThatAreNotThere(t *testing.T) {
 	t.Parallel()
 	img := registrytest.Image(1, 2)
@@ -19,7 +20,7 @@ func TestBlobsThatAreNotThere(t *testing.T) {
 		near    bool // within one registry
 		fault   registrytest.Fault
 		of      registrytest.Kind
-		refusal registrytest.Fault // in place of the registry's own
+		refusal registrytest.Fault // replaces the registry's own answer
 	}{
 		"HEAD finds it":                                   {false, registrytest.ClaimBlob(len(layer.Raw)), registrytest.BlobHead, nil},
 		"a mount of it":                                   {true, registrytest.Status(201, nil, ""), registrytest.Mount, nil},
@@ -51,7 +52,7 @@ func TestBlobsThatAreNotThere(t *testing.T) {
 	}
 }
 
-// Size and digest are compared in every answer about a blob.
+// The size and the digest in each answer about a blob are compared.
 func TestBlobsThatAreDamaged(t *testing.T) {
 	t.Parallel()
 	const elsewhere = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
@@ -116,11 +117,12 @@ func TestBlobsThatAreDamaged(t *testing.T) {
 	}
 }
 
-// What --deep finds damaged is sent, not mounted, and is not done while it stays so.
+// A damaged blob that --deep finds is sent, not mounted. The item has failed if the blob
+// is still damaged then.
 func TestDeepRepairsWhatIsDamaged(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		first int // how many answers say that it is damaged
+		first int // number of answers that say that it is damaged
 		want  plan.Status
 		says  string
 	}{

@@ -16,10 +16,11 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/transfer"
 )
 
-// content brings everything below a unit's manifest into the repository, and returns the manifest.
+// content brings the content of a unit into the repository, except its manifest, which
+// it returns.
 func (e *engine) content(ctx context.Context, u *unit) (*registry.Manifest, error) {
 	if u.copied == (name.Repository{}) {
-		return e.atHand(ctx, u)
+		return e.held(ctx, u)
 	}
 	if err := e.below(ctx, u.dst, u.tree); err != nil {
 		return nil, err
@@ -27,8 +28,8 @@ func (e *engine) content(ctx context.Context, u *unit) (*registry.Manifest, erro
 	return e.sources.manifest(u.tree.loaded)
 }
 
-// atHand returns the manifest of a digest that the destination holds.
-func (e *engine) atHand(ctx context.Context, u *unit) (*registry.Manifest, error) {
+// held returns the manifest of a digest that the destination holds.
+func (e *engine) held(ctx context.Context, u *unit) (*registry.Manifest, error) {
 	if known := e.sources.kept(u.digest); known != nil {
 		return e.sources.manifest(known)
 	}
@@ -36,9 +37,9 @@ func (e *engine) atHand(ctx context.Context, u *unit) (*registry.Manifest, error
 	return m, wrap(err, "reading the manifest from the destination")
 }
 
-// below places the blobs of a manifest, and puts the manifests below it, deepest first.
+// below brings the blobs of a manifest, and puts its children.
 func (e *engine) below(ctx context.Context, dst name.Repository, n *node) error {
-	var g errgroup.Group // without a context: what one blob's failure stops might be another image's blob
+	var g errgroup.Group // without a context: other images may wait for a blob that a failure would stop
 	g.SetLimit(32)
 	for _, d := range n.content.Blobs {
 		g.Go(func() error { return e.blob(ctx, dst, n, d) })
@@ -52,8 +53,9 @@ func (e *engine) below(ctx context.Context, dst name.Repository, n *node) error 
 	return g.Wait()
 }
 
-// blob places one blob: from where its manifest was read, or else, if it cannot be
-// read there, from where else it may be. A foreign layer that no source serves is left out.
+// blob brings one blob from the repository that its manifest was read from. If the blob
+// cannot be read there, the other candidates are tried. A foreign layer that no source
+// serves is left out.
 func (e *engine) blob(ctx context.Context, dst name.Repository, n *node, d v1.Descriptor) error {
 	var err error
 	for i, from := range n.from {
@@ -65,7 +67,7 @@ func (e *engine) blob(ctx context.Context, dst name.Repository, n *node, d v1.De
 			return nil
 		}
 		if i == 0 || !errors.Is(next, registry.ErrNotFound) {
-			err = next // that the others lack it explains less than what the first said
+			err = next // the error of the first candidate explains more than a 404 of another
 		}
 		if !transfer.IsUnread(next) || ctx.Err() != nil {
 			break
@@ -78,8 +80,8 @@ func (e *engine) blob(ctx context.Context, dst name.Repository, n *node, d v1.De
 	return err
 }
 
-// sparse deals with the children that the source lacks: the index is put without those
-// that the destination has not, either.
+// sparse warns of the children that neither source nor destination has. The index is put
+// without them.
 func (e *engine) sparse(ctx context.Context, dst name.Repository, n *node) error {
 	there := make([]inventory.State, len(n.missing))
 	var g errgroup.Group
@@ -110,7 +112,7 @@ func (e *engine) sparse(ctx context.Context, dst name.Repository, n *node) error
 	return nil
 }
 
-// child puts a manifest by digest, once a run, after everything below it.
+// child brings the content of a manifest and puts it by digest, once in a run.
 func (e *engine) child(ctx context.Context, dst name.Repository, n *node) error {
 	return e.manifests.Do(ctx, repoDigest{dst, n.digest}, func() error {
 		if err := e.below(ctx, dst, n); err != nil {
@@ -175,7 +177,7 @@ func (n *node) digests() []string {
 	return all
 }
 
-// stored compares the digest a registry says it stored with the one it was sent.
+// stored returns an error if a registry answers with another digest than it was sent.
 func stored(res registry.PutResult, digest string) error {
 	if res.Digest != "" && res.Digest != digest {
 		return fmt.Errorf("the registry stored it under another digest, %.100q", res.Digest)

@@ -19,17 +19,17 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// surveyDeep asks the destinations for every child and blob of the digests that are
-// up to date, and adds to the plan those that have lost something: a registry's
-// garbage collection, or an interrupted copy of another tool, can leave a tag whose
-// content is gone. step is called after each target.
+// surveyDeep asks the destinations for all children and blobs of the digests that are up
+// to date, and adds the digests with missing content to the plan. A garbage collection
+// of the registry, or an interrupted copy of another tool, can leave a tag without its
+// content. step is called after each target.
 func surveyDeep(ctx context.Context, c *registry.Client, s *sources, w *plan.Wanted, p *plan.Plan, step func()) {
 	planned := map[repoDigest]struct{}{}
 	for i := range p.Items {
 		planned[repoDigest{p.Items[i].Destination, p.Items[i].Digest.String()}] = struct{}{}
 	}
 	var mu sync.Mutex
-	byHost(atOnce, w.Targets, func(t *plan.Target) string { return t.Repository.RegistryStr() }, func(t *plan.Target) {
+	byHost(maxReads, w.Targets, func(t *plan.Target) string { return t.Repository.RegistryStr() }, func(t *plan.Target) {
 		defer step()
 		d := deep{client: c, sources: s, repo: t.Repository}
 		for i := range t.Want.Entries {
@@ -54,7 +54,7 @@ func surveyDeep(ctx context.Context, c *registry.Client, s *sources, w *plan.Wan
 	p.Sort()
 }
 
-// repair returns the item for a digest that has lost something, or could not be looked into.
+// repair returns the item for a digest whose content is missing or could not be read.
 func repair(ctx context.Context, s *sources, dst name.Repository, e *plan.Entry, lost string, err error) plan.Item {
 	it := plan.Item{
 		Destination: dst, Digest: e.Digest, Tags: e.Tags, Action: plan.Unreadable, Status: plan.Unreadable.Status(),
@@ -77,7 +77,7 @@ func repair(ctx context.Context, s *sources, dst name.Repository, e *plan.Entry,
 	return it
 }
 
-// deep looks for what belongs to digests in one repository.
+// deep looks for the content of digests in one repository.
 type deep struct {
 	client  *registry.Client
 	sources *sources
@@ -85,13 +85,13 @@ type deep struct {
 	known   memo.Map[string, loss] // by digest
 }
 
-// loss is what something was found to have lost; empty: nothing.
+// loss names the missing content of a manifest or blob; empty: it is complete.
 type loss struct {
 	lost string
 	err  error
 }
 
-// look calls find once for a digest.
+// look calls find once for each digest.
 func (d *deep) look(ctx context.Context, digest string, find func() (string, error)) (lost string, err error) {
 	l, err := d.known.Do(ctx, digest, func() (l loss) {
 		l.lost, l.err = find()
@@ -100,8 +100,8 @@ func (d *deep) look(ctx context.Context, digest string, find func() (string, err
 	return l.lost, errors.Join(l.err, err)
 }
 
-// manifest returns the first thing below a manifest, or the manifest itself, that
-// the repository lacks.
+// manifest returns the first missing content of a manifest, or the manifest itself if the
+// repository does not have it.
 func (d *deep) manifest(ctx context.Context, digest string, depth int) (lost string, err error) {
 	if depth > maxDepth {
 		return "", fmt.Errorf("reading %s: indexes are nested more than %d deep", digest, maxDepth)
@@ -122,10 +122,10 @@ func (d *deep) manifest(ctx context.Context, digest string, depth int) (lost str
 	})
 }
 
-// below returns the first of a manifest's children and blobs that the repository lacks.
+// below returns the first missing child or blob of a manifest.
 func (d *deep) below(ctx context.Context, content *registry.Content, depth int) (lost string, err error) {
 	found := make([]string, len(content.Children)+len(content.Blobs))
-	var g errgroup.Group // without a context: what one failure stops might be another image's, too
+	var g errgroup.Group // without a context: a failure must not stop what other images wait for
 	g.SetLimit(32)
 	for i, child := range content.Children {
 		g.Go(func() (err error) {

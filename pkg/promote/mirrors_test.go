@@ -38,17 +38,17 @@ func TestMirrorThatIsRead(t *testing.T) {
 		status         plan.Status
 		warned         []string
 	}{
-		"all hold it: the one on the host":      {place{true, ""}, place{true, ""}, place{true, ""}, "near", plan.Done, nil},
-		"the one on the host lacks it":          {place{false, ""}, place{true, ""}, place{true, ""}, "src", plan.Done, nil},
-		"only another mirror holds it":          {place{false, ""}, place{false, ""}, place{true, ""}, "far", plan.Done, nil},
-		"a mirror is closed":                    {place{true, "closed"}, place{true, ""}, place{true, ""}, "src", plan.Done, []string{"near"}},
-		"the source is closed":                  {place{false, ""}, place{true, "closed"}, place{true, ""}, "far", plan.Done, []string{"src"}},
-		"the source is down":                    {place{false, ""}, place{true, down}, place{true, ""}, "far", plan.Done, []string{"src"}},
-		"nobody holds it, and the source is":    {place{false, ""}, place{true, "closed"}, place{false, ""}, "", plan.Failed, nil},
-		"what is behind the one read is down":   {place{true, ""}, place{true, down}, place{true, down}, "near", plan.Done, nil},
-		"nobody holds it":                       {place{false, ""}, place{false, ""}, place{false, ""}, "", plan.Refused, nil},
-		"nobody holds it, and a mirror is down": {place{false, ""}, place{false, ""}, place{true, down}, "", plan.Failed, []string{"far"}},
-		"nobody holds it, and one is closed":    {place{true, "closed"}, place{false, ""}, place{false, ""}, "", plan.Failed, []string{"near"}},
+		"all hold it: the one on the host":           {place{true, ""}, place{true, ""}, place{true, ""}, "near", plan.Done, nil},
+		"the one on the host lacks it":               {place{false, ""}, place{true, ""}, place{true, ""}, "src", plan.Done, nil},
+		"only another mirror holds it":               {place{false, ""}, place{false, ""}, place{true, ""}, "far", plan.Done, nil},
+		"a mirror is closed":                         {place{true, "closed"}, place{true, ""}, place{true, ""}, "src", plan.Done, []string{"near"}},
+		"the source is closed":                       {place{false, ""}, place{true, "closed"}, place{true, ""}, "far", plan.Done, []string{"src"}},
+		"the source is down":                         {place{false, ""}, place{true, down}, place{true, ""}, "far", plan.Done, []string{"src"}},
+		"no repository has it, and the source is":    {place{false, ""}, place{true, "closed"}, place{false, ""}, "", plan.Failed, nil},
+		"what is behind the one read is down":        {place{true, ""}, place{true, down}, place{true, down}, "near", plan.Done, nil},
+		"no repository has it":                       {place{false, ""}, place{false, ""}, place{false, ""}, "", plan.Refused, nil},
+		"no repository has it, and a mirror is down": {place{false, ""}, place{false, ""}, place{true, down}, "", plan.Failed, []string{"far"}},
+		"no repository has it, and one is closed":    {place{true, "closed"}, place{false, ""}, place{false, ""}, "", plan.Failed, []string{"near"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -100,7 +100,7 @@ func TestMirrorThatIsRead(t *testing.T) {
 	}
 }
 
-// A mirror that is down is asked for each digest and told of once, and stops nothing.
+// A mirror that is down is asked for each digest, reported once, and stops nothing.
 func TestMirrorDownForAll(t *testing.T) {
 	t.Parallel()
 	dst, src := registrytest.New(t), registrytest.New(t)

@@ -28,43 +28,44 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// Job says what to promote and how.
+// Job describes a promotion.
 type Job struct {
-	Set       *manifest.Set // what is wanted; it must not be broken
-	Selection Selection     // the part of it that is promoted
+	Set       *manifest.Set // the manifests; must not be broken
+	Selection Selection     // the part to promote
 
-	Referrers    bool // promote signatures, attestations and other referrers, too
-	Deep         bool // look into what is up to date, and copy again what is lost
-	AllowMissing bool // a missing image is not refused
+	Referrers    bool // also promote signatures, attestations and other referrers
+	Deep         bool // verify the content of digests that are up to date, and repair it
+	AllowMissing bool // do not count missing images as refused
 	FailFast     bool // write nothing if anything is refused or unreadable
 
 	// IfExists says, for each repository of a native file, what happens to a
 	// tag that points to another digest. Without it such a tag is a conflict.
 	IfExists func(name.Repository) plan.IfExists
 
-	// Rules judge what is about to be promoted. A finding refuses that image.
-	// Reader is what the rules read registries with; New connects it.
+	// Rules check the images to be promoted. A finding refuses its image.
+	// The rules read registries with Reader; New connects it.
 	Rules  []check.Rule
 	Reader *RuleReader
 
 	Registry registry.Options // of the client; New sets its Sites
 	Progress Progress         // nil: none is shown
 
-	// What the report is to say from the start, and who hears what as soon as it is known. All may be nil.
+	// Warnings are the first warnings of the report. The functions are called as soon as
+	// something is known. All may be nil.
 	Warnings []string
 	Warn     func(string)
 	Fault    func(manifest.Fault)
-	Note     func(check.Finding) // notes of rules, which refuse nothing
+	Note     func(check.Finding) // for findings that refuse nothing
 }
 
-// Progress shows how far a phase is. *output.Progress implements it.
+// Progress shows the progress of a phase. *output.Progress implements it.
 type Progress interface {
 	Start(phase string, steps int)
 	Step()
 	Finish()
 }
 
-// Promotion plans a job and carries it out. One promotion makes one plan.
+// Promotion plans a job and carries it out, once.
 type Promotion struct {
 	job     Job
 	client  *registry.Client
@@ -102,7 +103,7 @@ func (p *Promotion) Close() error {
 	return p.sources.close()
 }
 
-// Plan reads the registries and returns what has to be done, and what is refused.
+// Plan reads the registries and returns the plan.
 // Reads that fail are items of the plan with the action plan.Unreadable. After
 // ctx has ended, all reads fail.
 func (p *Promotion) Plan(ctx context.Context) *plan.Plan {
@@ -134,24 +135,25 @@ func (p *Promotion) Plan(ctx context.Context) *plan.Plan {
 	return result
 }
 
-// Outside returns how many edges are wanted but left out by the job's selection.
+// Outside returns the number of wanted edges outside of the selection.
 func (p *Promotion) Outside() int { return p.wanted.Outside }
 
-// phase begins the next phase of the progress, and returns what is called after each of its steps.
+// phase begins the next phase of the progress, and returns a function to call after each
+// step.
 func (p *Promotion) phase(name string, steps int) (step func()) {
 	p.job.Progress.Finish()
 	p.job.Progress.Start(name, steps)
 	return p.job.Progress.Step
 }
 
-// judge applies the job's rules to what the plan would write, and refuses what they find.
+// judge applies the rules of the job to a plan, and refuses the images they object to.
 func (p *Promotion) judge(ctx context.Context, result *plan.Plan) {
 	if len(p.job.Rules) == 0 {
 		return
 	}
 	findings := p.Check(ctx, p.job.Rules, nil, result)
 	if ctx.Err() != nil {
-		return // rules that were interrupted find too much
+		return // interrupted rules have false findings
 	}
 	for _, f := range findings {
 		if f.Level == check.Note && p.job.Note != nil {
@@ -161,7 +163,7 @@ func (p *Promotion) judge(ctx context.Context, result *plan.Plan) {
 	check.Refuse(result, findings)
 }
 
-// Check returns what rules find about a plan. faults are those of the manifests.
+// Check returns the findings of rules about a plan. faults are those of the manifests.
 func (p *Promotion) Check(ctx context.Context, rules []check.Rule, faults []manifest.Fault, result *plan.Plan) []check.Finding {
 	if p.job.Reader != nil {
 		p.job.Reader.client, p.job.Reader.sources, p.job.Reader.wanted = p.client, p.sources, p.wanted
@@ -183,9 +185,8 @@ func (p *Promotion) Run(ctx context.Context, result *plan.Plan) {
 	}
 }
 
-// Report returns the report of a plan, carried out or not, with what it cost. It adds
-// the warnings so far to those of the plan. The report of a dry run has an estimate
-// of what Run would cost.
+// Report returns the report of a plan with its cost. It adds the warnings so far to
+// those of the plan. The report of a dry run has an estimate of the cost of Run.
 func (p *Promotion) Report(result *plan.Plan, dryRun bool) *plan.Report {
 	p.mu.Lock()
 	result.Warnings = append(slices.Clone(p.warnings), result.Warnings...)
@@ -200,7 +201,7 @@ func (p *Promotion) Report(result *plan.Plan, dryRun bool) *plan.Report {
 	return r
 }
 
-// estimate returns what a real run would ask of each host: what has been read, and the writes.
+// estimate returns the requests and bytes of a real run: the reads so far, and the writes.
 func (p *Promotion) estimate(result *plan.Plan) map[string]plan.Estimate {
 	all := result.EstimateWrites(func(d v1.Hash) plan.Weight {
 		content := p.sources.content(d.String())
@@ -221,7 +222,7 @@ func (p *Promotion) estimate(result *plan.Plan) map[string]plan.Estimate {
 	return all
 }
 
-// warn passes warnings on and keeps them for the report.
+// warn reports warnings and keeps them for the report.
 func (p *Promotion) warn(texts ...string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -233,7 +234,7 @@ func (p *Promotion) warn(texts ...string) {
 	}
 }
 
-// silent shows no progress.
+// silent is a Progress that shows nothing.
 type silent struct{}
 
 func (silent) Start(string, int) {}

@@ -16,9 +16,9 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// RuleReader reads what check rules ask of registries, with the client of a
-// promotion: what the promotion has read is not read again. The zero value is
-// for a Job; it can be used once that job's Promotion runs the rules.
+// RuleReader reads from registries for check rules. It uses the client of a promotion,
+// and does not repeat its reads. Put the zero value into a Job; it works when the
+// promotion of that job runs the rules.
 type RuleReader struct {
 	client  *registry.Client
 	sources *sources
@@ -41,8 +41,8 @@ func (r *RuleReader) Content(ctx context.Context, repo name.Repository, digest s
 	return c, nil
 }
 
-// BlobSize implements check.Contents. A foreign layer that is not there is left out of
-// a promotion, and has the size that is declared.
+// BlobSize implements check.Contents. A foreign layer that the registry does not have is
+// left out of a promotion, and has its declared size.
 func (r *RuleReader) BlobSize(ctx context.Context, repo name.Repository, b check.Blob) (int64, error) {
 	n, err := r.sources.blobSize(ctx, repo, v1.Descriptor{Digest: image.Hash(b.Digest), Size: b.Size})
 	if b.Foreign && errors.Is(err, registry.ErrNotFound) {

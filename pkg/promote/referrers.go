@@ -19,32 +19,32 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// mostReferrers bounds what may belong to one digest, referrers of referrers included.
-const mostReferrers = 1000
+// maxReferrers is the maximum number of referrers of a digest, with theirs.
+const maxReferrers = 1000
 
-// relations reads what belongs to digests on both sides.
+// relations reads the referrers of digests at sources and destinations.
 type relations struct {
 	client  *registry.Client
 	sources *sources
 	lists   memo.Map[name.Repository, tagList]
-	listed  memo.Map[repoDigest, referral] // by repository, and subject and digest
+	listed  memo.Map[repoDigest, referral] // by repository, and "subject digest"
 }
 
 // tagList is the tags of a repository.
 type tagList struct {
-	tags map[string]v1.Hash // an empty digest was not told
+	tags map[string]v1.Hash // empty: the list has no digest for the tag
 	err  error
 }
 
-// surveyReferrers adds to a plan the signatures, attestations and other referrers
-// that the sources hold of the wanted digests and the destinations lack: also of
-// digests that are up to date, since signing can come after promotion. step is
-// called after each target.
+// surveyReferrers adds the referrers of the wanted digests to a plan: signatures,
+// attestations and others that a source has and the destination does not. It includes
+// digests that are up to date, because an image may be signed after its promotion. step
+// is called after each target.
 func surveyReferrers(ctx context.Context, c *registry.Client, s *sources, w *plan.Wanted, p *plan.Plan, step func()) {
 	r := &relations{client: c, sources: s}
 	refused := refusedDigests(p)
 	var mu sync.Mutex
-	byHost(atOnce, w.Targets, func(t *plan.Target) string { return t.Repository.RegistryStr() }, func(t *plan.Target) {
+	byHost(maxReads, w.Targets, func(t *plan.Target) string { return t.Repository.RegistryStr() }, func(t *plan.Target) {
 		var items []plan.Item
 		for i := range t.Want.Entries {
 			e := &t.Want.Entries[i]
@@ -60,7 +60,7 @@ func surveyReferrers(ctx context.Context, c *registry.Client, s *sources, w *pla
 	p.Sort()
 }
 
-// refusedDigests returns the digests that are not going to be in a repository.
+// refusedDigests returns the digests that the plan does not promote to a repository.
 func refusedDigests(p *plan.Plan) map[repoDigest]struct{} {
 	refused := map[repoDigest]struct{}{}
 	for i := range p.Items {
@@ -76,7 +76,7 @@ func refusedDigests(p *plan.Plan) map[repoDigest]struct{} {
 	return refused
 }
 
-// of returns the items for what belongs to one wanted digest in one repository.
+// of returns the items for the referrers of a wanted digest in a repository.
 func (r *relations) of(ctx context.Context, dst name.Repository, e *plan.Entry) []plan.Item {
 	var items []plan.Item
 	for _, src := range e.Sources {
@@ -99,7 +99,7 @@ func unreadable(src name.Repository, digest v1.Hash, err error) plan.Item {
 	return plan.Item{Action: plan.Unreadable, Digest: digest, Source: src.Digest(digest.String()).String(), Error: "reading referrers: " + err.Error()}
 }
 
-// referrers compares the referrers of a digest, and theirs, on both sides.
+// referrers compares the referrers of a digest, and theirs, at source and destination.
 func (r *relations) referrers(ctx context.Context, dst, src name.Repository, digest v1.Hash) []plan.Item {
 	var items []plan.Item
 	seen := map[string]struct{}{}
@@ -120,8 +120,8 @@ func (r *relations) referrers(ctx context.Context, dst, src name.Repository, dig
 				continue
 			}
 			seen[d.Digest.String()] = struct{}{}
-			if len(seen) > mostReferrers {
-				return append(items, unreadable(src, digest, fmt.Errorf("more than %d referrers", mostReferrers)))
+			if len(seen) > maxReferrers {
+				return append(items, unreadable(src, digest, fmt.Errorf("more than %d referrers", maxReferrers)))
 			}
 			if slices.ContainsFunc(here, func(h v1.Descriptor) bool { return h.Digest == d.Digest }) {
 				queue = append(queue, d.Digest.String())
@@ -139,14 +139,14 @@ func (r *relations) referrers(ctx context.Context, dst, src name.Repository, dig
 	return items
 }
 
-// referral is whether a manifest refers to a subject.
+// referral says whether a manifest refers to a subject.
 type referral struct {
 	refers bool
 	err    error
 }
 
-// refers reports whether a manifest that a list names as a referrer of a subject is
-// one: a list may name anything. The copy uses what is read here.
+// refers reports whether a manifest refers to a subject. A list of referrers may have
+// wrong entries, so the manifest itself is read. The copy uses this read.
 func (r *relations) refers(ctx context.Context, src name.Repository, digest, subject string) (bool, error) {
 	l, err := r.listed.Do(ctx, repoDigest{src, subject + " " + digest}, func() referral {
 		m := r.sources.read(ctx, src, digest)
@@ -171,7 +171,7 @@ func (r *relations) list(ctx context.Context, repo name.Repository, digest strin
 	return r.client.Referrers(ctx, repo, digest, func(tag string) bool { _, ok := tags[tag]; return ok })
 }
 
-// tags returns the tags of a repository that hold referrers, read once a run.
+// tags returns the tags of a repository that have referrers. It reads them once.
 func (r *relations) tags(ctx context.Context, repo name.Repository) (map[string]v1.Hash, error) {
 	l, err := r.lists.Do(ctx, repo, func() (l tagList) {
 		list, err := r.client.List(ctx, repo, func(tag string) bool { _, _, ok := image.Attached(tag); return ok })
@@ -186,11 +186,11 @@ func (r *relations) tags(ctx context.Context, repo name.Repository) (map[string]
 	return l.tags, errors.Join(l.err, err)
 }
 
-// cosign compares cosign's tags of a digest on both sides.
+// cosign compares cosign's tags of a digest at source and destination.
 func (r *relations) cosign(ctx context.Context, dst, src name.Repository, digest v1.Hash) []plan.Item {
 	there, err := r.tags(ctx, src)
 	if err != nil {
-		return nil // told by referrers
+		return nil // referrers has reported it
 	}
 	var items []plan.Item
 	for _, suffix := range image.CosignSuffixes() {
@@ -211,7 +211,7 @@ func (r *relations) cosign(ctx context.Context, dst, src name.Repository, digest
 	return items
 }
 
-// cosignTag compares one of cosign's tags on both sides.
+// cosignTag compares one of cosign's tags at source and destination.
 func (r *relations) cosignTag(ctx context.Context, dst, src name.Repository, tag string) (it plan.Item, needed bool, err error) {
 	theirs, err := r.resolve(ctx, src, tag)
 	if err != nil || theirs == (v1.Hash{}) {
@@ -236,7 +236,7 @@ func (r *relations) cosignTag(ctx context.Context, dst, src name.Repository, tag
 	return plan.Item{Action: plan.Move, Digest: image.Hash(merged), Previous: ours, From: src, Source: src.Tag(tag).String()}, true, nil
 }
 
-// resolve returns the digest of a tag, or "" if there is none.
+// resolve returns the digest of a tag. It is zero if there is no such tag.
 func (r *relations) resolve(ctx context.Context, repo name.Repository, tag string) (v1.Hash, error) {
 	tags, err := r.tags(ctx, repo)
 	if err != nil {

@@ -72,7 +72,7 @@ func listUnderTag(t *testing.T, s *registrytest.Server, repo string, subject reg
 	s.Push(t, repo, registrytest.Index(all), registry.FallbackTag(subject.Digest))
 }
 
-// signature is what cosign stores: one layer a signature, told apart by annotation.
+// signature is an image as cosign stores it: one layer for each signature, which differ in their annotations.
 func signature(t *testing.T, signatures ...string) registrytest.Object {
 	t.Helper()
 	type descriptor struct {
@@ -150,7 +150,7 @@ func TestCosignTagsAreMerged(t *testing.T) {
 	}
 }
 
-// Only what has a digest as its subject is promoted with it, whatever a list names.
+// Only manifests that have a digest as their subject are promoted with it, even if a list names others.
 func TestReferrersHaveTheSubject(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string][]registrytest.Option{"API": nil, "fallback tag": {registrytest.NoReferrers()}} {

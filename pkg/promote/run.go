@@ -16,14 +16,14 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/transfer"
 )
 
-// engine carries one plan out.
+// engine carries out one plan.
 type engine struct {
 	client    *registry.Client
 	sources   *sources
 	blobs     *transfer.Blobs
 	manifests memo.Tasks[repoDigest]
 	written   written
-	fallback  locks[name.Repository] // held while a referrers tag of the repository is changed
+	fallback  locks[name.Repository] // held while a fallback tag of the repository is changed
 
 	mu       sync.Mutex
 	warnings []string
@@ -33,17 +33,16 @@ type engine struct {
 type unit struct {
 	dst       name.Repository
 	digest    string
-	items     []plan.Item     // to be carried out; afterwards, what became of them
-	referrers []plan.Item     // likewise, of what belongs to the digest
-	copied    name.Repository // source of the content; zero: it is there
+	items     []plan.Item     // with their outcome at the end
+	referrers []plan.Item     // items of referrers of the digest
+	copied    name.Repository // source of the content; zero: the destination has it
 	tree      *node
-	err       error // of reading the tree
+	err       error // of reading tree
 }
 
-// carryOut carries out the items of a plan that are planned and records in the plan
-// what became of each. It returns when all is done, or soon after ctx ends: what
-// was not begun by then is skipped. step is called after each digest of each
-// repository.
+// carryOut carries out the planned items of a plan and records their outcome in it. It
+// returns when all is done, or soon after ctx ends; items that were not begun by then
+// are skipped. step is called after each digest of each repository.
 func carryOut(ctx context.Context, c *registry.Client, s *sources, p *plan.Plan, step func()) {
 	e := &engine{client: c, sources: s, blobs: transfer.New(c, s.from)}
 	for _, at := range s.damaged {
@@ -51,8 +50,9 @@ func carryOut(ctx context.Context, c *registry.Client, s *sources, p *plan.Plan,
 	}
 	units, rest := split(p.Items)
 	e.expect(units)
-	// Manifests are read before the first write, so that each blob is read once for all
-	// hosts; a source that is slow holds up only what is copied from it.
+	// The manifests of a source are read before the first write, so that each blob is read
+	// once for all hosts. Each source has its own goroutine, so that a slow one delays
+	// only what is copied from it.
 	sources := map[string][]*unit{}
 	for _, u := range units {
 		sources[u.copied.RegistryStr()] = append(sources[u.copied.RegistryStr()], u)
@@ -80,16 +80,16 @@ func carryOut(ctx context.Context, c *registry.Client, s *sources, p *plan.Plan,
 	p.Sort()
 }
 
-// share returns how many units of each host are worked on at once.
+// share returns the number of units per host that are worked on at a time.
 func share(units []*unit) int {
 	hosts := map[string]struct{}{}
 	for _, u := range units {
 		hosts[u.dst.RegistryStr()] = struct{}{}
 	}
-	return max(unitsPerHost, unitsAtOnce/max(1, len(hosts)))
+	return max(minUnitsPerHost, maxUnits/max(1, len(hosts)))
 }
 
-// skip marks everything that would be written as not tried.
+// skip marks all items that would be written as skipped.
 func skip(p *plan.Plan, why string) {
 	for i := range p.Items {
 		if it := &p.Items[i]; it.Writes() {
@@ -98,7 +98,8 @@ func skip(p *plan.Plan, why string) {
 	}
 }
 
-// split gathers the items to be carried out by repository and digest, referrers with their subject.
+// split groups the items to be carried out by repository and digest. Referrers are in
+// the group of their subject. rest are the other items.
 func split(items []plan.Item) (units []*unit, rest []plan.Item) {
 	at := map[repoDigest]*unit{}
 	for i := range items {
@@ -132,7 +133,7 @@ func countUnits(p *plan.Plan) int {
 	return len(units)
 }
 
-// expect prepares the tokens of all writes.
+// expect announces all writes, so that the client gets few tokens for them.
 func (e *engine) expect(units []*unit) {
 	var repos []name.Repository
 	from := map[name.Repository]name.Repository{}
@@ -157,7 +158,7 @@ func (e *engine) readTrees(ctx context.Context, units []*unit) {
 	}
 	var trees memo.Map[repoDigest, read]
 	var g errgroup.Group
-	g.SetLimit(atOnce)
+	g.SetLimit(maxReads)
 	for _, u := range units {
 		if u.copied == (name.Repository{}) {
 			continue
@@ -187,7 +188,7 @@ func (e *engine) readTrees(ctx context.Context, units []*unit) {
 	}
 }
 
-// run does the work of one unit and records the outcome in its items.
+// run carries out one unit and records the outcome in its items.
 func (e *engine) run(ctx context.Context, u *unit) {
 	err := u.err
 	var top *registry.Manifest

@@ -47,22 +47,22 @@ type sources struct {
 	warn func(string)
 
 	reads  memo.Map[repoDigest, *sourceRead]
-	tagged memo.Map[repoDigest, *sourceRead] // by way of a tag
+	tagged memo.Map[repoDigest, *sourceRead] // read by tag
 	heads  memo.Map[plan.SourceTag, plan.Resolution]
 	tags   memo.Map[plan.SourceTag, plan.Resolution]
 	sizes  memo.Map[hostBlob, sizeRead]
 
 	mu      sync.Mutex
-	seen    map[repoDigest]struct{} // what source tags were found to point to
+	seen    map[repoDigest]struct{} // that source tags point to
 	known   map[string]*loaded      // by digest: the first read that succeeded
-	unions  map[string]*merged      // by digest: manifests that are not in any source
+	unions  map[string]*merged      // by digest: manifests that no source has
 	store   spill
-	damaged []repoDigest                          // blobs that a destination holds with other bytes
-	failed  map[name.Repository]struct{}          // repositories that a warning was given for
-	others  map[name.Repository][]name.Repository // of one that was read: where else what it lacks may be
+	damaged []repoDigest                          // blobs of destinations with wrong bytes
+	failed  map[name.Repository]struct{}          // repositories with a warning
+	others  map[name.Repository][]name.Repository // other candidates for the content of a repository
 }
 
-// loaded is a manifest that was read: its content, and where its bytes are kept.
+// loaded is a manifest that was read. Its bytes are in the spill.
 type loaded struct {
 	digest    string
 	mediaType string
@@ -73,7 +73,7 @@ type loaded struct {
 type sourceRead struct {
 	state   inventory.State
 	err     error
-	stopped bool // err is the reader's end
+	stopped bool // err is that the context of the read ended
 	*loaded
 }
 
@@ -108,7 +108,7 @@ func (s *sources) resolve(ctx context.Context, tag plan.SourceTag) plan.Resoluti
 	return r
 }
 
-// head reads a source tag, once a run, and does not confirm that it is absent.
+// head reads a source tag, once in a run. It does not confirm that a tag is absent.
 func (s *sources) head(ctx context.Context, tag plan.SourceTag) plan.Resolution {
 	r, err := s.heads.Do(ctx, tag, func() (r plan.Resolution) {
 		r.Digest, r.State, r.Err = s.from.ResolveUnconfirmed(ctx, tag.Repository, tag.Tag)
@@ -120,14 +120,14 @@ func (s *sources) head(ctx context.Context, tag plan.SourceTag) plan.Resolution 
 	return r
 }
 
-// damage records a blob that a destination holds with other bytes.
+// damage records a blob of a destination that has wrong bytes.
 func (s *sources) damage(at repoDigest) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.damaged = append(s.damaged, at)
 }
 
-// see records the wanted digests that source tags have shown to be in the target already.
+// see adds to have the wanted digests that source tags in the same repository point to.
 func (s *sources) see(t *plan.Target, have *inventory.Repository) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,13 +139,13 @@ func (s *sources) see(t *plan.Target, have *inventory.Repository) {
 	}
 }
 
-// find looks a wanted digest up at its candidates for a destination host: the first that holds it.
+// find returns the first candidate for an entry that has its digest.
 func (s *sources) find(ctx context.Context, e *plan.Entry, dst name.Repository) plan.Finding {
 	var unread []string
-	var passed []func() // warnings of sources, which are errors unless something else is read
+	var passed []func() // warnings about sources; unused if the digest is found nowhere
 	for _, repo := range e.Candidates(dst.RegistryStr()) {
 		if repo == dst {
-			continue // it lacks the digest, or it would not be looked for
+			continue // the destination does not have it
 		}
 		r := s.read(ctx, repo, e.Digest.String())
 		switch r.state {
@@ -182,8 +182,8 @@ func (s *sources) find(ctx context.Context, e *plan.Entry, dst name.Repository) 
 	return plan.Finding{State: r.state, From: src, Err: r.err}
 }
 
-// byTag reads a manifest that no source holds by digest under a tag, once a run. A
-// pull-through cache knows a digest only once its tag was pulled.
+// byTag reads a manifest by tag, once in a run. A pull-through cache finds a digest only
+// after its tag was pulled.
 func (s *sources) byTag(ctx context.Context, repo name.Repository, digest, tag string) *sourceRead {
 	key := repoDigest{repo, digest}
 	r, err := s.tagged.Do(ctx, key, func() *sourceRead {
@@ -217,7 +217,7 @@ func isSource(e *plan.Entry, repo name.Repository) bool {
 	return false
 }
 
-// found remembers where else what belongs to a digest may be read.
+// found records the other candidates for the content of a digest.
 func (s *sources) found(e *plan.Entry, from name.Repository) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -228,20 +228,20 @@ func (s *sources) found(e *plan.Entry, from name.Repository) {
 	}
 }
 
-// places returns where what belongs to a digest that a repository holds may be
-// read: there, then at the other candidates.
-func (s *sources) places(from name.Repository) []name.Repository {
+// candidates returns the repositories that the content of a digest may be read from:
+// the one that has the digest, then the others.
+func (s *sources) candidates(from name.Repository) []name.Repository {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]name.Repository{from}, s.others[from]...)
 }
 
-// first reads a manifest from the first place that holds it, and returns the places
-// with that one first; nil if none does.
-func (s *sources) first(ctx context.Context, places []name.Repository, digest string) (*sourceRead, []name.Repository, error) {
+// first reads a manifest from the first candidate that has it, and returns the
+// candidates with that one first. It returns nil if none has it.
+func (s *sources) first(ctx context.Context, candidates []name.Repository, digest string) (*sourceRead, []name.Repository, error) {
 	var unread error
-	var passed name.Repository // that could not be read
-	for i, repo := range places {
+	var passed name.Repository // a candidate that could not be read
+	for i, repo := range candidates {
 		r := s.read(ctx, repo, digest)
 		switch {
 		case r.state == inventory.Unknown && unread == nil:
@@ -250,25 +250,26 @@ func (s *sources) first(ctx context.Context, places []name.Repository, digest st
 			if unread != nil {
 				s.passOver("source", passed, unread)
 			}
-			at := append([]name.Repository{repo}, places[:i]...)
-			return r, append(at, places[i+1:]...), nil
+			at := append([]name.Repository{repo}, candidates[:i]...)
+			return r, append(at, candidates[i+1:]...), nil
 		}
 	}
 	return nil, nil, unread
 }
 
+// passOver warns of a repository that could not be read, once.
 func (s *sources) passOver(side string, repo name.Repository, err error) {
 	s.mu.Lock()
-	_, told := s.failed[repo]
+	_, warned := s.failed[repo]
 	s.failed[repo] = struct{}{}
 	s.mu.Unlock()
-	if !told {
+	if !warned {
 		s.warn(fmt.Sprintf("passing over %s %s: %v", side, repo, err))
 	}
 }
 
-// read reads a manifest by digest from one repository, once a run. That a reader was
-// stopped says nothing of the manifest: the next one reads it itself.
+// read reads a manifest by digest from one repository, once in a run. If the context of
+// the first caller ends, the next caller reads the manifest itself.
 func (s *sources) read(ctx context.Context, repo name.Repository, digest string) *sourceRead {
 	key := repoDigest{repo, digest}
 	for {
@@ -302,7 +303,7 @@ func (s *sources) load(ctx context.Context, repo name.Repository, digest string)
 	return s.parse(m)
 }
 
-// parse reads what a manifest points to, and keeps it.
+// parse parses a manifest and keeps it.
 func (s *sources) parse(m *registry.Manifest) (*loaded, error) {
 	content, err := m.Parse()
 	if err != nil {
@@ -311,7 +312,7 @@ func (s *sources) parse(m *registry.Manifest) (*loaded, error) {
 	return s.keep(m, content)
 }
 
-// keep stores a manifest's bytes, once for each digest.
+// keep stores the bytes of a manifest, once for each digest.
 func (s *sources) keep(m *registry.Manifest, content *registry.Content) (*loaded, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -338,18 +339,18 @@ func (s *sources) manifest(l *loaded) (*registry.Manifest, error) {
 	return &registry.Manifest{Digest: image.Hash(l.digest), MediaType: types.MediaType(l.mediaType), Raw: raw}, nil
 }
 
-// below reads a manifest by digest from a repository that a digest was found in, or
-// from where else what belongs to that may be, and returns what it points to; nil if
-// none of these holds it.
+// below reads the content of a manifest by digest. repo is the repository that it, or a
+// parent, was found in; other candidates are tried after that. It returns nil if none
+// has the manifest.
 func (s *sources) below(ctx context.Context, repo name.Repository, digest string) (*registry.Content, error) {
-	r, _, err := s.first(ctx, s.places(repo), digest)
+	r, _, err := s.first(ctx, s.candidates(repo), digest)
 	if r == nil || err != nil {
 		return nil, err
 	}
 	return r.content, nil
 }
 
-// hostBlob is a blob on a host, whose repositories may share it, as it is declared.
+// hostBlob is a blob on a host, with its declared size.
 type hostBlob struct {
 	host, digest string
 	size         int64
@@ -360,11 +361,11 @@ type sizeRead struct {
 	err  error
 }
 
-// blobSize returns the size of a blob as a registry reports it, once a run for each host:
-// the repository's, or one of those where else what belongs to its digests may be.
+// blobSize returns the size of a blob that a registry reports. It asks the repository,
+// then other candidates for its content, each host once in a run.
 func (s *sources) blobSize(ctx context.Context, repo name.Repository, d v1.Descriptor) (int64, error) {
 	var missing, unread error
-	for _, at := range s.places(repo) {
+	for _, at := range s.candidates(repo) {
 		r, err := s.sizes.Do(ctx, hostBlob{at.RegistryStr(), d.Digest.String(), d.Size}, func() (r sizeRead) {
 			r.size, r.err = s.from.BlobSize(ctx, at, d)
 			return r
@@ -382,7 +383,7 @@ func (s *sources) blobSize(ctx context.Context, repo name.Repository, d v1.Descr
 	return 0, cmp.Or(unread, missing)
 }
 
-// content returns what a digest that was read points to, or nil.
+// content returns the content of a manifest that was read, or nil.
 func (s *sources) content(digest string) *registry.Content {
 	if l := s.kept(digest); l != nil {
 		return l.content

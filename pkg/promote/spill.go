@@ -6,17 +6,17 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/transfer"
 )
 
-// inMemory is how many bytes of manifests are kept in memory; the rest goes to a file.
+// inMemory is the number of bytes of manifests in memory; further ones are in a file.
 const inMemory = 16 << 20
 
-// spill keeps bytes: the first 16 MiB in memory, further ones in a file without a name.
+// spill keeps bytes: up to inMemory in memory, further ones in a temporary file.
 type spill struct {
 	used int
 	file *os.File
 	end  int64
 }
 
-// span is where bytes are kept.
+// span is the location of bytes in a spill.
 type span struct {
 	raw    []byte // in memory
 	offset int64  // else in the file
