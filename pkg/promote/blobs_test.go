@@ -46,7 +46,7 @@ func TestBlobsThatAreNotThere(t *testing.T) {
 			it := one(t, rig{manifest: plain(want("a", img.Digest, "1"), src.Host+"/staging", dst.Host+"/prod")}.run(t))
 			outcomeOf(t, it, plan.Done, "")
 			if missing := dst.Complete(t, "prod/a", "1"); missing != nil {
-				t.Errorf("missing: %v\n%s", missing, dst.Summary())
+				t.Errorf("got missing content %v, want none\n%s", missing, dst.Summary())
 			}
 		})
 	}
@@ -111,7 +111,7 @@ func TestBlobsThatAreDamaged(t *testing.T) {
 				t.Errorf("%d uploads, want %d\n%s", n, tc.upload, dst.Summary())
 			}
 			if n := dst.OpenUploads(); n > 0 {
-				t.Errorf("%d uploads are left open", n)
+				t.Errorf("got %d open uploads, want none", n)
 			}
 		})
 	}

@@ -85,7 +85,7 @@ func TestSourceBudget(t *testing.T) {
 	})
 	src.Reset()
 	if p := r.run(t); len(p.Items) != 0 || p.UpToDate != 4 {
-		t.Errorf("second run: %+v", p)
+		t.Errorf("got %+v from a second run, want nothing to do", p)
 	}
 	budget(t, src, map[registrytest.Kind]int{registrytest.Ping: 1, registrytest.ManifestHead: 1})
 	src.Push(t, "staging/x", a, "build-2")
@@ -179,11 +179,11 @@ func TestRefusedMounts(t *testing.T) {
 				t.Errorf("%d mounts, want %d", n, most)
 			}
 			if n := s.OpenUploads(); n != 0 {
-				t.Errorf("%d uploads are open\n%s", n, s.Summary())
+				t.Errorf("got %d open uploads, want none\n%s", n, s.Summary())
 			}
 			for _, tag := range []string{"1", "2"} {
 				if missing := s.Complete(t, "prod/x", tag); missing != nil {
-					t.Errorf("missing: %v", missing)
+					t.Errorf("got missing content %v, want none", missing)
 				}
 			}
 		})

@@ -77,10 +77,10 @@ func TestMirrorThatIsRead(t *testing.T) {
 					t.Errorf("read %s, want %s", got, want)
 				}
 				if missing := dst.Complete(t, "prod/x", "1"); missing != nil {
-					t.Errorf("missing: %v", missing)
+					t.Errorf("got missing content %v, want none", missing)
 				}
 			} else if writes := dst.Writes(); len(writes) > 0 {
-				t.Errorf("wrote: %v", writes)
+				t.Errorf("got writes %v, want none", writes)
 			}
 			if got, want := dst.Count(registrytest.Mount), map[bool]int{true: len(img.BlobDigests())}[tc.want == "near"]; got != want {
 				t.Errorf("%d mounts, want %d", got, want)
@@ -149,7 +149,7 @@ func TestMirrorThatIsNotWhole(t *testing.T) {
 				t.Fatalf("%+v, warnings %q", p.Items, p.Warnings)
 			}
 			if missing := dst.Complete(t, "prod/x", "1"); missing != nil {
-				t.Errorf("missing: %v", missing)
+				t.Errorf("got missing content %v, want none", missing)
 			}
 			if len(p.Warnings) != map[bool]int{true: 1}[tc.warned != ""] || len(p.Warnings) == 1 && !strings.Contains(p.Warnings[0], tc.warned) {
 				t.Errorf("warnings %q, want one with %q", p.Warnings, tc.warned)
@@ -201,6 +201,6 @@ func TestMirrorChildUnknown(t *testing.T) {
 		t.Errorf("%+v, warnings %q", p.Items, p.Warnings)
 	}
 	if writes := dst.Writes(); len(writes) > 0 {
-		t.Errorf("wrote: %v", writes)
+		t.Errorf("got writes %v, want none", writes)
 	}
 }

@@ -91,7 +91,7 @@ func (m *mix) compareTagWrite(tg *mixTarget, c rt.Change, excused bool) {
 	}
 	moved := c.Old != "" && c.Old != c.Digest
 	if moved && !excused && !(tg.mutable && c.Ref == "latest") {
-		m.t.Errorf("a tag was moved that may not move: %+v", c)
+		m.t.Errorf("got a moved tag that may not move: %+v", c)
 	}
 }
 

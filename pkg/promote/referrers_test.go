@@ -46,7 +46,7 @@ func TestReferrersGoWithTheirSubject(t *testing.T) {
 			}
 			for _, o := range []registrytest.Object{of, nested} {
 				if missing := dst.Complete(t, "prod/a", o.Digest); missing != nil {
-					t.Errorf("missing: %v", missing)
+					t.Errorf("got missing content %v, want none", missing)
 				}
 			}
 			if len(tc.dst) > 0 {
@@ -57,7 +57,7 @@ func TestReferrersGoWithTheirSubject(t *testing.T) {
 			}
 			dst.Reset()
 			if p := r.run(t); len(p.Items) != 0 {
-				t.Errorf("second run: %+v", p.Items)
+				t.Errorf("got %+v from a second run, want nothing to do", p.Items)
 			}
 			if w := dst.Writes(); len(w) != 0 {
 				t.Errorf("second run wrote %v", w)
@@ -138,10 +138,10 @@ func TestCosignTagsAreMerged(t *testing.T) {
 		t.Errorf("merged: %s", got)
 	}
 	if missing := dst.Complete(t, "prod/a", tag); missing != nil {
-		t.Errorf("missing: %v", missing)
+		t.Errorf("got missing content %v, want none", missing)
 	}
 	if p := r.run(t); len(p.Items) != 0 {
-		t.Errorf("second run: %+v", p.Items)
+		t.Errorf("got %+v from a second run, want nothing to do", p.Items)
 	}
 	src.Push(t, "staging/a", signature(t, "another sbom"), sbom)
 	p = r.run(t)

@@ -141,7 +141,7 @@ func TestRetagPins(t *testing.T) {
 	s.Push(t, "starlingx/x", moved, "build")
 	s.Reset()
 	if p := r.run(t); len(p.Items) != 0 || p.UpToDate != 1 {
-		t.Errorf("second run: %+v", p)
+		t.Errorf("got %+v from a second run, want nothing to do", p)
 	}
 	budget(t, s, map[registrytest.Kind]int{registrytest.Ping: 1, registrytest.ManifestHead: 1})
 	s.DeleteTag(t, "starlingx/x", "v1")
