@@ -26,15 +26,17 @@ var allowed = map[string][]string{
 	"inventory":  {"image"},
 	"lookup":     {"git", "image", "inventory", "rebase", "registry", "resolve", "selector", "strictjson"}, // what resolve reads
 	"manifest":   {"image", "selector", "yamledit", "yamlread", "go.yaml.in/yaml/v3"},
+	"memo":       {},                                                  // one result for each key, whatever it is
 	"output":     {"check", "image", "inventory", "manifest", "plan"}, // shows values; who made them is not its business
 	"plan":       {"image", "inventory", "manifest"},
-	"promote":    {"check", "image", "inventory", "manifest", "plan", "registry", "strictjson"},
+	"promote":    {"check", "image", "inventory", "manifest", "memo", "plan", "registry", "strictjson", "transfer"},
 	"rebase":     {"image", "inventory", "promote", "registry", "strictjson"}, // makes an image and pushes it
 	"registry":   {"image", "inventory", "secret", "strictjson"},              // decides nothing, so it knows no plan
 	"resolve":    {"image", "imagetags", "manifest", "selector", "github.com/Masterminds/semver/v3", "golang.org/x/sync/errgroup"},
 	"secret":     {},                                                                              // what must not be printed, wherever it came from
 	"selector":   {"image", "yamlread", "github.com/Masterminds/semver/v3", "go.yaml.in/yaml/v3"}, // read with the manifests that they belong to
 	"strictjson": {},
+	"transfer":   {"inventory", "memo", "registry"},  // moves blobs, and knows no manifest or plan
 	"tree":       {},                                 // files on disk, whatever is in them
 	"yamledit":   {"yamlread", "go.yaml.in/yaml/v3"}, // YAML without keys: the caller knows them
 	"yamlread":   {"image", "go.yaml.in/yaml/v3"},    // strict YAML, for manifests and selectors

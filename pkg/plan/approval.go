@@ -11,16 +11,16 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
-// Approval is what an earlier dry run planned, to be carried out as it was shown.
+// Approval is the plan of an earlier dry run, which is to be carried out unchanged.
 type Approval struct {
-	Origin    Origin // the manifests that it was made from
-	Refused   int    // edges that were refused or could not be read then: they are not approved
-	Referrers bool   // referrers are among it
-	edges     map[spot]*approved
+	Origin    Origin // of the dry run
+	Refused   int    // number of edges that the dry run refused or could not read: they are not approved
+	Referrers bool   // the plan has referrers
+	edges     map[edgeKey]*approved
 }
 
-// spot is what one edge or referrer sets: a tag, or a digest without one.
-type spot struct {
+// edgeKey identifies an edge or referrer: a tag, or a digest without a tag.
+type edgeKey struct {
 	repository name.Repository
 	reference  string // tag or digest
 	referrer   bool
@@ -28,25 +28,25 @@ type spot struct {
 
 // approved is one approved edge.
 type approved struct {
-	item Item // that it was in; its tags are not to be used
-	tag  string
-	met  bool // the plan made now has it, too
+	item    Item // the planned item of the edge; its tags must not be used
+	tag     string
+	matched bool // the new plan has the edge
 }
 
-// Approve returns what a dry run's report planned to do. It returns an error if the
-// report is none, or not one that can be carried out.
+// Approve returns the plan of a dry run's report. It returns an error if the report is
+// of another kind or version, or has items that cannot be carried out.
 func (r *Report) Approve() (*Approval, error) {
 	switch {
 	case r.Version == 0:
-		return nil, errors.New("it has no version: it is no report of cip run")
+		return nil, errors.New("it has no version: it is not a report of cip run")
 	case r.Version != ReportVersion:
 		return nil, fmt.Errorf("it has the unknown version %d: want %d", r.Version, ReportVersion)
 	case !r.DryRun:
 		return nil, errors.New("it is the report of a real run: want one of a dry run")
 	case r.Items == nil:
-		return nil, errors.New("it has no promotions: it is no report of cip run")
+		return nil, errors.New("it has no promotions: it is not a report of cip run")
 	}
-	a := &Approval{Origin: r.Manifests, edges: map[spot]*approved{}}
+	a := &Approval{Origin: r.Manifests, edges: map[edgeKey]*approved{}}
 	for i := range r.Items {
 		if err := a.add(&r.Items[i]); err != nil {
 			return nil, fmt.Errorf("promotions[%d]: %w", i, err)
@@ -55,7 +55,7 @@ func (r *Report) Approve() (*Approval, error) {
 	return a, nil
 }
 
-// add approves an item that was planned.
+// add adds the edges of a planned item.
 func (a *Approval) add(r *ReportItem) error {
 	it, err := r.item()
 	if err != nil {
@@ -67,7 +67,7 @@ func (a *Approval) add(r *ReportItem) error {
 		}
 		return nil
 	}
-	if it.Action > Move {
+	if !it.Action.Writes() {
 		return fmt.Errorf("%s cannot be planned", it.Action)
 	}
 	if err := it.check(); err != nil {
@@ -78,7 +78,7 @@ func (a *Approval) add(r *ReportItem) error {
 		tags = []string{""}
 	}
 	for _, tag := range tags {
-		at := spot{it.Destination, tag, it.Referrer}
+		at := edgeKey{it.Destination, tag, it.Referrer}
 		if tag == "" {
 			at.reference = it.Digest.String()
 		}
@@ -91,15 +91,15 @@ func (a *Approval) add(r *ReportItem) error {
 	return nil
 }
 
-// String returns the reference that the spot is.
-func (s spot) String() string {
+// String returns the reference of the tag or digest.
+func (s edgeKey) String() string {
 	if image.CheckTag(s.reference) == nil {
 		return s.repository.Tag(s.reference).String()
 	}
 	return s.repository.Digest(image.Hash(s.reference).String()).String()
 }
 
-// item reads an item back. Names are not looked into.
+// item returns the Item of a report item. Only planned items have a Destination.
 func (r *ReportItem) item() (Item, error) {
 	action, status := slices.Index(actions[1:], r.Action)+1, slices.Index(statuses[1:], r.Status)+1
 	switch {
@@ -122,7 +122,7 @@ func (r *ReportItem) item() (Item, error) {
 	return it, err
 }
 
-// check returns what is wrong with the names of an item that is to be carried out.
+// check returns an error if an item has a malformed digest or tag, or is incomplete.
 func (it *Item) check() error {
 	for _, d := range []v1.Hash{it.Digest, it.Previous, it.Subject} {
 		if _, err := image.ParseDigest(d.String()); err != nil && (d != (v1.Hash{}) || it.Digest == (v1.Hash{})) {
@@ -143,7 +143,7 @@ func (it *Item) check() error {
 	return nil
 }
 
-// Selection returns the part of what is wanted that has to be looked at.
+// Selection returns the part of the manifests that was approved.
 func (a *Approval) Selection() *Selection {
 	s := &Selection{parts: map[name.Repository]*part{}, invalid: map[string]struct{}{}}
 	for at, e := range a.edges {
@@ -164,7 +164,7 @@ func (a *Approval) Selection() *Selection {
 	return s
 }
 
-// Shard keeps the part of what is approved that Wanted.Shard keeps of what is wanted.
+// Shard keeps the repositories that Wanted.Shard keeps.
 func (a *Approval) Shard(index, count int) {
 	for at := range a.edges {
 		if shardOf(at.repository, count) != index {
@@ -173,7 +173,7 @@ func (a *Approval) Shard(index, count int) {
 	}
 }
 
-// Edges returns how many edges are approved, referrers not counted.
+// Edges returns the number of approved edges. Referrers are not counted.
 func (a *Approval) Edges() int {
 	n := 0
 	for at := range a.edges {

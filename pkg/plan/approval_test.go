@@ -61,9 +61,9 @@ func TestHold(t *testing.T) {
 				"move refused B latest was C: moved since the plan: the tag pointed to A and points to C"},
 			upToDate: 1,
 		},
-		"a tag to be moved is gone": {
+		"a tag to be moved does not exist any more": {
 			then: all, before: "latest=A", meanwhile: "=A",
-			want: []string{"tag planned A 1,2", "copy refused B latest: moved since the plan: the tag pointed to A and is gone", "copy planned C"},
+			want: []string{"tag planned A 1,2", "copy refused B latest: moved since the plan: the tag pointed to A and does not exist any more", "copy planned C"},
 		},
 		"a tag that was free is taken, and may move": {
 			then: all, before: "1=A 2=A", meanwhile: "1=A 2=A latest=C",

@@ -14,31 +14,31 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
-// wish is what one manifest wants of one image name, whatever the destination.
-type wish struct {
-	edges   []wishEdge
+// wantedImage holds what one manifest wants of one image name, at all its destinations.
+type wantedImage struct {
+	edges   []wantedEdge
 	refused []Refusal
-	entries func() map[v1.Hash]manifest.Pos // the first place of each digest, worked out when it is asked for
+	entries func() map[v1.Hash]manifest.Pos // the first position of each digest; computed when it is needed
 }
 
-func newWish() *wish {
-	w := &wish{}
-	w.entries = sync.OnceValue(func() map[v1.Hash]manifest.Pos {
-		at := make(map[v1.Hash]manifest.Pos, len(w.edges))
-		for i := range w.edges {
-			e := &w.edges[i]
+func newWantedImage() *wantedImage {
+	img := &wantedImage{}
+	img.entries = sync.OnceValue(func() map[v1.Hash]manifest.Pos {
+		at := make(map[v1.Hash]manifest.Pos, len(img.edges))
+		for i := range img.edges {
+			e := &img.edges[i]
 			if _, ok := at[e.Digest]; !ok {
 				at[e.Digest] = e.entry
 			}
 		}
 		return at
 	})
-	return w
+	return img
 }
 
-// wishEdge is one edge with its place and origin.
-type wishEdge struct {
-	Edge   // Digest is empty while a retag entry is unresolved
+// wantedEdge is a wanted edge, with its position and its source.
+type wantedEdge struct {
+	Edge   // without a digest if it is a retag entry that is not resolved
 	pos    manifest.Pos
 	entry  manifest.Pos // of the dmap key
 	source *Source
@@ -46,41 +46,42 @@ type wishEdge struct {
 	pinned bool
 }
 
-// wisher turns manifests into wishes.
-type wisher struct {
+// builder builds a Wanted from manifests.
+type builder struct {
 	resolved map[SourceTag]Resolution // nil: offline
 	wanted   *Wanted
 	targets  map[name.Repository]*Target
-	seen     map[string]struct{} // warnings given
+	seen     map[string]struct{} // faults that are reported
 }
 
 // Desired returns what the manifests want of every destination repository.
-// resolved holds what Unpinned's tags were found to be; nil means offline, where
-// unpinned retag entries are compared with each other but not granted.
+//
+// resolved holds the digests of the tags that Unpinned returns. With nil, which means
+// offline, retag entries without a pin are compared with each other, and left out.
 func Desired(set *manifest.Set, resolved map[SourceTag]Resolution) *Wanted {
-	w := &wisher{
+	b := &builder{
 		resolved: resolved,
 		wanted:   &Wanted{},
 		targets:  map[name.Repository]*Target{},
 		seen:     map[string]struct{}{},
 	}
 	for _, m := range set.Manifests {
-		w.add(m)
+		b.add(m)
 	}
-	w.merge()
-	return w.wanted
+	b.merge()
+	return b.wanted
 }
 
-// add collects the wishes of one manifest.
-func (w *wisher) add(m *manifest.Manifest) {
-	wishes := map[string]*wish{}
+// add adds the images of one manifest.
+func (b *builder) add(m *manifest.Manifest) {
+	images := map[string]*wantedImage{}
 	var names []string
-	of := func(name string) *wish {
-		if wishes[name] == nil {
-			wishes[name] = newWish()
+	of := func(name string) *wantedImage {
+		if images[name] == nil {
+			images[name] = newWantedImage()
 			names = append(names, name)
 		}
-		return wishes[name]
+		return images[name]
 	}
 	sources := map[string]*Source{}
 	for i := range m.Images {
@@ -89,12 +90,12 @@ func (w *wisher) add(m *manifest.Manifest) {
 		if src == nil {
 			var err error
 			if src, err = sourceOf(m, img); err != nil {
-				w.fault(img.Pos, err.Error())
+				b.fault(img.Pos, err.Error())
 				continue
 			}
 			sources[img.Name] = src
 		}
-		w.wish(of(img.Name), img, src)
+		b.addImage(of(img.Name), img, src)
 	}
 	for _, r := range m.Refused {
 		of(r.Name).refused = append(of(r.Name).refused, Refusal{
@@ -104,120 +105,121 @@ func (w *wisher) add(m *manifest.Manifest) {
 	}
 	for _, name := range names {
 		if m.Native {
-			w.claimNative(m, name, wishes[name])
+			b.addNative(m, name, images[name])
 			continue
 		}
 		for _, dst := range m.Destinations {
 			repo, err := dst.Name.Repository(name)
 			if err != nil {
-				w.refuseName(dst.Name, name, wishes[name], err)
+				b.refuseName(dst.Name, name, images[name], err)
 				continue
 			}
-			w.claim(repo, claim{wishes[name], dst})
+			b.addTarget(repo, destination{images[name], dst})
 		}
 	}
 }
 
-// claimNative claims the repository of a native entry, which is source and destination at once.
-func (w *wisher) claimNative(m *manifest.Manifest, name string, wi *wish) {
+// addNative adds the target of a native entry, which is its own source.
+func (b *builder) addNative(m *manifest.Manifest, name string, img *wantedImage) {
 	for i := range m.Images {
 		if m.Images[i].Name == name {
-			w.claim(m.Images[i].Repository, claim{wish: wi})
+			b.addTarget(m.Images[i].Repository, destination{image: img})
 			return
 		}
 	}
 	if repo, err := image.ParseRepository(name); err == nil {
-		w.claim(repo, claim{wish: wi})
+		b.addTarget(repo, destination{image: img})
 		return
 	}
 	host, path, _ := strings.Cut(name, "/")
-	for _, r := range wi.refused {
-		w.wanted.Invalid = append(w.wanted.Invalid, r.item(image.NewRepository(host, path)))
+	for _, r := range img.refused {
+		b.wanted.Invalid = append(b.wanted.Invalid, r.item(image.NewRepository(host, path)))
 	}
 }
 
-func (w *wisher) claim(repo name.Repository, c claim) {
-	t := w.targets[repo]
+// addTarget adds a destination to the target of a repository.
+func (b *builder) addTarget(repo name.Repository, d destination) {
+	t := b.targets[repo]
 	if t == nil {
 		t = &Target{Repository: repo}
-		w.targets[repo] = t
+		b.targets[repo] = t
 	}
-	t.claims = append(t.claims, c)
+	t.destinations = append(t.destinations, d)
 }
 
-// wish adds what one images entry wants.
-func (w *wisher) wish(to *wish, img *manifest.Image, src *Source) {
+// addImage adds the edges of one images entry.
+func (b *builder) addImage(to *wantedImage, img *manifest.Image, src *Source) {
 	for i := range img.Digests {
 		d := &img.Digests[i]
 		if len(d.Tags) == 0 {
-			to.edges = append(to.edges, wishEdge{Edge: Edge{Digest: d.Digest}, pos: d.Pos, entry: d.Pos, source: src})
+			to.edges = append(to.edges, wantedEdge{Edge: Edge{Digest: d.Digest}, pos: d.Pos, entry: d.Pos, source: src})
 		}
 		for _, t := range d.Tags {
-			to.edges = append(to.edges, wishEdge{Edge: Edge{d.Digest, t.Name}, pos: t.Pos, entry: d.Pos, source: src})
+			to.edges = append(to.edges, wantedEdge{Edge: Edge{d.Digest, t.Name}, pos: t.Pos, entry: d.Pos, source: src})
 		}
 	}
 	for _, r := range img.Retags {
-		e := wishEdge{Edge: Edge{r.Digest, r.Tag}, pos: r.Pos, entry: r.Pos, source: src, from: SourceTag{src.Repository, r.SourceTag}, pinned: r.Digest != (v1.Hash{})}
+		e := wantedEdge{Edge: Edge{r.Digest, r.Tag}, pos: r.Pos, entry: r.Pos, source: src, from: SourceTag{src.Repository, r.SourceTag}, pinned: r.Digest != (v1.Hash{})}
 		if !e.pinned {
-			e.Digest = w.resolved[e.from].Digest
+			e.Digest = b.resolved[e.from].Digest
 		}
 		to.edges = append(to.edges, e)
 	}
 }
 
-// merge gives every target its Want. Targets with the same one or two wishes share one.
-func (w *wisher) merge() {
-	type pair struct{ first, second *wish }
-	w.wanted.Targets = make([]*Target, 0, len(w.targets))
+// merge sets the Want of every target. Targets of the same one or two images share it.
+func (b *builder) merge() {
+	type pair struct{ first, second *wantedImage }
+	b.wanted.Targets = make([]*Target, 0, len(b.targets))
 	sharing := map[pair]int{}
-	of := func(t *Target) (wishes []*wish, key pair) {
-		wishes = t.wishes()
-		switch len(wishes) {
+	of := func(t *Target) (images []*wantedImage, key pair) {
+		images = t.images()
+		switch len(images) {
 		case 1:
-			key.first = wishes[0]
+			key.first = images[0]
 		case 2:
-			key = pair{wishes[0], wishes[1]}
+			key = pair{images[0], images[1]}
 		}
-		return wishes, key
+		return images, key
 	}
-	for _, t := range w.targets {
-		w.wanted.Targets = append(w.wanted.Targets, t)
+	for _, t := range b.targets {
+		b.wanted.Targets = append(b.wanted.Targets, t)
 		_, key := of(t)
 		sharing[key]++
 	}
-	slices.SortFunc(w.wanted.Targets, func(a, b *Target) int { return image.CompareRepositories(a.Repository, b.Repository) })
+	slices.SortFunc(b.wanted.Targets, func(a, b *Target) int { return image.CompareRepositories(a.Repository, b.Repository) })
 	shared := map[pair]*Want{}
-	for _, t := range w.wanted.Targets {
-		wishes, key := of(t)
+	for _, t := range b.wanted.Targets {
+		images, key := of(t)
 		t.Want = shared[key]
 		if t.Want != nil {
 			continue
 		}
-		place := t.Repository.String()
+		where := t.Repository.String()
 		if key != (pair{}) && sharing[key] > 1 {
-			place += fmt.Sprintf(" and %d more", sharing[key]-1)
+			where += fmt.Sprintf(" and %d more", sharing[key]-1)
 		}
-		t.Want = w.want(wishes, place)
+		t.Want = b.want(images, where)
 		if key != (pair{}) {
 			shared[key] = t.Want
 		}
 	}
-	slices.SortStableFunc(w.wanted.Faults, func(a, b manifest.Fault) int {
+	slices.SortStableFunc(b.wanted.Faults, func(a, b manifest.Fault) int {
 		return strings.Compare(a.Pos.File, b.Pos.File)
 	})
 }
 
-// want unites wishes into one Want: redundant edges once, overlaps refused.
-// place is what messages call the repositories that share it.
-func (w *wisher) want(wishes []*wish, place string) *Want {
+// want merges the edges of images into one Want. It drops repeated edges and refuses
+// overlaps. where names, in messages, the repositories that share the Want.
+func (b *builder) want(images []*wantedImage, where string) *Want {
 	want := &Want{}
-	var edges []wishEdge
-	for _, wi := range wishes {
-		edges = append(edges, wi.edges...)
-		want.Refused = append(want.Refused, wi.refused...)
+	var edges []wantedEdge
+	for _, img := range images {
+		edges = append(edges, img.edges...)
+		want.Refused = append(want.Refused, img.refused...)
 	}
-	clash := w.overlaps(edges, place)
-	slices.SortStableFunc(edges, func(a, b wishEdge) int {
+	clash := b.overlaps(edges, where)
+	slices.SortStableFunc(edges, func(a, b wantedEdge) int {
 		if c := image.CompareDigests(a.Digest, b.Digest); c != 0 {
 			return c
 		}
@@ -228,17 +230,17 @@ func (w *wisher) want(wishes []*wish, place string) *Want {
 		for n < len(edges) && edges[n].Digest == edges[i].Digest {
 			n++
 		}
-		w.entry(want, edges[i:n], clash)
+		b.entry(want, edges[i:n], clash)
 		i = n
 	}
 	return want
 }
 
 // entry adds the edges of one digest, sorted by tag, to a Want.
-func (w *wisher) entry(want *Want, edges []wishEdge, clash map[string]string) {
+func (b *builder) entry(want *Want, edges []wantedEdge, clash map[string]string) {
 	digest := edges[0].Digest
 	if digest == (v1.Hash{}) {
-		w.unresolved(want, edges, clash)
+		b.unresolved(want, edges, clash)
 		return
 	}
 	e := Entry{Digest: digest}
@@ -255,7 +257,7 @@ func (w *wisher) entry(want *Want, edges []wishEdge, clash map[string]string) {
 			want.Pins[edge.Edge] = edge.from
 		}
 		if edge.Tag == "" || i > 0 && edges[i-1].Tag == edge.Tag {
-			continue // by digest alone, or redundant
+			continue // tagless, or repeated
 		}
 		if reason, ok := clash[edge.Tag]; ok {
 			refused = append(refused, edge.Tag)
@@ -266,14 +268,15 @@ func (w *wisher) entry(want *Want, edges []wishEdge, clash map[string]string) {
 		}
 		e.Tags = append(e.Tags, edge.Tag)
 	}
-	// A digest wanted both tagless and tagged counts by its tags; refused tags take it with them.
+	// A digest that is wanted with and without tags is the edges of its tags. If all of
+	// these are refused, it is not promoted without a tag.
 	if len(e.Tags) > 0 || len(refused) == 0 {
 		want.Entries = append(want.Entries, e)
 	}
 }
 
-// unresolved refuses retag entries whose source tag is absent or could not be read.
-func (w *wisher) unresolved(want *Want, edges []wishEdge, clash map[string]string) {
+// unresolved refuses the retag entries whose source tag is absent or unreadable.
+func (b *builder) unresolved(want *Want, edges []wantedEdge, clash map[string]string) {
 	for i, e := range edges {
 		reason, overlap := clash[e.Tag]
 		if i > 0 && edges[i-1].Tag == e.Tag && (overlap || edges[i-1].from == e.from) {
@@ -284,10 +287,10 @@ func (w *wisher) unresolved(want *Want, edges []wishEdge, clash map[string]strin
 			want.Refused = append(want.Refused, Refusal{Action: Invalid, Tags: []string{e.Tag}, Source: source, Reason: reason})
 			continue
 		}
-		if w.resolved == nil {
-			continue // offline: what it wants is not known
+		if b.resolved == nil {
+			continue // offline: its digest is unknown
 		}
-		r := w.resolved[e.from]
+		r := b.resolved[e.from]
 		refusal := Refusal{Action: Missing, Tags: []string{e.Tag}, Source: source, Reason: "source tag " + source + " does not exist"}
 		if r.State == inventory.Unknown {
 			refusal.Action = Unreadable
@@ -331,28 +334,28 @@ func refusedSource(m *manifest.Manifest, r manifest.Refusal) string {
 	return name
 }
 
-// refuseName refuses every wish for a name that is impossible below a destination.
-func (w *wisher) refuseName(dst image.Registry, name string, wi *wish, err error) {
+// refuseName refuses the edges of an image whose name is invalid below a destination.
+func (b *builder) refuseName(dst image.Registry, name string, img *wantedImage, err error) {
 	repo := dst.Repo(dst.Prefix, name)
-	for _, r := range wi.refused {
-		w.wanted.Invalid = append(w.wanted.Invalid, r.item(repo))
+	for _, r := range img.refused {
+		b.wanted.Invalid = append(b.wanted.Invalid, r.item(repo))
 	}
-	for _, e := range wi.edges {
-		w.fault(e.pos, fmt.Sprintf("%s: %v", dst, err))
+	for _, e := range img.edges {
+		b.fault(e.pos, fmt.Sprintf("%s: %v", dst, err))
 		r := Refusal{Action: Invalid, Digest: e.Digest, Reason: e.pos.String() + ": " + err.Error()}
 		if e.Tag != "" {
 			r.Tags = []string{e.Tag}
 		}
-		w.wanted.Invalid = append(w.wanted.Invalid, r.item(repo))
+		b.wanted.Invalid = append(b.wanted.Invalid, r.item(repo))
 	}
 }
 
-// fault reports a refused entry once.
-func (w *wisher) fault(pos manifest.Pos, message string) {
+// fault reports the fault of a refused entry, once.
+func (b *builder) fault(pos manifest.Pos, message string) {
 	f := manifest.Fault{Pos: pos, Severity: manifest.Refused, Message: message}
-	if _, told := w.seen[f.String()]; told {
+	if _, reported := b.seen[f.String()]; reported {
 		return
 	}
-	w.seen[f.String()] = struct{}{}
-	w.wanted.Faults = append(w.wanted.Faults, f)
+	b.seen[f.String()] = struct{}{}
+	b.wanted.Faults = append(b.wanted.Faults, f)
 }

@@ -67,7 +67,7 @@ func TestDesired(t *testing.T) {
 		want   []string
 		faults int
 	}{
-		"the same wish twice is one": {
+		"the same edge twice is one": {
 			registries + "images: [{name: x, dmap: {'" + dA + "': ['1', '1']}}, {name: x, dmap: {'" + dA + "': ['1', '2']}}]",
 			[]string{"d.example/p/x a 1,2"}, 0,
 		},
@@ -84,7 +84,7 @@ func TestDesired(t *testing.T) {
 				"registries: [{name: s.example/s, src: true}, {name: d.example/p/q}]\nimages: [{name: x, dmap: {'" + dB + "': ['1']}}]",
 			[]string{"d.example/p/q/x invalid a 1", "d.example/p/q/x invalid b 1"}, 2,
 		},
-		"a retag beside the same digest is redundant": {
+		"a retag of a digest that the dmap has is redundant": {
 			registries + "images: [{name: x, dmap: {'" + dA + "': ['1']}, retag: [{src_build_tag: a, tag: '1'}]}]",
 			[]string{"d.example/p/x a 1"}, 0,
 		},
@@ -92,7 +92,7 @@ func TestDesired(t *testing.T) {
 			registries + "images: [{name: x, dmap: {'" + dB + "': ['1']}, retag: [{src_build_tag: a, tag: '1'}]}]",
 			[]string{"d.example/p/x invalid a 1", "d.example/p/x invalid b 1"}, 2,
 		},
-		"two source tags for one tag overlap whatever they point to": {
+		"two source tags for one tag overlap even if both have one digest": {
 			registries + "images: [{name: x, retag: [{src_build_tag: a, tag: '1'}, {src_build_tag: a2, tag: '1'}]}]",
 			[]string{"d.example/p/x invalid a 1"}, 2,
 		},
@@ -124,7 +124,7 @@ func TestDesired(t *testing.T) {
 			}
 			for _, f := range w.Faults {
 				if f.Pos.File != "m.yaml" || f.Pos.Line == 0 {
-					t.Errorf("a fault without a place: %+v", f)
+					t.Errorf("a fault without a position: %+v", f)
 				}
 			}
 		})
@@ -167,7 +167,7 @@ images:
 - {name: x, dmap: {'`+dB+`': [v]}}`)
 	w := plan.Desired(set, nil)
 	if len(w.Faults) != 3 {
-		t.Fatalf("%d faults, want one for each place: %v", len(w.Faults), w.Faults)
+		t.Fatalf("got %d faults, want one for each position: %v", len(w.Faults), w.Faults)
 	}
 	const want = `overlap: tag "v" of a.example/p/x and 1 more is wanted for `
 	if got := w.Faults[0].Message; !strings.HasPrefix(got, want) {

@@ -7,10 +7,10 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
-// Weight is what copying one manifest means, as far as is known before it is copied.
+// Weight is the content of a manifest, as far as it is known before the copy.
 type Weight struct {
 	Blobs    []BlobWeight
-	Children int // of an index: their blobs are not known
+	Children int // of an index; their blobs are unknown
 }
 
 // BlobWeight is one blob of a manifest.
@@ -19,14 +19,14 @@ type BlobWeight struct {
 	Size   int64 // bytes
 }
 
-// EstimateWrites returns what carrying out the plan would ask of each host, on top
-// of the requests that making it took. It assumes that every blob is lacking and every
-// mount granted; pings and tokens are not counted.
+// EstimateWrites returns the cost of carrying out the plan, for each host. It does not
+// include the requests that made the plan, pings and tokens. It assumes that the
+// destinations hold no blob and that every mount succeeds.
 func (p *Plan) EstimateWrites(weigh func(v1.Hash) Weight) map[string]Estimate {
 	e := estimator{
-		hosts: map[string]Estimate{}, placed: map[blobPlace]struct{}{}, weigh: weigh,
+		hosts: map[string]Estimate{}, seen: map[blobKey]struct{}{}, weigh: weigh,
 	}
-	var last *Item // whose content the following items of the same digest share
+	var last *Item // the following items of the same digest share its content
 	for i := range p.Items {
 		it := &p.Items[i]
 		if !it.Writes() || it.Referrer {
@@ -40,13 +40,14 @@ func (p *Plan) EstimateWrites(weigh func(v1.Hash) Weight) map[string]Estimate {
 }
 
 type estimator struct {
-	hosts  map[string]Estimate
-	placed map[blobPlace]struct{}
-	weigh  func(v1.Hash) Weight
+	hosts map[string]Estimate
+	seen  map[blobKey]struct{}
+	weigh func(v1.Hash) Weight
 }
 
-// blobPlace is a blob in a repository, or, without a path, anywhere on a host.
-type blobPlace struct {
+// blobKey is a blob in a repository. Without a path it is a blob on a host; the zero
+// repository is any host.
+type blobKey struct {
 	repo   name.Repository
 	digest string
 }
@@ -58,8 +59,9 @@ func (e *estimator) add(host string, requests int, bytes int64) {
 	e.hosts[host] = h
 }
 
-// item adds one item: for each tag a HEAD, a PUT and a HEAD, without tags a PUT and a
-// HEAD, and its content unless a former item of the same digest has brought that.
+// item adds the cost of an item. A tag costs a HEAD, a PUT and a HEAD; an item without
+// tags costs a PUT and a HEAD. The content is added unless same is set, which says that
+// the item before has the same digest.
 func (e *estimator) item(it *Item, same bool) {
 	dst := it.Destination.RegistryStr()
 	e.add(dst, 3*len(it.Tags), 0)
@@ -70,7 +72,7 @@ func (e *estimator) item(it *Item, same bool) {
 		return
 	}
 	if it.Present {
-		e.add(dst, 1, 0) // its manifest is read there
+		e.add(dst, 1, 0) // its manifest is read from the destination
 		return
 	}
 	w := e.weigh(it.Digest)
@@ -103,12 +105,12 @@ func (e *estimator) blob(it *Item, b BlobWeight) {
 	}
 }
 
-// first reports whether a blob was not at a place before, and puts it there.
+// first reports whether it is called for the first time with these arguments.
 func (e *estimator) first(repo name.Repository, digest string) bool {
-	at := blobPlace{repo, digest}
-	if _, ok := e.placed[at]; ok {
+	at := blobKey{repo, digest}
+	if _, ok := e.seen[at]; ok {
 		return false
 	}
-	e.placed[at] = struct{}{}
+	e.seen[at] = struct{}{}
 	return true
 }

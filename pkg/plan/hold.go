@@ -10,29 +10,28 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
-// Hold keeps of a plan what is approved and still as it was when it was approved,
-// and refuses, with a reason, what is not: what wanted, from which the plan was
-// made, does not hold any more, and what has changed in the destination. What is
-// not approved is dropped.
+// Hold limits a plan to the approved edges, and drops all others. It refuses an
+// approved edge if wanted, from which the plan was made, does not have it any more, or
+// if the destination has changed since the approval.
 func (a *Approval) Hold(p *Plan, wanted *Wanted) {
 	var items []Item
 	for i := range p.Items {
 		items = append(items, a.hold(&p.Items[i])...)
 	}
-	granted := wanted.granted()
+	digests := wanted.digests()
 	p.UpToDate = 0
-	for _, at := range a.unmet() {
+	for _, at := range a.unmatched() {
 		e := a.edges[at]
 		subject := at
 		if at.referrer {
-			subject = spot{repository: at.repository, reference: e.item.Subject.String()}
+			subject = edgeKey{repository: at.repository, reference: e.item.Subject.String()}
 		}
-		now, ok := granted[subject]
+		now, ok := digests[subject]
 		switch {
 		case !ok:
 			items = append(items, e.refused("the manifests do not want it"))
 		case at.referrer:
-			p.Warnings = append(p.Warnings, "nothing to do for "+at.String()+", which belongs to "+e.item.Subject.String()+": it is there, or gone from the source")
+			p.Warnings = append(p.Warnings, "nothing to do for "+at.String()+", which belongs to "+e.item.Subject.String()+": the destination has it, or the source does not have it any more")
 		case now != e.item.Digest:
 			items = append(items, e.refused("the manifests now want "+now.String()+" under that tag"))
 		default:
@@ -42,7 +41,7 @@ func (a *Approval) Hold(p *Plan, wanted *Wanted) {
 	p.Items = join(items)
 }
 
-// hold returns what an item becomes, one edge each: none of what is not approved.
+// hold returns the approved edges of an item, as an item each.
 func (a *Approval) hold(it *Item) []Item {
 	tags := it.Tags
 	if len(tags) == 0 {
@@ -50,9 +49,9 @@ func (a *Approval) hold(it *Item) []Item {
 	}
 	var out []Item
 	for _, tag := range tags {
-		e := a.edges[spot{it.Destination, tag, it.Referrer}]
+		e := a.edges[edgeKey{it.Destination, tag, it.Referrer}]
 		if tag == "" {
-			e = a.edges[spot{it.Destination, it.Digest.String(), it.Referrer}]
+			e = a.edges[edgeKey{it.Destination, it.Digest.String(), it.Referrer}]
 		}
 		one := *it
 		one.Tags = nil
@@ -60,12 +59,12 @@ func (a *Approval) hold(it *Item) []Item {
 			one.Tags = []string{tag}
 		}
 		if e == nil || it.Digest != (v1.Hash{}) && it.Digest != e.item.Digest {
-			if it.Action == Unreadable && a.meetReferrers(it.Destination, it.Attached()) {
+			if it.Action == Unreadable && a.matchReferrers(it.Destination, it.Attached()) {
 				out = append(out, one)
 			}
 			continue
 		}
-		e.met = true
+		e.matched = true
 		if why := e.moved(it); why != "" {
 			one.Status, one.Error = Refused, why
 		}
@@ -74,25 +73,26 @@ func (a *Approval) hold(it *Item) []Item {
 	return out
 }
 
-// meetReferrers notes that the plan tells of a digest's referrers, and reports whether found are approved.
-func (a *Approval) meetReferrers(repo name.Repository, subject v1.Hash) bool {
+// matchReferrers marks the approved referrers of a digest as matched, and reports
+// whether there are any.
+func (a *Approval) matchReferrers(repo name.Repository, subject v1.Hash) bool {
 	found := false
 	for at, e := range a.edges {
 		if at.referrer && at.repository == repo && e.item.Subject == subject {
-			e.met, found = true, true
+			e.matched, found = true, true
 		}
 	}
 	return found
 }
 
-// moved returns in what way the destination is not as it was, if that matters.
+// moved returns how the destination has changed since the approval, or "" if it has not.
 func (e *approved) moved(now *Item) string {
 	then := &e.item
 	switch {
-	case now.Action > Conflict:
-		return "" // it says why itself
+	case !now.Action.Writes() && now.Action != Conflict:
+		return "" // the item has an error of its own
 	case now.Previous != then.Previous && now.Previous == (v1.Hash{}):
-		return "moved since the plan: the tag pointed to " + then.Previous.String() + " and is gone"
+		return "moved since the plan: the tag pointed to " + then.Previous.String() + " and does not exist any more"
 	case now.Previous != then.Previous && then.Previous == (v1.Hash{}):
 		return "moved since the plan: the tag did not exist and points to " + now.Previous.String()
 	case now.Previous != then.Previous:
@@ -103,7 +103,7 @@ func (e *approved) moved(now *Item) string {
 	return ""
 }
 
-// refused returns the edge as it was approved, refused.
+// refused returns the approved edge as a refused item.
 func (e *approved) refused(why string) Item {
 	it := e.item
 	it.Status, it.Error, it.Tags = Refused, why, nil
@@ -113,15 +113,15 @@ func (e *approved) refused(why string) Item {
 	return it
 }
 
-// unmet returns what is approved and not among the items of the plan, in order.
-func (a *Approval) unmet() []spot {
-	var out []spot
+// unmatched returns the approved edges that are not in the plan, sorted.
+func (a *Approval) unmatched() []edgeKey {
+	var out []edgeKey
 	for at, e := range a.edges {
-		if !e.met {
+		if !e.matched {
 			out = append(out, at)
 		}
 	}
-	slices.SortFunc(out, func(a, b spot) int {
+	slices.SortFunc(out, func(a, b edgeKey) int {
 		if c := image.CompareRepositories(a.repository, b.repository); c != 0 {
 			return c
 		}
@@ -130,22 +130,22 @@ func (a *Approval) unmet() []spot {
 	return out
 }
 
-// granted returns the digest that is wanted in each spot, and under its own name each wanted digest.
-func (w *Wanted) granted() map[spot]v1.Hash {
-	out := map[spot]v1.Hash{}
+// digests returns the wanted digest of each tag. Each digest is also its own key.
+func (w *Wanted) digests() map[edgeKey]v1.Hash {
+	out := map[edgeKey]v1.Hash{}
 	for _, t := range w.Targets {
 		for i := range t.Want.Entries {
 			e := &t.Want.Entries[i]
 			for _, tag := range e.Tags {
-				out[spot{repository: t.Repository, reference: tag}] = e.Digest
+				out[edgeKey{repository: t.Repository, reference: tag}] = e.Digest
 			}
-			out[spot{repository: t.Repository, reference: e.Digest.String()}] = e.Digest
+			out[edgeKey{repository: t.Repository, reference: e.Digest.String()}] = e.Digest
 		}
 	}
 	return out
 }
 
-// join unites items of one edge each that differ in their tags alone, and sorts them.
+// join merges items that differ only in their tags, and sorts them.
 func join(items []Item) []Item {
 	slices.SortFunc(items, func(a, b Item) int {
 		ta, tb := a.Tags, b.Tags
@@ -171,7 +171,7 @@ func join(items []Item) []Item {
 	return out
 }
 
-// joins reports whether two items differ in their tags at most.
+// joins reports whether two items differ only in their tags, or not at all.
 func (it *Item) joins(o *Item) bool {
 	return it.Action == o.Action && it.Status == o.Status && it.Destination == o.Destination && it.Digest == o.Digest &&
 		it.Previous == o.Previous && it.From == o.From && it.Present == o.Present && it.Source == o.Source && it.Error == o.Error &&

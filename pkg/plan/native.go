@@ -8,17 +8,17 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 )
 
-// IfExists says what becomes of a tag that a native entry wants and that points to something else.
+// IfExists says what happens to a tag of a native entry that points to another digest.
 type IfExists int
 
-// The answers. None is Refuse, too.
+// The values. The zero value is Refuse.
 const (
 	Refuse    IfExists = iota + 1 // a conflict
-	Leave                         // that it exists is enough, whatever it points to
-	Overwrite                     // it moves
+	Leave                         // keep the tag as it is
+	Overwrite                     // move the tag
 )
 
-// SetIfExists sets what becomes of tags that exist in the repositories that native entries alone want.
+// SetIfExists sets the rule for tags that exist, in the targets of native entries only.
 func (w *Wanted) SetIfExists(rule func(name.Repository) IfExists) {
 	for _, t := range w.Targets {
 		if t.InPlace() {
@@ -27,9 +27,9 @@ func (w *Wanted) SetIfExists(rule func(name.Repository) IfExists) {
 	}
 }
 
-// InPlace reports whether native entries alone want the target: it is their source, too.
+// InPlace reports whether the target is its own source: only native entries want it.
 func (t *Target) InPlace() bool {
-	return !slices.ContainsFunc(t.claims, func(c claim) bool { return c.registry != nil })
+	return !slices.ContainsFunc(t.destinations, func(c destination) bool { return c.registry != nil })
 }
 
 // Tags returns the tags that have to be read to plan a target in place, sorted.
@@ -47,18 +47,20 @@ func (t *Target) Tags() []string {
 	return slices.Compact(tags)
 }
 
-// excuses reports whether a refusal is void where its tag exists: nobody needs a source that is gone.
+// excuses reports whether a refusal does not count if its tag exists: the source is then
+// not needed.
 func (t *Target) excuses(r *Refusal) bool {
 	return t.ifExists == Leave && (r.Action == Missing || r.Action == Unreadable)
 }
 
-// refused returns the item of a refusal.
+// refused returns the item of a refusal. A refusal has one tag here, as a source tag
+// that could not be resolved has no digest that tags could share.
 func (t *Target) refused(r Refusal, have *inventory.Repository) Item {
 	it := r.item(t.Repository)
 	if !t.excuses(&r) {
 		return it
 	}
-	for _, tag := range r.Tags { // one: a source tag that is not known has no digest to share
+	for _, tag := range r.Tags {
 		if at, state := have.Tag(tag); state == inventory.Present {
 			it.Action, it.Status, it.Previous, it.Error = Existing, Done, at, ""
 		}

@@ -19,7 +19,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
-// The oracle looks at one edge after the other and compares every pair of wishes:
+// The oracle looks at one edge after the other and compares every pair of requests:
 // slow, and obviously what the table in docs/promotion.md says.
 
 // world is random manifests and what random registries hold.
@@ -40,7 +40,7 @@ func registryOf(t testing.TB, name string) image.Registry {
 	return r
 }
 
-// newWorld makes a world that is small enough for wishes to meet often.
+// newWorld makes a world that is small enough for requests to overlap often.
 func newWorld(t testing.TB, rng *rand.Rand) *world {
 	w := &world{set: &manifest.Set{}, dst: map[name.Repository]map[string]v1.Hash{}, src: map[name.Repository]map[v1.Hash]bool{}}
 	prefixes := []string{"prod.example", "prod.example/a", "prod.example/a/b", "other.example/p"}
@@ -108,14 +108,14 @@ func newWorld(t testing.TB, rng *rand.Rand) *world {
 
 // naive returns, for each edge, "action previous", in one string an edge.
 func (w *world) naive() []string {
-	type wish struct {
+	type request struct {
 		repo    name.Repository
 		digest  v1.Hash
 		tag     string
 		src     name.Repository
 		mutable []string
 	}
-	var wishes []wish
+	var asked []request
 	for _, m := range w.set.Manifests {
 		for _, img := range m.Images {
 			for _, dst := range m.Destinations {
@@ -123,19 +123,19 @@ func (w *world) naive() []string {
 				src, _ := m.Source.Name.Repository(img.Name)
 				for _, d := range img.Digests {
 					if len(d.Tags) == 0 {
-						wishes = append(wishes, wish{repo, d.Digest, "", src, dst.MutableTags})
+						asked = append(asked, request{repo, d.Digest, "", src, dst.MutableTags})
 					}
 					for _, tag := range d.Tags {
-						wishes = append(wishes, wish{repo, d.Digest, tag.Name, src, dst.MutableTags})
+						asked = append(asked, request{repo, d.Digest, tag.Name, src, dst.MutableTags})
 					}
 				}
 			}
 		}
 	}
 	out := map[string]string{}
-	for _, a := range wishes {
+	for _, a := range asked {
 		overlap, tagged, inSource, may := false, false, false, true
-		for _, b := range wishes {
+		for _, b := range asked {
 			if a.repo != b.repo {
 				continue
 			}
@@ -202,7 +202,7 @@ func (w *world) planned() []string {
 			}
 			found.Digests[e.Digest] = f
 		}
-		for _, e := range target.Want.Entries { // whatever is not among the items is up to date
+		for _, e := range target.Want.Entries { // an edge without an item is up to date
 			for _, tag := range append(e.Tags[:len(e.Tags):len(e.Tags)], "") {
 				if (tag == "") == (len(e.Tags) == 0) {
 					out[fmt.Sprintf("%s %s %s", target.Repository, e.Digest, tag)] = "up-to-date "

@@ -7,15 +7,16 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// mostPlaces is how many places one message names: each has a fault of its own, and n of them would have n² words.
-const mostPlaces = 20
+// maxPositions is the number of positions that a message names. Each position has a
+// fault with the message, so that n of them make a text of n² words.
+const maxPositions = 20
 
-// overlaps finds the tags that edges want for different digests in one
-// repository, and reports each place that takes part. It returns the reason for
-// refusing each such tag. Unpinned retag entries of different source tags
-// overlap whatever these point to, so that a check without network says the same.
-// place is where the edges meet.
-func (w *wisher) overlaps(edges []wishEdge, place string) map[string]string {
+// overlaps finds the tags that are wanted for different digests in one repository. It
+// reports a fault at the position of each such edge, and returns for each tag the
+// reason why it is refused. Retag entries without a pin overlap if their source tags
+// differ, even if these have the same digest: a check without network then has the
+// same result. where names the repository.
+func (b *builder) overlaps(edges []wantedEdge, where string) map[string]string {
 	byTag := make(map[string]int, len(edges)) // tag → the first edge that wants it
 	var rivals map[string][]int               // tag → all edges that want it, where two differ
 	for i := range edges {
@@ -44,23 +45,23 @@ func (w *wisher) overlaps(edges []wishEdge, place string) map[string]string {
 		if !disagree(edges, at) {
 			continue
 		}
-		var places []string
-		for _, i := range at[:min(len(at), mostPlaces)] {
-			places = append(places, fmt.Sprintf("%s (%s)", edges[i].what(), edges[i].pos))
+		var positions []string
+		for _, i := range at[:min(len(at), maxPositions)] {
+			positions = append(positions, fmt.Sprintf("%s (%s)", edges[i].what(), edges[i].pos))
 		}
-		if more := len(at) - mostPlaces; more > 0 {
-			places = append(places, fmt.Sprintf("%d more", more))
+		if more := len(at) - maxPositions; more > 0 {
+			positions = append(positions, fmt.Sprintf("%d more", more))
 		}
-		clash[tag] = fmt.Sprintf("overlap: tag %q of %s is wanted for %s", tag, place, strings.Join(places, " and "))
+		clash[tag] = fmt.Sprintf("overlap: tag %q of %s is wanted for %s", tag, where, strings.Join(positions, " and "))
 		for _, i := range at {
-			w.fault(edges[i].pos, clash[tag])
+			b.fault(edges[i].pos, clash[tag])
 		}
 	}
 	return clash
 }
 
-// disagree reports whether the edges at want one tag to be different things.
-func disagree(edges []wishEdge, at []int) bool {
+// disagree reports whether the edges at these indices want different content.
+func disagree(edges []wantedEdge, at []int) bool {
 	var digest v1.Hash
 	var from SourceTag
 	for _, i := range at {
@@ -81,8 +82,8 @@ func disagree(edges []wishEdge, at []int) bool {
 	return false
 }
 
-// what names the thing an edge wants its tag to be.
-func (e *wishEdge) what() string {
+// what returns the digest or source tag that an edge wants under its tag.
+func (e *wantedEdge) what() string {
 	if e.from != (SourceTag{}) && !e.pinned {
 		return e.from.Repository.Tag(e.from.Tag).String()
 	}

@@ -13,56 +13,20 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 )
 
-// Action is what an item asks for.
-type Action int
-
-// The actions, in the order of the summary.
-const (
-	Copy       Action = iota + 1 // copy the digest, then tag it
-	TagOnly                      // the digest is there: put its tags
-	Move                         // put tags that point elsewhere and may move, copying first if needed
-	Conflict                     // the tags point elsewhere and may not move
-	Missing                      // neither source nor destination holds the digest
-	Invalid                      // a bad or contradicting entry
-	Unreadable                   // what is there could not be read
-	Existing                     // the tags point elsewhere, and that is fine (IfExists)
-)
-
-var actions = [...]string{"", "copy", "tag", "move", "conflict", "missing", "invalid", "unknown", "existing"}
-
-// String returns the action's name in reports.
-func (a Action) String() string { return actions[a] }
-
-// Status is what became of an item.
-type Status int
-
-// The statuses.
-const (
-	Planned Status = iota + 1 // a dry run would do it
-	Done                      // it is so now
-	Failed                    // it was tried, or could not be judged
-	Refused                   // it must not be done: conflict, missing, invalid, or a finding
-	Skipped                   // it was not tried: --fail-fast or an interrupt
-)
-
-var statuses = [...]string{"", "planned", "done", "failed", "refused", "skipped"}
-
-// String returns the status's name in reports.
-func (s Status) String() string { return statuses[s] }
-
-// Item is one line of a plan: the edges of one destination repository that share digest, action and previous digest.
+// Item is a line of a plan. It has the edges of one destination repository that share
+// the digest, the action and the previous digest.
 type Item struct {
 	Action      Action
 	Status      Status
 	Destination name.Repository
-	Digest      v1.Hash         // as written, and perhaps malformed, in an invalid item
-	Tags        []string        // in order; empty: the digest alone. Shared: not to be modified
-	Previous    v1.Hash         // what the tags point to now
-	From        name.Repository // that holds the digest, or may hold it
+	Digest      v1.Hash         // in an invalid item as written, which may be malformed
+	Tags        []string        // sorted; empty: the digest without a tag. Shared: must not be modified
+	Previous    v1.Hash         // that the tags point to now
+	From        name.Repository // the repository that holds the digest, or may hold it
 	Present     bool            // the destination holds the digest: only tags are put
-	Source      string          // the source reference where it is not From@Digest
+	Source      string          // the source reference if it is not From@Digest
 	Error       string
-	Referrer    bool    // a signature, attestation or other referrer: told, but not counted
+	Referrer    bool    // a signature, attestation or other referrer: reported, but not counted
 	Subject     v1.Hash // the wanted digest that a referrer belongs to
 }
 
@@ -75,9 +39,10 @@ func (it *Item) SourceRef() string {
 }
 
 // Writes reports whether carrying out the item writes to a registry.
-func (it *Item) Writes() bool { return it.Action <= Move && it.Action > 0 && it.Status == Planned }
+func (it *Item) Writes() bool { return it.Action.Writes() && it.Status == Planned }
 
-// Attached returns the digest whose work the item is part of: a referrer's subject, or the item's own.
+// Attached returns the digest that the item is promoted with: a referrer's subject, or
+// its own digest.
 func (it *Item) Attached() v1.Hash {
 	if it.Referrer {
 		return it.Subject
@@ -85,15 +50,11 @@ func (it *Item) Attached() v1.Hash {
 	return it.Digest
 }
 
-// Edges returns how many edges the item stands for: one a tag, a tagless digest being one.
+// Edges returns the number of edges of the item. An item without tags is one edge.
 func (it *Item) Edges() int { return max(1, len(it.Tags)) }
 
 func (r Refusal) item(repo name.Repository) Item {
-	status := Refused
-	if r.Action == Unreadable {
-		status = Failed
-	}
-	return Item{Action: r.Action, Status: status, Destination: repo, Digest: r.Digest, Tags: r.Tags, Source: r.Source, Error: r.Reason}
+	return Item{Action: r.Action, Status: r.Action.Status(), Destination: repo, Digest: r.Digest, Tags: r.Tags, Source: r.Source, Error: r.Reason}
 }
 
 // Compare orders items by destination, digest, action, previous digest and tags.
@@ -108,14 +69,14 @@ func Compare(a, b Item) int {
 	)
 }
 
-// Lack is what a destination lacks and the source must be asked about.
+// Lack is what the sources have to be asked before a target can be planned.
 type Lack struct {
-	Entries []*Entry    // digests that are not known to be in the destination
-	Pins    []SourceTag // source tags of pinned retag entries some edge of which is lacking
+	Entries []*Entry    // digests that the destination does not hold, or may not hold
+	Pins    []SourceTag // source tags of retag entries with a pin, to be compared with the pin
 }
 
-// Lacking returns what the source has to be asked about before t can be planned.
-// A digest whose tags all conflict is not among it: nothing would be copied.
+// Lacking returns what the sources have to be asked before t can be planned. A digest
+// whose tags all conflict is left out, because nothing would be copied.
 func Lacking(t *Target, have *inventory.Repository) Lack {
 	var lack Lack
 	for i := range t.Want.Entries {
@@ -142,30 +103,29 @@ func Lacking(t *Target, have *inventory.Repository) Lack {
 	return lack
 }
 
-// Found is what the sources were found to hold of what a destination lacks.
+// Found holds the answers of the sources to a Lack.
 type Found struct {
 	Digests map[v1.Hash]Finding
 	Pins    map[SourceTag]Resolution
 }
 
-// Finding is what is known of one digest at its sources.
+// Finding is the answer of the sources about a digest.
 type Finding struct {
 	State inventory.State
 	From  name.Repository // the repository that holds it
 	Err   error           // why State is Unknown
 }
 
-// Compute compares a target with what its repository holds and with what was
-// found at the sources. It returns the items, in order, and the number of edges
-// that are up to date. Nothing unknown is taken for absent: such edges come back
-// as Unreadable.
+// Compute compares a target with what its repository and the sources hold. It returns
+// the items, sorted, and the number of edges that are up to date. An edge that depends
+// on something unknown is Unreadable: unknown is never treated as absent.
 func Compute(t *Target, have *inventory.Repository, found Found) (items []Item, upToDate int) {
 	for _, r := range t.Want.Refused {
 		items = append(items, t.refused(r, have))
 	}
 	for i := range t.Want.Entries {
 		e := &t.Want.Entries[i]
-		c := computing{t: t, e: e, have: have, found: found, present: have.Digest(e.Digest)}
+		c := comparison{t: t, e: e, have: have, found: found, present: have.Digest(e.Digest)}
 		upToDate += c.entry()
 		items = append(items, c.items...)
 	}
@@ -187,8 +147,8 @@ func Unread(t *Target, err error) []Item {
 	return items
 }
 
-// computing is the comparison of one entry.
-type computing struct {
+// comparison compares one entry with the registries.
+type comparison struct {
 	t       *Target
 	e       *Entry
 	have    *inventory.Repository
@@ -197,8 +157,8 @@ type computing struct {
 	items   []Item
 }
 
-// entry classifies every edge of the entry and returns how many are up to date.
-func (c *computing) entry() (upToDate int) {
+// entry adds the items of the entry, and returns the number of edges that are up to date.
+func (c *comparison) entry() (upToDate int) {
 	if len(c.e.Tags) == 0 {
 		if c.present == inventory.Present {
 			return 1
@@ -223,14 +183,15 @@ func (c *computing) entry() (upToDate int) {
 	}
 	for i := range c.items {
 		if len(c.items[i].Tags) == len(c.e.Tags) {
-			c.items[i].Tags = c.e.Tags // share what all destinations have in common
+			c.items[i].Tags = c.e.Tags // one slice for all destinations saves memory
 		}
 	}
 	return upToDate
 }
 
-// free adds the item of a tag that may be put. at is what it points to, if anything.
-func (c *computing) free(tag string, at v1.Hash) {
+// free adds the item of a tag that may be put. at is the digest that it points to; the
+// zero value: there is no such tag.
+func (c *comparison) free(tag string, at v1.Hash) {
 	edge := Edge{c.e.Digest, tag}
 	if pin, ok := c.t.Want.Pins[edge]; ok {
 		if it, ok := c.unpinned(pin); !ok {
@@ -256,8 +217,9 @@ func (c *computing) free(tag string, at v1.Hash) {
 	c.add(it, tag, at)
 }
 
-// unpinned returns the item for an edge whose pin the source tag no longer has, and whether it has it.
-func (c *computing) unpinned(pin SourceTag) (Item, bool) {
+// unpinned reports whether the source tag still has the pinned digest. If not, it
+// returns the item for the edge.
+func (c *comparison) unpinned(pin SourceTag) (Item, bool) {
 	ref := pin.Repository.Tag(pin.Tag).String()
 	r := c.found.Pins[pin]
 	switch {
@@ -271,8 +233,8 @@ func (c *computing) unpinned(pin SourceTag) (Item, bool) {
 	return Item{Action: Unreadable, Source: ref, Error: errorText("reading source tag "+ref, r.Err)}, false
 }
 
-// absent returns the item for a digest that the destination lacks.
-func (c *computing) absent(action Action) Item {
+// absent returns the item for a digest that the destination does not hold.
+func (c *comparison) absent(action Action) Item {
 	f := c.found.Digests[c.e.Digest]
 	ref := c.e.Sources[0].Repository.Digest(c.e.Digest.String()).String()
 	switch {
@@ -286,8 +248,8 @@ func (c *computing) absent(action Action) Item {
 	return Item{Action: Missing, Source: ref, Error: "neither source nor destination holds the digest"}
 }
 
-// add joins an edge to the item of the same kind, or begins one.
-func (c *computing) add(it Item, tag string, previous v1.Hash) {
+// add adds an edge to an item of the same kind, or as a new item.
+func (c *comparison) add(it Item, tag string, previous v1.Hash) {
 	for i := range c.items {
 		have := &c.items[i]
 		if have.Action == it.Action && have.Previous == previous && have.Source == it.Source && have.Error == it.Error && tag != "" {
@@ -295,17 +257,7 @@ func (c *computing) add(it Item, tag string, previous v1.Hash) {
 			return
 		}
 	}
-	it.Destination, it.Digest, it.Previous = c.t.Repository, c.e.Digest, previous
-	switch it.Action {
-	case Copy, TagOnly, Move:
-		it.Status = Planned
-	case Unreadable:
-		it.Status = Failed
-	case Existing:
-		it.Status = Done
-	default:
-		it.Status = Refused
-	}
+	it.Destination, it.Digest, it.Previous, it.Status = c.t.Repository, c.e.Digest, previous, it.Action.Status()
 	if it.Source == "" && it.From == (name.Repository{}) {
 		it.From = c.e.Sources[0].Repository
 	}
@@ -326,14 +278,14 @@ func errorText(doing string, err error) string {
 	return doing + ": " + err.Error()
 }
 
-// mayMove reports whether every registry entry that wants the edge lets its tag move.
+// mayMove reports whether all registry entries that want the edge allow its tag to move.
 func (t *Target) mayMove(edge Edge) bool {
 	if t.ifExists == Overwrite {
 		return true
 	}
 	allowed := false
-	for _, c := range t.claims {
-		if len(t.claims) > 1 && !c.wish.wants(edge) {
+	for _, c := range t.destinations {
+		if len(t.destinations) > 1 && !c.image.wants(edge) {
 			continue
 		}
 		if !slices.ContainsFunc(c.globs(), func(glob string) bool {
@@ -347,6 +299,6 @@ func (t *Target) mayMove(edge Edge) bool {
 	return allowed
 }
 
-func (w *wish) wants(edge Edge) bool {
-	return slices.ContainsFunc(w.edges, func(e wishEdge) bool { return e.Edge == edge })
+func (w *wantedImage) wants(edge Edge) bool {
+	return slices.ContainsFunc(w.edges, func(e wantedEdge) bool { return e.Edge == edge })
 }

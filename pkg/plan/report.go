@@ -8,26 +8,27 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
-// ReportVersion is the version of the report's form; it grows when a reader of the last form would go wrong.
+// ReportVersion is the version of the report's format. It grows with each incompatible
+// change.
 const ReportVersion = 1
 
-// Plan is everything one run found that is not as the manifests want it.
+// Plan is the difference between the manifests and the registries.
 type Plan struct {
-	Items    []Item // in order (Compare)
-	UpToDate int    // edges that are as wanted
+	Items    []Item // sorted by Compare
+	UpToDate int    // number of edges that are as wanted
 	Faults   []manifest.Fault
 	Warnings []string
 }
 
-// Sort puts the items in their order. Repeated warnings are dropped.
+// Sort sorts items and warnings. Repeated warnings are dropped.
 func (p *Plan) Sort() {
 	slices.SortFunc(p.Items, Compare)
 	slices.Sort(p.Warnings)
 	p.Warnings = slices.Compact(p.Warnings)
 }
 
-// Refused reports whether anything is not going to be as wanted: a refused
-// entry, an unreadable repository. Missing images do not count with allowMissing.
+// Refused reports whether anything was refused, has failed or could not be read.
+// With allowMissing, missing images do not count.
 func (p *Plan) Refused(allowMissing bool) bool {
 	for i := range p.Items {
 		switch it := &p.Items[i]; {
@@ -44,8 +45,8 @@ func (p *Plan) Changes() bool {
 	return slices.ContainsFunc(p.Items, func(it Item) bool { return it.Writes() })
 }
 
-// Report is what a run tells: the plan, what became of it and what it cost. Its
-// JSON and YAML forms are the same tree.
+// Report is a plan with its outcome and its cost. It has the same structure in JSON and
+// YAML.
 type Report struct {
 	Version   int                 `json:"version"`
 	DryRun    bool                `json:"dryRun"`
@@ -60,18 +61,18 @@ type Report struct {
 	Seconds   float64             `json:"durationSeconds"`
 }
 
-// Origin says which manifests a report is about, and what part of them.
+// Origin identifies the manifests of a report, and the selected part of them.
 type Origin struct {
 	Path   string `json:"path,omitempty"`
-	Digest string `json:"digest,omitempty"`      // of the files' names and bytes
-	Commit string `json:"commit,omitempty"`      // git commit of the work tree they are in; "-dirty" when it differs
-	Since  string `json:"since,omitempty"`       // revision, as given
-	Base   string `json:"sinceCommit,omitempty"` // the commit that it named
+	Digest string `json:"digest,omitempty"`      // of the names and bytes of the files
+	Commit string `json:"commit,omitempty"`      // git commit of their work tree; with "-dirty" if a file differs
+	Since  string `json:"since,omitempty"`       // the revision that was given
+	Base   string `json:"sinceCommit,omitempty"` // the commit of that revision
 	Shard  string `json:"shard,omitempty"`
 }
 
-// Summary counts edges: (destination repository, digest, tag), a tagless digest being one.
-// An edge is counted under its action whatever became of it; Failed counts again those that failed.
+// Summary counts edges by their action. A digest without tags is one edge. An edge that
+// failed is counted under its action and in Failed.
 type Summary struct {
 	UpToDate int `json:"upToDate"`
 	Copy     int `json:"copy"`
@@ -85,7 +86,7 @@ type Summary struct {
 	Failed   int `json:"failed"`
 }
 
-// ReportItem is an Item as reports show it.
+// ReportItem is an Item in a report.
 type ReportItem struct {
 	Kind           string   `json:"kind,omitempty"` // "referrer", or empty for a wanted image
 	Action         string   `json:"action"`
@@ -96,7 +97,7 @@ type ReportItem struct {
 	Tags           []string `json:"tags"`
 	PreviousDigest string   `json:"previousDigest"`
 	Error          string   `json:"error"`
-	Subject        string   `json:"subject,omitempty"` // of a referrer: the wanted digest that it belongs to
+	Subject        string   `json:"subject,omitempty"` // the wanted digest that a referrer belongs to
 }
 
 // referrerKind is the kind of items that are referrers.
@@ -110,7 +111,7 @@ type ReportFault struct {
 	Message string `json:"message"`
 }
 
-// Report returns the plan, carried out or not, as a report. The caller adds what the run cost.
+// Report returns a report of the plan. The caller adds the cost of the run.
 func (p *Plan) Report(dryRun bool) *Report {
 	r := &Report{
 		Version: ReportVersion, DryRun: dryRun, Requests: map[string]int{},
@@ -134,7 +135,7 @@ func (p *Plan) Report(dryRun bool) *Report {
 
 func (it *Item) report() ReportItem {
 	r := ReportItem{
-		Action: it.Action.String(), Status: it.Status.String(), Source: it.SourceRef(), Destination: strings.TrimSuffix(it.Destination.String(), "/"), // a bad name may lack a path
+		Action: it.Action.String(), Status: it.Status.String(), Source: it.SourceRef(), Destination: strings.TrimSuffix(it.Destination.String(), "/"), // an invalid name may have no path
 		Digest: image.DigestString(it.Digest), Tags: it.Tags, PreviousDigest: image.DigestString(it.Previous), Error: it.Error,
 	}
 	if it.Referrer {
@@ -181,9 +182,9 @@ func (s *Summary) of(a Action) *int {
 	return nil
 }
 
-// Estimate is what carrying out a plan would ask of one host.
+// Estimate is the cost of carrying out a plan at one host.
 type Estimate struct {
 	Requests int   `json:"requests"`
 	Bytes    int64 `json:"bytes"`             // blob bodies, read and written
-	AtLeast  bool  `json:"atLeast,omitempty"` // indexes are among it whose children's blobs are not counted
+	AtLeast  bool  `json:"atLeast,omitempty"` // there are indexes, and the blobs of their children are not counted
 }

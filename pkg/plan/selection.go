@@ -10,21 +10,21 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
-// Selection is a part of what is wanted, by destination repository and tag. It is
-// what changed (Since) or what was approved (Approval.Selection).
+// Selection is a part of a Wanted: what changed (Since), or what was approved
+// (Approval.Selection).
 type Selection struct {
 	parts   map[name.Repository]*part
-	invalid map[string]struct{}    // wishes for impossible repositories that are in it
-	known   map[manifest.Fault]int // faults that are not told again, without severity and line; nil: all
+	invalid map[string]struct{}    // selected items of Wanted.Invalid, by their key
+	known   map[manifest.Fault]int // number of faults that the base has, without severity and line; nil: all are known
 }
 
-// part is what a selection holds of one repository. Repositories share it.
+// part is the selection in one repository. Repositories may share it.
 type part struct {
 	all      bool
 	tags     map[string]struct{}
 	digests  map[v1.Hash]struct{} // wanted without a tag
-	subjects map[v1.Hash]struct{} // wanted for the sake of their referrers
-	refused  map[string]struct{}  // bad entries (Refusal.entry)
+	subjects map[v1.Hash]struct{} // selected because of their referrers
+	refused  map[string]struct{}  // invalid entries, by Refusal.entry
 }
 
 func newPart() *part {
@@ -38,8 +38,8 @@ func (p *part) hasTag(tag string) bool {
 	return p.all || ok
 }
 
-// Unpinned returns the source tags that have to be read before the selected part
-// of what is wanted offline is known, sorted.
+// Unpinned returns the source tags of the selected retag entries without a pin, sorted.
+// offline is the result of Desired without digests of source tags.
 func (s *Selection) Unpinned(offline *Wanted) []SourceTag {
 	seen := map[SourceTag]struct{}{}
 	for _, t := range offline.Targets {
@@ -47,9 +47,9 @@ func (s *Selection) Unpinned(offline *Wanted) []SourceTag {
 		if p == nil {
 			continue
 		}
-		for _, wi := range t.wishes() {
-			for i := range wi.edges {
-				if e := &wi.edges[i]; e.unpinned() && p.hasTag(e.Tag) {
+		for _, img := range t.images() {
+			for i := range img.edges {
+				if e := &img.edges[i]; e.unpinned() && p.hasTag(e.Tag) {
 					seen[e.from] = struct{}{}
 				}
 			}
@@ -58,8 +58,8 @@ func (s *Selection) Unpinned(offline *Wanted) []SourceTag {
 	return sortTags(seen)
 }
 
-// Select keeps the selected part of what is wanted. Faults wholly outside of it
-// become warnings; so it is with the manifests' own faults, which are returned.
+// Select removes all that is not selected. Faults that concern nothing in the selection
+// become warnings. This includes the given faults of the manifests, which are returned.
 func (w *Wanted) Select(s *Selection, faults []manifest.Fault) []manifest.Fault {
 	type key struct {
 		want *Want
@@ -78,13 +78,13 @@ func (w *Wanted) Select(s *Selection, faults []manifest.Fault) []manifest.Fault 
 			narrowed[k] = k.part.of(t.Want)
 		}
 		if n := narrowed[k]; len(n.Entries) > 0 || len(n.Refused) > 0 {
-			targets = append(targets, &Target{t.Repository, n, t.claims, t.ifExists})
+			targets = append(targets, &Target{t.Repository, n, t.destinations, t.ifExists})
 		}
 	}
 	w.Targets = targets
 	w.Outside = before - w.Edges()
 	w.Invalid = slices.DeleteFunc(slices.Clone(w.Invalid), func(it Item) bool {
-		_, ok := s.invalid[it.wish()]
+		_, ok := s.invalid[it.key()]
 		return !ok
 	})
 	own := reasons(w.Targets)
@@ -93,7 +93,7 @@ func (w *Wanted) Select(s *Selection, faults []manifest.Fault) []manifest.Fault 
 		out := slices.Clone(faults)
 		for i := range out {
 			f := &out[i]
-			_, isFresh := fresh[unplaced(*f)]
+			_, isFresh := fresh[withoutLine(*f)]
 			if f.Severity == manifest.Refused && !among(*f, own) && (among(*f, all) || !isFresh) {
 				f.Severity = manifest.Warning
 			}
@@ -104,7 +104,7 @@ func (w *Wanted) Select(s *Selection, faults []manifest.Fault) []manifest.Fault 
 	return demote(faults)
 }
 
-// fresh returns those of the faults, without their places, that there are more of than are known.
+// fresh returns the faults that occur more often than in the base, without their lines.
 func (s *Selection) fresh(faults []manifest.Fault) map[manifest.Fault]struct{} {
 	out := map[manifest.Fault]struct{}{}
 	if s.known == nil {
@@ -121,17 +121,17 @@ func (s *Selection) fresh(faults []manifest.Fault) map[manifest.Fault]struct{} {
 func countFaults(faults []manifest.Fault) map[manifest.Fault]int {
 	n := map[manifest.Fault]int{}
 	for _, f := range faults {
-		n[unplaced(f)]++
+		n[withoutLine(f)]++
 	}
 	return n
 }
 
-// unplaced returns a fault as it is whatever lines come before it.
-func unplaced(f manifest.Fault) manifest.Fault {
+// withoutLine returns a fault that stays the same if lines are inserted before it.
+func withoutLine(f manifest.Fault) manifest.Fault {
 	return manifest.Fault{Pos: manifest.Pos{File: f.Pos.File}, Message: f.Message}
 }
 
-// of returns the part of a Want.
+// of returns the selected part of a Want.
 func (p *part) of(want *Want) *Want {
 	if p.all {
 		return want
@@ -160,7 +160,7 @@ func (p *part) of(want *Want) *Want {
 	return out
 }
 
-// chosen returns the tags that are in the part: the same slice if all are.
+// chosen returns the selected tags. It is the same slice if all are selected.
 func (p *part) chosen(tags []string) []string {
 	if !slices.ContainsFunc(tags, func(t string) bool { return !p.hasTag(t) }) {
 		return tags
@@ -174,21 +174,21 @@ func (p *part) chosen(tags []string) []string {
 	return out
 }
 
-// wishes returns who wants something of the target, each once.
-func (t *Target) wishes() []*wish {
-	wishes := make([]*wish, 0, len(t.claims))
-	for _, c := range t.claims {
-		if !slices.Contains(wishes, c.wish) {
-			wishes = append(wishes, c.wish)
+// images returns the images of the target, each once.
+func (t *Target) images() []*wantedImage {
+	images := make([]*wantedImage, 0, len(t.destinations))
+	for _, c := range t.destinations {
+		if !slices.Contains(images, c.image) {
+			images = append(images, c.image)
 		}
 	}
-	return wishes
+	return images
 }
 
-// unpinned reports whether the edge's digest is whatever its source tag has.
-func (e *wishEdge) unpinned() bool { return e.from != (SourceTag{}) && !e.pinned }
+// unpinned reports whether the edge is of a retag entry without a pin.
+func (e *wantedEdge) unpinned() bool { return e.from != (SourceTag{}) && !e.pinned }
 
-// wish names the wish of an item that names no possible repository.
-func (it *Item) wish() string {
+// key identifies an item of Wanted.Invalid.
+func (it *Item) key() string {
 	return strings.Join(append([]string{it.Destination.String(), it.Digest.String(), it.Source}, it.Tags...), "\n")
 }

@@ -9,10 +9,10 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
-// Shard keeps the index-th of count disjoint parts of what is wanted, told apart
-// by destination repository. Wishes for impossible repositories belong to part 0.
-// A fault is kept by the parts that hold an edge of it, one of no edge by part 0;
-// so it is with the manifests' own faults, which are returned.
+// Shard keeps one of count disjoint parts, and removes the others. index counts from 0.
+// A destination repository is in one part; invalid repository names are in part 0. A
+// fault is kept in the parts that have an edge it concerns, or in part 0 if there is no
+// such edge. This includes the given faults of the manifests, which are returned.
 func (w *Wanted) Shard(index, count int, faults []manifest.Fault) []manifest.Fault {
 	all := reasons(w.Targets)
 	w.Targets = slices.DeleteFunc(w.Targets, func(t *Target) bool {
@@ -39,7 +39,7 @@ func shardOf(repo name.Repository, count int) int {
 	return int(h.Sum64() % uint64(count))
 }
 
-// reasons returns why wishes of the targets are refused.
+// reasons returns the reasons of all refusals of the targets.
 func reasons(targets []*Target) map[string]struct{} {
 	out := map[string]struct{}{}
 	for _, t := range targets {
@@ -50,8 +50,8 @@ func reasons(targets []*Target) map[string]struct{} {
 	return out
 }
 
-// among reports whether a fault is one of the reasons: with its place where it
-// concerns one entry, without where it concerns several.
+// among reports whether a fault is the reason of a refusal. The reason has the position
+// of the fault if it concerns one entry, and no position if it concerns several.
 func among(f manifest.Fault, reasons map[string]struct{}) bool {
 	_, one := reasons[f.String()]
 	_, several := reasons[f.Message]

@@ -11,13 +11,13 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
-// Since returns what is wanted now that base did not want, both offline: edges of
-// (destination repository, digest, tag), a tagless digest being one. An edge whose
-// tag may move now and might not then, or the other way round, is another one, and
-// so is one with another pin, one that is read elsewhere, and one whose registries
-// are spoken to in another way: what could not be promoted then may be now. Retag
-// entries without a pin are compared by their source tags. faults are those of
-// base's files: what is wrong now and was then is no change.
+// Since returns the edges that are wanted now and were not wanted in base.
+//
+// An edge counts as changed if its pin, its sources, the permission to move its tag, or
+// the way to access its registries is different: an edge that could not be promoted
+// before may be possible now. Both arguments are offline, so retag entries without a
+// pin are compared by their source tags. faults are those of base's files; a fault that
+// base has too is not a change.
 func Since(now, base *Wanted, faults []manifest.Fault) *Selection {
 	s := &Selection{
 		parts: map[name.Repository]*part{}, invalid: map[string]struct{}{}, known: countFaults(slices.Concat(faults, base.Faults)),
@@ -47,10 +47,10 @@ func Since(now, base *Wanted, faults []manifest.Fault) *Selection {
 	}
 	invalid := map[string]int{}
 	for i := range base.Invalid {
-		invalid[base.Invalid[i].wish()]++
+		invalid[base.Invalid[i].key()]++
 	}
 	for i := range now.Invalid {
-		id := now.Invalid[i].wish()
+		id := now.Invalid[i].key()
 		if invalid[id]--; invalid[id] < 0 {
 			s.invalid[id] = struct{}{}
 		}
@@ -58,21 +58,21 @@ func Since(now, base *Wanted, faults []manifest.Fault) *Selection {
 	return s
 }
 
-// edgeID is an edge and how it is wanted.
+// edgeID is an edge with the properties that Since compares.
 type edgeID struct {
-	Edge          // without a digest, if unpinned
+	Edge          // without a digest if it is unpinned
 	from   string // source tag of a retag entry
 	pinned bool
 	source string // Source.reach
 }
 
-// reach tells sources apart by where and how they are read.
+// reach identifies the repositories of the source and the account for them.
 func (s *Source) reach() string { return fmt.Sprint(s.Repository, s.Mirrors, s.account) }
 
-// reach tells how the target's repository is spoken to.
+// reach identifies the way to access the target's repository.
 func (t *Target) reach() string {
-	ways := make([]string, 0, len(t.claims))
-	for _, c := range t.claims {
+	ways := make([]string, 0, len(t.destinations))
+	for _, c := range t.destinations {
 		if c.registry != nil {
 			ways = append(ways, fmt.Sprint(c.registry.ServiceAccount, c.registry.AbsentStatus))
 		}
@@ -81,12 +81,12 @@ func (t *Target) reach() string {
 	return strings.Join(slices.Compact(ways), ",")
 }
 
-// ids returns the edges that the target's manifests ask for under tags, granted or not.
+// ids returns the edges with tags of the target, including refused ones.
 func (t *Target) ids() map[edgeID]struct{} {
 	ids := map[edgeID]struct{}{}
-	for _, wi := range t.wishes() {
-		for i := range wi.edges {
-			if e := &wi.edges[i]; e.Tag != "" {
+	for _, img := range t.images() {
+		for i := range img.edges {
+			if e := &img.edges[i]; e.Tag != "" {
 				ids[edgeID{e.Edge, e.from.Tag, e.pinned, e.source.reach()}] = struct{}{}
 			}
 		}
@@ -94,8 +94,8 @@ func (t *Target) ids() map[edgeID]struct{} {
 	return ids
 }
 
-// since returns what the target wants that b, the same repository, did not. moved are the tags that may
-// move in one of them only.
+// since returns the edges that the target wants and b, the same repository in the base,
+// does not. moved are the tags that may move in only one of them.
 func (t *Target) since(b *Target, moved []string) *part {
 	p := newPart()
 	for _, tag := range moved {
@@ -107,7 +107,7 @@ func (t *Target) since(b *Target, moved []string) *part {
 			p.tags[id.Tag] = struct{}{}
 		}
 	}
-	for id := range was { // what is gone may have been in the way of what is still wanted
+	for id := range was { // a removed edge may have overlapped one that is still wanted
 		if _, ok := now[id]; !ok {
 			p.tags[id.Tag] = struct{}{}
 		}
@@ -130,7 +130,8 @@ func (t *Target) since(b *Target, moved []string) *part {
 	return p
 }
 
-// tagless returns the digests that are wanted without a tag, and where they are read.
+// tagless returns the digests that are wanted without a tag, with the reach of their
+// sources.
 func (w *Want) tagless() map[v1.Hash]string {
 	out := map[v1.Hash]string{}
 	for i := range w.Entries {
@@ -146,15 +147,16 @@ func (w *Want) tagless() map[v1.Hash]string {
 	return out
 }
 
-// permissions returns the tags, sorted, that are granted in the target and may move there or in b, but not in both.
+// permissions returns the tags that may move in the target or in b, but not in both,
+// sorted. Refused tags are left out.
 func (t *Target) permissions(b *Target) []string {
-	if sameGlobs(slices.Concat(t.claims, b.claims)) {
+	if sameGlobs(slices.Concat(t.destinations, b.destinations)) {
 		return nil
 	}
 	clash := map[string]struct{}{}
 	for _, r := range t.Want.Refused {
 		if r.entry == "" {
-			clash[r.Tags[0]] = struct{}{} // of an edge, which has one tag
+			clash[r.Tags[0]] = struct{}{} // an edge has one tag
 		}
 	}
 	was := b.ids()
@@ -169,12 +171,12 @@ func (t *Target) permissions(b *Target) []string {
 	return slices.Compact(tags)
 }
 
-// sameGlobs reports whether the same tags may move for all claims.
-func sameGlobs(claims []claim) bool {
-	return !slices.ContainsFunc(claims, func(c claim) bool { return !slices.Equal(c.globs(), claims[0].globs()) })
+// sameGlobs reports whether all destinations have the same mutable tags.
+func sameGlobs(destinations []destination) bool {
+	return !slices.ContainsFunc(destinations, func(c destination) bool { return !slices.Equal(c.globs(), destinations[0].globs()) })
 }
 
-func (c claim) globs() []string {
+func (c destination) globs() []string {
 	if c.registry == nil {
 		return nil
 	}

@@ -21,34 +21,34 @@ import (
 // and how it is wanted: "granted", and whether its tag may move, or "refused" with
 // all digests that contradict each other; and from which sources.
 func naiveEdges(set *manifest.Set) map[string]string {
-	type wish struct {
+	type request struct {
 		repo   string
 		digest v1.Hash
 		tag    string
 		globs  []string
 		source string
 	}
-	var wishes []wish
+	var asked []request
 	for _, m := range set.Manifests {
 		for _, img := range m.Images {
 			for _, dst := range m.Destinations {
 				repo, _ := dst.Name.Repository(img.Name)
 				for _, d := range img.Digests {
 					if len(d.Tags) == 0 {
-						wishes = append(wishes, wish{repo.String(), d.Digest, "", dst.MutableTags, m.Source.Name.String() + "/" + img.Name})
+						asked = append(asked, request{repo.String(), d.Digest, "", dst.MutableTags, m.Source.Name.String() + "/" + img.Name})
 					}
 					for _, tag := range d.Tags {
-						wishes = append(wishes, wish{repo.String(), d.Digest, tag.Name, dst.MutableTags, m.Source.Name.String() + "/" + img.Name})
+						asked = append(asked, request{repo.String(), d.Digest, tag.Name, dst.MutableTags, m.Source.Name.String() + "/" + img.Name})
 					}
 				}
 			}
 		}
 	}
 	out := map[string]string{}
-	for _, a := range wishes {
+	for _, a := range asked {
 		may, tagged := a.tag != "", false
 		rivals, sources := map[string]bool{}, map[string]bool{}
-		for _, b := range wishes {
+		for _, b := range asked {
 			if a.repo != b.repo {
 				continue
 			}
@@ -179,7 +179,7 @@ func TestSince(t *testing.T) {
 		base, now string
 		want      []string // what is selected, as edgesOf prints it, digests as letters
 		unpinned  string   // source tags to be read
-		refused   int      // faults that are no warnings
+		refused   int      // faults that are not warnings
 	}{
 		"nothing changed, but lines moved": {base: bad + "- {name: x, dmap: {$A: ['1']}}\n", now: "# a line\n- {name: x, dmap: {$A: ['1']}}\n" + bad},
 		"a tag more": {
@@ -236,12 +236,12 @@ func TestSince(t *testing.T) {
 			base: "- {name: x, dmap: {$A: ['1'], $B: ['1']}}\n", now: "- {name: x, dmap: {$C: ['2'], $A: ['1'], $B: ['1']}}\n",
 			want: []string{"x C 2: granted"},
 		},
-		"an overlap that is gone": {
+		"an overlap is removed": {
 			base: "- {name: x, dmap: {$A: ['1'], $B: ['1']}}\n", now: "- {name: x, dmap: {$A: ['1']}}\n", want: []string{"x A 1: granted"},
 		},
 		"a bad entry that is new":               {base: "# none\n", now: bad, want: []string{"y sha256:bad 1: refused"}, refused: 1},
 		"a bad entry that is old, and its like": {base: bad, now: bad + bad, want: []string{"y sha256:bad 1: refused", "y sha256:bad 1: refused"}, refused: 2},
-		"a bad entry mended":                    {base: bad, now: "- {name: y, dmap: {$A: ['1']}}\n", want: []string{"y A 1: granted"}},
+		"an invalid entry is fixed":             {base: bad, now: "- {name: y, dmap: {$A: ['1']}}\n", want: []string{"y A 1: granted"}},
 		"retag entries": {
 			base: retag, now: retag + "- {name: x, retag: [{src_build_tag: b1, tag: v2}, {src_build_tag: b2, tag: v3}]}\n",
 			unpinned: "staging.example/s/x:b1 staging.example/s/x:b2",
@@ -282,7 +282,7 @@ func TestSince(t *testing.T) {
 				}
 			}
 			if refused != tc.refused {
-				t.Errorf("%d faults that are no warnings, want %d: %v", refused, tc.refused, faults)
+				t.Errorf("got %d faults that are not warnings, want %d: %v", refused, tc.refused, faults)
 			}
 		})
 	}

@@ -10,11 +10,11 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
-// Sites says how each repository of the manifests is to be spoken to.
+// Sites holds how to access the repositories of the manifests.
 type Sites struct {
 	accounts map[name.Repository]string
 	absent   map[name.Repository][]int
-	Warnings []string // accounts that differ for one repository
+	Warnings []string // of repositories with several accounts
 }
 
 // SitesOf collects the accounts and absent statuses of the registry entries.
@@ -49,7 +49,7 @@ func (s *Sites) account(entry *manifest.Registry, reg image.Registry, name strin
 	if entry.AbsentStatus != nil {
 		s.absent[repo] = entry.AbsentStatus
 	}
-	if entry.ServiceAccount == "" || reg.RegistryStr() != entry.Name.RegistryStr() { // an account is of its own host
+	if entry.ServiceAccount == "" || reg.RegistryStr() != entry.Name.RegistryStr() { // an account is valid for the host of its entry only
 		return
 	}
 	first, ok := s.accounts[repo]
@@ -65,8 +65,8 @@ func (s *Sites) account(entry *manifest.Registry, reg image.Registry, name strin
 	}
 }
 
-// Account returns the service account a repository is spoken to with, or "".
+// Account returns the service account for a repository, or "".
 func (s *Sites) Account(repo name.Repository) string { return s.accounts[repo] }
 
-// AbsentStatus returns the HTTP statuses that count as absent in a repository, besides 404.
+// AbsentStatus returns the HTTP statuses that mean absent in a repository, besides 404.
 func (s *Sites) AbsentStatus(repo name.Repository) []int { return s.absent[repo] }

@@ -1,15 +1,14 @@
-// Package plan says what to do: it turns manifests into what every destination
-// repository should hold (Desired), compares that with what it does hold
-// (Lacking, Compute), and describes the result as values that sort, print and
-// marshal (Plan, Report).
+// Package plan decides what to promote. It reads from manifests what every destination
+// repository should hold (Desired), compares that with what it holds (Lacking,
+// Compute), and returns values that can be sorted, printed and stored (Plan, Report).
 //
-//	manifests ─ Desired ─▶ Wanted, one Target per destination repository
-//	Target, inventory ─ Lacking ─▶ Lack: what the source has to be asked about
-//	Target, inventory, what was found ─ Compute ─▶ Items of a Plan
+//	manifests ─ Desired ─▶ Wanted, with one Target per destination repository
+//	Target, inventory ─ Lacking ─▶ Lack: the questions to the sources
+//	Target, inventory, Found ─ Compute ─▶ the Items of a Plan
 //
-// Memory follows the manifests, not the edges: the destinations of one image
-// share its Want, and an edge that is up to date is only counted. Nothing here
-// reads or writes a registry, a file or a clock.
+// Memory grows with the manifests and not with the edges: the destinations of an image
+// share its Want, and edges that are up to date are only counted. The package does not
+// read or write registries, files or clocks.
 package plan
 
 import (
@@ -25,31 +24,31 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
-// Wanted is what all manifests together want.
+// Wanted is what all manifests want.
 type Wanted struct {
 	Targets  []*Target        // by repository
-	Invalid  []Item           // wishes that name no possible repository, refused
-	Faults   []manifest.Fault // overlaps, each at every place that takes part
+	Invalid  []Item           // refused edges of invalid repository names
+	Faults   []manifest.Fault // overlaps, with a fault for each position
 	Warnings []string
-	Outside  int // edges that the last Select left out
+	Outside  int // number of edges that the last Select removed
 }
 
-// Target is one destination repository and what is wanted there.
+// Target is a destination repository and what is wanted there.
 type Target struct {
-	Repository name.Repository
-	Want       *Want   // shared between the destinations of an image
-	claims     []claim // who wants it; several where manifests meet in one repository
-	ifExists   IfExists
+	Repository   name.Repository
+	Want         *Want         // shared between the destinations of an image
+	destinations []destination // several if manifests share the repository
+	ifExists     IfExists
 }
 
-// Want is what is wanted of a repository: the union of one or more manifests' wishes.
+// Want is what one or more manifests want of a repository.
 type Want struct {
 	Entries []Entry            // by digest
-	Pins    map[Edge]SourceTag // the edges of pinned retag entries
-	Refused []Refusal          // wishes that are not granted, whatever the registries hold
+	Pins    map[Edge]SourceTag // of retag entries with a pin
+	Refused []Refusal          // edges that are refused before a registry is read
 }
 
-// Entry returns what is wanted of a digest in a repository, or nil.
+// Entry returns the entry of a digest in a repository, or nil.
 func (w *Wanted) Entry(repo name.Repository, d v1.Hash) *Entry {
 	t := w.Target(repo)
 	if t == nil {
@@ -63,17 +62,17 @@ func (w *Wanted) Entry(repo name.Repository, d v1.Hash) *Entry {
 	return &entries[i]
 }
 
-// Edge is one wish: a digest under a tag, or under none.
+// Edge is a digest under a tag, or without a tag.
 type Edge struct {
 	Digest v1.Hash
 	Tag    string
 }
 
-// Entry is one wanted digest and its tags, in order. No tags: it is wanted by digest alone.
+// Entry is a wanted digest with its tags.
 type Entry struct {
 	Digest  v1.Hash
-	Tags    []string
-	Sources []*Source // where it may be read, in the order of the manifests
+	Tags    []string  // sorted; empty: the digest is wanted without a tag
+	Sources []*Source // in the order of the manifests
 }
 
 // Source is a source repository and its mirrors.
@@ -89,21 +88,21 @@ type SourceTag struct {
 	Tag        string
 }
 
-// Resolution is what a source tag was found to be.
+// Resolution is the result of reading a source tag.
 type Resolution struct {
 	Digest v1.Hash // when State is Present
 	State  inventory.State
 	Err    error // why State is Unknown
 }
 
-// Refusal is a wish that is refused for a reason known before a destination is read.
+// Refusal is a manifest entry or edge that is refused before a registry is read.
 type Refusal struct {
 	Action Action // Invalid, Missing or Unreadable
 	Digest v1.Hash
 	Tags   []string
-	Source string // the source reference, where there is one
+	Source string // the source reference; may be empty
 	Reason string
-	entry  string // what a bad entry asks for, wherever it stands; empty: the refusal is of an edge
+	entry  string // the content of an invalid entry, without its position; empty: an edge is refused
 }
 
 // Overlaps reports whether a tag is refused because it is wanted for several digests.
@@ -113,8 +112,8 @@ func (w *Want) Overlaps(tag string) bool {
 	})
 }
 
-// Wishes returns the wanted digests, each with its tags.
-func (w *Want) Wishes() iter.Seq2[v1.Hash, []string] {
+// Digests returns the wanted digests with their tags.
+func (w *Want) Digests() iter.Seq2[v1.Hash, []string] {
 	return func(yield func(v1.Hash, []string) bool) {
 		for i := range w.Entries {
 			if !yield(w.Entries[i].Digest, w.Entries[i].Tags) {
@@ -124,17 +123,17 @@ func (w *Want) Wishes() iter.Seq2[v1.Hash, []string] {
 	}
 }
 
-// Pos returns the place that wants a digest under a tag: of the tag, or of the digest if tag is empty.
+// Pos returns the position of a tag in the manifests, or of a digest if tag is empty.
 func (t *Target) Pos(d v1.Hash, tag string) manifest.Pos {
-	for _, wi := range t.wishes() {
+	for _, img := range t.images() {
 		if tag == "" {
-			if pos, ok := wi.entries()[d]; ok {
+			if pos, ok := img.entries()[d]; ok {
 				return pos
 			}
 			continue
 		}
-		for i := range wi.edges {
-			if e := &wi.edges[i]; e.Digest == d && e.Tag == tag {
+		for i := range img.edges {
+			if e := &img.edges[i]; e.Digest == d && e.Tag == tag {
 				return e.pos
 			}
 		}
@@ -142,19 +141,19 @@ func (t *Target) Pos(d v1.Hash, tag string) manifest.Pos {
 	return manifest.Pos{}
 }
 
-// Retag is a retag entry without a pin: its digest is whatever its source tag has.
+// Retag is a retag entry without a pin: it wants the digest of its source tag.
 type Retag struct {
 	From SourceTag
 	Tag  string
 	Pos  manifest.Pos
 }
 
-// Retags returns the retag entries without a pin that want a tag, or any if tag is empty.
+// Retags returns the retag entries without a pin for a tag, or all if tag is empty.
 func (t *Target) Retags(tag string) []Retag {
 	var all []Retag
-	for _, wi := range t.wishes() {
-		for i := range wi.edges {
-			if e := &wi.edges[i]; e.unpinned() && (tag == "" || e.Tag == tag) {
+	for _, img := range t.images() {
+		for i := range img.edges {
+			if e := &img.edges[i]; e.unpinned() && (tag == "" || e.Tag == tag) {
 				all = append(all, Retag{e.from, e.Tag, e.pos})
 			}
 		}
@@ -162,7 +161,7 @@ func (t *Target) Retags(tag string) []Retag {
 	return all
 }
 
-// Target returns what is wanted of a repository, or nil.
+// Target returns the target of a repository, or nil.
 func (w *Wanted) Target(repo name.Repository) *Target {
 	i, ok := slices.BinarySearchFunc(w.Targets, repo, func(t *Target, r name.Repository) int { return image.CompareRepositories(t.Repository, r) })
 	if !ok {
@@ -171,7 +170,8 @@ func (w *Wanted) Target(repo name.Repository) *Target {
 	return w.Targets[i]
 }
 
-// Edges returns how many edges are wanted and granted, a tagless digest being one.
+// Edges returns the number of wanted edges that are not refused. A digest without tags
+// is one edge.
 func (w *Wanted) Edges() int {
 	n := 0
 	for _, t := range w.Targets {
@@ -182,9 +182,9 @@ func (w *Wanted) Edges() int {
 	return n
 }
 
-// Candidates returns where the entry may be read for a destination host, best
-// first: mirrors on that host, whose blobs can be mounted, then the sources, then
-// the other mirrors.
+// Candidates returns the repositories that the entry may be read from, best first.
+// These are the mirrors on the destination host, whose blobs can be mounted, then the
+// sources, then the other mirrors.
 func (e *Entry) Candidates(host string) []name.Repository {
 	var near, sources, far []name.Repository
 	for _, s := range e.Sources {
@@ -210,14 +210,14 @@ func (e *Entry) Candidates(host string) []name.Repository {
 	return out
 }
 
-// claim is one manifest's wish for a target.
-type claim struct {
-	wish     *wish
+// destination is an image of a manifest at one of its destinations.
+type destination struct {
+	image    *wantedImage
 	registry *manifest.Registry // the destination entry; nil in a native file
 }
 
-// Unpinned returns the source tags that have to be read before Desired can say
-// which digests the manifests want: those of retag entries without a pin, sorted.
+// Unpinned returns the source tags of retag entries without a pin, sorted. Desired
+// needs their digests.
 func Unpinned(set *manifest.Set) []SourceTag {
 	seen := map[SourceTag]struct{}{}
 	for _, m := range set.Manifests {
@@ -258,7 +258,7 @@ func sourceRepository(m *manifest.Manifest, img *manifest.Image) (name.Repositor
 	return m.Source.Name.Repository(img.Name)
 }
 
-// Snapshot returns what is wanted below a registry, in the form of what a registry holds.
+// Snapshot returns what is wanted below a registry, as a snapshot of a registry.
 func (w *Wanted) Snapshot(root image.Registry) inventory.Snapshot {
 	var s inventory.Snapshot
 	for _, t := range w.Targets {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -14,8 +15,9 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// attach carries out the referrer items of a unit, after the subject's content is
-// there and before its tags: who verifies on pull finds the signature.
+// attach carries out the referrer items of a unit. It runs after the content of the
+// subject is written and before its tags, so that a client that verifies on pull finds
+// the signature.
 func (e *engine) attach(ctx context.Context, u *unit) []plan.Item {
 	var out []plan.Item
 	for _, it := range u.referrers {
@@ -33,7 +35,7 @@ func (e *engine) attach(ctx context.Context, u *unit) []plan.Item {
 	return out
 }
 
-// bringReferrer brings what a referrer's manifest needs, and returns the manifest.
+// bringReferrer brings the content of a referrer's manifest, and returns the manifest.
 func (e *engine) bringReferrer(ctx context.Context, r *unit) (*registry.Manifest, error) {
 	e.sources.mu.Lock()
 	union, known := e.sources.unions[r.digest], e.sources.known[r.digest]
@@ -47,33 +49,21 @@ func (e *engine) bringReferrer(ctx context.Context, r *unit) (*registry.Manifest
 		return e.content(ctx, r)
 	}
 	for _, l := range union.layers {
-		if err := e.blobs.place(ctx, r.dst, union.from, l); err != nil {
+		if err := e.blobs.Place(ctx, r.dst, union.from, l); err != nil {
 			return nil, err
 		}
 	}
 	if union.config != nil {
-		if err := e.blobs.send(ctx, r.dst, union.conf, union.config); err != nil {
+		if err := e.blobs.Send(ctx, r.dst, union.conf, union.config); err != nil {
 			return nil, err
 		}
 	}
 	return e.sources.manifest(known)
 }
 
-// send uploads a blob that is at hand.
-func (b *blobs) send(ctx context.Context, dst name.Repository, d v1.Descriptor, raw []byte) error {
-	s, err := newSpool(d.Size)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	_, err = s.Write(raw)
-	s.finish(err)
-	return b.give(ctx, dst, dst, nil, d, func() (*spool, error) { return s, nil })
-}
-
-// linked sees to it that a referrer can be found from its subject: where the
-// registry does not say that it links them, the subject's fallback tag does (OCI
-// distribution-spec, "Pushing manifests with subject").
+// linked adds a referrer to the fallback tag of its subject, unless the registry has
+// answered that it keeps the list itself (OCI distribution-spec, "Pushing manifests
+// with subject").
 func (e *engine) linked(ctx context.Context, r *unit, res registry.PutResult) error {
 	if res.Subject || r.tree == nil || r.tree.content.Subject == nil {
 		return nil
@@ -83,15 +73,15 @@ func (e *engine) linked(ctx context.Context, r *unit, res registry.PutResult) er
 		return err
 	}
 	subject := r.tree.content.Subject.Digest
-	defer e.fallback.lock(r.dst)() // a read, a change and a write: one at a time
+	defer e.fallback.lock(r.dst)() // the tag is read, changed and written
 	return wrap(e.addReferrer(ctx, r.dst, registry.FallbackTag(subject), m), "listing it under its subject's tag")
 }
 
-// errChanged is a tag that somebody else has written since it was read.
+// errChanged is the error of a tag that another client has written since it was read.
 var errChanged = errors.New("it was written by somebody else, again and again")
 
-// addReferrer adds a manifest to the index under a fallback tag, keeping what others
-// put there: also what they put there since it was read.
+// addReferrer adds a manifest to the index under a fallback tag. It keeps the entries of
+// other clients, and starts again if one of them writes the tag in between.
 func (e *engine) addReferrer(ctx context.Context, dst name.Repository, tag string, m *registry.Manifest) error {
 	for try := 1; ; try++ {
 		was, next, err := e.withReferrer(ctx, dst, tag, m)
@@ -107,7 +97,7 @@ func (e *engine) addReferrer(ctx context.Context, dst name.Repository, tag strin
 		switch {
 		case err == nil:
 			return stored(res, next.Digest.String())
-		case !errors.Is(err, errChanged) || try == looks:
+		case !errors.Is(err, errChanged) || try == readBackTries:
 			return err
 		}
 		if err := e.client.Pause(ctx, try); err != nil {
@@ -116,8 +106,8 @@ func (e *engine) addReferrer(ctx context.Context, dst name.Repository, tag strin
 	}
 }
 
-// withReferrer returns what a fallback tag points to, and an index with the manifest
-// added to that; nil if it is listed there.
+// withReferrer returns the digest that a fallback tag points to, and its index with the
+// manifest added. The index is nil if it lists the manifest already.
 func (e *engine) withReferrer(ctx context.Context, dst name.Repository, tag string, m *registry.Manifest) (was v1.Hash, next *registry.Manifest, err error) {
 	index := fallbackIndex{"schemaVersion": json.RawMessage("2"), "mediaType": json.RawMessage(`"` + types.OCIImageIndex + `"`)}
 	var all []json.RawMessage
@@ -158,5 +148,27 @@ func (e *engine) withReferrer(ctx context.Context, dst name.Repository, tag stri
 	return was, &registry.Manifest{Raw: raw, MediaType: types.OCIImageIndex, Digest: registry.DigestOf(raw)}, nil
 }
 
-// fallbackIndex is an index whose unknown fields are kept.
+// fallbackIndex is an index that keeps unknown fields.
 type fallbackIndex map[string]json.RawMessage
+
+// locks are mutexes by key.
+type locks[K comparable] struct {
+	mu  sync.Mutex
+	all map[K]*sync.Mutex
+}
+
+// lock locks the mutex of a key, and returns its Unlock.
+func (l *locks[K]) lock(key K) (unlock func()) {
+	l.mu.Lock()
+	if l.all == nil {
+		l.all = map[K]*sync.Mutex{}
+	}
+	one := l.all[key]
+	if one == nil {
+		one = &sync.Mutex{}
+		l.all[key] = one
+	}
+	l.mu.Unlock()
+	one.Lock()
+	return one.Unlock
+}

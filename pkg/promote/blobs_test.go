@@ -2,13 +2,16 @@ package promote_test
 
 import (
 	"net/http"
+	"sync/atomic"
 	"testing"
 
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// What a registry says it holds, and misses when the manifest comes, is sent.
+// A blob that a registry claims to hold, and does not have when the manifest is put, is
+// sent.
 func TestBlobsThatAreNotThere(t *testing.T) {
 	t.Parallel()
 	img := registrytest.Image(1, 2)
@@ -17,7 +20,7 @@ func TestBlobsThatAreNotThere(t *testing.T) {
 		near    bool // within one registry
 		fault   registrytest.Fault
 		of      registrytest.Kind
-		refusal registrytest.Fault // in place of the registry's own
+		refusal registrytest.Fault // replaces the registry's own answer
 	}{
 		"HEAD finds it":                                   {false, registrytest.ClaimBlob(len(layer.Raw)), registrytest.BlobHead, nil},
 		"a mount of it":                                   {true, registrytest.Status(201, nil, ""), registrytest.Mount, nil},
@@ -43,13 +46,13 @@ func TestBlobsThatAreNotThere(t *testing.T) {
 			it := one(t, rig{manifest: plain(want("a", img.Digest, "1"), src.Host+"/staging", dst.Host+"/prod")}.run(t))
 			outcomeOf(t, it, plan.Done, "")
 			if missing := dst.Complete(t, "prod/a", "1"); missing != nil {
-				t.Errorf("missing: %v\n%s", missing, dst.Summary())
+				t.Errorf("got missing content %v, want none\n%s", missing, dst.Summary())
 			}
 		})
 	}
 }
 
-// Size and digest are compared in every answer about a blob.
+// The size and the digest in each answer about a blob are compared.
 func TestBlobsThatAreDamaged(t *testing.T) {
 	t.Parallel()
 	const elsewhere = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
@@ -108,17 +111,18 @@ func TestBlobsThatAreDamaged(t *testing.T) {
 				t.Errorf("%d uploads, want %d\n%s", n, tc.upload, dst.Summary())
 			}
 			if n := dst.OpenUploads(); n > 0 {
-				t.Errorf("%d uploads are left open", n)
+				t.Errorf("got %d open uploads, want none", n)
 			}
 		})
 	}
 }
 
-// What --deep finds damaged is sent, not mounted, and is not done while it stays so.
+// A damaged blob that --deep finds is sent, not mounted. The item has failed if the blob
+// is still damaged then.
 func TestDeepRepairsWhatIsDamaged(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		first int // how many answers say that it is damaged
+		first int // number of answers that say that it is damaged
 		want  plan.Status
 		says  string
 	}{
@@ -138,5 +142,29 @@ func TestDeepRepairsWhatIsDamaged(t *testing.T) {
 				t.Errorf("%d uploads, want 1\n%s", n, s.Summary())
 			}
 		})
+	}
+}
+
+// A blob is uploaded no more often than pkg/registry/tries.go says, even if each upload
+// succeeds at the last try and the manifest is refused nevertheless.
+func TestMaximumUploadsOfOneBlob(t *testing.T) {
+	t.Parallel()
+	src, dst := registrytest.New(t), registrytest.New(t)
+	img := registrytest.Image(1, 1)
+	layer := img.Blobs[1]
+	src.Push(t, "staging/a", img)
+	dst.Fault(registrytest.Status(http.StatusNotFound, nil, ""), registrytest.Is(registrytest.BlobHead), registrytest.Ref(layer.Digest))
+	dst.Fault(registrytest.Refuse(http.StatusNotFound, "MANIFEST_BLOB_UNKNOWN", ""), registrytest.Is(registrytest.ManifestPut))
+	var uploads atomic.Int64
+	dst.Fault(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if r.URL.Query().Get("digest") == layer.Digest && uploads.Add(1)%registry.UploadTries != 0 {
+			next = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
+		}
+		next.ServeHTTP(w, r)
+	}, registrytest.Is(registrytest.UploadPut))
+	it := one(t, rig{manifest: plain(want("a", img.Digest, "1"), src.Host+"/staging", dst.Host+"/prod")}.run(t))
+	outcomeOf(t, it, plan.Failed, "MANIFEST_BLOB_UNKNOWN")
+	if got, want := uploads.Load(), int64(registry.PutTries*registry.UploadTries); got != want {
+		t.Errorf("got %d uploads of the layer, want %d\n%s", got, want, dst.Summary())
 	}
 }

@@ -13,7 +13,7 @@ import (
 func TestReadingBudget(t *testing.T) {
 	t.Parallel()
 	a, b, c := registrytest.Image(1, 1), registrytest.Image(2, 1), registrytest.Image(3, 1)
-	wishes := want("x", a.Digest, "1, 2, gone", b.Digest, "3", c.Digest, "")
+	images := want("x", a.Digest, "1, 2, gone", b.Digest, "3", c.Digest, "")
 	for name, tc := range map[string]struct {
 		options []registrytest.Option
 		push    func(*testing.T, *registrytest.Server)
@@ -26,7 +26,7 @@ func TestReadingBudget(t *testing.T) {
 			// The digest without a tag, and, being nowhere, each before it is called missing.
 			map[registrytest.Kind]int{registrytest.Tags: 1, registrytest.ManifestHead: 3}, 0,
 		},
-		"tags that are right tell of their digest": {
+		"tags that are right prove their digest": {
 			nil, func(t *testing.T, s *registrytest.Server) {
 				s.Push(t, "prod/x", a, "1", "2")
 				s.Push(t, "prod/x", b, "3", "other")
@@ -54,7 +54,7 @@ func TestReadingBudget(t *testing.T) {
 			if tc.push != nil {
 				tc.push(t, dst)
 			}
-			p := rig{dryRun: true, manifest: plain(wishes, src.Host+"/staging", dst.Host+"/prod")}.run(t)
+			p := rig{dryRun: true, manifest: plain(images, src.Host+"/staging", dst.Host+"/prod")}.run(t)
 			tc.want[registrytest.Ping] = 1
 			budget(t, dst, tc.want)
 			if p.UpToDate != tc.upTo {
@@ -85,7 +85,7 @@ func TestSourceBudget(t *testing.T) {
 	})
 	src.Reset()
 	if p := r.run(t); len(p.Items) != 0 || p.UpToDate != 4 {
-		t.Errorf("second run: %+v", p)
+		t.Errorf("got %+v from a second run, want nothing to do", p)
 	}
 	budget(t, src, map[registrytest.Kind]int{registrytest.Ping: 1, registrytest.ManifestHead: 1})
 	src.Push(t, "staging/x", a, "build-2")
@@ -179,11 +179,11 @@ func TestRefusedMounts(t *testing.T) {
 				t.Errorf("%d mounts, want %d", n, most)
 			}
 			if n := s.OpenUploads(); n != 0 {
-				t.Errorf("%d uploads are open\n%s", n, s.Summary())
+				t.Errorf("got %d open uploads, want none\n%s", n, s.Summary())
 			}
 			for _, tag := range []string{"1", "2"} {
 				if missing := s.Complete(t, "prod/x", tag); missing != nil {
-					t.Errorf("missing: %v", missing)
+					t.Errorf("got missing content %v, want none", missing)
 				}
 			}
 		})

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"slices"
-	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -16,12 +13,14 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/transfer"
 )
 
-// content brings everything below a unit's manifest into the repository, and returns the manifest.
+// content brings the content of a unit into the repository, except its manifest, which
+// it returns.
 func (e *engine) content(ctx context.Context, u *unit) (*registry.Manifest, error) {
 	if u.copied == (name.Repository{}) {
-		return e.atHand(ctx, u)
+		return e.held(ctx, u)
 	}
 	if err := e.below(ctx, u.dst, u.tree); err != nil {
 		return nil, err
@@ -29,8 +28,8 @@ func (e *engine) content(ctx context.Context, u *unit) (*registry.Manifest, erro
 	return e.sources.manifest(u.tree.loaded)
 }
 
-// atHand returns the manifest of a digest that the destination holds.
-func (e *engine) atHand(ctx context.Context, u *unit) (*registry.Manifest, error) {
+// held returns the manifest of a digest that the destination holds.
+func (e *engine) held(ctx context.Context, u *unit) (*registry.Manifest, error) {
 	if known := e.sources.kept(u.digest); known != nil {
 		return e.sources.manifest(known)
 	}
@@ -38,9 +37,9 @@ func (e *engine) atHand(ctx context.Context, u *unit) (*registry.Manifest, error
 	return m, wrap(err, "reading the manifest from the destination")
 }
 
-// below places the blobs of a manifest, and puts the manifests below it, deepest first.
+// below brings the blobs of a manifest, and puts its children.
 func (e *engine) below(ctx context.Context, dst name.Repository, n *node) error {
-	var g errgroup.Group // without a context: what one blob's failure stops might be another image's blob
+	var g errgroup.Group // without a context: other images may wait for a blob that a failure would stop
 	g.SetLimit(32)
 	for _, d := range n.content.Blobs {
 		g.Go(func() error { return e.blob(ctx, dst, n, d) })
@@ -54,12 +53,13 @@ func (e *engine) below(ctx context.Context, dst name.Repository, n *node) error 
 	return g.Wait()
 }
 
-// blob places one blob: from where its manifest was read, or else, if it cannot be
-// read there, from where else it may be. A foreign layer that no source serves is left out.
+// blob brings one blob from the repository that its manifest was read from. If the blob
+// cannot be read there, the other candidates are tried. A foreign layer that no source
+// serves is left out.
 func (e *engine) blob(ctx context.Context, dst name.Repository, n *node, d v1.Descriptor) error {
 	var err error
 	for i, from := range n.from {
-		next := e.blobs.place(ctx, dst, from, d)
+		next := e.blobs.Place(ctx, dst, from, d)
 		if next == nil && i > 0 {
 			e.sources.passOver("source", n.from[0], err)
 		}
@@ -67,10 +67,9 @@ func (e *engine) blob(ctx context.Context, dst name.Repository, n *node, d v1.De
 			return nil
 		}
 		if i == 0 || !errors.Is(next, registry.ErrNotFound) {
-			err = next // that the others lack it explains less than what the first said
+			err = next // the error of the first candidate explains more than a 404 of another
 		}
-		var unread *unreadError
-		if !errors.As(next, &unread) || ctx.Err() != nil {
+		if !transfer.IsUnread(next) || ctx.Err() != nil {
 			break
 		}
 	}
@@ -81,8 +80,8 @@ func (e *engine) blob(ctx context.Context, dst name.Repository, n *node, d v1.De
 	return err
 }
 
-// sparse deals with the children that the source lacks: the index is put without those
-// that the destination has not, either.
+// sparse warns of the children that neither source nor destination has. The index is put
+// without them.
 func (e *engine) sparse(ctx context.Context, dst name.Repository, n *node) error {
 	there := make([]inventory.State, len(n.missing))
 	var g errgroup.Group
@@ -113,9 +112,9 @@ func (e *engine) sparse(ctx context.Context, dst name.Repository, n *node) error
 	return nil
 }
 
-// child puts a manifest by digest, once a run, after everything below it.
+// child brings the content of a manifest and puts it by digest, once in a run.
 func (e *engine) child(ctx context.Context, dst name.Repository, n *node) error {
-	return e.manifests.do(ctx, place{dst, n.digest}, func() error {
+	return e.manifests.Do(ctx, repoDigest{dst, n.digest}, func() error {
 		if err := e.below(ctx, dst, n); err != nil {
 			return err
 		}
@@ -138,26 +137,24 @@ func (e *engine) put(ctx context.Context, dst name.Repository, n *node, m *regis
 	})
 }
 
-// putTries is how often a manifest is put that the registry refuses for want of
-// something it names.
-const putTries = 3
-
-// restoring runs a manifest PUT, and again after bringing back what the registry says
-// that it lacks. A garbage collection can come between blob and manifest; and a registry
-// may say that it holds a blob, or mount it, which its storage has lost. So what it
-// lacks even then is sent without asking.
+// restoring runs a manifest PUT. If the registry answers that content is missing, it
+// brings the content again and repeats the PUT. A garbage collection can run between
+// the blobs and the manifest. A registry can also say that it holds a blob, or mount
+// it, although its storage has lost it, so the last try sends the blobs without asking.
 func (e *engine) restoring(ctx context.Context, dst name.Repository, n *node, put func() error) error {
 	for try := 1; ; try++ {
 		err := put()
-		var answer *registry.Error
-		if err == nil || n == nil || try == putTries || !errors.As(err, &answer) || !lacks(answer, n) {
+		if err == nil || n == nil || try == registry.PutTries || !registry.IsContentMissing(err, n.digests()) {
 			return err
 		}
 		for _, d := range n.content.Blobs {
-			e.blobs.forget(dst, d, try > 1)
+			if try > 1 {
+				e.blobs.Distrust(dst, d.Digest.String())
+			}
+			e.blobs.Forget(dst, d)
 		}
 		for _, c := range n.children {
-			e.manifests.forget(place{dst, c.digest})
+			e.manifests.Forget(repoDigest{dst, c.digest})
 		}
 		if err := e.client.Pause(ctx, try); err != nil {
 			return err
@@ -168,26 +165,19 @@ func (e *engine) restoring(ctx context.Context, dst name.Repository, n *node, pu
 	}
 }
 
-// lacks reports whether a registry refused a manifest for want of something it names:
-// it says so by a code, or names that.
-func lacks(e *registry.Error, n *node) bool {
-	switch e.Code {
-	case "MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN":
-		return true
+// digests returns what the manifest of n refers to: its blobs and children.
+func (n *node) digests() []string {
+	var all []string
+	for _, d := range n.content.Blobs {
+		all = append(all, d.Digest.String())
 	}
-	switch {
-	case e.Status == http.StatusNotFound:
-		return e.Code != "NAME_UNKNOWN"
-	case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden, e.Status == http.StatusTooManyRequests:
-		return false
+	for _, c := range n.children {
+		all = append(all, c.digest)
 	}
-	text := e.Message + e.Detail
-	named := func(digest string) bool { return strings.Contains(text, digest) }
-	return slices.ContainsFunc(n.content.Blobs, func(d v1.Descriptor) bool { return named(d.Digest.String()) }) ||
-		slices.ContainsFunc(n.children, func(c *node) bool { return named(c.digest) })
+	return all
 }
 
-// stored compares the digest a registry says it stored with the one it was sent.
+// stored returns an error if a registry answers with another digest than it was sent.
 func stored(res registry.PutResult, digest string) error {
 	if res.Digest != "" && res.Digest != digest {
 		return fmt.Errorf("the registry stored it under another digest, %.100q", res.Digest)

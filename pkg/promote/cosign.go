@@ -14,27 +14,27 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
-// mostConfig is the size of the largest config of a signature, in bytes.
-const mostConfig = 1 << 20
+// maxConfig is the size of the largest config of a signature, in bytes.
+const maxConfig = 1 << 20
 
-// merged is a manifest that neither side had: the destination's layers and those
-// of the source's that it lacked.
+// merged is a new manifest: the layers of the destination's manifest, and those of the
+// source's manifest that it did not have.
 type merged struct {
 	from   name.Repository
 	layers []v1.Descriptor // to bring from the source
-	config []byte          // new; nil if the destination's serves
+	config []byte          // nil: the destination's config is used
 	conf   v1.Descriptor
 }
 
-// merge unites two manifests of one of cosign's tags: each layer is a signature or
-// attestation of its own. It returns the digest of the union, which it keeps with
-// what putting it needs, or "" if the destination lacks no layer.
-func (s *Sources) merge(ctx context.Context, dst, src name.Repository, ours, theirs string) (string, error) {
-	have, err := s.client.Manifest(ctx, dst, ours)
+// merge merges the manifests that source and destination have under one of cosign's
+// tags. Each layer is a signature or attestation of its own. It keeps the new manifest
+// for the run and returns its digest, or "" if the destination has all layers.
+func (s *sources) merge(ctx context.Context, c *registry.Client, dst, src name.Repository, ours, theirs string) (string, error) {
+	have, err := c.Manifest(ctx, dst, ours)
 	if err != nil {
 		return "", fmt.Errorf("reading the destination's: %w", err)
 	}
-	more, err := s.client.Manifest(ctx, src, theirs)
+	more, err := s.from.Manifest(ctx, src, theirs)
 	if err != nil {
 		return "", fmt.Errorf("reading the source's: %w", err)
 	}
@@ -58,7 +58,7 @@ func (s *Sources) merge(ctx context.Context, dst, src name.Repository, ours, the
 	if len(m.layers) == 0 {
 		return "", nil
 	}
-	if err := s.mergeConfig(ctx, dst, doc, m); err != nil {
+	if err := mergeConfig(ctx, c, dst, doc, m); err != nil {
 		return "", err
 	}
 	raws := make([]json.RawMessage, len(layers))
@@ -75,8 +75,8 @@ func (s *Sources) merge(ctx context.Context, dst, src name.Repository, ours, the
 	return s.keepMerged(&registry.Manifest{Raw: raw, MediaType: have.MediaType}, m)
 }
 
-// keepMerged keeps a union for the run that puts it.
-func (s *Sources) keepMerged(union *registry.Manifest, m *merged) (string, error) {
+// keepMerged keeps a merged manifest for the run that puts it.
+func (s *sources) keepMerged(union *registry.Manifest, m *merged) (string, error) {
 	union.Digest = registry.DigestOf(union.Raw)
 	content, err := union.Parse()
 	if err != nil {
@@ -94,7 +94,7 @@ func (s *Sources) keepMerged(union *registry.Manifest, m *merged) (string, error
 	return union.Digest.String(), nil
 }
 
-// layer is one layer with its bytes in the manifest, and what tells it from others:
+// layer is a layer with its JSON in the manifest. Its key has the annotations too, since
 // the same payload may be signed with several keys.
 type layer struct {
 	v1.Descriptor
@@ -134,23 +134,23 @@ func layersOf(m *registry.Manifest) (doc map[string]json.RawMessage, layers []la
 	return doc, layers, known, nil
 }
 
-// mergeConfig adds the new layers' diff IDs to the destination's config. The layers
-// of signatures are not compressed: a diff ID is the layer's digest.
-func (s *Sources) mergeConfig(ctx context.Context, dst name.Repository, doc map[string]json.RawMessage, m *merged) error {
+// mergeConfig adds the diff IDs of the new layers to the destination's config. Layers of
+// signatures are not compressed, so the diff ID of a layer is its digest.
+func mergeConfig(ctx context.Context, c *registry.Client, dst name.Repository, doc map[string]json.RawMessage, m *merged) error {
 	var conf v1.Descriptor
 	if err := json.Unmarshal(doc["config"], &conf); err != nil {
 		return fmt.Errorf("reading the config's descriptor: %w", err)
 	}
-	if conf.Size > mostConfig {
-		return fmt.Errorf("the config has %d bytes: more than %d are refused", conf.Size, mostConfig)
+	if conf.Size > maxConfig {
+		return fmt.Errorf("the config has %d bytes: more than %d are refused", conf.Size, maxConfig)
 	}
 	var buf bytes.Buffer
-	if err := s.client.FetchBlob(ctx, dst, conf, &buf); err != nil {
+	if err := c.FetchBlob(ctx, dst, conf, &buf); err != nil {
 		return fmt.Errorf("reading config %s: %w", conf.Digest.String(), err)
 	}
 	var config map[string]json.RawMessage
 	if json.Unmarshal(buf.Bytes(), &config) != nil || config["rootfs"] == nil {
-		return nil // an empty or foreign config names no layers
+		return nil // the config is empty or of another kind: it has no diff IDs
 	}
 	if err := strictjson.Check(buf.Bytes()); err != nil {
 		return fmt.Errorf("reading config %s: %w", conf.Digest.String(), err)
@@ -173,7 +173,7 @@ func (s *Sources) mergeConfig(ctx context.Context, dst name.Repository, doc map[
 	if config["rootfs"], err = encode(rootfs); err != nil {
 		return err
 	}
-	delete(config, "history") // it would have to name as many layers
+	delete(config, "history") // it is optional, and would need an entry for each layer
 	if m.config, err = encode(config); err != nil {
 		return err
 	}

@@ -14,26 +14,27 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/memo"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// SurveyDeep asks the destinations for every child and blob of the digests that are
-// up to date, and adds to the plan those that have lost something: a registry's
-// garbage collection, or an interrupted copy of another tool, can leave a tag whose
-// content is gone. step is called after each target.
-func SurveyDeep(ctx context.Context, c *registry.Client, s *Sources, w *plan.Wanted, p *plan.Plan, step func()) {
-	planned := map[place]struct{}{}
+// surveyDeep asks the destinations for all children and blobs of the digests that are up
+// to date, and adds the digests with missing content to the plan. A garbage collection
+// of the registry, or an interrupted copy of another tool, can leave a tag without its
+// content. step is called after each target.
+func surveyDeep(ctx context.Context, c *registry.Client, s *sources, w *plan.Wanted, p *plan.Plan, step func()) {
+	planned := map[repoDigest]struct{}{}
 	for i := range p.Items {
-		planned[place{p.Items[i].Destination, p.Items[i].Digest.String()}] = struct{}{}
+		planned[repoDigest{p.Items[i].Destination, p.Items[i].Digest.String()}] = struct{}{}
 	}
 	var mu sync.Mutex
-	byHost(atOnce, w.Targets, func(t *plan.Target) string { return t.Repository.RegistryStr() }, func(t *plan.Target) {
+	byHost(maxReads, w.Targets, func(t *plan.Target) string { return t.Repository.RegistryStr() }, func(t *plan.Target) {
 		defer step()
 		d := deep{client: c, sources: s, repo: t.Repository}
 		for i := range t.Want.Entries {
 			e := &t.Want.Entries[i]
-			if _, ok := planned[place{t.Repository, e.Digest.String()}]; ok {
+			if _, ok := planned[repoDigest{t.Repository, e.Digest.String()}]; ok {
 				continue
 			}
 			lost, err := d.manifest(ctx, e.Digest.String(), 0)
@@ -53,53 +54,54 @@ func SurveyDeep(ctx context.Context, c *registry.Client, s *Sources, w *plan.Wan
 	p.Sort()
 }
 
-// repair returns the item for a digest that has lost something, or could not be looked into.
-func repair(ctx context.Context, s *Sources, dst name.Repository, e *plan.Entry, lost string, err error) plan.Item {
+// repair returns the item for a digest whose content is missing or could not be read.
+func repair(ctx context.Context, s *sources, dst name.Repository, e *plan.Entry, lost string, err error) plan.Item {
 	it := plan.Item{
-		Destination: dst, Digest: e.Digest, Tags: e.Tags, Action: plan.Unreadable, Status: plan.Failed,
+		Destination: dst, Digest: e.Digest, Tags: e.Tags, Action: plan.Unreadable, Status: plan.Unreadable.Status(),
 		From: e.Sources[0].Repository,
 	}
 	if err != nil {
 		it.Error = fmt.Sprintf("reading destination %s: %v", dst.Digest(e.Digest.String()).String(), err)
 		return it
 	}
-	switch f := s.Find(ctx, e, dst); f.State {
+	switch f := s.find(ctx, e, dst); f.State {
 	case inventory.Present:
-		it.Action, it.Status, it.From = plan.Copy, plan.Planned, f.From
+		it.Action, it.From = plan.Copy, f.From
 	case inventory.Absent:
-		it.Action, it.Status = plan.Missing, plan.Refused
+		it.Action = plan.Missing
 		it.Error = fmt.Sprintf("the destination has lost %s, and no source holds the digest", lost)
 	default:
 		it.Error = fmt.Sprintf("the destination has lost %s; reading the source: %v", lost, f.Err)
 	}
+	it.Status = it.Action.Status()
 	return it
 }
 
-// deep looks for what belongs to digests in one repository.
+// deep looks for the content of digests in one repository.
 type deep struct {
 	client  *registry.Client
-	sources *Sources
+	sources *sources
 	repo    name.Repository
-	known   memo[string, loss] // by digest
+	known   memo.Map[string, loss] // by digest
 }
 
-// loss is what something was found to have lost; empty: nothing.
+// loss names the missing content of a manifest or blob; empty: it is complete.
 type loss struct {
 	lost string
 	err  error
 }
 
-// look calls find once for a digest.
+// look calls find once for each digest.
 func (d *deep) look(ctx context.Context, digest string, find func() (string, error)) (lost string, err error) {
-	l, err := d.known.do(ctx, digest, func() (l loss) {
+	l, err := d.known.Do(ctx, digest, func() (l loss) {
 		l.lost, l.err = find()
 		return l
 	})
 	return l.lost, errors.Join(l.err, err)
 }
 
-// manifest returns the first thing below a manifest, or the manifest itself, that
-// the repository lacks.
+// manifest returns the first missing content of a manifest, or the manifest itself if the
+// repository does not have it.
 func (d *deep) manifest(ctx context.Context, digest string, depth int) (lost string, err error) {
 	if depth > maxDepth {
 		return "", fmt.Errorf("reading %s: indexes are nested more than %d deep", digest, maxDepth)
@@ -120,10 +122,10 @@ func (d *deep) manifest(ctx context.Context, digest string, depth int) (lost str
 	})
 }
 
-// below returns the first of a manifest's children and blobs that the repository lacks.
+// below returns the first missing child or blob of a manifest.
 func (d *deep) below(ctx context.Context, content *registry.Content, depth int) (lost string, err error) {
 	found := make([]string, len(content.Children)+len(content.Blobs))
-	var g errgroup.Group // without a context: what one failure stops might be another image's, too
+	var g errgroup.Group // without a context: a failure must not stop what other images wait for
 	g.SetLimit(32)
 	for i, child := range content.Children {
 		g.Go(func() (err error) {
@@ -152,8 +154,8 @@ func (d *deep) blob(ctx context.Context, b v1.Descriptor) (lost string, err erro
 	return d.look(ctx, b.Digest.String(), func() (string, error) {
 		there, err := d.client.HasBlob(ctx, d.repo, b)
 		switch {
-		case isDamaged(err):
-			d.sources.damage(place{d.repo, b.Digest.String()})
+		case registry.IsDamaged(err):
+			d.sources.damage(repoDigest{d.repo, b.Digest.String()})
 			return "blob " + b.Digest.String() + ", which it holds with other bytes", nil
 		case there == inventory.Absent:
 			return "blob " + b.Digest.String(), nil

@@ -38,17 +38,17 @@ func TestMirrorThatIsRead(t *testing.T) {
 		status         plan.Status
 		warned         []string
 	}{
-		"all hold it: the one on the host":      {place{true, ""}, place{true, ""}, place{true, ""}, "near", plan.Done, nil},
-		"the one on the host lacks it":          {place{false, ""}, place{true, ""}, place{true, ""}, "src", plan.Done, nil},
-		"only another mirror holds it":          {place{false, ""}, place{false, ""}, place{true, ""}, "far", plan.Done, nil},
-		"a mirror is closed":                    {place{true, "closed"}, place{true, ""}, place{true, ""}, "src", plan.Done, []string{"near"}},
-		"the source is closed":                  {place{false, ""}, place{true, "closed"}, place{true, ""}, "far", plan.Done, []string{"src"}},
-		"the source is down":                    {place{false, ""}, place{true, down}, place{true, ""}, "far", plan.Done, []string{"src"}},
-		"nobody holds it, and the source is":    {place{false, ""}, place{true, "closed"}, place{false, ""}, "", plan.Failed, nil},
-		"what is behind the one read is down":   {place{true, ""}, place{true, down}, place{true, down}, "near", plan.Done, nil},
-		"nobody holds it":                       {place{false, ""}, place{false, ""}, place{false, ""}, "", plan.Refused, nil},
-		"nobody holds it, and a mirror is down": {place{false, ""}, place{false, ""}, place{true, down}, "", plan.Failed, []string{"far"}},
-		"nobody holds it, and one is closed":    {place{true, "closed"}, place{false, ""}, place{false, ""}, "", plan.Failed, []string{"near"}},
+		"all hold it: the one on the host":           {place{true, ""}, place{true, ""}, place{true, ""}, "near", plan.Done, nil},
+		"the one on the host lacks it":               {place{false, ""}, place{true, ""}, place{true, ""}, "src", plan.Done, nil},
+		"only another mirror holds it":               {place{false, ""}, place{false, ""}, place{true, ""}, "far", plan.Done, nil},
+		"a mirror is closed":                         {place{true, "closed"}, place{true, ""}, place{true, ""}, "src", plan.Done, []string{"near"}},
+		"the source is closed":                       {place{false, ""}, place{true, "closed"}, place{true, ""}, "far", plan.Done, []string{"src"}},
+		"the source is down":                         {place{false, ""}, place{true, down}, place{true, ""}, "far", plan.Done, []string{"src"}},
+		"no repository has it, and the source is":    {place{false, ""}, place{true, "closed"}, place{false, ""}, "", plan.Failed, nil},
+		"what is behind the one read is down":        {place{true, ""}, place{true, down}, place{true, down}, "near", plan.Done, nil},
+		"no repository has it":                       {place{false, ""}, place{false, ""}, place{false, ""}, "", plan.Refused, nil},
+		"no repository has it, and a mirror is down": {place{false, ""}, place{false, ""}, place{true, down}, "", plan.Failed, []string{"far"}},
+		"no repository has it, and one is closed":    {place{true, "closed"}, place{false, ""}, place{false, ""}, "", plan.Failed, []string{"near"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -77,10 +77,10 @@ func TestMirrorThatIsRead(t *testing.T) {
 					t.Errorf("read %s, want %s", got, want)
 				}
 				if missing := dst.Complete(t, "prod/x", "1"); missing != nil {
-					t.Errorf("missing: %v", missing)
+					t.Errorf("got missing content %v, want none", missing)
 				}
 			} else if writes := dst.Writes(); len(writes) > 0 {
-				t.Errorf("wrote: %v", writes)
+				t.Errorf("got writes %v, want none", writes)
 			}
 			if got, want := dst.Count(registrytest.Mount), map[bool]int{true: len(img.BlobDigests())}[tc.want == "near"]; got != want {
 				t.Errorf("%d mounts, want %d", got, want)
@@ -100,7 +100,7 @@ func TestMirrorThatIsRead(t *testing.T) {
 	}
 }
 
-// A mirror that is down is asked for each digest and told of once, and stops nothing.
+// A mirror that is down is asked for each digest, reported once, and stops nothing.
 func TestMirrorDownForAll(t *testing.T) {
 	t.Parallel()
 	dst, src := registrytest.New(t), registrytest.New(t)
@@ -149,7 +149,7 @@ func TestMirrorThatIsNotWhole(t *testing.T) {
 				t.Fatalf("%+v, warnings %q", p.Items, p.Warnings)
 			}
 			if missing := dst.Complete(t, "prod/x", "1"); missing != nil {
-				t.Errorf("missing: %v", missing)
+				t.Errorf("got missing content %v, want none", missing)
 			}
 			if len(p.Warnings) != map[bool]int{true: 1}[tc.warned != ""] || len(p.Warnings) == 1 && !strings.Contains(p.Warnings[0], tc.warned) {
 				t.Errorf("warnings %q, want one with %q", p.Warnings, tc.warned)
@@ -201,6 +201,6 @@ func TestMirrorChildUnknown(t *testing.T) {
 		t.Errorf("%+v, warnings %q", p.Items, p.Warnings)
 	}
 	if writes := dst.Writes(); len(writes) > 0 {
-		t.Errorf("wrote: %v", writes)
+		t.Errorf("got writes %v, want none", writes)
 	}
 }

@@ -92,7 +92,7 @@ func (m *mix) compareTagWrite(tg *mixTarget, c rt.Change, excused bool) {
 	}
 	moved := c.Old != "" && c.Old != c.Digest
 	if moved && !excused && !(tg.mutable && c.Ref == "latest") {
-		m.t.Errorf("a tag was moved that may not move: %+v", c)
+		m.t.Errorf("got a moved tag that may not move: %+v", c)
 	}
 }
 
@@ -138,7 +138,7 @@ func (m *mix) compareDone(it *plan.Item) {
 		m.t.Errorf("%s: a manifest with a repeated key", where)
 	}
 	lacks := m.lacks(tg.mixRepo, w.Object)
-	if it.Present { // then only its tags were put, and nobody looked below it
+	if it.Present { // then only its tags were put, and its content was not looked at
 		lacks = subtract(lacks, w.before)
 	}
 	for _, text := range lacks {
@@ -157,7 +157,7 @@ func (m *mix) compareTarget(tg *mixTarget) {
 			}
 		}
 		lacks := m.lacks(tg.mixRepo, w.Object)
-		if !m.deep || m.tagged(tg, w.Digest) { // then nobody looked below what was there
+		if !m.deep || m.tagged(tg, w.Digest) { // then the content was not looked at
 			lacks = subtract(lacks, w.before)
 		}
 		if m.referrers && !m.unlisted[tg.from] && !m.unlisted[tg.mixRepo] {

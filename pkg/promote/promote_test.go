@@ -22,7 +22,7 @@ func TestImageOnOneHost(t *testing.T) {
 		t.Fatalf("got %q, want %q (%+v)\n%s", got, want, p.Items, s.Summary())
 	}
 	if missing := s.Complete(t, "prod/apple", "1.0"); missing != nil {
-		t.Errorf("missing: %v", missing)
+		t.Errorf("got missing content %v, want none", missing)
 	}
 	budget(t, s, map[registrytest.Kind]int{
 		registrytest.Ping: 1, registrytest.Tags: 1, // olareg: an unknown repository has an empty list
@@ -37,7 +37,7 @@ func TestImageOnOneHost(t *testing.T) {
 	s.Reset()
 	p = r.run(t)
 	if len(p.Items) != 0 || p.UpToDate != 1 {
-		t.Errorf("second run: %+v", p)
+		t.Errorf("got %+v from a second run, want nothing to do", p)
 	}
 	budget(t, s, map[registrytest.Kind]int{registrytest.Ping: 1, registrytest.Tags: 1, registrytest.ManifestHead: 1})
 }
@@ -52,7 +52,7 @@ func TestDryRunWritesNothing(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if w := s.Writes(); len(w) > 0 {
-		t.Errorf("wrote: %v", w)
+		t.Errorf("got writes %v, want none", w)
 	}
 }
 
@@ -81,11 +81,11 @@ func TestIndexToTwoHosts(t *testing.T) {
 			t.Errorf("uploads: got %d, want %d\n%s", got, blobs, s.Summary())
 		}
 		if n := s.OpenUploads(); n != 0 {
-			t.Errorf("%d uploads are open", n)
+			t.Errorf("got %d open uploads, want none", n)
 		}
 		for _, tag := range []string{"1.0", "latest", "stable"} {
 			if missing := s.Complete(t, "prod/apple", tag); missing != nil {
-				t.Errorf("missing: %v", missing)
+				t.Errorf("got missing content %v, want none", missing)
 			}
 		}
 	}
@@ -95,7 +95,7 @@ func TestIndexToTwoHosts(t *testing.T) {
 	s := src
 	s.Reset()
 	if p := r.run(t); len(p.Items) != 0 {
-		t.Errorf("second run: %+v", p.Items)
+		t.Errorf("got %+v from a second run, want nothing to do", p.Items)
 	}
 	if got := len(src.Requests()); got != 0 {
 		t.Errorf("the second run asked the source %d times", got)
@@ -161,7 +161,7 @@ func TestDeepRepairsWhatIsLost(t *testing.T) {
 				t.Errorf("got %q, want %q; %d up to date; warnings %q", got, want, p.UpToDate, p.Warnings)
 			}
 			if missing := dst.Complete(t, "prod/a", "1"); missing != nil {
-				t.Errorf("missing: %v", missing)
+				t.Errorf("got missing content %v, want none", missing)
 			}
 		})
 	}
@@ -196,7 +196,7 @@ func TestCorruptedBlobToTwoHosts(t *testing.T) {
 					t.Errorf("the layer is there: %t\n%s", got, s.Summary())
 				}
 				if n := s.OpenUploads(); n > 0 {
-					t.Errorf("%d uploads are left open", n)
+					t.Errorf("got %d open uploads, want none", n)
 				}
 				for _, problem := range s.Complete(t, "prod/a", "v1") {
 					if tc.want == plan.Done {
@@ -205,7 +205,7 @@ func TestCorruptedBlobToTwoHosts(t *testing.T) {
 				}
 			}
 			if n := src.Count(registrytest.BlobGet); n > 1+4 {
-				t.Errorf("%d reads of blobs\n%s", n, src.Summary())
+				t.Errorf("got %d reads of blobs, want fewer\n%s", n, src.Summary())
 			}
 		})
 	}

@@ -1,3 +1,15 @@
+// Package promote plans the promotion of a set of manifests and carries it out.
+//
+//	Job ─ New ─▶ Promotion ─ Plan ─▶ plan: what has to be done, and what is refused
+//	plan ─ Run ─▶ the same plan with the outcome of each item
+//
+// Plan reads the destination repositories, and asks the sources for what they do not
+// have. Run writes in an order that never leaves an image half visible: blobs, then
+// children by digest, then the manifest, and tags last. What several items need is
+// read and written once. An item that fails stops no other item.
+//
+// This package decides about order, sharing and concurrency. Package plan decides what
+// to do, package transfer moves blobs, and package registry sends the requests.
 package promote
 
 import (
@@ -16,47 +28,48 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// Job says what to promote and how.
+// Job describes a promotion.
 type Job struct {
-	Set       *manifest.Set // what is wanted; it must not be broken
-	Selection Selection     // the part of it that is promoted
+	Set       *manifest.Set // the manifests; must not be broken
+	Selection Selection     // the part to promote
 
-	Referrers    bool // promote signatures, attestations and other referrers, too
-	Deep         bool // look into what is up to date, and copy again what is lost
-	AllowMissing bool // a missing image is not refused
+	Referrers    bool // also promote signatures, attestations and other referrers
+	Deep         bool // verify the content of digests that are up to date, and repair it
+	AllowMissing bool // do not count missing images as refused
 	FailFast     bool // write nothing if anything is refused or unreadable
 
 	// IfExists says, for each repository of a native file, what happens to a
 	// tag that points to another digest. Without it such a tag is a conflict.
 	IfExists func(name.Repository) plan.IfExists
 
-	// Rules judge what is about to be promoted. A finding refuses that image.
-	// Reader is what the rules read registries with; New connects it.
+	// Rules check the images to be promoted. A finding refuses its image.
+	// The rules read registries with Reader; New connects it.
 	Rules  []check.Rule
 	Reader *RuleReader
 
 	Registry registry.Options // of the client; New sets its Sites
 	Progress Progress         // nil: none is shown
 
-	// What the report is to say from the start, and who hears what as soon as it is known. All may be nil.
+	// Warnings are the first warnings of the report. The functions are called as soon as
+	// something is known. All may be nil.
 	Warnings []string
 	Warn     func(string)
 	Fault    func(manifest.Fault)
-	Note     func(check.Finding) // notes of rules, which refuse nothing
+	Note     func(check.Finding) // for findings that refuse nothing
 }
 
-// Progress shows how far a phase is. *output.Progress implements it.
+// Progress shows the progress of a phase. *output.Progress implements it.
 type Progress interface {
 	Start(phase string, steps int)
 	Step()
 	Finish()
 }
 
-// Promotion plans a job and carries it out. One promotion makes one plan.
+// Promotion plans a job and carries it out, once.
 type Promotion struct {
 	job     Job
 	client  *registry.Client
-	sources *Sources
+	sources *sources
 	began   time.Time
 	wanted  *plan.Wanted
 
@@ -80,22 +93,22 @@ func New(job Job) (*Promotion, error) {
 	if p.client, err = registry.New(job.Registry); err != nil {
 		return nil, err
 	}
-	p.sources = NewSources(p.client, func(text string) { p.warn(text) })
+	p.sources = newSources(p.client, func(text string) { p.warn(text) })
 	return p, nil
 }
 
 // Close closes connections and removes temporary files.
 func (p *Promotion) Close() error {
 	p.client.Close()
-	return p.sources.Close()
+	return p.sources.close()
 }
 
-// Plan reads the registries and returns what has to be done, and what is refused.
+// Plan reads the registries and returns the plan.
 // Reads that fail are items of the plan with the action plan.Unreadable. After
 // ctx has ended, all reads fail.
 func (p *Promotion) Plan(ctx context.Context) *plan.Plan {
 	wanted, faults := p.job.Wanted(func(tags []plan.SourceTag) map[plan.SourceTag]plan.Resolution {
-		return ResolveTags(ctx, p.sources, tags)
+		return resolveTags(ctx, p.sources, tags)
 	})
 	p.wanted, faults = wanted, append(faults, wanted.Faults...)
 	for _, f := range faults {
@@ -106,12 +119,12 @@ func (p *Promotion) Plan(ctx context.Context) *plan.Plan {
 	if p.job.IfExists != nil {
 		wanted.SetIfExists(p.job.IfExists)
 	}
-	result := Survey(ctx, p.client, p.sources, wanted, p.phase("reading repositories", len(wanted.Targets)))
+	result := survey(ctx, p.client, p.sources, wanted, p.phase("reading repositories", len(wanted.Targets)))
 	if p.job.Deep {
-		SurveyDeep(ctx, p.client, p.sources, wanted, result, p.phase("looking into repositories", len(wanted.Targets)))
+		surveyDeep(ctx, p.client, p.sources, wanted, result, p.phase("looking into repositories", len(wanted.Targets)))
 	}
 	if p.job.Selection.referrers(p.job.Referrers) {
-		SurveyReferrers(ctx, p.client, p.sources, wanted, result, p.phase("reading referrers", len(wanted.Targets)))
+		surveyReferrers(ctx, p.client, p.sources, wanted, result, p.phase("reading referrers", len(wanted.Targets)))
 	}
 	p.job.Progress.Finish()
 	if approval := p.job.Selection.Approval; approval != nil {
@@ -122,24 +135,25 @@ func (p *Promotion) Plan(ctx context.Context) *plan.Plan {
 	return result
 }
 
-// Outside returns how many edges are wanted but left out by the job's selection.
+// Outside returns the number of wanted edges outside of the selection.
 func (p *Promotion) Outside() int { return p.wanted.Outside }
 
-// phase begins the next phase of the progress, and returns what is called after each of its steps.
+// phase begins the next phase of the progress, and returns a function to call after each
+// step.
 func (p *Promotion) phase(name string, steps int) (step func()) {
 	p.job.Progress.Finish()
 	p.job.Progress.Start(name, steps)
 	return p.job.Progress.Step
 }
 
-// judge applies the job's rules to what the plan would write, and refuses what they find.
+// judge applies the rules of the job to a plan, and refuses the images they object to.
 func (p *Promotion) judge(ctx context.Context, result *plan.Plan) {
 	if len(p.job.Rules) == 0 {
 		return
 	}
 	findings := p.Check(ctx, p.job.Rules, nil, result)
 	if ctx.Err() != nil {
-		return // rules that were interrupted find too much
+		return // interrupted rules have false findings
 	}
 	for _, f := range findings {
 		if f.Level == check.Note && p.job.Note != nil {
@@ -149,7 +163,7 @@ func (p *Promotion) judge(ctx context.Context, result *plan.Plan) {
 	check.Refuse(result, findings)
 }
 
-// Check returns what rules find about a plan. faults are those of the manifests.
+// Check returns the findings of rules about a plan. faults are those of the manifests.
 func (p *Promotion) Check(ctx context.Context, rules []check.Rule, faults []manifest.Fault, result *plan.Plan) []check.Finding {
 	if p.job.Reader != nil {
 		p.job.Reader.client, p.job.Reader.sources, p.job.Reader.wanted = p.client, p.sources, p.wanted
@@ -162,18 +176,17 @@ func (p *Promotion) Check(ctx context.Context, rules []check.Rule, faults []mani
 func (p *Promotion) Run(ctx context.Context, result *plan.Plan) {
 	switch {
 	case ctx.Err() != nil:
-		Skip(result, "interrupted")
+		skip(result, "interrupted")
 	case p.job.FailFast && result.Refused(p.job.AllowMissing):
-		Skip(result, "not tried: something is refused (--fail-fast)")
+		skip(result, "not tried: something is refused (--fail-fast)")
 	default:
-		Run(ctx, p.client, p.sources, result, p.phase("promoting", Units(result)))
+		carryOut(ctx, p.client, p.sources, result, p.phase("promoting", countUnits(result)))
 		p.job.Progress.Finish()
 	}
 }
 
-// Report returns the report of a plan, carried out or not, with what it cost. It adds
-// the warnings so far to those of the plan. The report of a dry run has an estimate
-// of what Run would cost.
+// Report returns the report of a plan with its cost. It adds the warnings so far to
+// those of the plan. The report of a dry run has an estimate of the cost of Run.
 func (p *Promotion) Report(result *plan.Plan, dryRun bool) *plan.Report {
 	p.mu.Lock()
 	result.Warnings = append(slices.Clone(p.warnings), result.Warnings...)
@@ -188,10 +201,10 @@ func (p *Promotion) Report(result *plan.Plan, dryRun bool) *plan.Report {
 	return r
 }
 
-// estimate returns what a real run would ask of each host: what has been read, and the writes.
+// estimate returns the requests and bytes of a real run: the reads so far, and the writes.
 func (p *Promotion) estimate(result *plan.Plan) map[string]plan.Estimate {
 	all := result.EstimateWrites(func(d v1.Hash) plan.Weight {
-		content := p.sources.Content(d.String())
+		content := p.sources.content(d.String())
 		if content == nil {
 			return plan.Weight{}
 		}
@@ -209,7 +222,7 @@ func (p *Promotion) estimate(result *plan.Plan) map[string]plan.Estimate {
 	return all
 }
 
-// warn passes warnings on and keeps them for the report.
+// warn reports warnings and keeps them for the report.
 func (p *Promotion) warn(texts ...string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -221,7 +234,7 @@ func (p *Promotion) warn(texts ...string) {
 	}
 }
 
-// silent shows no progress.
+// silent is a Progress that shows nothing.
 type silent struct{}
 
 func (silent) Start(string, int) {}

@@ -15,11 +15,11 @@ import (
 )
 
 const (
-	looks       = 5               // at a reference that was just written: registries that copy their state about may be late
-	longestRace = 2 * time.Second // that the end of a run waits for other writers
+	readBackTries = 5               // of a reference that was just written: a registry with replicas may be late
+	maxRace       = 2 * time.Second // that the end of a run waits for other clients that write the same tag
 )
 
-// written is what a run has put under tags, and by digest for its own sake.
+// written holds the PUTs of a run: under tags, and by digest for tagless edges.
 type written struct {
 	mu  sync.Mutex
 	all []writing
@@ -28,16 +28,16 @@ type written struct {
 // writing is one PUT that succeeded.
 type writing struct {
 	repo   name.Repository
-	ref    string    // what it was put under: a tag or its digest
-	tag    string    // empty: it was put by digest
-	digest string    // what was put
-	was    v1.Hash   // what the tag pointed to before
-	until  time.Time // when another writer that read the tag before this PUT has most likely written it
+	ref    string    // tag or digest of the PUT
+	tag    string    // empty: PUT by digest
+	digest string    // of the manifest
+	was    v1.Hash   // that the tag pointed to before
+	until  time.Time // another client that read the tag before this PUT has probably written it by then
 }
 
-// add records a PUT that took a while from the reading of its tag.
+// add records a PUT. took is the time since its tag was read.
 func (w *written) add(one writing, took time.Duration) {
-	one.until = time.Now().Add(min(took, longestRace))
+	one.until = time.Now().Add(min(took, maxRace))
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.all = append(w.all, one)
@@ -49,20 +49,20 @@ type edge struct {
 	digest, tag string
 }
 
-// readBack reads everything that was written once more, after all else. No answer to a
-// PUT can tell that another writer wrote the same tag afterwards, having read it before;
-// that writer gets as long to finish as the PUT here took. Items that are not as they
-// were written have failed.
+// readBack reads all that was written again, at the end of the run. Another client may
+// have read a tag before our PUT and written it afterwards, which no answer to the PUT
+// can show. That client gets the time that our PUT took. An item that is not as it was
+// written has failed.
 func (e *engine) readBack(ctx context.Context, units []*unit) {
 	slices.SortFunc(e.written.all, func(a, b writing) int { return a.until.Compare(b.until) })
 	failed := map[edge]result{}
 	var mu sync.Mutex
-	byHost(atOnce, e.written.all, func(w writing) string { return w.repo.RegistryStr() }, func(w writing) {
+	byHost(maxReads, e.written.all, func(w writing) string { return w.repo.RegistryStr() }, func(w writing) {
 		if wait(ctx, time.Until(w.until)) != nil {
 			return
 		}
 		err := w.check(ctx, e.client)
-		if err == nil || ctx.Err() != nil { // an interrupt says nothing of what was written
+		if err == nil || ctx.Err() != nil { // after an interrupt the state is unknown
 			return
 		}
 		mu.Lock()
@@ -78,7 +78,7 @@ func (e *engine) readBack(ctx context.Context, units []*unit) {
 	}
 }
 
-// check returns an error unless what was written is there.
+// check returns an error unless the registry has what was written.
 func (w writing) check(ctx context.Context, c *registry.Client) error {
 	for try := 1; ; try++ {
 		at, err := c.ReadBack(ctx, w.repo, w.ref)
@@ -88,9 +88,9 @@ func (w writing) check(ctx context.Context, c *registry.Client) error {
 			return fmt.Errorf("reading back destination %s: %w", w.name(), err)
 		case at.String() == w.digest:
 			return nil
-		case !late || try == looks && at != (v1.Hash{}):
+		case !late || try == readBackTries && at != (v1.Hash{}):
 			return fmt.Errorf("reading back destination %s: it was written, and now points to %s", w.name(), at)
-		case try == looks:
+		case try == readBackTries:
 			return fmt.Errorf("reading back destination %s: it was written, and the registry does not have it", w.name())
 		}
 		if err := c.Pause(ctx, try); err != nil {
@@ -106,7 +106,7 @@ func (w writing) name() string {
 	return w.repo.Tag(w.tag).String()
 }
 
-// wait returns after d, or with ctx's error if that ends first.
+// wait waits for d, or until ctx ends, and returns the error of ctx.
 func wait(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return ctx.Err()

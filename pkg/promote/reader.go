@@ -16,18 +16,18 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// RuleReader reads what check rules ask of registries, with the client of a
-// promotion: what the promotion has read is not read again. The zero value is
-// for a Job; it can be used once that job's Promotion runs the rules.
+// RuleReader reads from registries for check rules. It uses the client of a promotion,
+// and does not repeat its reads. Put the zero value into a Job; it works when the
+// promotion of that job runs the rules.
 type RuleReader struct {
 	client  *registry.Client
-	sources *Sources
+	sources *sources
 	wanted  *plan.Wanted
 }
 
 // Content implements check.Contents.
 func (r *RuleReader) Content(ctx context.Context, repo name.Repository, digest string) (*check.Content, error) {
-	content, err := r.sources.Read(ctx, repo, digest)
+	content, err := r.sources.below(ctx, repo, digest)
 	if err != nil || content == nil {
 		return nil, err
 	}
@@ -41,10 +41,10 @@ func (r *RuleReader) Content(ctx context.Context, repo name.Repository, digest s
 	return c, nil
 }
 
-// BlobSize implements check.Contents. A foreign layer that is not there is left out of
-// a promotion, and has the size that is declared.
+// BlobSize implements check.Contents. A foreign layer that the registry does not have is
+// left out of a promotion, and has its declared size.
 func (r *RuleReader) BlobSize(ctx context.Context, repo name.Repository, b check.Blob) (int64, error) {
-	n, err := r.sources.BlobSize(ctx, repo, v1.Descriptor{Digest: image.Hash(b.Digest), Size: b.Size})
+	n, err := r.sources.blobSize(ctx, repo, v1.Descriptor{Digest: image.Hash(b.Digest), Size: b.Size})
 	if b.Foreign && errors.Is(err, registry.ErrNotFound) {
 		return b.Size, nil
 	}
@@ -68,7 +68,7 @@ func (r *RuleReader) Find(ctx context.Context, dst name.Repository, digest v1.Ha
 	if entry == nil {
 		return inventory.Unknown, errors.New("no manifest refers to it")
 	}
-	if f := r.sources.Find(ctx, entry, dst); f.State != inventory.Absent {
+	if f := r.sources.find(ctx, entry, dst); f.State != inventory.Absent {
 		return f.State, f.Err
 	}
 	return r.client.Has(ctx, dst, digest)

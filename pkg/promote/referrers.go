@@ -14,40 +14,41 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/memo"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// mostReferrers bounds what may belong to one digest, referrers of referrers included.
-const mostReferrers = 1000
+// maxReferrers is the maximum number of referrers of a digest, with theirs.
+const maxReferrers = 1000
 
-// relations reads what belongs to digests on both sides.
+// relations reads the referrers of digests at sources and destinations.
 type relations struct {
 	client  *registry.Client
-	sources *Sources
-	lists   memo[name.Repository, tagList]
-	listed  memo[place, referral] // by repository, and subject and digest
+	sources *sources
+	lists   memo.Map[name.Repository, tagList]
+	listed  memo.Map[repoDigest, referral] // by repository, and "subject digest"
 }
 
 // tagList is the tags of a repository.
 type tagList struct {
-	tags map[string]v1.Hash // an empty digest was not told
+	tags map[string]v1.Hash // empty: the list has no digest for the tag
 	err  error
 }
 
-// SurveyReferrers adds to a plan the signatures, attestations and other referrers
-// that the sources hold of the wanted digests and the destinations lack: also of
-// digests that are up to date, since signing can come after promotion. step is
-// called after each target.
-func SurveyReferrers(ctx context.Context, c *registry.Client, s *Sources, w *plan.Wanted, p *plan.Plan, step func()) {
+// surveyReferrers adds the referrers of the wanted digests to a plan: signatures,
+// attestations and others that a source has and the destination does not. It includes
+// digests that are up to date, because an image may be signed after its promotion. step
+// is called after each target.
+func surveyReferrers(ctx context.Context, c *registry.Client, s *sources, w *plan.Wanted, p *plan.Plan, step func()) {
 	r := &relations{client: c, sources: s}
 	refused := refusedDigests(p)
 	var mu sync.Mutex
-	byHost(atOnce, w.Targets, func(t *plan.Target) string { return t.Repository.RegistryStr() }, func(t *plan.Target) {
+	byHost(maxReads, w.Targets, func(t *plan.Target) string { return t.Repository.RegistryStr() }, func(t *plan.Target) {
 		var items []plan.Item
 		for i := range t.Want.Entries {
 			e := &t.Want.Entries[i]
-			if _, no := refused[place{t.Repository, e.Digest.String()}]; !no {
+			if _, no := refused[repoDigest{t.Repository, e.Digest.String()}]; !no {
 				items = append(items, r.of(ctx, t.Repository, e)...)
 			}
 		}
@@ -59,23 +60,23 @@ func SurveyReferrers(ctx context.Context, c *registry.Client, s *Sources, w *pla
 	p.Sort()
 }
 
-// refusedDigests returns the digests that are not going to be in a repository.
-func refusedDigests(p *plan.Plan) map[place]struct{} {
-	refused := map[place]struct{}{}
+// refusedDigests returns the digests that the plan does not promote to a repository.
+func refusedDigests(p *plan.Plan) map[repoDigest]struct{} {
+	refused := map[repoDigest]struct{}{}
 	for i := range p.Items {
 		if it := &p.Items[i]; !it.Writes() {
-			refused[place{it.Destination, it.Digest.String()}] = struct{}{}
+			refused[repoDigest{it.Destination, it.Digest.String()}] = struct{}{}
 		}
 	}
 	for i := range p.Items {
 		if it := &p.Items[i]; it.Writes() {
-			delete(refused, place{it.Destination, it.Digest.String()})
+			delete(refused, repoDigest{it.Destination, it.Digest.String()})
 		}
 	}
 	return refused
 }
 
-// of returns the items for what belongs to one wanted digest in one repository.
+// of returns the items for the referrers of a wanted digest in a repository.
 func (r *relations) of(ctx context.Context, dst name.Repository, e *plan.Entry) []plan.Item {
 	var items []plan.Item
 	for _, src := range e.Sources {
@@ -89,14 +90,7 @@ func (r *relations) of(ctx context.Context, dst name.Repository, e *plan.Entry) 
 	items = slices.CompactFunc(items, func(a, b plan.Item) bool { return a.Digest == b.Digest && slices.Equal(a.Tags, b.Tags) })
 	for i := range items {
 		items[i].Destination, items[i].Referrer, items[i].Subject = dst, true, e.Digest
-		switch items[i].Action {
-		case plan.Conflict:
-			items[i].Status = plan.Refused
-		case plan.Unreadable:
-			items[i].Status = plan.Failed
-		default:
-			items[i].Status = plan.Planned
-		}
+		items[i].Status = items[i].Action.Status()
 	}
 	return items
 }
@@ -105,7 +99,7 @@ func unreadable(src name.Repository, digest v1.Hash, err error) plan.Item {
 	return plan.Item{Action: plan.Unreadable, Digest: digest, Source: src.Digest(digest.String()).String(), Error: "reading referrers: " + err.Error()}
 }
 
-// referrers compares the referrers of a digest, and theirs, on both sides.
+// referrers compares the referrers of a digest, and theirs, at source and destination.
 func (r *relations) referrers(ctx context.Context, dst, src name.Repository, digest v1.Hash) []plan.Item {
 	var items []plan.Item
 	seen := map[v1.Hash]struct{}{}
@@ -126,8 +120,8 @@ func (r *relations) referrers(ctx context.Context, dst, src name.Repository, dig
 				continue
 			}
 			seen[d.Digest] = struct{}{}
-			if len(seen) > mostReferrers {
-				return append(items, unreadable(src, digest, fmt.Errorf("more than %d referrers", mostReferrers)))
+			if len(seen) > maxReferrers {
+				return append(items, unreadable(src, digest, fmt.Errorf("more than %d referrers", maxReferrers)))
 			}
 			if slices.ContainsFunc(here, func(h v1.Descriptor) bool { return h.Digest == d.Digest }) {
 				queue = append(queue, d.Digest)
@@ -145,16 +139,16 @@ func (r *relations) referrers(ctx context.Context, dst, src name.Repository, dig
 	return items
 }
 
-// referral is whether a manifest refers to a subject.
+// referral says whether a manifest refers to a subject.
 type referral struct {
 	refers bool
 	err    error
 }
 
-// refers reports whether a manifest that a list names as a referrer of a subject is
-// one: a list may name anything. The copy uses what is read here.
+// refers reports whether a manifest refers to a subject. A list of referrers may have
+// wrong entries, so the manifest itself is read. The copy uses this read.
 func (r *relations) refers(ctx context.Context, src name.Repository, digest, subject v1.Hash) (bool, error) {
-	l, err := r.listed.do(ctx, place{src, subject.String() + " " + digest.String()}, func() referral {
+	l, err := r.listed.Do(ctx, repoDigest{src, subject.String() + " " + digest.String()}, func() referral {
 		m := r.sources.read(ctx, src, digest.String())
 		if m.state != inventory.Present {
 			return referral{err: cmp.Or(m.err, registry.ErrNotFound)}
@@ -177,9 +171,9 @@ func (r *relations) list(ctx context.Context, repo name.Repository, digest v1.Ha
 	return r.client.Referrers(ctx, repo, digest, func(tag string) bool { _, ok := tags[tag]; return ok })
 }
 
-// tags returns the tags of a repository that hold referrers, read once a run.
+// tags returns the tags of a repository that have referrers. It reads them once.
 func (r *relations) tags(ctx context.Context, repo name.Repository) (map[string]v1.Hash, error) {
-	l, err := r.lists.do(ctx, repo, func() (l tagList) {
+	l, err := r.lists.Do(ctx, repo, func() (l tagList) {
 		list, err := r.client.List(ctx, repo, func(tag string) bool { _, _, ok := image.Attached(tag); return ok })
 		switch {
 		case err == nil:
@@ -192,11 +186,11 @@ func (r *relations) tags(ctx context.Context, repo name.Repository) (map[string]
 	return l.tags, errors.Join(l.err, err)
 }
 
-// cosign compares cosign's tags of a digest on both sides.
+// cosign compares cosign's tags of a digest at source and destination.
 func (r *relations) cosign(ctx context.Context, dst, src name.Repository, digest v1.Hash) []plan.Item {
 	there, err := r.tags(ctx, src)
 	if err != nil {
-		return nil // told by referrers
+		return nil // referrers has reported it
 	}
 	var items []plan.Item
 	for _, suffix := range image.CosignSuffixes() {
@@ -217,7 +211,7 @@ func (r *relations) cosign(ctx context.Context, dst, src name.Repository, digest
 	return items
 }
 
-// cosignTag compares one of cosign's tags on both sides.
+// cosignTag compares one of cosign's tags at source and destination.
 func (r *relations) cosignTag(ctx context.Context, dst, src name.Repository, tag string) (it plan.Item, needed bool, err error) {
 	theirs, err := r.resolve(ctx, src, tag)
 	if err != nil || theirs == (v1.Hash{}) {
@@ -235,14 +229,14 @@ func (r *relations) cosignTag(ctx context.Context, dst, src name.Repository, tag
 	case strings.HasSuffix(tag, image.SBOMSuffix):
 		return plan.Item{Action: plan.Conflict, Digest: theirs, Previous: ours, From: src, Error: "the tag points to another SBOM, " + ours.String()}, true, nil
 	}
-	merged, err := r.sources.merge(ctx, dst, src, ours.String(), theirs.String())
+	merged, err := r.sources.merge(ctx, r.client, dst, src, ours.String(), theirs.String())
 	if err != nil || merged == "" {
 		return plan.Item{}, false, err
 	}
 	return plan.Item{Action: plan.Move, Digest: image.Hash(merged), Previous: ours, From: src, Source: src.Tag(tag).String()}, true, nil
 }
 
-// resolve returns the digest of a tag, or "" if there is none.
+// resolve returns the digest of a tag. It is zero if there is no such tag.
 func (r *relations) resolve(ctx context.Context, repo name.Repository, tag string) (v1.Hash, error) {
 	tags, err := r.tags(ctx, repo)
 	if err != nil {

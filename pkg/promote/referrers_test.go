@@ -47,7 +47,7 @@ func TestReferrersGoWithTheirSubject(t *testing.T) {
 			}
 			for _, o := range []registrytest.Object{of, nested} {
 				if missing := dst.Complete(t, "prod/a", o.Digest); missing != nil {
-					t.Errorf("missing: %v", missing)
+					t.Errorf("got missing content %v, want none", missing)
 				}
 			}
 			if len(tc.dst) > 0 {
@@ -58,7 +58,7 @@ func TestReferrersGoWithTheirSubject(t *testing.T) {
 			}
 			dst.Reset()
 			if p := r.run(t); len(p.Items) != 0 {
-				t.Errorf("second run: %+v", p.Items)
+				t.Errorf("got %+v from a second run, want nothing to do", p.Items)
 			}
 			if w := dst.Writes(); len(w) != 0 {
 				t.Errorf("second run wrote %v", w)
@@ -73,7 +73,7 @@ func listUnderTag(t *testing.T, s *registrytest.Server, repo string, subject reg
 	s.Push(t, repo, registrytest.Index(all), registry.FallbackTag(image.Hash(subject.Digest)))
 }
 
-// signature is what cosign stores: one layer a signature, told apart by annotation.
+// signature is an image as cosign stores it: one layer for each signature, which differ in their annotations.
 func signature(t *testing.T, signatures ...string) registrytest.Object {
 	t.Helper()
 	type descriptor struct {
@@ -139,10 +139,10 @@ func TestCosignTagsAreMerged(t *testing.T) {
 		t.Errorf("merged: %s", got)
 	}
 	if missing := dst.Complete(t, "prod/a", tag); missing != nil {
-		t.Errorf("missing: %v", missing)
+		t.Errorf("got missing content %v, want none", missing)
 	}
 	if p := r.run(t); len(p.Items) != 0 {
-		t.Errorf("second run: %+v", p.Items)
+		t.Errorf("got %+v from a second run, want nothing to do", p.Items)
 	}
 	src.Push(t, "staging/a", signature(t, "another sbom"), sbom)
 	p = r.run(t)
@@ -151,7 +151,7 @@ func TestCosignTagsAreMerged(t *testing.T) {
 	}
 }
 
-// Only what has a digest as its subject is promoted with it, whatever a list names.
+// Only manifests that have a digest as their subject are promoted with it, even if a list names others.
 func TestReferrersHaveTheSubject(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string][]registrytest.Option{"API": nil, "fallback tag": {registrytest.NoReferrers()}} {

@@ -34,7 +34,7 @@ func TestRetagBudget(t *testing.T) {
 	for name, tc := range map[string]struct {
 		source   registrytest.Object
 		at       *registrytest.Object // what v1 points to
-		gone     bool                 // the source tag is
+		absent   bool                 // there is no source tag
 		ifExists plan.IfExists
 		want     string
 		budget   map[registrytest.Kind]int
@@ -46,16 +46,16 @@ func TestRetagBudget(t *testing.T) {
 		"another image may stay":   {source: single, at: &other, ifExists: plan.Leave, want: "existing done starlingx/x single v1 was other\n", budget: read},
 		"another image must go":    {source: index, at: &other, ifExists: plan.Overwrite, want: "move done starlingx/x index v1 was other\n", budget: write},
 		"nothing there to stay":    {source: single, ifExists: plan.Leave, want: "tag done starlingx/x single v1\n", budget: write},
-		"no source":                {source: single, gone: true, want: "missing refused starlingx/x  v1\n", budget: unfound},
-		"no source, and it stays":  {source: single, gone: true, at: &other, ifExists: plan.Leave, want: "existing done starlingx/x  v1 was other\n", budget: map[registrytest.Kind]int{registrytest.ManifestHead: 2, registrytest.ManifestGet: 1}},
-		"no source, and must move": {source: single, gone: true, at: &other, ifExists: plan.Overwrite, want: "missing refused starlingx/x  v1\n", budget: unfound},
+		"no source":                {source: single, absent: true, want: "missing refused starlingx/x  v1\n", budget: unfound},
+		"no source, and it stays":  {source: single, absent: true, at: &other, ifExists: plan.Leave, want: "existing done starlingx/x  v1 was other\n", budget: map[registrytest.Kind]int{registrytest.ManifestHead: 2, registrytest.ManifestGet: 1}},
+		"no source, and must move": {source: single, absent: true, at: &other, ifExists: plan.Overwrite, want: "missing refused starlingx/x  v1\n", budget: unfound},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := registrytest.New(t)
 			s.Push(t, "starlingx/x", tc.source, "build")
 			want := tc.source.Digest
-			if tc.gone {
+			if tc.absent {
 				s.DeleteTag(t, "starlingx/x", "build")
 				want = ""
 			}
@@ -141,7 +141,7 @@ func TestRetagPins(t *testing.T) {
 	s.Push(t, "starlingx/x", moved, "build")
 	s.Reset()
 	if p := r.run(t); len(p.Items) != 0 || p.UpToDate != 1 {
-		t.Errorf("second run: %+v", p)
+		t.Errorf("got %+v from a second run, want nothing to do", p)
 	}
 	budget(t, s, map[registrytest.Kind]int{registrytest.Ping: 1, registrytest.ManifestHead: 1})
 	s.DeleteTag(t, "starlingx/x", "v1")
@@ -150,7 +150,7 @@ func TestRetagPins(t *testing.T) {
 	}
 }
 
-// Overlaps are found across files and documents; repeated wishes are one.
+// Overlaps are found across files and documents; a repeated edge is one edge.
 func TestRetagFilesAreOneSet(t *testing.T) {
 	t.Parallel()
 	s := registrytest.New(t)

@@ -19,7 +19,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// rig runs promotions of a manifest as cip run does.
+// rig runs promotions of a manifest in the way cip run does.
 type rig struct {
 	manifest  string   // plain manifest
 	plains    []string // or several
@@ -121,16 +121,16 @@ func plain(images string, registries ...string) string {
 }
 
 // want is an images entry.
-func want(name string, wishes ...string) string {
+func want(name string, edges ...string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "- name: %s\n  dmap:\n", name)
-	for i := 0; i < len(wishes); i += 2 {
-		fmt.Fprintf(&b, "    %q: [%s]\n", wishes[i], wishes[i+1])
+	for i := 0; i < len(edges); i += 2 {
+		fmt.Fprintf(&b, "    %q: [%s]\n", edges[i], edges[i+1])
 	}
 	return b.String()
 }
 
-// budget fails unless a server was asked exactly so often.
+// budget fails unless a server got exactly these requests.
 func budget(t *testing.T, s *registrytest.Server, want map[registrytest.Kind]int) {
 	t.Helper()
 	total := 0

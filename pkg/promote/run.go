@@ -10,18 +10,20 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/memo"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/transfer"
 )
 
-// engine carries one plan out.
+// engine carries out one plan.
 type engine struct {
 	client    *registry.Client
-	sources   *Sources
-	blobs     *blobs
-	manifests flights[place]
+	sources   *sources
+	blobs     *transfer.Blobs
+	manifests memo.Tasks[repoDigest]
 	written   written
-	fallback  locks[name.Repository] // held while a referrers tag of the repository is changed
+	fallback  locks[name.Repository] // held while a fallback tag of the repository is changed
 
 	mu       sync.Mutex
 	warnings []string
@@ -31,26 +33,26 @@ type engine struct {
 type unit struct {
 	dst       name.Repository
 	digest    string
-	items     []plan.Item     // to be carried out; afterwards, what became of them
-	referrers []plan.Item     // likewise, of what belongs to the digest
-	copied    name.Repository // source of the content; zero: it is there
+	items     []plan.Item     // with their outcome at the end
+	referrers []plan.Item     // items of referrers of the digest
+	copied    name.Repository // source of the content; zero: the destination has it
 	tree      *node
-	err       error // of reading the tree
+	err       error // of reading tree
 }
 
-// Run carries out the items of a plan that are planned and records in the plan
-// what became of each. It returns when all is done, or soon after ctx ends: what
-// was not begun by then is skipped. step is called after each digest of each
-// repository.
-func Run(ctx context.Context, c *registry.Client, s *Sources, p *plan.Plan, step func()) {
-	e := &engine{client: c, sources: s, blobs: newBlobs(c)}
+// carryOut carries out the planned items of a plan and records their outcome in it. It
+// returns when all is done, or soon after ctx ends; items that were not begun by then
+// are skipped. step is called after each digest of each repository.
+func carryOut(ctx context.Context, c *registry.Client, s *sources, p *plan.Plan, step func()) {
+	e := &engine{client: c, sources: s, blobs: transfer.New(c, s.from)}
 	for _, at := range s.damaged {
-		e.blobs.distrust(at)
+		e.blobs.Distrust(at.repo, at.digest)
 	}
 	units, rest := split(p.Items)
 	e.expect(units)
-	// Manifests are read before the first write, so that each blob is read once for all
-	// hosts; a source that is slow holds up only what is copied from it.
+	// The manifests of a source are read before the first write, so that each blob is read
+	// once for all hosts. Each source has its own goroutine, so that a slow one delays
+	// only what is copied from it.
 	sources := map[string][]*unit{}
 	for _, u := range units {
 		sources[u.copied.RegistryStr()] = append(sources[u.copied.RegistryStr()], u)
@@ -60,13 +62,13 @@ func Run(ctx context.Context, c *registry.Client, s *Sources, p *plan.Plan, step
 		all.Go(func() {
 			e.readTrees(ctx, group)
 			byHost(max(1, share(units)/len(sources)), group, func(u *unit) string { return u.dst.RegistryStr() }, func(u *unit) {
-				e.carryOut(ctx, u)
+				e.run(ctx, u)
 				step()
 			})
 		})
 	}
 	all.Wait()
-	e.blobs.running.Wait()
+	e.blobs.Wait()
 	if ctx.Err() == nil {
 		e.readBack(ctx, units)
 	}
@@ -78,17 +80,17 @@ func Run(ctx context.Context, c *registry.Client, s *Sources, p *plan.Plan, step
 	p.Sort()
 }
 
-// share returns how many units of each host are worked on at once.
+// share returns the number of units per host that are worked on at a time.
 func share(units []*unit) int {
 	hosts := map[string]struct{}{}
 	for _, u := range units {
 		hosts[u.dst.RegistryStr()] = struct{}{}
 	}
-	return max(unitsPerHost, unitsAtOnce/max(1, len(hosts)))
+	return max(minUnitsPerHost, maxUnits/max(1, len(hosts)))
 }
 
-// Skip marks everything that would be written as not tried.
-func Skip(p *plan.Plan, why string) {
+// skip marks all items that would be written as skipped.
+func skip(p *plan.Plan, why string) {
 	for i := range p.Items {
 		if it := &p.Items[i]; it.Writes() {
 			it.Status, it.Error = plan.Skipped, why
@@ -96,16 +98,17 @@ func Skip(p *plan.Plan, why string) {
 	}
 }
 
-// split gathers the items to be carried out by repository and digest, referrers with their subject.
+// split groups the items to be carried out by repository and digest. Referrers are in
+// the group of their subject. rest are the other items.
 func split(items []plan.Item) (units []*unit, rest []plan.Item) {
-	at := map[place]*unit{}
+	at := map[repoDigest]*unit{}
 	for i := range items {
 		it := items[i]
 		if !it.Writes() {
 			rest = append(rest, it)
 			continue
 		}
-		key := place{it.Destination, it.Attached().String()}
+		key := repoDigest{it.Destination, it.Attached().String()}
 		u := at[key]
 		if u == nil {
 			u = &unit{dst: key.repo, digest: key.digest}
@@ -124,13 +127,13 @@ func split(items []plan.Item) (units []*unit, rest []plan.Item) {
 	return units, rest
 }
 
-// Units returns how many steps Run will take.
-func Units(p *plan.Plan) int {
+// countUnits returns the number of times that carryOut will call step.
+func countUnits(p *plan.Plan) int {
 	units, _ := split(p.Items)
 	return len(units)
 }
 
-// expect prepares the tokens of all writes.
+// expect announces all writes, so that the client gets few tokens for them.
 func (e *engine) expect(units []*unit) {
 	var repos []name.Repository
 	from := map[name.Repository]name.Repository{}
@@ -146,22 +149,22 @@ func (e *engine) expect(units []*unit) {
 	e.client.ExpectWrites(repos, from)
 }
 
-// readTrees reads the manifests below everything that is copied, and tells the
-// blobs who will need them: only so can each be read once for all hosts.
+// readTrees reads all manifests below the digests to be copied, and announces which
+// hosts will need which blob, so that each blob is read once for all hosts.
 func (e *engine) readTrees(ctx context.Context, units []*unit) {
 	type read struct {
 		tree *node
 		err  error
 	}
-	var trees memo[place, read]
+	var trees memo.Map[repoDigest, read]
 	var g errgroup.Group
-	g.SetLimit(atOnce)
+	g.SetLimit(maxReads)
 	for _, u := range units {
 		if u.copied == (name.Repository{}) {
 			continue
 		}
 		g.Go(func() error {
-			r, err := trees.do(ctx, place{u.copied, u.digest}, func() (r read) {
+			r, err := trees.Do(ctx, repoDigest{u.copied, u.digest}, func() (r read) {
 				r.tree, r.err = e.sources.tree(ctx, u.copied, u.digest)
 				return r
 			})
@@ -179,14 +182,14 @@ func (e *engine) readTrees(ctx context.Context, units []*unit) {
 				return
 			}
 			for _, d := range n.content.Blobs {
-				e.blobs.expect(d, u.dst)
+				e.blobs.Expect(d, u.dst)
 			}
 		})
 	}
 }
 
-// carryOut does the work of one unit and records the outcome in its items.
-func (e *engine) carryOut(ctx context.Context, u *unit) {
+// run carries out one unit and records the outcome in its items.
+func (e *engine) run(ctx context.Context, u *unit) {
 	err := u.err
 	var top *registry.Manifest
 	if err == nil && len(u.items) > 0 {
@@ -222,4 +225,11 @@ func (e *engine) warn(text string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.warnings = append(e.warnings, text)
+}
+
+func wrap(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf(format+": %w", append(args, err)...)
 }

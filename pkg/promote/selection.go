@@ -9,14 +9,14 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
-// Selection is the part of the wanted edges that a promotion is about. The zero value is all of them.
+// Selection is the part of the edges to promote. The zero value is all edges.
 type Selection struct {
-	Base     *manifest.Set  // only what the manifests changed since this earlier state of them
-	Approval *plan.Approval // only what an earlier dry run planned
+	Base     *manifest.Set  // only the changes since this earlier state of the manifests
+	Approval *plan.Approval // only the plan of an earlier dry run
 	Shard    Shard          // only one of several disjoint parts
 }
 
-// Shard is one of Count disjoint parts, which are numbered from zero. The zero value is everything.
+// Shard is one of Count disjoint parts. Index counts from 0. The zero value is everything.
 type Shard struct{ Index, Count int }
 
 // ParseShard parses "I/N" with 0 ≤ I < N. The empty string is everything.
@@ -33,9 +33,9 @@ func ParseShard(s string) (Shard, error) {
 	return Shard{index, count}, nil
 }
 
-// Wanted returns the selected part of what the manifests want, and the manifests'
-// faults; those wholly outside of the part are warnings. resolve reads source
-// tags. Without it nothing is read, and the digests of retag entries stay unknown.
+// Wanted returns the selected part of the wanted edges, and the faults of the manifests.
+// Faults outside of that part are warnings. resolve reads source tags; with nil nothing
+// is read, and retag entries without a pin have no digest.
 func (j *Job) Wanted(resolve func([]plan.SourceTag) map[plan.SourceTag]plan.Resolution) (*plan.Wanted, []manifest.Fault) {
 	s := &j.Selection
 	wanted, unpinned, faults := plan.Desired(j.Set, nil), plan.Unpinned(j.Set), j.Set.Faults
@@ -62,7 +62,7 @@ func (j *Job) Wanted(resolve func([]plan.SourceTag) map[plan.SourceTag]plan.Reso
 	return wanted, faults
 }
 
-// referrers reports whether referrers are looked for. A plan that is carried out decides by what it has.
+// referrers reports whether referrers are promoted. An approved plan decides that itself.
 func (s *Selection) referrers(asked bool) bool {
 	if s.Approval != nil {
 		return s.Approval.Referrers

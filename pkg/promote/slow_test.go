@@ -11,14 +11,14 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// impatient are limits that a test reaches soon.
+// impatient are short limits.
 var impatient = registry.Limits{
 	Head: 300 * time.Millisecond, Answer: time.Second, Window: 200 * time.Millisecond, BlobWindow: 200 * time.Millisecond,
 	Refusal: 50 * time.Millisecond, Patience: 500 * time.Millisecond,
 }
 
-// A repository that is sent a byte at a time is one that could not be read, and the
-// rest is promoted, whatever it is that drips.
+// A repository whose answers come a byte at a time counts as unreadable, for each kind
+// of answer, and the other repositories are promoted.
 func TestSlowRegistry(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -57,8 +57,8 @@ func TestSlowRegistry(t *testing.T) {
 	}
 }
 
-// A source that does not answer holds up only what is copied from it: the manifests
-// of another are copied meanwhile.
+// A source that does not answer delays only what is copied from it. The manifests of
+// another source are copied in the meantime.
 func TestSlowSource(t *testing.T) {
 	t.Parallel()
 	quick, slow, dst := registrytest.New(t), registrytest.New(t), registrytest.New(t)
@@ -74,7 +74,7 @@ func TestSlowSource(t *testing.T) {
 			plains:   []string{plain(want("slow", index.Digest, "1.0"), slow.Host+"/staging", dst.Host+"/prod")},
 		}.run(t)
 	}()
-	dst.Await(t, 1, registrytest.ManifestPut) // of the quick one: the slow one has not begun
+	dst.Await(t, 1, registrytest.ManifestPut) // of the quick source: the slow one has not begun
 	close(release)
 	got := lines(<-done, map[string]string{img.Digest: "img", index.Digest: "index"})
 	if want := "copy done prod/quick img 1.0\ncopy done prod/slow index 1.0\n"; got != want {
@@ -82,7 +82,8 @@ func TestSlowSource(t *testing.T) {
 	}
 }
 
-// A host that answers 429 to everything costs its own promotions only, and not for long.
+// A host that answers 429 to all requests stops only its own promotions, and after a
+// short time.
 func TestHostThatRefusesEverything(t *testing.T) {
 	t.Parallel()
 	src, good, bad := registrytest.New(t), registrytest.New(t), registrytest.New(t)

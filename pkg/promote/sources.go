@@ -13,6 +13,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/memo"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/transfer"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
@@ -21,29 +23,46 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// Sources reads manifests, each once a run, and keeps what a copy needs of them.
-// It is safe for concurrent use.
-type Sources struct {
-	client *registry.Client
-	warn   func(string)
+// reader reads content. *registry.Client reads that of registries; another
+// implementation, of an OCI layout for instance, needs no other change here. Referrers
+// are read by the client only.
+type reader interface {
+	transfer.Source
 
-	reads  memo[place, *sourceRead]
-	tagged memo[place, *sourceRead] // by way of a tag
-	heads  memo[plan.SourceTag, plan.Resolution]
-	tags   memo[plan.SourceTag, plan.Resolution]
-	sizes  memo[hostBlob, sizeRead]
-
-	mu      sync.Mutex
-	seen    map[place]struct{} // what source tags were found to point to
-	known   map[string]*loaded // by digest: the first read that succeeded
-	unions  map[string]*merged // by digest: manifests that are not in any source
-	store   spill
-	damaged []place                               // blobs that a destination holds with other bytes
-	failed  map[name.Repository]struct{}          // repositories that a warning was given for
-	others  map[name.Repository][]name.Repository // of one that was read: where else what it lacks may be
+	// Manifest reads a manifest by tag or digest. The error is registry.ErrNotFound if there is none.
+	Manifest(ctx context.Context, repo name.Repository, ref string) (*registry.Manifest, error)
+	// BlobSize returns the size of a blob in bytes. The error is registry.ErrNotFound if there is none.
+	BlobSize(ctx context.Context, repo name.Repository, d v1.Descriptor) (int64, error)
+	// ResolveUnconfirmed returns the digest of a tag. Confirm asks again for a tag that it found to be absent.
+	ResolveUnconfirmed(ctx context.Context, repo name.Repository, tag string) (v1.Hash, inventory.State, error)
+	Confirm(ctx context.Context, repo name.Repository, tag string) (v1.Hash, inventory.State, error)
 }
 
-// loaded is a manifest that was read: its content, and where its bytes are kept.
+var _ reader = (*registry.Client)(nil)
+
+// sources reads each manifest once in a run, and keeps what a copy needs of it. It is
+// safe for concurrent use.
+type sources struct {
+	from reader
+	warn func(string)
+
+	reads  memo.Map[repoDigest, *sourceRead]
+	tagged memo.Map[repoDigest, *sourceRead] // read by tag
+	heads  memo.Map[plan.SourceTag, plan.Resolution]
+	tags   memo.Map[plan.SourceTag, plan.Resolution]
+	sizes  memo.Map[hostBlob, sizeRead]
+
+	mu      sync.Mutex
+	seen    map[repoDigest]struct{} // that source tags point to
+	known   map[string]*loaded      // by digest: the first read that succeeded
+	unions  map[string]*merged      // by digest: manifests that no source has
+	store   spill
+	damaged []repoDigest                          // blobs of destinations with wrong bytes
+	failed  map[name.Repository]struct{}          // repositories with a warning
+	others  map[name.Repository][]name.Repository // other candidates for the content of a repository
+}
+
+// loaded is a manifest that was read. Its bytes are in the spill.
 type loaded struct {
 	digest    string
 	mediaType string
@@ -54,30 +73,31 @@ type loaded struct {
 type sourceRead struct {
 	state   inventory.State
 	err     error
-	stopped bool // err is the reader's end
+	stopped bool // err is that the context of the read ended
 	*loaded
 }
 
-// NewSources returns a reader of sources. warn is told, once each, of repositories that are passed over.
-func NewSources(c *registry.Client, warn func(string)) *Sources {
-	return &Sources{
-		client: c, warn: warn, seen: map[place]struct{}{}, known: map[string]*loaded{}, failed: map[name.Repository]struct{}{}, others: map[name.Repository][]name.Repository{},
+// newSources returns sources that are read from a reader. warn is called once for each
+// repository that is passed over.
+func newSources(from reader, warn func(string)) *sources {
+	return &sources{
+		from: from, warn: warn, seen: map[repoDigest]struct{}{}, known: map[string]*loaded{}, failed: map[name.Repository]struct{}{}, others: map[name.Repository][]name.Repository{},
 	}
 }
 
-// Close removes what was kept on disk.
-func (s *Sources) Close() error { return s.store.close() }
+// close removes the file with manifests.
+func (s *sources) close() error { return s.store.close() }
 
-// Resolve reads a source tag, once a run.
-func (s *Sources) Resolve(ctx context.Context, tag plan.SourceTag) plan.Resolution {
-	r, err := s.tags.do(ctx, tag, func() plan.Resolution {
+// resolve reads a source tag, once in a run.
+func (s *sources) resolve(ctx context.Context, tag plan.SourceTag) plan.Resolution {
+	r, err := s.tags.Do(ctx, tag, func() plan.Resolution {
 		r := s.head(ctx, tag)
 		if r.State == inventory.Absent {
-			r.Digest, r.State, r.Err = s.client.Confirm(ctx, tag.Repository, tag.Tag)
+			r.Digest, r.State, r.Err = s.from.Confirm(ctx, tag.Repository, tag.Tag)
 		}
 		if r.State == inventory.Present {
 			s.mu.Lock()
-			s.seen[place{tag.Repository, r.Digest.String()}] = struct{}{}
+			s.seen[repoDigest{tag.Repository, r.Digest.String()}] = struct{}{}
 			s.mu.Unlock()
 		}
 		return r
@@ -88,10 +108,10 @@ func (s *Sources) Resolve(ctx context.Context, tag plan.SourceTag) plan.Resoluti
 	return r
 }
 
-// head reads a source tag, once a run, and does not confirm that it is absent.
-func (s *Sources) head(ctx context.Context, tag plan.SourceTag) plan.Resolution {
-	r, err := s.heads.do(ctx, tag, func() (r plan.Resolution) {
-		r.Digest, r.State, r.Err = s.client.ResolveUnconfirmed(ctx, tag.Repository, tag.Tag)
+// head reads a source tag, once in a run. It does not confirm that a tag is absent.
+func (s *sources) head(ctx context.Context, tag plan.SourceTag) plan.Resolution {
+	r, err := s.heads.Do(ctx, tag, func() (r plan.Resolution) {
+		r.Digest, r.State, r.Err = s.from.ResolveUnconfirmed(ctx, tag.Repository, tag.Tag)
 		return r
 	})
 	if err != nil {
@@ -100,15 +120,15 @@ func (s *Sources) head(ctx context.Context, tag plan.SourceTag) plan.Resolution 
 	return r
 }
 
-// damage records a blob that a destination holds with other bytes.
-func (s *Sources) damage(at place) {
+// damage records a blob of a destination that has wrong bytes.
+func (s *sources) damage(at repoDigest) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.damaged = append(s.damaged, at)
 }
 
-// see records the wanted digests that source tags have shown to be in the target already.
-func (s *Sources) see(t *plan.Target, have *inventory.Repository) {
+// see adds to have the wanted digests that source tags in the same repository point to.
+func (s *sources) see(t *plan.Target, have *inventory.Repository) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.seen) == 0 { // mostly: no retag entry was read
@@ -116,19 +136,19 @@ func (s *Sources) see(t *plan.Target, have *inventory.Repository) {
 	}
 	for i := range t.Want.Entries {
 		d := t.Want.Entries[i].Digest
-		if _, ok := s.seen[place{t.Repository, d.String()}]; ok {
+		if _, ok := s.seen[repoDigest{t.Repository, d.String()}]; ok {
 			have.SetDigest(d, inventory.Present)
 		}
 	}
 }
 
-// Find looks a wanted digest up at its candidates for a destination host: the first that holds it.
-func (s *Sources) Find(ctx context.Context, e *plan.Entry, dst name.Repository) plan.Finding {
+// find returns the first candidate for an entry that has its digest.
+func (s *sources) find(ctx context.Context, e *plan.Entry, dst name.Repository) plan.Finding {
 	var unread []string
-	var passed []func() // warnings of sources, which are errors unless something else is read
+	var passed []func() // warnings about sources; unused if the digest is found nowhere
 	for _, repo := range e.Candidates(dst.RegistryStr()) {
 		if repo == dst {
-			continue // it lacks the digest, or it would not be looked for
+			continue // the destination does not have it
 		}
 		r := s.read(ctx, repo, e.Digest.String())
 		switch r.state {
@@ -165,12 +185,12 @@ func (s *Sources) Find(ctx context.Context, e *plan.Entry, dst name.Repository) 
 	return plan.Finding{State: r.state, From: src, Err: r.err}
 }
 
-// byTag reads a manifest that no source holds by digest under a tag, once a run. A
-// pull-through cache knows a digest only once its tag was pulled.
-func (s *Sources) byTag(ctx context.Context, repo name.Repository, digest, tag string) *sourceRead {
-	key := place{repo, digest}
-	r, err := s.tagged.do(ctx, key, func() *sourceRead {
-		m, err := s.client.Manifest(ctx, repo, tag)
+// byTag reads a manifest by tag, once in a run. A pull-through cache finds a digest only
+// after its tag was pulled.
+func (s *sources) byTag(ctx context.Context, repo name.Repository, digest, tag string) *sourceRead {
+	key := repoDigest{repo, digest}
+	r, err := s.tagged.Do(ctx, key, func() *sourceRead {
+		m, err := s.from.Manifest(ctx, repo, tag)
 		switch {
 		case errors.Is(err, registry.ErrNotFound), err == nil && m.Digest.String() != digest:
 			return &sourceRead{state: inventory.Absent}
@@ -182,7 +202,7 @@ func (s *Sources) byTag(ctx context.Context, repo name.Repository, digest, tag s
 			return &sourceRead{err: err}
 		}
 		r := &sourceRead{state: inventory.Present, loaded: l}
-		s.reads.set(key, r)
+		s.reads.Set(key, r)
 		return r
 	})
 	if err != nil {
@@ -200,8 +220,8 @@ func isSource(e *plan.Entry, repo name.Repository) bool {
 	return false
 }
 
-// found remembers where else what belongs to a digest may be read.
-func (s *Sources) found(e *plan.Entry, from name.Repository) {
+// found records the other candidates for the content of a digest.
+func (s *sources) found(e *plan.Entry, from name.Repository) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, repo := range e.Candidates(from.RegistryStr()) {
@@ -211,20 +231,20 @@ func (s *Sources) found(e *plan.Entry, from name.Repository) {
 	}
 }
 
-// places returns where what belongs to a digest that a repository holds may be
-// read: there, then at the other candidates.
-func (s *Sources) places(from name.Repository) []name.Repository {
+// candidates returns the repositories that the content of a digest may be read from:
+// the one that has the digest, then the others.
+func (s *sources) candidates(from name.Repository) []name.Repository {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]name.Repository{from}, s.others[from]...)
 }
 
-// first reads a manifest from the first place that holds it, and returns the places
-// with that one first; nil if none does.
-func (s *Sources) first(ctx context.Context, places []name.Repository, digest string) (*sourceRead, []name.Repository, error) {
+// first reads a manifest from the first candidate that has it, and returns the
+// candidates with that one first. It returns nil if none has it.
+func (s *sources) first(ctx context.Context, candidates []name.Repository, digest string) (*sourceRead, []name.Repository, error) {
 	var unread error
-	var passed name.Repository // that could not be read
-	for i, repo := range places {
+	var passed name.Repository // a candidate that could not be read
+	for i, repo := range candidates {
 		r := s.read(ctx, repo, digest)
 		switch {
 		case r.state == inventory.Unknown && unread == nil:
@@ -233,35 +253,36 @@ func (s *Sources) first(ctx context.Context, places []name.Repository, digest st
 			if unread != nil {
 				s.passOver("source", passed, unread)
 			}
-			at := append([]name.Repository{repo}, places[:i]...)
-			return r, append(at, places[i+1:]...), nil
+			at := append([]name.Repository{repo}, candidates[:i]...)
+			return r, append(at, candidates[i+1:]...), nil
 		}
 	}
 	return nil, nil, unread
 }
 
-func (s *Sources) passOver(side string, repo name.Repository, err error) {
+// passOver warns of a repository that could not be read, once.
+func (s *sources) passOver(side string, repo name.Repository, err error) {
 	s.mu.Lock()
-	_, told := s.failed[repo]
+	_, warned := s.failed[repo]
 	s.failed[repo] = struct{}{}
 	s.mu.Unlock()
-	if !told {
+	if !warned {
 		s.warn(fmt.Sprintf("passing over %s %s: %v", side, repo, err))
 	}
 }
 
-// read reads a manifest by digest from one repository, once a run. That a reader was
-// stopped says nothing of the manifest: the next one reads it itself.
-func (s *Sources) read(ctx context.Context, repo name.Repository, digest string) *sourceRead {
-	key := place{repo, digest}
+// read reads a manifest by digest from one repository, once in a run. If the context of
+// the first caller ends, the next caller reads the manifest itself.
+func (s *sources) read(ctx context.Context, repo name.Repository, digest string) *sourceRead {
+	key := repoDigest{repo, digest}
 	for {
-		r, err := s.reads.do(ctx, key, func() *sourceRead {
+		r, err := s.reads.Do(ctx, key, func() *sourceRead {
 			l, err := s.load(ctx, repo, digest)
 			switch {
 			case errors.Is(err, registry.ErrNotFound):
 				return &sourceRead{state: inventory.Absent}
 			case err != nil && ctx.Err() != nil:
-				s.reads.forget(key)
+				s.reads.Forget(key)
 				return &sourceRead{err: err, stopped: true}
 			case err != nil:
 				return &sourceRead{err: err}
@@ -277,16 +298,16 @@ func (s *Sources) read(ctx context.Context, repo name.Repository, digest string)
 	}
 }
 
-func (s *Sources) load(ctx context.Context, repo name.Repository, digest string) (*loaded, error) {
-	m, err := s.client.Manifest(ctx, repo, digest)
+func (s *sources) load(ctx context.Context, repo name.Repository, digest string) (*loaded, error) {
+	m, err := s.from.Manifest(ctx, repo, digest)
 	if err != nil {
 		return nil, err
 	}
 	return s.parse(m)
 }
 
-// parse reads what a manifest points to, and keeps it.
-func (s *Sources) parse(m *registry.Manifest) (*loaded, error) {
+// parse parses a manifest and keeps it.
+func (s *sources) parse(m *registry.Manifest) (*loaded, error) {
 	content, err := m.Parse()
 	if err != nil {
 		return nil, err
@@ -294,8 +315,8 @@ func (s *Sources) parse(m *registry.Manifest) (*loaded, error) {
 	return s.keep(m, content)
 }
 
-// keep stores a manifest's bytes, once for each digest.
-func (s *Sources) keep(m *registry.Manifest, content *registry.Content) (*loaded, error) {
+// keep stores the bytes of a manifest, once for each digest.
+func (s *sources) keep(m *registry.Manifest, content *registry.Content) (*loaded, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if l := s.known[m.Digest.String()]; l != nil {
@@ -311,7 +332,7 @@ func (s *Sources) keep(m *registry.Manifest, content *registry.Content) (*loaded
 }
 
 // manifest returns a kept manifest with its bytes.
-func (s *Sources) manifest(l *loaded) (*registry.Manifest, error) {
+func (s *sources) manifest(l *loaded) (*registry.Manifest, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	raw, err := s.store.get(l.at)
@@ -321,18 +342,18 @@ func (s *Sources) manifest(l *loaded) (*registry.Manifest, error) {
 	return &registry.Manifest{Digest: image.Hash(l.digest), MediaType: types.MediaType(l.mediaType), Raw: raw}, nil
 }
 
-// Read reads a manifest by digest from a repository that a digest was found in, or
-// from where else what belongs to that may be, and returns what it points to; nil if
-// none of these holds it.
-func (s *Sources) Read(ctx context.Context, repo name.Repository, digest string) (*registry.Content, error) {
-	r, _, err := s.first(ctx, s.places(repo), digest)
+// below reads the content of a manifest by digest. repo is the repository that it, or a
+// parent, was found in; other candidates are tried after that. It returns nil if none
+// has the manifest.
+func (s *sources) below(ctx context.Context, repo name.Repository, digest string) (*registry.Content, error) {
+	r, _, err := s.first(ctx, s.candidates(repo), digest)
 	if r == nil || err != nil {
 		return nil, err
 	}
 	return r.content, nil
 }
 
-// hostBlob is a blob on a host, whose repositories may share it, as it is declared.
+// hostBlob is a blob on a host, with its declared size.
 type hostBlob struct {
 	host, digest string
 	size         int64
@@ -343,20 +364,20 @@ type sizeRead struct {
 	err  error
 }
 
-// BlobSize returns the size of a blob as a registry reports it, once a run for each host:
-// the repository's, or one of those where else what belongs to its digests may be.
-func (s *Sources) BlobSize(ctx context.Context, repo name.Repository, d v1.Descriptor) (int64, error) {
+// blobSize returns the size of a blob that a registry reports. It asks the repository,
+// then other candidates for its content, each host once in a run.
+func (s *sources) blobSize(ctx context.Context, repo name.Repository, d v1.Descriptor) (int64, error) {
 	var missing, unread error
-	for _, at := range s.places(repo) {
-		r, err := s.sizes.do(ctx, hostBlob{at.RegistryStr(), d.Digest.String(), d.Size}, func() (r sizeRead) {
-			r.size, r.err = s.client.BlobSize(ctx, at, d)
+	for _, at := range s.candidates(repo) {
+		r, err := s.sizes.Do(ctx, hostBlob{at.RegistryStr(), d.Digest.String(), d.Size}, func() (r sizeRead) {
+			r.size, r.err = s.from.BlobSize(ctx, at, d)
 			return r
 		})
 		switch err = errors.Join(r.err, err); {
 		case err == nil:
 			return r.size, nil
 		case errors.Is(err, registry.ErrNotFound):
-			s.sizes.forget(hostBlob{at.RegistryStr(), d.Digest.String(), d.Size}) // another repository of the host may hold it
+			s.sizes.Forget(hostBlob{at.RegistryStr(), d.Digest.String(), d.Size}) // another repository of the host may hold it
 			missing = err
 		default:
 			unread = err
@@ -365,8 +386,8 @@ func (s *Sources) BlobSize(ctx context.Context, repo name.Repository, d v1.Descr
 	return 0, cmp.Or(unread, missing)
 }
 
-// Content returns what a digest that was read points to, or nil.
-func (s *Sources) Content(digest string) *registry.Content {
+// content returns the content of a manifest that was read, or nil.
+func (s *sources) content(digest string) *registry.Content {
 	if l := s.kept(digest); l != nil {
 		return l.content
 	}
@@ -374,7 +395,7 @@ func (s *Sources) Content(digest string) *registry.Content {
 }
 
 // kept returns a manifest that was read, or nil.
-func (s *Sources) kept(digest string) *loaded {
+func (s *sources) kept(digest string) *loaded {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.known[digest]

@@ -2,19 +2,21 @@ package promote
 
 import (
 	"os"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/transfer"
 )
 
-// inMemory is how many bytes of manifests are kept in memory; the rest goes to a file.
+// inMemory is the number of bytes of manifests in memory; further ones are in a file.
 const inMemory = 16 << 20
 
-// spill keeps bytes: the first 16 MiB in memory, further ones in a file without a name.
+// spill keeps bytes: up to inMemory in memory, further ones in a temporary file.
 type spill struct {
 	used int
 	file *os.File
 	end  int64
 }
 
-// span is where bytes are kept.
+// span is the location of bytes in a spill.
 type span struct {
 	raw    []byte // in memory
 	offset int64  // else in the file
@@ -27,7 +29,7 @@ func (s *spill) put(raw []byte) (span, error) {
 		return span{raw: raw, size: len(raw)}, nil
 	}
 	if s.file == nil {
-		f, err := tempFile()
+		f, err := transfer.TempFile()
 		if err != nil {
 			return span{}, err
 		}
@@ -53,17 +55,4 @@ func (s *spill) close() error {
 		return nil
 	}
 	return s.file.Close()
-}
-
-// tempFile returns an open file that is gone when it is closed, even by kill -9.
-func tempFile() (*os.File, error) {
-	f, err := os.CreateTemp("", "cip-")
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Remove(f.Name()); err != nil {
-		_ = f.Close()
-		return nil, err
-	}
-	return f, nil
 }

@@ -1,15 +1,3 @@
-// Package promote reads what a plan needs (Survey) and carries a plan out (Run).
-//
-//	wanted ─ Survey ─▶ plan: destination repositories are read, and the sources
-//	                   asked about what they lack, side by side
-//	plan ─ Run ─▶ the same plan with what became of each item
-//
-// It owns order, sharing and fan-out; package registry owns the requests, package
-// plan the decisions. Writes come in an order that leaves nothing half visible:
-// blobs, then children by digest, then the manifest, tags last. Whatever several
-// items need is read and written once: a manifest is read once a run, a blob's
-// body once from the source and once to each host, further repositories mount it.
-// A failing item stops only itself.
 package promote
 
 import (
@@ -27,23 +15,22 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// How much is worked on at once. The pace of each host bounds the requests; this
-// bounds memory.
+// Limits of concurrency. They bound memory; the pace of each host bounds its requests.
 const (
-	atOnce       = 96 // repositories of a host to read, mostly one request each at a time
-	unitsAtOnce  = 40 // digests to promote, several requests each at a time, shared among the hosts…
-	unitsPerHost = 8  // …but of each host so many
+	maxReads        = 96 // repositories per host that are read at a time, mostly with one request each
+	maxUnits        = 40 // units at a time, with several requests each; divided among the hosts…
+	minUnitsPerHost = 8  // …but each host gets at least this many
 )
 
-// ResolveTags reads the source tags of retag entries: one HEAD each. Those that are not
-// found are confirmed at the end, when it is known whether HEAD finds anything.
-func ResolveTags(ctx context.Context, s *Sources, tags []plan.SourceTag) map[plan.SourceTag]plan.Resolution {
+// resolveTags reads the source tags of retag entries, with one HEAD each. Tags that are
+// not found are confirmed at the end, when it is known whether HEAD works on the host.
+func resolveTags(ctx context.Context, s *sources, tags []plan.SourceTag) map[plan.SourceTag]plan.Resolution {
 	host := func(t plan.SourceTag) string { return t.Repository.RegistryStr() }
-	byHost(atOnce, tags, host, func(t plan.SourceTag) { s.head(ctx, t) })
+	byHost(maxReads, tags, host, func(t plan.SourceTag) { s.head(ctx, t) })
 	out := make(map[plan.SourceTag]plan.Resolution, len(tags))
 	var mu sync.Mutex
-	byHost(atOnce, tags, host, func(t plan.SourceTag) {
-		r := s.Resolve(ctx, t)
+	byHost(maxReads, tags, host, func(t plan.SourceTag) {
+		r := s.resolve(ctx, t)
 		mu.Lock()
 		defer mu.Unlock()
 		out[t] = r
@@ -51,15 +38,15 @@ func ResolveTags(ctx context.Context, s *Sources, tags []plan.SourceTag) map[pla
 	return out
 }
 
-// Survey reads every target's repository, asks the sources about what it lacks,
-// and returns the plan. step is called after each target. Reads that fail make
-// items of the plan, never an error; after ctx ends they all fail.
-func Survey(ctx context.Context, c *registry.Client, s *Sources, w *plan.Wanted, step func()) *plan.Plan {
+// survey reads the repository of every target, asks the sources for the missing digests,
+// and returns the plan. step is called after each target. A read that fails becomes an
+// item of the plan. After ctx has ended, all reads fail.
+func survey(ctx context.Context, c *registry.Client, s *sources, w *plan.Wanted, step func()) *plan.Plan {
 	p := &plan.Plan{Items: append([]plan.Item{}, w.Invalid...), Warnings: append([]string{}, w.Warnings...)}
 	c.ExpectReads(repositories(w))
 	var mu sync.Mutex
-	byHost(atOnce, w.Targets, func(t *plan.Target) string { return t.Repository.RegistryStr() }, func(t *plan.Target) {
-		items, upToDate := survey(ctx, c, s, t)
+	byHost(maxReads, w.Targets, func(t *plan.Target) string { return t.Repository.RegistryStr() }, func(t *plan.Target) {
+		items, upToDate := surveyTarget(ctx, c, s, t)
 		if ctx.Err() != nil {
 			interrupt(items)
 		}
@@ -73,7 +60,7 @@ func Survey(ctx context.Context, c *registry.Client, s *Sources, w *plan.Wanted,
 	return p
 }
 
-// interrupt says of what could not be read any more that it was not tried.
+// interrupt marks items that could not be read as skipped.
 func interrupt(items []plan.Item) {
 	for i := range items {
 		if items[i].Action == plan.Unreadable {
@@ -82,39 +69,39 @@ func interrupt(items []plan.Item) {
 	}
 }
 
-// survey plans one target.
-func survey(ctx context.Context, c *registry.Client, s *Sources, t *plan.Target) (items []plan.Item, upToDate int) {
+// surveyTarget plans one target.
+func surveyTarget(ctx context.Context, c *registry.Client, s *sources, t *plan.Target) (items []plan.Item, upToDate int) {
 	if t.InPlace() {
 		have := c.ReadTags(ctx, t.Repository, t.Tags())
-		return plan.Compute(t, have, find(ctx, c, s, t, have))
+		return plan.Compute(t, have, findLacking(ctx, c, s, t, have))
 	}
 	if len(t.Want.Entries) == 0 {
 		return plan.Compute(t, &inventory.Repository{}, plan.Found{})
 	}
-	have, err := c.Read(ctx, t.Repository, t.Want.Wishes())
+	have, err := c.Read(ctx, t.Repository, t.Want.Digests())
 	if err != nil {
 		return plan.Unread(t, fmt.Errorf("reading destination %s: %w", t.Repository, err)), 0
 	}
-	return plan.Compute(t, have, find(ctx, c, s, t, have))
+	return plan.Compute(t, have, findLacking(ctx, c, s, t, have))
 }
 
-// find asks the sources about what a target lacks. Before a digest is called
-// missing, the destination is asked for it by digest.
-func find(ctx context.Context, c *registry.Client, s *Sources, t *plan.Target, have *inventory.Repository) plan.Found {
+// findLacking asks the sources for the digests that a target does not have. If no source
+// has a digest, the destination is asked for it by digest.
+func findLacking(ctx context.Context, c *registry.Client, s *sources, t *plan.Target, have *inventory.Repository) plan.Found {
 	s.see(t, have)
 	lack := plan.Lacking(t, have)
-	found := plan.Found{Digests: map[v1.Hash]plan.Finding{}, Pins: ResolveTags(ctx, s, lack.Pins)}
-	s.see(t, have)                          // what pins have shown
-	states := map[v1.Hash]inventory.State{} // of digests that the destination was asked for
+	found := plan.Found{Digests: map[v1.Hash]plan.Finding{}, Pins: resolveTags(ctx, s, lack.Pins)}
+	s.see(t, have)                          // the digests of the pins that were read
+	states := map[v1.Hash]inventory.State{} // at the destination
 	var mu sync.Mutex
 	var g errgroup.Group
-	g.SetLimit(atOnce)
+	g.SetLimit(maxReads)
 	for _, e := range lack.Entries {
 		if have.Digest(e.Digest) == inventory.Present {
 			continue
 		}
 		g.Go(func() error {
-			f := s.Find(ctx, e, t.Repository)
+			f := s.find(ctx, e, t.Repository)
 			there := inventory.Unknown
 			if f.State == inventory.Absent && have.Digest(e.Digest) == inventory.Unknown {
 				var err error
@@ -138,7 +125,7 @@ func find(ctx context.Context, c *registry.Client, s *Sources, t *plan.Target, h
 	return found
 }
 
-// repositories returns all repositories that a survey may read.
+// repositories returns all repositories that survey may read.
 func repositories(w *plan.Wanted) []name.Repository {
 	seen := map[name.Repository]struct{}{}
 	var all []name.Repository
@@ -169,8 +156,9 @@ func repositories(w *plan.Wanted) []name.Repository {
 	return all
 }
 
-// byHost calls f for all items, so many at a time on each host, and waits for all: hosts do not slow each other.
-func byHost[T any](most int, items []T, host func(T) string, f func(T)) {
+// byHost calls f for all items, and waits. At most limit calls per host run at a time,
+// so that a slow host does not delay another one.
+func byHost[T any](limit int, items []T, host func(T) string, f func(T)) {
 	queues := map[string][]T{}
 	for _, it := range items {
 		h := host(it)
@@ -180,7 +168,7 @@ func byHost[T any](most int, items []T, host func(T) string, f func(T)) {
 	for _, queue := range queues {
 		all.Go(func() {
 			var g errgroup.Group
-			g.SetLimit(most)
+			g.SetLimit(limit)
 			for _, it := range queue {
 				g.Go(func() error {
 					f(it)

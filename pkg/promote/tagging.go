@@ -12,21 +12,21 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// tagging puts a unit's manifest and its tags, last of all.
+// tagging puts the manifest and the tags of a unit.
 type tagging struct {
 	e        *engine
 	u        *unit
 	top      *registry.Manifest
-	attached func(registry.PutResult) error // after each PUT of a referrer; else nil
+	attached func(registry.PutResult) error // called after each PUT of a referrer; may be nil
 }
 
-// result is what became of one tag.
+// result is the outcome of one tag.
 type result struct {
 	status plan.Status
 	text   string
 }
 
-// run puts the manifest under each tag, and splits the unit's items by what became of each.
+// run puts the manifest under each tag, and splits the items of the unit by outcome.
 func (t tagging) run(ctx context.Context) {
 	results := map[string]result{}
 	for _, it := range t.u.items {
@@ -43,18 +43,18 @@ func (t tagging) run(ctx context.Context) {
 	})
 }
 
-// movedError says that a tag does not point to what it did when the plan was made.
+// movedError is the error of a tag that has moved since the plan was made.
 type movedError struct {
 	tag string
 	at  v1.Hash
 }
 
-// Error says so.
+// Error names the tag and its new digest.
 func (e *movedError) Error() string {
 	return fmt.Sprintf("tag %s has moved since it was read: it points to %s", e.tag, e.at)
 }
 
-// tag puts the manifest under a tag that is free or points to what it did before.
+// tag puts the manifest under a tag, unless the tag has moved since the plan was made.
 func (t tagging) tag(ctx context.Context, tag string, previous v1.Hash) error {
 	return t.put(ctx, writing{repo: t.u.dst, ref: tag, tag: tag, digest: t.u.digest, was: previous}, func() (registry.PutResult, error) {
 		return t.e.client.PutTag(ctx, t.u.dst, tag, t.top, func(at v1.Hash) error {
@@ -73,8 +73,8 @@ func (t tagging) digest(ctx context.Context) error {
 	})
 }
 
-// put puts the manifest, compares what the registry says with what it was sent, and
-// remembers to read it back.
+// put puts the manifest, compares the digest in the answer, and records the PUT to be
+// read back.
 func (t tagging) put(ctx context.Context, w writing, put func() (registry.PutResult, error)) error {
 	return wrap(t.e.restoring(ctx, t.u.dst, t.u.tree, func() error {
 		res, err := put()
@@ -109,8 +109,8 @@ func (t tagging) judge(ctx context.Context, err error) result {
 	return result{status, text}
 }
 
-// divide splits items by what became of their tags, of which a tagless one has "". What
-// has no result keeps its status.
+// divide splits items by the results of their tags. The tag of a tagless item is "". A
+// tag without a result keeps its status.
 func divide(items []plan.Item, of func(it plan.Item, tag string) (result, bool)) []plan.Item {
 	var out []plan.Item
 	for _, it := range items {
@@ -118,7 +118,7 @@ func divide(items []plan.Item, of func(it plan.Item, tag string) (result, bool))
 		if len(tags) == 0 {
 			tags = []string{""}
 		}
-		first := len(out) // of those that it becomes
+		first := len(out) // index of the first item that it is split into
 		for _, tag := range tags {
 			r, ok := of(it, tag)
 			if !ok {

@@ -14,32 +14,32 @@ import (
 )
 
 const (
-	maxDepth = 8      // of indexes in indexes
+	maxDepth = 8      // of nested indexes
 	maxNodes = 20_000 // manifests below one digest
 )
 
 // node is a manifest with all manifests below it.
 type node struct {
 	*loaded
-	from     []name.Repository // where it was read, then where else its blobs may be
+	from     []name.Repository // the repository it was read from, then other candidates for its blobs
 	children []*node
-	missing  []v1.Hash // children that no source holds
+	missing  []v1.Hash // digests of children that no source has
 }
 
-// climb reads the manifests below one digest.
-type climb struct {
-	sources *Sources
-	from    []name.Repository // the source, and where else what it lacks may be
+// treeReader reads the manifests below one digest.
+type treeReader struct {
+	sources *sources
+	from    []name.Repository // the source, then other candidates
 
 	mu   sync.Mutex
 	seen map[string]*node
 }
 
-// tree reads a manifest that the source holds and everything below it, each
-// manifest once a run however many trees share it. What is below may be read from
-// any of the places that the manifest may be read from: a mirror need not be whole.
-func (s *Sources) tree(ctx context.Context, from name.Repository, digest string) (*node, error) {
-	c := &climb{sources: s, from: s.places(from), seen: map[string]*node{}}
+// tree reads a manifest that the source has, and all manifests below it. Each is read
+// once in a run, even if several trees share it. Children may be read from any candidate
+// for the manifest, because a mirror may be incomplete.
+func (s *sources) tree(ctx context.Context, from name.Repository, digest string) (*node, error) {
+	c := &treeReader{sources: s, from: s.candidates(from), seen: map[string]*node{}}
 	n, err := c.node(ctx, digest, -1, 0)
 	if err == nil && n == nil {
 		err = registry.ErrNotFound
@@ -47,9 +47,9 @@ func (s *Sources) tree(ctx context.Context, from name.Repository, digest string)
 	return n, err
 }
 
-// node reads one manifest and those below it. It returns nil if the source lacks
-// it. size is what the parent says it has, or -1.
-func (c *climb) node(ctx context.Context, digest string, size int64, depth int) (*node, error) {
+// node reads one manifest and those below it. It returns nil if no candidate has the
+// manifest. size is the size in the parent's descriptor, or -1.
+func (c *treeReader) node(ctx context.Context, digest string, size int64, depth int) (*node, error) {
 	if depth > maxDepth {
 		return nil, fmt.Errorf("reading %s: indexes are nested more than %d deep", digest, maxDepth)
 	}
@@ -77,7 +77,7 @@ func (c *climb) node(ctx context.Context, digest string, size int64, depth int) 
 	return n, c.below(ctx, n, depth)
 }
 
-func (c *climb) below(ctx context.Context, n *node, depth int) error {
+func (c *treeReader) below(ctx context.Context, n *node, depth int) error {
 	below := make([]*node, len(n.content.Children))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(32)
@@ -115,4 +115,10 @@ func (n *node) walk(f func(*node)) {
 		f(n)
 	}
 	visit(n)
+}
+
+// repoDigest is a blob or manifest in a repository.
+type repoDigest struct {
+	repo   name.Repository
+	digest string
 }

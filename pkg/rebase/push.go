@@ -89,7 +89,7 @@ func (res *Result) isApp(ref Reference) bool {
 // sets the state of each name; a failed name does not stop the others. traffic is
 // the traffic to the repository of the first name. notes are warnings.
 func Push(ctx context.Context, c *registry.Client, res *Result, names []Name) (traffic Traffic, notes []string) {
-	p := &pusher{client: c, res: res, transfer: promote.NewTransfer(c), traffic: map[name.Repository]Traffic{}}
+	p := &pusher{client: c, res: res, writer: promote.NewWriter(c), traffic: map[name.Repository]Traffic{}}
 	written := map[name.Repository]error{} // results of writing the content
 	for i := range names {
 		n := &names[i]
@@ -110,7 +110,7 @@ func Push(ctx context.Context, c *registry.Client, res *Result, names []Name) (t
 			n.State, n.Err = NameFailed, fmt.Errorf("saving %s: %w", n.Reference, err)
 		}
 	}
-	warnings, err := p.transfer.Close()
+	warnings, err := p.writer.Close()
 	if notes = append(p.notes, warnings...); err != nil {
 		notes = append(notes, err.Error())
 	}
@@ -123,11 +123,11 @@ func Push(ctx context.Context, c *registry.Client, res *Result, names []Name) (t
 
 // pusher writes one result to repositories.
 type pusher struct {
-	client   *registry.Client
-	res      *Result
-	transfer *promote.Transfer
-	traffic  map[name.Repository]Traffic
-	notes    []string
+	client  *registry.Client
+	res     *Result
+	writer  *promote.Writer
+	traffic map[name.Repository]Traffic
+	notes   []string
 }
 
 // content writes all content of the result to a repository, except the manifest or
@@ -138,7 +138,7 @@ func (p *pusher) content(ctx context.Context, repo name.Repository) error {
 		if repo == app {
 			return nil
 		}
-		return p.transfer.Copy(ctx, repo, app, p.res.App.Digest)
+		return p.writer.Copy(ctx, repo, app, p.res.App.Digest)
 	}
 	p.prepareToken(repo)
 	for i := range p.res.Images {
@@ -147,7 +147,7 @@ func (p *pusher) content(ctx context.Context, repo name.Repository) error {
 		case img.UpToDate && repo == app:
 			continue
 		case img.UpToDate:
-			if err := p.transfer.Copy(ctx, repo, app, img.Was); err != nil {
+			if err := p.writer.Copy(ctx, repo, app, img.Was); err != nil {
 				return err
 			}
 			continue
@@ -158,7 +158,7 @@ func (p *pusher) content(ctx context.Context, repo name.Repository) error {
 		if !p.res.Index {
 			continue
 		}
-		if err := p.transfer.Put(ctx, repo, img.Manifest); err != nil {
+		if err := p.writer.Put(ctx, repo, img.Manifest); err != nil {
 			return err
 		}
 	}
@@ -184,7 +184,7 @@ func (p *pusher) blobs(ctx context.Context, repo name.Repository, img *Image) er
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(maxConcurrentBlobs)
 	absent := make([]bool, len(img.blobs))
-	layers, before := 0, p.transfer.Moved(repo)
+	layers, before := 0, p.writer.Moved(repo)
 	for i, b := range img.blobs {
 		if b.from != (name.Repository{}) {
 			layers++
@@ -194,9 +194,9 @@ func (p *pusher) blobs(ctx context.Context, repo name.Repository, img *Image) er
 		}
 		g.Go(func() error {
 			if b.from == (name.Repository{}) {
-				return p.transfer.Upload(ctx, repo, b.Descriptor, b.raw)
+				return p.writer.Upload(ctx, repo, b.Descriptor, b.raw)
 			}
-			err := p.transfer.Blob(ctx, repo, b.from, b.Descriptor)
+			err := p.writer.Blob(ctx, repo, b.from, b.Descriptor)
 			if absent[i] = registry.IsForeign(b.Descriptor) && errors.Is(err, registry.ErrNotFound); absent[i] {
 				return nil
 			}
@@ -204,7 +204,7 @@ func (p *pusher) blobs(ctx context.Context, repo name.Repository, img *Image) er
 		})
 	}
 	err := g.Wait()
-	after, t := p.transfer.Moved(repo), p.traffic[repo]
+	after, t := p.writer.Moved(repo), p.traffic[repo]
 	mounted, copied := after.Mounted-before.Mounted, after.Copied-before.Copied
 	p.traffic[repo] = Traffic{There: t.There + layers - mounted - copied, Mounted: t.Mounted + mounted, Copied: t.Copied + copied}
 	for i, b := range img.blobs {
@@ -221,12 +221,12 @@ func (p *pusher) blobs(ctx context.Context, repo name.Repository, img *Image) er
 // Otherwise the push would replace a newer build with a rebase of an old one.
 func (p *pusher) name(ctx context.Context, n *Name) error {
 	if n.Tag == "" {
-		if err := p.transfer.Put(ctx, n.Repository, p.res.Manifest); err != nil {
+		if err := p.writer.Put(ctx, n.Repository, p.res.Manifest); err != nil {
 			return err
 		}
-		return p.transfer.Check(ctx, n.Repository, p.res.Manifest)
+		return p.writer.Check(ctx, n.Repository, p.res.Manifest)
 	}
-	return p.transfer.Tag(ctx, n.Repository, n.Tag, p.res.Manifest, func(at v1.Hash) error {
+	return p.writer.Tag(ctx, n.Repository, n.Tag, p.res.Manifest, func(at v1.Hash) error {
 		switch {
 		case !p.res.isApp(n.Reference), at == n.Was:
 			return nil

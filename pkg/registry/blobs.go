@@ -216,8 +216,14 @@ type Session struct {
 
 // Mount asks the registry to take a blob from another of its repositories. Where it
 // does not, or names another digest, the error is ErrMountRefused, with the session that
-// it opened instead, if it did.
+// it opened instead, if it did. A host that has refused is not asked again for the same
+// source repository.
 func (c *Client) Mount(ctx context.Context, repo, from name.Repository, digest v1.Hash) (*Session, error) {
+	return c.mounts.of(repo.RegistryStr()).try(from, func() (*Session, error) { return c.mount(ctx, repo, from, digest) })
+}
+
+// mount sends a mount request.
+func (c *Client) mount(ctx context.Context, repo, from name.Repository, digest v1.Hash) (*Session, error) {
 	r := &wire.Request{
 		Method: http.MethodPost, Repo: repo, Path: repo.RepositoryStr() + "/blobs/uploads/", Access: wire.Push, From: from, Grace: true, Tries: mountTries,
 		Query: url.Values{"mount": {digest.String()}, "from": {from.RepositoryStr()}},

@@ -91,6 +91,7 @@ type Client struct {
 	log    logrus.FieldLogger
 	absent func(name.Repository) []int
 	bytes  atomic.Int64
+	mounts mounts
 
 	mu          sync.Mutex
 	put         map[name.Repository]struct{} // repositories that a manifest was put into

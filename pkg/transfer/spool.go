@@ -1,4 +1,4 @@
-package promote
+package transfer
 
 import (
 	"context"
@@ -9,19 +9,18 @@ import (
 	"sync"
 )
 
-// spoolMemory is the size of the largest blob that is held in memory while it is copied, in bytes.
+// spoolMemory is the size of the largest blob that is held in memory, in bytes.
 const spoolMemory = 256 << 10
 
-// spool holds one blob between its source and its destinations. One writer fills
-// it; every reader follows at its own speed and may begin again, so that one slow
-// destination holds no other back and a failed upload needs no second download.
+// spool holds one blob between its source and its destinations. It has one writer.
+// Each reader has its own speed and may begin again.
 type spool struct {
 	mu   sync.Mutex
 	more sync.Cond
 	buf  []byte
-	file *os.File // of blobs that are not held in memory
+	file *os.File // nil: the blob is in buf
 	n    int64    // bytes written
-	turn int      // how often the writer has begun again
+	turn int      // number of times that the writer has begun again
 	done bool
 	err  error
 }
@@ -34,7 +33,7 @@ func newSpool(size int64) (*spool, error) {
 		s.buf = make([]byte, 0, size)
 		return s, nil
 	}
-	f, err := tempFile()
+	f, err := TempFile()
 	if err != nil {
 		return nil, fmt.Errorf("making room for a blob on disk (TMPDIR says where): %w", err)
 	}
@@ -42,7 +41,7 @@ func newSpool(size int64) (*spool, error) {
 	return s, nil
 }
 
-// Write appends to the spool. It belongs to the one writer.
+// Write appends to the spool. Only the writer may call it.
 func (s *spool) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	at := s.n
@@ -62,34 +61,34 @@ func (s *spool) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Reset drops what was written: it turned out wrong. Readers that have seen some of it
-// fail; those that have seen nothing follow the next turn.
+// Reset drops all bytes, because they were wrong. A reader that has read some of them
+// fails. A reader that has read none continues with the new bytes.
 func (s *spool) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.file == nil {
-		s.buf = make([]byte, 0, cap(s.buf)) // not the same: a reader may be copying from it
+		s.buf = make([]byte, 0, cap(s.buf)) // a new one: a reader may be copying from the old one
 	}
 	s.n = 0
 	s.turn++
 	s.more.Broadcast()
 }
 
-// turns returns how often the writer has begun again.
+// turns returns the number of times that the writer has begun again.
 func (s *spool) turns() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.turn
 }
 
-// length returns how many bytes have been written.
+// length returns the number of bytes that have been written.
 func (s *spool) length() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.n
 }
 
-// finish says that all has been written, or why not all was.
+// finish ends the writing; err says why the blob is incomplete.
 func (s *spool) finish(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -97,8 +96,8 @@ func (s *spool) finish(err error) {
 	s.more.Broadcast()
 }
 
-// wait returns once there is something to read, or with whole all of it, or an error
-// if there never will be.
+// wait returns when there are bytes to read: some, or with whole all of them. It
+// returns the error of the writer or of ctx.
 func (s *spool) wait(ctx context.Context, whole bool) error {
 	stop := context.AfterFunc(ctx, func() {
 		s.mu.Lock()
@@ -117,17 +116,17 @@ func (s *spool) wait(ctx context.Context, whole bool) error {
 	return s.err
 }
 
-// failed returns why the blob could not be read, once that is known.
+// failed returns the error of the writer, or nil.
 func (s *spool) failed() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.err
 }
 
-// close frees the spool. Readers must have ended.
+// close frees the spool. There must be no reader any more.
 func (s *spool) close() {
 	if s.file != nil {
-		_ = s.file.Close() // it has no name: nothing is left of it either way
+		_ = s.file.Close() // the file was removed when it was created
 	}
 }
 
@@ -135,8 +134,8 @@ func (s *spool) close() {
 func (s *spool) body() (io.ReadCloser, error) { return &spoolReader{spool: s}, nil }
 
 var (
-	errClosed = errors.New("reading a closed body")                     // says a reader that was closed while it waited
-	errReset  = errors.New("reading a blob that came with other bytes") // says one whose bytes turned out wrong
+	errClosed = errors.New("reading a closed body")                     // of a reader that was closed while it waited
+	errReset  = errors.New("reading a blob that came with other bytes") // of a reader whose bytes were dropped
 )
 
 type spoolReader struct {
@@ -146,7 +145,7 @@ type spoolReader struct {
 	closed bool
 }
 
-// Read waits for bytes that are not there yet.
+// Read waits until there are bytes.
 func (r *spoolReader) Read(p []byte) (int, error) {
 	s := r.spool
 	s.mu.Lock()
@@ -177,8 +176,8 @@ func (r *spoolReader) Read(p []byte) (int, error) {
 	return 0, nil
 }
 
-// follows reports whether what was read is still the beginning of the spool. The
-// caller holds the spool.
+// follows reports whether the bytes that were read are still in the spool. The caller
+// holds the lock.
 func (r *spoolReader) follows() bool {
 	if r.at == 0 {
 		r.turn = r.spool.turn
@@ -186,11 +185,25 @@ func (r *spoolReader) follows() bool {
 	return r.turn == r.spool.turn
 }
 
-// Close ends the reader, even while it waits.
+// Close ends the reader, also while Read waits.
 func (r *spoolReader) Close() error {
 	r.spool.mu.Lock()
 	defer r.spool.mu.Unlock()
 	r.closed = true
 	r.spool.more.Broadcast()
 	return nil
+}
+
+// TempFile returns an open file that has no name. It is removed when it is closed, or
+// when the process is killed.
+func TempFile() (*os.File, error) {
+	f, err := os.CreateTemp("", "cip-")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
 }

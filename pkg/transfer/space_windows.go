@@ -1,8 +1,9 @@
-package promote
+package transfer
 
 import "golang.org/x/sys/windows"
 
-// space returns how many bytes of a directory's file system this user may still fill, and how many it has.
+// space returns the bytes of a directory's file system: those that this user may
+// still fill, and all.
 func space(dir string) (free, total int64, err error) {
 	name, err := windows.UTF16PtrFromString(dir)
 	if err != nil {

@@ -1,4 +1,4 @@
-package promote
+package transfer
 
 import (
 	"context"
@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// roomOf is a room on a file system that has so many bytes, all free.
-func roomOf(bytes int64) *room {
-	r := newRoom(0)
-	r.space = func(string) (int64, int64, error) { return bytes, bytes, nil }
-	return r
+// diskOf returns a disk on an empty file system of a number of bytes.
+func diskOf(bytes int64) *disk {
+	d := newDisk(0)
+	d.space = func(string) (int64, int64, error) { return bytes, bytes, nil }
+	return d
 }
 
-func TestRoomIsLeft(t *testing.T) {
+func TestDiskLeavesSpaceFree(t *testing.T) {
 	t.Parallel()
 	const mib = 1 << 20
 	for name, tc := range map[string]struct {
 		free, size int64
-		want       string // the error; empty: there is room
+		want       string // part of the error; empty: none
 	}{
 		"it fits":                       {100 * mib, 95 * mib, ""},
 		"it would leave too little":     {100 * mib, 95*mib + 1, os.TempDir() + " (TMPDIR says where) has room for 99614720"},
@@ -29,10 +29,10 @@ func TestRoomIsLeft(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := roomOf(tc.free)
-			s, err := r.spool(t.Context(), tc.size)
+			d := diskOf(tc.free)
+			s, err := d.spool(t.Context(), tc.size)
 			if err == nil {
-				r.free(s, tc.size)
+				d.free(s, tc.size)
 			}
 			if (err != nil) != (tc.want != "") || err != nil && !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v, want %q", err, tc.want)
@@ -41,30 +41,30 @@ func TestRoomIsLeft(t *testing.T) {
 	}
 }
 
-// A blob waits for room that another one takes up, but not after the run has ended.
-func TestBlobsWaitForRoom(t *testing.T) {
+// A blob waits for space that another one occupies, until the context ends.
+func TestDiskWaitsForSpace(t *testing.T) {
 	t.Parallel()
 	const size = 1 << 20
-	r := roomOf(2 * size)
-	first, err := r.spool(t.Context(), size)
+	d := diskOf(2 * size)
+	first, err := d.spool(t.Context(), size)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
-	if _, err := r.spool(ctx, size); err == nil || ctx.Err() == nil {
-		t.Errorf("got %v before the first has left, want to wait until the end", err)
+	if _, err := d.spool(ctx, size); err == nil || ctx.Err() == nil {
+		t.Errorf("got %v while the first is there, want the error of the context", err)
 	}
 	done := make(chan error)
 	go func() {
-		s, err := r.spool(t.Context(), size)
+		s, err := d.spool(t.Context(), size)
 		if err == nil {
-			r.free(s, size)
+			d.free(s, size)
 		}
 		done <- err
 	}()
-	r.free(first, size)
+	d.free(first, size)
 	if err := <-done; err != nil {
-		t.Errorf("got %v after the first has left, want room", err)
+		t.Errorf("got %v after the first is freed, want none", err)
 	}
 }

@@ -1,10 +1,11 @@
 //go:build linux || darwin
 
-package promote
+package transfer
 
 import "golang.org/x/sys/unix"
 
-// space returns how many bytes of a directory's file system this user may still fill, and how many it has.
+// space returns the bytes of a directory's file system: those that this user may
+// still fill, and all.
 func space(dir string) (free, total int64, err error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(dir, &s); err != nil {

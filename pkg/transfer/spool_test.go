@@ -1,4 +1,4 @@
-package promote
+package transfer
 
 import (
 	"bytes"
@@ -70,7 +70,7 @@ func TestSpoolEndsItsReaders(t *testing.T) {
 	wg.Wait()
 }
 
-// A reader that has seen wrong bytes fails; one that has seen none never knows.
+// A reader that has read wrong bytes fails. One that has read none gets the right bytes.
 func TestSpoolBeginsAgain(t *testing.T) {
 	t.Parallel()
 	for name, size := range map[string]int{"in memory": 1000, "on disk": spoolMemory + 12345} {

@@ -1,4 +1,4 @@
-package promote
+package transfer
 
 import (
 	"context"
@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	largeBlob   = 4 << 20 // bytes from which a blob is large: it holds its requests for long…
-	largeAtOnce = 4       // …so few of them are read from, or sent to, one host at once, and small ones pass by
+	largeBlob = 4 << 20 // bytes: a blob of at least this size occupies a request for a long time…
+	maxLarge  = 4       // …so at most this many are read from, or sent to, one host at a time
 )
 
-// lanes keep large blobs from taking every request a host may have.
+// lanes limit the large blobs in flight, so that small ones can pass.
 type lanes struct {
 	mu  sync.Mutex
 	all map[lane]*semaphore.Weighted
@@ -26,9 +26,9 @@ type lane struct {
 	write bool
 }
 
-// pass waits until a blob may be read from or written to a host. The caller calls
-// done when it has been; it is nil after an error.
-func (l *lanes) pass(ctx context.Context, at lane, d v1.Descriptor) (done func(), err error) {
+// enter waits until a blob may be read from or sent to a host. The caller calls done
+// at the end; done is nil after an error.
+func (l *lanes) enter(ctx context.Context, at lane, d v1.Descriptor) (done func(), err error) {
 	if d.Size < largeBlob {
 		return func() {}, nil
 	}
@@ -38,7 +38,7 @@ func (l *lanes) pass(ctx context.Context, at lane, d v1.Descriptor) (done func()
 	}
 	sem := l.all[at]
 	if sem == nil {
-		sem = semaphore.NewWeighted(largeAtOnce)
+		sem = semaphore.NewWeighted(maxLarge)
 		l.all[at] = sem
 	}
 	l.mu.Unlock()

@@ -1,0 +1,4 @@
+package plan
+
+// NumActions is the number of actions, with the zero value.
+const NumActions = len(actions)

@@ -1,0 +1,51 @@
+package registry
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// IsDamaged reports whether an error is a *DamagedError.
+func IsDamaged(err error) bool {
+	var damaged *DamagedError
+	return errors.As(err, &damaged)
+}
+
+// IsPermanent reports whether a registry would refuse the same upload again: the
+// caller may not write, or the registry does not accept such a blob.
+func IsPermanent(err error) bool {
+	var e *Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.Status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusMethodNotAllowed,
+		http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType:
+		return true
+	}
+	return false
+}
+
+// IsContentMissing reports whether a registry refused a manifest because it does not
+// have something that the manifest refers to. The answer has an error code of the
+// distribution specification that says so, or it names one of the digests.
+func IsContentMissing(err error, digests []string) bool {
+	var e *Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.Code {
+	case "MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN":
+		return true
+	}
+	switch e.Status {
+	case http.StatusNotFound:
+		return e.Code != "NAME_UNKNOWN"
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests:
+		return false
+	}
+	text := e.Message + e.Detail
+	return slices.ContainsFunc(digests, func(d string) bool { return strings.Contains(text, d) })
+}

@@ -1,0 +1,171 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
+)
+
+// bring mounts a blob from the source, or from a repository of the destination host
+// that has it by then. If neither is possible, it copies the body.
+func (b *Blobs) bring(ctx context.Context, dst, from name.Repository, d v1.Descriptor) error {
+	var session *registry.Session
+	if b.isDistrusted(dst, d) {
+		return b.copyTo(ctx, []*delivery{{to: dst}}, nil, from, d)[0]
+	}
+	if from.RegistryStr() == dst.RegistryStr() && from != dst {
+		var err error
+		if session, err = b.mount(ctx, dst, from, d); !errors.Is(err, registry.ErrMountRefused) {
+			return err
+		}
+	}
+	at, err := b.deliver(ctx, dst, from, d, session)
+	if err != nil || at == dst {
+		return err
+	}
+	session, err = b.mount(ctx, dst, at, d)
+	if !errors.Is(err, registry.ErrMountRefused) {
+		return err
+	}
+	return b.copyTo(ctx, []*delivery{{to: dst}}, session, from, d)[0]
+}
+
+// mount mounts a blob, and counts it.
+func (b *Blobs) mount(ctx context.Context, dst, from name.Repository, d v1.Descriptor) (*registry.Session, error) {
+	session, err := b.client.Mount(ctx, dst, from, d.Digest)
+	switch {
+	case err == nil:
+		b.count(dst, Moved{Mounted: 1})
+	case !errors.Is(err, registry.ErrMountRefused):
+		return nil, fmt.Errorf("mounting blob %s: %w", d.Digest.String(), err)
+	}
+	return session, err
+}
+
+// deliver brings a blob's body to the host of dst, and returns the repository that
+// has it. The first caller reads the source, and serves all other hosts that are
+// expected to need the blob.
+func (b *Blobs) deliver(ctx context.Context, dst, from name.Repository, d v1.Descriptor, session *registry.Session) (name.Repository, error) {
+	one := b.blob(d)
+	one.mu.Lock()
+	mine := one.hosts[dst.RegistryStr()]
+	if mine == nil || mine.started && isClosed(mine.done) && mine.err != nil {
+		mine = &delivery{to: dst, done: make(chan struct{})}
+		one.hosts[dst.RegistryStr()] = mine
+	}
+	if mine.started {
+		one.mu.Unlock()
+		b.cancel(ctx, session)
+		select {
+		case <-mine.done:
+			if mine.err != nil && mine.to != dst && ctx.Err() == nil { // it failed for another repository: try this one
+				return b.deliver(ctx, dst, from, d, nil)
+			}
+			return mine.to, mine.err
+		case <-ctx.Done():
+			return dst, ctx.Err()
+		}
+	}
+	mine.to = dst
+	todo := []*delivery{mine}
+	for _, other := range one.hosts {
+		if !other.started && other != mine {
+			todo = append(todo, other)
+		}
+	}
+	for _, t := range todo {
+		t.started = true
+	}
+	one.mu.Unlock()
+	b.running.Go(func() { b.copyTo(ctx, todo, session, from, d) })
+	select {
+	case <-mine.done:
+		return dst, mine.err
+	case <-ctx.Done():
+		return dst, ctx.Err()
+	}
+}
+
+// copyTo copies a blob's body to every destination that does not have it, and reads it
+// from the source at most once. session may be nil, or an upload that is open at the
+// first destination.
+func (b *Blobs) copyTo(ctx context.Context, to []*delivery, session *registry.Session, from name.Repository, d v1.Descriptor) []error {
+	errs := make([]error, len(to))
+	var fetch struct {
+		once  sync.Once
+		spool *spool
+		err   error
+		group sync.WaitGroup
+	}
+	open := func() (*spool, error) {
+		fetch.once.Do(func() {
+			if fetch.spool, fetch.err = b.disk.spool(ctx, d.Size); fetch.err != nil {
+				fetch.err = fmt.Errorf("copying blob %s: %w", d.Digest.String(), fetch.err)
+				return
+			}
+			fetch.group.Go(func() { fetch.spool.finish(b.fetch(ctx, from, d, fetch.spool)) })
+		})
+		return fetch.spool, fetch.err
+	}
+	var group sync.WaitGroup
+	for i, t := range to {
+		own := session
+		if i > 0 {
+			own = nil
+		}
+		group.Go(func() {
+			errs[i] = b.upload(ctx, t.to, from, own, d, open)
+			if t.done != nil {
+				t.err = errs[i]
+				close(t.done)
+			}
+		})
+	}
+	group.Wait()
+	fetch.group.Wait()
+	if fetch.spool != nil {
+		b.disk.free(fetch.spool, d.Size)
+	}
+	return errs
+}
+
+// unreadError is a failure to read a blob.
+type unreadError struct{ error }
+
+func (e *unreadError) Unwrap() error { return e.error }
+
+// IsUnread reports whether an error of Place is a failure to read the blob. Another
+// repository that holds it may then be used as the source.
+func IsUnread(err error) bool {
+	var unread *unreadError
+	return errors.As(err, &unread)
+}
+
+// fetch reads a blob from its source.
+func (b *Blobs) fetch(ctx context.Context, from name.Repository, d v1.Descriptor, to *spool) error {
+	done, err := b.lanes.enter(ctx, lane{from.RegistryStr(), false}, d)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err := b.source.FetchBlob(ctx, from, d, to); err != nil {
+		return &unreadError{fmt.Errorf("reading blob %s of %s: %w", d.Digest.String(), from, err)}
+	}
+	return nil
+}
+
+func isClosed(c chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
