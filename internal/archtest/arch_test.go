@@ -23,15 +23,17 @@ var allowed = map[string][]string{
 	"git":        {"secret"}, // trees of files, whatever is in them
 	"image":      {},
 	"inventory":  {"image"},
-	"lookup":     {"git", "image", "inventory", "manifest", "rebase", "registry", "resolve", "strictjson"}, // what resolve reads
+	"load":       {"git", "manifest", "tree"},                                                                              // opens the files that manifest parses
+	"lookup":     {"git", "image", "inventory", "load", "manifest", "output", "rebase", "registry", "resolve", "strictjson", "tree"}, // reads and writes for resolve
 	"manifest":   {"image", "github.com/Masterminds/semver/v3", "go.yaml.in/yaml/v3"},
-	"output":     {"check", "image", "inventory", "manifest", "plan"}, // shows values; who made them is not its business
+	"output":     {"check", "image", "inventory", "manifest", "plan", "rebase", "resolve"}, // formats the values of other packages
 	"plan":       {"image", "inventory", "manifest"},
 	"promote":    {"check", "image", "inventory", "manifest", "plan", "registry", "strictjson"},
 	"rebase":     {"image", "inventory", "promote", "registry", "strictjson"}, // makes an image and pushes it
 	"registry":   {"image", "inventory", "secret", "strictjson"},              // decides nothing, so it knows no plan
 	"resolve":    {"image", "manifest", "github.com/Masterminds/semver/v3", "golang.org/x/sync/errgroup"},
-	"secret":     {}, // what must not be printed, wherever it came from
+	"scan":       {"check", "load"}, // runs scanners
+	"secret":     {},                // what must not be printed, wherever it came from
 	"strictjson": {},
 	"tree":       {}, // files on disk, whatever is in them
 }

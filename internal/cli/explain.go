@@ -6,14 +6,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
 )
 
 // explainOptions are the flags of cip explain.
 type explainOptions struct {
-	producerOptions
+	selectorOptions
 	output string
 }
 
@@ -21,9 +19,9 @@ func newExplainCmd(s streams) *cobra.Command {
 	o := &explainOptions{}
 	cmd := &cobra.Command{
 		Use:   "explain NAME",
-		Short: "List the candidates of a source, and why each was taken or not",
-		Long: `explain resolves the sources called NAME as cip resolve does, and lists the tags that
-were looked at, the best first, with the reason why each was taken or not. It
+		Short: "List the candidates of a selector with the reason for each",
+		Long: `explain runs the selectors called NAME as cip resolve does. It lists the tags
+that were considered, best first, and why each one was chosen or rejected. It
 changes nothing.`,
 		Example: `  cip explain flux --thin-manifest-dir=manifests
   cip explain flux --manifest=promote.yaml --output=json`,
@@ -34,8 +32,8 @@ changes nothing.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVarP(&o.output, "output", "o", "", "form of the explanation: text (default) or json")
-	o.producerOptions.addFlags(f)
+	f.StringVarP(&o.output, "output", "o", "", "output format: text or json (default text)")
+	o.selectorOptions.addFlags(f)
 	return cmd
 }
 
@@ -45,57 +43,25 @@ func runExplain(ctx context.Context, o *explainOptions, s streams) error {
 	if err != nil {
 		return err
 	}
-	r, err := newResolution(ctx, &o.producerOptions, s)
+	r, err := newResolution(ctx, &o.selectorOptions, s)
 	if err != nil {
 		return err
 	}
-	defer r.tree.Close()
+	defer r.Close()
 	all, err := r.all(ctx)
 	if err != nil {
 		return err
 	}
 	var found []output.Explanation
-	failed := !r.set.OK()
-	for _, done := range all {
-		for i := range done.results {
-			if result := &done.results[i]; result.Choice != nil || result.Err != nil {
-				found = append(found, explain(done.file, result))
-				failed = failed || result.Err != nil
-			}
+	failed := !r.Set.OK()
+	for _, file := range all {
+		for _, result := range file.Ran() {
+			found = append(found, output.Explain(file.File, result))
+			failed = failed || result.Err != nil
 		}
 	}
 	if err := output.WriteExplanations(s.out, found, format); err != nil {
 		return fmt.Errorf("writing to stdout: %w", err)
 	}
-	if failed {
-		return &exitError{code: exitFailed}
-	}
-	return nil
-}
-
-func explain(file *manifest.Producers, result *resolve.Result) output.Explanation {
-	p := result.Selector
-	e := output.Explanation{
-		Source: p.Pos.String(), Name: p.Name, Repository: p.Repository.String(),
-		Notes: []string{}, Candidates: []output.Candidate{},
-	}
-	if l := file.Find(p); l != nil {
-		e.Locked = l.Digest
-	}
-	if c := result.Choice; c != nil {
-		e.Tag, e.Digest, e.Notes, e.Candidates = c.Tag, c.Digest, append(e.Notes, c.Notes...), candidates(c)
-	}
-	if result.Err != nil {
-		e.Error = result.Err.Error()
-	}
-	return e
-}
-
-// candidates returns what was looked at for a choice.
-func candidates(c *resolve.Choice) []output.Candidate {
-	all := make([]output.Candidate, len(c.Candidates))
-	for i, looked := range c.Candidates {
-		all[i] = output.Candidate(looked)
-	}
-	return all
+	return failIf(failed)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"path/filepath"
 	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -13,9 +12,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/load"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/tree"
 )
 
 // retagOptions are the flags of cip retag.
@@ -96,34 +95,15 @@ func (o *retagOptions) rule() (func(name.Repository) plan.IfExists, error) {
 	}, nil
 }
 
-// load reads all files as one set. A name given to --repush that is in none of them
-// is an error: what was to move would not.
+// load reads all files as one set. A name in --repush that no entry has is an error:
+// a tag that should have moved would silently stay.
 func (o *retagOptions) load(files []string) (*manifest.Set, error) {
-	sets := make([]*manifest.Set, len(files))
-	for i, file := range files {
-		sets[i] = native(file)
-	}
-	set := manifest.Join(sets...)
-	names := map[string]struct{}{}
-	for _, m := range set.Manifests {
-		for i := range m.Images {
-			names[path.Base(m.Images[i].Name)] = struct{}{}
-		}
-		for _, r := range m.Refused {
-			names[path.Base(r.Name)] = struct{}{}
-		}
-	}
+	set := load.Native(files)
+	names := load.LastElements(set)
 	for _, name := range o.repush {
 		if _, ok := names[name]; !ok && !set.Broken() {
 			return nil, fmt.Errorf("--repush %q: no entry has a repository of that name", name)
 		}
 	}
 	return set, nil
-}
-
-// native reads one native file.
-func native(file string) *manifest.Set {
-	in := tree.Open(filepath.Dir(file))
-	defer in.Close()
-	return manifest.Native(in, filepath.Base(file), file)
 }

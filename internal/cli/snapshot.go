@@ -117,7 +117,7 @@ func (o *runOptions) manifestSnapshot(s streams, log *logrus.Logger) error {
 		return err
 	}
 	if o.minimal {
-		return errors.New("--minimal-snapshot is for registries: offline, nothing tells what an index names")
+		return errors.New("--minimal-snapshot is for registries: offline, the children of an index are unknown")
 	}
 	if err := o.snapshotFilter.check(); err != nil {
 		return err
@@ -133,7 +133,7 @@ func (o *runOptions) manifestSnapshot(s streams, log *logrus.Logger) error {
 	wanted := plan.Desired(set, nil)
 	logFaults(log, wanted.Faults)
 	for _, t := range plan.Unpinned(set) {
-		log.Warn(fmt.Sprintf("left out: what retag of %s wants is known only to the registry", t.Repository.Tag(t.Tag).String()))
+		log.Warn(fmt.Sprintf("left out: the digest of a retag entry without a pin is known only to the registry: %s", t.Repository.Tag(t.Tag).String()))
 	}
 	held := wanted.Snapshot(root)
 	if o.tag != "" {
@@ -142,8 +142,5 @@ func (o *runOptions) manifestSnapshot(s streams, log *logrus.Logger) error {
 	if err := output.WriteSnapshot(s.out, held, format); err != nil {
 		return err
 	}
-	if !set.OK() || len(wanted.Faults) > 0 {
-		return &exitError{code: exitFailed}
-	}
-	return nil
+	return failIf(!set.OK() || len(wanted.Faults) > 0)
 }

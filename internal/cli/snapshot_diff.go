@@ -13,6 +13,7 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/load"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
@@ -99,14 +100,14 @@ func (o *diffOptions) read(ctx context.Context, s streams, arg string, log *logr
 		return o.readManifests(rest, log)
 	}
 	if arg == "-" {
-		raw, err := readAll(os.Stdin, "standard input", maxSnapshot)
+		raw, err := load.Stream(os.Stdin, "standard input", load.MaxSnapshot)
 		if err != nil {
 			return nil, fmt.Errorf("reading snapshot: %w", err)
 		}
-		return o.file("standard input", raw)
+		return parseSnapshot("standard input", raw)
 	}
-	if raw, err := readFile(arg, maxSnapshot); err == nil {
-		return o.file(arg, raw)
+	if raw, err := load.File(arg, load.MaxSnapshot); err == nil {
+		return parseSnapshot(arg, raw)
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("reading snapshot: %w", err)
 	}
@@ -122,7 +123,7 @@ func (o *diffOptions) read(ctx context.Context, s streams, arg string, log *logr
 	return client.Snapshot(ctx, root, registry.SnapshotOptions{Minimal: o.minimal, Tag: o.tag, Step: step}, func(text string) { log.Warn(text) })
 }
 
-func (o *diffOptions) file(name string, raw []byte) (inventory.Snapshot, error) {
+func parseSnapshot(name string, raw []byte) (inventory.Snapshot, error) {
 	snapshot, err := output.ReadSnapshot(raw)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -140,14 +141,7 @@ func (o *diffOptions) readManifests(arg string, log *logrus.Logger) (inventory.S
 	if err != nil {
 		return nil, err
 	}
-	path := manifestOptions{manifest: arg[:i]}
-	if info, err := os.Stat(arg[:i]); err == nil && info.IsDir() {
-		path = manifestOptions{thinDir: arg[:i]}
-	}
-	set, err := path.load()
-	if err != nil {
-		return nil, err
-	}
+	set := load.At(arg[:i]).Read()
 	logFaults(log, set.Faults)
 	wanted := plan.Desired(set, nil)
 	logFaults(log, wanted.Faults)

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/load"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
 )
 
@@ -38,7 +39,7 @@ func (o *imageTagsOptions) load(log logrus.FieldLogger) (*resolve.ImageTags, err
 	if o.file == "" {
 		return nil, nil
 	}
-	raw, err := readFile(o.file, resolve.MaxImageTags)
+	raw, err := load.File(o.file, resolve.MaxImageTags)
 	if err != nil {
 		return nil, fmt.Errorf("reading image tags: %w", err)
 	}
@@ -50,7 +51,7 @@ func (o *imageTagsOptions) load(log logrus.FieldLogger) (*resolve.ImageTags, err
 	return tags, nil
 }
 
-// required reads the image tags, which have to be named.
+// required reads the image tags. It is an error if no file is named.
 func (o *imageTagsOptions) required(log logrus.FieldLogger) (*resolve.ImageTags, error) {
 	if o.file == "" {
 		return nil, errors.New("--image-tags is required")

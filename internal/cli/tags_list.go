@@ -46,15 +46,5 @@ func runTagsList(o *tagsListOptions, s streams) error {
 	if err != nil {
 		return err
 	}
-	all := []output.ListedTag{}
-	for _, tag := range tags.Tags() {
-		t := output.ListedTag{Tag: tag, Labels: map[string]string{}}
-		if t.Path, err = tags.Chain(tag); err != nil {
-			t.Error = err.Error()
-		} else {
-			t.Labels = tags.Labels[t.Path[len(t.Path)-1]]
-		}
-		all = append(all, t)
-	}
-	return output.WriteTags(s.out, all, format)
+	return output.WriteTags(s.out, output.ListTags(tags), format)
 }

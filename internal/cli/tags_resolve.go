@@ -2,11 +2,9 @@ package cli
 
 import (
 	"context"
-	"strings"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/lookup"
 
-	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
@@ -82,31 +80,12 @@ func runTagsResolve(ctx context.Context, o *tagsResolveOptions, s streams, refer
 		return err
 	}
 	if o.verbose {
-		sayWhy(log, merged, choice)
+		for _, line := range output.ExplainTag(merged, choice) {
+			log.Info(line)
+		}
 	}
 	return output.WriteResolvedTag(s.out, output.ResolvedTag{
 		Reference: reference, Repository: ref.Repository.String(), Digest: choice.Digest, Tag: choice.Tag,
-		Path: append([]string{}, merged.Path...), Labels: merged.Labels, Candidates: candidates(choice), Notes: append([]string{}, choice.Notes...),
+		Path: append([]string{}, merged.Path...), Labels: merged.Labels, Candidates: output.Candidates(choice), Notes: append([]string{}, choice.Notes...),
 	}, format)
-}
-
-// sayWhy tells how a choice came about.
-func sayWhy(log logrus.FieldLogger, m resolve.Merged, c *resolve.Choice) {
-	if len(m.Path) > 0 {
-		log.Info("tag: " + strings.Join(m.Path, " -> "))
-	}
-	log.Info("labels: " + output.Labels(m.Labels))
-	for _, k := range c.Candidates {
-		text := k.Digest.String() + " " + k.Reason
-		if k.Tag != "" {
-			text = "tag " + k.Tag + ": " + text
-		}
-		if k.Chosen {
-			text += ": chosen"
-		}
-		log.Info(text)
-	}
-	for _, note := range c.Notes {
-		log.Info(note)
-	}
 }

@@ -1,26 +1,16 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/lookup"
 
-	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
 )
-
-// tagsAtOnce is how many tags are verified at once; the host's pace bounds the requests.
-const tagsAtOnce = 16
 
 // tagsVerifyOptions are the flags of cip tags verify.
 type tagsVerifyOptions struct {
@@ -70,89 +60,23 @@ func runTagsVerify(ctx context.Context, o *tagsVerifyOptions, s streams, args []
 	if err != nil {
 		return err
 	}
-	ends, faults := chainEnds(tags)
-	summary := leading(len(tags.Tags())-len(faults), len(ends))
+	v := tags.VerifyChains()
 	if len(args) > 0 {
-		progress.Start("looking for images", len(ends))
-		missing, err := o.lookFor(ctx, s, log, ref, tags, ends, progress)
+		client, err := o.client(s, nil, log)
+		if err != nil {
+			return err
+		}
+		defer client.Close()
+		progress.Start("looking for images", len(v.Ends))
+		err = v.VerifyImages(ctx, lookup.NewRegistry(client), ref, progress.Step)
 		progress.Finish()
 		if err != nil {
 			return err
 		}
-		summary += fmt.Sprintf(", of which %d lead to one image in %s", len(ends)-len(missing), ref.Repository)
-		faults = append(faults, missing...)
 	}
-	slices.SortStableFunc(faults, func(a, b manifest.Fault) int {
-		return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
-	})
-	logFaults(log, faults)
-	if _, err := fmt.Fprintln(s.out, summary+"."); err != nil {
+	logFaults(log, v.Faults)
+	if _, err := fmt.Fprintln(s.out, v.Summary()); err != nil {
 		return err
 	}
-	if len(faults) > 0 {
-		return &exitError{code: exitFailed}
-	}
-	return nil
-}
-
-// leading says how many tags lead to labels.
-func leading(tags, sets int) string {
-	t, s := "tags lead", "sets"
-	if tags == 1 {
-		t = "tag leads"
-	}
-	if sets == 1 {
-		s = "set"
-	}
-	return fmt.Sprintf("%d %s to %d %s of labels", tags, t, sets, s)
-}
-
-// chainEnds returns the tags with labels that the tags of a file lead to, sorted, and
-// what is wrong with those that lead to none.
-func chainEnds(tags *resolve.ImageTags) (ends []string, faults []manifest.Fault) {
-	found := map[string]struct{}{}
-	for _, tag := range tags.Tags() {
-		path, err := tags.Chain(tag)
-		if fault := (manifest.Fault{}); errors.As(err, &fault) {
-			faults = append(faults, fault)
-			continue
-		}
-		found[path[len(path)-1]] = struct{}{}
-	}
-	return slices.Sorted(maps.Keys(found)), faults
-}
-
-// lookFor looks for the image of each tag, and returns what is wrong with those that have not one.
-func (o *tagsVerifyOptions) lookFor(ctx context.Context, s streams, log *logrus.Logger, ref resolve.Reference, tags *resolve.ImageTags, ends []string, progress *output.Progress) ([]manifest.Fault, error) {
-	client, err := o.client(s, nil, log)
-	if err != nil {
-		return nil, err
-	}
-	defer client.Close()
-	finder := resolve.NewFinder(ctx, lookup.NewRegistry(client), ref.Repository)
-	wrong := make([]error, len(ends))
-	var g errgroup.Group
-	g.SetLimit(tagsAtOnce)
-	for i, tag := range ends {
-		g.Go(func() error {
-			m, err := tags.Merge(tag, ref.Labels, false)
-			if err == nil {
-				_, err = finder.Find(ctx, m.Labels)
-			}
-			wrong[i] = err
-			progress.Step()
-			return nil
-		})
-	}
-	_ = g.Wait() // each tag has its own
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	var faults []manifest.Fault
-	for i, err := range wrong {
-		if err != nil {
-			faults = append(faults, manifest.Fault{Pos: tags.Pos(ends[i]), Severity: manifest.Refused, Message: fmt.Sprintf("tag %q: %v", ends[i], err)})
-		}
-	}
-	return faults, nil
+	return failIf(len(v.Faults) > 0)
 }

@@ -109,6 +109,12 @@ func Bad(findings []Finding) bool {
 	return slices.ContainsFunc(findings, func(f Finding) bool { return f.Level > Note })
 }
 
+// All returns all rules in the order in which they run. They only describe themselves:
+// most need more than their zero value to check anything.
+func All() []Rule {
+	return []Rule{Valid{}, Removal{}, Exists{}, Size{}, &Signature{}, Vulnerability{}}
+}
+
 // Candidate is a rule that may be run. Without Rule, Why says why it cannot be.
 type Candidate struct {
 	Name string

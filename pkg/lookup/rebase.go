@@ -2,12 +2,14 @@ package lookup
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/load"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/rebase"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
@@ -73,4 +75,21 @@ func (r *Rebaser) Result(p *manifest.Producer) *rebase.Result {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.results[p]
+}
+
+// RunImages reads the files that name run images. The error joins those of all files.
+func RunImages(names []string) ([]rebase.File, error) {
+	files := make([]rebase.File, len(names))
+	var errs []error
+	for i, name := range names {
+		data, err := load.File(name, load.MaxFile)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("reading run images: %w", err))
+			continue
+		}
+		if files[i], err = rebase.ParseFile(name, data); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return files, errors.Join(errs...)
 }

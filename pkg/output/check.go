@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
@@ -169,4 +170,22 @@ func (r *CheckReport) document() checkDocument {
 		d.Plan = complete(r.Plan)
 	}
 	return d
+}
+
+// RuleList returns one line of help for each rule, wrapped at 80 columns.
+func RuleList(rules []check.Rule) string {
+	const width = 80
+	var b strings.Builder
+	for _, r := range rules {
+		line := fmt.Sprintf("  %-14s", r.Name())
+		for word := range strings.FieldsSeq(r.About()) {
+			if len(line)+1+len(word) > width {
+				b.WriteString(line + "\n")
+				line = strings.Repeat(" ", 16)
+			}
+			line += " " + word
+		}
+		b.WriteString(line + "\n")
+	}
+	return b.String()
 }

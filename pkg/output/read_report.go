@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 
 	"sigs.k8s.io/yaml"
 
@@ -49,4 +51,21 @@ func ReadReport(r io.Reader) (*plan.Report, error) {
 		return nil, errors.New("it is empty")
 	}
 	return report, nil
+}
+
+// ReadPlan reads the file of a dry run's JSON report and approves its plan. Errors do not name the file.
+func ReadPlan(file string) (*plan.Approval, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		if path, ok := errors.AsType[*fs.PathError](err); ok {
+			err = path.Err
+		}
+		return nil, err
+	}
+	defer f.Close()
+	report, err := ReadReport(f)
+	if err != nil {
+		return nil, err
+	}
+	return report.Approve()
 }
