@@ -44,7 +44,7 @@ func (o *checkOptions) addFlags(f *pflag.FlagSet) {
 	o.flags = f
 	o.manifestOptions.addFlags(f)
 	f.StringSliceVar(&o.only, "only", nil, "run only these `rules`")
-	f.StringSliceVar(&o.skip, "skip", nil, "run all but these `rules`")
+	f.StringSliceVar(&o.skip, "skip", nil, "do not run these `rules`")
 	f.StringVar(&o.base, "base", "", "git `revision` to compare with: removals since then are findings, and registries are asked only about changes since then (default $"+baseVariable+")")
 	f.BoolVar(&o.offline, "offline", false, "send no requests to registries")
 	f.StringVarP(&o.output, "output", "o", "", "output format: text, json, markdown or sarif (default text)")

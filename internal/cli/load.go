@@ -17,7 +17,7 @@ type manifestOptions struct {
 }
 
 func (o *manifestOptions) addFlags(f *pflag.FlagSet) {
-	f.StringVar(&o.manifest, "manifest", "", "plain manifest or native tag `file` to load")
+	f.StringVar(&o.manifest, "manifest", "", "plain manifest or native `file` to load")
 	f.StringVar(&o.thinDir, "thin-manifest-dir", "", "`directory` of thin manifests to load")
 }
 
@@ -47,15 +47,6 @@ func (o *manifestOptions) load() (*manifest.Set, error) {
 		return nil, err
 	}
 	return at.Read(), nil
-}
-
-// atRevision reads the manifests in a git revision, and returns its commit.
-func (o *manifestOptions) atRevision(rev string) (*manifest.Set, string, error) {
-	at, err := o.location()
-	if err != nil {
-		return nil, "", err
-	}
-	return at.At(rev)
 }
 
 // offline runs work that does not watch ctx, such as parsing large manifests. It returns as

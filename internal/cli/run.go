@@ -104,7 +104,7 @@ func runRun(ctx context.Context, o *runOptions, s streams) error {
 	if o.snapshotOf != "" || o.manifestSnapshotOf != "" {
 		return o.runSnapshot(ctx, s)
 	}
-	p := &promotion{promotionOptions: &o.promotionOptions, streams: s, paths: []string{o.path()}, load: o.load, at: o.atRevision}
+	p := &promotion{promotionOptions: &o.promotionOptions, streams: s, paths: []string{o.path()}, load: o.load, at: load.Manifests{File: o.manifest, Dir: o.thinDir}.At}
 	p.job.Reader = &promote.RuleReader{}
 	size, signature, vulnerability, err := o.rules(p.job.Reader)
 	if err != nil {

@@ -33,18 +33,19 @@ func newSnapshotDiffCmd(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:         "diff FROM TO",
 		Annotations: exits(differenceMeaning),
-		Short:       "Compare what two registries, snapshot files or manifests hold",
-		Long: `diff prints what leads from one snapshot to another: added, removed and moved tags.
-FROM and TO are each a file that cip snapshot wrote (- for standard input), or
-manifests:PATH=REGISTRY for what the manifests at PATH put into REGISTRY, or a registry.`,
+		Short:       "Compare two registries, snapshot files or manifests",
+		Long: `diff prints the tags that were added, removed and moved between two snapshots.
+FROM and TO are each one of: a file written by cip snapshot (- for standard
+input); manifests:PATH=REGISTRY, the images that the manifests at PATH publish
+in REGISTRY; a registry.`,
 		Example: `  cip snapshot diff before.yaml registry.example.com/production
   cip snapshot diff manifests:manifests/demo=localhost:5000/prod localhost:5000/prod --detailed-exitcode`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error { return runSnapshotDiff(cmd.Context(), o, s, args) },
 	}
 	f := cmd.Flags()
-	f.StringVarP(&o.output, "output", "o", "", "form of the comparison: text, json or markdown (default text)")
-	f.BoolVar(&o.detailed, "detailed-exitcode", false, "exit 2 if there is a difference")
+	f.StringVarP(&o.output, "output", "o", "", "output format: text, json or markdown (default text)")
+	f.BoolVar(&o.detailed, "detailed-exitcode", false, "exit with 2 if there is a difference")
 	o.snapshotFilter.addFlags(f)
 	o.registryOptions.addFlags(f)
 	o.logOptions.addFlags(f)
@@ -113,7 +114,7 @@ func (o *diffOptions) read(ctx context.Context, s streams, arg string, log *logr
 	}
 	root, err := image.ParseRegistry(arg)
 	if err != nil {
-		return nil, fmt.Errorf("%q is no file, and as a registry: %w", arg, err)
+		return nil, fmt.Errorf("%q is not a file, and not a registry: %w", arg, err)
 	}
 	client, err := o.client(s, nil, log)
 	if err != nil {
@@ -131,7 +132,7 @@ func parseSnapshot(name string, raw []byte) (inventory.Snapshot, error) {
 	return snapshot, nil
 }
 
-// readManifests reads PATH=REGISTRY: what the manifests put there.
+// readManifests reads PATH=REGISTRY, the part of manifests that is about one registry.
 func (o *diffOptions) readManifests(arg string, log *logrus.Logger) (inventory.Snapshot, error) {
 	i := strings.LastIndexByte(arg, '=')
 	if i < 0 {
@@ -146,7 +147,7 @@ func (o *diffOptions) readManifests(arg string, log *logrus.Logger) (inventory.S
 	wanted := plan.Desired(set, nil)
 	logFaults(log, wanted.Faults)
 	if !set.OK() || len(wanted.Faults) > 0 {
-		return nil, fmt.Errorf("the manifests at %s hold faults", arg[:i])
+		return nil, fmt.Errorf("the manifests at %s have faults", arg[:i])
 	}
 	return wanted.Snapshot(root), nil
 }

@@ -24,15 +24,15 @@ func newTagsExportCmd(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export REPOSITORY",
 		Short: "Print the tags of a repository as an image tags file",
-		Long: `export prints an image tags file that says of each tag of a repository which digest it
-has. With --fold-aliases, tags of one digest become aliases of the most specific one:
-latest, 3 and 3.0 of 3.0.1.`,
+		Long: `export prints an image tags file with the digest of each tag of a repository.
+With --fold-aliases, tags of one digest become aliases of the most specific tag:
+latest, 3 and 3.0 become aliases of 3.0.1.`,
 		Example: "  cip tags export registry.example.com/app --fold-aliases > app.json",
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return runTagsExport(cmd.Context(), o, s, args[0]) },
 	}
 	f := cmd.Flags()
-	f.BoolVar(&o.fold, "fold-aliases", false, "make tags of one digest aliases of one of them")
+	f.BoolVar(&o.fold, "fold-aliases", false, "turn tags with the same digest into aliases")
 	o.registryOptions.addFlags(f)
 	o.logOptions.addFlags(f)
 	return cmd

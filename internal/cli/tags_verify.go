@@ -24,11 +24,11 @@ func newTagsVerifyCmd(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:         "verify [REPOSITORY[,LABEL=VALUE]…]",
 		Annotations: exits(""),
-		Short:       "Check that every tag of an image tags file leads to one image",
-		Long: `verify checks that every tag of an image tags file leads to labels: no aliases in a
-circle, none that end nowhere. No request is sent for that. With a repository it also
-checks that the labels of each tag, with those that are given, lead to exactly one
-image there. Everything that is wrong is told, with its place in the file.`,
+		Short:       "Check that every tag of an image tags file has one image",
+		Long: `verify checks that every tag of an image tags file leads to labels: aliases have
+no cycles and no missing targets. This sends no request. With REPOSITORY, it
+also checks that exactly one image there has the labels of each tag and the
+given labels. All faults are reported with their position in the file.`,
 		Example: `  cip tags verify --image-tags=app.json
   cip tags verify --image-tags=app.json registry.example.com/app,os=linux,arch=amd64`,
 		Args: cobra.MaximumNArgs(1),
@@ -56,7 +56,7 @@ func runTagsVerify(ctx context.Context, o *tagsVerifyOptions, s streams, args []
 			return errors.New("verify checks every tag: name the repository without one")
 		}
 	}
-	tags, err := o.required(log)
+	tags, err := o.load(log, true)
 	if err != nil {
 		return err
 	}
