@@ -148,7 +148,7 @@ const (
 	digestAlgorithm = "sha256"
 )
 
-// statement is what of an in-toto statement tells what it is about.
+// statement has the keys of an in-toto statement that name its subject and type.
 type statement struct {
 	PredicateType string `json:"predicateType"`
 	Subject       []struct {
