@@ -14,15 +14,15 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
-// The largest reports that are read, in bytes: a JSON report of 500,000 copies is
-// smaller, and YAML takes many times its size to read.
+// Limits of reports, in bytes. A JSON report of 500,000 copies is smaller. The limit of
+// YAML is lower, because the parser needs many times its size.
 const (
 	MaxReport     = 512 << 20
 	maxYAMLReport = 32 << 20
 )
 
-// ReadReport reads what WriteReport wrote as JSON or YAML. Whether it makes sense
-// is not looked into.
+// ReadReport parses a report that WriteReport wrote as JSON or YAML. It does not check
+// the values.
 func ReadReport(r io.Reader) (*plan.Report, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, MaxReport+1))
 	if err != nil {
