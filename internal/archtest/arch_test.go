@@ -23,7 +23,7 @@ var allowed = map[string][]string{
 	"git":        {"secret"}, // trees of files, whatever is in them
 	"image":      {},
 	"inventory":  {"image"},
-	"load":       {"git", "manifest", "tree"},                                                                              // opens the files that manifest parses
+	"load":       {"git", "manifest", "tree"},                                                                                        // opens the files that manifest parses
 	"lookup":     {"git", "image", "inventory", "load", "manifest", "output", "rebase", "registry", "resolve", "strictjson", "tree"}, // reads and writes for resolve
 	"manifest":   {"image", "github.com/Masterminds/semver/v3", "go.yaml.in/yaml/v3"},
 	"output":     {"check", "image", "inventory", "manifest", "plan", "rebase", "resolve"}, // formats the values of other packages

@@ -7,6 +7,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/pflag"
 
+	"sigs.k8s.io/k8s-container-image-promoter/internal/logs"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/load"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
@@ -38,9 +39,9 @@ func (o *logOptions) logger(s streams) (*logrus.Logger, *output.Progress, error)
 	log.SetLevel(level)
 	switch o.format {
 	case "json":
-		log.SetFormatter(output.LogJSON{})
+		log.SetFormatter(logs.JSON{})
 	case "text":
-		log.SetFormatter(output.LogText{})
+		log.SetFormatter(logs.Text{})
 	default:
 		return nil, nil, fmt.Errorf("bad --log-format %q: want text or json", o.format)
 	}

@@ -8,7 +8,6 @@ import (
 	"io"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 

@@ -48,7 +48,7 @@ func newResolveCmd(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:         "resolve",
 		Annotations: exits(""),
-		Short:       "Select digests as sources.yaml says and write them into images.yaml",
+		Short:       "Run the selectors in sources.yaml and update images.yaml",
 		Long: `resolve runs the selectors in sources.yaml (or under sources: in a plain
 manifest). It looks up tags and commits in the source registry and in git
 repositories, and prints the resulting change of the list of images and of the

@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
-
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 

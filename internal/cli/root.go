@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"sigs.k8s.io/k8s-container-image-promoter/internal/logs"
 	"sigs.k8s.io/k8s-container-image-promoter/internal/version"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 )
@@ -144,7 +145,7 @@ func (s streams) complain(args []string, text string) {
 	}
 	log := logrus.New()
 	log.SetOutput(s.err)
-	log.SetFormatter(output.LogJSON{})
+	log.SetFormatter(logs.JSON{})
 	log.Error(text)
 }
 
@@ -176,7 +177,7 @@ cip run --thin-manifest-dir=D. Each flag has an environment variable:
 	}
 	o.addFlags(root.Flags())
 	setVersion(root, s)
-	root.SetUsageTemplate(root.UsageTemplate() + usageExitCodes)
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "FlagUsages", "FlagUsagesWrapped 80") + usageExitCodes)
 	root.AddCommand(
 		newRunCmd(s), newRetagCmd(s), newSnapshotCmd(s), newCheckCmd(s), newResolveCmd(s), newExplainCmd(s),
 		newTagsCmd(s), newRunImageCmd(s), newRebaseCmd(s), newAuditCmd(s), newDemoCmd(s),

@@ -4,11 +4,10 @@ import (
 	"context"
 	"fmt"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/lookup"
-
 	"github.com/spf13/cobra"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/lookup"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
 )
 
@@ -53,11 +52,11 @@ func runTagsExport(ctx context.Context, o *tagsExportOptions, s streams, name st
 		return err
 	}
 	defer client.Close()
-	tags, gone, err := resolve.ExportImageTags(ctx, lookup.NewRegistry(client), repo, o.fold)
+	tags, missing, err := resolve.ExportImageTags(ctx, lookup.NewRegistry(client), repo, o.fold)
 	if err != nil {
 		return err
 	}
-	for _, tag := range gone {
+	for _, tag := range missing {
 		log.Warn(fmt.Sprintf("left out: %s is in the list of tags and does not exist", repo.Tag(tag).String()))
 	}
 	if len(tags.Labels) == 0 {

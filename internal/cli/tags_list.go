@@ -17,7 +17,7 @@ func newTagsListCmd(s streams) *cobra.Command {
 	o := &tagsListOptions{}
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "Print the tags of an image tags file, with their aliases and labels",
+		Short: "Print the tags of an image tags file with aliases and labels",
 		Long: `list prints every tag of an image tags file with its aliases and labels. No
 request is sent. A tag without labels has an error instead; cip tags verify
 fails on it.`,

@@ -3,10 +3,9 @@ package cli
 import (
 	"context"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/lookup"
-
 	"github.com/spf13/cobra"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/lookup"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
 )

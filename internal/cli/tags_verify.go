@@ -5,10 +5,9 @@ import (
 	"errors"
 	"fmt"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/lookup"
-
 	"github.com/spf13/cobra"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/lookup"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
 )
 

@@ -6,7 +6,6 @@ import (
 	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
-
 	"golang.org/x/sync/errgroup"
 )
 
