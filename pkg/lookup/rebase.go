@@ -15,8 +15,8 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// Rebaser computes the images that selectors with a rebase stand for: the selected
-// app on its new run image. It writes nothing. It is safe for concurrent use.
+// Rebaser rebases the apps of selectors with a rebase onto their new run images. It writes
+// nothing. It is safe for concurrent use.
 type Rebaser struct {
 	client *registry.Client
 
@@ -55,7 +55,7 @@ func (r *Rebaser) Compute(ctx context.Context, p *manifest.Producer, app v1.Hash
 	}, nil
 }
 
-// Pin is Compute, but an error unless the rebased image is in the repository that it is promoted from.
+// Pin is like Compute, but it is an error if the source registry does not have the rebased image.
 func (r *Rebaser) Pin(ctx context.Context, p *manifest.Producer, app v1.Hash) (v1.Hash, *manifest.LockRebase, error) {
 	d, evidence, err := r.Compute(ctx, p, app)
 	if err != nil {
