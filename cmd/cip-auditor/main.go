@@ -6,11 +6,12 @@ import (
 	"os"
 
 	"sigs.k8s.io/k8s-container-image-promoter/internal/cli"
+	build "sigs.k8s.io/k8s-container-image-promoter/internal/version"
 )
 
 // Set by the linker; see the Makefile. An empty value is read from Go's build information.
 var version, commit, date string
 
 func main() {
-	os.Exit(cli.Main(cli.Auditor, cli.Build{Version: version, Commit: commit, Date: date}))
+	os.Exit(cli.Main(cli.Auditor, build.Build{Version: version, Commit: commit, Date: date}))
 }

@@ -24,15 +24,17 @@ var allowed = map[string][]string{
 	"image":      {},
 	"imagetags":  {"image", "yamlread"}, // its faults are those of manifests
 	"inventory":  {"image"},
-	"lookup":     {"git", "image", "inventory", "rebase", "registry", "resolve", "selector", "strictjson"}, // what resolve reads
+	"load":       {"git", "manifest", "selector", "tree"},                                                                                        // opens the files that manifest parses
+	"lookup":     {"git", "image", "inventory", "load", "manifest", "output", "rebase", "registry", "resolve", "selector", "strictjson", "tree"}, // reads and writes for resolve
 	"manifest":   {"image", "selector", "yamledit", "yamlread", "go.yaml.in/yaml/v3"},
-	"memo":       {},                                                  // one result for each key, whatever it is
-	"output":     {"check", "image", "inventory", "manifest", "plan"}, // shows values; who made them is not its business
+	"memo":       {},                                                                                                // one result for each key, whatever it is
+	"output":     {"check", "image", "imagetags", "inventory", "manifest", "plan", "rebase", "resolve", "selector"}, // formats the values of other packages
 	"plan":       {"image", "inventory", "manifest"},
 	"promote":    {"check", "image", "inventory", "manifest", "memo", "plan", "registry", "strictjson", "transfer"},
 	"rebase":     {"image", "inventory", "promote", "registry", "strictjson"}, // makes an image and pushes it
 	"registry":   {"image", "inventory", "secret", "strictjson"},              // decides nothing, so it knows no plan
 	"resolve":    {"image", "imagetags", "manifest", "selector", "github.com/Masterminds/semver/v3", "golang.org/x/sync/errgroup"},
+	"scan":       {"check", "load"},                                                               // runs scanners
 	"secret":     {},                                                                              // what must not be printed, wherever it came from
 	"selector":   {"image", "yamlread", "github.com/Masterminds/semver/v3", "go.yaml.in/yaml/v3"}, // read with the manifests that they belong to
 	"strictjson": {},

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/load"
 )
 
 // auditOptions are the flags of cip audit.
@@ -212,7 +213,7 @@ func (o *auditOptions) token() (string, error) {
 	if o.tokenFile == "" {
 		return "", nil
 	}
-	raw, err := readFile(o.tokenFile, maxKey)
+	raw, err := load.File(o.tokenFile, load.MaxKey)
 	if err != nil {
 		return "", fmt.Errorf("reading --token-file: %w", err)
 	}

@@ -5,17 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
-	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/load"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/lookup"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
@@ -23,10 +21,10 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 )
 
-// baseVariable is where Prow says which commit a pull request is to be merged into.
+// baseVariable names the commit that a pull request will be merged into. Prow sets it.
 const baseVariable = "PULL_BASE_SHA"
 
-// defaultImageSize is --max-image-size of a check, in MiB.
+// defaultImageSize is the default of --max-image-size in cip check, in MiB.
 const defaultImageSize = 2048
 
 // checkOptions are the flags of cip check.
@@ -47,10 +45,10 @@ func (o *checkOptions) addFlags(f *pflag.FlagSet) {
 	o.flags = f
 	o.manifestOptions.addFlags(f)
 	f.StringSliceVar(&o.only, "only", nil, "run only these `rules`")
-	f.StringSliceVar(&o.skip, "skip", nil, "run all but these `rules`")
-	f.StringVar(&o.base, "base", "", "git `revision` to compare with: a removal is a finding, and registries are asked only about what changed since (default $"+baseVariable+")")
-	f.BoolVar(&o.offline, "offline", false, "send no request to a registry")
-	f.StringVarP(&o.output, "output", "o", "", "form of the findings: text, json, markdown or sarif (default text)")
+	f.StringSliceVar(&o.skip, "skip", nil, "do not run these `rules`")
+	f.StringVar(&o.base, "base", "", "git `revision` to compare with: removals since then are findings, and registries are asked only about changes since then (default $"+baseVariable+")")
+	f.BoolVar(&o.offline, "offline", false, "send no requests to registries")
+	f.StringVarP(&o.output, "output", "o", "", "output format: text, json, markdown or sarif (default text)")
 	o.guardOptions.addFlags(f, defaultImageSize)
 	o.registryOptions.addFlags(f)
 	o.addAccountFlags(f)
@@ -62,19 +60,14 @@ func newCheckCmd(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:         "check",
 		Annotations: exits(""),
-		Short:       "Find what is wrong with manifests and with what they would promote",
-		Long: `check runs rules over the manifests and prints what they find, one finding a
-line: file:line: rule: message. Any finding makes the exit code 1.
+		Short:       "Check manifests and the images that they would promote",
+		Long: `check runs rules over the manifests and prints one finding per line:
+file:line: rule: message. The exit code is 1 if there is a finding.
 
-  valid          a manifest is broken, or an entry of it is refused
-  removal        a digest or tag that the manifests had at the base is gone
-  exists         a digest is in neither source nor destination
-  size           an image about to be promoted is too large
-  signature      an image about to be promoted carries no signature that verifies
-  vulnerability  an image about to be promoted has a fixable vulnerability
-
-valid always runs, removal when a base is known, exists and size unless --offline,
-signature and vulnerability when their flags are set. What is not run is listed.`,
+` + output.RuleList(check.All()) + `
+valid always runs. removal runs if a base is known. exists and size do not run
+with --offline. signature and vulnerability run if their flags are set. Rules
+that are not run are listed with the reason.`,
 		Example: `  cip check --thin-manifest-dir=manifests/thin --offline
   cip check --thin-manifest-dir=registry.k8s.io --base=origin/main --output=markdown
   cip check --manifest=promote.yaml --vuln-severity-threshold=4 --vuln-scanner="trivy image --quiet --format=json"`,
@@ -91,11 +84,12 @@ type checking struct {
 	streams
 	log      *logrus.Logger
 	progress *output.Progress
+	at       load.Manifests
 	set      *manifest.Set
 	base     *manifest.Set // nil: no base is known
 	commit   string        // of the base
 	reader   *promote.RuleReader
-	unread   error // why the base cannot be read
+	unread   error // the reason why the base cannot be read
 	report   *output.CheckReport
 }
 
@@ -109,12 +103,13 @@ func runCheck(ctx context.Context, o *checkOptions, s streams) (err error) {
 	if err != nil {
 		return err
 	}
-	err = offline(ctx, func() (err error) {
+	if c.at, err = o.location(); err != nil {
+		return err
+	}
+	err = offline(ctx, func() error {
 		var files []*selector.File
-		if c.set, files, _, err = o.loadAll(); err != nil {
-			return err
-		}
-		c.set.Faults = append(c.set.Faults, leftLocks(c.set, files)...)
+		c.set, files = c.at.ReadAll()
+		c.set.Faults = append(c.set.Faults, lookup.OrphanLocks(c.set, files)...)
 		c.readBase()
 		return nil
 	})
@@ -128,26 +123,23 @@ func runCheck(ctx context.Context, o *checkOptions, s streams) (err error) {
 		return err
 	}
 	if ctx.Err() != nil {
-		return &exitError{code: exitInterrupted, err: errors.New("interrupted")}
+		return errInterrupted
 	}
-	if c.report.Manifests.Commit, err = git.Commit(o.path()); err != nil {
+	if c.report.Manifests.Commit, err = load.Commit(o.path()); err != nil {
 		c.log.Debugf("the report names no git commit: %v", err)
 	}
 	c.report.Manifests.Path, c.report.Manifests.Digest = o.path(), c.set.Digest
-	c.report.Base, c.report.URI = c.commit, o.uris()
+	c.report.Base, c.report.URI = c.commit, c.at.URIs()
 	if err := output.WriteCheck(s.out, c.report, format, output.Color(s.out, s.getenv)); err != nil {
 		return fmt.Errorf("writing to stdout: %w", err)
 	}
 	if c.unread != nil {
 		return c.unread
 	}
-	if check.Bad(c.report.Findings) {
-		return &exitError{code: exitFailed}
-	}
-	return nil
+	return failIf(check.Bad(c.report.Findings))
 }
 
-// readBase loads the manifests at the base, if one is named.
+// readBase reads the manifests at the base, if there is one.
 func (c *checking) readBase() {
 	rev, name := c.checkOptions.base, "--base"
 	if rev == "" && !given(c.flags, "base") {
@@ -157,44 +149,32 @@ func (c *checking) readBase() {
 		return
 	}
 	var err error
-	if c.base, c.commit, err = c.atRevision(rev); err != nil {
+	if c.base, c.commit, err = c.at.At(rev); err != nil {
 		c.unread = fmt.Errorf("reading the base that %s names: %w", name, err)
 	}
 }
 
 // choose decides which rules to run.
 func (c *checking) choose() error {
-	size, err := c.size(c.reader)
+	size, signature, vulnerability, err := c.rules(c.reader)
 	if err != nil {
 		return err
 	}
-	signature, err := c.signature(c.reader)
-	if err != nil {
-		return err
-	}
-	vulnerability, err := c.vulnerability()
-	if err != nil {
-		return err
+	removal := check.Candidate{Name: "removal", Why: "no base is known: --base or $" + baseVariable + " names one"}
+	if c.base != nil || c.unread != nil {
+		removal.Rule = check.Removal{Base: c.base, Rev: c.commit, Unread: c.unread}
 	}
 	all := []check.Candidate{
 		{Name: "valid", Rule: check.Valid{}},
-		{Name: "removal", Why: "no base is known: --base or $" + baseVariable + " names one"},
+		removal,
 		{Name: "exists", Rule: check.Exists{Finder: c.reader}},
 		{Name: "size", Rule: size, Why: "there is no limit: --max-image-size sets one"},
 		{Name: "signature", Rule: signature, Why: "no key is known: --signature-key names one"},
 		{Name: "vulnerability", Rule: vulnerability, Why: "no severity is set: --vuln-severity-threshold sets one"},
 	}
-	if c.base != nil || c.unread != nil {
-		all[1].Rule = check.Removal{Base: c.base, Rev: c.commit, Unread: c.unread}
-	}
 	for i := range all {
-		switch {
-		case c.offline && all[i].Rule != nil && all[i].Rule.Reach() == check.Registries:
-			all[i].Rule, all[i].Why = nil, "registries are not asked (--offline)"
-		case c.unread != nil && all[i].Rule != nil && all[i].Rule.Reach() > check.Files:
-			all[i].Rule, all[i].Why = nil, "the base cannot be read"
-		case c.set.Broken() && all[i].Name != "valid" && all[i].Rule != nil:
-			all[i].Rule, all[i].Why = nil, "the manifests are broken"
+		if why := c.obstacle(all[i].Rule); why != "" {
+			all[i].Rule, all[i].Why = nil, why
 		}
 	}
 	c.report.Rules, c.report.Idle, err = check.Choose(all, c.only, c.skip)
@@ -207,28 +187,47 @@ func (c *checking) choose() error {
 	return err
 }
 
-// judge reads what the rules need and runs them.
+// obstacle returns the reason why a rule cannot be run, or "".
+func (c *checking) obstacle(rule check.Rule) string {
+	if rule == nil {
+		return ""
+	}
+	_, valid := rule.(check.Valid)
+	switch {
+	case c.offline && rule.Reach() == check.Registries:
+		return "registries are not asked (--offline)"
+	case c.unread != nil && rule.Reach() > check.Files:
+		return "the base cannot be read"
+	case c.set.Broken() && !valid:
+		return "the manifests are broken"
+	}
+	return ""
+}
+
+// judge reads the registries, if a rule needs them, and runs the rules.
 func (c *checking) judge(ctx context.Context) error {
 	if c.set.Broken() {
 		c.report.Findings = check.Run(ctx, c.report.Rules, check.NewInput(c.set, c.set.Faults, &plan.Wanted{}, nil))
 		return nil
 	}
-	beyond := func(r check.Rule) bool { return r.Reach() > check.Files }
-	if c.offline || !slices.ContainsFunc(c.report.Rules, beyond) {
+	// With a base, only the changes since then are checked.
+	job := promote.Job{
+		Set: c.set, Selection: promote.Selection{Base: c.base}, Reader: c.reader,
+		Progress: c.progress, Warn: func(text string) { c.log.Warn(text) },
+	}
+	needsPlan := func(r check.Rule) bool { return r.Reach() > check.Files }
+	if c.offline || !slices.ContainsFunc(c.report.Rules, needsPlan) {
 		var in *check.Input
 		err := offline(ctx, func() error {
-			job := c.job()
-			wanted, _ := job.Wanted(nil)
-			in = check.NewInput(c.set, c.faults(), wanted, nil)
+			wanted, _, faults := job.Wanted(nil)
+			in = check.NewInput(c.set, faults, wanted, nil)
 			return nil
 		})
-		if err != nil {
-			return err
+		if err == nil {
+			c.report.Findings = check.Run(ctx, c.report.Rules, in)
 		}
-		c.report.Findings = check.Run(ctx, c.report.Rules, in)
-		return nil
+		return err
 	}
-	job := c.job()
 	var err error
 	if job.Registry, err = c.settings(c.streams, c.log); err != nil {
 		return err
@@ -239,7 +238,7 @@ func (c *checking) judge(ctx context.Context) error {
 	}
 	defer promotion.Close()
 	result := promotion.Plan(ctx)
-	c.report.Findings = promotion.Check(ctx, c.report.Rules, c.faults(), result)
+	c.report.Findings = promotion.Check(ctx, c.report.Rules, promotion.AllFaults(), result)
 	check.Refuse(result, c.report.Findings)
 	late := result.Warnings
 	c.report.Plan = promotion.Report(result, true)
@@ -248,38 +247,4 @@ func (c *checking) judge(ctx context.Context) error {
 	}
 	c.report.Plan.Faults, c.report.Plan.Estimate = []plan.ReportFault{}, nil // the rule valid reports the faults
 	return nil
-}
-
-// job returns the promotion that is checked: with a base, only what changed since.
-func (c *checking) job() promote.Job {
-	return promote.Job{
-		Set: c.set, Selection: promote.Selection{Base: c.base}, Reader: c.reader,
-		Progress: c.progress, Warn: func(text string) { c.log.Warn(text) },
-	}
-}
-
-// faults returns all faults of the manifests, whatever the base had already.
-func (c *checking) faults() []manifest.Fault {
-	return slices.Concat(c.set.Faults, plan.Desired(c.set, nil).Faults)
-}
-
-// uris returns how code scanning calls the manifests' files: by their paths in the
-// git repository, or below the working directory where there is none.
-func (o *manifestOptions) uris() func(string) string {
-	root := filepath.Dir(o.path())
-	if o.manifest == "" {
-		root = filepath.Clean(o.thinDir)
-	}
-	inside := ""
-	if repo, err := git.Open(o.path()); err == nil {
-		if inside, err = repo.Within(root); err != nil {
-			inside = ""
-		}
-	}
-	return func(file string) string {
-		if rel, err := filepath.Rel(root, file); inside != "" && err == nil {
-			return path.Join(inside, filepath.ToSlash(rel))
-		}
-		return strings.TrimLeft(filepath.ToSlash(file), "/")
-	}
 }

@@ -7,8 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 )
 
 // explainOptions are the flags of cip explain.
@@ -21,9 +19,10 @@ func newExplainCmd(s streams) *cobra.Command {
 	o := &explainOptions{}
 	cmd := &cobra.Command{
 		Use:   "explain NAME",
-		Short: "List the candidates of a selector, and why each was selected or not",
-		Long: `explain resolves the selectors called NAME as cip resolve does. It lists all candidates,
-the best first, with the reason why each was selected or not. It changes nothing.`,
+		Short: "List the candidates of a selector with the reason for each",
+		Long: `explain runs the selectors called NAME as cip resolve does. It lists the tags
+that were considered, best first, and why each one was chosen or rejected. It
+changes nothing.`,
 		Example: `  cip explain flux --thin-manifest-dir=manifests
   cip explain flux --manifest=promote.yaml --output=json`,
 		Args: cobra.ExactArgs(1),
@@ -33,7 +32,7 @@ the best first, with the reason why each was selected or not. It changes nothing
 		},
 	}
 	f := cmd.Flags()
-	f.StringVarP(&o.output, "output", "o", "", "form of the explanation: text (default) or json")
+	f.StringVarP(&o.output, "output", "o", "", "output format: text or json (default text)")
 	o.selectorOptions.addFlags(f)
 	return cmd
 }
@@ -48,53 +47,21 @@ func runExplain(ctx context.Context, o *explainOptions, s streams) error {
 	if err != nil {
 		return err
 	}
-	defer r.tree.Close()
+	defer r.Close()
 	all, err := r.all(ctx)
 	if err != nil {
 		return err
 	}
 	var found []output.Explanation
-	failed := !r.set.OK()
-	for _, done := range all {
-		for i := range done.results {
-			if result := &done.results[i]; result.Choice != nil || result.Err != nil {
-				found = append(found, explain(done.file, result))
-				failed = failed || result.Err != nil
-			}
+	failed := !r.Set.OK()
+	for _, file := range all {
+		for _, result := range file.Ran() {
+			found = append(found, output.Explain(file.File, result))
+			failed = failed || result.Err != nil
 		}
 	}
 	if err := output.WriteExplanations(s.out, found, format); err != nil {
 		return fmt.Errorf("writing to stdout: %w", err)
 	}
-	if failed {
-		return &exitError{code: exitFailed}
-	}
-	return nil
-}
-
-func explain(file *selector.File, result *resolve.Result) output.Explanation {
-	p := result.Selector
-	e := output.Explanation{
-		Source: p.Pos.String(), Name: p.Name, Repository: p.Repository.String(),
-		Notes: []string{}, Candidates: []output.Candidate{},
-	}
-	if l := file.Find(p); l != nil {
-		e.Locked = l.Digest
-	}
-	if c := result.Choice; c != nil {
-		e.Tag, e.Digest, e.Notes, e.Candidates = c.Tag, c.Digest, append(e.Notes, c.Notes...), candidates(c)
-	}
-	if result.Err != nil {
-		e.Error = result.Err.Error()
-	}
-	return e
-}
-
-// candidates returns what was looked at for a choice.
-func candidates(c *resolve.Choice) []output.Candidate {
-	all := make([]output.Candidate, len(c.Candidates))
-	for i, looked := range c.Candidates {
-		all[i] = output.Candidate(looked)
-	}
-	return all
+	return failIf(failed)
 }

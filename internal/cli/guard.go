@@ -9,10 +9,12 @@ import (
 	"github.com/spf13/pflag"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/load"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/promote"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/scan"
 )
 
-// guardOptions are the flags of rules that judge what is about to be promoted.
+// guardOptions are the flags of rules about images that are about to be promoted.
 type guardOptions struct {
 	maxImageSize int
 	signatureKey string
@@ -21,16 +23,16 @@ type guardOptions struct {
 	reports      string
 }
 
-// noThreshold is what --vuln-severity-threshold is when it is not set.
+// noThreshold is the value of --vuln-severity-threshold that disables the rule.
 const noThreshold = -1
 
 func (o *guardOptions) addFlags(f *pflag.FlagSet, maxImageSize int) {
-	f.IntVar(&o.maxImageSize, "max-image-size", maxImageSize, "refuse images larger than so many `MiB` (0: no limit)")
-	f.StringVar(&o.signatureKey, "signature-key", "", "refuse images without a cosign signature of this public key, a PEM `file`")
+	f.IntVar(&o.maxImageSize, "max-image-size", maxImageSize, "refuse images larger than this many `MiB` (0: no limit)")
+	f.StringVar(&o.signatureKey, "signature-key", "", "refuse images without a cosign signature by the public key in this PEM `file`")
 	f.IntVar(&o.threshold, "vuln-severity-threshold", noThreshold,
-		"refuse images with fixable vulnerabilities of this `severity` or worse: 0 unknown, 1 negligible, 2 low, 3 medium, 4 high, 5 critical (-1: do not look)")
-	f.StringVar(&o.scanner, "vuln-scanner", "", "`command` that prints Trivy's or Grype's JSON about the image whose reference is appended to it")
-	f.StringVar(&o.reports, "vuln-reports", "", "`directory` of such JSON, DIGEST.json for each image, in place of a scanner")
+		"refuse images with fixable vulnerabilities of this `severity` or higher: 0 unknown, 1 negligible, 2 low, 3 medium, 4 high, 5 critical (-1: off)")
+	f.StringVar(&o.scanner, "vuln-scanner", "", "scanner `command` that prints Trivy or Grype JSON; the image reference is appended")
+	f.StringVar(&o.reports, "vuln-reports", "", "read scan results from `directory`/DIGEST.json instead of running a scanner")
 }
 
 // size returns the size rule, nil if there is no limit.
@@ -50,7 +52,7 @@ func (o *guardOptions) signature(e *promote.RuleReader) (check.Rule, error) {
 	if o.signatureKey == "" {
 		return nil, nil
 	}
-	pem, err := readFile(o.signatureKey, maxKey)
+	pem, err := load.File(o.signatureKey, load.MaxKey)
 	if err != nil {
 		return nil, fmt.Errorf("reading --signature-key: %w", err)
 	}
@@ -70,16 +72,16 @@ func (o *guardOptions) vulnerability() (check.Rule, error) {
 	case o.scanner != "" && o.reports != "":
 		return nil, errors.New("--vuln-scanner and --vuln-reports exclude each other")
 	case o.threshold == noThreshold && given:
-		return nil, errors.New("--vuln-scanner and --vuln-reports want --vuln-severity-threshold")
+		return nil, errors.New("--vuln-scanner and --vuln-reports require --vuln-severity-threshold")
 	case o.threshold == noThreshold:
 		return nil, nil
 	case !given:
-		return nil, errors.New("--vuln-severity-threshold wants --vuln-scanner or --vuln-reports")
+		return nil, errors.New("--vuln-severity-threshold requires --vuln-scanner or --vuln-reports")
 	}
-	rule := check.Vulnerability{Threshold: check.Severity(o.threshold), Scanner: reportDir(o.reports)}
+	rule := check.Vulnerability{Threshold: check.Severity(o.threshold), Scanner: scan.Directory(o.reports)}
 	if o.reports != "" {
 		if info, err := os.Stat(o.reports); err != nil || !info.IsDir() {
-			return nil, fmt.Errorf("reading --vuln-reports: %s is no directory", o.reports)
+			return nil, fmt.Errorf("reading --vuln-reports: %s is not a directory", o.reports)
 		}
 		return rule, nil
 	}
@@ -87,29 +89,18 @@ func (o *guardOptions) vulnerability() (check.Rule, error) {
 	if err != nil || len(words) == 0 {
 		return nil, fmt.Errorf("bad --vuln-scanner %q: want a command", o.scanner)
 	}
-	rule.Scanner = scanCommand(words)
+	rule.Scanner = scan.Command(words)
 	return rule, nil
 }
 
-// rules returns the rules whose flags are set.
-func (o *guardOptions) rules(e *promote.RuleReader) ([]check.Rule, error) {
-	size, err := o.size(e)
-	if err != nil {
-		return nil, err
+// rules returns the three rules. A rule whose flag is not set is nil.
+func (o *guardOptions) rules(e *promote.RuleReader) (size, signature, vulnerability check.Rule, err error) {
+	if size, err = o.size(e); err != nil {
+		return nil, nil, nil, err
 	}
-	signature, err := o.signature(e)
-	if err != nil {
-		return nil, err
+	if signature, err = o.signature(e); err != nil {
+		return nil, nil, nil, err
 	}
-	vulnerability, err := o.vulnerability()
-	if err != nil {
-		return nil, err
-	}
-	var rules []check.Rule
-	for _, r := range []check.Rule{size, signature, vulnerability} {
-		if r != nil {
-			rules = append(rules, r)
-		}
-	}
-	return rules, nil
+	vulnerability, err = o.vulnerability()
+	return size, signature, vulnerability, err
 }

@@ -3,30 +3,25 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
-	"path/filepath"
-	"slices"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/pflag"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/load"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/tree"
 )
 
-// manifestOptions say which manifests to load.
+// manifestOptions are the flags that name manifests.
 type manifestOptions struct {
 	manifest, thinDir string
 }
 
 func (o *manifestOptions) addFlags(f *pflag.FlagSet) {
-	f.StringVar(&o.manifest, "manifest", "", "plain manifest or native tag `file` to load")
+	f.StringVar(&o.manifest, "manifest", "", "plain manifest or native `file` to load")
 	f.StringVar(&o.thinDir, "thin-manifest-dir", "", "`directory` of thin manifests to load")
 }
 
-// path returns what was named to load.
+// path returns the file or directory to load, as the user wrote it.
 func (o *manifestOptions) path() string {
 	if o.manifest != "" {
 		return o.manifest
@@ -34,35 +29,28 @@ func (o *manifestOptions) path() string {
 	return o.thinDir
 }
 
-// root returns the directory that the manifests are in.
-func (o *manifestOptions) root() (string, error) {
+// location returns where the manifests are.
+func (o *manifestOptions) location() (load.Manifests, error) {
 	switch {
 	case o.manifest != "" && o.thinDir != "":
-		return "", errors.New("--manifest and --thin-manifest-dir exclude each other")
-	case o.manifest != "":
-		return filepath.Dir(o.manifest), nil
-	case o.thinDir != "":
-		return o.thinDir, nil
+		return load.Manifests{}, errors.New("--manifest and --thin-manifest-dir exclude each other")
+	case o.path() == "":
+		return load.Manifests{}, errors.New("--manifest or --thin-manifest-dir is required")
 	}
-	return "", errors.New("--manifest or --thin-manifest-dir is required")
+	return load.Manifests{File: o.manifest, Dir: o.thinDir}, nil
 }
 
-// load reads the manifests. What is wrong in them is in the set.
+// load reads the manifests. Faults are in the set.
 func (o *manifestOptions) load() (*manifest.Set, error) {
-	root, err := o.root()
+	at, err := o.location()
 	if err != nil {
 		return nil, err
 	}
-	files := tree.Open(root)
-	defer files.Close()
-	if o.manifest != "" {
-		return manifest.Plain(files, filepath.Base(o.manifest), o.manifest), nil
-	}
-	return manifest.Thin(files, root), nil
+	return at.Read(), nil
 }
 
-// offline does work that has no context of its own, such as reading and comparing manifests,
-// which may be large. It returns as soon as ctx ends; what is left of the work ends with the process.
+// offline runs work that does not watch ctx, such as parsing large manifests. It returns as
+// soon as ctx ends. The rest of the work then ends with the process.
 func offline(ctx context.Context, work func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- work() }()
@@ -70,42 +58,11 @@ func offline(ctx context.Context, work func() error) error {
 	case err := <-done:
 		return err
 	case <-ctx.Done():
-		return &exitError{code: exitInterrupted, err: errors.New("interrupted")}
+		return errInterrupted
 	}
 }
 
-// commitOf returns the git commit that all of some paths belong to.
-func commitOf(paths []string) (string, error) {
-	var all []string
-	for _, path := range paths {
-		commit, err := git.Commit(path)
-		if err != nil {
-			return "", err
-		}
-		all = append(all, commit)
-	}
-	if all = slices.Compact(all); len(all) != 1 {
-		return "", fmt.Errorf("the files belong to %d commits", len(all))
-	}
-	return all[0], nil
-}
-
-// loadAll reads the manifests and their selectors. Names of files are relative to root.
-func (o *manifestOptions) loadAll() (set *manifest.Set, files []*selector.File, root string, err error) {
-	if root, err = o.root(); err != nil {
-		return nil, nil, "", err
-	}
-	in := tree.Open(root)
-	defer in.Close()
-	if o.manifest != "" {
-		set, files = manifest.PlainSelectors(in, filepath.Base(o.manifest), o.manifest)
-	} else {
-		set, files = manifest.ThinSelectors(in, root)
-	}
-	return set, files, root, nil
-}
-
-// logFaults logs faults: one line each, beginning with the place.
+// logFaults logs faults, one line each. A line begins with the position of the fault.
 func logFaults(log logrus.FieldLogger, faults []manifest.Fault) {
 	for _, f := range faults {
 		entry := log.WithField("place", f.Pos.String())

@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"sigs.k8s.io/k8s-container-image-promoter/internal/version"
 )
 
 // Program is a program that Main runs.
@@ -22,18 +24,18 @@ const (
 	Auditor                    // cip-auditor: cip audit alone
 )
 
-// gcPercent is how much the heap grows between garbage collections, in percent.
-// It is below Go's 100: most of the heap is garbage of requests, and a small
-// process is worth 3 % of processor time.
+// gcPercent is the growth of the heap between garbage collections, in percent. It is
+// below Go's default of 100: most of the heap is garbage of requests, so a smaller
+// process costs only 3 % more CPU time.
 const gcPercent = 75
 
 // Main runs a program with the arguments and streams of the process, and returns its exit code.
-func Main(p Program, b Build) int {
+func Main(p Program, b version.Build) int {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	// A reader of stderr that has ended, as in 2>&1 | head, must not cost the report: by
-	// default a write to a closed pipe ends the process. Nothing reads the channel.
+	// Go ends a process that writes to a closed stderr, as in 2>&1 | head. Registering for
+	// SIGPIPE prevents this, so that the report is still written. Nothing reads the channel.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -41,7 +43,7 @@ func Main(p Program, b Build) int {
 		<-ctx.Done()
 		stop() // a second signal ends the process immediately
 	}()
-	s := streams{out: os.Stdout, err: os.Stderr, getenv: os.Getenv, build: b.orBuildInfo()}
+	s := streams{out: os.Stdout, err: os.Stderr, getenv: os.Getenv, build: b.OrBuildInfo()}
 	return execute(ctx, p.command(s), os.Args[1:], s)
 }
 

@@ -6,14 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/load"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/rebase"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
@@ -21,7 +19,7 @@ import (
 
 // rebaseOptions are the flags of cip rebase.
 type rebaseOptions struct {
-	runImageSource
+	runImageNames
 	selectorOptions
 	confirmOptions
 	runImage, previous string
@@ -35,20 +33,22 @@ func newRebaseCmd(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:         "rebase IMAGE… | rebase --thin-manifest-dir=DIR",
 		Annotations: exits(outdatedMeaning),
-		Short:       "Put an app that buildpacks made on a newer run image",
-		Long: `rebase puts an app on another run image, in the registry: the layers of its base are
-replaced, its own stay. On one registry layers are mounted, and only a configuration
-and a manifest are uploaded. The first IMAGE is the app, all are names to save it
-under. Dry run is the default: the new digest is computed and printed, nothing is
-written. With --check each IMAGE is an app of its own, and the exit code is 2 if one
-is out of date.
+		Short:       "Rebase an app built by buildpacks onto a newer run image",
+		Long: `rebase replaces the run image of an app in the registry: the layers of the old
+run image are replaced, the layers of the app stay. Within one registry host
+layers are mounted, so that only a config and a manifest are uploaded. The first
+IMAGE is the app; it is saved under all IMAGEs. By default nothing is written
+(dry run): the new digest is computed and printed. With --check each IMAGE is an
+app of its own, and the exit code is 2 if one is out of date.
 
-With manifests instead of an IMAGE, selectors that have a rebase are resolved, and the
-rebased images are saved in the source registry: cip resolve --write then pins them.
+With manifests instead of an IMAGE, rebase runs the selectors that have a rebase
+and saves the rebased apps in the source registry. cip resolve --write then pins
+them.
 
-The run image is the best readable one of those that files, or else the app's
-metadata, name (cip run-image); --run-image names another. The digest is a function
-of app, run image and flags: the same come out of dry run, real run and repetition.`,
+The run image is the best one that can be read among those named in files or, if
+there are none, in the metadata of the app (see cip run-image). --run-image
+names another. The digest depends only on app, run image and flags, so a dry
+run and all real runs compute the same one.`,
 		Example: `  cip rebase registry.example.com/shop/web:1.4
   cip rebase registry.example.com/shop/web:1.4 registry.example.com/shop/web:latest --confirm --report=report.toml
   cip rebase registry.example.com/shop/web:1.4 --run-image=registry.example.com/base/run:22.04.5 --accept=same-repository
@@ -68,17 +68,17 @@ of app, run image and flags: the same come out of dry run, real run and repetiti
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.runImage, "run-image", "", "the new run `image`, instead of choosing one")
+	f.StringVar(&o.runImage, "run-image", "", "use this run `image` instead of choosing one")
 	f.StringVar(&o.previous, "previous-image", "", "read the app from this `image`; IMAGEs are only written")
-	f.StringVar(&o.accept, "accept", "listed", "run images to accept: those that the metadata names (listed), their other tags (same-repository), or any")
-	f.BoolVar(&o.force, "force", false, "accept any run image, and one for another target, and an app that says it is not rebasable")
-	f.BoolVar(&o.check, "check", false, "only say which apps are out of date")
-	f.StringVar(&o.report, "report", "", "write a report.toml to a `file`")
-	f.StringVarP(&o.output, "output", "o", "", "form of what is printed: text or json (default text)")
+	f.StringVar(&o.accept, "accept", "listed", "accepted run images: those that the metadata names (listed), also other tags of them (same-repository), or any")
+	f.BoolVar(&o.force, "force", false, "accept any run image, also for another target, and apps that are marked as not rebasable")
+	f.BoolVar(&o.check, "check", false, "only report which apps are out of date")
+	f.StringVar(&o.report, "report", "", "write a report.toml to this `file`")
+	f.StringVarP(&o.output, "output", "o", "", "output format: text or json (default text)")
 	o.confirmOptions.addFlags(f)
-	o.runImageSource.addFlags(f)
+	o.runImageNames.addFlags(f)
 	o.selectorOptions.addFlags(f)
-	f.StringSliceVar(&o.only, "only", nil, "with manifests: rebase only the images of selectors with these `names`")
+	f.StringSliceVar(&o.only, "only", nil, "with manifests: rebase only the selectors with these `names`")
 	for _, writes := range []string{"confirm", "previous-image", "report"} {
 		cmd.MarkFlagsMutuallyExclusive("check", writes)
 	}
@@ -89,7 +89,7 @@ of app, run image and flags: the same come out of dry run, real run and repetiti
 	return cmd
 }
 
-// outOfDate is what a check calls an app that would be planned without it.
+// outOfDate is the state, in a check, of an app that would be planned without it.
 const outOfDate = "out of date"
 
 // rebasing is one run of cip rebase.
@@ -134,7 +134,7 @@ func (r *rebasing) parse(args []string) error {
 	if r.format, err = output.TextOrJSON(r.output, "rebase"); err != nil {
 		return err
 	}
-	if err := checkFile(r.report); err != nil {
+	if err := load.CheckWritable(r.report); err != nil {
 		return fmt.Errorf("--report: %w", err)
 	}
 	r.options = rebase.Options{RunImage: r.runImage, Mirrors: r.mirrors, Force: r.force}
@@ -157,7 +157,7 @@ func (r *rebasing) parse(args []string) error {
 	return nil
 }
 
-// one puts one app on a run image and saves it under all names.
+// one rebases one app and saves it under all names.
 func (r *rebasing) one(ctx context.Context) error {
 	app := r.apps[0]
 	if r.previous != "" {
@@ -171,26 +171,21 @@ func (r *rebasing) one(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	told, names := r.save(ctx, res, app, r.saved())
-	if err := r.write(output.Rebase{DryRun: r.dry, Apps: []output.App{told}}); err != nil {
+	saved, names := r.save(ctx, res, app, r.saved())
+	report := output.Rebase{DryRun: r.dry, Apps: []output.App{saved}}
+	if err := r.write(report); err != nil {
 		return err
 	}
 	if r.report != "" {
 		text, err := res.Report(names)
 		if err == nil {
-			err = writeFile(r.report, func(w io.Writer) error { _, err := io.Copy(w, bytes.NewReader(text)); return err })
+			err = load.WriteFile(r.report, func(w io.Writer) error { _, err := io.Copy(w, bytes.NewReader(text)); return err })
 		}
 		if err != nil {
 			return fmt.Errorf("writing the report: %w", err)
 		}
 	}
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case told.State == rebase.NameFailed.String():
-		return &exitError{code: exitFailed}
-	}
-	return nil
+	return rebaseExit(ctx, report, true)
 }
 
 // save saves a result under names, unless it is a dry run, and describes it.
@@ -202,14 +197,14 @@ func (r *rebasing) save(ctx context.Context, res *rebase.Result, app rebase.Refe
 		t, notes = rebase.Push(ctx, r.client, res, names)
 		res.Notes = append(res.Notes, notes...)
 	}
-	r.logFaults(res)
-	told := describe(res, app)
-	told.Names, told.State = nameStates(names)
-	if r.check && told.State == rebase.NamePlanned.String() {
-		told.State = outOfDate
+	r.logNotes(res)
+	saved := output.DescribeRebase(res, app)
+	saved.SetNames(names)
+	if r.check && saved.State == rebase.NamePlanned.String() {
+		saved.State = outOfDate
 	}
-	told.Layers = output.AppLayers{There: t.There, Mounted: t.Mounted, Copied: t.Copied}
-	return told, names
+	saved.Layers = output.AppLayers{There: t.There, Mounted: t.Mounted, Copied: t.Copied}
+	return saved, names
 }
 
 // saved returns the names to save under. An app that is named by digest and tag is saved under its tag.
@@ -226,87 +221,47 @@ func (r *rebasing) saved() []rebase.Reference {
 	return refs
 }
 
-// tell logs what people should know of a result.
-func (r *rebasing) logFaults(res *rebase.Result) {
+// logNotes logs the notes about a result.
+func (r *rebasing) logNotes(res *rebase.Result) {
 	for _, n := range res.Notes {
 		r.log.Warn(n)
 	}
 	if !res.UpToDate && !r.check {
-		r.log.Infof("signatures and attestations of %s do not cover %s: sign it anew", res.App.Digest, res.Digest)
+		r.log.Infof("signatures and attestations of %s do not cover %s: sign it again", res.App.Digest, res.Digest)
 	}
 }
 
-// checkAll says of each app whether it is out of date.
+// checkAll reports whether each app is out of date.
 func (r *rebasing) checkAll(ctx context.Context) error {
 	reader := rebase.NewReader(r.client)
-	told := output.Rebase{DryRun: true, Check: true}
-	failed, stale := false, false
+	report := output.Rebase{DryRun: true, Check: true}
 	for _, app := range r.apps {
 		res, err := reader.Rebase(ctx, app, r.options)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if err != nil {
-			failed = true
-			told.Apps = append(told.Apps, output.App{App: app.String(), State: "failed", Error: err.Error()})
+			report.Apps = append(report.Apps, output.App{App: app.String(), State: rebase.NameFailed.String(), Error: err.Error()})
 			continue
 		}
-		one := describe(res, app)
+		one := output.DescribeRebase(res, app)
 		if one.State = "up to date"; !res.UpToDate {
-			one.State, stale = outOfDate, true
+			one.State = outOfDate
 		}
 		for _, n := range res.Notes {
 			r.log.Warnf("%s: %s", app, n)
 		}
-		told.Apps = append(told.Apps, one)
+		report.Apps = append(report.Apps, one)
 	}
-	if err := r.write(told); err != nil {
+	if err := r.write(report); err != nil {
 		return err
 	}
-	switch {
-	case failed:
-		return &exitError{code: exitFailed}
-	case stale:
-		return &exitError{code: exitChanges}
-	}
-	return nil
+	return rebaseExit(ctx, report, true)
 }
 
-func (r *rebasing) write(told output.Rebase) error {
-	if err := output.WriteRebase(r.out, told, r.format); err != nil {
+func (r *rebasing) write(report output.Rebase) error {
+	if err := output.WriteRebase(r.out, report, r.format); err != nil {
 		return fmt.Errorf("writing to stdout: %w", err)
 	}
 	return nil
-}
-
-// describe returns what is told of a result.
-func describe(res *rebase.Result, app rebase.Reference) output.App {
-	a := output.App{
-		App: app.String(), PreviousDigest: image.DigestString(res.App.Digest), Digest: res.Digest.String(), PlatformAPI: res.PlatformAPI,
-		From:     output.AppBase(res.From),
-		Onto:     output.AppNewBase{Image: res.Onto.Image, Digest: res.Onto.Digest.String(), TopLayer: res.Onto.TopLayer},
-		Warnings: res.Notes,
-	}
-	for i := range res.Images {
-		img := &res.Images[i]
-		a.Images = append(a.Images, output.AppImage{Platform: img.Platform, PreviousDigest: image.DigestString(img.Was), Digest: img.Manifest.Digest.String()})
-	}
-	return a
-}
-
-// nameStates returns what is told of names, and the state of them all: failed if
-// one is, else of the first that is not up to date.
-func nameStates(names []rebase.Name) (told []output.AppName, state string) {
-	all := rebase.NameUpToDate
-	for _, n := range names {
-		one := output.AppName{Name: n.String(), State: n.State.String(), PreviousDigest: image.DigestString(n.Was)}
-		if n.Err != nil {
-			one.Error = strings.TrimSpace(n.Err.Error())
-		}
-		if n.State == rebase.NameFailed || all == rebase.NameUpToDate {
-			all = n.State
-		}
-		told = append(told, one)
-	}
-	return told, all.String()
 }

@@ -2,19 +2,18 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/lookup"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
-
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/rebase"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 )
 
-// runRebaseSelectors rebases the images of selectors, and saves them in the source registry.
+// runRebaseSelectors rebases the apps that selectors with a rebase select, and saves
+// them in the source registry.
 func runRebaseSelectors(ctx context.Context, o *rebaseOptions, s streams) error {
 	r := &rebasing{rebaseOptions: o, streams: s}
 	if err := r.parse(nil); err != nil {
@@ -24,37 +23,34 @@ func runRebaseSelectors(ctx context.Context, o *rebaseOptions, s streams) error 
 	if err != nil {
 		return err
 	}
-	defer from.tree.Close()
+	defer from.Close()
 	r.log = from.log
-	if r.client, err = o.client(s, plan.SitesOf(from.set), r.log); err != nil {
+	if r.client, err = o.client(s, plan.SitesOf(from.Set), r.log); err != nil {
 		return err
 	}
 	defer r.client.Close()
 	rebaser := lookup.NewRebaser(r.client)
-	all := from.resolve(ctx, r.client, func(p *selector.Selector) bool { return p.Rebase != nil && from.asked(p) }, rebaser.Compute)
-	told := output.Rebase{DryRun: r.dry, Check: o.check}
-	for _, done := range all {
-		for i := range done.results {
-			result := &done.results[i]
+	all := from.run(ctx, r.client, func(p *selector.Selector) bool { return p.Rebase != nil }, rebaser.Compute)
+	report := output.Rebase{DryRun: r.dry, Check: o.check}
+	for _, file := range all {
+		for _, result := range file.Ran() {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			if result.Choice != nil || result.Err != nil {
-				told.Apps = append(told.Apps, r.produced(ctx, result, rebaser.Result(result.Selector)))
-			}
+			report.Apps = append(report.Apps, r.saveResult(ctx, result, rebaser.Result(result.Selector)))
 		}
 	}
-	if len(told.Apps) == 0 {
-		return fmt.Errorf("none of the selectors in %s has a rebase", o.path())
+	if len(report.Apps) == 0 {
+		return fmt.Errorf("no selector in %s has a rebase, or --only names none that has", o.path())
 	}
-	if err := r.write(told); err != nil {
+	if err := r.write(report); err != nil {
 		return err
 	}
-	return rebaseVerdict(ctx, told, from.set.OK())
+	return rebaseExit(ctx, report, from.Set.OK())
 }
 
-// produced saves one rebased image, unless it is a dry run, and describes it.
-func (r *rebasing) produced(ctx context.Context, result *resolve.Result, res *rebase.Result) output.App {
+// saveResult saves one rebased app, unless it is a dry run, and describes it.
+func (r *rebasing) saveResult(ctx context.Context, result *resolve.Result, res *rebase.Result) output.App {
 	p := result.Selector
 	failed := func(err error) output.App {
 		return output.App{App: p.Repository.String(), State: rebase.NameFailed.String(), Error: fmt.Sprintf("%s: %s: %v", p.Pos, p.Name, err)}
@@ -73,15 +69,15 @@ func (r *rebasing) produced(ctx context.Context, result *resolve.Result, res *re
 	if len(refs) == 0 {
 		refs = append(refs, rebase.Reference{Repository: p.Output})
 	}
-	told, _ := r.save(ctx, res, res.App, refs)
-	return told
+	app, _ := r.save(ctx, res, res.App, refs)
+	return app
 }
 
-// rebaseVerdict returns the exit code for several apps.
-func rebaseVerdict(ctx context.Context, told output.Rebase, ok bool) error {
+// rebaseExit returns the exit code for several apps.
+func rebaseExit(ctx context.Context, report output.Rebase, ok bool) error {
 	stale := false
-	for i := range told.Apps {
-		switch told.Apps[i].State {
+	for i := range report.Apps {
+		switch report.Apps[i].State {
 		case rebase.NameFailed.String():
 			ok = false
 		case outOfDate:
@@ -90,7 +86,7 @@ func rebaseVerdict(ctx context.Context, told output.Rebase, ok bool) error {
 	}
 	switch {
 	case ctx.Err() != nil:
-		return &exitError{code: exitInterrupted, err: errors.New("interrupted")}
+		return errInterrupted
 	case !ok:
 		return &exitError{code: exitFailed}
 	case stale:

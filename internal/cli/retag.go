@@ -5,17 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"path/filepath"
 	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
-
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/load"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/tree"
 )
 
 // retagOptions are the flags of cip retag.
@@ -31,17 +29,17 @@ func newRetagCmd(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:         "retag -f FILE...",
 		Annotations: exits(changesMeaning),
-		Short:       "Put the tags that native StarlingX files want, in place",
-		Long: `retag reads native StarlingX files, whose entries each name a repository in full, a
-tag that is there (src_build_tag) and the tag that is to point to the same image. No
-image is copied and no blob moves: an index stays an index, and every digest stays
-what it is. All documents of all files are one set: what they contradict each other
-in is refused. Dry run is the default: nothing is written without --confirm.
+		Short:       "Add the tags in native StarlingX files, in place",
+		Long: `retag reads native StarlingX files. An entry has the full name of a repository,
+an existing tag (src_build_tag) and the new tag for the same image. No blob is
+copied, and digests never change. All documents of all files are one set;
+entries that contradict each other are refused. By default nothing is written
+(dry run).
 
-A tag that points to another image already is a conflict; --if-exists=skip is content
-that it exists, --if-exists=overwrite moves it, and --repush=NAME moves it for the
-repositories whose last path element is NAME. An entry that is refused or fails stops
-only itself, and the exit code is 1.`,
+A tag that already points to another image is a conflict. --if-exists=skip keeps
+such tags, --if-exists=overwrite moves them, and --repush=NAME moves them in
+repositories whose last path element is NAME. If an entry is refused or fails,
+the others are still done and the exit code is 1.`,
 		Example: `  cip retag -f image-tags.yaml
   cip retag -f image-tags-bullseye.yaml -f image-tags-trixie.yaml --repush=rvmc,dex --confirm`,
 		RunE: func(cmd *cobra.Command, args []string) error { return runRetag(cmd.Context(), o, s, args) },
@@ -51,12 +49,12 @@ only itself, and the exit code is 1.`,
 }
 
 func (o *retagOptions) addFlags(f *pflag.FlagSet) {
-	f.StringSliceVarP(&o.files, "file", "f", nil, "native StarlingX `files`; more may follow as arguments")
-	f.StringVar(&o.ifExists, "if-exists", "error", "when a tag points to another image: error, skip or overwrite")
+	f.StringSliceVarP(&o.files, "file", "f", nil, "native StarlingX `files`; arguments are files, too")
+	f.StringVar(&o.ifExists, "if-exists", "error", "if a tag points to another image: error, skip or overwrite")
 	f.StringSliceVar(&o.repush, "repush", nil, "overwrite the tags of repositories whose last path element is one of these `names`")
 	o.promotionOptions.addFlags(f)
 	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
-		if name == "dryrun" { // as the script is called that this command stands for
+		if name == "dryrun" { // the spelling of retag-images.sh, which this command replaces
 			name = "dry-run"
 		}
 		return pflag.NormalizedName(name)
@@ -81,7 +79,7 @@ func runRetag(ctx context.Context, o *retagOptions, s streams, args []string) er
 	return p.start(ctx)
 }
 
-// rule returns what becomes of tags that exist.
+// rule returns the treatment of tags that exist, for each repository.
 func (o *retagOptions) rule() (func(name.Repository) plan.IfExists, error) {
 	answers := map[string]plan.IfExists{"error": plan.Refuse, "skip": plan.Leave, "overwrite": plan.Overwrite}
 	answer, ok := answers[o.ifExists]
@@ -96,34 +94,15 @@ func (o *retagOptions) rule() (func(name.Repository) plan.IfExists, error) {
 	}, nil
 }
 
-// load reads all files as one set. A name given to --repush that is in none of them
-// is an error: what was to move would not.
+// load reads all files as one set. A name in --repush that no entry has is an error:
+// a tag that should have moved would silently stay.
 func (o *retagOptions) load(files []string) (*manifest.Set, error) {
-	sets := make([]*manifest.Set, len(files))
-	for i, file := range files {
-		sets[i] = native(file)
-	}
-	set := manifest.Join(sets...)
-	names := map[string]struct{}{}
-	for _, m := range set.Manifests {
-		for i := range m.Images {
-			names[path.Base(m.Images[i].Name)] = struct{}{}
-		}
-		for _, r := range m.Refused {
-			names[path.Base(r.Name)] = struct{}{}
-		}
-	}
+	set := load.Native(files)
+	names := load.LastElements(set)
 	for _, name := range o.repush {
 		if _, ok := names[name]; !ok && !set.Broken() {
 			return nil, fmt.Errorf("--repush %q: no entry has a repository of that name", name)
 		}
 	}
 	return set, nil
-}
-
-// native reads one native file.
-func native(file string) *manifest.Set {
-	in := tree.Open(filepath.Dir(file))
-	defer in.Close()
-	return manifest.Native(in, filepath.Base(file), file)
 }

@@ -13,6 +13,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"sigs.k8s.io/k8s-container-image-promoter/internal/logs"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/version"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 )
 
@@ -24,7 +26,7 @@ const (
 	exitInterrupted = 130
 )
 
-// exitCodesKey is the annotation of commands whose help has a block of exit codes.
+// exitCodesKey is the annotation for the exit codes in a command's help.
 const exitCodesKey = "exitCodes"
 
 // drainsKey is the annotation of commands that execute waits for after an interrupt.
@@ -33,9 +35,9 @@ const exitCodesKey = "exitCodes"
 // work.
 const drainsKey = "drains"
 
-// exits returns the annotation for a command's exit codes. two is the meaning of 2, or "".
+// exits returns the annotation for exit codes. two is the meaning of code 2, or "".
 func exits(two string) map[string]string {
-	text := "  0    success: everything that was requested is so\n  1    something is not so, whatever the reason\n"
+	text := "  0    success: nothing is left to do\n  1    failure: bad input, something refused, or an error\n"
 	if two != "" {
 		text += "  2    " + two + "\n"
 	}
@@ -49,19 +51,20 @@ const (
 	outdatedMeaning   = "an image is out of date (only with --check)"
 )
 
-// usageExitCodes is the part of the usage template that prints them.
+// usageExitCodes is the part of the usage template that prints the exit codes.
 const usageExitCodes = `{{with index .Annotations "` + exitCodesKey + `"}}
 Exit codes:
 {{.}}{{end}}`
 
-// streams are what a command talks to: its product goes to out, all talk to err.
+// streams are the streams and the environment of a command. The result goes to out,
+// everything else to err.
 type streams struct {
 	out, err io.Writer
 	getenv   func(string) string
-	build    Build
+	build    version.Build
 }
 
-// exitError ends a command with a code. Without err everything has been said.
+// exitError ends a command with an exit code. Without err nothing more is printed.
 type exitError struct {
 	code int
 	err  error
@@ -76,11 +79,22 @@ func (e *exitError) Error() string {
 
 func (e *exitError) Unwrap() error { return e.err }
 
-// lastMoment is how long after an interrupt a command may go on: longer than any of
-// its requests. What still runs then waits for something that does not end.
+// errInterrupted ends a command whose context has ended.
+var errInterrupted = &exitError{code: exitInterrupted, err: errors.New("interrupted")}
+
+// failIf returns an error with exit code 1 if failed is set. The reason is already printed.
+func failIf(failed bool) error {
+	if failed {
+		return &exitError{code: exitFailed}
+	}
+	return nil
+}
+
+// lastMoment is the time that a command has to end after an interrupt. It is longer than
+// any request may take then. A command that still runs waits for something that never ends.
 const lastMoment = 9 * time.Second
 
-// execute runs one command line and returns the exit code. It returns soon after ctx
+// execute runs a command line and returns its exit code. It returns soon after ctx
 // ends, even if the command does not.
 func execute(ctx context.Context, root *cobra.Command, args []string, s streams) int {
 	root.SetArgs(args)
@@ -102,11 +116,11 @@ func execute(ctx context.Context, root *cobra.Command, args []string, s streams)
 	case code := <-done:
 		return code
 	case <-timer.C:
-		return exitInterrupted // without a word: it may be stderr that is stuck
+		return exitInterrupted // print nothing: stderr may be what blocks
 	}
 }
 
-// exitCode returns the exit code of a command, and says what ended it.
+// exitCode prints the error of a command and returns its exit code.
 func (s streams) exitCode(ctx context.Context, args []string, err error) int {
 	var exit *exitError
 	switch {
@@ -125,7 +139,7 @@ func (s streams) exitCode(ctx context.Context, args []string, err error) int {
 	return exitFailed
 }
 
-// complain says in one line what ended the command; as JSON where log lines are.
+// complain prints an error in one line, as JSON if log lines are JSON.
 func (s streams) complain(args []string, text string) {
 	json := s.getenv(envName("log-format")) == "json"
 	for i, a := range args {
@@ -137,7 +151,7 @@ func (s streams) complain(args []string, text string) {
 	}
 	log := logrus.New()
 	log.SetOutput(s.err)
-	log.SetFormatter(&jsonFormatter{})
+	log.SetFormatter(logs.JSON{})
 	log.Error(text)
 }
 
@@ -145,14 +159,16 @@ func newRootCmd(s streams) *cobra.Command {
 	o := &runOptions{}
 	root := &cobra.Command{
 		Use:   "cip",
-		Short: "Promote container images between registries as reviewed manifests say",
+		Short: "Promote container images between registries, as reviewed manifests say",
 		Long: `cip promotes container images from a source registry to one or more
-destination registries. What should be where is written in YAML manifests that
-people review in pull requests; cip reads the registries, computes the
-difference, shows it (dry run, the default), and with --confirm performs it.
+destination registries. YAML manifests, which people review in pull requests,
+list the digests to publish and the tags of each one. cip reads the registries,
+computes the difference and prints it (dry run, the default). With --confirm it
+copies what is missing.
 
-cip takes the flags of cip run itself: cip --thin-manifest-dir=D is cip run --thin-manifest-dir=D.
-Every flag has a default from the environment: --thin-manifest-dir from CIP_THIN_MANIFEST_DIR.`,
+cip also accepts the flags of cip run: cip --thin-manifest-dir=D is short for
+cip run --thin-manifest-dir=D. Each flag has an environment variable:
+--thin-manifest-dir can be set with CIP_THIN_MANIFEST_DIR.`,
 		Annotations:       exits(changesMeaning),
 		SilenceUsage:      true,
 		SilenceErrors:     true,
@@ -167,7 +183,7 @@ Every flag has a default from the environment: --thin-manifest-dir from CIP_THIN
 	}
 	o.addFlags(root.Flags())
 	setVersion(root, s)
-	root.SetUsageTemplate(root.UsageTemplate() + usageExitCodes)
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "FlagUsages", "FlagUsagesWrapped 80") + usageExitCodes)
 	root.AddCommand(
 		newRunCmd(s), newRetagCmd(s), newSnapshotCmd(s), newCheckCmd(s), newResolveCmd(s), newExplainCmd(s),
 		newTagsCmd(s), newRunImageCmd(s), newRebaseCmd(s), newAuditCmd(s), newDemoCmd(s),
@@ -184,7 +200,8 @@ func (s streams) defaults(cmd *cobra.Command, _ []string) error {
 	return fromEnvironment(cmd.Flags(), s.getenv)
 }
 
-// exclusive are flags that stand for each other: one on the command line beats all in the environment.
+// exclusive are groups of flags that exclude each other. A flag on the command line
+// overrides the environment variables of its whole group.
 var exclusive = [][]string{
 	{"manifest", "thin-manifest-dir", "url"},
 	{"snapshot", "manifest-based-snapshot-of"},
@@ -192,8 +209,8 @@ var exclusive = [][]string{
 	{"write", "check"},
 }
 
-// restraints are files without which more is promoted: empty on the command line, as
-// from a variable that is not set, they are not taken for left out.
+// restraints are flags without which more would be promoted. An empty value on the
+// command line, such as from an unset shell variable, is an error.
 var restraints = []string{"plan", "signature-key"}
 
 func refuseEmpty(flags *pflag.FlagSet) error {
@@ -205,14 +222,14 @@ func refuseEmpty(flags *pflag.FlagSet) error {
 	return nil
 }
 
-// fromEnvironment gives each flag that is not on the command line its value from
-// CIP_<FLAG>, if that is set.
+// fromEnvironment sets each flag that is not on the command line to the value of
+// CIP_<FLAG>, if there is one.
 func fromEnvironment(flags *pflag.FlagSet, getenv func(string) string) error {
 	var err error
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := envName(f.Name)
 		value := getenv(name)
-		if f.Changed || value == "" || err != nil || f.Name == "help" || beaten(flags, f.Name) {
+		if f.Changed || value == "" || err != nil || f.Name == "help" || overridden(flags, f.Name) {
 			return
 		}
 		if e := f.Value.Set(value); e != nil {
@@ -223,7 +240,7 @@ func fromEnvironment(flags *pflag.FlagSet, getenv func(string) string) error {
 	return err
 }
 
-// fromEnv marks flags whose value came from the environment.
+// fromEnv is the annotation of flags whose value came from the environment.
 const fromEnv = "cip_environment"
 
 // given reports whether a flag has a value from the command line or the environment.
@@ -233,8 +250,8 @@ func given(flags *pflag.FlagSet, name string) bool {
 	return f.Changed || env
 }
 
-// beaten reports whether a flag on the command line stands for this one.
-func beaten(flags *pflag.FlagSet, name string) bool {
+// overridden reports whether a flag on the command line excludes this one.
+func overridden(flags *pflag.FlagSet, name string) bool {
 	for _, group := range exclusive {
 		if slices.Contains(group, name) && slices.ContainsFunc(group, flags.Changed) {
 			return true

@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/load"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
@@ -34,13 +34,13 @@ type runOptions struct {
 func (o *runOptions) addFlags(f *pflag.FlagSet) {
 	o.manifestOptions.addFlags(f)
 	o.promotionOptions.addFlags(f)
-	f.StringVar(&o.snapshotOf, "snapshot", "", "print what this `registry` holds, and do nothing else")
-	f.StringVar(&o.manifestSnapshotOf, "manifest-based-snapshot-of", "", "print what the manifests put into this `registry`, offline")
+	f.StringVar(&o.snapshotOf, "snapshot", "", "print the contents of this `registry`, and do nothing else")
+	f.StringVar(&o.manifestSnapshotOf, "manifest-based-snapshot-of", "", "print what the manifests publish in this `registry`, offline")
 	o.snapshotFilter.addFlags(f)
 	f.Lookup("output").Usage += "; of a snapshot: yaml (default), csv or json"
 	o.partOptions.addFlags(f)
-	f.BoolVar(&o.referrers, "referrers", false, "promote signatures, attestations and other referrers with each digest")
-	f.BoolVar(&o.deep, "deep", false, "also look for every child and blob of what is up to date, and copy again what is lost")
+	f.BoolVar(&o.referrers, "referrers", false, "also promote signatures, attestations and other referrers")
+	f.BoolVar(&o.deep, "deep", false, "also verify the children and blobs of images that are up to date, and repair them")
 	o.guardOptions.addFlags(f, 0)
 	o.addAccountFlags(f)
 }
@@ -50,15 +50,15 @@ func newRunCmd(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:         "run",
 		Annotations: exits(changesMeaning),
-		Short:       "Promote what the manifests want and the destinations lack",
-		Long: `run reads the destinations, asks the source about what they lack, and shows the
-difference. Dry run is the default: nothing is written. With --confirm the
-difference is carried out: blobs first, then manifests, tags last. What is refused
-(a bad entry, a tag that may not move, a missing image) stops only itself; the
-rest is done, and the exit code is 1.
+		Short:       "Promote the images that the destinations lack",
+		Long: `run reads the destinations, looks up in the source what they lack, and prints
+the plan. By default it writes nothing (dry run). With --confirm it carries out
+the plan: blobs first, then manifests, tags last. If something is refused (a bad
+entry, a tag that may not move, a missing image), the rest is still promoted and
+the exit code is 1.
 
---since, --plan and --shard do a part of what the manifests want; what is wrong
-elsewhere is then a warning.`,
+--since, --plan and --shard promote a part of the manifests. Faults outside of
+this part are warnings.`,
 		Example: `  cip run --thin-manifest-dir=manifests/demo
   cip run --manifest=promote.yaml --confirm --report=report.json
   cip run --thin-manifest-dir=. --since=origin/main --report=plan.json
@@ -70,7 +70,7 @@ elsewhere is then a warning.`,
 	return cmd
 }
 
-// runSnapshot prints one of the two snapshots.
+// runSnapshot prints a snapshot of a registry or of the manifests.
 func (o *runOptions) runSnapshot(ctx context.Context, s streams) error {
 	log, progress, err := o.logger(s)
 	switch {
@@ -84,14 +84,14 @@ func (o *runOptions) runSnapshot(ctx context.Context, s streams) error {
 	return takeSnapshot(ctx, snapshotJob{o.snapshotOf, o.output, &o.snapshotFilter, &o.registryOptions}, s, log, progress)
 }
 
-// promotion is one run of cip run, or of a command that promotes what other files want.
+// promotion is one run of cip run or cip retag.
 type promotion struct {
 	*promotionOptions
 	streams
 	job      promote.Job
-	paths    []string // the files that were named
+	paths    []string // as the user wrote them
 	load     func() (*manifest.Set, error)
-	at       func(rev string) (*manifest.Set, string, error) // loads what a git revision has; nil: there is no --since
+	at       func(rev string) (*manifest.Set, string, error) // reads the manifests in a git revision; nil: the command has no --since
 	format   output.Format
 	log      *logrus.Logger
 	progress *output.Progress
@@ -104,12 +104,13 @@ func runRun(ctx context.Context, o *runOptions, s streams) error {
 	if o.snapshotOf != "" || o.manifestSnapshotOf != "" {
 		return o.runSnapshot(ctx, s)
 	}
-	p := &promotion{promotionOptions: &o.promotionOptions, streams: s, paths: []string{o.path()}, load: o.load, at: o.atRevision}
+	p := &promotion{promotionOptions: &o.promotionOptions, streams: s, paths: []string{o.path()}, load: o.load, at: load.Manifests{File: o.manifest, Dir: o.thinDir}.At}
 	p.job.Reader = &promote.RuleReader{}
-	var err error
-	if p.job.Rules, err = o.rules(p.job.Reader); err != nil {
+	size, signature, vulnerability, err := o.rules(p.job.Reader)
+	if err != nil {
 		return err
 	}
+	p.job.Rules = slices.DeleteFunc([]check.Rule{size, signature, vulnerability}, func(r check.Rule) bool { return r == nil })
 	return p.start(ctx)
 }
 
@@ -137,7 +138,7 @@ func (p *promotion) start(ctx context.Context) error {
 			for _, text := range warnings {
 				p.log.Warn(text)
 			}
-			wanted, faults := p.job.Wanted(nil)
+			wanted, faults, _ := p.job.Wanted(nil)
 			faults = append(faults, wanted.Faults...)
 			logFaults(p.log, faults)
 			return p.parsed(faults)
@@ -163,7 +164,7 @@ func (p *promotion) check() (err error) {
 	if _, err := promote.ParseShard(p.shard); err != nil {
 		return fmt.Errorf("bad --shard %q: %w", p.shard, err)
 	}
-	if err := checkFile(p.report); err != nil {
+	if err := load.CheckWritable(p.report); err != nil {
 		return fmt.Errorf("--report: %w", err)
 	}
 	set, err := p.load()
@@ -171,7 +172,7 @@ func (p *promotion) check() (err error) {
 		return err
 	}
 	p.origin = plan.Origin{Path: strings.Join(p.paths, ","), Digest: set.Digest, Since: p.since, Shard: p.shard}
-	if p.origin.Commit, err = commitOf(p.paths); err != nil {
+	if p.origin.Commit, err = load.Commit(p.paths...); err != nil {
 		p.log.Debugf("the report names no git commit: %v", err)
 	}
 	p.job.Set, p.job.Referrers, p.job.Deep = set, p.referrers, p.deep
@@ -182,8 +183,8 @@ func (p *promotion) check() (err error) {
 	return nil
 }
 
-// parsed ends a run that sends no request: a file is broken, or --parse-only is
-// set. Programs that read the report get one with the faults.
+// parsed ends a run that sends no request, because a file is broken or --parse-only
+// is set. Formats for programs get a report with the faults.
 func (p *promotion) parsed(faults []manifest.Fault) error {
 	result := &plan.Plan{Faults: faults, Warnings: p.job.Warnings}
 	report := result.Report(p.isDry)
@@ -195,10 +196,7 @@ func (p *promotion) parsed(faults []manifest.Fault) error {
 	if err != nil {
 		return err
 	}
-	if result.Refused(false) {
-		return &exitError{code: exitFailed}
-	}
-	return nil
+	return failIf(result.Refused(false))
 }
 
 // promote plans, carries out the plan unless it is a dry run, and reports.
@@ -222,45 +220,25 @@ func (p *promotion) promote(ctx context.Context) error {
 	for _, text := range late {
 		p.log.Warn(text)
 	}
-	p.logItems(result.Items, result.Faults)
+	for _, problem := range output.Problems(result) {
+		level := logrus.ErrorLevel
+		if problem.Action == plan.Missing && (p.allowMissing || !p.quiet) {
+			level = logrus.WarnLevel
+		}
+		p.log.Log(level, problem.Text)
+	}
 	if err = errors.Join(err, p.show(report)); err != nil {
 		return err
 	}
 	return p.verdict(ctx, result)
 }
 
-// logItems logs what is refused or could not be read. What a fault says is not repeated for each destination.
-func (p *promotion) logItems(items []plan.Item, faults []manifest.Fault) {
-	logged := map[string]struct{}{}
-	for _, f := range faults {
-		logged[f.String()], logged[f.Message] = struct{}{}, struct{}{}
-	}
-	for i := range items {
-		it := &items[i]
-		if it.Status != plan.Refused && it.Status != plan.Failed {
-			continue
-		}
-		if _, ok := logged[it.Error]; ok && it.Action == plan.Invalid {
-			continue
-		}
-		where := it.Destination.Digest(image.DigestString(it.Digest)).String()
-		if len(it.Tags) > 0 {
-			where = it.Destination.Tag(strings.Join(it.Tags, ",")).String()
-		}
-		level := logrus.ErrorLevel
-		if it.Action == plan.Missing && (p.allowMissing || !p.quiet) {
-			level = logrus.WarnLevel
-		}
-		p.log.Logf(level, "%s %s: %s", it.Action, where, it.Error)
-	}
-}
-
-// save writes the report to the file that was named for it, if any.
+// save writes the report to the file of --report, if there is one.
 func (p *promotion) save(r *plan.Report) error {
 	if p.report == "" {
 		return nil
 	}
-	err := writeFile(p.report, func(w io.Writer) error { return output.WriteReport(w, r, output.JSON, false) })
+	err := load.WriteFile(p.report, func(w io.Writer) error { return output.WriteReport(w, r, output.JSON, false) })
 	if err != nil {
 		return fmt.Errorf("writing the report: %w", err)
 	}
@@ -280,7 +258,7 @@ func (p *promotion) verdict(ctx context.Context, result *plan.Plan) error {
 	skipped := slices.ContainsFunc(result.Items, func(it plan.Item) bool { return it.Status == plan.Skipped })
 	switch {
 	case ctx.Err() != nil:
-		return &exitError{code: exitInterrupted, err: errors.New("interrupted")}
+		return errInterrupted
 	case result.Refused(p.allowMissing), skipped:
 		return &exitError{code: exitFailed}
 	case p.isDry && p.detailed && result.Changes():

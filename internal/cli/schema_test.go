@@ -25,6 +25,9 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 )
 
+// manifestKinds are the kinds of files in which people write manifests.
+var manifestKinds = []string{"plain", "thin", "images", "native", "sources"}
+
 // schemaOf compiles what cip schema prints for a kind; "" is none.
 func schemaOf(t *testing.T, kind string) *jsonschema.Schema {
 	t.Helper()

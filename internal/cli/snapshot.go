@@ -15,7 +15,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// snapshotFilter says what of a snapshot to tell.
+// snapshotFilter are the flags that select a part of a snapshot.
 type snapshotFilter struct {
 	minimal bool
 	tag     string
@@ -23,7 +23,7 @@ type snapshotFilter struct {
 
 func (o *snapshotFilter) addFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.minimal, "minimal-snapshot", false, "leave out tagless children of image indexes")
-	f.StringVar(&o.tag, "snapshot-tag", "", "only digests that carry this `tag`")
+	f.StringVar(&o.tag, "snapshot-tag", "", "print only digests with this `tag`")
 }
 
 // snapshotOptions are the flags of cip snapshot.
@@ -39,11 +39,11 @@ func newSnapshotCmd(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:         "snapshot REGISTRY",
 		Annotations: exits(""),
-		Short:       "Print what a registry holds",
-		Long: `snapshot prints what a registry, or the part of one below a path, holds: every
-repository, digest and tag, in the form of an images.yaml. Repositories are found by
-Google's listing, else by the catalog; a registry with neither, or with an empty
-catalog, is read as one repository. A registry that cannot be read is an error, never an empty snapshot.`,
+		Short:       "Print the contents of a registry",
+		Long: `snapshot prints the repositories, digests and tags of a registry, or of the part
+below a path, as an images.yaml. It finds repositories with Google's listing or
+the catalog. A registry with neither, or with an empty catalog, is read as one
+repository. If the registry cannot be read, this is an error.`,
 		Example: "  cip snapshot registry.example.com/production\n  cip snapshot localhost:5000/prod --output=csv",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -55,7 +55,7 @@ catalog, is read as one repository. A registry that cannot be read is an error, 
 		},
 	}
 	f := cmd.Flags()
-	f.StringVarP(&o.output, "output", "o", "", "form of the snapshot: yaml, csv or json (default yaml)")
+	f.StringVarP(&o.output, "output", "o", "", "output format: yaml, csv or json (default yaml)")
 	o.snapshotFilter.addFlags(f)
 	o.registryOptions.addFlags(f)
 	o.logOptions.addFlags(f)
@@ -70,7 +70,7 @@ type snapshotJob struct {
 	registry     *registryOptions
 }
 
-// takeSnapshot reads a registry and prints what it holds.
+// takeSnapshot reads a registry and prints its contents.
 func takeSnapshot(ctx context.Context, j snapshotJob, s streams, log *logrus.Logger, progress *output.Progress) error {
 	format, err := output.SnapshotFormat(j.format)
 	if err != nil {
@@ -106,7 +106,7 @@ func (o *snapshotFilter) check() error {
 	return image.CheckTag(o.tag)
 }
 
-// manifestSnapshot prints what the manifests put into a registry, offline.
+// manifestSnapshot prints the part of the manifests that is about one registry.
 func (o *runOptions) manifestSnapshot(s streams, log *logrus.Logger) error {
 	format, err := output.SnapshotFormat(o.output)
 	if err != nil {
@@ -117,7 +117,7 @@ func (o *runOptions) manifestSnapshot(s streams, log *logrus.Logger) error {
 		return err
 	}
 	if o.minimal {
-		return errors.New("--minimal-snapshot is for registries: offline, nothing tells what an index names")
+		return errors.New("--minimal-snapshot is for registries: offline, the children of an index are unknown")
 	}
 	if err := o.snapshotFilter.check(); err != nil {
 		return err
@@ -133,7 +133,7 @@ func (o *runOptions) manifestSnapshot(s streams, log *logrus.Logger) error {
 	wanted := plan.Desired(set, nil)
 	logFaults(log, wanted.Faults)
 	for _, t := range plan.Unpinned(set) {
-		log.Warn(fmt.Sprintf("left out: what retag of %s wants is known only to the registry", t.Repository.Tag(t.Tag).String()))
+		log.Warn(fmt.Sprintf("left out: the digest of a retag entry without a pin is known only to the registry: %s", t.Repository.Tag(t.Tag).String()))
 	}
 	held := wanted.Snapshot(root)
 	if o.tag != "" {
@@ -142,8 +142,5 @@ func (o *runOptions) manifestSnapshot(s streams, log *logrus.Logger) error {
 	if err := output.WriteSnapshot(s.out, held, format); err != nil {
 		return err
 	}
-	if !set.OK() || len(wanted.Faults) > 0 {
-		return &exitError{code: exitFailed}
-	}
-	return nil
+	return failIf(!set.OK() || len(wanted.Faults) > 0)
 }

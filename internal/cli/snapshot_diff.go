@@ -13,6 +13,7 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/load"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
@@ -32,18 +33,19 @@ func newSnapshotDiffCmd(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:         "diff FROM TO",
 		Annotations: exits(differenceMeaning),
-		Short:       "Compare what two registries, snapshot files or manifests hold",
-		Long: `diff prints what leads from one snapshot to another: added, removed and moved tags.
-FROM and TO are each a file that cip snapshot wrote (- for standard input), or
-manifests:PATH=REGISTRY for what the manifests at PATH put into REGISTRY, or a registry.`,
+		Short:       "Compare two registries, snapshot files or manifests",
+		Long: `diff prints the tags that were added, removed and moved between two snapshots.
+FROM and TO are each one of: a file written by cip snapshot (- for standard
+input); manifests:PATH=REGISTRY, the images that the manifests at PATH publish
+in REGISTRY; a registry.`,
 		Example: `  cip snapshot diff before.yaml registry.example.com/production
   cip snapshot diff manifests:manifests/demo=localhost:5000/prod localhost:5000/prod --detailed-exitcode`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error { return runSnapshotDiff(cmd.Context(), o, s, args) },
 	}
 	f := cmd.Flags()
-	f.StringVarP(&o.output, "output", "o", "", "form of the comparison: text, json or markdown (default text)")
-	f.BoolVar(&o.detailed, "detailed-exitcode", false, "exit 2 if there is a difference")
+	f.StringVarP(&o.output, "output", "o", "", "output format: text, json or markdown (default text)")
+	f.BoolVar(&o.detailed, "detailed-exitcode", false, "exit with 2 if there is a difference")
 	o.snapshotFilter.addFlags(f)
 	o.registryOptions.addFlags(f)
 	o.logOptions.addFlags(f)
@@ -99,20 +101,20 @@ func (o *diffOptions) read(ctx context.Context, s streams, arg string, log *logr
 		return o.readManifests(rest, log)
 	}
 	if arg == "-" {
-		raw, err := readAll(os.Stdin, "standard input", maxSnapshot)
+		raw, err := load.Stream(os.Stdin, "standard input", load.MaxSnapshot)
 		if err != nil {
 			return nil, fmt.Errorf("reading snapshot: %w", err)
 		}
-		return o.file("standard input", raw)
+		return parseSnapshot("standard input", raw)
 	}
-	if raw, err := readFile(arg, maxSnapshot); err == nil {
-		return o.file(arg, raw)
+	if raw, err := load.File(arg, load.MaxSnapshot); err == nil {
+		return parseSnapshot(arg, raw)
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("reading snapshot: %w", err)
 	}
 	root, err := image.ParseRegistry(arg)
 	if err != nil {
-		return nil, fmt.Errorf("%q is no file, and as a registry: %w", arg, err)
+		return nil, fmt.Errorf("%q is not a file, and not a registry: %w", arg, err)
 	}
 	client, err := o.client(s, nil, log)
 	if err != nil {
@@ -122,7 +124,7 @@ func (o *diffOptions) read(ctx context.Context, s streams, arg string, log *logr
 	return client.Snapshot(ctx, root, registry.SnapshotOptions{Minimal: o.minimal, Tag: o.tag, Step: step}, func(text string) { log.Warn(text) })
 }
 
-func (o *diffOptions) file(name string, raw []byte) (inventory.Snapshot, error) {
+func parseSnapshot(name string, raw []byte) (inventory.Snapshot, error) {
 	snapshot, err := output.ReadSnapshot(raw)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -130,7 +132,7 @@ func (o *diffOptions) file(name string, raw []byte) (inventory.Snapshot, error) 
 	return snapshot, nil
 }
 
-// readManifests reads PATH=REGISTRY: what the manifests put there.
+// readManifests reads PATH=REGISTRY, the part of manifests that is about one registry.
 func (o *diffOptions) readManifests(arg string, log *logrus.Logger) (inventory.Snapshot, error) {
 	i := strings.LastIndexByte(arg, '=')
 	if i < 0 {
@@ -140,19 +142,12 @@ func (o *diffOptions) readManifests(arg string, log *logrus.Logger) (inventory.S
 	if err != nil {
 		return nil, err
 	}
-	path := manifestOptions{manifest: arg[:i]}
-	if info, err := os.Stat(arg[:i]); err == nil && info.IsDir() {
-		path = manifestOptions{thinDir: arg[:i]}
-	}
-	set, err := path.load()
-	if err != nil {
-		return nil, err
-	}
+	set := load.At(arg[:i]).Read()
 	logFaults(log, set.Faults)
 	wanted := plan.Desired(set, nil)
 	logFaults(log, wanted.Faults)
 	if !set.OK() || len(wanted.Faults) > 0 {
-		return nil, fmt.Errorf("the manifests at %s hold faults", arg[:i])
+		return nil, fmt.Errorf("the manifests at %s have faults", arg[:i])
 	}
 	return wanted.Snapshot(root), nil
 }

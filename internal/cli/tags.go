@@ -9,15 +9,16 @@ import (
 	"github.com/spf13/pflag"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/imagetags"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/load"
 )
 
 func newTagsCmd(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tags",
 		Short: "Resolve, list, export and verify image tags files",
-		Long: `tags works with image tags files (appc): JSON files that say, for one image name,
-which tag is an alias of which, and which labels the image behind a tag has.
-Nothing is written to a registry.`,
+		Long: `tags works with image tags files (appc): JSON files with the tags of one image
+name. A tag is an alias of another tag, or has the labels of its image. Nothing
+is written to a registry.`,
 		Example: `  cip tags resolve registry.example.com/app:latest,os=linux,arch=amd64 --image-tags=app.json
   cip tags verify --image-tags=app.json registry.example.com/app`,
 		Args: cobra.NoArgs,
@@ -26,19 +27,22 @@ Nothing is written to a registry.`,
 	return cmd
 }
 
-// imageTagsOptions say which image tags to read.
+// imageTagsOptions are the flags that name an image tags file.
 type imageTagsOptions struct{ file string }
 
 func (o *imageTagsOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.file, "image-tags", "", "image tags `file` (JSON)")
 }
 
-// load reads the image tags: nil if no file was named.
-func (o *imageTagsOptions) load(log logrus.FieldLogger) (*imagetags.File, error) {
-	if o.file == "" {
+// load reads the image tags. Without a file they are nil, or it is an error if they are required.
+func (o *imageTagsOptions) load(log logrus.FieldLogger, required bool) (*imagetags.File, error) {
+	switch {
+	case o.file == "" && required:
+		return nil, errors.New("--image-tags is required")
+	case o.file == "":
 		return nil, nil
 	}
-	raw, err := readFile(o.file, imagetags.MaxSize)
+	raw, err := load.File(o.file, imagetags.MaxSize)
 	if err != nil {
 		return nil, fmt.Errorf("reading image tags: %w", err)
 	}
@@ -48,12 +52,4 @@ func (o *imageTagsOptions) load(log logrus.FieldLogger) (*imagetags.File, error)
 		return nil, &exitError{code: exitFailed}
 	}
 	return tags, nil
-}
-
-// required reads the image tags, which have to be named.
-func (o *imageTagsOptions) required(log logrus.FieldLogger) (*imagetags.File, error) {
-	if o.file == "" {
-		return nil, errors.New("--image-tags is required")
-	}
-	return o.load(log)
 }

@@ -4,11 +4,10 @@ import (
 	"context"
 	"fmt"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/lookup"
-
 	"github.com/spf13/cobra"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/lookup"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
 )
 
@@ -24,15 +23,15 @@ func newTagsExportCmd(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export REPOSITORY",
 		Short: "Print the tags of a repository as an image tags file",
-		Long: `export prints an image tags file that says of each tag of a repository which digest it
-has. With --fold-aliases, tags of one digest become aliases of the most specific one:
-latest, 3 and 3.0 of 3.0.1.`,
+		Long: `export prints an image tags file with the digest of each tag of a repository.
+With --fold-aliases, tags of one digest become aliases of the most specific tag:
+latest, 3 and 3.0 become aliases of 3.0.1.`,
 		Example: "  cip tags export registry.example.com/app --fold-aliases > app.json",
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return runTagsExport(cmd.Context(), o, s, args[0]) },
 	}
 	f := cmd.Flags()
-	f.BoolVar(&o.fold, "fold-aliases", false, "make tags of one digest aliases of one of them")
+	f.BoolVar(&o.fold, "fold-aliases", false, "turn tags with the same digest into aliases")
 	o.registryOptions.addFlags(f)
 	o.logOptions.addFlags(f)
 	return cmd
@@ -53,11 +52,11 @@ func runTagsExport(ctx context.Context, o *tagsExportOptions, s streams, name st
 		return err
 	}
 	defer client.Close()
-	tags, gone, err := resolve.ExportImageTags(ctx, lookup.NewRegistry(client), repo, o.fold)
+	tags, missing, err := resolve.ExportImageTags(ctx, lookup.NewRegistry(client), repo, o.fold)
 	if err != nil {
 		return err
 	}
-	for _, tag := range gone {
+	for _, tag := range missing {
 		log.Warn(fmt.Sprintf("left out: %s is in the list of tags and does not exist", repo.Tag(tag).String()))
 	}
 	if len(tags.Labels) == 0 {

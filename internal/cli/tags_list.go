@@ -17,17 +17,17 @@ func newTagsListCmd(s streams) *cobra.Command {
 	o := &tagsListOptions{}
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "Print the tags of an image tags file, with their aliases and labels",
-		Long: `list prints every tag of an image tags file: the way over its aliases, and the labels
-at the end. No request is sent. What is wrong with a tag stands in place of its
-labels; cip tags verify fails on it.`,
+		Short: "Print the tags of an image tags file with aliases and labels",
+		Long: `list prints every tag of an image tags file with its aliases and labels. No
+request is sent. A tag without labels has an error instead; cip tags verify
+fails on it.`,
 		Example: "  cip tags list --image-tags=app.json\n  cip tags list --image-tags=app.json --output=json",
 		Args:    cobra.NoArgs,
 		RunE:    func(*cobra.Command, []string) error { return runTagsList(o, s) },
 	}
 	f := cmd.Flags()
 	o.imageTagsOptions.addFlags(f)
-	f.StringVarP(&o.output, "output", "o", "", "form of the list: text or json (default text)")
+	f.StringVarP(&o.output, "output", "o", "", "output format: text or json (default text)")
 	o.logOptions.addFlags(f)
 	return cmd
 }
@@ -42,19 +42,9 @@ func runTagsList(o *tagsListOptions, s streams) error {
 	if err != nil {
 		return err
 	}
-	tags, err := o.required(log)
+	tags, err := o.load(log, true)
 	if err != nil {
 		return err
 	}
-	all := []output.ListedTag{}
-	for _, tag := range tags.Tags() {
-		t := output.ListedTag{Tag: tag, Labels: map[string]string{}}
-		if t.Path, err = tags.Chain(tag); err != nil {
-			t.Error = err.Error()
-		} else {
-			t.Labels = tags.Labels[t.Path[len(t.Path)-1]]
-		}
-		all = append(all, t)
-	}
-	return output.WriteTags(s.out, all, format)
+	return output.WriteTags(s.out, output.ListTags(tags), format)
 }

@@ -2,14 +2,10 @@ package cli
 
 import (
 	"context"
-	"strings"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/imagetags"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/lookup"
-
-	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/lookup"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
 )
@@ -28,14 +24,15 @@ func newTagsResolveCmd(s streams) *cobra.Command {
 	o := &tagsResolveOptions{}
 	cmd := &cobra.Command{
 		Use:   "resolve NAME[:TAG][,LABEL=VALUE]…",
-		Short: "Print the digest that a tag and labels lead to",
-		Long: `resolve follows the aliases of a tag to its labels, adds the labels that are given
-(they win), and prints the digest of the one image in the repository NAME that has
-them all. Without --image-tags the tag stands for the label version. A version is a
-tag of the registry, or what an image says of itself; os, arch and variant choose an
-image of an index; other labels are annotations or labels of the image. That no image
-has the labels, or more than one, is an error that says why. Values are
-percent-encoded: digest=sha256%3A….`,
+		Short: "Print the digest of the image with a tag and labels",
+		Long: `resolve follows the aliases of a tag to its labels and adds the given labels,
+which take precedence. It prints the digest of the image in the repository NAME
+that has all of these labels. It is an error if there is not exactly one match.
+
+Without --image-tags, the tag is the value of the label version. A version is a
+tag in the registry, or a label of an image. os, arch and variant select an
+image of an index. Other labels are annotations or labels of the image. Values
+are percent-encoded: digest=sha256%3A….`,
 		Example: `  cip tags resolve registry.example.com/app:latest --image-tags=app.json
   cip tags resolve registry.example.com/app:3.x,os=linux,arch=aarch64 --image-tags=app.json --verbose`,
 		Args: cobra.ExactArgs(1),
@@ -43,9 +40,9 @@ percent-encoded: digest=sha256%3A….`,
 	}
 	f := cmd.Flags()
 	o.imageTagsOptions.addFlags(f)
-	f.BoolVar(&o.fallback, "fallback-version", false, "a tag without labels in the file stands for the label version")
-	f.StringVarP(&o.output, "output", "o", "", "form of the result: text (the digest alone) or json (default text)")
-	f.BoolVarP(&o.verbose, "verbose", "v", false, "say on stderr why")
+	f.BoolVar(&o.fallback, "fallback-version", false, "use a tag that has no labels in the file as the label version")
+	f.StringVarP(&o.output, "output", "o", "", "output format: text (only the digest) or json (default text)")
+	f.BoolVarP(&o.verbose, "verbose", "v", false, "print the reasons to stderr")
 	o.registryOptions.addFlags(f)
 	o.logOptions.addFlags(f)
 	return cmd
@@ -65,7 +62,7 @@ func runTagsResolve(ctx context.Context, o *tagsResolveOptions, s streams, refer
 	if err != nil {
 		return err
 	}
-	tags, err := o.load(log)
+	tags, err := o.load(log, false)
 	if err != nil {
 		return err
 	}
@@ -83,31 +80,12 @@ func runTagsResolve(ctx context.Context, o *tagsResolveOptions, s streams, refer
 		return err
 	}
 	if o.verbose {
-		sayWhy(log, merged, choice)
+		for _, line := range output.ExplainTag(merged, choice) {
+			log.Info(line)
+		}
 	}
 	return output.WriteResolvedTag(s.out, output.ResolvedTag{
 		Reference: reference, Repository: ref.Repository.String(), Digest: choice.Digest, Tag: choice.Tag,
-		Path: append([]string{}, merged.Path...), Labels: merged.Labels, Candidates: candidates(choice), Notes: append([]string{}, choice.Notes...),
+		Path: append([]string{}, merged.Path...), Labels: merged.Labels, Candidates: output.Candidates(choice), Notes: append([]string{}, choice.Notes...),
 	}, format)
-}
-
-// sayWhy tells how a choice came about.
-func sayWhy(log logrus.FieldLogger, m imagetags.Merged, c *resolve.Choice) {
-	if len(m.Path) > 0 {
-		log.Info("tag: " + strings.Join(m.Path, " -> "))
-	}
-	log.Info("labels: " + output.Labels(m.Labels))
-	for _, k := range c.Candidates {
-		text := k.Digest.String() + " " + k.Reason
-		if k.Tag != "" {
-			text = "tag " + k.Tag + ": " + text
-		}
-		if k.Chosen {
-			text += ": chosen"
-		}
-		log.Info(text)
-	}
-	for _, note := range c.Notes {
-		log.Info(note)
-	}
 }

@@ -1,13 +1,11 @@
-// Package check holds the rules that guard a pull request and a run: what is wrong
-// with manifests, and with the images that they are about to promote.
+// Package check has the rules about manifests and about the images that they are about
+// to promote. cip check applies them to pull requests, cip run before it writes.
 //
 //	Set, Base, Plan ─ NewInput ─▶ Input ─ Run ─▶ Findings ─ Refuse ─▶ Plan
 //
-// A Rule is one small file. What a rule reads of the world (manifests at the base,
-// manifests of images, signatures, a scanner's reports) comes through an interface
-// that its own file names, so that nothing here knows a registry, git or a command.
-// A rule that cannot read what it judges by says so in a finding: nothing unread is
-// taken for good.
+// A Rule is one small file. It reads image manifests, signatures and scanner reports
+// through an interface that its file declares, so that this package needs no registry,
+// git or command. What could not be read never passes a check: it is a finding.
 package check
 
 import (
@@ -26,31 +24,31 @@ import (
 type Rule interface {
 	// Name returns the rule's name, one word.
 	Name() string
-	// About returns what a finding of the rule says, in one sentence.
+	// About returns the meaning of a finding, for the help.
 	About() string
-	// Reach returns how far the rule looks.
+	// Reach returns the input that the rule needs.
 	Reach() Reach
-	// Check returns what the rule finds, in any order.
+	// Check returns the findings of the rule, in any order.
 	Check(ctx context.Context, in *Input) []Finding
 }
 
-// Reach says how far a rule looks, the nearest first.
+// Reach is the input that a rule needs. A greater reach includes the smaller ones.
 type Reach int
 
 // The reaches.
 const (
-	Files      Reach = iota + 1 // no further than the files: a plan is nothing to it
-	Images                      // what is about to be promoted; offline, all that is wanted
-	Registries                  // what registries say: nothing can be judged offline
+	Files      Reach = iota + 1 // only the files
+	Images                      // the images about to be promoted; offline, all wanted images
+	Registries                  // the contents of registries; the rule cannot run offline
 )
 
-// Level says what a finding means.
+// Level is the severity of a finding.
 type Level int
 
 // The levels.
 const (
-	Note   Level = iota + 1 // to be known, stops nothing
-	Error                   // the rule is broken
+	Note   Level = iota + 1 // information, which does not fail the check
+	Error                   // a violation of the rule
 	Failed                  // the rule could not be applied
 )
 
@@ -59,24 +57,24 @@ var levels = [...]string{"", "note", "error", "failed"}
 // String returns the level's name in reports.
 func (l Level) String() string { return levels[l] }
 
-// Finding is one thing that a rule found.
+// Finding is a result of a rule.
 type Finding struct {
 	Rule    string
 	Level   Level
 	Pos     manifest.Pos
 	Message string
-	Image   Image // what it is about; the zero value: a place in a file
+	Image   Image // zero if the finding is about a file
 }
 
-// Idle is a rule that was not run.
+// Idle is a rule that was not run, with the reason.
 type Idle struct {
 	Name string
 	Why  string
 }
 
-// Run applies rules and returns their findings by file, line, rule and message,
-// none of them twice. What of the plan could not be read no rule can judge: the
-// first that looks at it says so.
+// Run applies rules. The findings are sorted by file, line, rule and message, without
+// duplicates. Parts of the plan that could not be read are findings of the first rule
+// that needs a plan, because no rule can check them.
 func Run(ctx context.Context, rules []Rule, in *Input) []Finding {
 	var all []Finding
 	first := slices.IndexFunc(rules, func(r Rule) bool { return r.Reach() > Files })
@@ -109,16 +107,22 @@ func Bad(findings []Finding) bool {
 	return slices.ContainsFunc(findings, func(f Finding) bool { return f.Level > Note })
 }
 
-// Candidate is a rule that may be run. Without Rule, Why says why it cannot be.
+// All returns all rules in the order in which they run. They only describe themselves:
+// most need more than their zero value to check anything.
+func All() []Rule {
+	return []Rule{Valid{}, Removal{}, Exists{}, Size{}, &Signature{}, Vulnerability{}}
+}
+
+// Candidate is a rule that can be chosen. If Rule is nil, Why is the reason why it cannot be run.
 type Candidate struct {
 	Name string
 	Rule Rule
 	Why  string
 }
 
-// Choose returns the candidates to run, which are those of only, or all if it is
-// empty, but for those of skip; and those not to run, each with why. A rule that
-// only names and that cannot be run is an error.
+// Choose returns the rules to run and the rules that are not run. It chooses the names in
+// only, or all if it is empty, except the names in skip. It is an error if a rule in only
+// cannot be run.
 func Choose(all []Candidate, only, skip []string) (rules []Rule, idle []Idle, err error) {
 	for _, list := range [][]string{only, skip} {
 		for _, name := range list {
@@ -156,10 +160,10 @@ func names(all []Candidate) string {
 	return strings.Join(list[:last], ", ") + " or " + list[last]
 }
 
-// atOnce is how many images are judged at once: each is a few requests, or a scanner's run.
+// atOnce is the number of images that a rule checks at the same time.
 const atOnce = 16
 
-// each judges images side by side and returns what is found.
+// each checks up to most images at the same time and returns all findings.
 func each(ctx context.Context, images []Image, most int, judge func(context.Context, Image) []Finding) []Finding {
 	found := make([][]Finding, len(images))
 	var g errgroup.Group

@@ -12,13 +12,13 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
-// Finder looks for digests that a plan did not have to ask about.
+// Finder looks up digests that the plan did not need to look up.
 type Finder interface {
-	// Find returns whether a destination or one of its sources holds a wanted digest.
+	// Find returns whether a destination or one of its sources has a digest.
 	Find(ctx context.Context, dst name.Repository, digest v1.Hash) (inventory.State, error)
 }
 
-// Exists finds wanted digests that are nowhere.
+// Exists finds wanted digests that are in no repository.
 type Exists struct {
 	Finder Finder
 }
@@ -37,7 +37,7 @@ func (e Exists) Check(ctx context.Context, in *Input) []Finding {
 	return append(e.missing(in), e.conflicting(ctx, in)...)
 }
 
-// missing tells the plan's missing images, each once for all its destinations.
+// missing returns a finding for each missing image of the plan, with all its destinations.
 func (Exists) missing(in *Input) []Finding {
 	type key struct {
 		source string
@@ -68,8 +68,8 @@ func (Exists) missing(in *Input) []Finding {
 	return found
 }
 
-// conflicting looks for the digests of tags that may not move: a plan does not ask
-// for what it would not copy.
+// conflicting looks up the digests of tags that may not move. The plan does not look
+// them up because it would not copy them.
 func (e Exists) conflicting(ctx context.Context, in *Input) []Finding {
 	type key struct {
 		dst    name.Repository

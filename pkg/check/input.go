@@ -13,38 +13,38 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
-// Input is what all rules judge.
+// Input is the input of all rules.
 type Input struct {
 	Set    *manifest.Set
-	Faults []manifest.Fault // of the files, and between them
+	Faults []manifest.Fault // in files, and between them
 	Plan   *plan.Plan       // nil: the registries are not read
-	Images []Image          // about to be promoted; without a plan, all that are wanted
+	Images []Image          // about to be promoted; without a plan, all wanted images
 
-	places places
+	positions positions
 }
 
-// Image is a digest that is, or is about to be, promoted.
+// Image is a digest that is about to be promoted.
 type Image struct {
 	Digest       v1.Hash
-	From         name.Repository   // holds it; without a plan, may hold it
-	Also         []name.Repository // other places that may know of it
-	Destinations []name.Repository // in order
-	Tags         []string          // in order
+	From         name.Repository   // has the image; without a plan, may have it
+	Also         []name.Repository // other repositories that may have it or its signatures
+	Destinations []name.Repository // sorted
+	Tags         []string          // sorted
 	Pos          manifest.Pos
 }
 
-// Ref returns the reference that the image can be read by.
+// Ref returns the reference of the image, by digest.
 func (im *Image) Ref() string { return im.From.Digest(im.Digest.String()).String() }
 
-// finding returns a finding about the image, at its place.
+// finding returns a finding about the image, at its position.
 func (im Image) finding(level Level, message string) Finding {
 	return Finding{Level: level, Pos: im.Pos, Message: message, Image: im}
 }
 
-// NewInput prepares what rules judge. Without a plan the images are all that are
-// wanted, else those that carrying it out would copy or tag.
+// NewInput returns the input of rules. Its images are those that the plan would copy or
+// tag or, without a plan, all wanted images.
 func NewInput(set *manifest.Set, faults []manifest.Fault, wanted *plan.Wanted, p *plan.Plan) *Input {
-	in := &Input{Set: set, Faults: faults, Plan: p, places: placesOf(set, wanted)}
+	in := &Input{Set: set, Faults: faults, Plan: p, positions: positionsOf(set, wanted)}
 	g := gathering{in: in, at: map[v1.Hash]int{}, entries: map[*plan.Entry]int{}}
 	if p == nil {
 		for _, t := range wanted.Targets {
@@ -80,16 +80,16 @@ func sourcesOf(e *plan.Entry) []name.Repository {
 	return all
 }
 
-// about returns the image that an item of the plan is about.
+// about returns the image of an item of the plan.
 func (in *Input) about(it *plan.Item) Image {
 	return Image{
 		Digest: it.Digest, From: it.From, Destinations: []name.Repository{it.Destination}, Tags: it.Tags,
-		Pos: in.places.of(it.Destination, it.Digest, it.Tags),
+		Pos: in.positions.of(it.Destination, it.Digest, it.Tags),
 	}
 }
 
-// unread tells what of the plan could not be read. One error is told once, however
-// many images it is about.
+// unread returns findings about the parts of the plan that could not be read. Images
+// with the same error share one finding.
 func (in *Input) unread() []Finding {
 	if in.Plan == nil {
 		return nil
@@ -109,7 +109,7 @@ func (in *Input) unread() []Finding {
 		}
 		im := &found[n].Image
 		if im.Digest != it.Digest {
-			im.Digest, im.Tags = v1.Hash{}, nil // it is about more than one
+			im.Digest, im.Tags = v1.Hash{}, nil // the error is about several images
 		}
 		if !slices.Contains(im.Destinations, it.Destination) {
 			im.Destinations = append(im.Destinations, it.Destination)
@@ -118,14 +118,14 @@ func (in *Input) unread() []Finding {
 	return found
 }
 
-// gathering collects images, one for each digest.
+// gathering collects the images of an input, one for each digest.
 type gathering struct {
 	in      *Input
 	at      map[v1.Hash]int     // index in in.Images
-	entries map[*plan.Entry]int // likewise, of those that were added whole
+	entries map[*plan.Entry]int // index in in.Images of entries that were added completely
 }
 
-// entry adds what is wanted of a digest in one more repository. Destinations share entries.
+// entry adds a wanted digest of one destination. Several destinations can share an entry.
 func (g *gathering) entry(dst name.Repository, e *plan.Entry) {
 	if i, ok := g.entries[e]; ok {
 		g.in.Images[i].Destinations = append(g.in.Images[i].Destinations, dst)
@@ -140,7 +140,7 @@ func (g *gathering) add(dst name.Repository, d v1.Hash, tags []string, from []na
 	if !ok {
 		i = len(g.in.Images)
 		g.at[d] = i
-		g.in.Images = append(g.in.Images, Image{Digest: d, From: from[0], Pos: g.in.places.of(dst, d, tags)})
+		g.in.Images = append(g.in.Images, Image{Digest: d, From: from[0], Pos: g.in.positions.of(dst, d, tags)})
 	}
 	im := &g.in.Images[i]
 	for _, r := range from {
@@ -162,10 +162,10 @@ func (g *gathering) done() *Input {
 	return g.in
 }
 
-// some is how many names a message lists.
+// some is the number of names that a message lists.
 const some = 3
 
-// list names repositories, the first few of many.
+// list returns the names of repositories for a message, the first ones if there are many.
 func list(repos []name.Repository) string {
 	var b strings.Builder
 	for i, r := range repos[:min(len(repos), some)] {

@@ -9,12 +9,11 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
-// mostTold is how many findings an item's error names.
-const mostTold = 3
+// maxNamed is the number of findings that the error of an item names.
+const maxNamed = 3
 
-// Refuse marks what findings forbid: every item of the plan that would write a
-// digest that a finding is about, or what belongs to it. Digests that a rule could
-// not judge are not promoted either.
+// Refuse refuses the items of a plan that would write a digest with a finding, or a
+// referrer of it. Digests that a rule could not check are not promoted either.
 func Refuse(p *plan.Plan, findings []Finding) {
 	verdicts := map[v1.Hash][]Finding{}
 	for _, f := range findings {
@@ -39,10 +38,10 @@ func Refuse(p *plan.Plan, findings []Finding) {
 
 func reason(findings []Finding) string {
 	var texts []string
-	for _, f := range findings[:min(len(findings), mostTold)] {
+	for _, f := range findings[:min(len(findings), maxNamed)] {
 		texts = append(texts, f.Rule+": "+f.Message)
 	}
-	if more := len(findings) - mostTold; more > 0 {
+	if more := len(findings) - maxNamed; more > 0 {
 		texts = append(texts, fmt.Sprintf("and %d more findings", more))
 	}
 	return strings.Join(texts, "; ")

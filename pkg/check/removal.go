@@ -13,8 +13,8 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
-// Removal finds what manifests wanted at a base revision and want no more. Where it
-// comes from does not matter: an image may move to another source registry.
+// Removal finds edges of a base revision that are no longer wanted. The source of an
+// edge does not matter: an image may move to another source registry.
 type Removal struct {
 	Base   *manifest.Set
 	Rev    string // as messages call the base
@@ -26,7 +26,7 @@ func (Removal) Name() string { return "removal" }
 
 // About implements Rule.
 func (Removal) About() string {
-	return "a digest or tag that the manifests had at the base is gone from a destination"
+	return "a digest or tag that the manifests had at the base was removed from a destination"
 }
 
 // Reach implements Rule.
@@ -35,17 +35,17 @@ func (Removal) Reach() Reach { return Files }
 // Check implements Rule.
 func (r Removal) Check(_ context.Context, in *Input) []Finding {
 	if r.Unread != nil {
-		return []Finding{{Level: Failed, Pos: in.places.first, Message: r.Unread.Error()}}
+		return []Finding{{Level: Failed, Pos: in.positions.first, Message: r.Unread.Error()}}
 	}
 	if r.Base.Absent || len(r.Base.Manifests) == 0 && !r.Base.Broken() {
-		return []Finding{{Level: Note, Pos: in.places.first, Message: "nothing to compare with: there were no manifests here at " + r.Rev}}
+		return []Finding{{Level: Note, Pos: in.positions.first, Message: "nothing to compare with: there were no manifests here at " + r.Rev}}
 	}
 	wanted := map[name.Repository]*plan.Want{}
 	for _, t := range plan.Desired(r.Base, nil).Targets {
 		wanted[t.Repository] = t.Want
 	}
 	base, head := holdings(r.Base), holdings(in.Set)
-	gone := map[*edge][]name.Repository{}
+	removed := map[*edge][]name.Repository{}
 	compared := comparisons{}
 	var order []*edge
 	for _, repo := range base.order {
@@ -55,25 +55,25 @@ func (r Removal) Check(_ context.Context, in *Input) []Finding {
 				if want := wanted[repo]; want != nil && want.Overlaps(e.tag) {
 					continue // it was never promoted
 				}
-				if gone[e] == nil {
+				if removed[e] == nil {
 					order = append(order, e)
 				}
-				gone[e] = append(gone[e], repo)
+				removed[e] = append(removed[e], repo)
 			}
 		}
 	}
 	found := r.broken()
 	for _, e := range order {
-		im := Image{Digest: e.digest, Destinations: gone[e], Pos: e.pos}
+		im := Image{Digest: e.digest, Destinations: removed[e], Pos: e.pos}
 		if e.tag != "" {
 			im.Tags = []string{e.tag}
 		}
-		found = append(found, im.finding(Error, fmt.Sprintf("%s is gone from %s; the manifests had it at %s", e, list(gone[e]), r.Rev)))
+		found = append(found, im.finding(Error, fmt.Sprintf("%s was removed from %s; the manifests had it at %s", e, list(removed[e]), r.Rev)))
 	}
 	return found
 }
 
-// broken returns a finding for everything in the base that could not be read: what was wanted there is not known.
+// broken returns a finding for each broken file of the base, whose wanted edges are unknown.
 func (r Removal) broken() []Finding {
 	var found []Finding
 	for _, f := range r.Base.Faults {
@@ -84,7 +84,7 @@ func (r Removal) broken() []Finding {
 	return found
 }
 
-// comparisons keeps what was found of pairs of holdings: destinations share them.
+// comparisons caches the missing edges of pairs of holdings, which destinations share.
 type comparisons map[[2]*holding][]*edge
 
 // missing returns the edges of h that none of the holdings has.
@@ -93,23 +93,23 @@ func (c comparisons) missing(h *holding, now []*holding) []*edge {
 		return h.without(now)
 	}
 	key := [2]*holding{h, now[0]}
-	gone, ok := c[key]
+	removed, ok := c[key]
 	if !ok {
-		gone = h.without(now)
-		c[key] = gone
+		removed = h.without(now)
+		c[key] = removed
 	}
-	return gone
+	return removed
 }
 
-// edge is what one manifest wants of an image name, wherever it is promoted to.
+// edge is a wanted digest and tag of an image name, for all destinations of a manifest.
 type edge struct {
-	digest v1.Hash // empty: what a source tag has
+	digest v1.Hash // empty: the digest of the source tag
 	from   string  // source tag of a retag entry
 	tag    string
 	pos    manifest.Pos
 }
 
-// String returns the edge as messages name it.
+// String returns the name of the edge in messages.
 func (e *edge) String() string {
 	what := e.digest.String()
 	if what == "" {
@@ -121,7 +121,7 @@ func (e *edge) String() string {
 	return "tag " + e.tag + " of " + what
 }
 
-// holding is all edges of one image name in one manifest; its destinations share it.
+// holding has the edges of one image name in one manifest. All destinations share it.
 type holding struct {
 	edges   []*edge
 	digests map[v1.Hash]struct{}
@@ -129,7 +129,7 @@ type holding struct {
 	retags  map[[2]string]bool // source tag and tag; true: without a pin
 }
 
-// held is what manifests want of repositories.
+// held has the holdings of each destination repository.
 type held struct {
 	of    map[name.Repository][]*holding
 	order []name.Repository
@@ -186,17 +186,17 @@ func (h *holding) add(img *manifest.Image) {
 
 // without returns the edges of h that none of the holdings has.
 func (h *holding) without(now []*holding) []*edge {
-	var gone []*edge
+	var removed []*edge
 	for _, e := range h.edges {
 		if !slices.ContainsFunc(now, func(n *holding) bool { return n.has(e) }) {
-			gone = append(gone, e)
+			removed = append(removed, e)
 		}
 	}
-	return gone
+	return removed
 }
 
-// has reports whether an edge is still there. A digest without a tag may have got
-// one; a source tag stands for whatever digest it has.
+// has reports whether an edge still exists. A tagless digest also exists if it got a tag.
+// A retag entry without a pin has the digest of its source tag, which is unknown here.
 func (h *holding) has(e *edge) bool {
 	unpinned, same := h.retags[[2]string{e.from, e.tag}]
 	switch {

@@ -34,31 +34,31 @@ func TestRemoval(t *testing.T) {
 		"nothing changed": {plain(apple), plain(apple), ""},
 		"added":           {plain(apple), plain(apple + "- name: pear\n  dmap: {\"(c)\": [\"1.0\"]}\n"), ""},
 		"tag gone": {plain(apple), plain("- name: apple\n  dmap:\n    \"(a)\": [\"1.0\"]\n    \"(b)\": []\n"),
-			"m.yaml:8 error tag latest of (a) is gone from eu/apple and prod/apple; the manifests had it at BASE\n"},
+			"m.yaml:8 error tag latest of (a) was removed from eu/apple and prod/apple; the manifests had it at BASE\n"},
 		"tag moved to another digest": {plain(apple), plain("- name: apple\n  dmap:\n    \"(a)\": [\"1.0\"]\n    \"(b)\": [latest]\n"),
-			"m.yaml:8 error tag latest of (a) is gone from eu/apple and prod/apple; the manifests had it at BASE\n"},
+			"m.yaml:8 error tag latest of (a) was removed from eu/apple and prod/apple; the manifests had it at BASE\n"},
 		"tagless digest gone": {plain(apple), plain("- name: apple\n  dmap:\n    \"(a)\": [\"1.0\", latest]\n"),
-			"m.yaml:9 error (b) is gone from eu/apple and prod/apple; the manifests had it at BASE\n"},
+			"m.yaml:9 error (b) was removed from eu/apple and prod/apple; the manifests had it at BASE\n"},
 		"tagless digest tagged":     {plain(apple), plain("- name: apple\n  dmap:\n    \"(a)\": [\"1.0\", latest]\n    \"(b)\": [\"2.0\"]\n"), ""},
 		"in another order and form": {plain(apple), plain("- name: apple\n  dmap: {(b): []}\n- name: apple\n  dmap: {(a): [latest]}\n- name: apple\n  dmap: {(a): ['1.0']}\n"), ""},
 		"destination gone": {plain(apple), map[string]string{"m.yaml": "registries:\n- {name: r.example/staging, src: true}\n- name: r.example/prod\nimages:\n" + apple},
-			"m.yaml:8 error tag 1.0 of (a) is gone from eu/apple; the manifests had it at BASE\n" +
-				"m.yaml:8 error tag latest of (a) is gone from eu/apple; the manifests had it at BASE\n" +
-				"m.yaml:9 error (b) is gone from eu/apple; the manifests had it at BASE\n"},
+			"m.yaml:8 error tag 1.0 of (a) was removed from eu/apple; the manifests had it at BASE\n" +
+				"m.yaml:8 error tag latest of (a) was removed from eu/apple; the manifests had it at BASE\n" +
+				"m.yaml:9 error (b) was removed from eu/apple; the manifests had it at BASE\n"},
 		"another source":                {plain(apple), map[string]string{"m.yaml": "registries:\n- {name: r.example/other, src: true}\n- name: r.example/eu\n- name: r.example/prod\nimages:\n" + apple}, ""},
 		"moved to another team's files": {thin(map[string]string{"one": apple, "two": ""}), thin(map[string]string{"one": "", "two": apple}), ""},
 		"files deleted": {thin(map[string]string{"one": apple, "two": "- name: pear\n  dmap: {\"(c)\": [\"1.0\"]}\n"}), thin(map[string]string{"one": apple}),
-			"images/two/images.yaml:2 error tag 1.0 of (c) is gone from eu/pear and prod/pear; the manifests had it at BASE\n"},
+			"images/two/images.yaml:2 error tag 1.0 of (c) was removed from eu/pear and prod/pear; the manifests had it at BASE\n"},
 		"images of two teams in one repository": {thin(map[string]string{"one": apple, "two": "- name: apple\n  dmap: {\"(c)\": [\"3.0\"]}\n"}),
 			thin(map[string]string{"one": "- name: apple\n  dmap: {\"(c)\": [\"3.0\"]}\n", "two": apple}), ""},
 		"one of two teams in one repository": {thin(map[string]string{"one": apple, "two": "- name: apple\n  dmap: {\"(c)\": [\"3.0\"]}\n"}), thin(map[string]string{"one": apple}),
-			"images/two/images.yaml:2 error tag 3.0 of (c) is gone from eu/apple and prod/apple; the manifests had it at BASE\n"},
+			"images/two/images.yaml:2 error tag 3.0 of (c) was removed from eu/apple and prod/apple; the manifests had it at BASE\n"},
 		"nothing at the base": {thin(nil), thin(map[string]string{"one": apple}),
 			"manifests/one/promoter-manifest.yaml:0 note nothing to compare with: there were no manifests here at BASE\n"},
 		"an unreadable list at the base": {thin(map[string]string{"one": apple, "two": "x: y\n"}), thin(map[string]string{"one": "", "two": ""}),
-			"images/one/images.yaml:3 error tag 1.0 of (a) is gone from eu/apple and prod/apple; the manifests had it at BASE\n" +
-				"images/one/images.yaml:3 error tag latest of (a) is gone from eu/apple and prod/apple; the manifests had it at BASE\n" +
-				"images/one/images.yaml:4 error (b) is gone from eu/apple and prod/apple; the manifests had it at BASE\n" +
+			"images/one/images.yaml:3 error tag 1.0 of (a) was removed from eu/apple and prod/apple; the manifests had it at BASE\n" +
+				"images/one/images.yaml:3 error tag latest of (a) was removed from eu/apple and prod/apple; the manifests had it at BASE\n" +
+				"images/one/images.yaml:4 error (b) was removed from eu/apple and prod/apple; the manifests had it at BASE\n" +
 				"images/two/images.yaml:1 failed the manifests at BASE are broken: images.yaml: want a list, found a mapping\n"},
 		"no list at the base": {without(thin(map[string]string{"one": apple}), "images/one/images.yaml"), thin(map[string]string{"one": apple}),
 			"images/one/images.yaml:0 failed the manifests at BASE are broken: no such file or directory: manifests/one/promoter-manifest.yaml needs it\n"},
@@ -69,14 +69,14 @@ func TestRemoval(t *testing.T) {
 			map[string]string{"m.yaml": "registries:\n- {name: r.example/staging, src: true}\n- name: r.example/eu\nimages:\n- name: apple\n  dmap: {\"(a)\": [\"1.0\"]}\n---\n" +
 				"registries:\n- {name: r.example/staging, src: true}\n- name: r.example/eu\n- name: r.example/prod\nimages:\n- name: apple\n  dmap: {\"(c)\": [\"1.0\"]}\n"},
 			map[string]string{"m.yaml": "registries:\n- {name: r.example/staging, src: true}\n- name: r.example/eu\nimages:\n- name: apple\n  dmap: {\"(a)\": [\"1.0\"]}\n"},
-			"m.yaml:14 error tag 1.0 of (c) is gone from prod/apple; the manifests had it at BASE\n",
+			"m.yaml:14 error tag 1.0 of (c) was removed from prod/apple; the manifests had it at BASE\n",
 		},
 		"same name elsewhere": {plain(apple), plain("- name: fruit/apple\n  dmap:\n    \"(a)\": [\"1.0\", latest]\n    \"(b)\": []\n"),
-			"m.yaml:8 error tag 1.0 of (a) is gone from eu/apple and prod/apple; the manifests had it at BASE\n" +
-				"m.yaml:8 error tag latest of (a) is gone from eu/apple and prod/apple; the manifests had it at BASE\n" +
-				"m.yaml:9 error (b) is gone from eu/apple and prod/apple; the manifests had it at BASE\n"},
+			"m.yaml:8 error tag 1.0 of (a) was removed from eu/apple and prod/apple; the manifests had it at BASE\n" +
+				"m.yaml:8 error tag latest of (a) was removed from eu/apple and prod/apple; the manifests had it at BASE\n" +
+				"m.yaml:9 error (b) was removed from eu/apple and prod/apple; the manifests had it at BASE\n"},
 		"a bad entry in its place": {plain(apple), plain("- name: apple\n  dmap:\n    \"(a)\": [\"1.0\", \"latest!\"]\n    \"(b)\": []\n"),
-			"m.yaml:8 error tag latest of (a) is gone from eu/apple and prod/apple; the manifests had it at BASE\n"},
+			"m.yaml:8 error tag latest of (a) was removed from eu/apple and prod/apple; the manifests had it at BASE\n"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// mostWeaknesses bounds what one report may hold: more is no image's.
+// mostWeaknesses is the maximum number of vulnerabilities in a report, far above real reports.
 const mostWeaknesses = 100_000
 
-// scanReport is what Trivy and Grype say; each fills its own keys.
+// scanReport is the JSON of Trivy and Grype. Each fills its own keys.
 type scanReport struct {
 	ArtifactName string          `json:"ArtifactName"` // Trivy, even where it finds nothing
 	Results      []trivyResult   `json:"Results"`
@@ -44,7 +44,7 @@ type grypeMatch struct {
 	} `json:"artifact"`
 }
 
-// parseReport reads a scanner's report: worst first, each vulnerability of a package once.
+// parseReport parses a report. The result has the worst vulnerabilities first, without duplicates.
 func parseReport(raw []byte) ([]weakness, error) {
 	var r scanReport
 	if err := json.Unmarshal(raw, &r); err != nil {

@@ -13,7 +13,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/sigstore/sigstore/pkg/signature/dsse"
@@ -67,7 +66,7 @@ func (*Signature) Name() string { return "signature" }
 
 // About implements Rule.
 func (*Signature) About() string {
-	return "a digest about to be promoted carries no signature that verifies"
+	return "an image about to be promoted has no valid signature"
 }
 
 // Reach implements Rule.
@@ -147,7 +146,7 @@ const (
 	digestAlgorithm = "sha256"
 )
 
-// statement is what of an in-toto statement tells what it is about.
+// statement has the keys of an in-toto statement that name its subject and type.
 type statement struct {
 	PredicateType string `json:"predicateType"`
 	Subject       []struct {

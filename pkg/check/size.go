@@ -6,36 +6,35 @@ import (
 	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
-
 	"golang.org/x/sync/errgroup"
 )
 
-// Contents reads what manifests point to.
+// Contents reads the contents of image manifests.
 type Contents interface {
-	// Content returns what a manifest points to; nil if the repository does not hold it.
+	// Content returns the content of an image manifest, or nil if the repository does not have it.
 	Content(ctx context.Context, repo name.Repository, digest string) (*Content, error)
-	// BlobSize returns the bytes of a blob as the registry that holds it reports them.
+	// BlobSize returns the size in bytes that the registry reports for a blob.
 	BlobSize(ctx context.Context, repo name.Repository, b Blob) (int64, error)
 }
 
-// Content is what a manifest points to.
+// Content lists the blobs and children of an image manifest.
 type Content struct {
 	Blobs    []Blob   // config and layers, each once
 	Children []string // digests of an index's manifests
 }
 
-// Blob is a config or layer as a manifest names it.
+// Blob is the descriptor of a config or layer in an image manifest.
 type Blob struct {
 	Digest  string
 	Size    int64 // as the manifest declares it
 	Foreign bool  // the registry need not hold it
 }
 
-// maxDepth is how deep indexes may nest: what is deeper is not promoted either.
+// maxDepth is the maximum depth of nested indexes, as in a promotion.
 const maxDepth = 8
 
-// Size finds images that are too large, and those whose blobs do not have the sizes that
-// their manifests declare: a mount never meets the bytes.
+// Size finds images that are too large or that declare wrong sizes of blobs. A promotion
+// does not notice wrong sizes if it mounts the blobs.
 type Size struct {
 	Limit    int64 // bytes
 	Contents Contents
@@ -79,14 +78,14 @@ func (s Size) over(size int64) string {
 	return fmt.Sprintf("%.1f MiB (%d bytes): the limit is %d MiB", float64(size)/mib, size, s.Limit/mib)
 }
 
-// weighed is a manifest and its size.
+// weighed is an image manifest with its size.
 type weighed struct {
 	digest string
 	size   int64
 	wrong  string // a blob below it whose size is not the declared one
 }
 
-// weigh returns the sum of the sizes of a manifest's blobs.
+// weigh returns the sum of the sizes of all blobs of a manifest.
 func (s Size) weigh(ctx context.Context, repo name.Repository, digest string, content *Content) (weighed, error) {
 	sizes := make([]int64, len(content.Blobs))
 	g, ctx := errgroup.WithContext(ctx)
@@ -112,8 +111,8 @@ func (s Size) weigh(ctx context.Context, repo name.Repository, digest string, co
 	return w, nil
 }
 
-// largest returns the largest image of a tree of manifests. Children that the
-// repository does not hold are not promoted either.
+// largest returns the largest image of a tree of manifests. It ignores children that the
+// repository does not have, because they are not promoted.
 func (s Size) largest(ctx context.Context, repo name.Repository, digest string, depth int) (weighed, error) {
 	if depth > maxDepth {
 		return weighed{}, fmt.Errorf("indexes nest deeper than %d", maxDepth)
@@ -151,7 +150,7 @@ func (s Size) largest(ctx context.Context, repo name.Repository, digest string, 
 	return top, g.Wait()
 }
 
-// first returns the first of two texts in order that is not empty.
+// first returns the smaller of two texts, ignoring an empty one.
 func first(a, b string) string {
 	if a == "" || b != "" && b < a {
 		return b

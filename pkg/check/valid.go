@@ -6,7 +6,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
-// Valid finds what is wrong in the files themselves.
+// Valid finds the faults of the files.
 type Valid struct{}
 
 // Name implements Rule.

@@ -25,9 +25,9 @@ func NewHistories() *Histories {
 	return &Histories{open: map[git.Remote]func() (*history, error){}}
 }
 
-// In returns a reader of histories for selectors whose files are in dir: a relative
-// path names a repository from there. The caller has a history for itself until it
-// calls the function that releases it.
+// In returns a function that opens histories for selectors whose files are in dir.
+// Relative paths of repositories are relative to dir. A caller has exclusive use of a
+// history until it calls the returned release function.
 func (h *Histories) In(dir string) func(context.Context, string, string) (resolve.History, func(), error) {
 	return func(ctx context.Context, repository, branch string) (resolve.History, func(), error) {
 		m := git.Remote{URL: repository, Branch: branch}
@@ -59,9 +59,9 @@ func openHistory(ctx context.Context, m git.Remote) (*history, error) {
 	return &history{repo: repo, tip: tip}, nil
 }
 
-// cacheDir returns where the copy of a remote branch is kept from one run to the
-// next; "", for a copy in memory, where there is no home for it, or its URL holds a
-// secret that should not be written down. What is local is not copied.
+// cacheDir returns the directory that keeps the copy of a remote branch between runs. It
+// is "", for a copy in memory, if there is no cache directory or if the URL has a
+// secret, which must not be written to disk. Local repositories are not copied.
 func cacheDir(m git.Remote) string {
 	cache, err := os.UserCacheDir()
 	if err != nil || m.Local() || m.String() != m.URL {
@@ -77,7 +77,7 @@ func cacheDir(m git.Remote) string {
 
 // history makes one branch of a git repository a resolve.History.
 type history struct {
-	mu   sync.Mutex // held by whom it was handed to
+	mu   sync.Mutex // locked by the caller that uses the history
 	repo *git.Repository
 	tip  string
 }

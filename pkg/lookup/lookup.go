@@ -1,8 +1,9 @@
-// Package lookup reads what package resolve needs to run selectors: tags and images
-// of registries (Registry), git histories (Histories), and the digests of images on
-// a new run image (Rebaser).
+// Package lookup runs selectors: it reads what package resolve needs and writes the
+// results. Registry reads tags and images, Histories reads git, Rebaser computes
+// rebased images, and Selectors runs the selectors of a set of manifests and updates
+// lists of images and locks.
 //
-// Package resolve decides and is pure; this package reads, and decides nothing. It
-// is a package of its own because it needs registries, git and rebasing, which
-// resolve must not import.
+// It never selects a digest and never writes to a registry: package resolve selects. It
+// is a package of its own because it needs registries, git and rebasing, which resolve
+// must not import.
 package lookup

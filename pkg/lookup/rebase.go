@@ -2,19 +2,21 @@ package lookup
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/load"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/rebase"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 )
 
-// Rebaser computes the images that selectors with a rebase stand for: the selected
-// app on its new run image. It writes nothing. It is safe for concurrent use.
+// Rebaser rebases the apps of selectors with a rebase onto their new run images. It writes
+// nothing. It is safe for concurrent use.
 type Rebaser struct {
 	client *registry.Client
 
@@ -53,7 +55,7 @@ func (r *Rebaser) Compute(ctx context.Context, p *selector.Selector, app v1.Hash
 	}, nil
 }
 
-// Pin is Compute, but an error unless the rebased image is in the repository that it is promoted from.
+// Pin is like Compute, but it is an error if the source registry does not have the rebased image.
 func (r *Rebaser) Pin(ctx context.Context, p *selector.Selector, app v1.Hash) (v1.Hash, *selector.LockRebase, error) {
 	d, evidence, err := r.Compute(ctx, p, app)
 	if err != nil {
@@ -73,4 +75,21 @@ func (r *Rebaser) Result(p *selector.Selector) *rebase.Result {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.results[p]
+}
+
+// RunImages reads the files that name run images. The error joins those of all files.
+func RunImages(names []string) ([]rebase.File, error) {
+	files := make([]rebase.File, len(names))
+	var errs []error
+	for i, name := range names {
+		data, err := load.File(name, load.MaxFile)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("reading run images: %w", err))
+			continue
+		}
+		if files[i], err = rebase.ParseFile(name, data); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return files, errors.Join(errs...)
 }

@@ -23,8 +23,8 @@ import (
 // maxConfig bounds the config of an image that is read for its labels, in bytes.
 const maxConfig = 8 << 20
 
-// Registry reads what selectors ask of registries. It implements resolve.Registry
-// and reads each list of tags and each image once. It is safe for concurrent use.
+// Registry reads tags and images for selectors. It implements resolve.Registry and reads
+// each list of tags and each image once. It is safe for concurrent use.
 type Registry struct {
 	client *registry.Client
 
@@ -69,8 +69,8 @@ func (r *Registry) list(ctx context.Context, repo name.Repository) (map[string]v
 	return found.ByTag(), nil
 }
 
-// listed returns the digest that a listing which has been read names for a tag, if it
-// names one, and whether it names the tag.
+// listed returns the digest of a tag in a listing that was already read, and whether the
+// listing has the tag. Only Google's listings have digests.
 func (r *Registry) listed(repo name.Repository, tag string) (digest v1.Hash, named bool) {
 	r.mu.Lock()
 	read, ok := r.listings[repo]
@@ -124,12 +124,12 @@ func (r *Registry) Image(ctx context.Context, repo name.Repository, ref string) 
 	return im, err
 }
 
-// wasStopped reports whether a reading failed because another one who wanted it gave up.
+// wasStopped reports whether a shared read failed because the context of another caller ended.
 func wasStopped(ctx context.Context, err error) bool {
 	return ctx.Err() == nil && errors.Is(err, context.Canceled)
 }
 
-// described are the parts of a manifest or index that selectors look at (OCI image-spec, "Image Manifest", "Image Index").
+// described has the fields of an image manifest or index that selectors use (OCI image-spec, "Image Manifest", "Image Index").
 type described struct {
 	Config      *v1.Descriptor    `json:"config"`
 	Annotations map[string]string `json:"annotations"`
@@ -173,7 +173,7 @@ func (r *Registry) describe(ctx context.Context, repo name.Repository, ref strin
 	return im, nil
 }
 
-// config reads labels and platform out of an image's config; artifacts have others, which say nothing of the kind.
+// config reads labels and platform from the config of an image. Configs of artifacts have neither.
 func (r *Registry) config(ctx context.Context, repo name.Repository, d *v1.Descriptor, im *resolve.Image) error {
 	if !d.MediaType.IsConfig() {
 		return nil

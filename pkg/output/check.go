@@ -4,15 +4,16 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
-// CheckVersion is the version of a check's JSON form; it grows when a reader of the last form would go wrong.
+// CheckVersion is the version of the JSON format of a check. It grows with incompatible changes.
 const CheckVersion = 1
 
-// CheckReport is what a check tells.
+// CheckReport is the result of a check.
 type CheckReport struct {
 	Manifests plan.Origin
 	Base      string // commit that the manifests were compared with; empty: none
@@ -21,19 +22,19 @@ type CheckReport struct {
 	Findings  []check.Finding // in order
 	Plan      *plan.Report    // what would be promoted; nil: the registries were not read
 
-	// URI returns what code scanning calls a file: its path in the repository.
+	// URI returns the path of a file in the repository, for code scanning.
 	URI func(file string) string
 }
 
-// SARIF is the format of code scanning, of checks alone.
+// SARIF is the format of code scanning. Only checks have it.
 const SARIF Format = "sarif"
 
-// CheckFormat returns the format of a check called s, in upper or lower case; Text if s is empty.
+// CheckFormat parses the format of a check, in any case. The default is Text.
 func CheckFormat(s string) (Format, error) {
 	return choose(s, "check", Text, JSON, Markdown, SARIF)
 }
 
-// WriteCheck writes what a check tells. Color is for Text alone.
+// WriteCheck writes the result of a check. Only Text has colors.
 func WriteCheck(w io.Writer, r *CheckReport, f Format, color bool) error {
 	switch f {
 	case Text:
@@ -48,7 +49,7 @@ func WriteCheck(w io.Writer, r *CheckReport, f Format, color bool) error {
 	return fmt.Errorf("a check has no output format %q", f)
 }
 
-// place returns where a finding is, "file:line" or "file".
+// place returns the position of a finding, "file:line" or "file".
 func place(f check.Finding) string {
 	if f.Pos.Line == 0 {
 		return f.Pos.File
@@ -56,7 +57,7 @@ func place(f check.Finding) string {
 	return f.Pos.File + ":" + strconv.Itoa(int(f.Pos.Line))
 }
 
-// says returns a finding's message, and of what level it is unless that is plain.
+// says returns the message of a finding. Levels other than Error are named.
 func says(f check.Finding) string {
 	switch f.Level {
 	case check.Note:
@@ -67,7 +68,7 @@ func says(f check.Finding) string {
 	return f.Message
 }
 
-// count returns how many findings are of each level.
+// count returns the number of findings of each level.
 func (r *CheckReport) count() (errors, failed, notes int) {
 	for _, f := range r.Findings {
 		switch f.Level {
@@ -82,7 +83,7 @@ func (r *CheckReport) count() (errors, failed, notes int) {
 	return errors, failed, notes
 }
 
-// sentence says in one line what came of the check.
+// sentence returns the result of the check in one line.
 func (r *CheckReport) sentence() string {
 	errors, failed, notes := r.count()
 	var l list
@@ -111,7 +112,7 @@ func writeCheckLines(w io.Writer, r *CheckReport, color bool) error {
 	return b.Flush()
 }
 
-// checkDocument is the JSON form of a check.
+// checkDocument is the JSON format of a check.
 type checkDocument struct {
 	Version   int            `json:"version"`
 	Manifests plan.Origin    `json:"manifests"`
@@ -169,4 +170,22 @@ func (r *CheckReport) document() checkDocument {
 		d.Plan = complete(r.Plan)
 	}
 	return d
+}
+
+// RuleList returns one line of help for each rule, wrapped at 80 columns.
+func RuleList(rules []check.Rule) string {
+	const width = 80
+	var b strings.Builder
+	for _, r := range rules {
+		line := fmt.Sprintf("  %-14s", r.Name())
+		for word := range strings.FieldsSeq(r.About()) {
+			if len(line)+1+len(word) > width {
+				b.WriteString(line + "\n")
+				line = strings.Repeat(" ", 16)
+			}
+			line += " " + word
+		}
+		b.WriteString(line + "\n")
+	}
+	return b.String()
 }

@@ -6,8 +6,8 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
 )
 
-// writeCheckComment writes a check for a pull-request comment: the findings, what
-// is refused, and what would be promoted where.
+// writeCheckComment writes a check as a comment on a pull request: the findings, and
+// the plan with its refused items.
 func writeCheckComment(w io.Writer, r *CheckReport) error {
 	var p page
 	p.WriteString("### cip check: " + r.sentence() + "\n")

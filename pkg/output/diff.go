@@ -10,18 +10,18 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 )
 
-// Comparison is two snapshots and what differs between them.
+// Comparison has the differences between two snapshots.
 type Comparison struct {
 	From, To string // what was compared, as the user named it
 	Changes  inventory.Difference
 }
 
-// DiffFormat returns the format of a comparison called s, in upper or lower case; Text if s is empty.
+// DiffFormat parses the format of a comparison, in any case. The default is Text.
 func DiffFormat(s string) (Format, error) {
 	return choose(s, "comparison", Text, JSON, Markdown)
 }
 
-// WriteDiff writes a comparison. Color is for Text alone.
+// WriteDiff writes a comparison. Only Text has colors.
 func WriteDiff(w io.Writer, c Comparison, f Format, color bool) error {
 	switch f {
 	case Text:
@@ -34,7 +34,7 @@ func WriteDiff(w io.Writer, c Comparison, f Format, color bool) error {
 	return fmt.Errorf("a comparison has no output format %q", f)
 }
 
-// diffReport is the JSON form of a comparison.
+// diffReport is the JSON format of a comparison.
 type diffReport struct {
 	From    string       `json:"from"`
 	To      string       `json:"to"`
@@ -67,7 +67,7 @@ func writeDiffJSON(w io.Writer, c Comparison) error {
 	return WriteJSON(w, r)
 }
 
-// sentence says in one line how many edges differ.
+// sentence returns the number of differences in one line.
 func (c Comparison) sentence() string {
 	if len(c.Changes) == 0 {
 		return "No difference."

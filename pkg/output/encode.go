@@ -9,7 +9,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
-// complete returns a copy of r with an empty list or map wherever there is none.
+// complete returns a copy of r in which lists and maps are empty instead of nil.
 func complete(r *plan.Report) *plan.Report {
 	c := *r
 	c.Items = append([]plan.ReportItem{}, r.Items...)
@@ -30,7 +30,7 @@ func complete(r *plan.Report) *plan.Report {
 	return &c
 }
 
-// encodeJSON returns v as indented JSON without a newline at its end; every line but the first begins with prefix.
+// encodeJSON returns v as indented JSON without a final newline. All lines except the first begin with prefix.
 func encodeJSON(v any, prefix string) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -42,7 +42,7 @@ func encodeJSON(v any, prefix string) ([]byte, error) {
 	return EscapeJSON(bytes.TrimSuffix(b.Bytes(), []byte("\n"))), nil
 }
 
-// WriteJSON writes a product as indented JSON in which nothing is invisible.
+// WriteJSON writes v as indented JSON, with escapes for invisible characters.
 func WriteJSON(w io.Writer, v any) error {
 	b, err := encodeJSON(v, "")
 	if err != nil {
@@ -55,7 +55,7 @@ func WriteJSON(w io.Writer, v any) error {
 // writeReportCSV writes one line for each edge of each item.
 func writeReportCSV(w io.Writer, r *plan.Report) error {
 	c := csv.NewWriter(w)
-	_ = c.Write([]string{"action", "status", "source", "destination", "digest", "tag"}) // Error tells at the end
+	_ = c.Write([]string{"action", "status", "source", "destination", "digest", "tag"}) // Error returns the error at the end
 	for i := range r.Items {
 		it := &r.Items[i]
 		tags := it.Tags

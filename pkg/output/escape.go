@@ -10,17 +10,18 @@ import (
 	"unicode/utf8"
 )
 
-// CI systems obey commands in what a step prints. GitHub's begin a line (::error::text),
-// older ones of GitHub and Azure may be anywhere (##[error]text, ##vso[task.complete]),
-// and so may TeamCity's (##teamcity[). Nothing foreign may look like one.
+// CI systems execute commands in the output of a step. Commands of GitHub begin a line
+// (::error::text). Older ones of GitHub, and those of Azure (##[error]text,
+// ##vso[task.complete]) and TeamCity (##teamcity[), can be anywhere. Foreign text must
+// not contain a command.
 var (
 	lineCommand   = regexp.MustCompile(`^ *::`)
 	inlineCommand = regexp.MustCompile(`##([A-Za-z]*\[)`)
 )
 
-// Escape makes foreign text fit for a terminal and a log of a CI system: control characters,
-// bidirectional controls and whatever else cannot be seen become Go escapes such as \n and
-// \u202e, and so does a character of what looks like a command.
+// Escape makes foreign text safe for a terminal and for the log of a CI system. Control
+// characters, bidirectional controls and other invisible characters become Go escapes
+// such as \n and \u202e, and so does one character of each command.
 func Escape(s string) string {
 	s = inlineCommand.ReplaceAllString(visible(s), `#\x23$1`)
 	if lineCommand.MatchString(s) {
@@ -44,7 +45,7 @@ func EscapeLines(text []byte) []byte {
 	return []byte(strings.Join(lines, ""))
 }
 
-// visible returns s with escapes in place of what cannot be seen.
+// visible escapes the invisible characters of s.
 func visible(s string) string {
 	if !strings.ContainsFunc(s, hidden) {
 		return s
@@ -66,10 +67,10 @@ func visible(s string) string {
 	return b.String()
 }
 
-// hidden reports whether a rune is not seen as itself. Bytes that are no UTF-8 are among them.
+// hidden reports whether a rune is invisible. Bytes that are not UTF-8 are, too.
 func hidden(r rune) bool { return r == utf8.RuneError || !strconv.IsPrint(r) }
 
-// EscapeJSON escapes within JSON what its encoder leaves and a terminal or a CI system may obey.
+// EscapeJSON escapes invisible characters and commands of CI systems in the strings of JSON.
 func EscapeJSON(b []byte) []byte {
 	b = inlineCommand.ReplaceAll(b, []byte(`#\u0023$1`))
 	return escapeRunes(b, func(out []byte, r rune) []byte {
@@ -80,7 +81,7 @@ func EscapeJSON(b []byte) []byte {
 	})
 }
 
-// escapeRunes escapes runes beyond ASCII that cannot be seen.
+// escapeRunes escapes invisible runes beyond ASCII.
 func escapeRunes(b []byte, escape func(out []byte, r rune) []byte) []byte {
 	obeyed := func(r rune) bool { return r >= 0x7f && !strconv.IsPrint(r) }
 	if !bytes.ContainsFunc(b, obeyed) {
@@ -97,7 +98,7 @@ func escapeRunes(b []byte, escape func(out []byte, r rune) []byte) []byte {
 	return out
 }
 
-// clip returns at most so many runes of s, the last one an ellipsis if some were left out.
+// clip shortens s to a number of runes. The last one is an ellipsis if s was longer.
 func clip(s string, most int) string {
 	if utf8.RuneCountInString(s) <= most {
 		return s

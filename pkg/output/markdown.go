@@ -9,7 +9,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
-// Bounds of a markdown report, which must fit in a pull-request comment: GitHub takes 65,536 characters.
+// Limits of a markdown report. It must fit in a comment on GitHub, which has up to 65,536 characters.
 const (
 	pageSize  = 60_000 // bytes in all
 	pageEnd   = 500    // bytes kept for what follows a section that was cut short
@@ -18,7 +18,7 @@ const (
 	cellTags  = 20     // tags of an item
 )
 
-// page is a markdown report being written.
+// page writes a markdown report.
 type page struct {
 	strings.Builder
 }
@@ -35,8 +35,8 @@ func writeMarkdown(w io.Writer, r *plan.Report) error {
 	return err
 }
 
-// items writes what a report lists, refusals and faults first; rest is the title of
-// what follows them, if it is to have one.
+// items writes the items and faults of a report, refused and failed ones first. rest is
+// the title of the others, or "".
 func (p *page) items(r *plan.Report, rest string) {
 	var good, lost []*plan.ReportItem
 	for i := range r.Items {
@@ -63,7 +63,7 @@ func (p *page) items(r *plan.Report, rest string) {
 		len(good), "planned, done or skipped", func(i int) string { return row(good[i], t.short) })
 }
 
-// section writes a title and as many of n lines as the page has room for; what are these.
+// section writes a title and as many of n lines as fit into the page. what names the lines.
 func (p *page) section(title string, n int, what string, line func(int) string) {
 	if n == 0 {
 		return
@@ -82,7 +82,7 @@ func (p *page) section(title string, n int, what string, line func(int) string) 
 	}
 }
 
-// row returns the table row of an item, show what is shown of a digest. The last cells are given.
+// row returns the table row of an item with the given last cells. show formats a digest.
 func row(it *plan.ReportItem, show func(digest string) string, more ...string) string {
 	action, digest := it.Action, code(show(it.Digest), cellSize)
 	if it.Kind == referrer {
@@ -107,8 +107,9 @@ func tagCell(tags []string) string {
 	return l.String()
 }
 
-// code returns foreign text, or so many runes of it, as a code span: nothing in one
-// is markup, a link or a mention. What ends a span or a cell, or begins a tag, is escaped.
+// code returns foreign text as a code span, which cannot contain markup, links or
+// mentions. It shortens the text, and escapes characters that end a span or a cell or
+// begin a tag.
 func code(s string, most int) string {
 	if s == "" {
 		return ""

@@ -1,11 +1,9 @@
-// Package output encodes what cip produces, reports and snapshots, and shows on a
-// terminal how far a run is.
+// Package output formats reports, snapshots and other results, and shows progress on a
+// terminal. Text and markdown are for people; JSON, YAML, CSV and SARIF for programs.
 //
-// It holds the forms of the contract: text and markdown for people, json, yaml and
-// csv for programs. It decides nothing: what a report says is package plan's, what
-// a snapshot holds is package inventory's. Text that comes from registries and files
-// is foreign: wherever it is printed for people, what cannot be seen is escaped
-// (Escape). The forms are deterministic, and nothing here logs.
+// It never decides what a result contains: it formats values of other packages, always
+// in the same order. Text from registries and files is foreign: its invisible characters
+// are escaped before people see them (Escape).
 package output
 
 import (
@@ -19,10 +17,10 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
-// Format is the form of a product on stdout.
+// Format is a format of a result on stdout.
 type Format string
 
-// The formats. Reports have them all, snapshots have YAML, CSV and JSON.
+// The formats. Reports have all of them; snapshots have YAML, CSV and JSON.
 const (
 	Text     Format = "text"
 	JSON     Format = "json"
@@ -31,20 +29,20 @@ const (
 	Markdown Format = "markdown"
 )
 
-// ReportFormat returns the format of a report called s, in upper or lower case; Text if s is empty.
+// ReportFormat parses the format of a report, in any case. The default is Text.
 func ReportFormat(s string) (Format, error) {
 	return choose(s, "report", Text, JSON, YAML, CSV, Markdown)
 }
 
-// SnapshotFormat returns the format of a snapshot called s, in upper or lower case; YAML if s is empty.
+// SnapshotFormat parses the format of a snapshot, in any case. The default is YAML.
 func SnapshotFormat(s string) (Format, error) {
 	return choose(s, "snapshot", YAML, CSV, JSON)
 }
 
-// TextOrJSON returns the format of a product that has two, called s, in upper or lower case; Text if s is empty.
+// TextOrJSON parses a format that is Text or JSON, in any case. The default is Text.
 func TextOrJSON(s, product string) (Format, error) { return choose(s, product, Text, JSON) }
 
-// choose returns the choice called s; the first one if s is empty.
+// choose returns the choice with the name s. The default is the first one.
 func choose(s, product string, choices ...Format) (Format, error) {
 	if s == "" {
 		return choices[0], nil
@@ -60,7 +58,7 @@ func choose(s, product string, choices ...Format) (Format, error) {
 	return "", fmt.Errorf("unknown output format %q of a %s: want %s or %s", s, product, strings.Join(names[:last], ", "), names[last])
 }
 
-// WriteReport writes a report. Color is for Text alone.
+// WriteReport writes a report. Only Text has colors.
 func WriteReport(w io.Writer, r *plan.Report, f Format, color bool) error {
 	switch f {
 	case Text:
@@ -77,7 +75,7 @@ func WriteReport(w io.Writer, r *plan.Report, f Format, color bool) error {
 	return fmt.Errorf("a report has no output format %q", f)
 }
 
-// WriteSnapshot writes a snapshot, in order.
+// WriteSnapshot writes a snapshot, sorted.
 func WriteSnapshot(w io.Writer, s inventory.Snapshot, f Format) error {
 	s = slices.Clone(s).Sort()
 	switch f {
@@ -91,7 +89,7 @@ func WriteSnapshot(w io.Writer, s inventory.Snapshot, f Format) error {
 	return fmt.Errorf("a snapshot has no output format %q", f)
 }
 
-// buffer gathers what is written. Its first error stays, and Flush tells it.
+// buffer is a buffered writer. It keeps its first error, which Flush returns.
 type buffer struct{ *bufio.Writer }
 
 func newBuffer(w io.Writer) buffer { return buffer{bufio.NewWriter(w)} }

@@ -13,14 +13,14 @@ const (
 	barPace  = 100 * time.Millisecond // between two pictures: quick enough to be seen moving
 )
 
-// Progress is told how far a run is, and shows it. A nil *Progress is valid and silent.
+// Progress shows the progress of a run. A nil *Progress is valid and shows nothing.
 type Progress struct {
 	w   io.Writer
 	mu  sync.Mutex
 	bar *progressbar.ProgressBar // nil: nothing is shown
 }
 
-// NewProgress returns a Progress that draws on w; nil unless enabled and w is a terminal.
+// NewProgress returns a Progress that draws on w. It is nil if w is not a terminal or enabled is false.
 func NewProgress(w io.Writer, enabled bool) *Progress {
 	if !enabled || !IsTerminal(w) {
 		return nil
@@ -28,7 +28,7 @@ func NewProgress(w io.Writer, enabled bool) *Progress {
 	return &Progress{w: w}
 }
 
-// Start begins a part of the run, "reading" or "promoting", of so many steps.
+// Start begins a phase of the run, such as "promoting", with a number of steps.
 func (p *Progress) Start(what string, total int) {
 	if p == nil {
 		return
@@ -53,7 +53,7 @@ func (p *Progress) Start(what string, total int) {
 	)
 }
 
-// Step says that one step is done. It is safe for concurrent use.
+// Step counts one step. It is safe for concurrent use.
 func (p *Progress) Step() {
 	if p == nil {
 		return
@@ -61,11 +61,11 @@ func (p *Progress) Step() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.bar != nil {
-		_ = p.bar.Add(1) // a bar that cannot be drawn is no reason to stop
+		_ = p.bar.Add(1) // a run goes on without a bar
 	}
 }
 
-// Finish ends the part and clears the line.
+// Finish ends the phase and clears the line.
 func (p *Progress) Finish() {
 	if p == nil {
 		return
@@ -76,13 +76,13 @@ func (p *Progress) Finish() {
 	p.bar = nil
 }
 
-// Writer returns a writer to w, for log lines on the same terminal: the bar makes
-// room for each and comes back with the next step.
+// Writer returns a writer for log lines on the same terminal. It clears the bar before
+// each line; the next step draws it again.
 func (p *Progress) Writer(w io.Writer) io.Writer {
 	if p == nil {
 		return w
 	}
-	return besides{p, w}
+	return lineWriter{p, w}
 }
 
 func (p *Progress) clear() {
@@ -91,14 +91,14 @@ func (p *Progress) clear() {
 	}
 }
 
-// besides writes to w what must not run into the bar of p.
-type besides struct {
+// lineWriter writes log lines to w without mixing them with the bar of p.
+type lineWriter struct {
 	p *Progress
 	w io.Writer
 }
 
 // Write clears the bar's line and writes b.
-func (s besides) Write(b []byte) (int, error) {
+func (s lineWriter) Write(b []byte) (int, error) {
 	s.p.mu.Lock()
 	defer s.p.mu.Unlock()
 	s.p.clear()

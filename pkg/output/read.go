@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 )
 
-// ReadSnapshot reads what WriteSnapshot wrote, in any of its forms.
+// ReadSnapshot parses a snapshot that WriteSnapshot wrote, in any format.
 func ReadSnapshot(raw []byte) (inventory.Snapshot, error) {
 	if isCSV(raw) {
 		return readCSV(raw)
@@ -44,7 +44,7 @@ func ReadSnapshot(raw []byte) (inventory.Snapshot, error) {
 	return s.Sort(), nil
 }
 
-// isCSV reports whether the first line is one of a CSV snapshot.
+// isCSV reports whether the first line is a line of a CSV snapshot.
 func isCSV(raw []byte) bool {
 	line, _, _ := bytes.Cut(bytes.TrimLeft(raw, "\r\n"), []byte("\n"))
 	return bytes.Contains(line, []byte("@sha256:")) && bytes.Contains(line, []byte(","))

@@ -6,21 +6,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 
 	"sigs.k8s.io/yaml"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
-// The largest reports that are read, in bytes: a JSON report of 500,000 copies is
-// smaller, and YAML takes many times its size to read.
+// Limits of reports, in bytes. A JSON report of 500,000 copies is smaller. The limit of
+// YAML is lower, because the parser needs many times its size.
 const (
 	MaxReport     = 512 << 20
 	maxYAMLReport = 32 << 20
 )
 
-// ReadReport reads what WriteReport wrote as JSON or YAML. Whether it makes sense
-// is not looked into.
+// ReadReport parses a report that WriteReport wrote as JSON or YAML. It does not check
+// the values.
 func ReadReport(r io.Reader) (*plan.Report, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, MaxReport+1))
 	if err != nil {
@@ -49,4 +51,21 @@ func ReadReport(r io.Reader) (*plan.Report, error) {
 		return nil, errors.New("it is empty")
 	}
 	return report, nil
+}
+
+// ReadPlan reads the file of a dry run's JSON report and approves its plan. Errors do not name the file.
+func ReadPlan(file string) (*plan.Approval, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		if path, ok := errors.AsType[*fs.PathError](err); ok {
+			err = path.Err
+		}
+		return nil, err
+	}
+	defer f.Close()
+	report, err := ReadReport(f)
+	if err != nil {
+		return nil, err
+	}
+	return report.Approve()
 }

@@ -3,21 +3,25 @@ package output
 import (
 	"fmt"
 	"io"
+	"strings"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/rebase"
 )
 
-// Rebase is what became, or would become, of apps that are put on another run image.
+// Rebase is the report of cip rebase, of a dry run or a real run.
 type Rebase struct {
 	DryRun bool  `json:"dryRun"`
-	Check  bool  `json:"check"` // whether they are out of date was all that was asked
+	Check  bool  `json:"check"` // of --check, which computes no new app
 	Apps   []App `json:"apps"`
 }
 
-// App is what became of one app.
+// App is the result of rebasing one app.
 type App struct {
 	App            string     `json:"app"`
 	State          string     `json:"state"` // up to date, out of date (check), planned (dry run), saved, failed
 	PreviousDigest string     `json:"previousDigest"`
-	Digest         string     `json:"digest"` // what the app becomes
+	Digest         string     `json:"digest"` // of the rebased app
 	From           AppBase    `json:"from"`
 	Onto           AppNewBase `json:"onto"`
 	PlatformAPI    string     `json:"platformAPI"`
@@ -28,13 +32,13 @@ type App struct {
 	Error          string     `json:"error"`
 }
 
-// AppBase is the base that an app was on, as its metadata tells it.
+// AppBase is the run image that an app was built on, according to its metadata.
 type AppBase struct {
 	Reference string `json:"reference"`
 	TopLayer  string `json:"topLayer"`
 }
 
-// text returns what people read of a base: its name, or where the metadata tells none, its top layer.
+// text returns the name of the base for people. If the metadata has no name, it returns the top layer.
 func (b AppBase) text() string {
 	if b.Reference == "" {
 		return "a run image with top layer " + Escape(b.TopLayer)
@@ -42,21 +46,21 @@ func (b AppBase) text() string {
 	return Escape(b.Reference)
 }
 
-// AppNewBase is the base that an app is put on.
+// AppNewBase is the new run image of an app.
 type AppNewBase struct {
 	Image    string `json:"image"`
 	Digest   string `json:"digest"`
 	TopLayer string `json:"topLayer"`
 }
 
-// AppImage is one image of an app.
+// AppImage is the app for one platform.
 type AppImage struct {
 	Platform       string `json:"platform"`
 	PreviousDigest string `json:"previousDigest"`
 	Digest         string `json:"digest"`
 }
 
-// AppLayers counts layers by how they get to the first name.
+// AppLayers counts layers by how they reached the repository of the first name.
 type AppLayers struct {
 	There   int `json:"there"`
 	Mounted int `json:"mounted"`
@@ -71,7 +75,39 @@ type AppName struct {
 	Error          string `json:"error"`
 }
 
-// WriteRebase writes what became of apps.
+// DescribeRebase returns the description of a rebased app, without names and layers.
+func DescribeRebase(res *rebase.Result, app rebase.Reference) App {
+	a := App{
+		App: app.String(), PreviousDigest: image.DigestString(res.App.Digest), Digest: res.Digest.String(), PlatformAPI: res.PlatformAPI,
+		From:     AppBase(res.From),
+		Onto:     AppNewBase{Image: res.Onto.Image, Digest: res.Onto.Digest.String(), TopLayer: res.Onto.TopLayer},
+		Warnings: res.Notes,
+	}
+	for i := range res.Images {
+		img := &res.Images[i]
+		a.Images = append(a.Images, AppImage{Platform: img.Platform, PreviousDigest: image.DigestString(img.Was), Digest: img.Manifest.Digest.String()})
+	}
+	return a
+}
+
+// SetNames sets the names of an app, and its state: failed if a name has failed, else
+// the state of the first name that is not up to date.
+func (a *App) SetNames(names []rebase.Name) {
+	all := rebase.NameUpToDate
+	for _, n := range names {
+		one := AppName{Name: n.String(), State: n.State.String(), PreviousDigest: image.DigestString(n.Was)}
+		if n.Err != nil {
+			one.Error = strings.TrimSpace(n.Err.Error())
+		}
+		if n.State == rebase.NameFailed || all == rebase.NameUpToDate {
+			all = n.State
+		}
+		a.Names = append(a.Names, one)
+	}
+	a.State = all.String()
+}
+
+// WriteRebase writes a report of cip rebase as Text or JSON.
 func WriteRebase(w io.Writer, r Rebase, f Format) error {
 	switch {
 	case f == JSON:
@@ -155,4 +191,21 @@ func writeRebaseText(w io.Writer, r Rebase) error {
 		b.put("\nDry run: nothing was written.\n")
 	}
 	return b.Flush()
+}
+
+// WriteRunImages writes one line for each candidate for a run image, with the reason why it was chosen or not.
+func WriteRunImages(w io.Writer, all []rebase.Candidate) {
+	for _, c := range all {
+		where, why := "on another registry", "not looked at: an earlier one can be read"
+		if c.SameHost {
+			where = "on the app's registry"
+		}
+		switch {
+		case c.Chosen:
+			why = "chosen: the first that can be read"
+		case c.Rejected != "":
+			why = "rejected: " + c.Rejected
+		}
+		fmt.Fprintf(w, "%s (%s, %s): %s\n", Escape(c.Name), c.Origin, where, Escape(why))
+	}
 }

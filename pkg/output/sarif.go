@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
 )
 
-// The form that code scanning takes: SARIF 2.1.0, an OASIS standard.
+// The types of SARIF 2.1.0, an OASIS standard for code scanning.
 const (
 	sarifVersion = "2.1.0"
 	sarifSchema  = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -90,7 +90,7 @@ type sarifRegion struct {
 	Column int32 `json:"startColumn,omitempty"`
 }
 
-// sarif returns the check as code scanning reads it.
+// sarif returns the check as a SARIF log.
 func (r *CheckReport) sarif() sarifLog {
 	findings := worst(r.Findings, maxSARIF)
 	run := sarifRun{
@@ -134,7 +134,7 @@ func (r *CheckReport) sarif() sarifLog {
 // uri returns a relative path as a URI reference.
 func uri(path string) string { return (&url.URL{Path: path}).String() }
 
-// worst returns the findings, or so many of them, notes last, if there are more.
+// worst returns up to a number of findings. It drops notes first.
 func worst(findings []check.Finding, most int) []check.Finding {
 	if len(findings) <= most {
 		return findings
@@ -144,11 +144,11 @@ func worst(findings []check.Finding, most int) []check.Finding {
 	return sorted[:most]
 }
 
-// unlink takes the links out of foreign text: code scanning makes them of [text](address).
+// unlink breaks links, [text](address), in foreign text: code scanning would render them.
 func unlink(text string) string { return strings.ReplaceAll(text, "](", "] (") }
 
-// fingerprint names a finding wherever in its file it stands: edits above it do
-// not make it a new one. Findings that say the same are told apart by a number after it.
+// fingerprint identifies a finding independently of its line, so that edits above it do
+// not make it a new finding. A number distinguishes findings with the same message.
 func fingerprint(f check.Finding) string {
 	sum := sha256.Sum256([]byte(f.Rule + "\x00" + f.Pos.File + "\x00" + f.Message))
 	return hex.EncodeToString(sum[:8])

@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 )
 
-// writeSnapshotYAML writes the images.yaml form, whose bytes the contract fixes.
+// writeSnapshotYAML writes an images.yaml. Users compare its bytes, so they must not change.
 func writeSnapshotYAML(w io.Writer, s inventory.Snapshot) error {
 	b := newBuffer(w)
 	if len(s) == 0 {
@@ -40,15 +40,14 @@ func writeSnapshotYAML(w io.Writer, s inventory.Snapshot) error {
 	return b.Flush()
 }
 
-// plainRE matches what looks like a repository name; nothing in it has a meaning in YAML.
+// plainRE matches repository names without characters that have a meaning in YAML.
 var plainRE = regexp.MustCompile(`^[a-z0-9][a-z0-9._/-]*$`)
 
-// words are the scalars of lower-case letters that YAML 1.1 takes for something else than a string.
+// words are the lower-case words that are not strings in YAML 1.1.
 var words = []string{"y", "yes", "on", "true", "n", "no", "off", "false", "null"}
 
-// scalar returns s as YAML that reads back as the string s: plain where that is
-// safe, else quoted. What begins with a digit is plain only if it holds what no
-// number and no time holds.
+// scalar returns s as a YAML string, without quotes if that is safe. Text that begins
+// with a digit needs a character that numbers and times do not have.
 func scalar(s string) string {
 	digit := s != "" && s[0] >= '0' && s[0] <= '9'
 	if !plainRE.MatchString(s) || slices.Contains(words, s) || digit && !strings.ContainsAny(s, "/ghjklmqrsuvwy") {
@@ -57,10 +56,10 @@ func scalar(s string) string {
 	return s
 }
 
-// quote returns s in double quotes, as YAML, with escapes for what a terminal or a CI system may obey.
+// quote returns s in double quotes, with escapes for invisible characters and commands of CI systems.
 func quote(s string) string { return string(escapeYAML([]byte(strconv.Quote(s)))) }
 
-// writeSnapshotCSV writes two references a line: by digest and, but for tagless digests, by tag.
+// writeSnapshotCSV writes a line for each tag: the reference by digest and the one by tag.
 func writeSnapshotCSV(w io.Writer, s inventory.Snapshot) error {
 	c := csv.NewWriter(w)
 	for _, img := range s {
@@ -68,7 +67,7 @@ func writeSnapshotCSV(w io.Writer, s inventory.Snapshot) error {
 		for _, d := range img.Digests {
 			ref := name + "@" + Escape(d.Digest.String())
 			if len(d.Tags) == 0 {
-				_ = c.Write([]string{ref, "-"}) // Error tells at the end
+				_ = c.Write([]string{ref, "-"}) // Error returns the error at the end
 			}
 			for _, tag := range d.Tags {
 				_ = c.Write([]string{ref, name + ":" + Escape(tag)})

@@ -8,8 +8,8 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
-// tally counts what became of a report's edges, for people: what was refused or
-// failed does not count as copied. The summary of the report counts it both ways.
+// tally counts the outcomes of edges, for people: refused and failed edges do not count
+// as copied, unlike in the summary of the report.
 type tally struct {
 	copies, tags, moves int // planned in a dry run, done in a real one
 	refused             int // copies, tags and moves that must not be
@@ -72,10 +72,10 @@ func (t *tally) referrer(it *plan.ReportItem) {
 	}
 }
 
-// referrer is the kind of a signature, an attestation and the like.
+// referrer is the kind of items that are referrers, such as signatures.
 const referrer = "referrer"
 
-// fine reports whether an item is or will be as wanted.
+// fine reports whether an item is, or will be, done.
 func fine(it *plan.ReportItem) bool {
 	return it.Status == plan.Planned.String() || it.Status == plan.Done.String()
 }
@@ -85,7 +85,7 @@ func bad(it *plan.ReportItem) bool {
 	return it.Status == plan.Refused.String() || it.Status == plan.Failed.String()
 }
 
-// idle reports whether everything is as wanted, with nothing refused, failed or unknown.
+// idle reports whether everything is up to date and nothing was refused, failed or unknown.
 func idle(r *plan.Report) bool {
 	rest := r.Summary
 	rest.UpToDate = 0
@@ -110,13 +110,13 @@ func summary(r *plan.Report) string {
 	t := count(r)
 	if r.DryRun {
 		lead := fmt.Sprintf("Dry run: %d to copy, %d to tag, %d to move", t.copies, t.tags, t.moves)
-		return sentence(lead, upToDate, t.troubles(r), t.beside("to copy"), notes.String(), "nothing was written")
+		return sentence(lead, upToDate, t.troubles(r), t.referrersText("to copy"), notes.String(), "nothing was written")
 	}
 	lead := fmt.Sprintf("Promoted: %d copied, %d tagged, %d moved", t.copies, t.tags, t.moves)
-	return sentence(lead, upToDate, t.troubles(r), t.beside("copied"), notes.String())
+	return sentence(lead, upToDate, t.troubles(r), t.referrersText("copied"), notes.String())
 }
 
-// troubles says how much is not as wanted.
+// troubles returns the counts of edges that were not promoted.
 func (t tally) troubles(r *plan.Report) string {
 	var l list
 	l.add(r.Summary.Conflict, "conflict", "conflicts")
@@ -130,8 +130,8 @@ func (t tally) troubles(r *plan.Report) string {
 	return l.String()
 }
 
-// beside says what became of the referrers.
-func (t tally) beside(done string) string {
+// referrersText returns the counts of referrers.
+func (t tally) referrersText(done string) string {
 	var l list
 	l.add(t.referrers, "referrer "+done, "referrers "+done)
 	l.add(t.referrersLost, "referrer refused or failed", "referrers refused or failed")
@@ -139,7 +139,7 @@ func (t tally) beside(done string) string {
 	return l.String()
 }
 
-// cost says what a real run took.
+// cost returns the costs of a real run.
 func cost(r *plan.Report) string {
 	requests := 0
 	for _, n := range r.Requests {
@@ -154,7 +154,7 @@ func cost(r *plan.Report) string {
 // list is an enumeration of counts.
 type list []string
 
-// add appends a count unless it is nothing.
+// add appends a count that is not zero.
 func (l *list) add(n int, one, many string) {
 	if n > 0 {
 		*l = append(*l, plural(n, one, many))
@@ -164,7 +164,7 @@ func (l *list) add(n int, one, many string) {
 // String returns the counts with commas.
 func (l list) String() string { return strings.Join(l, ", ") }
 
-// sentence joins the parts that say something.
+// sentence joins the parts that are not empty.
 func sentence(parts ...string) string {
 	parts = slices.DeleteFunc(parts, func(s string) bool { return s == "" })
 	return strings.Join(parts, "; ") + "."

@@ -9,17 +9,20 @@ import (
 	"text/tabwriter"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/imagetags"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
 )
 
-// ListedTag is one tag of an image tags file.
+// ListedTag describes a tag of an image tags file.
 type ListedTag struct {
 	Tag    string            `json:"tag"`
-	Path   []string          `json:"path"` // over its aliases, itself first
+	Path   []string          `json:"path"` // the tag, then its aliases
 	Labels map[string]string `json:"labels"`
 	Error  string            `json:"error,omitempty"`
 }
 
-// ResolvedTag is what a reference with a tag and labels leads to.
+// ResolvedTag is the image that a tag and labels select.
 type ResolvedTag struct {
 	Reference  string            `json:"reference"`
 	Repository string            `json:"repository"`
@@ -31,7 +34,43 @@ type ResolvedTag struct {
 	Notes      []string          `json:"notes"`
 }
 
-// WriteTags writes tags, as Text, which is a table, or JSON.
+// ListTags returns all tags of an image tags file.
+func ListTags(tags *imagetags.File) []ListedTag {
+	all := []ListedTag{}
+	for _, tag := range tags.Tags() {
+		t := ListedTag{Tag: tag, Labels: map[string]string{}}
+		var err error
+		if t.Path, err = tags.Chain(tag); err != nil {
+			t.Error = err.Error()
+		} else {
+			t.Labels = tags.Labels[t.Path[len(t.Path)-1]]
+		}
+		all = append(all, t)
+	}
+	return all
+}
+
+// ExplainTag returns lines that explain a choice: aliases, labels, candidates and notes.
+func ExplainTag(m imagetags.Merged, c *resolve.Choice) []string {
+	var lines []string
+	if len(m.Path) > 0 {
+		lines = append(lines, "tag: "+strings.Join(m.Path, " -> "))
+	}
+	lines = append(lines, "labels: "+Labels(m.Labels))
+	for _, k := range c.Candidates {
+		text := k.Digest.String() + " " + k.Reason
+		if k.Tag != "" {
+			text = "tag " + k.Tag + ": " + text
+		}
+		if k.Chosen {
+			text += ": chosen"
+		}
+		lines = append(lines, text)
+	}
+	return append(lines, c.Notes...)
+}
+
+// WriteTags writes tags as Text (a table) or JSON.
 func WriteTags(w io.Writer, all []ListedTag, f Format) error {
 	if f == JSON {
 		return WriteJSON(w, all)
@@ -48,7 +87,7 @@ func WriteTags(w io.Writer, all []ListedTag, f Format) error {
 	return table.Flush()
 }
 
-// WriteResolvedTag writes what a reference leads to, as Text, which is the digest alone, or JSON.
+// WriteResolvedTag writes an image as Text (only the digest) or JSON.
 func WriteResolvedTag(w io.Writer, t ResolvedTag, f Format) error {
 	if f == JSON {
 		return WriteJSON(w, t)
@@ -57,7 +96,7 @@ func WriteResolvedTag(w io.Writer, t ResolvedTag, f Format) error {
 	return err
 }
 
-// Labels returns labels in order, as people read them.
+// Labels returns sorted labels as NAME=VALUE, separated by commas.
 func Labels(labels map[string]string) string {
 	var all []string
 	for _, name := range slices.Sorted(maps.Keys(labels)) {

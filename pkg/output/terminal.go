@@ -17,8 +17,8 @@ func IsTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// Color reports whether text on w may be colored: it is a terminal that knows
-// colors, or CLICOLOR_FORCE is set; NO_COLOR forbids it in any case.
+// Color reports whether text on w may be colored. w must be a terminal with colors, or
+// CLICOLOR_FORCE must be set. NO_COLOR disables colors in any case.
 func Color(w io.Writer, getenv func(string) string) bool {
 	if getenv("NO_COLOR") != "" {
 		return false
@@ -29,7 +29,7 @@ func Color(w io.Writer, getenv func(string) string) bool {
 	return getenv("TERM") != "dumb" && IsTerminal(w)
 }
 
-// width returns how many columns text on w may take.
+// width returns the number of columns of w.
 func width(w io.Writer) int {
 	f, ok := w.(interface{ Fd() uintptr })
 	if !ok {

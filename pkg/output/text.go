@@ -61,7 +61,7 @@ func writeText(w io.Writer, r *plan.Report, color bool, width int) error {
 	return t.Flush()
 }
 
-// group writes what is to be done in one destination repository.
+// group writes the items of one destination repository.
 func (t *text) group(items []plan.ReportItem) {
 	head, from := Escape(items[0].Destination), ""
 	source, shared := common(items)
@@ -119,7 +119,7 @@ func (t *text) row(it *plan.ReportItem, source bool) {
 	t.put("\n")
 }
 
-// words returns what stands behind the digest in a row; a line may break between them.
+// words returns the words after the digest of a row. A line can break between them.
 func (t *text) words(it *plan.ReportItem, source bool) []string {
 	words := []string{"(by digest)"}
 	if n := len(it.Tags); n > 0 {
@@ -141,7 +141,7 @@ func (t *text) words(it *plan.ReportItem, source bool) []string {
 	return words
 }
 
-// now returns what is said before the digest that an item's tags point to, or did.
+// now returns the word before the digest that the tags of an item point to, or pointed to.
 func now(it *plan.ReportItem) string {
 	if it.Action == plan.Existing.String() {
 		return "is"
@@ -149,7 +149,7 @@ func now(it *plan.ReportItem) string {
 	return "was"
 }
 
-// exact reports whether an item's references are written out: those that somebody has to look into.
+// exact reports whether the full references of an item are written. They help with problems.
 func exact(it *plan.ReportItem) bool { return bad(it) || !wellFormed(it.Digest) }
 
 // details writes the full references of an item that are not in its error.
@@ -169,7 +169,7 @@ func (t *text) details(it *plan.ReportItem) {
 	line("was ", it.PreviousDigest)
 }
 
-// estimate writes what a real run would ask of each host.
+// estimate writes the estimated requests of a real run to each host.
 func (t *text) estimate(hosts map[string]plan.Estimate) {
 	if len(hosts) == 0 {
 		return
@@ -197,7 +197,7 @@ func (t *text) paint(color, s string) string {
 	return color + s + plain
 }
 
-// short returns a digest as it stands in the table.
+// short returns the shortened digest for the table.
 func (t *text) short(digest string) string {
 	switch {
 	case digest == "":
@@ -208,7 +208,7 @@ func (t *text) short(digest string) string {
 	return clip(Escape(digest), len("sha256:")+t.digits)
 }
 
-// digits returns how many digits tell the digests of the items apart.
+// digits returns the number of digits that make the shortened digests unique.
 func digits(items []plan.ReportItem) int {
 	var all []string
 	for i := range items {
@@ -234,7 +234,7 @@ func wellFormed(digest string) bool {
 	return err == nil
 }
 
-// common returns the source of the items whose rows would name it, if they have but one.
+// common returns the source of the items, if all rows that would name a source have the same one.
 func common(items []plan.ReportItem) (source string, shared bool) {
 	first := true
 	for i := range items {
@@ -250,8 +250,8 @@ func common(items []plan.ReportItem) (source string, shared bool) {
 	return source, true
 }
 
-// origin returns the repository, or the reference, that an item comes from;
-// empty if that is its destination.
+// origin returns the source repository or reference of an item. It is empty if the
+// source is the destination.
 func origin(it *plan.ReportItem) string {
 	from := strings.TrimSuffix(it.Source, "@"+it.Digest)
 	if from == it.Destination {
@@ -265,5 +265,5 @@ func fault(f plan.ReportFault) string {
 	return manifest.Fault{Pos: manifest.Pos{File: f.File, Line: f.Line, Column: f.Column}, Message: f.Message}.String()
 }
 
-// columns returns the width of s on a terminal, about.
+// columns returns the approximate width of s on a terminal.
 func columns(s string) int { return utf8.RuneCountInString(s) }

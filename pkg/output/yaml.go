@@ -13,8 +13,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// writeYAML writes what WriteJSON does as YAML, the keys sorted. A string that a terminal or
-// a CI system may obey is in double quotes, on one line and with escapes.
+// writeYAML writes the JSON form of a value as YAML with sorted keys. Strings with
+// invisible characters or commands of CI systems are in double quotes, with escapes.
 func writeYAML(w io.Writer, v any) error {
 	raw, err := json.Marshal(v)
 	if err != nil {
@@ -40,10 +40,10 @@ func writeYAML(w io.Writer, v any) error {
 	return err
 }
 
-// sexagesimal matches what YAML 1.1 reads as a number to the base of 60, such as 5000:30.
+// sexagesimal matches numbers to the base of 60 in YAML 1.1, such as 5000:30.
 var sexagesimal = regexp.MustCompile(`^[-+]?[0-9]+:`)
 
-// yamlNode returns what JSON was decoded to as a node.
+// yamlNode returns a decoded JSON value as a YAML node.
 func yamlNode(v any) *yaml.Node {
 	switch v := v.(type) {
 	case map[string]any:
@@ -78,7 +78,7 @@ func yamlNode(v any) *yaml.Node {
 	return n
 }
 
-// escapeYAML escapes within double quotes what the encoder leaves there. Nothing of it is outside of them.
+// escapeYAML escapes characters in double-quoted strings that the encoder does not escape.
 func escapeYAML(b []byte) []byte {
 	b = inlineCommand.ReplaceAll(b, []byte(`#\x23$1`))
 	return escapeRunes(b, func(out []byte, r rune) []byte { return fmt.Appendf(out, `\U%08x`, r) })

@@ -72,6 +72,7 @@ type Promotion struct {
 	sources *sources
 	began   time.Time
 	wanted  *plan.Wanted
+	faults  []manifest.Fault // of all manifests
 
 	mu       sync.Mutex
 	warnings []string
@@ -107,10 +108,10 @@ func (p *Promotion) Close() error {
 // Reads that fail are items of the plan with the action plan.Unreadable. After
 // ctx has ended, all reads fail.
 func (p *Promotion) Plan(ctx context.Context) *plan.Plan {
-	wanted, faults := p.job.Wanted(func(tags []plan.SourceTag) map[plan.SourceTag]plan.Resolution {
+	wanted, faults, all := p.job.Wanted(func(tags []plan.SourceTag) map[plan.SourceTag]plan.Resolution {
 		return resolveTags(ctx, p.sources, tags)
 	})
-	p.wanted, faults = wanted, append(faults, wanted.Faults...)
+	p.wanted, p.faults, faults = wanted, all, append(faults, wanted.Faults...)
 	for _, f := range faults {
 		if p.job.Fault != nil {
 			p.job.Fault(f)
@@ -137,6 +138,10 @@ func (p *Promotion) Plan(ctx context.Context) *plan.Plan {
 
 // Outside returns the number of wanted edges outside of the selection.
 func (p *Promotion) Outside() int { return p.wanted.Outside }
+
+// AllFaults returns the faults of all manifests, with no regard to the job's
+// selection. Plan must have returned.
+func (p *Promotion) AllFaults() []manifest.Fault { return p.faults }
 
 // phase begins the next phase of the progress, and returns a function to call after each
 // step.

@@ -1,7 +1,10 @@
 package promote
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -33,12 +36,55 @@ func ParseShard(s string) (Shard, error) {
 	return Shard{index, count}, nil
 }
 
-// Wanted returns the selected part of the wanted edges, and the faults of the manifests.
-// Faults outside of that part are warnings. resolve reads source tags; with nil nothing
-// is read, and retag entries without a pin have no digest.
-func (j *Job) Wanted(resolve func([]plan.SourceTag) map[plan.SourceTag]plan.Resolution) (*plan.Wanted, []manifest.Fault) {
+// ApprovalWarnings returns warnings about an approval: the manifests differ from those
+// that the plan was made from, or edges of the plan are not approved. set has the manifests.
+func (s *Selection) ApprovalWarnings(set *manifest.Set) (texts []string) {
+	if from := s.Approval.Origin; from.Digest != set.Digest {
+		name := cmp.Or(from.Digest, "digest unknown")
+		if from.Commit != "" {
+			name += ", commit " + from.Commit
+		}
+		texts = append(texts, fmt.Sprintf("the manifests are not those that the plan was made from (%s): what they do not want is refused", name))
+	}
+	if n := s.Approval.Refused; n > 0 {
+		texts = append(texts, fmt.Sprintf("not tried: what was refused or could not be read when the plan was made (edges: %d)", n))
+	}
+	return texts
+}
+
+// maxBaseFaults is the number of faults of a base that are named in warnings.
+const maxBaseFaults = 10
+
+// BaseWarnings returns warnings about parts of the base that could not be read: they
+// count as new. path is where the manifests are.
+func (s *Selection) BaseWarnings(path string) (texts []string) {
+	if len(s.Base.Manifests) == 0 && !s.Base.Broken() {
+		return []string{fmt.Sprintf("that revision has no manifests at %s: all are new", path)}
+	}
+	more := 0
+	for _, f := range s.Base.Faults {
+		switch {
+		case f.Severity != manifest.Broken:
+		case len(texts) < maxBaseFaults:
+			texts = append(texts, fmt.Sprintf("what could not be read in that revision counts as new: %s", f))
+		default:
+			more++
+		}
+	}
+	if more > 0 {
+		texts = append(texts, fmt.Sprintf("and %d more such faults", more))
+	}
+	return texts
+}
+
+// Wanted returns the selected part of the wanted edges and the faults of that part:
+// faults that are wholly outside of it are warnings. all are the faults of all
+// manifests, with no regard to the selection. resolve reads source tags; if it is
+// nil, the digests of retag entries without a pin stay unknown.
+func (j *Job) Wanted(resolve func([]plan.SourceTag) map[plan.SourceTag]plan.Resolution) (wanted *plan.Wanted, faults, all []manifest.Fault) {
 	s := &j.Selection
 	wanted, unpinned, faults := plan.Desired(j.Set, nil), plan.Unpinned(j.Set), j.Set.Faults
+	all = slices.Concat(faults, wanted.Faults)
 	var since, approved *plan.Selection
 	if s.Base != nil {
 		since = plan.Since(wanted, plan.Desired(s.Base, nil), s.Base.Faults)
@@ -59,7 +105,7 @@ func (j *Job) Wanted(resolve func([]plan.SourceTag) map[plan.SourceTag]plan.Reso
 	if s.Shard.Count > 0 {
 		faults = wanted.Shard(s.Shard.Index, s.Shard.Count, faults)
 	}
-	return wanted, faults
+	return wanted, faults, all
 }
 
 // referrers reports whether referrers are promoted. An approved plan decides that itself.

@@ -8,10 +8,12 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 )
 
-// ResolvedSource is what one source came to.
-type ResolvedSource struct {
+// ResolvedSelector is the result of one selector.
+type ResolvedSelector struct {
 	File    string   `json:"file"`
 	Line    int32    `json:"line"`
 	Name    string   `json:"name"`
@@ -24,7 +26,7 @@ type ResolvedSource struct {
 	Error   string   `json:"error,omitempty"`
 }
 
-// Explanation is what was looked at for one source.
+// Explanation lists the candidates of one selector.
 type Explanation struct {
 	Source     string      `json:"source"` // file:line:column
 	Name       string      `json:"name"`
@@ -37,15 +39,63 @@ type Explanation struct {
 	Error      string      `json:"error,omitempty"`
 }
 
-// Candidate is an image that was looked at, and why it was taken or not.
+// Candidate is an image that a selector considered.
 type Candidate struct {
 	Tag    string  `json:"tag,omitempty"`
 	Digest v1.Hash `json:"digest,omitzero"`
 	Chosen bool    `json:"chosen"`
-	Reason string  `json:"reason"`
+	Reason string  `json:"reason"` // why it was chosen or rejected
 }
 
-// WriteExplanations writes what was looked at for sources, as Text or JSON.
+// DescribeResult returns the description of a result. file has the selector and its lock.
+func DescribeResult(file *selector.File, result *resolve.Result) ResolvedSelector {
+	p := result.Selector
+	d := ResolvedSelector{File: p.Pos.File, Line: p.Pos.Line, Name: p.Name, Tags: []string{}}
+	if result.Choice != nil {
+		d.Notes = result.Choice.Notes
+	}
+	previous := file.Find(p)
+	if previous != nil {
+		d.Was = previous.Digest
+	}
+	if result.Err != nil {
+		d.Error = result.Err.Error()
+		return d
+	}
+	d.Tag, d.Digest, d.Tags = result.Lock.Tag, result.Lock.Digest, result.Lock.Tags
+	d.Changed = previous != result.Lock
+	return d
+}
+
+// Explain returns the explanation of a result. file has the selector and its lock.
+func Explain(file *selector.File, result *resolve.Result) Explanation {
+	p := result.Selector
+	e := Explanation{
+		Source: p.Pos.String(), Name: p.Name, Repository: p.Repository.String(),
+		Notes: []string{}, Candidates: []Candidate{},
+	}
+	if l := file.Find(p); l != nil {
+		e.Locked = l.Digest
+	}
+	if c := result.Choice; c != nil {
+		e.Tag, e.Digest, e.Notes, e.Candidates = c.Tag, c.Digest, append(e.Notes, c.Notes...), Candidates(c)
+	}
+	if result.Err != nil {
+		e.Error = result.Err.Error()
+	}
+	return e
+}
+
+// Candidates returns the candidates of a choice.
+func Candidates(c *resolve.Choice) []Candidate {
+	all := make([]Candidate, len(c.Candidates))
+	for i, candidate := range c.Candidates {
+		all[i] = Candidate(candidate)
+	}
+	return all
+}
+
+// WriteExplanations writes explanations as Text or JSON.
 func WriteExplanations(w io.Writer, all []Explanation, f Format) error {
 	if f == JSON {
 		return WriteJSON(w, all)
@@ -63,9 +113,9 @@ func WriteExplanations(w io.Writer, all []Explanation, f Format) error {
 
 func (e *Explanation) write(w io.Writer) error {
 	fmt.Fprintf(w, "%s: %s\n", Escape(e.Source), Escape(e.Repository))
-	line := func(what, text string) {
+	line := func(label, text string) {
 		if text != "" {
-			fmt.Fprintf(w, "  %-7s %s\n", what, Escape(text))
+			fmt.Fprintf(w, "  %-7s %s\n", label, Escape(text))
 		}
 	}
 	line("chosen", e.Tag)

@@ -1,4 +1,4 @@
-package cli
+package load
 
 import (
 	"os"
@@ -8,9 +8,9 @@ import (
 	"testing/iotest"
 )
 
-// TestReadFile reads up to the bound and no further, of files that do not say how
+// TestFile reads up to the bound and no further, of files that do not say how
 // large they are, too; what cannot be read names the file.
-func TestReadFile(t *testing.T) {
+func TestFile(t *testing.T) {
 	t.Parallel()
 	const most = 1 << 20
 	tests := map[string]struct {
@@ -31,7 +31,7 @@ func TestReadFile(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			raw, err := readFile(file, most)
+			raw, err := File(file, most)
 			if tc.want == "" {
 				if err != nil || len(raw) != tc.size {
 					t.Errorf("got %d bytes, %v", len(raw), err)
@@ -45,10 +45,10 @@ func TestReadFile(t *testing.T) {
 	}
 }
 
-// TestReadAll returns nothing of a stream that breaks.
-func TestReadAll(t *testing.T) {
+// TestStream returns nothing of a stream that breaks.
+func TestStream(t *testing.T) {
 	t.Parallel()
-	raw, err := readAll(iotest.TimeoutReader(iotest.OneByteReader(strings.NewReader("abc"))), "standard input", 10)
+	raw, err := Stream(iotest.TimeoutReader(iotest.OneByteReader(strings.NewReader("abc"))), "standard input", 10)
 	if raw != nil || err == nil {
 		t.Errorf("got %q, %v", raw, err)
 	}

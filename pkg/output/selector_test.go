@@ -4,9 +4,9 @@ import (
 	"strings"
 	"testing"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
-
 	"github.com/google/go-cmp/cmp"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // What comes from registries and files is escaped, and what is not known takes no line.

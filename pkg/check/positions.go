@@ -8,22 +8,22 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
-// places finds where wishes are written.
-type places struct {
-	first  manifest.Pos // of the first manifest, where nothing better is known
+// positions finds the positions of wanted edges in the files.
+type positions struct {
+	first  manifest.Pos // of the first manifest, for edges without a known position
 	wanted *plan.Wanted
 }
 
-func placesOf(set *manifest.Set, wanted *plan.Wanted) places {
-	p := places{wanted: wanted}
+func positionsOf(set *manifest.Set, wanted *plan.Wanted) positions {
+	p := positions{wanted: wanted}
 	if len(set.Manifests) > 0 {
 		p.first = manifest.Pos{File: set.Manifests[0].File}
 	}
 	return p
 }
 
-// of returns where a wish for a repository is written.
-func (p places) of(repo name.Repository, d v1.Hash, tags []string) manifest.Pos {
+// of returns the position of an edge, which is of a digest or, for retag entries, of tags.
+func (p positions) of(repo name.Repository, d v1.Hash, tags []string) manifest.Pos {
 	t := p.wanted.Target(repo)
 	if t == nil {
 		return p.first
@@ -39,7 +39,7 @@ func (p places) of(repo name.Repository, d v1.Hash, tags []string) manifest.Pos 
 	return p.first
 }
 
-// destinations returns the repositories that an entry is promoted to.
+// destinations returns the repositories to which an image entry is promoted.
 func destinations(m *manifest.Manifest, img *manifest.Image) []name.Repository {
 	if m.Native {
 		return []name.Repository{img.Repository}

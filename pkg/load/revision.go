@@ -1,4 +1,4 @@
-package cli
+package load
 
 import (
 	"cmp"
@@ -12,22 +12,22 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
-// atRevision loads the same manifests as they are in a git revision, which is read
-// from git's objects. Where the revision does not have them the set is empty.
-func (o *manifestOptions) atRevision(rev string) (set *manifest.Set, commit string, err error) {
-	repo, err := git.Open(o.path())
+// At reads the same manifests in a git revision, from git's object database. If the
+// revision does not have them, the set is empty and marked as absent.
+func (m Manifests) At(rev string) (set *manifest.Set, commit string, err error) {
+	repo, err := git.Open(m.Path())
 	if err != nil {
 		return nil, "", err
 	}
 	if commit, err = repo.Resolve(rev); err != nil {
 		return nil, "", err
 	}
-	name, err := repo.Named(o.path())
+	name, err := repo.Named(m.Path())
 	if err != nil {
 		return nil, "", err
 	}
 	dir := name
-	if o.manifest != "" {
+	if m.File != "" {
 		dir = path.Dir(name)
 	}
 	files, err := repo.FS(commit, dir)
@@ -35,11 +35,11 @@ func (o *manifestOptions) atRevision(rev string) (set *manifest.Set, commit stri
 		return nil, "", err
 	}
 	at := "."
-	if o.manifest != "" {
+	if m.File != "" {
 		at = path.Base(name)
 	}
 	whole := &wholeFS{FS: files}
-	set, err = manifest.Load(whole, at, o.path())
+	set, err = manifest.Load(whole, at, m.Path())
 	switch err = cmp.Or(whole.err, err); {
 	case errors.Is(err, fs.ErrNotExist):
 		return &manifest.Set{Absent: true}, commit, nil
@@ -49,8 +49,8 @@ func (o *manifestOptions) atRevision(rev string) (set *manifest.Set, commit stri
 	return set, commit, nil
 }
 
-// wholeFS keeps the first error about what a clone leaves out: that is no fault of
-// the files, and they are not the revision's without it.
+// wholeFS keeps the first error about an object that the clone does not have. Such
+// an error is not a fault of the manifests: without the object they are incomplete.
 type wholeFS struct {
 	fs.FS
 

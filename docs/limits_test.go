@@ -1,0 +1,118 @@
+package docs_test
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestLimits compares the numbers in the pages with the constants in the code.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	all := pages(t)
+	for _, limit := range []struct {
+		page, text string // text is part of a sentence; # is the number
+		dir, name  string // of the constant
+		unit       int64  // the number counts this many of the constant
+	}{
+		{"promotion.md", "| a manifest | # MiB |", "registry", "MaxManifest", 1 << 20},
+		{"promotion.md", "| blobs or children of one manifest | # |", "registry", "MaxChildren", 1},
+		{"promotion.md", "| a page of a tag list | # MiB |", "registry", "maxPage", 1 << 20},
+		{"promotion.md", "| pages of a list | # |", "registry", "maxPages", 1},
+		{"promotion.md", "| names in a list | # |", "registry", "maxNames", 1},
+		{"promotion.md", "| a blob that passes through, not mounted | # GiB |", "promote", "mostBlob", 1 << 30},
+		{"promotion.md", "| indexes within indexes | # |", "promote", "maxDepth", 1},
+		{"promotion.md", "| manifests below one digest | # |", "promote", "maxNodes", 1},
+		{"promotion.md", "A body larger than # KiB waits in a file", "promote", "spoolMemory", 1 << 10},
+		{"promotion.md", "At most # GiB of bodies are in transfer", "promote", "spooledBytes", 1 << 30},
+		{"promotion.md", "but at most # GiB: a blob that does not fit", "promote", "leftMost", 1 << 30},
+		{"promotion.md", "Of blobs of # MiB and more", "promote", "largeBlob", 1 << 20},
+		{"promotion.md", "Referrers of referrers are followed, up to # for a digest", "promote", "mostReferrers", 1},
+		{"promotion.md", "A request is tried # times on connection errors", "registry/internal/wire", "mostTries", 1},
+		{"promotion.md", "520 to 527, # times on", "registry/internal/wire", "mostThrottled", 1},
+		{"promotion.md", "and # times if its answer does not begin in time", "registry/internal/wire", "mostLate", 1},
+		{"promotion.md", "The first wait is at most # ms", "registry/internal/wire", "defaultBackoff", int64(time.Millisecond)},
+		{"promotion.md", "it doubles up to # s", "registry/internal/wire", "longestBackoff", int64(time.Second)},
+		{"promotion.md", "A blob upload is started up to # times", "promote", "uploadTries", 1},
+		{"promotion.md", "own PUT took, up to # s", "promote", "longestRace", int64(time.Second)},
+		{"promotion.md", "It begins with # requests in flight", "registry/internal/pace", "startInFlight", 1},
+		{"promotion.md", "after the first # answers", "registry/internal/pace", "probation", 1},
+		{"promotion.md", "may be more, up to #, while answers stay quick", "registry/internal/pace", "mostInFlight", 1},
+		{"registries.md", "# minutes. A helper that fails", "registry/internal/auth", "helperKept", int64(time.Minute)},
+		{"promotion.md", "one for up to # repositories", "registry/internal/wire", "maxScopes", 1},
+	} {
+		number := constant(t, "../pkg/"+limit.dir, limit.name)
+		if number%limit.unit != 0 {
+			t.Errorf("%s: %d is not a multiple of %d", limit.name, number, limit.unit)
+		}
+		want := strings.ReplaceAll(limit.text, "#", thousands(number/limit.unit))
+		text := strings.Join(strings.Fields(all[limit.page]), " ")
+		if !strings.Contains(text, want) {
+			t.Errorf("%s: got no %q, want it because of %s in pkg/%s", limit.page, want, limit.name, limit.dir)
+		}
+	}
+}
+
+// thousands returns a number with commas between groups of three digits.
+func thousands(n int64) string {
+	if n < 1000 {
+		return strconv.FormatInt(n, 10)
+	}
+	return fmt.Sprintf("%s,%03d", thousands(n/1000), n%1000)
+}
+
+// constant returns the value of a constant of a package. A duration is in nanoseconds.
+func constant(t *testing.T, dir, name string) int64 {
+	t.Helper()
+	for file, text := range read(t, dir+"/*.go") {
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, text, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range parsed.Decls {
+			group, ok := d.(*ast.GenDecl)
+			if !ok || group.Tok != token.CONST {
+				continue
+			}
+			for _, spec := range group.Specs {
+				v := spec.(*ast.ValueSpec) //nolint:forcetypeassert // constants are values
+				if v.Names[0].Name == name && len(v.Values) == 1 {
+					return value(t, v.Values[0])
+				}
+			}
+		}
+	}
+	t.Fatalf("%s: there is no constant %s", dir, name)
+	return 0
+}
+
+// value evaluates an expression of integers and units of time.
+func value(t *testing.T, e ast.Expr) int64 {
+	t.Helper()
+	switch e := e.(type) {
+	case *ast.BasicLit:
+		n, err := strconv.ParseInt(e.Value, 0, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	case *ast.SelectorExpr:
+		units := map[string]time.Duration{"Millisecond": time.Millisecond, "Second": time.Second, "Minute": time.Minute, "Hour": time.Hour}
+		return int64(units[e.Sel.Name])
+	case *ast.BinaryExpr:
+		x, y := value(t, e.X), value(t, e.Y)
+		switch e.Op { //nolint:exhaustive // the rest follows
+		case token.SHL:
+			return x << y
+		case token.MUL:
+			return x * y
+		}
+	}
+	t.Fatalf("cannot evaluate %T: want numbers, <<, * and units of time", e)
+	return 0
+}

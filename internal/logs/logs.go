@@ -1,0 +1,30 @@
+// Package logs formats the log lines of commands.
+package logs
+
+import (
+	"github.com/sirupsen/logrus"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
+)
+
+// Text formats log lines as plain text. Lines about faults begin with
+// file:line:column, which people and tools look for, so they have no level.
+type Text struct{}
+
+// Format returns "level: message", or only the message at level info.
+func (Text) Format(e *logrus.Entry) ([]byte, error) {
+	line := output.Escape(e.Message)
+	if e.Level != logrus.InfoLevel && e.Data["place"] == nil {
+		line = e.Level.String() + ": " + line
+	}
+	return []byte(line + "\n"), nil
+}
+
+// JSON formats log lines as JSON.
+type JSON struct{}
+
+// Format escapes characters that are invisible or that CI systems read as commands.
+func (JSON) Format(e *logrus.Entry) ([]byte, error) {
+	line, err := (&logrus.JSONFormatter{}).Format(e)
+	return output.EscapeJSON(line), err
+}

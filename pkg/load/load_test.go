@@ -1,0 +1,107 @@
+package load_test
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	gogit "github.com/go-git/go-git/v5"
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/object"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/load"
+)
+
+// A base whose files are not all in the clone is not compared with as if they were empty.
+func TestRevisionIsWhole(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	images := "- name: apple\n  dmap: {}\n"
+	for name, text := range map[string]string{
+		"images/a/images.yaml":               images,
+		"manifests/a/promoter-manifest.yaml": "registries: [{name: r.example/a, src: true}, {name: r.example/b}]\n",
+		"plain.yaml":                         "registries: [{name: r.example/a, src: true}, {name: r.example/b}]\nimages: []\n",
+	} {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	commitAll(t, dir)
+	thin, plain := load.Manifests{Dir: dir}, load.Manifests{File: filepath.Join(dir, "plain.yaml")}
+	for _, m := range []load.Manifests{thin, plain} {
+		if set, _, err := m.At("HEAD"); err != nil || len(set.Manifests) != 1 {
+			t.Fatalf("%s: got %v %v", m.Path(), set, err)
+		}
+	}
+	lost := plumbing.ComputeHash(plumbing.BlobObject, []byte(images)).String()
+	if err := os.Remove(filepath.Join(dir, ".git/objects", lost[:2], lost[2:])); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := thin.At("HEAD"); !errors.Is(err, git.ErrUnreadable) {
+		t.Errorf("without images.yaml: got error %v, want ErrUnreadable", err)
+	}
+	if set, _, err := plain.At("HEAD"); err != nil || len(set.Manifests) != 1 {
+		t.Errorf("a plain manifest that is complete: got %v, error %v", set, err)
+	}
+}
+
+// commitAll makes the files of a directory a commit of the git repository there, and returns its id.
+func commitAll(t *testing.T, dir string) string {
+	t.Helper()
+	repo, err := gogit.PlainOpen(dir)
+	if errors.Is(err, gogit.ErrRepositoryNotExists) {
+		repo, err = gogit.PlainInit(dir, false)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	work, err := repo.Worktree()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := work.AddWithOptions(&gogit.AddOptions{All: true}); err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	id, err := work.Commit("all", &gogit.CommitOptions{Author: &object.Signature{Name: "a", Email: "a@example.com", When: at}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id.String()
+}
+
+func TestWriteFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "report.json")
+	write := func(text string, err error) error {
+		return load.WriteFile(path, func(w io.Writer) error {
+			_, werr := io.WriteString(w, text)
+			return errors.Join(err, werr)
+		})
+	}
+	if err := write("old", nil); err != nil {
+		t.Fatal(err)
+	}
+	broken := errors.New("broken")
+	if err := write("new", broken); !errors.Is(err, broken) {
+		t.Errorf("got error %v, want %v", err, broken)
+	}
+	if got, err := os.ReadFile(path); string(got) != "old" || err != nil {
+		t.Errorf("after a failure: got %q, error %v, want the old text", got, err)
+	}
+	if files, err := os.ReadDir(dir); len(files) != 1 || err != nil {
+		t.Errorf("got %d files, error %v, want no temporary file", len(files), err)
+	}
+	if err := load.CheckWritable(dir); err == nil {
+		t.Error("got no error for a directory, want one")
+	}
+	if err := load.CheckWritable(filepath.Join(dir, "none", "x")); err == nil {
+		t.Error("got no error for a file in no directory, want one")
+	}
+}

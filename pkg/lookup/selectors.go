@@ -1,0 +1,151 @@
+package lookup
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/load"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/tree"
+)
+
+// maxSelectors is the number of selectors that are resolved at the same time.
+const maxSelectors = 8
+
+// Selectors are the selectors of a set of manifests.
+type Selectors struct {
+	Set   *manifest.Set    // the manifests, with all faults
+	Files []*selector.File // names are relative to the root
+	only  []string         // names to resolve; empty: all
+	root  string
+	tree  *tree.Tree
+}
+
+// OpenSelectors reads manifests and their selectors. Methods are about the selectors
+// with the names of only, or about all if it is empty. The caller must Close the result.
+func OpenSelectors(at load.Manifests, only []string) *Selectors {
+	set, files := at.ReadAll()
+	return &Selectors{Set: set, Files: files, only: only, root: at.Root(), tree: tree.Open(at.Root())}
+}
+
+// Close closes the directory of the files.
+func (s *Selectors) Close() error { return s.tree.Close() }
+
+// Len returns the number of selectors, whether they were named or not.
+func (s *Selectors) Len() (n int) {
+	for _, f := range s.Files {
+		n += len(f.Entries)
+	}
+	return n
+}
+
+// Unknown returns the first name to resolve that no selector has, or "".
+func (s *Selectors) Unknown() string {
+	for _, name := range s.only {
+		if !slices.ContainsFunc(s.Files, func(f *selector.File) bool { return slices.ContainsFunc(f.Entries, hasName(name)) }) {
+			return name
+		}
+	}
+	return ""
+}
+
+// hasName returns a function that reports whether a selector, or its image, has a name.
+func hasName(name string) func(*selector.Selector) bool {
+	return func(p *selector.Selector) bool { return p.Name == name || p.ImageName() == name }
+}
+
+// Named reports whether a selector is one of those to resolve.
+func (s *Selectors) Named(p *selector.Selector) bool {
+	return len(s.only) == 0 || slices.ContainsFunc(s.only, func(name string) bool { return hasName(name)(p) })
+}
+
+// Path returns the path on disk of a file of the manifests.
+func (s *Selectors) Path(name string) string {
+	return filepath.Join(s.root, filepath.FromSlash(name))
+}
+
+// Resolved is the result of one file of selectors.
+type Resolved struct {
+	File    *selector.File
+	Results []resolve.Result // one for each entry; those that were not resolved have neither Choice nor Err
+	Changes []Change         // of the list of images and the lock, as Amend computed them
+}
+
+// Ran returns the results of the selectors that were resolved.
+func (r *Resolved) Ran() []*resolve.Result {
+	var ran []*resolve.Result
+	for i := range r.Results {
+		if result := &r.Results[i]; result.Choice != nil || result.Err != nil {
+			ran = append(ran, result)
+		}
+	}
+	return ran
+}
+
+// RebaseFunc computes the digest of a selected app on its new run image.
+type RebaseFunc = func(context.Context, *selector.Selector, v1.Hash) (v1.Hash, *selector.LockRebase, error)
+
+// Resolve resolves the named selectors that wanted accepts, several at a time. Errors
+// are in the results. step is called after each selector.
+func (s *Selectors) Resolve(ctx context.Context, client *registry.Client, options resolve.Options, wanted func(*selector.Selector) bool, rebase RebaseFunc, step func()) []*Resolved {
+	source, git := NewRegistry(client), NewHistories()
+	var all []*Resolved
+	g := &errgroup.Group{}
+	g.SetLimit(maxSelectors)
+	for _, file := range s.Files {
+		done := &Resolved{File: file, Results: make([]resolve.Result, len(file.Entries))}
+		all = append(all, done)
+		readers := resolve.Readers{
+			Registry: source, ReadFile: s.reader(file), History: git.In(s.Path(path.Dir(file.Name))), Rebase: rebase,
+		}
+		for i, p := range file.Entries {
+			done.Results[i].Selector = p
+			if !s.Named(p) || !wanted(p) {
+				continue
+			}
+			g.Go(func() error {
+				defer step()
+				done.Results[i].Choice, done.Results[i].Err = resolve.Resolve(ctx, p, file.Find(p), readers, options)
+				return nil
+			})
+		}
+	}
+	_ = g.Wait() // no function returns an error
+	return all
+}
+
+// reader returns a function that reads files by their path relative to a file of
+// selectors. Symbolic links inside the directory of the manifests may not leave it. A
+// path that itself leaves the directory is allowed: the author of the file wrote it.
+func (s *Selectors) reader(file *selector.File) func(string) ([]byte, error) {
+	return func(name string) ([]byte, error) {
+		in, at := s.tree, path.Join(path.Dir(file.Name), filepath.ToSlash(name))
+		if filepath.IsAbs(name) || !fs.ValidPath(at) {
+			if !filepath.IsAbs(name) {
+				name = s.Path(at)
+			}
+			in, at = tree.Open(filepath.Dir(name)), filepath.Base(name)
+			defer in.Close()
+		}
+		return load.FileIn(in, at)
+	}
+}
+
+// read reads a file of the manifests. Errors name its path on disk.
+func (s *Selectors) read(name string) ([]byte, error) {
+	raw, err := load.FileIn(s.tree, name)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", s.Path(name), load.Cause(err))
+	}
+	return raw, nil
+}
