@@ -47,7 +47,7 @@ func TestParseReference(t *testing.T) {
 	for in, want := range map[string]string{
 		"":                          "want host/path",
 		"app:1.0":                   "want host/path",
-		"app/x:1.0":                 "no registry host",
+		"app/x:1.0":                 "is not a registry host",
 		"example.com/":              "bad repository name",
 		"example.com/A:1":           "bad repository name",
 		"example.com/a:1:2":         "more than one ':'",
