@@ -263,14 +263,15 @@ func (c *Client) Upload(ctx context.Context, repo name.Repository) (*Session, er
 	return c.session(repo, resp)
 }
 
-func (c *Client) session(repo name.Repository, resp *http.Response) (*Session, error) {
+func (c *Client) session(repo name.Repository, resp *http.Response) (s *Session, err error) {
 	defer resp.Body.Close()
+	defer c.clean(&err)
 	if resp.Header.Get("Location") == "" {
 		return nil, errors.New("the registry opened an upload session without sending its address")
 	}
 	at, err := wire.Resolve(resp.Request.URL, resp.Header.Get("Location"))
 	if err != nil {
-		return nil, c.wire.Clean(err)
+		return nil, err
 	}
 	own := wire.SameHost(at, resp.Request.URL)
 	if !wire.UploadPath(at.Path) && (own || wire.APIPath(at.Path)) {
@@ -298,7 +299,15 @@ func (s *Session) Put(ctx context.Context, d v1.Descriptor, body func() (io.Read
 	}
 	resp.Body.Close()
 	s.client.bytes.Add(d.Size)
-	return sameBlob(resp, d.Digest)
+	if err := sameBlob(resp, d.Digest); err != nil || resp.StatusCode == http.StatusCreated {
+		return err
+	}
+	// Only 201 means that the blob is stored (OCI distribution-spec, "Pushing blobs"). Some
+	// registries answer another status; so does a login page.
+	if there, err := s.client.HasBlob(ctx, s.repo, d); err != nil || there != inventory.Present {
+		return errors.Join(fmt.Errorf("the registry answered %d to the upload and does not have the blob", resp.StatusCode), err)
+	}
+	return nil
 }
 
 // Cancel deletes the session, so that the registry does not have to keep it.

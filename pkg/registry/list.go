@@ -206,7 +206,8 @@ var errOtherType = errors.New("reading a listing: the answer has another media t
 // decode parses a page. The function that it returns adds the page to the result and
 // returns the number of its names. A page that breaks off is read again. It is an
 // error if pages repeat, if three in a row are empty, or if there are too many names.
-func (c *Client) pages(ctx context.Context, l listing, decode func(io.Reader) (func() int, error)) error {
+func (c *Client) pages(ctx context.Context, l listing, decode func(io.Reader) (func() int, error)) (err error) {
+	defer c.clean(&err)
 	ctx, cancel := context.WithTimeoutCause(ctx, c.wire.Limits().List, errLongList)
 	defer cancel()
 	var next *url.URL

@@ -167,7 +167,8 @@ func (c *Client) Manifest(ctx context.Context, repo name.Repository, ref string)
 	}
 }
 
-func (c *Client) manifest(ctx context.Context, repo name.Repository, ref string) (*Manifest, error) {
+func (c *Client) manifest(ctx context.Context, repo name.Repository, ref string) (m *Manifest, err error) {
+	defer c.clean(&err)
 	resp, err := c.do(ctx, c.manifestRequest(http.MethodGet, repo, ref), http.StatusOK)
 	if err != nil {
 		return nil, err

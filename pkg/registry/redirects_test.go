@@ -3,6 +3,7 @@ package registry_test
 import (
 	"bytes"
 	"context"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -68,6 +69,27 @@ func TestChallengeOfAnotherHost(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A challenge at an address that another host has chosen is ignored, also if the address
+// is on the registry.
+func TestChallengeBehindAnotherHost(t *testing.T) {
+	s, page, thief := registrytest.New(t, registrytest.BasicAuth("me", "planted-secret")), registrytest.New(t), registrytest.New(t)
+	dockerConfig(t, s.Host, "me", "planted-secret")
+	img := registrytest.Image(1, 1)
+	s.Push(t, "a", img, "1")
+	s.Fault(registrytest.SignInAt(thief.URL), func(r *http.Request) bool { return r.URL.Path == "/back" })
+	s.Fault(registrytest.Redirect(page.URL), registrytest.Is(registrytest.ManifestGet))
+	page.Fault(func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
+		http.Redirect(w, r, s.URL+"/back", http.StatusFound)
+	})
+	err := reads[registrytest.ManifestGet](t.Context(), newClient(t, registry.Options{}), repo(s, "a"), img)
+	if err == nil || !strings.Contains(err.Error(), "401") {
+		t.Errorf("error: got %v, want one that says 401", err)
+	}
+	if n := thief.Count(); n != 0 {
+		t.Errorf("requests to the realm of another host: got %d, want 0\n%s", n, thief.Summary())
 	}
 }
 

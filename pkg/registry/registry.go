@@ -255,6 +255,14 @@ func (c *Client) isAbsentStatus(repo name.Repository, status int) bool {
 	return slices.Contains(c.absent(repo), status)
 }
 
+// clean removes what a registry may have repeated of a secret from an error that quotes
+// its answer.
+func (c *Client) clean(err *error) {
+	if *err != nil {
+		*err = c.wire.Clean(*err)
+	}
+}
+
 // state returns the state that the error of a read means.
 func state(err error) (inventory.State, error) {
 	switch {

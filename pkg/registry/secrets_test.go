@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -97,5 +98,43 @@ func TestRepeatedSecrets(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A registry may also repeat a secret where an answer that looks fine has something wrong.
+func TestSecretsInAnswers(t *testing.T) {
+	const password = "pl4nted/pass+word:1?"
+	quoted, escaped := strings.ReplaceAll(password, "/", `\/`), url.PathEscape(password)
+	for name, tc := range map[string]struct {
+		kind   registrytest.Kind
+		status int
+		header http.Header
+		body   string
+	}{
+		"a repeated key":    {registrytest.Tags, 200, nil, `{"name":"a","tags":[],"` + quoted + `":1,"` + quoted + `":2}`},
+		"a wrong type":      {registrytest.Tags, 200, nil, `{"name":"a","tags":"` + quoted + `"}`},
+		"a media type":      {registrytest.ManifestGet, 200, nil, `{"schemaVersion":2,"mediaType":"` + quoted + `"}`},
+		"an upload address": {registrytest.UploadPost, 202, registrytest.Header("Location", "/v2/a/manifests/"+escaped), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := registrytest.New(t, registrytest.BasicAuth("robot", password))
+			dockerConfig(t, s.Host, "robot", password)
+			img := registrytest.Image(1, 1)
+			s.Push(t, "a", img, "1")
+			s.Fault(registrytest.Status(tc.status, tc.header, tc.body), registrytest.Is(tc.kind))
+			c := newClient(t, registry.Options{})
+			var err error
+			switch tc.kind {
+			case registrytest.ManifestGet:
+				_, err = c.Manifest(t.Context(), repo(s, "a"), "1") // by digest, other bytes would be the error
+			case registrytest.UploadPost:
+				err = writes[tc.kind](t.Context(), c, repo(s, "a"), img)
+			default:
+				err = reads[tc.kind](t.Context(), c, repo(s, "a"), img)
+			}
+			if err == nil || !strings.Contains(err.Error(), "[redacted]") || strings.Contains(err.Error(), "pl4nted") {
+				t.Errorf("error: got %v, want one with the secret redacted", err)
+			}
+		})
 	}
 }

@@ -192,7 +192,7 @@ func (h *host) pingOnce(ctx context.Context, r *Request) (*http.Response, error)
 //
 // After a redirect, the challenges of the other host are ignored.
 func (h *host) pinged(resp *http.Response) {
-	if h.at(resp.Request.URL) {
+	if h.answered(resp) {
 		h.challenges = auth.ParseChallenges(resp.Header)
 		h.insecure(h.challenges)
 		h.closed = resp.StatusCode == http.StatusUnauthorized
@@ -203,6 +203,19 @@ func (h *host) pinged(resp *http.Response) {
 // at reports whether a URL is on the host itself.
 func (h *host) at(u *url.URL) bool {
 	return sameOrigin(u, &url.URL{Scheme: h.scheme, Host: h.addr})
+}
+
+// answered reports whether the host itself gave an answer.
+//
+// It did not if another host answered after a redirect, or led the request back: an
+// address that another host has chosen may name any token server.
+func (h *host) answered(resp *http.Response) bool {
+	for ; resp != nil; resp = resp.Request.Response {
+		if !h.at(resp.Request.URL) {
+			return false
+		}
+	}
+	return true
 }
 
 // sameOrigin reports whether two URLs have the same scheme, name and port.

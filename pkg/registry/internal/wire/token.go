@@ -304,7 +304,7 @@ func (l *login) sign(ctx context.Context, req *http.Request) error {
 // with the same credentials.
 func (l *login) judge(resp *http.Response) (verdict, error) {
 	shared := l.set != nil && len(l.set.scopes) > len(scopesOf(l.request.Repo, l.request.Access, l.request.From))
-	own := l.host.at(resp.Request.URL) // after a redirect, the status says nothing about the credentials of the registry
+	own := l.host.answered(resp) // after a redirect, the status says nothing about the credentials of the registry
 	refused := own && resp.StatusCode == http.StatusUnauthorized
 	if l.basic != (auth.Credential{}) {
 		l.secret.answered(l.basic, !refused && !retryStatus(resp.StatusCode), refused)
