@@ -63,15 +63,35 @@ func (c *Client) List(ctx context.Context, repo name.Repository, keep func(tag s
 		return func() int { return out.add(p) }, nil
 	})
 	if out.Extended { // keep tags of digests that are not sha256
-		for _, m := range out.Digests {
-			for _, t := range m.Tags {
-				delete(out.loose, t)
-			}
-		}
+		out.settle()
 		out.Tags = slices.Sorted(maps.Keys(out.loose))
 		out.loose = nil
 	}
 	return out, err
+}
+
+// settle removes the tags that digests have from those without a digest. A tag that two
+// digests have contradicts itself: it is one without a digest.
+func (l *Listing) settle() {
+	seen := make(map[string]struct{}, len(l.loose))
+	twice := map[string]struct{}{}
+	for _, m := range l.Digests {
+		for _, t := range m.Tags {
+			if _, ok := seen[t]; ok {
+				twice[t] = struct{}{}
+			}
+			seen[t] = struct{}{}
+			delete(l.loose, t)
+		}
+	}
+	if len(twice) == 0 {
+		return
+	}
+	maps.Copy(l.loose, twice)
+	for d, m := range l.Digests {
+		m.Tags = slices.DeleteFunc(m.Tags, func(t string) bool { _, ok := twice[t]; return ok })
+		l.Digests[d] = m
+	}
 }
 
 // ByTag returns the digest of each tag, or zero if the list does not have it.

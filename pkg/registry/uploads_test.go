@@ -3,6 +3,7 @@ package registry_test
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -98,5 +99,63 @@ func TestRedirectedWrites(t *testing.T) {
 				t.Errorf("%d requests to another registry\n%s", n, other.Summary())
 			}
 		})
+	}
+}
+
+// An upload succeeds with 201. After another status, the blob is looked for.
+func TestUploadStatus(t *testing.T) {
+	t.Parallel()
+	page := registrytest.Header("Content-Type", "text/html")
+	for name, tc := range map[string]struct {
+		status int
+		stores bool
+		want   string // in the error; empty: none
+	}{
+		"created":             {http.StatusCreated, true, ""},
+		"no content":          {http.StatusNoContent, true, ""},
+		"200 that stores it":  {http.StatusOK, true, ""},
+		"200 of a login page": {http.StatusOK, false, "answered 200 to the upload and does not have the blob"},
+		"202":                 {http.StatusAccepted, true, "202"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := registrytest.New(t)
+			blob := registrytest.NewBlob("text/plain", []byte("blob of "+name))
+			s.Fault(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+				if tc.stores {
+					next.ServeHTTP(httptest.NewRecorder(), r)
+				}
+				registrytest.Status(tc.status, page, "")(w, r, next)
+			}, registrytest.Is(registrytest.UploadPut))
+			session, err := newClient(t, registry.Options{}).Upload(t.Context(), repo(s, "a"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = session.Put(t.Context(), v1.Descriptor{Digest: image.Hash(blob.Digest), Size: int64(len(blob.Raw))}, registry.BytesBody(blob.Raw))
+			if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+				t.Errorf("got error %v, want %q", err, tc.want)
+			}
+		})
+	}
+}
+
+// A listing that gives one tag to two digests contradicts itself: the tag is read.
+func TestTagOfTwoDigestsInAListing(t *testing.T) {
+	t.Parallel()
+	s := registrytest.New(t)
+	a, b := registrytest.Image(1, 1), registrytest.Image(2, 1)
+	s.Push(t, "a", a, "1")
+	s.Push(t, "a", b, "2")
+	s.Fault(registrytest.Status(http.StatusOK, nil, `{"child":[],"tags":["1","2"],"manifest":{"`+a.Digest+`":{"tag":["1"]},"`+b.Digest+`":{"tag":["1","2"]}}}`), registrytest.Is(registrytest.Tags))
+	wanted := func(yield func(v1.Hash, []string) bool) { yield(image.Hash(b.Digest), []string{"1"}) }
+	have, err := newClient(t, registry.Options{}).Read(t.Context(), repo(s, "a"), wanted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := have.Tag("1"); got != image.Hash(a.Digest) {
+		t.Errorf("tag 1: got %s, want %s", got, a.Digest)
+	}
+	if n := s.Count(registrytest.ManifestHead); n != 1 {
+		t.Errorf("HEAD requests: got %d, want 1", n)
 	}
 }
