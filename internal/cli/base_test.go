@@ -98,7 +98,7 @@ func TestCheckOfAnUnreadableBase(t *testing.T) {
 		"broken list":                {base: map[string]string{list: "- ["}, want: "bad YAML"},
 		"broken manifest":            {base: map[string]string{file: "registries: []\n"}, want: "registries is empty"},
 		"link out of the repository": {base: map[string]string{list: "-> /etc/hostname"}, want: "a symbolic link out of the repository"},
-		"link to nothing":            {base: map[string]string{list: "-> none"}, want: "no such file or directory"},
+		"link to nothing":            {base: map[string]string{list: "-> none"}, want: "a symbolic link to a file that does not exist"},
 		"a directory elsewhere":      {base: map[string]string{list: "", "t/images/a": "-> ../../../x"}, want: "a symbolic link out of the repository"},
 		"directories elsewhere":      {base: map[string]string{list: "", file: "", "t/images/a": "-> /x", "t/manifests/a": "-> /x", "t/manifests/b/promoter-manifest.yaml": registries, "t/images/b/images.yaml": "[]\n"}, want: "a symbolic link out of the repository"},
 		"all of it elsewhere":        {base: map[string]string{list: "", file: "", "t": "-> ../x"}, want: "a symbolic link out of the repository"},
