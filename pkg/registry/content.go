@@ -135,7 +135,7 @@ func (d *document) mediaType(contentType string) (string, error) {
 			return t, nil
 		}
 	case isIndex(t):
-		if d.Manifests != nil || d.MediaType != "" {
+		if d.Manifests != nil { // OCI image-spec: required, and may be empty
 			return t, nil
 		}
 	case t == typeOCIArtifact, d.MediaType != "" && (d.Config != nil || d.Manifests != nil || d.Blobs != nil || d.Subject != nil):
