@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -53,13 +56,36 @@ func (o *manifestOptions) load() (*manifest.Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	files := tree.Open(root)
+	files := openTree(root, o.manifest)
 	defer files.Close()
 	if o.manifest != "" {
 		return manifest.Plain(files, filepath.Base(o.manifest), o.manifest), nil
 	}
 	return manifest.Thin(files, root), nil
 }
+
+// closableFS is a directory that is closed after use.
+type closableFS interface {
+	fs.FS
+	io.Closer
+}
+
+// openTree opens the directory of manifests, which may be that of a single file.
+//
+// A single file in /dev or /dev/fd, such as /dev/stdin, may be a link out of there: the
+// operator names it, and a contributor cannot change it.
+func openTree(dir, file string) closableFS {
+	if file != "" && (dir == "/dev" || dir == "/dev/fd") {
+		return deviceFS{os.DirFS(dir)}
+	}
+	return tree.Open(dir)
+}
+
+// deviceFS is /dev or /dev/fd, whose links are followed.
+type deviceFS struct{ fs.FS }
+
+// Close implements io.Closer.
+func (deviceFS) Close() error { return nil }
 
 // offline does work that has no context of its own, such as reading and comparing manifests,
 // which may be large. It returns as soon as ctx ends; what is left of the work ends with the process.
@@ -95,7 +121,7 @@ func (o *manifestOptions) loadAll() (set *manifest.Set, files []*selector.File, 
 	if root, err = o.root(); err != nil {
 		return nil, nil, "", err
 	}
-	in := tree.Open(root)
+	in := openTree(root, o.manifest)
 	defer in.Close()
 	if o.manifest != "" {
 		set, files = manifest.PlainSelectors(in, filepath.Base(o.manifest), o.manifest)

@@ -15,7 +15,6 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/tree"
 )
 
 // retagOptions are the flags of cip retag.
@@ -123,7 +122,7 @@ func (o *retagOptions) load(files []string) (*manifest.Set, error) {
 
 // native reads one native file.
 func native(file string) *manifest.Set {
-	in := tree.Open(filepath.Dir(file))
+	in := openTree(filepath.Dir(file), file)
 	defer in.Close()
 	return manifest.Native(in, filepath.Base(file), file)
 }
