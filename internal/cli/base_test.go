@@ -61,11 +61,17 @@ func TestCheckOfAnUnreadableBase(t *testing.T) {
 		"broken list":                {base: map[string]string{list: "- ["}, want: "bad YAML"},
 		"broken manifest":            {base: map[string]string{file: "registries: []\n"}, want: "registries is empty"},
 		"link out of the repository": {base: map[string]string{list: "-> /etc/hostname"}, want: "a symbolic link out of the repository"},
-		"link to nothing":            {base: map[string]string{list: "-> none"}, want: "no such file or directory"},
+		"link to nothing":            {base: map[string]string{list: "-> none"}, want: "a symbolic link to a file that does not exist"},
 		"a directory elsewhere":      {base: map[string]string{list: "", "t/images/a": "-> ../../../x"}, want: "a symbolic link out of the repository"},
 		"directories elsewhere":      {base: map[string]string{list: "", file: "", "t/images/a": "-> /x", "t/manifests/a": "-> /x", "t/manifests/b/promoter-manifest.yaml": registries, "t/images/b/images.yaml": "[]\n"}, want: "a symbolic link out of the repository"},
-		"all of it elsewhere":        {base: map[string]string{list: "", file: "", "t": "-> ../x"}, want: "a symbolic link out of the repository"},
-		"manifests elsewhere":        {base: map[string]string{file: "", "t/manifests": "-> ../../x"}, want: "a symbolic link out of the repository"},
+		"the only directory elsewhere, with a list": {base: map[string]string{file: "", "t/manifests/a": "-> /x"}, want: "a symbolic link out of the repository"},
+		"the only directory elsewhere":              {base: map[string]string{list: "", "t/images/x": "x", file: "", "t/manifests/a": "-> /x"}, want: "no thin manifest in it"},
+		"the only directory elsewhere, no images":   {base: map[string]string{list: "", file: "", "t/manifests/a": "-> /x"}, want: "no such file or directory: a thin manifest directory holds"},
+		"the only directory is a link to nothing":   {base: map[string]string{file: "", "t/manifests/a": "-> none"}, want: "a symbolic link to a file that does not exist"},
+		"manifests are a link to nothing":           {base: map[string]string{file: "", "t/manifests": "-> none"}, want: "a symbolic link to a file that does not exist"},
+		"a directory without a manifest":            {base: map[string]string{file: "", "t/manifests/a/README.md": "x"}},
+		"all of it elsewhere":                       {base: map[string]string{list: "", file: "", "t": "-> ../x"}, want: "a symbolic link out of the repository"},
+		"manifests elsewhere":                       {base: map[string]string{file: "", "t/manifests": "-> ../../x"}, want: "a symbolic link out of the repository"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

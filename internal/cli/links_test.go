@@ -107,7 +107,7 @@ func TestResolveWritesThroughNoLink(t *testing.T) {
 		"no link":                {nil, []string{list, lock}},
 		"another team's list":    {map[string]string{list: "-> ../b/images.yaml"}, []string{list, lock}},
 		"another team's lock":    {map[string]string{lock: "-> ../b/a.lock", "images/b/a.lock": "[]\n"}, []string{list, lock}},
-		"a lock of nothing":      {map[string]string{lock: "-> ../none"}, []string{list, lock}},
+		"a lock of nothing":      {map[string]string{lock: "-> ../none"}, nil},
 		"a list out of the tree": {map[string]string{list: "-> OUT/images.yaml"}, nil},
 		"a lock out of the tree": {map[string]string{lock: "-> OUT/images.yaml"}, nil},
 		"another's directory":    {map[string]string{"images/a": "-> ../c", "c/images.yaml": "[]\n", "c/sources.yaml": selectors}, nil},
@@ -154,6 +154,39 @@ func TestResolveWritesThroughNoLink(t *testing.T) {
 	}
 }
 
+// A sources.yaml that cannot be read is not "no selectors": its lock would be emptied.
+func TestSourcesBehindABadLink(t *testing.T) {
+	t.Parallel()
+	const lock = "images/a/sources.lock.yaml"
+	digest := strings.Repeat("0", 64)
+	locked := "- name: app\n  intent: sha256:" + digest + "\n  digest: sha256:" + digest + "\n  tag: v1\n  tags: [v1]\n"
+	for _, target := range []string{"OUT/sources.yaml", "/proc/self/environ", "missing", "sources.yaml", "../../missing/sources.yaml"} {
+		for name, text := range map[string]string{"with a lock": locked, "without a lock": ""} {
+			t.Run(target+" "+name, func(t *testing.T) {
+				t.Parallel()
+				out, dir, files := t.TempDir(), t.TempDir(), thin("localhost:1")
+				place(t, out, map[string]string{"sources.yaml": "- {name: app, select: {tag: v1}}\n"})
+				files["images/a/sources.yaml"] = "-> " + strings.Replace(target, "OUT", out, 1)
+				if text != "" {
+					files[lock] = text
+				}
+				place(t, dir, files)
+				for _, args := range [][]string{{"resolve", "--check"}, {"resolve", "--write"}, {"check", "--offline"}} {
+					code, said := said(t, append(args, "--thin-manifest-dir", dir)...)
+					if at := filepath.Join(dir, "images/a/sources.yaml") + ": "; code != exitFailed || !strings.Contains(said, at) {
+						t.Errorf("cip %q: got exit code %d, want 1 and %q\n%s", args, code, at, said)
+					}
+				}
+				if text != "" {
+					unchanged(t, filepath.Join(dir, lock), text)
+				} else if _, err := os.Lstat(filepath.Join(dir, lock)); !os.IsNotExist(err) {
+					t.Errorf("lock: got error %v, want that it does not exist", err)
+				}
+			})
+		}
+	}
+}
+
 func unchanged(t *testing.T, path, want string) {
 	t.Helper()
 	got, err := os.ReadFile(path)
@@ -174,6 +207,7 @@ func TestDirectoriesOutOfTheTree(t *testing.T) {
 		want  string
 	}{
 		"both":  {map[string]string{"manifests/c": "-> OUT", "images/c": "-> OUT"}, exitFailed, "manifests/c: not read: a symbolic link out of the directory"},
+		"none":  {map[string]string{"manifests/c": "-> ../none", "images/c/images.yaml": "[]\n"}, exitFailed, "manifests/c: not read: a symbolic link to a file that does not exist"},
 		"one":   {map[string]string{"manifests/c": "-> OUT", "images/c/images.yaml": "[]\n"}, exitFailed, "manifests/c: not read: a symbolic link out of the directory"},
 		"files": {map[string]string{"manifests/OWNERS": "-> OUT/x", "images/a/README.md": "-> OUT/x"}, exitOK, "warning: not read: a symbolic link out of the directory"},
 	} {

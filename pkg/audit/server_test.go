@@ -192,6 +192,8 @@ func TestRefusals(t *testing.T) {
 		{"token, Pub/Sub", "/", pubsubBody("1", "INSERT", reg.Host+"/other/apple", "1.0", ""), []string{"Authorization", "Bearer secret"}, 200},
 		{"too large", "/events/distribution?token=secret", good + strings.Repeat(" ", 1<<20), nil, 413},
 		{"too large, Pub/Sub", "/?token=secret", good + strings.Repeat(" ", 1<<20), nil, 413},
+		{"a key twice", "/events/distribution?token=secret", strings.Replace(good, `"action"`, `"action":"pull","action"`, 1), nil, 400},
+		{"a key in two cases", "/events/distribution?token=secret", strings.Replace(good, `"action"`, `"Action":"pull","action"`, 1), nil, 400},
 		{"no JSON", "/events/harbor?token=secret", "x", nil, 400},
 		{"no repository", "/events/dockerhub?token=secret", "{}", nil, 400},
 		{"no host", "/events/zot?token=secret", `{"type":"zotregistry.image.updated","data":{"name":"a","reference":"b"}}`, nil, 400},

@@ -24,6 +24,11 @@ const (
 	maxFile   = 64 << 20 // bytes of a file, as in package manifest
 )
 
+// errDangling is the error for a link whose target does not exist.
+//
+// It is not fs.ErrNotExist: the name exists, so the commit has a file there.
+var errDangling = errors.New("a symbolic link to a file that does not exist")
+
 // FS returns the files of a commit below a directory.
 //
 // If dir is "." or "", it has all files. Symbolic links are followed if their target
@@ -93,18 +98,26 @@ func (t *treeFS) open(name string) (fs.File, error) {
 }
 
 // find returns the entry at a path. It follows symbolic links.
+//
+// The error is fs.ErrNotExist only if an element of name itself does not exist.
 func (t *treeFS) find(name string) (object.TreeEntry, error) {
 	at := object.TreeEntry{Mode: filemode.Dir, Hash: t.root.Hash}
 	links := 0
 	here, rest := ".", name
+	own := len(name) // the length of the end of rest that is from name, not from a link
 	for rest != "." && rest != "" {
 		element, after, _ := strings.Cut(rest, "/")
+		missing := fs.ErrNotExist
+		if len(after) >= own {
+			missing = errDangling
+		}
+		own = min(own, len(after))
 		switch at.Mode {
 		case filemode.Dir:
 		case filemode.Submodule:
 			return at, errors.New("is in a submodule, which is another git repository")
 		default:
-			return at, fs.ErrNotExist // below a file
+			return at, missing // below a file
 		}
 		tree, err := t.repo.TreeObject(at.Hash)
 		if err != nil {
@@ -112,7 +125,7 @@ func (t *treeFS) find(name string) (object.TreeEntry, error) {
 		}
 		entry, err := tree.FindEntry(element)
 		if err != nil {
-			return at, fs.ErrNotExist
+			return at, missing
 		}
 		if entry.Mode != filemode.Symlink {
 			at, here, rest = *entry, path.Join(here, element), after

@@ -60,6 +60,8 @@ func TestFS(t *testing.T) {
 		"k8s/images/a/link.yaml": "../../../shared/list.yaml",
 		"k8s/again":              "images/a",
 		"k8s/loop":               "loop",
+		"k8s/nothing":            "none",
+		"k8s/below":              "images/a/images.yaml/x",
 		"k8s/out":                "../../etc",
 	}
 	for at, to := range links {
@@ -105,7 +107,8 @@ func TestFS(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"loop": "too many symbolic links", "out/passwd": "out of the repository",
-		"images/none": "not exist", "images/a/images.yaml/x": "not exist",
+		"nothing": "a symbolic link to a file that does not exist", "nothing/x": "a symbolic link to", "below": "a symbolic link to",
+		"images/none": "file does not exist", "again/none": "file does not exist", "images/a/images.yaml/x": "not exist",
 	} {
 		if _, err := fs.Stat(tree, name); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", name, err, want)

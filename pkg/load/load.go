@@ -8,6 +8,8 @@ package load
 
 import (
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -50,9 +52,32 @@ func (m Manifests) Root() string {
 	return m.Dir
 }
 
+// closableFS is a directory that is closed after use.
+type closableFS interface {
+	fs.FS
+	io.Closer
+}
+
+// open opens Root.
+//
+// A single file in /dev or /dev/fd, such as /dev/stdin, may be a link out of there: the
+// operator names it, and a contributor cannot change it.
+func (m Manifests) open() closableFS {
+	if root := m.Root(); m.File != "" && (root == "/dev" || root == "/dev/fd") {
+		return deviceFS{os.DirFS(root)}
+	}
+	return tree.Open(m.Root())
+}
+
+// deviceFS is /dev or /dev/fd, whose links are followed.
+type deviceFS struct{ fs.FS }
+
+// Close implements io.Closer.
+func (deviceFS) Close() error { return nil }
+
 // Read reads the manifests. Faults are in the set.
 func (m Manifests) Read() *manifest.Set {
-	files := tree.Open(m.Root())
+	files := m.open()
 	defer files.Close()
 	if m.File != "" {
 		return manifest.Plain(files, filepath.Base(m.File), m.File)
@@ -62,7 +87,7 @@ func (m Manifests) Read() *manifest.Set {
 
 // ReadAll reads the manifests and their selectors. File names in the selectors are relative to Root.
 func (m Manifests) ReadAll() (*manifest.Set, []*selector.File) {
-	files := tree.Open(m.Root())
+	files := m.open()
 	defer files.Close()
 	if m.File != "" {
 		return manifest.PlainSelectors(files, filepath.Base(m.File), m.File)
@@ -74,7 +99,7 @@ func (m Manifests) ReadAll() (*manifest.Set, []*selector.File) {
 func Native(names []string) *manifest.Set {
 	sets := make([]*manifest.Set, len(names))
 	for i, name := range names {
-		files := tree.Open(filepath.Dir(name))
+		files := Manifests{File: name}.open()
 		sets[i] = manifest.Native(files, filepath.Base(name), name)
 		_ = files.Close()
 	}

@@ -28,7 +28,8 @@ func ThinSelectors(fsys fs.FS, display string) (*Set, []*selector.File) {
 		name := dir + "/" + sourcesName
 		p := &selector.File{File: t.displayName(name), Name: name, Lock: dir + "/sources" + lockSuffix}
 		lock := p.ReadLock(fsys, t.displayName(p.Lock))
-		if _, err := fs.Stat(fsys, name); err != nil { // Thin reports other faults of the directory
+		// A link that is not followed is not "no selectors": opening it reports the fault.
+		if !t.hasEntry(dir, sourcesName) {
 			set.add(nil, lock)
 			if len(p.Locked) > 0 {
 				all = append(all, p)

@@ -62,7 +62,7 @@ func Thin(fsys fs.FS, display string) *Set {
 		t.walk(manifestsDir, manifestsDir, 0)
 		if !found && len(t.faults) == 0 {
 			t.fault(Broken, ".", "no thin manifest in it: want "+manifestsDir+"/<name>/"+manifestName)
-			set.Absent = t.lacks(manifestName)
+			set.Absent = t.lacks(manifestName) && len(t.badLinks(manifestsDir)) == 0
 		}
 	}
 	if hasImages {

@@ -341,3 +341,24 @@ func TestThinReportsUnreadableFiles(t *testing.T) {
 		equal(t, faults(Thin(denied{fsys, tt.name}, "")), []string{tt.want})
 	}
 }
+
+func TestThinAbsent(t *testing.T) {
+	t.Parallel()
+	const manifest, list = "manifests/d/promoter-manifest.yaml", "images/d/images.yaml"
+	for name, tc := range map[string]struct {
+		files  fstest.MapFS
+		absent bool
+	}{
+		"nothing":                        {fstest.MapFS{"README.md": {}}, true},
+		"empty directories":              {fstest.MapFS{"manifests": {Mode: fs.ModeDir}, "images": {Mode: fs.ModeDir}}, true},
+		"a directory without a manifest": {fstest.MapFS{"manifests/d/x": {}, list: {}}, true},
+		"a manifest without a list":      {fstest.MapFS{manifest: {Data: []byte(expand(twoRegistries))}, "images/x": {}}, false},
+		"only a submodule":               {fstest.MapFS{"manifests/d": {Mode: fs.ModeIrregular}, list: {}}, false},
+		"only a submodule, no images":    {fstest.MapFS{"manifests/d": {Mode: fs.ModeIrregular}}, false},
+		"manifests in a submodule":       {fstest.MapFS{"manifests": {Mode: fs.ModeIrregular}, list: {}}, false},
+	} {
+		if got := Thin(tc.files, ""); got.Absent != tc.absent || !got.Broken() {
+			t.Errorf("%s: got absent %t, broken %t, want absent %t, broken true", name, got.Absent, got.Broken(), tc.absent)
+		}
+	}
+}

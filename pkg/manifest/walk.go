@@ -37,14 +37,28 @@ func (t *thin) hasEntry(dir, name string) bool {
 
 // unreadable adds a fault for every link in dir that cannot be followed.
 //
-// Such a link may be a directory of manifests: a symbolic link out of the tree, or a
-// submodule of a git tree. If other, the directory next to dir, has no entry of that
-// name, the fault is a warning, because the link may then be to any file.
+// If other, the directory next to dir, has no entry of that name, the fault is a
+// warning, because the link may then be to any file.
 func (t *thin) unreadable(dir, other string) {
+	for _, link := range t.badLinks(dir) {
+		severity := Warning
+		if t.hasEntry(other, link.Path) {
+			severity = Broken
+		}
+		t.fault(severity, dir+"/"+link.Path, "not read: "+link.Err.Error())
+	}
+}
+
+// badLinks returns the names of links in dir that cannot be followed, with the reason.
+//
+// Such a link may be a directory of manifests: a symbolic link out of the tree, or a
+// submodule of a git tree.
+func (t *thin) badLinks(dir string) []fs.PathError {
 	entries, err := fs.ReadDir(t.fsys, dir)
 	if err != nil || len(entries) > maxEntries {
-		return // walk reports it
+		return nil // walk reports it
 	}
+	var links []fs.PathError
 	for _, e := range entries {
 		if e.Type()&(fs.ModeSymlink|fs.ModeIrregular) == 0 {
 			continue
@@ -56,12 +70,9 @@ func (t *thin) unreadable(dir, other string) {
 		case err == nil:
 			err = errors.New("is a submodule, whose files are in another git repository")
 		}
-		severity := Warning
-		if t.hasEntry(other, e.Name()) {
-			severity = Broken
-		}
-		t.fault(severity, dir+"/"+e.Name(), "not read: "+yamlread.Cause(err).Error())
+		links = append(links, fs.PathError{Path: e.Name(), Err: yamlread.Cause(err)})
 	}
+	return links
 }
 
 // leadsToDir reports whether name is a directory or a link to a directory.

@@ -128,7 +128,7 @@ func (d *document) mediaType(served types.MediaType) (types.MediaType, error) {
 			return t, nil
 		}
 	case t.IsIndex():
-		if d.Manifests != nil || d.MediaType != "" {
+		if d.Manifests != nil { // OCI image-spec: required, and may be empty
 			return t, nil
 		}
 	case t == image.OCIArtifactManifest, d.MediaType != "" && (d.Config != nil || d.Manifests != nil || d.Blobs != nil || d.Subject != nil):

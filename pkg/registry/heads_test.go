@@ -49,6 +49,9 @@ func TestOnlyAManifestIsOne(t *testing.T) {
 		"JSON":                           {answer("application/json", "", `{"status":"ok"}`), inventory.Unknown, inventory.Unknown, 1},
 		"an empty object":                {answer(oci, "", `{}`), inventory.Unknown, inventory.Unknown, 1},
 		"an object served as index":      {answer(registrytest.OCIIndex, "", `{"schemaVersion":2}`), inventory.Unknown, inventory.Unknown, 1},
+		"an index without its list":      {answer(registrytest.OCIIndex, "", `{"schemaVersion":2,"mediaType":"`+registrytest.OCIIndex+`"}`), inventory.Unknown, inventory.Unknown, 1},
+		"a Docker list without its list": {answer("", "", `{"schemaVersion":2,"mediaType":"`+registrytest.DockerList+`"}`), inventory.Unknown, inventory.Unknown, 1},
+		"an index with null":             {answer("", "", `{"schemaVersion":2,"mediaType":"`+registrytest.OCIIndex+`","manifests":null}`), inventory.Unknown, inventory.Unknown, 1},
 		"a manifest of another type":     {answer(oci, "", `{"schemaVersion":2,"mediaType":"text/html","config":{}}`), inventory.Unknown, inventory.Unknown, 1},
 		"keys that differ in case":       {answer("", "", strings.Replace(string(img.Raw), `"layers"`, `"Layers":[],"layers"`, 1)), inventory.Unknown, inventory.Unknown, 1},
 		"another digest than asked for":  {answer(oci, zeros, string(img.Raw)), inventory.Present, inventory.Present, 0},
@@ -96,6 +99,7 @@ func TestMediaTypes(t *testing.T) {
 		"an index served as text":   {index, "text/plain", registrytest.OCIIndex},
 		"an image served as text":   {img, "text/plain", registrytest.OCIManifest},
 		"an image without any type": {img, "", registrytest.OCIManifest},
+		"an index of nothing":       {registrytest.Index(nil), "", registrytest.OCIIndex},
 		"an image served as index":  {img, registrytest.OCIIndex, ""},
 		"an index served as image":  {index, registrytest.OCIManifest, ""},
 	} {

@@ -23,6 +23,11 @@ import (
 // maxLinks limits the symbolic links on a path, as Linux does.
 const maxLinks = 40
 
+// errDangling is the error for a link whose target does not exist.
+//
+// It is not fs.ErrNotExist: the name exists, so an optional file is not left out.
+var errDangling = errors.New("a symbolic link to a file that does not exist")
+
 // errIrregular is the error for a FIFO, a socket or a device.
 var errIrregular = errors.New("is not a regular file")
 
@@ -115,7 +120,8 @@ func named(op, name string, err error) error {
 
 // find follows the links in name.
 //
-// It returns the resulting path and its file info.
+// It returns the resulting path and its file info. The error is fs.ErrNotExist only if
+// an element of name itself does not exist, and not for a link to nothing.
 func (t *Tree) find(name string) (at string, info fs.FileInfo, err error) {
 	switch {
 	case !fs.ValidPath(name):
@@ -128,9 +134,12 @@ func (t *Tree) find(name string) (at string, info fs.FileInfo, err error) {
 	}
 	at = "."
 	links := 0
+	own := len(name) // the length of the end of rest that is from name, not from a link
 	for rest := name; rest != ""; {
 		element, after, _ := strings.Cut(rest, "/")
 		rest = after
+		ofLink := len(rest) >= own
+		own = min(own, len(rest))
 		switch element {
 		case "", ".":
 			continue
@@ -145,7 +154,11 @@ func (t *Tree) find(name string) (at string, info fs.FileInfo, err error) {
 			continue
 		}
 		next := path.Join(at, element)
-		if info, err = t.lstat(next); err != nil {
+		info, err = t.lstat(next)
+		if ofLink && errors.Is(err, fs.ErrNotExist) {
+			err = errDangling
+		}
+		if err != nil {
 			return "", nil, err
 		}
 		if info.Mode()&fs.ModeSymlink == 0 {

@@ -57,6 +57,9 @@ func Open(fsys fs.FS, name, display string) *File {
 }
 
 // OpenOptional is Open for a file that need not exist.
+//
+// Any other error is a fault. A symbolic link to nothing exists; trees that are not
+// trusted return another error than fs.ErrNotExist for it.
 func OpenOptional(fsys fs.FS, name, display string) *File {
 	f := &File{name: name, Display: display}
 	f.read(fsys, true)

@@ -22,6 +22,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
 // Action is the action that an event reports.
@@ -134,8 +135,11 @@ const (
 var errNoHost = errors.New("the notification names no registry host: add ?host=HOST to the URL that it is sent to")
 
 // parse parses a JSON body into v.
+//
+// Ambiguous keys are an error. A sender with another reader of JSON could mean a push
+// where cip reads an action that is not judged.
 func parse(body []byte, v any) error {
-	err := json.Unmarshal(body, v)
+	err := strictjson.Unmarshal(body, v)
 	var other *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &other) && other.Field != "":

@@ -1,8 +1,10 @@
 package event
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -271,6 +273,44 @@ func TestDecodeRefuses(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A body with a key twice could hide an event: another reader sees a push in it.
+func TestDecodeRefusesTwoReadings(t *testing.T) {
+	t.Parallel()
+	for _, s := range samples {
+		decode := Decoders()[s.system]
+		if decode == nil {
+			decode = func(n Notification) ([]Event, error) {
+				e, err := DecodePubSub(n)
+				return []Event{e}, err
+			}
+		}
+		for _, extra := range ambiguous(s.body) {
+			events, err := decode(Notification{Body: []byte(extra), Header: s.header, Host: s.host})
+			if err == nil || !strings.Contains(err.Error(), "is repeated") {
+				t.Errorf("%s: %s: got %+v and error %v, want an error that a key is repeated", s.name, extra, events, err)
+			}
+		}
+	}
+	data := base64.StdEncoding.EncodeToString([]byte(`{"action":"INSERT","Action":"DELETE","digest":"r.example.com/a@` + digestA.String() + `"}`))
+	for _, body := range []string{`{"message":{"messageId":"1","data":"` + data + `"}}`, `{"action":"INSERT","action":"DELETE"}`} {
+		if _, err := DecodePubSub(Notification{Body: []byte(body)}); err == nil || !strings.Contains(err.Error(), "is repeated") {
+			t.Errorf("%s: got error %v, want one that a key is repeated", body, err)
+		}
+	}
+}
+
+// ambiguous returns bodies in which each key of a body is repeated in turn, as it is or in capitals.
+func ambiguous(body string) []string {
+	var all []string
+	for _, at := range regexp.MustCompile(`"([A-Za-z_]+)":`).FindAllStringSubmatchIndex(body, -1) {
+		key := body[at[2]:at[3]]
+		for _, again := range []string{key, strings.ToUpper(key)} {
+			all = append(all, body[:at[0]]+`"`+again+`":null,`+body[at[0]:])
+		}
+	}
+	return all
 }
 
 func TestKeysDiffer(t *testing.T) {

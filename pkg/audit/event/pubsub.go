@@ -2,13 +2,13 @@ package event
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
 // PubSub is the Source of events that Pub/Sub pushes for Google registries.
@@ -35,7 +35,7 @@ type pubsubPush struct {
 func (p *pubsubPush) read(header http.Header) (change pubsubChange, id string, err error) {
 	switch {
 	case p.Message != nil:
-		if err := json.Unmarshal(p.Message.Data, &change); err != nil {
+		if err := strictjson.Unmarshal(p.Message.Data, &change); err != nil {
 			return change, "", fmt.Errorf("parsing the message's data: %w", err)
 		}
 		return change, Clip(cmp.Or(p.Message.MessageID, p.Message.ID)), nil

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
 // decodeZot reads the CloudEvents of zot, structured and binary.
@@ -41,7 +43,7 @@ func decodeZot(n Notification) ([]Event, error) {
 			Name string `json:"name"`
 		} `json:"actor"`
 	}
-	if err := json.Unmarshal(event.Data, &data); err != nil {
+	if err := strictjson.Unmarshal(event.Data, &data); err != nil {
 		return nil, fmt.Errorf("parsing the event's data: %w", err)
 	}
 	e.Actor = Clip(data.Actor.Name)
