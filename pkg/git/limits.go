@@ -25,6 +25,7 @@ type Limits struct {
 	Pack     int64         // bytes of commits and files; default: 2 GiB, or 512 MiB if the copy is in memory
 	Objects  int64         // number of commits, directories and files; default: 2 million
 	Object   int64         // bytes of one of them after decompression; default: 128 MiB
+	Chain    int64         // bytes of one of them and of those that it is a delta of, after decompression; default: 1 GiB
 	Inflated int64         // bytes of all of them after decompression; default: 64 GiB, or 1 GiB if the copy is in memory
 	Silence  time.Duration // time without a byte, and time with less than 1 KiB/s; default: a minute
 	Total    time.Duration // time of the whole fetch; default: 15 minutes
@@ -40,6 +41,7 @@ func (l Limits) orDefault(inMemory bool) Limits {
 	l.Pack = cmp.Or(l.Pack, pack)
 	l.Objects = cmp.Or(l.Objects, 2_000_000)
 	l.Object = cmp.Or(l.Object, 128<<20)
+	l.Chain = cmp.Or(l.Chain, 1<<30)
 	l.Inflated = cmp.Or(l.Inflated, inflated)
 	l.Silence = cmp.Or(l.Silence, time.Minute)
 	l.Total = cmp.Or(l.Total, 15*time.Minute)

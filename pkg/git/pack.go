@@ -9,12 +9,15 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 	"github.com/go-git/go-git/v5/storage"
 )
 
-// deltaSizes is the maximum length of both sizes at the start of a delta.
-const deltaSizes = 2 * binary.MaxVarintLen64
+const (
+	deltaSizes = 2 * binary.MaxVarintLen64 // bytes at the start of a delta that have the sizes of its base and result
+	smallChain = 64 << 10                  // bytes of a chain that is not recorded, to save memory
+)
 
 // checked is a copy that stores a pack only after a check.
 //
@@ -102,12 +105,12 @@ func (s *spool) scan(r io.Reader) error {
 	if int64(count) > s.Objects {
 		return fmt.Errorf("the server sent a pack of %d objects, more than %d", count, s.Objects)
 	}
-	var sum int64
+	use := usage{Limits: s.Limits, chains: map[int64]int64{}}
 	for range count {
 		if err := s.ctx.Err(); err != nil {
 			return err
 		}
-		if err := s.next(scanner, &sum); err != nil {
+		if err := use.next(scanner); err != nil {
 			return err
 		}
 	}
@@ -115,38 +118,61 @@ func (s *spool) scan(r io.Reader) error {
 	return err
 }
 
-// next checks the next object of a pack, and the result if it is a delta.
-func (s *spool) next(scanner *packfile.Scanner, sum *int64) error {
+// usage is what the objects of a pack need after decompression, in bytes.
+type usage struct {
+	Limits
+	sum    int64           // of all objects and deltas
+	byName int64           // of the deltas that name their base by its id
+	chains map[int64]int64 // of an object and all of its bases, by its offset; without small ones
+}
+
+// next adds the next object of a pack, and the result if it is a delta.
+func (u *usage) next(scanner *packfile.Scanner) error {
 	header, err := scanner.NextObjectHeader()
 	if err != nil {
 		return fmt.Errorf("reading the pack that the server sent: %w", err)
 	}
-	if err := s.within(sum, uint64(header.Length)); err != nil {
+	if err := u.add(uint64(header.Length)); err != nil {
 		return err
 	}
 	var start prefix
 	if _, _, err := scanner.NextObject(&start); err != nil {
 		return fmt.Errorf("reading the pack that the server sent: %w", err)
 	}
-	if !header.Type.IsDelta() {
-		return nil
+	chain := header.Length
+	if header.Type.IsDelta() {
+		sizes := bytes.NewReader(start)
+		_, _ = binary.ReadUvarint(sizes) // of the base, which go-git compares
+		result, err := binary.ReadUvarint(sizes)
+		if err != nil {
+			return fmt.Errorf("reading the pack that the server sent: size of a delta: %w", err)
+		}
+		if err := u.add(result); err != nil {
+			return err
+		}
+		chain += int64(result) + u.chains[header.OffsetReference]
 	}
-	sizes := bytes.NewReader(start)
-	_, _ = binary.ReadUvarint(sizes) // of the base, which go-git compares
-	result, err := binary.ReadUvarint(sizes)
-	if err != nil {
-		return fmt.Errorf("reading the pack that the server sent: size of a delta: %w", err)
+	if header.Type == plumbing.REFDeltaObject { // it may have all others as bases; servers rarely send it
+		u.byName += chain
+		chain = u.byName
 	}
-	return s.within(sum, result)
+	// go-git may keep a whole chain in memory.
+	if chain > u.Chain {
+		return fmt.Errorf("the server sent an object that needs more than %s together with those that it is a change of", size(u.Chain))
+	}
+	if chain >= smallChain {
+		u.chains[header.Offset] = chain
+	}
+	return nil
 }
 
-// within adds the size of an object to the sum. It compares both with the limits.
-func (s *spool) within(sum *int64, n uint64) error {
-	if n > uint64(s.Object) {
-		return fmt.Errorf("the server sent an object of more than %s", size(s.Object))
+// add adds the size of an object. It compares it with the limits.
+func (u *usage) add(n uint64) error {
+	if n > uint64(u.Object) {
+		return fmt.Errorf("the server sent an object of more than %s", size(u.Object))
 	}
-	if *sum += int64(n); *sum > s.Inflated {
-		return fmt.Errorf("the server sent more than %s of commits and files after decompression", size(s.Inflated))
+	if u.sum += int64(n); u.sum > u.Inflated {
+		return fmt.Errorf("the server sent more than %s of commits and files after decompression", size(u.Inflated))
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ import (
 )
 
 // Types of objects in a pack (gitformat-pack(5)).
-const blob, ofsDelta = 3, 6
+const blob, ofsDelta, refDelta = 3, 6, 7
 
 // entry returns an object of a pack. The size is what its header says.
 func entry(t *testing.T, kind, size int, offset, content string) string {
@@ -112,6 +112,7 @@ func TestPacksAreBounded(t *testing.T) {
 	// Each instruction copies the whole base.
 	expanding := string(binary.AppendUvarint(binary.AppendUvarint(nil, mib/2), 2*mib)) + strings.Repeat("\xe0\x00\x08", 4)
 	delta := entry(t, ofsDelta, len(expanding), string([]byte{0x80 | byte(len(half)>>7-1), byte(len(half) & 0x7f)}), expanding)
+	named := entry(t, refDelta, len(expanding), strings.Repeat("b", 20), expanding)
 	id := strings.Repeat("a", 40)
 	progress := func(w io.Writer, r *http.Request) {
 		_, _ = io.WriteString(w, line("NAK\n"))
@@ -127,6 +128,8 @@ func TestPacksAreBounded(t *testing.T) {
 		"a large result of a delta":     {send(pack(2, half, delta)), 0, git.Limits{Object: mib}, "the server sent an object of more than 1 MiB"},
 		"large objects together":        {send(pack(3, half, half, half)), 0, git.Limits{Inflated: mib}, "the server sent more than 1 MiB of commits and files after decompression"},
 		"large results together":        {send(pack(2, half, delta)), 0, git.Limits{Inflated: 2 * mib}, "the server sent more than 2 MiB of commits and files after decompression"},
+		"a chain of deltas":             {send(pack(2, half, delta)), 0, git.Limits{Chain: 2 * mib}, "the server sent an object that needs more than 2 MiB together with those"},
+		"deltas that name their bases":  {send(pack(3, half, named, named)), 0, git.Limits{Chain: 3 * mib}, "the server sent an object that needs more than 3 MiB together with those"},
 		"more than its header says":     {send(pack(1, entry(t, blob, 3, "", zeros))), 0, git.Limits{}, "inflated object exceeds declared size"},
 		"a header with many objects":    {send(pack(math.MaxUint32, small)), 0, git.Limits{}, "the server sent a pack of 4294967295 objects, more than 2000000"},
 		"objects that are not there":    {send(pack(1_000_000, small)), 0, git.Limits{}, "reading the pack that the server sent"},
