@@ -139,7 +139,7 @@ func TestPacksAreBounded(t *testing.T) {
 		"endless acknowledgements":      {repeat(line("ACK "+id+" continue\n"), 0), 0, git.Limits{Preface: 64 << 10}, "the server sent more than 64 KiB of text that precedes the commits and files"},
 		"endless ends of the history":   {repeat(line("shallow "+id), 0), 1, git.Limits{Preface: 64 << 10}, "the server sent more than 64 KiB of text that precedes the commits and files"},
 		"endless progress":              {progress, 0, git.Limits{Pack: mib}, "the server sent more than 1 MiB of commits and files"},
-		"a few bytes from time to time": {repeat(line("NAK\n"), 20*time.Millisecond), 0, git.Limits{Silence: 200 * time.Millisecond}, "the server sent less than 1 KiB/s for 200ms"},
+		"a few bytes from time to time": {repeat(line("NAK\n"), 50*time.Millisecond), 0, git.Limits{Silence: time.Second}, "the server sent less than 1 KiB/s for 1s"},
 	}
 	for name, tc := range tests {
 		for _, copied := range []string{"in memory", "on disk"} {
