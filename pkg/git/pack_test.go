@@ -118,28 +118,33 @@ func TestPacksAreBounded(t *testing.T) {
 		_, _ = io.WriteString(w, line("NAK\n"))
 		repeat(line("\x02Counting objects\r"), 0)(w, r)
 	}
+	shallow := func(w io.Writer, r *http.Request) {
+		_, _ = io.WriteString(w, line("shallow "+id)+"0000")
+		send(pack(1, half))(w, r)
+	}
 	tests := map[string]struct {
 		answer func(io.Writer, *http.Request)
 		depth  int
 		limits git.Limits
 		want   string
 	}{
-		"a large object":                {send(pack(1, entry(t, blob, 2*mib, "", zeros))), 0, git.Limits{Object: mib}, "the server sent an object of more than 1 MiB"},
-		"a large result of a delta":     {send(pack(2, half, delta)), 0, git.Limits{Object: mib}, "the server sent an object of more than 1 MiB"},
-		"large objects together":        {send(pack(3, half, half, half)), 0, git.Limits{Inflated: mib}, "the server sent more than 1 MiB of commits and files after decompression"},
-		"large results together":        {send(pack(2, half, delta)), 0, git.Limits{Inflated: 2 * mib}, "the server sent more than 2 MiB of commits and files after decompression"},
-		"a chain of deltas":             {send(pack(2, half, delta)), 0, git.Limits{Chain: 2 * mib}, "the server sent an object that needs more than 2 MiB together with those"},
-		"deltas that name their bases":  {send(pack(3, half, named, named)), 0, git.Limits{Chain: 3 * mib}, "the server sent an object that needs more than 3 MiB together with those"},
-		"more than its header says":     {send(pack(1, entry(t, blob, 3, "", zeros))), 0, git.Limits{}, "inflated object exceeds declared size"},
-		"a header with many objects":    {send(pack(math.MaxUint32, small)), 0, git.Limits{}, "the server sent a pack of 4294967295 objects, more than 2000000"},
-		"objects that are not there":    {send(pack(1_000_000, small)), 0, git.Limits{}, "reading the pack that the server sent"},
-		"many objects":                  {send(pack(3, small, small, small)), 0, git.Limits{Objects: 2}, "the server sent a pack of 3 objects, more than 2"},
-		"a delta without sizes":         {send(pack(2, small, entry(t, ofsDelta, 1, string([]byte{byte(len(small))}), "\x80"))), 0, git.Limits{}, "size of a delta"},
-		"no pack":                       {send("no pack"), 0, git.Limits{}, "malformed pack file signature"},
-		"endless acknowledgements":      {repeat(line("ACK "+id+" continue\n"), 0), 0, git.Limits{Preface: 64 << 10}, "the server sent more than 64 KiB of text that precedes the commits and files"},
-		"endless ends of the history":   {repeat(line("shallow "+id), 0), 1, git.Limits{Preface: 64 << 10}, "the server sent more than 64 KiB of text that precedes the commits and files"},
-		"endless progress":              {progress, 0, git.Limits{Pack: mib}, "the server sent more than 1 MiB of commits and files"},
-		"a few bytes from time to time": {repeat(line("NAK\n"), 50*time.Millisecond), 0, git.Limits{Silence: time.Second}, "the server sent less than 1 KiB/s for 1s"},
+		"a large object":                 {send(pack(1, entry(t, blob, 2*mib, "", zeros))), 0, git.Limits{Object: mib}, "the server sent an object of more than 1 MiB"},
+		"a large object without history": {shallow, 1, git.Limits{Object: 1 << 10}, "the server sent an object of more than 1 KiB"},
+		"a large result of a delta":      {send(pack(2, half, delta)), 0, git.Limits{Object: mib}, "the server sent an object of more than 1 MiB"},
+		"large objects together":         {send(pack(3, half, half, half)), 0, git.Limits{Inflated: mib}, "the server sent more than 1 MiB of commits and files after decompression"},
+		"large results together":         {send(pack(2, half, delta)), 0, git.Limits{Inflated: 2 * mib}, "the server sent more than 2 MiB of commits and files after decompression"},
+		"a chain of deltas":              {send(pack(2, half, delta)), 0, git.Limits{Chain: 2 * mib}, "the server sent an object that needs more than 2 MiB together with those"},
+		"deltas that name their bases":   {send(pack(3, half, named, named)), 0, git.Limits{Chain: 3 * mib}, "the server sent an object that needs more than 3 MiB together with those"},
+		"more than its header says":      {send(pack(1, entry(t, blob, 3, "", zeros))), 0, git.Limits{}, "inflated object exceeds declared size"},
+		"a header with many objects":     {send(pack(math.MaxUint32, small)), 0, git.Limits{}, "the server sent a pack of 4294967295 objects, more than 2000000"},
+		"objects that are not there":     {send(pack(1_000_000, small)), 0, git.Limits{}, "reading the pack that the server sent"},
+		"many objects":                   {send(pack(3, small, small, small)), 0, git.Limits{Objects: 2}, "the server sent a pack of 3 objects, more than 2"},
+		"a delta without sizes":          {send(pack(2, small, entry(t, ofsDelta, 1, string([]byte{byte(len(small))}), "\x80"))), 0, git.Limits{}, "size of a delta"},
+		"no pack":                        {send("no pack"), 0, git.Limits{}, "malformed pack file signature"},
+		"endless acknowledgements":       {repeat(line("ACK "+id+" continue\n"), 0), 0, git.Limits{Preface: 64 << 10}, "the server sent more than 64 KiB of text that precedes the commits and files"},
+		"endless ends of the history":    {repeat(line("shallow "+id), 0), 1, git.Limits{Preface: 64 << 10}, "the server sent more than 64 KiB of text that precedes the commits and files"},
+		"endless progress":               {progress, 0, git.Limits{Pack: mib}, "the server sent more than 1 MiB of commits and files"},
+		"a few bytes from time to time":  {repeat(line("NAK\n"), 50*time.Millisecond), 0, git.Limits{Silence: time.Second}, "the server sent less than 1 KiB/s for 1s"},
 	}
 	for name, tc := range tests {
 		for _, copied := range []string{"in memory", "on disk"} {
