@@ -11,13 +11,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/cache"
 	"github.com/go-git/go-git/v5/plumbing/object"
 	"github.com/go-git/go-git/v5/storage/filesystem"
 )
@@ -48,24 +48,21 @@ func Open(path string) (*Repository, error) {
 	if info, err := os.Stat(abs); err == nil && !info.IsDir() {
 		dir = filepath.Dir(abs)
 	}
-	repo, err := git.PlainOpenWithOptions(dir, &git.PlainOpenOptions{DetectDotGit: true, EnableDotGitCommonDir: true})
-	if errors.Is(err, git.ErrRepositoryNotExists) {
-		if repo, err = git.PlainOpen(dir); errors.Is(err, git.ErrRepositoryNotExists) {
+	var repo *git.Repository
+	dot, work, err := findDot(dir)
+	if err == nil {
+		repo, err = openDot(dot, work)
+	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, git.ErrRepositoryNotExists) {
+		if repo, err = openDot(dir, ""); errors.Is(err, git.ErrRepositoryNotExists) {
 			return nil, fmt.Errorf("%s: %w", path, ErrNoRepository)
 		}
-	}
-	if errors.Is(err, git.ErrUnknownExtension) || errors.Is(err, git.ErrUnsupportedExtensionRepositoryFormatVersion) {
-		repo, err = openExtended(dir)
 	}
 	if errors.Is(err, git.ErrUnknownExtension) && strings.Contains(err.Error(), "objectformat") {
 		err = errors.New("its commits have SHA-256 ids, which cip does not read")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("opening the git repository of %s: %w", path, err)
-	}
-	if disk, ok := repo.Storer.(*filesystem.Storage); ok {
-		// By default go-git opens the pack again for each object.
-		repo.Storer = filesystem.NewStorageWithOptions(disk.Filesystem(), cache.NewObjectLRUDefault(), filesystem.Options{KeepDescriptors: true})
 	}
 	return &Repository{repo, path}, nil
 }

@@ -1,6 +1,7 @@
 package git_test
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -142,5 +143,47 @@ func TestResolveBorrowed(t *testing.T) {
 	write(t, filepath.Join(dir, ".git/objects/info/alternates"), filepath.Join(t.TempDir(), "objects")+"\n")
 	if _, err := open(t, dir).Resolve(strings.Repeat("1", 40)); err == nil || !strings.Contains(err.Error(), "borrows") {
 		t.Errorf("got %v, want an error about borrowed objects", err)
+	}
+}
+
+// A contributor's git directory does not block a run, nor fill its output.
+func TestOnlyRegularGitFilesAreOpened(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{".git", ".git/HEAD", ".git/config", ".git/packed-refs", ".git/commondir", ".git/refs/heads/master"} {
+		for kind, make := range map[string]func(string) error{
+			"FIFO":   func(path string) error { return syscall.Mkfifo(path, 0o600) },
+			"device": func(path string) error { return os.Symlink("/dev/zero", path) },
+			"large":  func(path string) error { return os.WriteFile(path, bytes.Repeat([]byte("ref: x"), 2<<20), 0o600) },
+		} {
+			if kind == "large" && (name == ".git/config" || name == ".git/packed-refs") {
+				continue // their errors do not quote them
+			}
+			t.Run(name+" "+kind, func(t *testing.T) {
+				t.Parallel()
+				dir := t.TempDir()
+				write(t, filepath.Join(dir, "a.yaml"), "a")
+				commitAll(t, dir, "a")
+				if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
+					t.Fatal(err)
+				}
+				if err := make(filepath.Join(dir, name)); err != nil {
+					t.Fatal(err)
+				}
+				result := "no error"
+				r, err := git.Open(dir)
+				if err == nil {
+					_, err = r.Resolve("master")
+				}
+				if err != nil {
+					result = err.Error()
+				}
+				if len(result) > 2000 {
+					t.Errorf("error: got %.300s and more (%d bytes), want 2000 bytes or fewer", result, len(result))
+				}
+				if want := "not a regular file"; kind == "FIFO" && (name == ".git" || name == ".git/config" || name == ".git/commondir") && !strings.Contains(result, want) {
+					t.Errorf("error: got %s, want %q", result, want)
+				}
+			})
+		}
 	}
 }

@@ -1,43 +1,52 @@
 package git
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing/transport/client"
 	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
 )
 
+// minRate is the minimum rate of a response, in bytes per second.
+const minRate = 1 << 10
+
 // Limits bound a fetch. A zero field is the default.
 type Limits struct {
-	Refs    int64         // bytes of the list of branches and tags; default: 64 MiB, about a million of them
-	Pack    int64         // bytes of commits and files; default: 2 GiB, or 512 MiB if the copy is in memory
-	Silence time.Duration // time without a byte; default: a minute
-	Total   time.Duration // time of the whole fetch; default: 15 minutes
+	Refs     int64         // bytes of the list of branches and tags; default: 64 MiB, about a million of them
+	Preface  int64         // bytes that precede a pack, about the commits that both sides have; default: 1 MiB
+	Pack     int64         // bytes of commits and files; default: 2 GiB, or 512 MiB if the copy is in memory
+	Objects  int64         // number of commits, directories and files; default: 2 million
+	Object   int64         // bytes of one of them after decompression; default: 128 MiB
+	Chain    int64         // bytes of one of them and of those that it is a delta of, after decompression; default: 1 GiB
+	Inflated int64         // bytes of all of them after decompression; default: 64 GiB, or 1 GiB if the copy is in memory
+	Silence  time.Duration // time without a byte; default: a minute
+	Slow     time.Duration // time with less than 1 KiB/s, as while a server compresses; default: 5 minutes
+	Total    time.Duration // time of the whole fetch; default: 15 minutes
 }
 
 func (l Limits) orDefault(inMemory bool) Limits {
-	if l.Refs == 0 {
-		l.Refs = 64 << 20
+	pack, inflated := int64(2<<30), int64(64<<30)
+	if inMemory {
+		pack, inflated = 512<<20, 1<<30
 	}
-	if l.Pack == 0 && inMemory {
-		l.Pack = 512 << 20
-	}
-	if l.Pack == 0 {
-		l.Pack = 2 << 30
-	}
-	if l.Silence == 0 {
-		l.Silence = time.Minute
-	}
-	if l.Total == 0 {
-		l.Total = 15 * time.Minute
-	}
+	l.Refs = cmp.Or(l.Refs, 64<<20)
+	l.Preface = cmp.Or(l.Preface, 1<<20)
+	l.Pack = cmp.Or(l.Pack, pack)
+	l.Objects = cmp.Or(l.Objects, 2_000_000)
+	l.Object = cmp.Or(l.Object, 128<<20)
+	l.Chain = cmp.Or(l.Chain, 1<<30)
+	l.Inflated = cmp.Or(l.Inflated, inflated)
+	l.Silence = cmp.Or(l.Silence, time.Minute)
+	l.Slow = cmp.Or(l.Slow, 5*time.Minute)
+	l.Total = cmp.Or(l.Total, 15*time.Minute)
 	return l
 }
 
@@ -47,6 +56,7 @@ func (l Limits) orDefault(inMemory bool) Limits {
 // it to the transport.
 type watch struct {
 	Limits
+	packing atomic.Bool // a pack is being received
 
 	mu  sync.Mutex
 	err error // about the first limit that was exceeded
@@ -58,8 +68,7 @@ type watchKey struct{}
 //
 // The returned function returns the reason for an error of the fetch: go-git replaces
 // errors about limits by its own.
-func (m Remote) watched(ctx context.Context) (context.Context, context.CancelFunc, func(error) error) {
-	w := &watch{Limits: m.Limits.orDefault(m.Dir == "")}
+func (w *watch) watched(ctx context.Context) (context.Context, context.CancelFunc, func(error) error) {
 	timed, cancel := context.WithTimeout(context.WithValue(ctx, watchKey{}, w), w.Total)
 	return timed, cancel, func(err error) error {
 		w.mu.Lock()
@@ -103,18 +112,15 @@ func (g guard) RoundTrip(req *http.Request) (*http.Response, error) {
 		return g.RoundTripper.RoundTrip(req)
 	}
 	ctx, cancel := context.WithCancel(req.Context())
-	body := &guarded{watch: w, left: w.Pack, content: "commits and files", cancel: cancel}
-	if strings.HasSuffix(req.URL.Path, "/info/refs") {
-		body.left, body.content = w.Refs, "branches and tags"
-	}
-	body.max = body.left
+	body := &guarded{watch: w, refs: strings.HasSuffix(req.URL.Path, "/info/refs"), cancel: cancel}
 	body.timer = time.AfterFunc(w.Silence, func() {
 		_ = w.fail(fmt.Errorf("the server sent nothing for %v", w.Silence))
 		cancel()
 	})
 	resp, err := g.RoundTripper.RoundTrip(req.WithContext(ctx))
+	body.timer.Stop()
 	if err != nil {
-		body.stop()
+		cancel()
 		return nil, err
 	}
 	body.ReadCloser, resp.Body = resp.Body, body
@@ -125,34 +131,57 @@ func (g guard) RoundTrip(req *http.Request) (*http.Response, error) {
 type guarded struct {
 	io.ReadCloser
 	*watch
-	left, max int64  // bytes
-	content   string // of the body, for messages
-	timer     *time.Timer
-	cancel    context.CancelFunc
+	refs   bool  // the list of branches and tags
+	read   int64 // bytes
+	timer  *time.Timer
+	cancel context.CancelFunc
+
+	recent int64         // bytes in the current window
+	took   time.Duration // how long Read waited for them
 }
 
 // Read implements io.Reader.
+//
+// Only the time in Read is the server's: between calls the answer is processed.
 func (b *guarded) Read(p []byte) (int, error) {
+	began := time.Now()
+	b.timer.Reset(b.Silence)
 	n, err := b.ReadCloser.Read(p)
-	if n > 0 {
-		b.timer.Reset(b.Silence)
+	b.timer.Stop()
+	b.read += int64(n)
+	if limit, content := b.limit(); b.read > limit {
+		return 0, b.fail(fmt.Errorf("the server sent more than %s of %s", size(limit), content))
 	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		b.timer.Stop()
-	}
-	if b.left -= int64(n); b.left < 0 {
-		return 0, b.fail(fmt.Errorf("the server sent more than %d MiB of %s", b.max>>20, b.content))
+	if err == nil && b.slow(n, time.Since(began)) {
+		return 0, b.fail(fmt.Errorf("the server sent less than 1 KiB/s for %v", b.Slow))
 	}
 	return n, err
 }
 
-// Close implements io.Closer.
-func (b *guarded) Close() error {
-	b.stop()
-	return b.ReadCloser.Close()
+// limit returns how many bytes the server may send, and of what.
+func (b *guarded) limit() (n int64, content string) {
+	switch {
+	case b.refs:
+		return b.Refs, "branches and tags"
+	case b.packing.Load():
+		return b.Pack, "commits and files"
+	}
+	return b.Preface, "text that precedes the commits and files"
 }
 
-func (b *guarded) stop() {
-	b.timer.Stop()
+// slow adds n bytes that took d. It reports whether a full window was too slow.
+func (b *guarded) slow(n int, d time.Duration) bool {
+	b.recent, b.took = b.recent+int64(n), b.took+d
+	if b.took < b.Slow {
+		return false
+	}
+	slow := float64(b.recent) < minRate*b.took.Seconds()
+	b.recent, b.took = 0, 0
+	return slow
+}
+
+// Close implements io.Closer.
+func (b *guarded) Close() error {
 	b.cancel()
+	return b.ReadCloser.Close()
 }

@@ -50,7 +50,8 @@ func (m Remote) Fetch(ctx context.Context) (r *Repository, head string, err erro
 		return nil, "", fmt.Errorf("opening the copy of %s in %s: %w", m, m.Dir, err)
 	}
 	watchHTTP()
-	ctx, cancel, reason := m.watched(ctx)
+	w := &watch{Limits: m.Limits.orDefault(m.Dir == "")}
+	ctx, cancel, reason := w.watched(ctx)
 	defer cancel()
 	branch := plumbing.NewBranchReferenceName(m.Branch)
 	if m.Branch == "" {
@@ -58,7 +59,8 @@ func (m Remote) Fetch(ctx context.Context) (r *Repository, head string, err erro
 			return nil, "", fmt.Errorf("reading the branches of %s: %w", m, m.hide(reason(err)))
 		}
 	}
-	before := m.temporary()
+	before, store := m.temporary(), repo.Storer
+	repo.Storer = checked{store, ctx, w, m.Dir}
 	err = repo.FetchContext(ctx, &git.FetchOptions{
 		RemoteName: origin,
 		RefSpecs:   []config.RefSpec{config.RefSpec("+" + branch + ":" + branch)},
@@ -66,6 +68,7 @@ func (m Remote) Fetch(ctx context.Context) (r *Repository, head string, err erro
 		Tags:       git.NoTags,
 		Force:      true,
 	})
+	repo.Storer = store
 	if err != nil && !errors.Is(err, git.NoErrAlreadyUpToDate) {
 		m.sweep(before)
 		return nil, "", fmt.Errorf("fetching branch %s of %s: %w", branch.Short(), m, m.hide(reason(err)))
