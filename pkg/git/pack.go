@@ -16,7 +16,7 @@ import (
 
 const (
 	deltaSizes = 2 * binary.MaxVarintLen64 // bytes at the start of a delta that have the sizes of its base and result
-	smallChain = 64 << 10                  // bytes of a chain that is not recorded, to save memory
+	smallBase  = 64 << 10                  // bytes of an object, not a delta, that is not recorded, to save memory
 )
 
 // checked is a copy that stores a pack only after a check.
@@ -123,7 +123,7 @@ type usage struct {
 	Limits
 	sum    int64           // of all objects and deltas
 	byName int64           // of the deltas that name their base by its id
-	chains map[int64]int64 // of an object and all of its bases, by its offset; without small ones
+	chains map[int64]int64 // of an object and all of its bases, by its offset; without small objects
 }
 
 // next adds the next object of a pack, and the result if it is a delta.
@@ -160,7 +160,7 @@ func (u *usage) next(scanner *packfile.Scanner) error {
 	if chain > u.Chain {
 		return fmt.Errorf("the server sent an object that needs more than %s together with those that it is a change of", size(u.Chain))
 	}
-	if chain >= smallChain {
+	if chain >= smallBase || header.Type.IsDelta() {
 		u.chains[header.Offset] = chain
 	}
 	return nil

@@ -113,6 +113,17 @@ func TestPacksAreBounded(t *testing.T) {
 	expanding := string(binary.AppendUvarint(binary.AppendUvarint(nil, mib/2), 2*mib)) + strings.Repeat("\xe0\x00\x08", 4)
 	delta := entry(t, ofsDelta, len(expanding), string([]byte{0x80 | byte(len(half)>>7-1), byte(len(half) & 0x7f)}), expanding)
 	named := entry(t, refDelta, len(expanding), strings.Repeat("b", 20), expanding)
+	// Each delta copies its base of 60 KiB, the delta before it.
+	copying := string(binary.AppendUvarint(binary.AppendUvarint(nil, 60<<10), 60<<10)) + "\xb0\x00\xf0"
+	chain := []string{entry(t, blob, 60<<10, "", zeros[:60<<10])}
+	for range 40 {
+		before := len(chain[len(chain)-1])
+		offset := string([]byte{byte(before)})
+		if before > 0x7f {
+			offset = string([]byte{0x80 | byte(before>>7-1), byte(before & 0x7f)})
+		}
+		chain = append(chain, entry(t, ofsDelta, len(copying), offset, copying))
+	}
 	id := strings.Repeat("a", 40)
 	progress := func(w io.Writer, r *http.Request) {
 		_, _ = io.WriteString(w, line("NAK\n"))
@@ -134,6 +145,7 @@ func TestPacksAreBounded(t *testing.T) {
 		"large objects together":         {send(pack(3, half, half, half)), 0, git.Limits{Inflated: mib}, "the server sent more than 1 MiB of commits and files after decompression"},
 		"large results together":         {send(pack(2, half, delta)), 0, git.Limits{Inflated: 2 * mib}, "the server sent more than 2 MiB of commits and files after decompression"},
 		"a chain of deltas":              {send(pack(2, half, delta)), 0, git.Limits{Chain: 2 * mib}, "the server sent an object that needs more than 2 MiB together with those"},
+		"a long chain of small deltas":   {send(pack(41, chain...)), 0, git.Limits{Chain: 2 * mib}, "the server sent an object that needs more than 2 MiB together with those"},
 		"deltas that name their bases":   {send(pack(3, half, named, named)), 0, git.Limits{Chain: 3 * mib}, "the server sent an object that needs more than 3 MiB together with those"},
 		"more than its header says":      {send(pack(1, entry(t, blob, 3, "", zeros))), 0, git.Limits{}, "inflated object exceeds declared size"},
 		"a header with many objects":     {send(pack(math.MaxUint32, small)), 0, git.Limits{}, "the server sent a pack of 4294967295 objects, more than 2000000"},
