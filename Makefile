@@ -54,7 +54,7 @@ BENCH      ?=
 BENCHFLAGS ?=
 
 .PHONY: bench
-bench: ## Run the benchmarks: Go's, then whole runs beside other tools
+bench: ## Run the benchmarks: Go's, then whole runs next to other tools
 	$(if $(BENCH),,go test -run '^$$' -bench . -benchmem $(TESTFLAGS) ./...)
 	go -C tools/bench build -o '$(TOOLS)/bench' .
 	'$(TOOLS)/bench' -run '$(BENCH)' $(BENCHFLAGS)

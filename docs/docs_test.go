@@ -45,7 +45,7 @@ func read(t *testing.T, pattern string) map[string]string {
 	return all
 }
 
-// pages returns the pages beside this test and the README.
+// pages returns the pages in this directory and the README.
 func pages(t *testing.T) map[string]string {
 	t.Helper()
 	all := read(t, "*.md")

@@ -59,7 +59,7 @@ func audit(t *testing.T, code int, args ...string) string {
 	var stderr strings.Builder
 	cmd := exec.CommandContext(t.Context(), binary, append([]string{"audit"}, args...)...)
 	cmd.Env, cmd.Stderr = environment(t.TempDir()), &stderr
-	_ = cmd.Run() // the exit code tells
+	_ = cmd.Run() // the exit code is compared
 	if got := cmd.ProcessState.ExitCode(); got != code {
 		t.Errorf("got exit code %d, want %d\n%s", got, code, &stderr)
 	}

@@ -29,7 +29,7 @@ func (a *auditor) post(t testing.TB, path, body string) (int, string) {
 	return resp.StatusCode, string(text)
 }
 
-// push tells the auditor, as Pub/Sub does, of the push of a tag.
+// push notifies the auditor, as Pub/Sub does, of the push of a tag.
 func (a *auditor) push(t testing.TB, repo, tag, digest string) (int, string) {
 	t.Helper()
 	change := fmt.Sprintf(`{"action":"INSERT","digest":"%[1]s@%[3]s","tag":"%[1]s:%[2]s"}`, repo, tag, digest)

@@ -195,7 +195,7 @@ func TestAudit(t *testing.T) {
 	}
 	request(t, http.MethodPut, backend+"/v2/prod/apple/manifests/evil", evil.MediaType, evil.Raw)
 	request(t, http.MethodDelete, backend+"/v2/prod/pear/manifests/latest", "", nil)
-	request(t, http.MethodDelete, backend+"/v2/prod/apple/manifests/"+evil.Digest, "", nil) // and with it the tag, which is told too
+	request(t, http.MethodDelete, backend+"/v2/prod/apple/manifests/"+evil.Digest, "", nil) // and with it the tag; there is a notification for it too
 	rejected := map[string]bool{}
 	for len(rejected) < 4 {
 		v := a.next(t)

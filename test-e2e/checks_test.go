@@ -244,7 +244,7 @@ func (w *world) union(args []string) {
 		for _, f := range r.Faults {
 			place := fmt.Sprintf("%s:%d:%d: ", f.File, f.Line, f.Column)
 			if !slices.ContainsFunc(r.Promotions, func(p promotion) bool { return strings.Contains(p.Error, place) }) {
-				w.Fatalf("%s tells a fault that is none of its promotions': %s%s", name, place, f.Message)
+				w.Fatalf("%s has a fault that does not belong to its promotions: %s%s", name, place, f.Message)
 			}
 		}
 		all.Promotions = append(all.Promotions, r.Promotions...)

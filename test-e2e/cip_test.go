@@ -18,7 +18,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
 
-// runLimit bounds one run of cip; only a run that hangs reaches it, and then tells its stacks.
+// runLimit bounds one run of cip; only a run that hangs reaches it, and then prints its stacks.
 const runLimit = 2 * time.Minute
 
 // process is a run of cip.
@@ -236,7 +236,7 @@ func writeManifest(t testing.TB, images string, registries ...string) string {
 	return path
 }
 
-// rewrite replaces a plain manifest in one step, so that whoever reads it sees one or the other.
+// rewrite replaces a plain manifest atomically: a reader sees the old or the new one.
 func rewrite(t testing.TB, path, images string, registries ...string) {
 	t.Helper()
 	var b strings.Builder

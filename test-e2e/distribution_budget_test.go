@@ -141,7 +141,7 @@ func conflictThere(t *testing.T, opts []rt.Option) {
 	}
 }
 
-// snapshotThere promotes what a snapshot tells to another registry, which then has the same snapshot.
+// snapshotThere promotes the content of a snapshot to another registry, which then has the same snapshot.
 func snapshotThere(t *testing.T, opts []rt.Option) {
 	reg := rt.Proxy(t, distribution(t), opts...)
 	s := newSpread()

@@ -249,7 +249,7 @@ func answerFaults() []misbehavior {
 	}
 }
 
-// immutableTags are the answers of registries whose tags cannot be written: asked once, told, and left at that.
+// immutableTags are the answers of registries whose tags cannot be written. They are reported and not retried.
 func immutableTags() []misbehavior {
 	var rows []misbehavior
 	for _, a := range []struct {

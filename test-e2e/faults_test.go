@@ -27,12 +27,12 @@ type misbehavior struct {
 	code     int                   // exit code
 	lost     []string              // "NAME STATUS", the images that do not arrive, and what becomes of them
 	says     string                // what the error of the lost says
-	lasting  bool                  // the next run cannot mend it
+	lasting  bool                  // the next run cannot repair it
 	afterRun func(*trial, outcome) // further checks
 }
 
 // TestFaults promotes while registries misbehave, over HTTP/1.1 and HTTP/2: either
-// everything arrives whole, or what does not is told, and nothing else is lost.
+// everything arrives complete, or is reported, and nothing else is lost.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	for _, proto := range []struct {
@@ -135,7 +135,7 @@ func (tr *trial) judge(m *misbehavior, out *outcome) {
 		t.Errorf("%d uploads are left open", n)
 	}
 	if strings.Contains(out.stdout+out.stderr, secret) {
-		t.Errorf("the password is told\n%s", out)
+		t.Errorf("the password is printed\n%s", out)
 	}
 	if t.Failed() {
 		t.Logf("%s\nsource %s\ndestination %s", out, tr.src.Summary(), tr.dst.Summary())

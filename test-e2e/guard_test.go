@@ -14,7 +14,7 @@ func (w *world) key(args []string) {
 	w.Check(os.WriteFile(w.MkAbs(args[0]+".pem"), w.keys[args[0]].Public(), 0o600))
 }
 
-// sign puts a signature of an object beside it.
+// sign puts a signature of an object into its repository.
 func (w *world) sign(args []string) {
 	w.need(args, 5, "sign NAME REPO VAR KEY tag|referrer|bundle")
 	s, o, key := w.server(args[0]), w.known(args[2]), w.keys[args[3]]

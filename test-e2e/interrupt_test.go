@@ -65,9 +65,9 @@ func (j *job) visible(t testing.TB) {
 // leaves out something that is wanted.
 func (j *job) truthful(t testing.TB, r *report) (done int) {
 	t.Helper()
-	told := map[string]int{}
+	reported := map[string]int{}
 	for _, p := range r.Promotions {
-		told[p.Digest] += len(p.Tags)
+		reported[p.Digest] += len(p.Tags)
 		if p.Status != "done" {
 			continue
 		}
@@ -80,8 +80,8 @@ func (j *job) truthful(t testing.TB, r *report) (done int) {
 		}
 	}
 	for i, o := range j.images {
-		if told[o.Digest] != 2 && r.Summary["upToDate"] == 0 {
-			t.Errorf("the report tells of %d tags of %s, want 2", told[o.Digest], names[i])
+		if reported[o.Digest] != 2 && r.Summary["upToDate"] == 0 {
+			t.Errorf("the report has %d tags of %s, want 2", reported[o.Digest], names[i])
 		}
 	}
 	return done

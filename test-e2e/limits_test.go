@@ -10,7 +10,7 @@ import (
 	rt "sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
 
-// TestLimits promotes what a hostile source serves beside a good image: the bad one is refused alone, and says why.
+// TestLimits promotes what a hostile source serves next to a good image: only the bad one is refused, with the reason.
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	img := rt.Image(1, 1)
@@ -21,7 +21,7 @@ func TestLimits(t *testing.T) {
 	rows := map[string]struct {
 		mediaType string
 		raw       []byte
-		parts     []rt.Object // pushed beside it
+		parts     []rt.Object // pushed too
 		says      string
 	}{
 		"a large manifest":      {rt.OCIManifest, append(bytes.Clone(img.Raw), bytes.Repeat([]byte(" "), 9<<20)...), nil, "more than 8388608"},

@@ -1,7 +1,7 @@
 // Package e2e runs the built cip against registries: real files, exit codes,
-// signals and wire. The scripts in testdata are stories of users, one each; the
-// commands they have beside testscript's own are listed in script_test.go. What
-// needs a signal, a clock or a count of its own is a Go test.
+// signals and wire. The scripts in testdata are use cases, one each; their
+// commands in addition to testscript's are listed in script_test.go. What needs a
+// signal, a clock or its own count of requests is a Go test.
 package e2e
 
 import (

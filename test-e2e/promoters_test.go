@@ -75,7 +75,7 @@ func TestTwoPromoters(t *testing.T) {
 						t.Errorf("%s is %s and does not say that it met %s: %s", name, item.Status, tag, item.Error)
 					}
 					if tag != wants && item == nil {
-						t.Errorf("%s: the one who lost does not tell of it", name)
+						t.Errorf("%s: the promoter that lost does not report it", name)
 					}
 				}
 			}

@@ -10,7 +10,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
 
-// TestScripts runs the stories. Beside testscript's commands they have:
+// TestScripts runs the scripts. In addition to testscript's commands they have:
 //
 //	cip ARGS…                 run cip; it must end with code 0
 //	exit N[,N…] cip ARGS…     run cip; it must end with code N
@@ -25,7 +25,7 @@ import (
 //	push NAME REPO[:TAG,…] VAR [KIND OPTION…]  put an object, made here or before, into a registry
 //	delete NAME REPO@DIGEST|REPO:TAG           remove it
 //	key NAME KIND             make a key pair; NAME.pem is the public key
-//	sign NAME REPO VAR KEY tag|referrer|bundle  put a signature beside an object
+//	sign NAME REPO VAR KEY tag|referrer|bundle  put a signature of an object
 //	fault NAME FAULT [MATCH…] make requests fail; clear NAME… ends that
 //
 //	[!] holds NAME REPO[:TAG,…] VAR  the object is there, whole and unchanged, under these tags (not at all)

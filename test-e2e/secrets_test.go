@@ -35,7 +35,7 @@ func (s *spelled) all() []string {
 }
 
 // TestSecretsStayInside looks for credentials and signed addresses in all that cip
-// prints, at every level, while servers do their best to have them told.
+// prints, at every level, while servers repeat them wherever they can.
 func TestSecretsStayInside(t *testing.T) {
 	t.Parallel()
 	users := map[string]string{"alice": secret}
@@ -95,7 +95,7 @@ func TestSecretsStayInside(t *testing.T) {
 	} {
 		levels := []string{"trace", "debug", "info", "warn", "error"}
 		if strings.HasPrefix(name, "upload") || strings.HasPrefix(name, "signed redirects to") {
-			levels = levels[:2] // the others tell less
+			levels = levels[:2] // the others print less
 		}
 		for i, level := range levels {
 			format := []string{"text", "json"}[i%2]
@@ -119,7 +119,7 @@ func TestSecretsStayInside(t *testing.T) {
 				said := out.stdout + out.stderr + fmt.Sprint(*out.report)
 				for _, word := range words.all() {
 					if strings.Contains(said, word) {
-						t.Errorf("%q is told\n%s", word, out)
+						t.Errorf("%q is printed\n%s", word, out)
 					}
 				}
 			})

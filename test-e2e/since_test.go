@@ -15,7 +15,7 @@ import (
 	rt "sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
 
-// kubernetes are the manifests of the Kubernetes project, which may be beside this one.
+// kubernetes are the manifests of the Kubernetes project, if they are next to this one.
 const kubernetes = "../../shared/data/k8s-manifests"
 
 // TestOneLine checks a pull request of one line: it costs requests for that line
@@ -29,7 +29,7 @@ func TestOneLine(t *testing.T) {
 	t.Run("Kubernetes", func(t *testing.T) { // 566,000 edges
 		t.Parallel()
 		if _, err := os.Stat(kubernetes); err != nil {
-			t.Skip("the Kubernetes manifests are not beside the project: one line among 566,000 edges is left out")
+			t.Skip("the Kubernetes manifests are not next to the project: one line among 566,000 edges is left out")
 		}
 		oneLine(t, os.DirFS(kubernetes), "k8s-staging-kops", "gcr.io/k8s-staging-kops", 23)
 	})

@@ -16,7 +16,7 @@ import (
 // and for a pure one the modules too. Packages below it (internal/...) follow its
 // row. The flow is manifest → plan ← inventory ← registry, plan → promote → output.
 var allowed = map[string][]string{
-	"audit": {"git", "image", "inventory", "manifest", "output", "plan", "registry", "strictjson", "tree"}, // a server: it stands beside the flow
+	"audit": {"git", "image", "inventory", "manifest", "output", "plan", "registry", "strictjson", "tree"}, // a server, not a part of the flow
 	"check": {"image", "inventory", "manifest", "plan", "strictjson", "golang.org/x/sync/errgroup",
 		"github.com/sigstore/sigstore/pkg/cryptoutils", "github.com/sigstore/sigstore/pkg/signature",
 		"github.com/sigstore/sigstore/pkg/signature/dsse", "github.com/sigstore/sigstore/pkg/signature/payload"},
@@ -121,8 +121,8 @@ func within(path, parent string) bool {
 	return path == parent || strings.HasPrefix(path, parent+"/")
 }
 
-// packages returns the module's packages as their files stand, whatever the
-// platform, with Dir relative to the module. The go command would tell the same,
+// packages returns the module's packages as their files are, on every
+// platform, with Dir relative to the module. The go command would return the same,
 // but a cached test result would not notice when its answer changes.
 func packages(t *testing.T) []*build.Package {
 	t.Helper()

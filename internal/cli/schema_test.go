@@ -97,7 +97,7 @@ func fits(s *jsonschema.Schema, text string) error {
 	return nil
 }
 
-// kindOf tells the kind of a manifest file; "" is none.
+// kindOf returns the kind of a manifest file, "" if it is not one.
 func kindOf(name string, text []byte) string {
 	switch path.Base(name) {
 	case "promoter-manifest.yaml":

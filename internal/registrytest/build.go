@@ -191,7 +191,7 @@ func Artifact(seed int, artifactType string, opts ...BuildOption) Object {
 	return o
 }
 
-// Attestation makes the manifest that builders put into an index beside of, to describe it.
+// Attestation returns the manifest that builders put into an index next to the image that it describes.
 func Attestation(seed int, of Object, opts ...BuildOption) Object {
 	b := newBuild(append([]BuildOption{Platform("unknown/unknown")}, opts...))
 	statement := fmt.Appendf(nil, `{"_type":"https://in-toto.io/Statement/v0.1","seed":%d}`, seed)

@@ -86,8 +86,8 @@ func (s *Server) put(repo, ref string, o Object) error {
 	return err
 }
 
-// tag puts o under tag. A registry names what it is given by tag by sha256, so
-// an object with another name is put by digest with the tag beside it.
+// tag puts o under tag. A registry computes the SHA-256 of what is put by tag, so
+// an object with another algorithm is put by digest, with the tag in the same request.
 func (s *Server) tag(repo, tag string, o Object) error {
 	if strings.HasPrefix(o.Digest, "sha256:") {
 		return s.put(repo, tag, o)

@@ -81,7 +81,7 @@ func TestRecordTellsWhatHappened(t *testing.T) {
 		}
 	}
 	if strings.Contains(s.Summary(), "eDp5") {
-		t.Error("the summary tells a password")
+		t.Error("the summary has a password")
 	}
 	s.Reset()
 	if s.Count() != 0 || s.Peak() != 0 {

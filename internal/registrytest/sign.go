@@ -95,7 +95,7 @@ func Statement(predicate string, digests ...string) []byte {
 	return marshal(s)
 }
 
-// Layer returns a layer that is a payload, with its signature beside it.
+// Layer returns a layer that is a payload, with its signature in an annotation.
 func (k *Key) Layer(payload []byte) Blob {
 	k.t.Helper()
 	sig, err := k.signer.SignMessage(bytes.NewReader(payload))

@@ -64,8 +64,8 @@ func TestRemoval(t *testing.T) {
 			"images/one/images.yaml:0 failed the manifests at BASE are broken: no such file or directory: manifests/one/promoter-manifest.yaml needs it\n"},
 		"an unreadable file at the base": {map[string]string{"m.yaml": "registries: [\n"}, plain(apple),
 			"m.yaml:1 failed the manifests at BASE are broken: bad YAML: did not find expected node content\n"},
-		"an overlap mended": {plain(apple + "- name: apple\n  dmap: {\"(c)\": [\"1.0\"]}\n"), plain(apple), ""},
-		"an overlap mended where it was, and gone where there was none": {
+		"an overlap fixed": {plain(apple + "- name: apple\n  dmap: {\"(c)\": [\"1.0\"]}\n"), plain(apple), ""},
+		"an overlap fixed, and a tag removed elsewhere": {
 			map[string]string{"m.yaml": "registries:\n- {name: r.example/staging, src: true}\n- name: r.example/eu\nimages:\n- name: apple\n  dmap: {\"(a)\": [\"1.0\"]}\n---\n" +
 				"registries:\n- {name: r.example/staging, src: true}\n- name: r.example/eu\n- name: r.example/prod\nimages:\n- name: apple\n  dmap: {\"(c)\": [\"1.0\"]}\n"},
 			map[string]string{"m.yaml": "registries:\n- {name: r.example/staging, src: true}\n- name: r.example/eu\nimages:\n- name: apple\n  dmap: {\"(a)\": [\"1.0\"]}\n"},
@@ -83,7 +83,7 @@ func TestRemoval(t *testing.T) {
 			t.Parallel()
 			rule := check.Removal{Base: set(t, tc.base), Rev: "BASE"}
 			in := input(set(t, tc.head))
-			if diff := cmp.Diff(tc.want, told(check.Run(t.Context(), []check.Rule{rule}, in))); diff != "" {
+			if diff := cmp.Diff(tc.want, lines(check.Run(t.Context(), []check.Rule{rule}, in))); diff != "" {
 				t.Errorf("findings (-want +got):\n%s", diff)
 			}
 		})
@@ -94,7 +94,7 @@ func TestRemoval(t *testing.T) {
 		head := without(without(base, "manifests/one/promoter-manifest.yaml"), "images/one/images.yaml")
 		found := check.Run(t.Context(), []check.Rule{check.Removal{Base: set(t, base), Rev: "BASE"}}, input(set(t, head)))
 		if len(found) != 3 || found[0].Pos.File != "images/one/images.yaml" || len(found[0].Image.Destinations) != 2 {
-			t.Errorf("found %s", told(found))
+			t.Errorf("found %s", lines(found))
 		}
 	})
 }
@@ -130,7 +130,7 @@ func TestRemovalRetags(t *testing.T) {
 			rule := check.Removal{Base: set(t, map[string]string{"m.yaml": tc.base}), Rev: "BASE"}
 			found := check.Run(t.Context(), []check.Rule{rule}, input(set(t, map[string]string{"m.yaml": tc.head})))
 			if (len(found) > 0) != tc.gone {
-				t.Errorf("found %q, want a finding: %v", told(found), tc.gone)
+				t.Errorf("found %q, want a finding: %v", lines(found), tc.gone)
 			}
 		})
 	}

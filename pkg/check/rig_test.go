@@ -59,8 +59,8 @@ func input(s *manifest.Set, items ...plan.Item) *check.Input {
 	return check.NewInput(s, append(s.Faults, wanted.Faults...), wanted, p)
 }
 
-// told returns findings as lines "file:line level message".
-func told(found []check.Finding) string {
+// lines returns findings as lines "file:line level message".
+func lines(found []check.Finding) string {
 	var b strings.Builder
 	for _, f := range found {
 		fmt.Fprintf(&b, "%s:%d %s %s\n", f.Pos.File, f.Pos.Line, f.Level, short.Replace(f.Message))

@@ -41,7 +41,7 @@ func TestValid(t *testing.T) {
 	s := set(t, plain("- name: apple\n  dmap:\n    \"(a)\": [\"1.0\"]\n    \"(b)\": [\"1.0\"]\n    sha256:short: []\n- name: pear\n  dmap:\n"))
 	want := "m.yaml:8 error overlap: tag \"1.0\" of eu/apple and 1 more is wanted for (a) (m.yaml:8:81) and (b) (m.yaml:9:81)\n" +
 		"m.yaml:9 error overlap: tag \"1.0\" of eu/apple and 1 more is wanted for (a) (m.yaml:8:81) and (b) (m.yaml:9:81)\n"
-	got := told(check.Run(t.Context(), []check.Rule{check.Valid{}}, input(s)))
+	got := lines(check.Run(t.Context(), []check.Rule{check.Valid{}}, input(s)))
 	if !strings.HasPrefix(got, want) || !strings.Contains(got, "m.yaml:10 error") || !strings.Contains(got, "m.yaml:12 note") {
 		t.Errorf("found\n%s", got)
 	}
@@ -164,18 +164,18 @@ func TestExists(t *testing.T) {
 		"all there": {[]plan.Item{item(plan.Copy, "prod/apple", digestA, "1.0")}, nil, ""},
 		"missing from two destinations": {[]plan.Item{item(plan.Missing, "eu/apple", digestB, "2.0"), item(plan.Missing, "prod/apple", digestB, "2.0")}, nil,
 			"m.yaml:9 error staging/apple@(b) is not there, nor is the digest in eu/apple and prod/apple\n"},
-		"source tag":                    {[]plan.Item{source}, nil, "m.yaml:15 error source tag staging/pear:build.0 does not exist\n"},
-		"unread is told once":           {[]plan.Item{unread, unread2}, nil, "m.yaml:8 failed reading destination eu/apple: 401\n"},
-		"conflict, there":               {[]plan.Item{item(plan.Conflict, "prod/apple", digestA, "1.0")}, finder{"prod/apple " + digestA: inventory.Present}, ""},
-		"conflict, nowhere":             {[]plan.Item{item(plan.Conflict, "prod/apple", digestA, "1.0")}, finder{"prod/apple " + digestA: inventory.Absent}, "m.yaml:8 error staging/apple@(a) is not there, nor is the digest in prod/apple\n"},
-		"conflict, unreadable":          {[]plan.Item{item(plan.Conflict, "prod/apple", digestA, "1.0")}, finder{}, "m.yaml:8 failed looking for staging/apple@(a): 503\n"},
-		"conflict beside another state": {[]plan.Item{item(plan.Conflict, "prod/apple", digestA, "1.0"), item(plan.TagOnly, "prod/apple", digestA, "1")}, finder{}, ""},
+		"source tag":                     {[]plan.Item{source}, nil, "m.yaml:15 error source tag staging/pear:build.0 does not exist\n"},
+		"unread is found once":           {[]plan.Item{unread, unread2}, nil, "m.yaml:8 failed reading destination eu/apple: 401\n"},
+		"conflict, there":                {[]plan.Item{item(plan.Conflict, "prod/apple", digestA, "1.0")}, finder{"prod/apple " + digestA: inventory.Present}, ""},
+		"conflict, nowhere":              {[]plan.Item{item(plan.Conflict, "prod/apple", digestA, "1.0")}, finder{"prod/apple " + digestA: inventory.Absent}, "m.yaml:8 error staging/apple@(a) is not there, nor is the digest in prod/apple\n"},
+		"conflict, unreadable":           {[]plan.Item{item(plan.Conflict, "prod/apple", digestA, "1.0")}, finder{}, "m.yaml:8 failed looking for staging/apple@(a): 503\n"},
+		"conflict next to another state": {[]plan.Item{item(plan.Conflict, "prod/apple", digestA, "1.0"), item(plan.TagOnly, "prod/apple", digestA, "1")}, finder{}, ""},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			in := input(set(t, plain(apples+retag)), tc.items...)
-			got := told(check.Run(t.Context(), []check.Rule{check.Exists{Finder: tc.find}, check.Size{Contents: contents{digestA: {}}}}, in))
+			got := lines(check.Run(t.Context(), []check.Rule{check.Exists{Finder: tc.find}, check.Size{Contents: contents{digestA: {}}}}, in))
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("findings (-want +got):\n%s", diff)
 			}
@@ -183,8 +183,8 @@ func TestExists(t *testing.T) {
 	}
 }
 
-// TestUnread tells what could not be read once, by the first rule that looks at the
-// plan, whatever the others are.
+// TestUnread: what could not be read is reported once, by the first rule that uses the
+// plan, in any order of rules.
 func TestUnread(t *testing.T) {
 	t.Parallel()
 	unread := item(plan.Unreadable, "eu/apple", digestA, "1.0")
@@ -193,7 +193,7 @@ func TestUnread(t *testing.T) {
 	tests := map[string]struct {
 		rules []check.Rule
 		items []plan.Item
-		want  []string // rules that tell it
+		want  []string // rules that report it
 	}{
 		"files alone":            {[]check.Rule{check.Valid{}}, []plan.Item{unread}, nil},
 		"after a rule of files":  {[]check.Rule{check.Valid{}, exists, size}, []plan.Item{unread}, []string{"exists"}},
@@ -213,7 +213,7 @@ func TestUnread(t *testing.T) {
 					}
 				}
 				if diff := cmp.Diff(tc.want, got); diff != "" {
-					t.Errorf("told by (-want +got):\n%s", diff)
+					t.Errorf("rules with it (-want +got):\n%s", diff)
 				}
 			}
 		})

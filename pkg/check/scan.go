@@ -111,7 +111,7 @@ func fromGrype(raw json.RawMessage) ([]weakness, error) {
 		}
 		all = append(all, weakness{
 			id: v.ID, severity: severity, name: m.Artifact.Name, version: m.Artifact.Version,
-			fixed: strings.Join(v.Fix.Versions, ", "), mended: v.Fix.State == "fixed",
+			fixed: strings.Join(v.Fix.Versions, ", "), hasFix: v.Fix.State == "fixed",
 		})
 	}
 	return all, nil

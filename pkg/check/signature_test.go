@@ -277,7 +277,7 @@ func FuzzSignature(f *testing.F) {
 }
 
 // TestSignatureOfTwoReadings takes no payload that two readers may read differently,
-// whoever signed it.
+// no matter who signed it.
 func TestSignatureOfTwoReadings(t *testing.T) {
 	t.Parallel()
 	twice := func(raw []byte, name string) []byte {

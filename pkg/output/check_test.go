@@ -187,9 +187,9 @@ func TestCheckSARIFMany(t *testing.T) {
 		r.Findings = append(r.Findings, check.Finding{Rule: "valid", Level: level, Pos: manifest.Pos{File: "m.yaml", Line: int32(i + 1)}, Message: "see [this](https://e.example)"})
 	}
 	log := r.sarif()
-	results, told := log.Runs[0].Results, log.Runs[0].Invocations[0].Notifications
-	if len(results) != maxSARIF || results[0].Level != "error" || !strings.HasPrefix(told[len(told)-1].Message.Text, "2 of 25002 findings are left out") {
-		t.Errorf("%d results, the first of level %s; told %v", len(results), results[0].Level, told)
+	results, notes := log.Runs[0].Results, log.Runs[0].Invocations[0].Notifications
+	if len(results) != maxSARIF || results[0].Level != "error" || !strings.HasPrefix(notes[len(notes)-1].Message.Text, "2 of 25002 findings are left out") {
+		t.Errorf("%d results, the first of level %s; notifications %v", len(results), results[0].Level, notes)
 	}
 	prints := map[string]bool{}
 	for _, result := range results {

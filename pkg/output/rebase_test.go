@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Every app tells its state: what failed says why, and a base without a name is known by its top layer.
+// Each app has its state: a failed one has its error, and a base without a name has its top layer.
 func TestRebaseText(t *testing.T) {
 	t.Parallel()
 	apps := []App{

@@ -40,7 +40,7 @@ func TestReadingBudget(t *testing.T) {
 			},
 			map[registrytest.Kind]int{registrytest.Tags: 1, registrytest.ManifestHead: 4 + 2}, 3,
 		},
-		"Google's listing tells everything": {
+		"Google's listing has everything": {
 			[]registrytest.Option{registrytest.GoogleListing()}, func(t *testing.T, s *registrytest.Server) {
 				s.Push(t, "prod/x", a, "1", "2")
 				s.Push(t, "prod/x", c)

@@ -101,7 +101,7 @@ func (b *Blobs) Expect(d v1.Descriptor, dst name.Repository) {
 }
 
 // Place brings a blob from one repository into another: once, until Forget. IsUnread
-// tells an error of reading from other errors.
+// distinguishes errors of reading from other errors.
 func (b *Blobs) Place(ctx context.Context, dst, from name.Repository, d v1.Descriptor) error {
 	return b.placed.Do(ctx, repoDigest{dst, d.Digest.String()}, func() error { return b.bring(ctx, dst, from, d) })
 }

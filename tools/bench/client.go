@@ -211,5 +211,5 @@ func writeYAML(file string, v any) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil { //nolint:gosec // for the one run
 		return err
 	}
-	return os.WriteFile(file, raw, 0o644) //nolint:gosec // likewise
+	return os.WriteFile(file, raw, 0o644) //nolint:gosec // everyone may read it
 }

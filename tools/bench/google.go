@@ -66,7 +66,7 @@ func rewrite(from, to, host string) error {
 		if e.Name() == "promoter-manifest.yaml" {
 			raw = registryName.ReplaceAll(raw, []byte("${1}"+host+"/${2}"))
 		}
-		return os.WriteFile(filepath.Join(to, rel), raw, 0o644) //nolint:gosec // likewise
+		return os.WriteFile(filepath.Join(to, rel), raw, 0o644) //nolint:gosec // everyone may read it
 	})
 }
 

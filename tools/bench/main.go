@@ -118,8 +118,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return nil
 }
 
-// all measures every scenario's clients and tells of each as it ends. What fails is
-// returned; the rest goes on.
+// all measures the clients of all scenarios and prints each measurement when it ends. It returns what
+// failed, and goes on with the rest.
 func all(ctx context.Context, o *options, t tools, chosen []*scenario, r *results, stderr io.Writer) (failed []string, err error) {
 	for _, s := range chosen {
 		for _, name := range s.clients(t) {

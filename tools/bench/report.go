@@ -54,7 +54,7 @@ func (r *results) add(one *sample) {
 	})
 }
 
-// String tells of one measurement on one line.
+// String returns one measurement on one line.
 func (s *sample) String() string {
 	return fmt.Sprintf("%.2f s, %.2f s CPU, %.0f MB, %d requests, %s sent, %s received", s.Wall, s.CPU, s.RSS, s.Requests, bytesOf(s.Sent), bytesOf(s.Received))
 }

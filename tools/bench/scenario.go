@@ -10,9 +10,9 @@ import (
 type scenario struct {
 	name     string
 	content  func() *content // nil: the Kubernetes manifests
-	hosts    int             // destination hosts beside the source's; 0: the source's own
+	hosts    int             // destination hosts next to the source's; 0: the source's own
 	promoted bool            // the destinations hold everything already
-	snapshot bool            // the destination is told, not promoted to
+	snapshot bool            // a snapshot of the destination, not a promotion
 	limit    int             // requests a second to a host; 0: no bound
 	faults   float64         // fraction of the requests to be hit
 	peers    bool
@@ -34,7 +34,7 @@ type aim struct {
 var scenarios = []*scenario{
 	{name: "noop", content: wide, promoted: true, peers: true, aim: aim{Wall: 1.4, Requests: 2250, RSS: 64}},
 	{name: "one", content: mixed, peers: true, aim: aim{Wall: 1.7, Requests: 2950, RSS: 64}},
-	{name: "two", content: mixed, hosts: 1, peers: true, aim: aim{Wall: 4.8, Requests: 6300, RSS: 64}},
+	{name: "two", content: mixed, hosts: 1, peers: true, aim: aim{Wall: 4.8, Requests: 6600, RSS: 64}},
 	{name: "three", content: mixed, hosts: 3, peers: true, aim: aim{RSS: 64}},
 	{name: "snapshot", content: wide, promoted: true, snapshot: true, aim: aim{Wall: 1.6, Requests: 2250, RSS: 64}},
 	{name: "kubernetes", promoted: true, aim: aim{Wall: 10, CPU: 8, RSS: 150, Requests: 10250}},
