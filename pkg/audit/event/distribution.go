@@ -1,6 +1,7 @@
 package event
 
 import (
+	"cmp"
 	"net/url"
 	"path"
 )
@@ -63,11 +64,7 @@ func decodeDistribution(n Notification) ([]Event, error) {
 			events = append(events, other("distribution", in.Action, "pull", "mount"))
 			continue
 		}
-		host := in.Request.Host
-		if host == "" {
-			host = u.Host
-		}
-		if err := e.at(n, host, in.Target.Repository); err != nil {
+		if err := e.at(n, cmp.Or(in.Request.Host, u.Host), in.Target.Repository); err != nil {
 			return nil, err
 		}
 		e.names(in.Target.Tag, in.Target.Digest)
