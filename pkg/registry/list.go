@@ -73,23 +73,30 @@ func (c *Client) List(ctx context.Context, repo name.Repository, keep func(tag s
 // settle removes the tags that digests have from those without a digest. A tag that two
 // digests have contradicts itself: it is one without a digest.
 func (l *Listing) settle() {
-	seen := make(map[string]struct{}, len(l.loose))
-	twice := map[string]struct{}{}
+	again := false // a tag was not in the list of tags, or is removed already
 	for _, m := range l.Digests {
 		for _, t := range m.Tags {
-			if _, ok := seen[t]; ok {
-				twice[t] = struct{}{}
-			}
-			seen[t] = struct{}{}
+			_, ok := l.loose[t]
+			again = again || !ok
 			delete(l.loose, t)
 		}
 	}
-	if len(twice) == 0 {
+	if !again {
 		return
 	}
-	maps.Copy(l.loose, twice)
+	digests := map[string]int{} // by tag
+	for _, m := range l.Digests {
+		for _, t := range m.Tags {
+			digests[t]++
+		}
+	}
 	for d, m := range l.Digests {
-		m.Tags = slices.DeleteFunc(m.Tags, func(t string) bool { _, ok := twice[t]; return ok })
+		m.Tags = slices.DeleteFunc(m.Tags, func(t string) bool {
+			if digests[t] > 1 {
+				l.loose[t] = struct{}{}
+			}
+			return digests[t] > 1
+		})
 		l.Digests[d] = m
 	}
 }
