@@ -3,42 +3,14 @@ package cli
 import (
 	"bytes"
 	"cmp"
-	"errors"
 	"maps"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
-	gogit "github.com/go-git/go-git/v5"
-	"github.com/go-git/go-git/v5/plumbing/object"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/gittest"
 )
-
-// commitAll makes the files of a directory a commit of the git repository there, and returns its id.
-func commitAll(t *testing.T, dir string) string {
-	t.Helper()
-	repo, err := gogit.PlainOpen(dir)
-	if errors.Is(err, gogit.ErrRepositoryNotExists) {
-		repo, err = gogit.PlainInit(dir, false)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	work, err := repo.Worktree()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := work.AddWithOptions(&gogit.AddOptions{All: true}); err != nil {
-		t.Fatal(err)
-	}
-	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	id, err := work.Commit("all", &gogit.CommitOptions{Author: &object.Signature{Name: "a", Email: "a@example.com", When: at}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return id.String()
-}
 
 // What a base that cannot be read wanted is not known, so that the removal rule passes nothing.
 func TestCheckOfAnUnreadableBase(t *testing.T) {
@@ -82,7 +54,7 @@ func TestCheckOfAnUnreadableBase(t *testing.T) {
 			maps.Copy(base, tc.base)
 			maps.DeleteFunc(base, func(_, text string) bool { return text == "" })
 			place(t, dir, base)
-			rev := cmp.Or(tc.rev, commitAll(t, dir))
+			rev := cmp.Or(tc.rev, gittest.CommitAll(t, dir))
 			for _, name := range []string{"t", "README.md"} {
 				if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
 					t.Fatal(err)

@@ -1,7 +1,7 @@
 // Package gittest makes git repositories for tests.
 //
 // Tests choose the time, the parents and the files of each commit. The package
-// writes git objects directly, so tests need neither a work tree nor the git
+// writes git objects directly, so most tests need neither a work tree nor the git
 // program. The product never imports it.
 package gittest
 

@@ -12,6 +12,7 @@ import (
 	gogit "github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing/object"
 
+	"sigs.k8s.io/k8s-container-image-promoter/internal/gittest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
 )
 
@@ -88,7 +89,7 @@ func TestOpenSHA256(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "a"), "a")
-	commitAll(t, dir, "first")
+	gittest.CommitAll(t, dir)
 	write(t, filepath.Join(dir, ".git/config"), "[core]\n\trepositoryformatversion = 1\n[extensions]\n\tobjectFormat = sha256\n")
 	if r, err := git.Open(dir); err == nil || !strings.Contains(err.Error(), "SHA-256") {
 		t.Errorf("got %v %v, want an error that says that SHA-256 repositories are not read", r, err)
@@ -101,7 +102,7 @@ func TestOpenExtensions(t *testing.T) {
 	base, further := t.TempDir(), t.TempDir()
 	dir := filepath.Join(base, "main")
 	write(t, filepath.Join(dir, "sub/a.yaml"), "a")
-	first := commitAll(t, dir, "first")
+	first := gittest.CommitAll(t, dir)
 	meta := filepath.Join(dir, ".git/worktrees/further")
 	write(t, filepath.Join(meta, "HEAD"), first+"\n")
 	write(t, filepath.Join(meta, "commondir"), "../..\n")
@@ -139,7 +140,7 @@ func TestResolveBorrowed(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "a"), "a")
-	commitAll(t, dir, "first")
+	gittest.CommitAll(t, dir)
 	write(t, filepath.Join(dir, ".git/objects/info/alternates"), filepath.Join(t.TempDir(), "objects")+"\n")
 	if _, err := open(t, dir).Resolve(strings.Repeat("1", 40)); err == nil || !strings.Contains(err.Error(), "borrows") {
 		t.Errorf("got %v, want an error about borrowed objects", err)
@@ -162,7 +163,7 @@ func TestOnlyRegularGitFilesAreOpened(t *testing.T) {
 				t.Parallel()
 				dir := t.TempDir()
 				write(t, filepath.Join(dir, "a.yaml"), "a")
-				commitAll(t, dir, "a")
+				gittest.CommitAll(t, dir)
 				if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
 					t.Fatal(err)
 				}

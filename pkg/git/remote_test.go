@@ -19,6 +19,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/transport"
 	"github.com/go-git/go-git/v5/plumbing/transport/server"
 
+	"sigs.k8s.io/k8s-container-image-promoter/internal/gittest"
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
 )
@@ -75,7 +76,7 @@ func TestFetchIsBounded(t *testing.T) {
 		noise[i] = byte(rand.Uint32())
 	}
 	write(t, filepath.Join(dir, "large"), string(noise))
-	commitAll(t, dir, "large")
+	gittest.CommitAll(t, dir)
 	fine := serve(t, dir)
 	flood := func(line string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
@@ -145,7 +146,7 @@ func TestFetch(t *testing.T) {
 	t.Parallel()
 	dir, copied := t.TempDir(), t.TempDir()
 	write(t, filepath.Join(dir, "a.yaml"), "first")
-	commitAll(t, dir, "first")
+	gittest.CommitAll(t, dir)
 	address := serve(t, dir)
 	for _, m := range []git.Remote{
 		{URL: address, Branch: "master", Dir: copied},
@@ -155,7 +156,7 @@ func TestFetch(t *testing.T) {
 		{URL: "file://" + dir, Branch: "master"},
 	} {
 		write(t, filepath.Join(dir, "a.yaml"), "next "+m.URL+m.Branch+m.Dir)
-		want := commitAll(t, dir, "next")
+		want := gittest.CommitAll(t, dir)
 		r, head, err := m.Fetch(t.Context())
 		if err != nil || head != want {
 			t.Fatalf("%+v: got %s %v, want %s", m, head, err, want)

@@ -8,38 +8,12 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
-	"time"
 
 	gogit "github.com/go-git/go-git/v5"
-	"github.com/go-git/go-git/v5/plumbing/object"
 
+	"sigs.k8s.io/k8s-container-image-promoter/internal/gittest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
 )
-
-// commitAll commits all files below dir, and creates the repository if necessary.
-func commitAll(t *testing.T, dir, message string) string {
-	t.Helper()
-	repo, err := gogit.PlainOpen(dir)
-	if errors.Is(err, gogit.ErrRepositoryNotExists) {
-		repo, err = gogit.PlainInit(dir, false)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	work, err := repo.Worktree()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := work.AddWithOptions(&gogit.AddOptions{All: true}); err != nil {
-		t.Fatal(err)
-	}
-	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	hash, err := work.Commit(message, &gogit.CommitOptions{Author: &object.Signature{Name: "a", Email: "a@example.com", When: at}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return hash.String()
-}
 
 func open(t *testing.T, path string) *git.Repository {
 	t.Helper()
@@ -69,9 +43,9 @@ func TestFS(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	first := commitAll(t, dir, "first")
+	first := gittest.CommitAll(t, dir)
 	write(t, filepath.Join(dir, "k8s/manifests/a/promoter-manifest.yaml"), "second")
-	commitAll(t, dir, "second")
+	gittest.CommitAll(t, dir)
 	write(t, filepath.Join(dir, "k8s/manifests/a/promoter-manifest.yaml"), "dirty")
 
 	r := open(t, filepath.Join(dir, "k8s"))
@@ -125,7 +99,7 @@ func TestFSConforms(t *testing.T) {
 	for _, name := range []string{"a/b/c.yaml", "a/b.yaml", "a.yaml", "z/1", "z/2"} {
 		write(t, filepath.Join(dir, name), name)
 	}
-	id := commitAll(t, dir, "all")
+	id := gittest.CommitAll(t, dir)
 	tree, err := open(t, dir).FS(id, "")
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +124,7 @@ func TestFSUnreadable(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			write(t, filepath.Join(dir, "k8s/images/images.yaml"), "[]")
-			id := commitAll(t, dir, "first")
+			id := gittest.CommitAll(t, dir)
 			object := revision(t, dir, c.lost)
 			if err := os.Remove(filepath.Join(dir, ".git/objects", object[:2], object[2:])); err != nil {
 				t.Fatal(err)
@@ -201,7 +175,7 @@ func TestNamed(t *testing.T) {
 	dir := t.TempDir()
 	repo, outside := filepath.Join(dir, "repo"), filepath.Join(dir, "outside")
 	write(t, filepath.Join(repo, "k8s/v1/images.yaml"), "[]")
-	commitAll(t, repo, "first")
+	gittest.CommitAll(t, repo)
 	for at, to := range map[string]string{
 		filepath.Join(repo, "k8s/now"):            "v1",
 		filepath.Join(repo, "k8s/v1/latest.yaml"): "images.yaml",

@@ -6,12 +6,10 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
-	gogit "github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/object"
 
+	"sigs.k8s.io/k8s-container-image-promoter/internal/gittest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/load"
 )
@@ -31,7 +29,7 @@ func TestRevisionIsWhole(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	commitAll(t, dir)
+	gittest.CommitAll(t, dir)
 	thin, plain := load.Manifests{Dir: dir}, load.Manifests{File: filepath.Join(dir, "plain.yaml")}
 	for _, m := range []load.Manifests{thin, plain} {
 		if set, _, err := m.At("HEAD"); err != nil || len(set.Manifests) != 1 {
@@ -48,31 +46,6 @@ func TestRevisionIsWhole(t *testing.T) {
 	if set, _, err := plain.At("HEAD"); err != nil || len(set.Manifests) != 1 {
 		t.Errorf("a plain manifest that is complete: got %v, error %v", set, err)
 	}
-}
-
-// commitAll makes the files of a directory a commit of the git repository there, and returns its id.
-func commitAll(t *testing.T, dir string) string {
-	t.Helper()
-	repo, err := gogit.PlainOpen(dir)
-	if errors.Is(err, gogit.ErrRepositoryNotExists) {
-		repo, err = gogit.PlainInit(dir, false)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	work, err := repo.Worktree()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := work.AddWithOptions(&gogit.AddOptions{All: true}); err != nil {
-		t.Fatal(err)
-	}
-	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	id, err := work.Commit("all", &gogit.CommitOptions{Author: &object.Signature{Name: "a", Email: "a@example.com", When: at}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return id.String()
 }
 
 func TestWriteFile(t *testing.T) {
