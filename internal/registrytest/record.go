@@ -24,9 +24,22 @@ type record struct {
 	requests       []*Request
 	inFlight, peak int
 	arrived        chan struct{} // closed and replaced at every arrival
+	idle           sync.Cond     // broadcast when inFlight drops to 0
 }
 
-func (rec *record) init() { rec.arrived = make(chan struct{}) }
+func (rec *record) init() {
+	rec.arrived = make(chan struct{})
+	rec.idle.L = &rec.mu
+}
+
+// awaitIdle waits until no handler runs.
+func (rec *record) awaitIdle() {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	for rec.inFlight > 0 {
+		rec.idle.Wait()
+	}
+}
 
 func (rec *record) begin(r *http.Request) *Request {
 	e := newRequest(r)
@@ -69,7 +82,9 @@ func (s *Server) recorded(next http.Handler) http.Handler {
 		defer func() {
 			p := recover()
 			rec.update(func() {
-				rec.inFlight--
+				if rec.inFlight--; rec.inFlight == 0 {
+					rec.idle.Broadcast()
+				}
 				e.Aborted = p != nil
 				if err, ok := p.(error); p != nil && (!ok || !errors.Is(err, http.ErrAbortHandler)) {
 					e.Panic = fmt.Sprint(p)

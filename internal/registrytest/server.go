@@ -107,13 +107,15 @@ func start(t testing.TB, c *config, st *store) *Server {
 	return s
 }
 
-// Close stops listening, releases hanging requests and breaks their connections.
+// Close stops listening, releases hanging requests, breaks their connections and waits for their handlers,
+// so that the record is complete. net/http itself waits only for handlers of HTTP/1.1.
 // The content stays readable through the unrecorded methods until the test ends.
 func (s *Server) Close() {
 	s.closeOnce.Do(func() {
 		s.cancel()
 		s.http.CloseClientConnections()
 		s.http.Close()
+		s.record.awaitIdle()
 	})
 }
 
