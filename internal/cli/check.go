@@ -65,8 +65,8 @@ func newCheckCmd(s streams) *cobra.Command {
 file:line: rule: message. The exit code is 1 if there is a finding.
 
 ` + output.RuleList(check.All()) + `
-valid always runs. removal runs if a base is known. exists and size do not run
-with --offline. signature and vulnerability run if their flags are set. Rules
+valid always runs. removal runs if a base is known. exists, tags and size do not
+run with --offline. signature and vulnerability run if their flags are set. Rules
 that are not run are listed with the reason.`,
 		Example: `  cip check --thin-manifest-dir=manifests/thin --offline
   cip check --thin-manifest-dir=registry.k8s.io --base=origin/main --output=markdown
@@ -168,6 +168,7 @@ func (c *checking) choose() error {
 		{Name: "valid", Rule: check.Valid{}},
 		removal,
 		{Name: "exists", Rule: check.Exists{Finder: c.reader}},
+		{Name: "tags", Rule: check.Tags{}},
 		{Name: "size", Rule: size, Why: "there is no limit: --max-image-size sets one"},
 		{Name: "signature", Rule: signature, Why: "no key is known: --signature-key names one"},
 		{Name: "vulnerability", Rule: vulnerability, Why: "no severity is set: --vuln-severity-threshold sets one"},

@@ -163,7 +163,7 @@ func (g *gathering) done() *Input {
 }
 
 // some is the number of names that a message lists.
-const some = 3
+const some = 5
 
 // list returns the names of repositories for a message, the first ones if there are many.
 func list(repos []name.Repository) string {

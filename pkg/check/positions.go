@@ -39,6 +39,18 @@ func (p positions) of(repo name.Repository, d v1.Hash, tags []string) manifest.P
 	return p.first
 }
 
+// ofTag returns the position of the first of the tags that has one, else that of the digest.
+func (p positions) ofTag(repo name.Repository, d v1.Hash, tags []string) manifest.Pos {
+	if t := p.wanted.Target(repo); t != nil {
+		for _, tag := range tags {
+			if pos := t.Pos(d, tag); pos.File != "" {
+				return pos
+			}
+		}
+	}
+	return p.of(repo, d, tags)
+}
+
 // destinations returns the repositories to which an image entry is promoted.
 func destinations(m *manifest.Manifest, img *manifest.Image) []name.Repository {
 	if m.Native {

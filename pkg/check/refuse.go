@@ -12,12 +12,18 @@ import (
 // maxNamed is the number of findings that the error of an item names.
 const maxNamed = 3
 
-// Refuse refuses the items of a plan that would write a digest with a finding, or a
-// referrer of it. Digests that a rule could not check are not promoted either.
+// forbids reports whether findings of a rule are about the content of images to be
+// promoted. Those of other rules are about files, or about items that the plan refuses.
+func forbids(rule string) bool {
+	return rule == Size{}.Name() || rule == (*Signature)(nil).Name() || rule == Vulnerability{}.Name()
+}
+
+// Refuse refuses the items of a plan that would write a digest with a finding about its
+// content, or a referrer of it. Digests that a rule could not check are not promoted either.
 func Refuse(p *plan.Plan, findings []Finding) {
 	verdicts := map[v1.Hash][]Finding{}
 	for _, f := range findings {
-		if f.Level > Note && f.Image.Digest != (v1.Hash{}) {
+		if f.Level > Note && forbids(f.Rule) && f.Image.Digest != (v1.Hash{}) {
 			verdicts[f.Image.Digest] = append(verdicts[f.Image.Digest], f)
 		}
 	}

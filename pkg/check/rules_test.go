@@ -234,6 +234,8 @@ func TestRefuse(t *testing.T) {
 	check.Refuse(p, []check.Finding{
 		about(check.Error, image.Hash(digestA), "one"), about(check.Error, image.Hash(digestA), "two"), about(check.Failed, image.Hash(digestA), "three"), about(check.Error, image.Hash(digestA), "four"),
 		about(check.Failed, image.Hash(digestC), "unread"), about(check.Note, image.Hash(digestB), "note"), {Rule: "valid", Level: check.Error, Message: "no image"},
+		{Rule: "removal", Level: check.Error, Message: "of a tag", Image: check.Image{Digest: image.Hash(digestB)}},
+		{Rule: "tags", Level: check.Error, Message: "another tag", Image: check.Image{Digest: image.Hash(digestB)}},
 	})
 	var got []string
 	for _, it := range p.Items {

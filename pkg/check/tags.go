@@ -1,0 +1,69 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
+)
+
+// Tags finds wanted tags that point to another digest at a destination and may not move.
+// It sends no request: the plan has read the destinations.
+type Tags struct{}
+
+// Name implements Rule.
+func (Tags) Name() string { return "tags" }
+
+// About implements Rule.
+func (Tags) About() string {
+	return "a wanted tag points to another digest at a destination and may not move"
+}
+
+// Reach implements Rule.
+func (Tags) Reach() Reach { return Registries }
+
+// Check implements Rule. Destinations where the same tags point to the same digest share
+// a finding.
+func (Tags) Check(_ context.Context, in *Input) []Finding {
+	type key struct {
+		digest, previous v1.Hash
+		tags             string
+	}
+	var found []Finding
+	at := map[key]int{}
+	for i := range in.Plan.Items {
+		it := &in.Plan.Items[i]
+		if it.Action != plan.Conflict || it.Referrer {
+			continue
+		}
+		k := key{it.Digest, it.Previous, strings.Join(it.Tags, ",")}
+		n, ok := at[k]
+		if !ok {
+			n = len(found)
+			at[k] = n
+			im := in.about(it)
+			im.Pos = in.positions.ofTag(it.Destination, it.Digest, it.Tags)
+			found = append(found, im.finding(Error, ""))
+		}
+		im := &found[n].Image
+		if !slices.Contains(im.Destinations, it.Destination) {
+			im.Destinations = append(im.Destinations, it.Destination)
+		}
+		found[n].Message = fmt.Sprintf("%s of %s points to %s, not to %s, and may not move (mutable-tags would allow it)",
+			tagList(it.Tags), list(im.Destinations), it.Previous.String(), it.Digest.String())
+	}
+	return found
+}
+
+// tagList returns the names of tags for a message, the first ones if there are many.
+func tagList(tags []string) string {
+	text := "tag " + strings.Join(tags[:min(len(tags), some)], ", ")
+	if more := len(tags) - some; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}
