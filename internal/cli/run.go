@@ -187,7 +187,7 @@ func (p *promotion) check() (err error) {
 // is set. Formats for programs get a report with the faults.
 func (p *promotion) parsed(faults []manifest.Fault) error {
 	result := &plan.Plan{Faults: faults, Warnings: p.job.Warnings}
-	report := result.Report(p.isDry)
+	report := result.Report(p.isDry, &plan.Wanted{})
 	report.Manifests = p.origin
 	err := p.save(report)
 	if p.format != output.Text {

@@ -29,6 +29,7 @@ import (
 type Set struct {
 	Manifests []*Manifest // in the order of the files
 	Faults    []Fault     // ordered by file, line and column
+	Prefix    string      // of the file names in positions: the thin manifest directory and a slash, or empty
 	Absent    bool        // there are no manifest files, not even unreadable ones
 	Digest    string      // "sha256:…" of the names and contents of all files
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -50,6 +51,7 @@ func Thin(fsys fs.FS, display string) *Set {
 	hasImages := t.isDir(imagesDir)
 	hasManifests := t.isDir(manifestsDir)
 	set := &Set{Faults: t.faults, Absent: t.lacks(manifestsDir) && t.lacks(manifestName)}
+	set.Prefix = strings.TrimSuffix(t.displayName(manifestsDir), manifestsDir)
 	t.faults = nil
 	var files []*yamlread.File
 	found := false

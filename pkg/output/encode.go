@@ -17,6 +17,9 @@ func complete(r *plan.Report) *plan.Report {
 		if c.Items[i].Tags == nil {
 			c.Items[i].Tags = []string{}
 		}
+		if c.Items[i].WantedBy == nil {
+			c.Items[i].WantedBy = []string{}
+		}
 	}
 	if c.Faults == nil {
 		c.Faults = []plan.ReportFault{}

@@ -50,7 +50,8 @@ func TestReportJSON(t *testing.T) {
       "digest": "sha256:aa",
       "tags": [],
       "previousDigest": "",
-      "error": "<&>\u001b\u009b\u202e\udb40\udc41"
+      "error": "<&>\u001b\u009b\u202e\udb40\udc41",
+      "wantedBy": []
     }
   ],
   "faults": [],

@@ -49,7 +49,11 @@ func (p *page) items(r *plan.Report, rest string) {
 	p.section("\n#### Refused or failed\n\n"+
 		"| action | status | destination | tag | digest | source | error |\n| --- | --- | --- | --- | --- | --- | --- |\n",
 		len(lost), "refused or failed", func(i int) string {
-			return row(lost[i], func(digest string) string { return digest }, code(lost[i].Error, errorSize))
+			why := code(lost[i].Error, errorSize)
+			if at := wantedBy(lost[i]); at != "" {
+				why += " (wanted by " + code(at, cellSize) + ")"
+			}
+			return row(lost[i], func(digest string) string { return digest }, why)
 		})
 	p.section("\n#### Faults in the manifests\n\n", len(r.Faults), "faults", func(i int) string {
 		return "- " + code(fault(r.Faults[i]), errorSize) + "\n"

@@ -17,9 +17,9 @@ func planReport() *plan.Report {
 		Manifests: plan.Origin{Path: "m", Digest: "sha256:1", Since: "main", Base: "abc", Shard: "0/2"},
 		Summary:   plan.Summary{UpToDate: 3, Copy: 1},
 		Items: []plan.ReportItem{
-			{Action: "copy", Status: "planned", Destination: "example.com/a", Digest: "sha256:" + strings.Repeat("a", 64), Tags: []string{"1", "true"}},
+			{Action: "copy", Status: "planned", Destination: "example.com/a", Digest: "sha256:" + strings.Repeat("a", 64), Tags: []string{"1", "true"}, WantedBy: []string{"m:1:2"}},
 			{Kind: "referrer", Action: "copy", Status: "planned", Destination: "example.com/a", Digest: "sha256:" + strings.Repeat("b", 64), Tags: []string{},
-				Subject: "sha256:" + strings.Repeat("a", 64)},
+				Subject: "sha256:" + strings.Repeat("a", 64), WantedBy: []string{}},
 		},
 		Faults: []plan.ReportFault{{File: "f", Line: 1, Column: 2, Message: "no\x1b"}}, Warnings: []string{"w"},
 		Estimate: map[string]plan.Estimate{"example.com": {Requests: 7}}, Requests: map[string]int{"example.com": 4}, Seconds: 0.5,

@@ -167,6 +167,19 @@ func (t *text) details(it *plan.ReportItem) {
 	line("source ", it.Source)
 	line("digest ", it.Digest)
 	line("was ", it.PreviousDigest)
+	line("wanted by ", wantedBy(it))
+}
+
+// wantedBy returns the file and line of the first position that wants an item.
+func wantedBy(it *plan.ReportItem) string {
+	if len(it.WantedBy) == 0 {
+		return ""
+	}
+	at := it.WantedBy[0]
+	if i := strings.LastIndexByte(at, ':'); i > 0 {
+		at = at[:i]
+	}
+	return at
 }
 
 // estimate writes the estimated requests of a real run to each host.

@@ -97,7 +97,7 @@ func TestHold(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			then := set(t, tc.then)
-			a, err := planOf(plan.Desired(then, nil), tc.before).Report(true).Approve()
+			a, err := planOf(plan.Desired(then, nil), tc.before).Report(true, &plan.Wanted{}).Approve()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -142,7 +142,7 @@ func TestSelectApproved(t *testing.T) {
 	t.Parallel()
 	const bad = "- {name: y, dmap: {'sha256:bad': ['1']}}\n"
 	s := set(t, bad+"- {name: x, dmap: {$A: ['1']}}\n")
-	a, err := planOf(plan.Desired(s, nil), "").Report(true).Approve()
+	a, err := planOf(plan.Desired(s, nil), "").Report(true, &plan.Wanted{}).Approve()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,20 +19,20 @@ import (
 type wantedImage struct {
 	edges   []wantedEdge
 	refused []Refusal
-	entries func() map[v1.Hash]manifest.Pos // the first position of each digest; computed when it is needed
+	sorted  func() []int32 // the indices of the edges, by digest and tag; computed when they are needed
 }
 
 func newWantedImage() *wantedImage {
 	img := &wantedImage{}
-	img.entries = sync.OnceValue(func() map[v1.Hash]manifest.Pos {
-		at := make(map[v1.Hash]manifest.Pos, len(img.edges))
-		for i := range img.edges {
-			e := &img.edges[i]
-			if _, ok := at[e.Digest]; !ok {
-				at[e.Digest] = e.entry
-			}
+	img.sorted = sync.OnceValue(func() []int32 {
+		all := make([]int32, len(img.edges))
+		for i := range all {
+			all[i] = int32(i)
 		}
-		return at
+		slices.SortFunc(all, func(a, b int32) int {
+			return cmp.Or(compareEdges(img.edges[a].Edge, img.edges[b].Edge), cmp.Compare(a, b))
+		})
+		return all
 	})
 	return img
 }
@@ -61,7 +62,7 @@ type builder struct {
 func Desired(set *manifest.Set, resolved map[SourceTag]Resolution) *Wanted {
 	b := &builder{
 		resolved: resolved,
-		wanted:   &Wanted{},
+		wanted:   &Wanted{prefix: set.Prefix},
 		targets:  map[name.Repository]*Target{},
 		seen:     map[string]struct{}{},
 	}
@@ -100,7 +101,7 @@ func (b *builder) add(m *manifest.Manifest) {
 	for _, r := range m.Refused {
 		of(r.Name).refused = append(of(r.Name).refused, Refusal{
 			Action: Invalid, Digest: image.Hash(r.Digest), Tags: r.Tags, Source: refusedSource(m, r), Reason: r.Fault.String(),
-			entry: strings.Join(append([]string{r.Digest, r.SourceTag}, r.Tags...), "\n"),
+			entry: strings.Join(append([]string{r.Digest, r.SourceTag}, r.Tags...), "\n"), pos: &r.Fault.Pos,
 		})
 	}
 	for _, name := range names {
@@ -219,12 +220,7 @@ func (b *builder) want(images []*wantedImage, where string) *Want {
 		want.Refused = append(want.Refused, img.refused...)
 	}
 	clash := b.overlaps(edges, where)
-	slices.SortStableFunc(edges, func(a, b wantedEdge) int {
-		if c := image.CompareDigests(a.Digest, b.Digest); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Tag, b.Tag)
-	})
+	slices.SortStableFunc(edges, func(a, b wantedEdge) int { return compareEdges(a.Edge, b.Edge) })
 	for i := 0; i < len(edges); {
 		n := i
 		for n < len(edges) && edges[n].Digest == edges[i].Digest {
@@ -340,9 +336,10 @@ func (b *builder) refuseName(dst image.Registry, name string, img *wantedImage, 
 	for _, r := range img.refused {
 		b.wanted.Invalid = append(b.wanted.Invalid, r.item(repo))
 	}
-	for _, e := range img.edges {
+	for i := range img.edges {
+		e := &img.edges[i]
 		b.fault(e.pos, fmt.Sprintf("%s: %v", dst, err))
-		r := Refusal{Action: Invalid, Digest: e.Digest, Reason: e.pos.String() + ": " + err.Error()}
+		r := Refusal{Action: Invalid, Digest: e.Digest, Reason: e.pos.String() + ": " + err.Error(), pos: &e.pos}
 		if e.Tag != "" {
 			r.Tags = []string{e.Tag}
 		}

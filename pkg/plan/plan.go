@@ -11,6 +11,7 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
 // Item is a line of a plan. It has the edges of one destination repository that share
@@ -26,8 +27,9 @@ type Item struct {
 	Present     bool            // the destination holds the digest: only tags are put
 	Source      string          // the source reference if it is not From@Digest
 	Error       string
-	Referrer    bool    // a signature, attestation or other referrer: reported, but not counted
-	Subject     v1.Hash // the wanted digest that a referrer belongs to
+	Referrer    bool          // a signature, attestation or other referrer: reported, but not counted
+	Subject     v1.Hash       // the wanted digest that a referrer belongs to
+	pos         *manifest.Pos // of an invalid entry, which is not an edge
 }
 
 // SourceRef returns the reference that the item's content comes from; empty if unknown.
@@ -54,7 +56,7 @@ func (it *Item) Attached() v1.Hash {
 func (it *Item) Edges() int { return max(1, len(it.Tags)) }
 
 func (r Refusal) item(repo name.Repository) Item {
-	return Item{Action: r.Action, Status: r.Action.Status(), Destination: repo, Digest: r.Digest, Tags: r.Tags, Source: r.Source, Error: r.Reason}
+	return Item{Action: r.Action, Status: r.Action.Status(), Destination: repo, Digest: r.Digest, Tags: r.Tags, Source: r.Source, Error: r.Reason, pos: r.pos}
 }
 
 // Compare orders items by destination, digest, action, previous digest and tags.

@@ -98,6 +98,7 @@ type ReportItem struct {
 	PreviousDigest string   `json:"previousDigest"`
 	Error          string   `json:"error"`
 	Subject        string   `json:"subject,omitempty"` // the wanted digest that a referrer belongs to
+	WantedBy       []string `json:"wantedBy"`          // up to 10 positions in manifests, sorted
 }
 
 // referrerKind is the kind of items that are referrers.
@@ -111,8 +112,10 @@ type ReportFault struct {
 	Message string `json:"message"`
 }
 
-// Report returns a report of the plan. The caller adds the cost of the run.
-func (p *Plan) Report(dryRun bool) *Report {
+// Report returns a report of the plan. The caller adds the cost of the run. The items
+// get their positions from wanted, from which the plan was made.
+func (p *Plan) Report(dryRun bool, wanted *Wanted) *Report {
+	l := &locator{wanted, map[manifest.Pos]string{}}
 	r := &Report{
 		Version: ReportVersion, DryRun: dryRun, Requests: map[string]int{},
 		Items: make([]ReportItem, len(p.Items)), Faults: []ReportFault{}, Warnings: append([]string{}, p.Warnings...),
@@ -122,6 +125,7 @@ func (p *Plan) Report(dryRun bool) *Report {
 		it := &p.Items[i]
 		r.Summary.count(it)
 		r.Items[i] = it.report()
+		r.Items[i].WantedBy = l.wantedBy(it)
 	}
 	for _, f := range p.Faults {
 		if f.Severity == manifest.Warning {

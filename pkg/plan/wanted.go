@@ -31,6 +31,7 @@ type Wanted struct {
 	Faults   []manifest.Fault // overlaps, with a fault for each position
 	Warnings []string
 	Outside  int // number of edges that the last Select removed
+	prefix   string
 }
 
 // Target is a destination repository and what is wanted there.
@@ -68,6 +69,13 @@ type Edge struct {
 	Tag    string
 }
 
+func compareEdges(a, b Edge) int {
+	if c := image.CompareDigests(a.Digest, b.Digest); c != 0 {
+		return c
+	}
+	return strings.Compare(a.Tag, b.Tag)
+}
+
 // Entry is a wanted digest with its tags.
 type Entry struct {
 	Digest  v1.Hash
@@ -102,7 +110,8 @@ type Refusal struct {
 	Tags   []string
 	Source string // the source reference; may be empty
 	Reason string
-	entry  string // the content of an invalid entry, without its position; empty: an edge is refused
+	entry  string        // the content of an invalid entry, without its position; empty: an edge is refused
+	pos    *manifest.Pos // of an invalid entry
 }
 
 // Overlaps reports whether a tag is refused because it is wanted for several digests.
@@ -121,24 +130,6 @@ func (w *Want) Digests() iter.Seq2[v1.Hash, []string] {
 			}
 		}
 	}
-}
-
-// Pos returns the position of a tag in the manifests, or of a digest if tag is empty.
-func (t *Target) Pos(d v1.Hash, tag string) manifest.Pos {
-	for _, img := range t.images() {
-		if tag == "" {
-			if pos, ok := img.entries()[d]; ok {
-				return pos
-			}
-			continue
-		}
-		for i := range img.edges {
-			if e := &img.edges[i]; e.Digest == d && e.Tag == tag {
-				return e.pos
-			}
-		}
-	}
-	return manifest.Pos{}
 }
 
 // Retag is a retag entry without a pin: it wants the digest of its source tag.

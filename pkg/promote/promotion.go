@@ -197,7 +197,7 @@ func (p *Promotion) Report(result *plan.Plan, dryRun bool) *plan.Report {
 	result.Warnings = append(slices.Clone(p.warnings), result.Warnings...)
 	p.mu.Unlock()
 	result.Sort()
-	r := result.Report(dryRun)
+	r := result.Report(dryRun, p.wanted)
 	if dryRun {
 		r.Estimate = p.estimate(result)
 	}
