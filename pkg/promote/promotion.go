@@ -17,6 +17,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -72,7 +73,8 @@ type Promotion struct {
 	sources *sources
 	began   time.Time
 	wanted  *plan.Wanted
-	faults  []manifest.Fault // of all manifests
+	faults  []manifest.Fault       // of all manifests
+	running atomic.Pointer[engine] // of Run; nil before it writes
 
 	mu       sync.Mutex
 	warnings []string
@@ -185,7 +187,7 @@ func (p *Promotion) Run(ctx context.Context, result *plan.Plan) {
 	case p.job.FailFast && result.Refused(p.job.AllowMissing):
 		skip(result, "not tried: something is refused (--fail-fast)")
 	default:
-		carryOut(ctx, p.client, p.sources, result, p.phase("promoting", countUnits(result)))
+		p.carryOut(ctx, result, p.phase("promoting", countUnits(result)))
 		p.job.Progress.Finish()
 	}
 }

@@ -40,6 +40,19 @@ func (r rig) run(t *testing.T) *plan.Plan {
 // within is run that ends with ctx.
 func (r rig) within(ctx context.Context, t *testing.T) *plan.Plan {
 	t.Helper()
+	promotion := r.promotion(t)
+	defer promotion.Close()
+	result := promotion.Plan(ctx)
+	if !r.dryRun {
+		promotion.Run(ctx, result)
+	}
+	promotion.Report(result, r.dryRun)
+	return result
+}
+
+// promotion returns the promotion of the manifest.
+func (r rig) promotion(t *testing.T) *promote.Promotion {
+	t.Helper()
 	set := r.set()
 	if set.Broken() {
 		t.Fatalf("broken manifest: %v\n%s", set.Faults, r.manifest)
@@ -56,13 +69,7 @@ func (r rig) within(ctx context.Context, t *testing.T) *plan.Plan {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer promotion.Close()
-	result := promotion.Plan(ctx)
-	if !r.dryRun {
-		promotion.Run(ctx, result)
-	}
-	promotion.Report(result, r.dryRun)
-	return result
+	return promotion
 }
 
 func (r rig) set() *manifest.Set {

@@ -23,6 +23,7 @@ type engine struct {
 	blobs     *transfer.Blobs
 	manifests memo.Tasks[repoDigest]
 	written   written
+	hosts     []*hostCount           // destination hosts
 	fallback  locks[name.Repository] // held while a fallback tag of the repository is changed
 
 	mu       sync.Mutex
@@ -38,17 +39,20 @@ type unit struct {
 	copied    name.Repository // source of the content; zero: the destination has it
 	tree      *node
 	err       error // of reading tree
+	host      *hostCount
 }
 
 // carryOut carries out the planned items of a plan and records their outcome in it. It
 // returns when all is done, or soon after ctx ends; items that were not begun by then
 // are skipped. step is called after each digest of each repository.
-func carryOut(ctx context.Context, c *registry.Client, s *sources, p *plan.Plan, step func()) {
-	e := &engine{client: c, sources: s, blobs: transfer.New(c, s.from)}
-	for _, at := range s.damaged {
+func (p *Promotion) carryOut(ctx context.Context, result *plan.Plan, step func()) {
+	e := &engine{client: p.client, sources: p.sources, blobs: transfer.New(p.client, p.sources.from)}
+	for _, at := range p.sources.damaged {
 		e.blobs.Distrust(at.repo, at.digest)
 	}
-	units, rest := split(p.Items)
+	units, rest := split(result.Items)
+	e.hosts = countHosts(units)
+	p.running.Store(e)
 	e.expect(units)
 	// The manifests of a source are read before the first write, so that each blob is read
 	// once for all hosts. Each source has its own goroutine, so that a slow one delays
@@ -63,6 +67,7 @@ func carryOut(ctx context.Context, c *registry.Client, s *sources, p *plan.Plan,
 			e.readTrees(ctx, group)
 			byHost(max(1, share(units)/len(sources)), group, func(u *unit) string { return u.dst.RegistryStr() }, func(u *unit) {
 				e.run(ctx, u)
+				u.host.done.Add(1)
 				step()
 			})
 		})
@@ -72,12 +77,12 @@ func carryOut(ctx context.Context, c *registry.Client, s *sources, p *plan.Plan,
 	if ctx.Err() == nil {
 		e.readBack(ctx, units)
 	}
-	p.Items = rest
+	result.Items = rest
 	for _, u := range units {
-		p.Items = append(append(p.Items, u.items...), u.referrers...)
+		result.Items = append(append(result.Items, u.items...), u.referrers...)
 	}
-	p.Warnings = append(p.Warnings, e.warnings...)
-	p.Sort()
+	result.Warnings = append(result.Warnings, e.warnings...)
+	result.Sort()
 }
 
 // share returns the number of units per host that are worked on at a time.

@@ -18,7 +18,7 @@ import (
 func (b *Blobs) bring(ctx context.Context, dst, from name.Repository, d v1.Descriptor) error {
 	var session *registry.Session
 	if b.isDistrusted(dst, d) {
-		return b.copyTo(ctx, []*delivery{{to: dst}}, nil, from, d)[0]
+		return b.copyTo(ctx, []*delivery{b.deliveryTo(dst, d)}, nil, from, d)[0]
 	}
 	if from.RegistryStr() == dst.RegistryStr() && from != dst {
 		var err error
@@ -34,7 +34,7 @@ func (b *Blobs) bring(ctx context.Context, dst, from name.Repository, d v1.Descr
 	if !errors.Is(err, registry.ErrMountRefused) {
 		return err
 	}
-	return b.copyTo(ctx, []*delivery{{to: dst}}, session, from, d)[0]
+	return b.copyTo(ctx, []*delivery{b.deliveryTo(dst, d)}, session, from, d)[0]
 }
 
 // mount mounts a blob, and counts it.
@@ -57,7 +57,7 @@ func (b *Blobs) deliver(ctx context.Context, dst, from name.Repository, d v1.Des
 	one.mu.Lock()
 	mine := one.hosts[dst.RegistryStr()]
 	if mine == nil || mine.started && isClosed(mine.done) && mine.err != nil {
-		mine = &delivery{to: dst, done: make(chan struct{})}
+		mine = b.deliveryTo(dst, d)
 		one.hosts[dst.RegistryStr()] = mine
 	}
 	if mine.started {
@@ -122,10 +122,8 @@ func (b *Blobs) copyTo(ctx context.Context, to []*delivery, session *registry.Se
 		}
 		group.Go(func() {
 			errs[i] = b.upload(ctx, t.to, from, own, d, open)
-			if t.done != nil {
-				t.err = errs[i]
-				close(t.done)
-			}
+			t.err = errs[i]
+			close(t.done)
 		})
 	}
 	group.Wait()

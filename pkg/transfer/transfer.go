@@ -42,7 +42,8 @@ type Blobs struct {
 	placed     memo.Tasks[repoDigest]
 	distrusted map[repoDigest]struct{} // sent even if the repository says that it holds them
 	moved      map[name.Repository]Moved
-	running    sync.WaitGroup // copies that other callers may wait for
+	traffic    map[string]*traffic // by host
+	running    sync.WaitGroup      // copies that other callers may wait for
 }
 
 // Moved counts the blobs that were brought into a repository. A blob that the
@@ -70,11 +71,17 @@ type delivery struct {
 	err     error
 }
 
+// deliveryTo returns a delivery that was not started.
+func (b *Blobs) deliveryTo(dst name.Repository, d v1.Descriptor) *delivery {
+	b.trafficOf(dst.RegistryStr()).total.Add(d.Size)
+	return &delivery{to: dst, done: make(chan struct{})}
+}
+
 // New returns an empty Blobs that reads from source and writes with c.
 func New(c *registry.Client, source Source) *Blobs {
 	return &Blobs{
 		client: c, source: source, disk: newDisk(c.TempFiles()), all: map[string]*blob{},
-		distrusted: map[repoDigest]struct{}{}, moved: map[name.Repository]Moved{},
+		distrusted: map[repoDigest]struct{}{}, moved: map[name.Repository]Moved{}, traffic: map[string]*traffic{},
 	}
 }
 
@@ -96,7 +103,7 @@ func (b *Blobs) Expect(d v1.Descriptor, dst name.Repository) {
 	one.mu.Lock()
 	defer one.mu.Unlock()
 	if one.hosts[dst.RegistryStr()] == nil {
-		one.hosts[dst.RegistryStr()] = &delivery{to: dst, done: make(chan struct{})}
+		one.hosts[dst.RegistryStr()] = b.deliveryTo(dst, d)
 	}
 }
 

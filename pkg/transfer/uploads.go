@@ -3,6 +3,7 @@ package transfer
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -23,6 +24,7 @@ func (b *Blobs) Send(ctx context.Context, dst name.Repository, d v1.Descriptor, 
 		return err
 	}
 	defer s.close()
+	b.trafficOf(dst.RegistryStr()).total.Add(d.Size)
 	_, err = s.Write(raw)
 	s.finish(err)
 	return b.upload(ctx, dst, dst, nil, d, func() (*spool, error) { return s, nil })
@@ -56,6 +58,8 @@ func (b *Blobs) SendNew(ctx context.Context, dst name.Repository, d v1.Descripto
 // would never arrive. So there, and for small blobs, the upload begins when the whole
 // blob has been read.
 func (b *Blobs) upload(ctx context.Context, dst, from name.Repository, session *registry.Session, d v1.Descriptor, open func() (*spool, error)) error {
+	sent := b.trafficOf(dst.RegistryStr()).blob(d)
+	defer sent.end()
 	whole := d.Size <= spoolMemory || dst.RegistryStr() == from.RegistryStr()
 	blind := b.isDistrusted(dst, d)
 	for try := 1; ; try++ {
@@ -81,7 +85,7 @@ func (b *Blobs) upload(ctx context.Context, dst, from name.Repository, session *
 			}
 		}
 		turns := body.turns()
-		if err = b.put(ctx, session, dst, d, body); err == nil {
+		if err = b.put(ctx, session, dst, d, sent.of(body.body)); err == nil {
 			b.count(dst, Moved{Copied: 1})
 			return b.repaired(ctx, dst, d, check)
 		}
@@ -130,13 +134,13 @@ func (b *Blobs) repaired(ctx context.Context, dst name.Repository, d v1.Descript
 }
 
 // put sends the body of a blob.
-func (b *Blobs) put(ctx context.Context, session *registry.Session, dst name.Repository, d v1.Descriptor, body *spool) error {
+func (b *Blobs) put(ctx context.Context, session *registry.Session, dst name.Repository, d v1.Descriptor, body func() (io.ReadCloser, error)) error {
 	done, err := b.lanes.enter(ctx, lane{dst.RegistryStr(), true}, d)
 	if err != nil {
 		return err
 	}
 	defer done()
-	return session.Put(ctx, d, body.body)
+	return session.Put(ctx, d, body)
 }
 
 // cancel deletes an upload session that is not used, even after an interrupt.
