@@ -94,7 +94,7 @@ func TestAuditPage(t *testing.T) {
 	post(hook("DELETE_ARTIFACT", "1.0"))
 	page = loadPage(t, a.url)
 	for _, want := range []string{
-		"/prod/apple:1.0<", ":rogue<", ">REJECTED<", ">VERIFIED<", "agrees with manifest", "nothing is ever deleted",
+		"/prod/apple:1.0<", ":rogue<", ">REJECTED<", ">VERIFIED<", "agrees with manifest", "deleting from a destination is never allowed",
 		"done by &lt;img src=x onerror=", "In this span: 2 rejected, 1 verified, 0 ignored.", "1 finding", "extra tag",
 	} {
 		if !strings.Contains(page, want) {

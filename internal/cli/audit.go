@@ -35,6 +35,8 @@ type auditOptions struct {
 	state             string
 	sweep             time.Duration
 	alertURL          string
+	pageURL           string
+	commitURL         string
 	uuid, project     string
 }
 
@@ -88,6 +90,8 @@ func (o *auditOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.state, "state", "", "`file` for verdicts and waiting events (default: in memory)")
 	f.DurationVar(&o.sweep, "sweep-interval", 0, "compare whole destinations with the manifests at this interval (0: never)")
 	f.StringVar(&o.alertURL, "alert-url", "", "`URL` to post rejected changes and new drift to")
+	f.StringVar(&o.pageURL, "page-url", "", "`URL` of this auditor's page for links in alerts")
+	f.StringVar(&o.commitURL, "commit-url", "", "`URL` of a commit of the manifests for links on the page, with {commit} for its id")
 	f.StringVar(&o.uuid, "uuid", "", "`id` of this auditor in the log (default: random)")
 	f.StringVar(&o.project, "project", "", "Google Cloud `project` to report rejected changes to, by Error Reporting")
 	o.registryOptions.addFlags(f)
@@ -133,10 +137,8 @@ func runAudit(ctx context.Context, o *auditOptions, s streams, flags *pflag.Flag
 	}
 	defer clean()
 	manifests := audit.NewManifests(origin, func(text string) { log.Warn(text) })
-	if _, local := origin.(audit.Directory); local {
-		if err := manifests.Read(ctx); err != nil {
-			return err
-		}
+	if err := manifests.Start(ctx); err != nil {
+		return err
 	}
 	client, err := o.client(s, manifests, log)
 	if err != nil {
@@ -145,6 +147,7 @@ func runAudit(ctx context.Context, o *auditOptions, s streams, flags *pflag.Flag
 	defer client.Close()
 	auditor, err := audit.New(ctx, audit.Options{
 		Manifests: manifests, Client: client, State: o.state, Token: token, OIDC: o.oidc, Sweep: o.sweep, AlertURL: o.alertURL,
+		PageURL: o.pageURL, CommitURL: o.commitURL,
 		Log:  audit.Log{Out: s.out, UUID: o.uuid, Project: o.project, Version: s.build.Version},
 		Warn: func(text string) { log.Warn(text) }, Error: func(text string) { log.Error(text) },
 	})
@@ -199,11 +202,27 @@ func (o *auditOptions) check(getenv func(string) string, flags *pflag.FlagSet) e
 	case o.url == "" && (given(flags, "branch") || o.manifestOptions.path() != "" && o.path != ""):
 		return errors.New("--branch and --path need --url")
 	}
-	if o.alertURL == "" {
-		return nil
+	return o.checkURLs()
+}
+
+// checkURLs reports bad URLs, without their text, which may have a secret.
+func (o *auditOptions) checkURLs() error {
+	web := func(text string) (*url.URL, bool) {
+		u, err := url.Parse(text)
+		return u, err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https")
 	}
-	if u, err := url.Parse(o.alertURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return errors.New("bad --alert-url: want http:// or https:// and a host") // the URL may have a secret
+	if _, ok := web(o.alertURL); o.alertURL != "" && !ok {
+		return errors.New("bad --alert-url: want http:// or https:// and a host")
+	}
+	if o.pageURL != "" {
+		u, ok := web(o.pageURL)
+		if !ok || u.RawQuery != "" || u.Fragment != "" {
+			return errors.New("bad --page-url: want http:// or https:// and a host, and neither ? nor #")
+		}
+		o.pageURL = strings.TrimRight(o.pageURL, "/") + "/"
+	}
+	if _, ok := web(strings.ReplaceAll(o.commitURL, audit.CommitMark, "0")); o.commitURL != "" && (!ok || !strings.Contains(o.commitURL, audit.CommitMark)) {
+		return errors.New("bad --commit-url: want http:// or https://, a host, and " + audit.CommitMark)
 	}
 	return nil
 }

@@ -15,14 +15,14 @@ import (
 	"go.etcd.io/bbolt"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 )
 
 // alert is a message to the alert URL about a rejection or new drift.
 //
 // Chat systems show its text.
 type alert struct {
-	Text    string  `json:"text"`
+	Text    string  `json:"text"`           // escaped lines
+	Page    string  `json:"page,omitempty"` // URL of the page, with a filter for this alert
 	Verdict *record `json:"verdict,omitempty"`
 	Drift   *drift  `json:"drift,omitempty"`
 	Alerts  int     `json:"alerts,omitempty"` // number of alerts that this one counts, if there was no room for them
@@ -68,7 +68,6 @@ func (s *store) alert(tx *bbolt.Tx, about event.Fingerprint, a alert) error {
 			}
 		})
 	}
-	a.Text = output.Escape(a.Text) // chat systems print it
 	raw, err := json.Marshal(a)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -103,8 +104,9 @@ type status struct {
 	Retrying  int             `json:"retrying"`          // of these, events that were tried and could not be judged
 	Trouble   string          `json:"trouble,omitempty"` // the last error about them
 	Manifests manifestsStatus `json:"manifests"`
-	Sweep     string          `json:"sweep,omitempty"` // time between two sweeps; empty: no sweeps
-	Counts    map[string]int  `json:"counts"`          // numbers of stored verdicts, by outcome
+	Sweep     string          `json:"sweep,omitempty"`     // time between two sweeps; empty: no sweeps
+	CommitURL string          `json:"commitURL,omitempty"` // of a commit of the manifests, with CommitMark for its id
+	Counts    map[string]int  `json:"counts"`              // numbers of stored verdicts, by outcome
 }
 
 // manifestsStatus describes the manifests in use.
@@ -112,7 +114,8 @@ type manifestsStatus struct {
 	Commit string     `json:"commit,omitempty"`
 	Digest string     `json:"digest,omitempty"`
 	Read   *time.Time `json:"read,omitempty"`
-	Error  string     `json:"error,omitempty"` // of newer manifests
+	Error  string     `json:"error,omitempty"`  // of newer manifests
+	Faults []string   `json:"faults,omitempty"` // in their files, if that is the error
 }
 
 // state returns the status of the auditor.
@@ -120,7 +123,7 @@ type manifestsStatus struct {
 // It is ready if it has manifests and room for events.
 func (a *Auditor) state() status {
 	rules, err := a.manifests.state()
-	st := status{Pending: a.store.Pending(), Counts: map[string]int{}}
+	st := status{Pending: a.store.Pending(), Counts: map[string]int{}, CommitURL: a.options.CommitURL}
 	st.Retrying, st.Trouble = a.worker.state()
 	st.Ready = rules != nil && a.store.pending.Load() < a.store.maxPending
 	if a.options.Sweep > 0 {
@@ -132,6 +135,10 @@ func (a *Auditor) state() status {
 	}
 	if err != nil {
 		st.Manifests.Error = err.Error()
+		var broken *brokenError
+		if errors.As(err, &broken) {
+			st.Manifests.Faults = broken.faults
+		}
 	}
 	for o, n := range a.store.counts {
 		if o == repeated {

@@ -43,10 +43,15 @@ type Options struct {
 	OIDC      OIDC          // for Pub/Sub pushes
 	Sweep     time.Duration // time between two sweeps; 0: no sweeps
 	AlertURL  string        // URL that rejected changes and new drift are posted to; empty: none
+	PageURL   string        // URL of the page for links in alerts, with a slash at the end; empty: no links
+	CommitURL string        // URL of a commit of the manifests, with CommitMark for its id; empty: no links
 	Log       Log           // the verdicts
 	Warn      func(string)  // logs a problem that the auditor survives
 	Error     func(string)  // logs a verdict that could not be written
 }
+
+// CommitMark is the part of a CommitURL that is replaced by the id of a commit.
+const CommitMark = "{commit}"
 
 // Log is where verdicts are written: one JSON object per line.
 type Log struct {
@@ -80,6 +85,7 @@ func New(ctx context.Context, o Options) (*Auditor, error) {
 	if err != nil {
 		return nil, err
 	}
+	store.page = o.PageURL
 	a := &Auditor{options: o, manifests: o.Manifests, store: store, inquirer: newInquirer(o.Client), oidc: newVerifier(ctx, o.OIDC), log: &verdictLog{Log: o.Log}}
 	a.metrics = newMetrics(a)
 	a.alerts = &alerter{url: o.AlertURL, store: store, metrics: a.metrics, warn: o.Warn, wakeup: make(chan struct{}, 1)}

@@ -109,10 +109,7 @@ func (s *store) putDrift(d drift) error {
 			}
 		}
 		if fresh := d.news(old); len(fresh) > 0 {
-			news := d
-			news.Findings = fresh
-			text := fmt.Sprintf("DRIFT: %s: %d findings, %d of them new: %s", d.Destination, d.Count, len(fresh), fresh[0])
-			if err := s.alert(tx, event.Fingerprint{}, alert{Text: text, Drift: &news}); err != nil {
+			if err := s.alert(tx, event.Fingerprint{}, driftAlert(d, fresh, s.page)); err != nil {
 				return err
 			}
 		}

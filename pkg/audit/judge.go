@@ -61,9 +61,9 @@ func (r *rules) consider(e event.Event) (verdict, question) {
 			v.Reason += ": no manifest names host " + e.Repository.RegistryStr()
 		}
 	case e.Action == event.Delete:
-		v.Reason = "nothing is ever deleted from a destination"
+		v.Reason = "deleting from a destination is never allowed"
 	case e.Action != event.Push:
-		v.Outcome, v.Reason = ignored, "neither pushed nor deleted"
+		v.Outcome, v.Reason = ignored, "neither a push nor a deletion"
 	case e.Fault != "":
 		v.Reason = "malformed: " + e.Fault
 	case e.Tag == "" && e.Digest == (v1.Hash{}) && r.wanted.Target(e.Repository) == nil:

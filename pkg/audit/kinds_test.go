@@ -70,26 +70,28 @@ func TestUnjudgedEvents(t *testing.T) {
 	t.Parallel()
 	reg := registrytest.New(t)
 	r := newRig(t, reg, "  []\n")
-	for _, post := range []struct{ source, body string }{
-		{"distribution", distributionBody("1", "pull", reg.Host, "prod/apple", "1.0", "")},
-		{"distribution", distributionBody("1", "pull", reg.Host, "prod/apple", "1.0", "")},
-		{"distribution", distributionBody("2", "rename", reg.Host, "prod/apple", "1.0", "")},
-		{"distribution", distributionBody("3", "rename", reg.Host, "prod/apple", "1.0", "")},
-		{"harbor", `{"type":"PULL_ARTIFACT","event_data":{}}`},
-		{"harbor", `{"type":"REPLICATION","event_data":{}}`},
-		{"ecr", `{"detail-type":"ECR Image Scan"}`},
-		{"acr", `{"action":"ping"}`},
-		{"quay", `{"repository":"a/b"}`},
-		{"zot", `{"type":"zotregistry.repository.created"}`},
+	for _, post := range []struct{ source, body, want string }{
+		{"distribution", distributionBody("1", "pull", reg.Host, "prod/apple", "1.0", ""), "pull of " + reg.Host + "/prod/apple:1.0"},
+		{"distribution", distributionBody("1", "pull", reg.Host, "prod/apple", "", digestA.String()), "pull of " + reg.Host + "/prod/apple@" + digestA.String()},
+		{"distribution", distributionBody("2", "rename", reg.Host, "prod/apple", "1.0", ""), "rename of " + reg.Host + "/prod/apple:1.0"},
+		{"distribution", distributionBody("3", "rename", reg.Host, "prod/apple", "1.0", ""), "rename of "},
+		{"distribution", `{"events":[` + strings.Repeat(`{"action":"mount"},`, 6) + `{"action":"mount"}]}`, "mount of an unnamed repository, and 2 more: counted"},
+		{"harbor", `{"type":"PULL_ARTIFACT","event_data":{}}`, "PULL_ARTIFACT of an unnamed repository"},
+		{"harbor", `{"type":"REPLICATION","event_data":{}}`, "REPLICATION that names no artifact"},
+		{"ecr", `{"detail-type":"ECR Image Scan"}`, "ECR Image Scan"},
+		{"acr", `{"action":"ping"}`, "ping"},
+		{"quay", `{"repository":"a/b"}`, "webhook without updated_tags"},
+		{"zot", `{"type":"zotregistry.repository.created"}`, "zotregistry.repository.created"},
 	} {
-		if status, text := r.post("/events/"+post.source, post.body); status != http.StatusAccepted {
-			t.Errorf("%s %s: got %d %s, want 202", post.source, post.body, status, text)
+		status, text := r.post("/events/"+post.source, post.body)
+		if status != http.StatusAccepted || !strings.Contains(text, "; TRANSACTION IGNORED: ") || !strings.Contains(text, post.want) || !strings.Contains(text, ": counted, not stored") {
+			t.Errorf("%s %s: got %d %s, want 202, IGNORED and %q", post.source, post.body, status, text, post.want)
 		}
 	}
 	_, text := r.get("/metrics")
 	for _, want := range []string{
 		`{kind="pull",source="distribution"} 2`, `{kind="unknown",source="distribution"} 2`, `{kind="PULL_ARTIFACT",source="harbor"} 1`,
-		`{kind="unknown",source="harbor"} 1`, `{kind="ECR Image Scan",source="ecr"} 1`, `{kind="ping",source="acr"} 1`,
+		`{kind="unknown",source="harbor"} 1`, `{kind="ECR_Image_Scan",source="ecr"} 1`, `{kind="ping",source="acr"} 1`,
 		`{kind="unknown",source="quay"} 1`, `{kind="zotregistry.repository.created",source="zot"} 1`,
 	} {
 		if !strings.Contains(text, "cip_audit_unjudged_total"+want+"\n") {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -229,12 +230,33 @@ func (m *Manifests) known(t time.Time) (rules *rules, done <-chan struct{}, err 
 	return nil, m.done, nil
 }
 
+// startLimit bounds the first reading of a git repository, while nothing is served.
+const startLimit = 15 * time.Second
+
+// Start reads the origin for the first time.
+//
+// Manifests of a directory must be valid. A branch and its path must exist, but a git
+// server may be down and files may be broken: readLoop tries again.
+func (m *Manifests) Start(ctx context.Context) error {
+	if _, remote := m.origin.(*Git); !remote {
+		return m.Read(ctx)
+	}
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	err := m.Read(ctx)
+	var missing *git.NoBranchError
+	if errors.As(err, &missing) || errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
 // originLimit bounds one reading.
 const originLimit = 2 * time.Minute
 
 // Read reads the origin and stores the outcome.
 //
-// Only readLoop may call it, or its caller before that.
+// Only readLoop and Start may call it.
 func (m *Manifests) Read(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, originLimit)
 	defer cancel()
@@ -283,20 +305,25 @@ func (m *Manifests) finish(rules *rules, began time.Time, err error) {
 	onRead()
 }
 
+// brokenError is the error about manifests with broken files.
+type brokenError struct{ faults []string }
+
+func (e *brokenError) Error() string {
+	return "the manifests are broken: " + strings.Join(e.faults, "; ")
+}
+
+// maxFaults bounds the number of faults in an error.
+const maxFaults = 5
+
 // broken returns the faults of a broken set as one error.
 func broken(set *manifest.Set) error {
-	var lines []string
+	var faults []string
 	for _, f := range set.Faults {
 		if f.Severity == manifest.Broken {
-			lines = append(lines, f.String())
+			faults = append(faults, f.String())
 		}
 	}
-	const maxLines = 5
-	more := ""
-	if n := len(lines) - maxLines; n > 0 {
-		lines, more = lines[:maxLines], fmt.Sprintf(" and %d more", n)
-	}
-	return fmt.Errorf("the manifests are broken: %s%s", strings.Join(lines, "; "), more)
+	return &brokenError{listed(faults, maxFaults)}
 }
 
 // warnFaults logs the faults and warnings of new rules.

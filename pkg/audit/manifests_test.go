@@ -16,6 +16,7 @@ import (
 	gogit "github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing/object"
 
+	"sigs.k8s.io/k8s-container-image-promoter/internal/gittest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
@@ -196,5 +197,33 @@ func TestManifestsFromGit(t *testing.T) {
 		if err := NewManifests(&bad, func(string) {}).Read(t.Context()); err == nil {
 			t.Errorf("%+v: got no error, want one", bad.Remote)
 		}
+	}
+}
+
+// A branch or a path that does not exist is an error at the start, other problems of git are not.
+func TestStart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	repo := gittest.In(t, dir)
+	repo.Branch("main", repo.Commit(1, map[string]string{"good.yaml": "registries: []\n", "broken.yaml": "x: ["}))
+	for _, test := range []struct {
+		name string
+		git  Git
+		want string // in the error; empty: none
+	}{
+		{"good", Git{Remote: git.Remote{URL: dir, Branch: "main"}, Path: "."}, ""},
+		{"a broken file", Git{Remote: git.Remote{URL: dir, Branch: "main"}, Path: "broken.yaml"}, ""},
+		{"git is down", Git{Remote: git.Remote{URL: "http://127.0.0.1:1/x", Branch: "main"}, Path: "."}, ""},
+		{"a repository that does not exist", Git{Remote: git.Remote{URL: dir + "/none"}, Path: "."}, ""},
+		{"no such branch", Git{Remote: git.Remote{URL: dir, Branch: "nope"}, Path: "."}, "has no branch nope"},
+		{"no such path", Git{Remote: git.Remote{URL: dir, Branch: "main"}, Path: "nope"}, "nope"},
+	} {
+		err := NewManifests(&test.git, func(string) {}).Start(t.Context())
+		if (err != nil) != (test.want != "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got error %v, want %q", test.name, err, test.want)
+		}
+	}
+	if err := NewManifests(Directory{filepath.Join(dir, "none")}, func(string) {}).Start(t.Context()); err == nil {
+		t.Error("a directory that does not exist: got no error, want one")
 	}
 }

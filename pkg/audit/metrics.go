@@ -2,6 +2,7 @@ package audit
 
 import (
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -93,6 +94,14 @@ func (m *metrics) judged(took time.Duration, err error) {
 
 func (m *metrics) alert(err error) { m.alerts.WithLabelValues(result(err)).Inc() }
 
+// unjudgedEvent counts an event that is not judged.
+func (m *metrics) unjudgedEvent(source, kind string) {
+	m.unjudged.WithLabelValues(source, label(kind)).Inc()
+}
+
+// label returns the value of a label for a name of several words.
+func label(name string) string { return strings.ReplaceAll(name, " ", "_") }
+
 func result(err error) string {
 	if err != nil {
 		return "failed"
@@ -122,7 +131,7 @@ func (c *driftCollector) Collect(ch chan<- prometheus.Metric) {
 			counts[f.Kind]++
 		}
 		for kind, n := range counts {
-			ch <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, float64(n), d.Destination, string(kind))
+			ch <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, float64(n), d.Destination, label(string(kind)))
 		}
 	}
 }

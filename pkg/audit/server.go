@@ -195,7 +195,7 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, http.StatusBadRequest, source+": "+err.Error())
 		return
 	}
-	judged := s.judged(events)
+	judged, others := s.judged(events)
 	added, fresh, err := s.store.Enqueue(judged)
 	if err != nil {
 		s.refuse(w, http.StatusServiceUnavailable, err.Error())
@@ -204,29 +204,37 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 	s.metrics.events.WithLabelValues(source).Add(float64(len(events)))
 	s.worker.add(added)
 	s.noteDrops(time.Now())
-	answer(w, http.StatusAccepted, fmt.Sprintf("events: %d, of them new: %d", len(events), fresh))
+	text := fmt.Sprintf("events: %d, of them new: %d", len(events), fresh)
+	if len(others) > 0 {
+		text += "; TRANSACTION " + string(ignored) + ": " + strings.Join(listed(others, maxOthers), ", ") + ": counted, not stored"
+	}
+	answer(w, http.StatusAccepted, text)
 }
+
+// maxOthers bounds the number of events without a verdict that an answer lists.
+const maxOthers = 5
 
 // judged returns the events that need a verdict.
 //
-// The others are counted, and each kind that cip does not know is logged once.
-func (s *server) judged(events []event.Event) []event.Event {
+// The others are described. They are counted, and each kind that cip does not know is
+// logged once.
+func (s *server) judged(events []event.Event) (out []event.Event, others []string) {
 	now := time.Now().UTC()
-	var out []event.Event
 	for _, e := range events {
 		if e.Action != event.Other {
 			e.Received = now
 			out = append(out, e)
 			continue
 		}
+		others = append(others, e.Kind+" of "+e.Ref())
 		kind := e.Kind
 		if e.Unknown {
 			kind = "unknown"
 			s.once(e.Source+" "+e.Kind, fmt.Sprintf("%s sent a notification of an unknown kind, which is counted and not judged: %s", e.Source, e.Kind))
 		}
-		s.metrics.unjudged.WithLabelValues(e.Source, kind).Inc()
+		s.metrics.unjudgedEvent(e.Source, kind)
 	}
-	return out
+	return out, others
 }
 
 // maxOnce bounds the number of different warnings.

@@ -29,6 +29,7 @@ type store struct {
 	db     *bbolt.DB
 	remove string // temporary file to remove in Close, or ""
 	alerts bool   // whether alerts are sent
+	page   string // URL of the page for links in alerts, or ""
 
 	maxPending int64             // events that may wait
 	maxParts   int               // events that may wait as parts of one event

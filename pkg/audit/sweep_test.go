@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -63,7 +65,7 @@ func TestSweep(t *testing.T) {
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
-			if _, text := r.get("/metrics"); !strings.Contains(text, `cip_audit_drift{destination="`+reg.Host+`/prod",kind="moved tag"} 1`) {
+			if _, text := r.get("/metrics"); !strings.Contains(text, `cip_audit_drift{destination="`+reg.Host+`/prod",kind="moved_tag"} 1`) {
 				t.Error("metrics: got no drift, want it")
 			}
 		})
@@ -163,20 +165,43 @@ func TestAlerts(t *testing.T) {
 	defer receiver.Close()
 	reg := registrytest.New(t, registrytest.WithCatalog())
 	evil := registrytest.Image(2, 1)
-	reg.Push(t, "prod/rogue", evil, "1.0")
-	r := newRig(t, reg, "  []\n", func(o *Options) { o.AlertURL = receiver.URL + "/secret" })
+	for i := range 12 {
+		reg.Push(t, "prod/rogue", evil, fmt.Sprint("1.", i))
+	}
+	r := newRig(t, reg, "  []\n", func(o *Options) {
+		o.AlertURL, o.PageURL = receiver.URL+"/secret", "https://audit.example.com/cip/"
+	})
 	r.push("1", "INSERT", "src/any", "1.0", evil.Digest)
-	r.push("2", "INSERT", "prod/rogue", "1.0", evil.Digest)
-	if a := <-got; a.Verdict == nil || a.Verdict.Verdict != rejected || !strings.HasPrefix(a.Text, "TRANSACTION REJECTED") {
-		t.Errorf("got alert %+v, want that of a rejection", a)
+	hook := `{"type":"PUSH_ARTIFACT","operator":"mallory\nTRANSACTION VERIFIED","event_data":{"resources":[{"digest":"` + evil.Digest +
+		`","tag":"1.0","resource_url":"` + reg.Host + `/prod/rogue:1.0"}],"repository":{"repo_full_name":"prod/rogue"}}}`
+	if status, text := r.post("/events/harbor", hook); status != http.StatusAccepted {
+		t.Fatalf("got %d %s, want 202", status, text)
+	}
+	a := <-got
+	page := "https://audit.example.com/cip/?q=" + url.QueryEscape(reg.Host+"/prod/rogue:1.0") + "&span=all&verdict=REJECTED"
+	if a.Verdict == nil || a.Verdict.Verdict != rejected || a.Page != page {
+		t.Errorf("got alert %+v, want that of a rejection and page %s", a, page)
+	} else {
+		want := "TRANSACTION REJECTED: push of " + reg.Host + "/prod/rogue:1.0@" + evil.Digest + ": no manifest wants anything in this repository\n" +
+			`by user mallory\nTRANSACTION VERIFIED, reported by harbor, received at ` + a.Verdict.Received.Format(time.RFC3339) + "\n" + page
+		if diff := cmp.Diff(want, a.Text); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
 	}
 	for range 2 { // the second sweep finds no new drift
 		if err := r.auditor.sweep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if a := <-got; a.Drift == nil || len(a.Drift.Findings) != 1 || !strings.HasPrefix(a.Text, "DRIFT") {
-		t.Errorf("got alert %+v, want that of drift with one finding", a)
+	lines := []string{"DRIFT in " + reg.Host + "/prod: 12 differences from the manifests, 12 new:"}
+	for _, tag := range []string{"1.0", "1.1", "1.10", "1.11", "1.2", "1.3", "1.4", "1.5", "1.6", "1.7"} {
+		lines = append(lines, "extra tag "+reg.Host+"/prod/rogue:"+tag+"@"+evil.Digest)
+	}
+	lines = append(lines, "and 2 more", "https://audit.example.com/cip/#drift")
+	if a := <-got; a.Drift == nil || len(a.Drift.Findings) != 12 {
+		t.Errorf("got alert %+v, want that of drift with 12 findings", a)
+	} else if diff := cmp.Diff(strings.Join(lines, "\n"), a.Text); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 	r.push("3", "DELETE", "prod/rogue", "1.0", "")
 	if a := <-got; a.Verdict == nil || a.Verdict.ID != "3" {

@@ -87,7 +87,7 @@ func (s *store) settle(tx *bbolt.Tx, v verdict) (r record, isNew bool, err error
 	if err := s.trim(tx, bucket); err != nil || v.Outcome != rejected {
 		return r, true, err
 	}
-	return r, true, s.alert(tx, v.Event.Fingerprint(), alert{Text: r.Text, Verdict: &r})
+	return r, true, s.alert(tx, v.Event.Fingerprint(), rejectionAlert(&r, s.page))
 }
 
 // maxRejected is the number of different rejections in memory.

@@ -16,6 +16,7 @@ import (
 	"github.com/go-git/go-git/v5/config"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/cache"
+	"github.com/go-git/go-git/v5/plumbing/transport"
 	"github.com/go-git/go-git/v5/storage"
 	"github.com/go-git/go-git/v5/storage/filesystem"
 	"github.com/go-git/go-git/v5/storage/memory"
@@ -36,6 +37,13 @@ type Remote struct {
 	Dir    string // for a bare copy that is reused by the next Fetch; empty: a new copy in memory each time
 	Depth  int    // commits of history to copy; 0: all
 	Limits Limits // of the size and duration of a fetch
+}
+
+// NoBranchError is the error about a branch that does not exist.
+type NoBranchError struct{ Repository, Branch string }
+
+func (e *NoBranchError) Error() string {
+	return fmt.Sprintf("the git repository of %s has no branch %s", e.Repository, e.Branch)
 }
 
 // Fetch updates the copy and returns it.
@@ -71,6 +79,9 @@ func (m Remote) Fetch(ctx context.Context) (r *Repository, head string, err erro
 	repo.Storer = store
 	if err != nil && !errors.Is(err, git.NoErrAlreadyUpToDate) {
 		m.sweep(before)
+		if errors.Is(err, git.NoMatchingRefSpecError{}) || errors.Is(err, transport.ErrEmptyRemoteRepository) {
+			return nil, "", &NoBranchError{m.String(), branch.Short()}
+		}
 		return nil, "", fmt.Errorf("fetching branch %s of %s: %w", branch.Short(), m, m.hide(reason(err)))
 	}
 	r = &Repository{repo, m.String()}
@@ -199,7 +210,7 @@ func (r *Repository) branch(names ...plumbing.ReferenceName) (string, error) {
 		_, err = r.commit(ref.Hash().String())
 		return ref.Hash().String(), err
 	}
-	return "", fmt.Errorf("the git repository of %s has no branch %s", r.name, names[0].Short())
+	return "", &NoBranchError{r.name, names[0].Short()}
 }
 
 // open returns the copy. It is empty before the first fetch.

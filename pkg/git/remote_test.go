@@ -171,12 +171,12 @@ func TestFetch(t *testing.T) {
 	}
 	secret := strings.Replace(address, "http://", "http://user:hunter2@", 1)
 	for want, m := range map[string]git.Remote{
-		"it is a copy of":     {URL: address + "x", Dir: copied},
-		"none of http":        {URL: secret, Branch: "none"},
-		"not in a git":        {URL: t.TempDir()},
-		"opening git reposi":  {URL: filepath.Join(dir, "none")},
-		"has no branch none":  {URL: dir, Branch: "none"},
-		"repository not foun": {URL: secret + "/elsewhere"},
+		"it is a copy of":          {URL: address + "x", Dir: copied},
+		"/repo has no branch none": {URL: secret, Branch: "none"},
+		"not in a git":             {URL: t.TempDir()},
+		"opening git reposi":       {URL: filepath.Join(dir, "none")},
+		"has no branch none":       {URL: dir, Branch: "none"},
+		"repository not foun":      {URL: secret + "/elsewhere"},
 	} {
 		if _, _, err := m.Fetch(t.Context()); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%+v: got %v, want %q", m, err, want)

@@ -26,7 +26,8 @@ func decodeACR(n Notification) ([]Event, error) {
 	case "delete", "chart_delete":
 		e.Action = Delete
 	default: // ping tests the webhook, and quarantine comes before the push of an image to scan
-		return []Event{other("acr", hook.Action, "ping", "quarantine")}, nil
+		e = other("acr", hook.Action, "ping", "quarantine")
+		return []Event{e.about(n, hook.Request.Host, hook.Target.Repository, hook.Target.Tag, hook.Target.Digest)}, nil
 	}
 	if err := e.at(n, hook.Request.Host, hook.Target.Repository); err != nil {
 		return nil, err

@@ -7,7 +7,7 @@ import (
 )
 
 // blobPush is the kind of events about pushed blobs.
-const blobPush = "push of a blob"
+const blobPush = "blob push"
 
 // decodeDistribution reads the notifications of CNCF distribution.
 //
@@ -52,19 +52,20 @@ func decodeDistribution(n Notification) ([]Event, error) {
 		}
 		blob := path.Base(path.Dir(u.Path)) == "blobs" || u.Path == "" && in.Target.MediaType == "application/octet-stream"
 		e := Event{ID: Clip(in.ID), Source: "distribution", Actor: Clip(in.Actor.Name)}
+		host := cmp.Or(in.Request.Host, u.Host)
 		switch {
 		case in.Action == "push" && blob && in.Target.Tag == "": // blobs have no tags
-			events = append(events, other("distribution", blobPush, blobPush))
+			events = append(events, other("distribution", blobPush, blobPush).about(n, host, in.Target.Repository, "", in.Target.Digest))
 			continue
 		case in.Action == "push":
 			e.Action = Push
 		case in.Action == "delete":
 			e.Action = Delete
 		default:
-			events = append(events, other("distribution", in.Action, "pull", "mount"))
+			events = append(events, other("distribution", in.Action, "pull", "mount").about(n, host, in.Target.Repository, in.Target.Tag, in.Target.Digest))
 			continue
 		}
-		if err := e.at(n, cmp.Or(in.Request.Host, u.Host), in.Target.Repository); err != nil {
+		if err := e.at(n, host, in.Target.Repository); err != nil {
 			return nil, err
 		}
 		e.names(in.Target.Tag, in.Target.Digest)

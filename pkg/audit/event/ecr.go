@@ -56,15 +56,16 @@ func decodeECR(n Notification) ([]Event, error) {
 	if err := parse(n.Body, &event); err != nil {
 		return nil, err
 	}
-	action, kind := event.action()
-	if action == Other {
-		return []Event{other("ecr", kind, failedAction, "ECR Image Scan", "ECR Scan Resource Change")}, nil
-	}
-	e := Event{ID: Clip(event.ID), Source: "ecr", Action: action}
 	host := ""
 	if event.Account != "" && event.Region != "" {
 		host = fmt.Sprintf("%s.dkr.ecr.%s.amazonaws.com", event.Account, event.Region)
 	}
+	action, kind := event.action()
+	if action == Other {
+		e := other("ecr", kind, failedAction, "ECR Image Scan", "ECR Scan Resource Change")
+		return []Event{e.about(n, host, event.Detail.Repository, event.Detail.Tag, event.Detail.Digest)}, nil
+	}
+	e := Event{ID: Clip(event.ID), Source: "ecr", Action: action}
 	if err := e.at(n, host, event.Detail.Repository); err != nil {
 		return nil, err
 	}

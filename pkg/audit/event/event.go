@@ -63,6 +63,17 @@ func other(source, kind string, known ...string) Event {
 	return Event{Source: source, Action: Other, Kind: Clip(kind), Unknown: !slices.Contains(known, kind)}
 }
 
+// about returns an event that is not judged, with its reference.
+//
+// The reference is only for messages, so that an invalid name is left out.
+func (e Event) about(n Notification, host, path, tag, digest string) Event {
+	if e.at(n, host, path) == nil {
+		e.names(tag, digest)
+	}
+	e.Fault = ""
+	return e
+}
+
 // Ref returns the reference of the event, for messages.
 func (e Event) Ref() string {
 	if e.Repository == (name.Repository{}) {

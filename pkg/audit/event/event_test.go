@@ -45,8 +45,8 @@ var samples = []struct {
 		want: []Event{
 			{ID: "1", Action: Delete, Repository: image.NewRepository("outside.example.com", "a"), Tag: "t"},
 			{ID: "2", Action: Delete, Repository: image.NewRepository("outside.example.com", "a"), Digest: digestA},
-			{Action: Other, Kind: "pull"},
-			{Action: Other, Kind: "push of a blob"},
+			{Action: Other, Kind: "pull", Repository: image.NewRepository("outside.example.com", "a"), Digest: digestA},
+			{Action: Other, Kind: "blob push", Repository: image.NewRepository("outside.example.com", "a"), Digest: digestA},
 			{ID: "5", Action: Delete, Repository: image.NewRepository("outside.example.com", "a")},
 		},
 	},
@@ -89,6 +89,11 @@ var samples = []struct {
 		name: "quota", system: "harbor", body: `{"type":"QUOTA_EXCEED","occur_at":1,"event_data":{"resources":[{"digest":"` + digestA.String() + `"}],"repository":{"repo_full_name":"b/a"}}}`,
 		want: []Event{{Action: Other, Kind: "QUOTA_EXCEED"}},
 	},
+	{
+		name: "pull", system: "harbor", body: `{"type":"PULL_ARTIFACT","event_data":{"resources":[{"digest":"` + digestA.String() + `","tag":"1.0","resource_url":"harbor.example.com/prod/apple:1.0"}],"repository":{"repo_full_name":"prod/apple"}}}`,
+		want: []Event{{Action: Other, Kind: "PULL_ARTIFACT", Repository: image.NewRepository("harbor.example.com", "prod/apple"), Tag: "1.0", Digest: digestA}},
+	},
+	{name: "pull of an invalid name", system: "distribution", host: "r.example.com", body: `{"events":[{"action":"pull","target":{"repository":"A","tag":"!"}}]}`, want: []Event{{Action: Other, Kind: "pull"}}},
 	{name: "scan, CloudEvent", system: "harbor", body: `{"type":"harbor.scan.completed","data":{}}`, want: []Event{{Action: Other, Kind: "harbor.scan.completed"}}},
 	{name: "what Harbor does not send", system: "harbor", body: `{"type":"RENAME","event_data":{}}`, want: []Event{{Action: Other, Kind: "RENAME", Unknown: true}}},
 	{
@@ -160,7 +165,7 @@ var samples = []struct {
 	{
 		name: "scan", system: "zot", host: "zot.example.com",
 		body: `{"id":"z3","type":"zotregistry.image.scanned","data":{"name":"prod/apple","reference":"1.0"}}`,
-		want: []Event{{Action: Other, Kind: "zotregistry.image.scanned"}},
+		want: []Event{{Action: Other, Kind: "zotregistry.image.scanned", Repository: image.NewRepository("zot.example.com", "prod/apple")}},
 	},
 	{
 		name: "new repository, without a host", system: "zot", body: `{"id":"z4","type":"zotregistry.repository.created","data":{"name":"prod/apple"}}`,
@@ -175,7 +180,7 @@ var samples = []struct {
 	{
 		name: "failed push", system: "ecr",
 		body: `{"id":"a2","detail-type":"ECR Image Action","account":"1","region":"r","detail":{"result":"FAILURE","repository-name":"a","action-type":"PUSH"}}`,
-		want: []Event{{Action: Other, Kind: "failed action"}},
+		want: []Event{{Action: Other, Kind: "failed action", Repository: image.NewRepository("1.dkr.ecr.r.amazonaws.com", "a")}},
 	},
 	{
 		name: "replication, in the region that it arrives in", system: "ecr",
@@ -216,7 +221,7 @@ var samples = []struct {
 	},
 	{
 		name: "another event", system: "quay", body: `{"repository":"team/apple","docker_url":"quay.example.com/team/apple","vulnerability":{"id":"CVE-1"}}`,
-		want: []Event{{Action: Other, Kind: "webhook without updated_tags", Unknown: true}},
+		want: []Event{{Action: Other, Kind: "webhook without updated_tags", Unknown: true, Repository: image.NewRepository("quay.example.com", "team/apple")}},
 	},
 	{
 		name: "push", system: "acr",

@@ -69,7 +69,12 @@ func decodeHarbor(n Notification) ([]Event, error) {
 	case "":
 		return nil, errors.New("parsing the notification: it has no type")
 	default:
-		return []Event{other("harbor", hook.Type, harborOther()...)}, nil
+		e := other("harbor", hook.Type, harborOther()...)
+		if len(data.Resources) > 0 {
+			host, path, tag, digest := data.reference(0)
+			e = e.about(n, host, path, tag, digest)
+		}
+		return []Event{e}, nil
 	}
 	if err == nil && len(events) == 0 {
 		return []Event{other("harbor", hook.Type+" that names no artifact")}, nil
@@ -93,25 +98,33 @@ func (d *harborData) resources(n Notification, template Event) ([]Event, error) 
 		return nil, err
 	}
 	var events []Event
-	for i, r := range d.Resources {
+	for i := range d.Resources {
 		e := template
 		if e.ID == "" {
 			e.ID = bodyID(n.Body, i)
 		}
-		name, _, _ := splitRef(r.URL)
-		host, path, _ := strings.Cut(name, "/")
-		if d.Repository.FullName != "" {
-			path = d.Repository.FullName
-		}
+		host, path, tag, digest := d.reference(i)
 		if err := e.at(n, host, path); err != nil {
 			return nil, err
 		}
-		tag := r.Tag
-		if strings.Contains(tag, ":") {
-			tag = "" // an untagged artifact has its digest as tag
-		}
-		e.names(tag, r.Digest)
+		e.names(tag, digest)
 		events = append(events, e)
 	}
 	return events, nil
+}
+
+// reference returns the reference of one resource.
+//
+// An untagged artifact has its digest as tag.
+func (d *harborData) reference(i int) (host, path, tag, digest string) {
+	r := d.Resources[i]
+	name, _, _ := splitRef(r.URL)
+	host, path, _ = strings.Cut(name, "/")
+	if d.Repository.FullName != "" {
+		path = d.Repository.FullName
+	}
+	if tag = r.Tag; strings.Contains(tag, ":") {
+		tag = ""
+	}
+	return host, path, tag, r.Digest
 }

@@ -18,12 +18,12 @@ func decodeQuay(n Notification) ([]Event, error) {
 	if err := tooMany(len(hook.Tags)); err != nil {
 		return nil, err
 	}
-	if len(hook.Tags) == 0 {
-		return []Event{other("quay", "webhook without updated_tags")}, nil
-	}
 	host, path, _ := strings.Cut(hook.DockerURL, "/")
 	if path == "" {
 		path = hook.Repository
+	}
+	if len(hook.Tags) == 0 {
+		return []Event{other("quay", "webhook without updated_tags").about(n, host, path, "", "")}, nil
 	}
 	at := Event{Source: "quay", Action: Push}
 	if err := at.at(n, host, path); err != nil {

@@ -27,14 +27,6 @@ func decodeZot(n Notification) ([]Event, error) {
 		return nil, errors.New("parsing the notification: it has no type")
 	}
 	e := Event{ID: Clip(event.ID), Source: "zot"}
-	switch event.Type {
-	case "zotregistry.image.updated":
-		e.Action = Push
-	case "zotregistry.image.deleted":
-		e.Action = Delete
-	default:
-		return []Event{other("zot", event.Type, "zotregistry.image.lint_failed", "zotregistry.image.scanned", "zotregistry.repository.created")}, nil
-	}
 	var data struct {
 		Name      string `json:"name"`
 		Reference string `json:"reference"`
@@ -43,7 +35,17 @@ func decodeZot(n Notification) ([]Event, error) {
 			Name string `json:"name"`
 		} `json:"actor"`
 	}
-	if err := strictjson.Unmarshal(event.Data, &data); err != nil {
+	err := strictjson.Unmarshal(event.Data, &data)
+	switch event.Type {
+	case "zotregistry.image.updated":
+		e.Action = Push
+	case "zotregistry.image.deleted":
+		e.Action = Delete
+	default:
+		e = other("zot", event.Type, "zotregistry.image.lint_failed", "zotregistry.image.scanned", "zotregistry.repository.created")
+		return []Event{e.about(n, "", data.Name, "", data.Digest)}, nil
+	}
+	if err != nil {
 		return nil, fmt.Errorf("parsing the event's data: %w", err)
 	}
 	e.Actor = Clip(data.Actor.Name)

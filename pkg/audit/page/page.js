@@ -5,7 +5,7 @@
 const every = 2000; // milliseconds between two polls
 const maxRows = 500; // verdicts that are shown
 const $ = (id) => document.getElementById(id);
-let newest = 0, oldest = 0, paused = false, asked = 0, minutes = [];
+let newest = 0, oldest = 0, paused = false, asked = 0, minutes = [], commitURL = '';
 
 // visible escapes characters that cannot be seen, such as those that reverse the
 // direction of text.
@@ -40,6 +40,15 @@ function when(text) {
   return node;
 }
 
+// commit returns the short id of a commit, as a link if there is a URL for it.
+function commit(id) {
+  const code = el('code', '', id.slice(0, 12));
+  if (!/^https?:/.test(commitURL)) return code;
+  const link = el('a', '', code);
+  link.href = commitURL.replaceAll('{commit}', encodeURIComponent(id));
+  return link;
+}
+
 // query returns the filters as a query string.
 function query(more) {
   const params = new URLSearchParams(more);
@@ -63,7 +72,7 @@ function row(v, isNew) {
   if (v.actor) by.push('done by ' + v.actor);
   what.append(el('div', 'dim', by.join(' · ')));
   const why = el('td', '', v.reason);
-  if (v.commit) why.append(el('div', 'dim', 'manifests at ' + v.commit.slice(0, 12)));
+  if (v.commit) why.append(el('div', 'dim', 'manifests at ', commit(v.commit)));
   const tr = el('tr', isNew ? 'new' : '', el('td', '', el('span', 'badge ' + v.verdict, v.verdict)), el('td', 'dim', when(v.judged)), what, why);
   tr.dataset.seq = v.seq;
   tr.setAttribute('role', 'row'); // CSS for narrow screens makes blocks of the table, which removes its roles
@@ -122,6 +131,7 @@ function tile(name, n) {
 }
 
 function showStatus(st) {
+  commitURL = st.commitURL || '';
   const state = $('state');
   state.className = 'state ' + (st.ready ? 'good' : 'bad');
   state.textContent = st.ready ? (paused ? 'Paused' : 'Live') : 'Not ready';
@@ -129,7 +139,7 @@ function showStatus(st) {
   tile('pending', st.pending);
   const m = st.manifests, line = $('manifests');
   line.replaceChildren();
-  if (m.read) line.append('Manifests ', el('code', '', (m.commit || m.digest || '').slice(0, m.commit ? 12 : 19)), ' read at ', when(m.read));
+  if (m.read) line.append('Manifests ', m.commit ? commit(m.commit) : el('code', '', short(m.digest)), ' read at ', when(m.read));
   const trouble = [];
   if (m.error) trouble.push(m.error);
   if (st.retrying) trouble.push(plural(st.retrying, 'event') + ' cannot be judged yet. ' + (st.trouble || ''));
