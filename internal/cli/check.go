@@ -108,7 +108,7 @@ func runCheck(ctx context.Context, o *checkOptions, s streams) (err error) {
 	}
 	err = offline(ctx, func() error {
 		var files []*selector.File
-		c.set, files = c.at.ReadAll()
+		c.set, files = c.at.ReadAll(false)
 		c.set.Faults = append(c.set.Faults, lookup.OrphanLocks(c.set, files)...)
 		c.readBase()
 		return nil

@@ -20,9 +20,10 @@ func newExplainCmd(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "explain NAME",
 		Short: "List the candidates of a selector with the reason for each",
-		Long: `explain runs the selectors called NAME as cip resolve does. It lists the tags
-that were considered, best first, and why each one was chosen or rejected. It
-changes nothing.`,
+		Long: `explain runs the selectors called NAME as cip resolve does. NAME is that of a
+selector, of its image, or of an ImagePolicy. explain lists the tags that were
+considered, best first, and why each one was chosen or rejected. For a git
+revision it also lists the newer commits that have no image. It changes nothing.`,
 		Example: `  cip explain flux --thin-manifest-dir=manifests
   cip explain flux --manifest=promote.yaml --output=json`,
 		Args: cobra.ExactArgs(1),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
@@ -102,12 +103,24 @@ func newResolution(ctx context.Context, o *selectorOptions, s streams) (*resolut
 		return nil, errors.Join(&exitError{code: exitFailed}, r.Close())
 	}
 	if name := r.Unknown(); name != "" {
-		return nil, errors.Join(fmt.Errorf("there is no selector %q in %s", name, o.path()), r.Close())
+		return nil, errors.Join(fmt.Errorf("there is no selector %q in %s: %s", name, o.path(), listNames(r.Names())), r.Close())
 	}
 	if r.Len() == 0 {
 		r.log.Infof("there are no selectors in %s", o.path())
 	}
 	return r, nil
+}
+
+// listNames returns the names that there are, for errors.
+func listNames(names []string) string {
+	const most = 10
+	switch n := len(names); {
+	case n == 0:
+		return "it has no selectors"
+	case n > most:
+		return fmt.Sprintf("it has %s and %d more", strings.Join(names[:most], ", "), n-most)
+	}
+	return "it has " + strings.Join(names, ", ")
 }
 
 // run resolves the named selectors that wanted accepts.

@@ -137,7 +137,7 @@ func accepted(kind, text string) bool {
 	case "sources":
 		files["images/x/sources.yaml"] = &fstest.MapFile{Data: []byte(text)}
 	}
-	set, _ := manifest.ThinSelectors(files, "")
+	set, _ := manifest.ThinSelectors(files, "", false)
 	return set.OK()
 }
 

@@ -86,13 +86,14 @@ func (m Manifests) Read() *manifest.Set {
 }
 
 // ReadAll reads the manifests and their selectors. File names in the selectors are relative to Root.
-func (m Manifests) ReadAll() (*manifest.Set, []*selector.File) {
+// With newLists, a list of images that selectors will be the first to write may be missing.
+func (m Manifests) ReadAll(newLists bool) (*manifest.Set, []*selector.File) {
 	files := m.open()
 	defer files.Close()
 	if m.File != "" {
 		return manifest.PlainSelectors(files, filepath.Base(m.File), m.File)
 	}
-	return manifest.ThinSelectors(files, m.Dir)
+	return manifest.ThinSelectors(files, m.Dir, newLists)
 }
 
 // Native reads native files as one set.

@@ -44,7 +44,7 @@ func (s *Selectors) amend(r *Resolved) error {
 	var err error
 	if r.File.Images != "" {
 		list.Name = r.File.Images
-		if list.Before, err = s.read(list.Name); err != nil {
+		if list.Before, err = s.read(list.Name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		text = manifest.NewImagesText(list.Before, r.File.Images != r.File.Name)
@@ -139,7 +139,7 @@ func (s *Selectors) stale(file *selector.File) ([]manifest.Fault, error) {
 	var wants map[string][]string
 	if file.Images != "" {
 		raw, err := s.read(file.Images)
-		if err != nil {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
 		if wants, err = manifest.NewImagesText(raw, file.Images != file.Name).Wants(); err != nil {
@@ -148,6 +148,9 @@ func (s *Selectors) stale(file *selector.File) ([]manifest.Fault, error) {
 	}
 	var faults []manifest.Fault
 	used := map[*selector.Lock]bool{}
+	for _, p := range file.Suspended {
+		used[file.Find(p)] = true
+	}
 	readers := resolve.Readers{ReadFile: s.reader(file)}
 	for _, p := range file.Entries {
 		used[file.Find(p)] = true
@@ -172,7 +175,7 @@ func OrphanLocks(set *manifest.Set, files []*selector.File) []manifest.Fault {
 	var faults []manifest.Fault
 	for _, file := range files {
 		unread := func(f manifest.Fault) bool { return f.Pos.File == file.File && f.Severity != manifest.Warning }
-		if len(file.Entries) > 0 || len(file.Locked) == 0 || slices.ContainsFunc(set.Faults, unread) {
+		if len(file.Entries)+len(file.Suspended) > 0 || len(file.Locked) == 0 || slices.ContainsFunc(set.Faults, unread) {
 			continue
 		}
 		faults = append(faults, refusal(manifest.Pos{File: file.Locked[0].Pos.File, Line: 1, Column: 1}, "the selectors of this lock were removed"))

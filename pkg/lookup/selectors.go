@@ -1,6 +1,7 @@
 package lookup
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io/fs"
@@ -34,7 +35,7 @@ type Selectors struct {
 // OpenSelectors reads manifests and their selectors. Methods are about the selectors
 // with the names of only, or about all if it is empty. The caller must Close the result.
 func OpenSelectors(at load.Manifests, only []string) *Selectors {
-	set, files := at.ReadAll()
+	set, files := at.ReadAll(true)
 	return &Selectors{Set: set, Files: files, only: only, root: at.Root(), tree: tree.Open(at.Root())}
 }
 
@@ -59,9 +60,24 @@ func (s *Selectors) Unknown() string {
 	return ""
 }
 
-// hasName returns a function that reports whether a selector, or its image, has a name.
+// hasName returns a function that reports whether a selector, its image or its ImagePolicy
+// has a name. The namespace of an ImagePolicy may be left out.
 func hasName(name string) func(*selector.Selector) bool {
-	return func(p *selector.Selector) bool { return p.Name == name || p.ImageName() == name }
+	return func(p *selector.Selector) bool {
+		return p.Name == name || p.ImageName() == name || p.Policy != "" && (p.Policy == name || path.Base(p.Policy) == name)
+	}
+}
+
+// Names returns the names of all selectors: those of ImagePolicies, and else of images.
+func (s *Selectors) Names() []string {
+	var names []string
+	for _, f := range s.Files {
+		for _, p := range f.Entries {
+			names = append(names, cmp.Or(p.Policy, p.Name))
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // Named reports whether a selector is one of those to resolve.

@@ -43,7 +43,7 @@ func TestForeignFilesAreNotQuoted(t *testing.T) {
 					"images/a/sources.yaml": {Data: []byte(selectors)}, "plain.yaml": {Data: []byte(twoRegistries)},
 				}
 				files[at] = &fstest.MapFile{Data: []byte(text)}
-				thin, _ := ThinSelectors(files, "")
+				thin, _ := ThinSelectors(files, "", false)
 				plain, _ := PlainSelectors(files, "plain.yaml", "")
 				if all := Join(thin, plain, Native(files, "plain.yaml", "")); !all.Broken() {
 					t.Errorf("%s: faults %q, want a broken file", at, faults(all))

@@ -13,7 +13,7 @@ func FuzzSelectors(f *testing.F) {
 	f.Add("- {name: x, select: {gitRevision: {repository: u, branch: m}}}", "[]")
 	f.Add(fluxStream, "")
 	f.Fuzz(func(_ *testing.T, sources, lock string) {
-		manifest.ThinSelectors(thinTree(sources, lock), "")
+		manifest.ThinSelectors(thinTree(sources, lock), "", false)
 	})
 }
 

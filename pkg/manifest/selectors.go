@@ -18,9 +18,10 @@ const (
 // ThinSelectors reads a thin manifest directory like Thin, and its selectors.
 //
 // Selectors are in a sources.yaml next to an images.yaml. A lock file without a
-// sources.yaml is read too, because its entries may have to be removed.
-func ThinSelectors(fsys fs.FS, display string) (*Set, []*selector.File) {
-	set := Thin(fsys, display)
+// sources.yaml is read too, because its entries may have to be removed. With newLists,
+// an images.yaml next to a sources.yaml may be missing: cip resolve writes it.
+func ThinSelectors(fsys fs.FS, display string, newLists bool) (*Set, []*selector.File) {
+	set := (&thin{fsys: fsys, display: display, newList: newLists}).read()
 	t := &thin{fsys: fsys, display: display}
 	var all []*selector.File
 	for _, d := range t.subdirs(imagesDir) {

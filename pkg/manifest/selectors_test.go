@@ -96,7 +96,7 @@ func TestSelectorFaults(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			set, _ := manifest.ThinSelectors(thinTree(tt.sources, ""), "")
+			set, _ := manifest.ThinSelectors(thinTree(tt.sources, ""), "", false)
 			if diff := cmp.Diff(tt.want, faultsOf(set)); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
@@ -116,7 +116,7 @@ func TestLockFaults(t *testing.T) {
 		{"- {name: x, digest: " + dig("a") + ", tags: ['a b']}", "bad tag"},
 		{"- [", "bad YAML"},
 	} {
-		set, _ := manifest.ThinSelectors(thinTree("- {name: x, select: {tag: v}}", tt.lock), "")
+		set, _ := manifest.ThinSelectors(thinTree("- {name: x, select: {tag: v}}", tt.lock), "", false)
 		got := strings.Join(faultsOf(set), "\n")
 		if tt.want == "" && got != "" || !strings.Contains(got, tt.want) || tt.want != "" && !set.Broken() {
 			t.Errorf("%s: got %q, want %q", tt.lock, got, tt.want)
@@ -156,16 +156,16 @@ func TestFlux(t *testing.T) {
 	rev := &selector.GitRevision{Repository: "https://git.example.com/app", Branch: "main"}
 	want := []*selector.Selector{
 		{
-			Name: "app", Select: selector.Select{Numerical: &selector.Order{Order: "asc"}}, Exclude: []string{"^x"}, AlwaysRefresh: true,
+			Name: "app", Policy: "flux-system/app", Select: selector.Select{Numerical: &selector.Order{Order: "asc"}}, Exclude: []string{"^x"}, AlwaysRefresh: true,
 			Filter: &selector.Filter{Pattern: `^main-(?P<n>\d+)$`, Extract: "$n"}, Repository: app, Output: app,
 			Pos: manifest.Pos{File: "images/a/sources.yaml", Line: 6, Column: 1},
 		},
 		{
-			Name: "app", Select: selector.Select{GitRevision: rev}, Exclude: []string{"^x"}, Repository: app, Output: app,
+			Name: "app", Policy: "flux-system/rev", Select: selector.Select{GitRevision: rev}, Exclude: []string{"^x"}, Repository: app, Output: app,
 			Pos: manifest.Pos{File: "images/a/sources.yaml", Line: 20, Column: 1},
 		},
 	}
-	set, files := manifest.ThinSelectors(thinTree(fluxStream, ""), "")
+	set, files := manifest.ThinSelectors(thinTree(fluxStream, ""), "", false)
 	if len(set.Faults) > 0 {
 		t.Error(set.Faults)
 	}
@@ -241,7 +241,7 @@ func TestFluxFaults(t *testing.T) {
 		{fluxStream, "kind: ConfigMap\nmetadata: {name: z}\ndata: {a: b}\n---\n" + fluxStream, "images/a/sources.yaml:1:1: ConfigMap is not read: only ImagePolicy, ImageRepository and GitRepository are"},
 		{"kind: GitRepository\nmetadata: {name: repo, namespace: other}", "kind: GitRepository\nmetadata: {namespace: other}", "GitRepository without metadata.name or spec"},
 	} {
-		set, _ := manifest.ThinSelectors(thinTree(strings.Replace(fluxStream, tt.from, tt.to, 1), ""), "")
+		set, _ := manifest.ThinSelectors(thinTree(strings.Replace(fluxStream, tt.from, tt.to, 1), ""), "", false)
 		if got := strings.Join(faultsOf(set), "\n"); !strings.Contains(got, tt.want) {
 			t.Errorf("%s: got %q, want %q", tt.to, got, tt.want)
 		}
@@ -252,7 +252,7 @@ func TestFluxFaults(t *testing.T) {
 func TestIntent(t *testing.T) {
 	t.Parallel()
 	intent := func(sources string) string {
-		_, files := manifest.ThinSelectors(thinTree(sources, ""), "")
+		_, files := manifest.ThinSelectors(thinTree(sources, ""), "", false)
 		return files[0].Entries[0].Intent()
 	}
 	a := intent("- name: x # comment\n  select: {numerical: }\n")

@@ -28,6 +28,7 @@ const (
 type thin struct {
 	fsys    fs.FS
 	display string
+	newList bool // a directory with a sources.yaml may lack its images.yaml
 	entries int
 	faults  []Fault // of directories and misplaced files, not of files that are read
 }
@@ -44,7 +45,10 @@ type pair struct {
 // With display "" or ".", messages have paths relative to the directory. Several
 // goroutines read from fsys.
 func Thin(fsys fs.FS, display string) *Set {
-	t := &thin{fsys: fsys, display: display}
+	return (&thin{fsys: fsys, display: display}).read()
+}
+
+func (t *thin) read() *Set {
 	if !t.isDir(".") {
 		return &Set{Faults: t.faults, Digest: yamlread.Digest(nil), Absent: t.lacks(".")}
 	}
@@ -145,7 +149,7 @@ func (t *thin) pair(d string, hasImages bool) pair {
 	p := pair{files: []*yamlread.File{m}, found: true}
 	r := &reader{m}
 	p.manifests = r.manifests("registries", r.thinManifest)
-	if !hasImages {
+	if !hasImages || t.newList && t.hasEntry(imagesDir+"/"+d, sourcesName) && !t.hasEntry(imagesDir+"/"+d, imagesName) {
 		return p
 	}
 	name = imagesDir + "/" + d + "/" + imagesName

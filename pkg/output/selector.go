@@ -30,11 +30,13 @@ type ResolvedSelector struct {
 type Explanation struct {
 	Source     string      `json:"source"` // file:line:column
 	Name       string      `json:"name"`
+	Policy     string      `json:"policy,omitempty"` // namespace/name of the ImagePolicy
 	Repository string      `json:"repository"`
 	Tag        string      `json:"tag,omitempty"`
 	Digest     v1.Hash     `json:"digest,omitzero"`
 	Locked     v1.Hash     `json:"locked,omitzero"` // in the lock
 	Notes      []string    `json:"notes"`
+	Commits    []Commit    `json:"commits,omitempty"` // newer commits without an image, newest first
 	Candidates []Candidate `json:"candidates"`
 	Error      string      `json:"error,omitempty"`
 }
@@ -45,6 +47,13 @@ type Candidate struct {
 	Digest v1.Hash `json:"digest,omitzero"`
 	Chosen bool    `json:"chosen"`
 	Reason string  `json:"reason"` // why it was chosen or rejected
+}
+
+// Commit is a commit without an image.
+type Commit struct {
+	ID      string `json:"id"`
+	Subject string `json:"subject"`
+	Reason  string `json:"reason"`
 }
 
 // DescribeResult returns the description of a result. file has the selector and its lock.
@@ -71,13 +80,20 @@ func DescribeResult(file *selector.File, result *resolve.Result) ResolvedSelecto
 func Explain(file *selector.File, result *resolve.Result) Explanation {
 	p := result.Selector
 	e := Explanation{
-		Source: p.Pos.String(), Name: p.Name, Repository: p.Repository.String(),
+		Source: p.Pos.String(), Name: p.Name, Policy: p.Policy, Repository: p.Repository.String(),
 		Notes: []string{}, Candidates: []Candidate{},
 	}
 	if l := file.Find(p); l != nil {
 		e.Locked = l.Digest
 	}
 	if c := result.Choice; c != nil {
+		for _, commit := range c.Passed {
+			reason := "has no image"
+			if !commit.Counted {
+				reason = "has no image, and changes no files of it"
+			}
+			e.Commits = append(e.Commits, Commit{commit.ID, commit.Subject, reason})
+		}
 		e.Tag, e.Digest, e.Notes, e.Candidates = c.Tag, c.Digest, append(e.Notes, c.Notes...), Candidates(c)
 	}
 	if result.Err != nil {
@@ -111,8 +127,15 @@ func WriteExplanations(w io.Writer, all []Explanation, f Format) error {
 	return nil
 }
 
+// maxCommits is the number of commits without an image that the text lists.
+const maxCommits = 20
+
 func (e *Explanation) write(w io.Writer) error {
-	fmt.Fprintf(w, "%s: %s\n", Escape(e.Source), Escape(e.Repository))
+	policy := ""
+	if e.Policy != "" {
+		policy = " (ImagePolicy " + e.Policy + ")"
+	}
+	fmt.Fprintf(w, "%s: %s%s\n", Escape(e.Source), Escape(e.Repository), Escape(policy))
 	line := func(label, text string) {
 		if text != "" {
 			fmt.Fprintf(w, "  %-7s %s\n", label, Escape(text))
@@ -126,6 +149,12 @@ func (e *Explanation) write(w io.Writer) error {
 	}
 	line("error", e.Error)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, c := range e.Commits[:min(maxCommits, len(e.Commits))] {
+		fmt.Fprintf(table, "  %s\t%s: %s\n", c.ID[:min(12, len(c.ID))], c.Reason, Escape(c.Subject))
+	}
+	if n := len(e.Commits) - maxCommits; n > 0 {
+		fmt.Fprintf(table, "  and %d more\thave no image\n", n)
+	}
 	for _, c := range e.Candidates {
 		mark, name := " ", c.Tag
 		if c.Chosen {

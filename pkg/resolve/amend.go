@@ -29,10 +29,19 @@ type Result struct {
 //
 // text is the images list; nil if the file has none. Amend returns the entries of
 // the new lock file. If a choice cannot be written, Amend sets the Err of its result
-// and continues with the next one. Selectors without a choice keep their lock entry.
+// and continues with the next one. Selectors without a choice keep their lock entry,
+// and all entries that may be theirs.
 func Amend(p *selector.File, results []Result, text *manifest.ImagesText) []selector.Lock {
 	a := &amendment{file: p, text: text, produced: map[[2]string]v1.Hash{}}
 	var locks []selector.Lock
+	kept := map[*selector.Lock]bool{}
+	keep := func(l *selector.Lock) {
+		if l != nil && !kept[l] {
+			kept[l] = true
+			locks = append(locks, *l)
+		}
+	}
+	undecided := map[string]bool{} // names of selectors without a choice, of which several entries may be theirs
 	for i := range results {
 		r := &results[i]
 		previous := p.Find(r.Selector)
@@ -44,8 +53,15 @@ func Amend(p *selector.File, results []Result, text *manifest.ImagesText) []sele
 				r.Lock = lock
 			}
 		}
-		if r.Lock != nil {
-			locks = append(locks, *r.Lock)
+		keep(r.Lock)
+		undecided[r.Selector.Name] = undecided[r.Selector.Name] || r.Lock == nil
+	}
+	for _, s := range p.Suspended {
+		keep(p.Find(s))
+	}
+	for _, l := range p.Unclaimed() {
+		if undecided[l.Name] {
+			keep(l)
 		}
 	}
 	return locks

@@ -124,6 +124,7 @@ type gitSearch struct {
 	keys     map[string]string          // results of files, by tree id
 	known    map[string][]Commit        // commits of each key of byCommit; nil until findAll
 	byFiles  map[string]map[string]bool // ids of known commits, by the key of their files
+	passed   []PassedCommit
 	notes    []string
 }
 
@@ -167,7 +168,7 @@ func (s *gitSearch) run(ctx context.Context) (*Choice, error) {
 	case found != nil:
 		found.builds[0].reason = err.Error()
 	}
-	choice.Candidates, choice.Notes = s.candidates(), append(s.notes, counts...)
+	choice.Candidates, choice.Notes, choice.Passed = s.candidates(), append(s.notes, counts...), s.passed
 	if errors.Is(err, errNoImage) {
 		err = fmt.Errorf("%w on branch %s: %s", err, s.g.Branch, strings.Join(append([]string{plural(len(s.builds), "tag")}, counts...), ", "))
 	}
@@ -230,13 +231,25 @@ func (s *gitSearch) search(ctx context.Context) (*hit, error) {
 		if err != nil {
 			return nil, err
 		}
+		s.passed = append(s.passed, PassedCommit{ID: c.ID, Subject: clip(c.Subject), Counted: !unchanged})
 		if unchanged {
 			continue
 		}
 		if behind++; s.g.MaxBehind != nil && behind > *s.g.MaxBehind {
-			return nil, fmt.Errorf("the newest image on branch %s is more than %s behind (maxBehind)", s.g.Branch, plural(*s.g.MaxBehind, "commit"))
+			return nil, fmt.Errorf("the newest image on branch %s is more than %s behind (maxBehind): there is no image of %s", s.g.Branch, plural(*s.g.MaxBehind, "commit"), s.counted())
 		}
 	}
+}
+
+// counted returns the first passed commits that count as behind, for messages.
+func (s *gitSearch) counted() string {
+	var list []string
+	for _, c := range s.passed {
+		if c.Counted {
+			list = append(list, strings.TrimSuffix(fmt.Sprintf("%s (%s)", short(c.ID), c.Subject), " ()"))
+		}
+	}
+	return first(list)
 }
 
 // checkPaths returns an error if no path of the policy exists at the head of the

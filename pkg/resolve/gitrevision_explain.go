@@ -108,7 +108,7 @@ func (s *gitSearch) explainHit(found *hit) {
 		s.notes = append(s.notes, fmt.Sprintf("commit %s has no image of its own: its files are those of commit %s", short(found.commit.ID), short(found.at.ID)))
 	}
 	if found.behind > 0 {
-		s.notes = append(s.notes, fmt.Sprintf("%s behind the head of branch %s", plural(found.behind, "commit"), s.g.Branch))
+		s.notes = append(s.notes, fmt.Sprintf("%s behind the head of branch %s: there is no image of %s", plural(found.behind, "commit"), s.g.Branch, s.counted()))
 	}
 }
 

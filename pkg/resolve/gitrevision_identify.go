@@ -77,14 +77,13 @@ type identifier interface {
 func identifiers(g *selector.GitRevision) []identifier {
 	switch id := g.Identify; {
 	case id == nil:
-		return []identifier{
-			newTagIdentifier(&selector.IdentifyTag{
-				Pattern: regexp.QuoteMeta(strings.ReplaceAll(g.Branch, "/", "-")) + `-(?P<sha>[0-9a-fA-F]+)(?:-(?P<n>[0-9]+))?`,
-				Commit:  "$sha",
-				Order:   "$n",
-			}),
-			&labelIdentifier{label: revisionLabel},
-		}
+		tag := newTagIdentifier(&selector.IdentifyTag{
+			Pattern: regexp.QuoteMeta(strings.ReplaceAll(g.Branch, "/", "-")) + `-(?P<sha>[0-9a-fA-F]+)(?:-(?P<n>[0-9]+))?`,
+			Commit:  "$sha",
+			Order:   "$n",
+		})
+		tag.text = "the default pattern " + tag.text
+		return []identifier{tag, &labelIdentifier{label: revisionLabel}}
 	case id.Tag != nil:
 		return []identifier{newTagIdentifier(id.Tag)}
 	default:
@@ -94,13 +93,14 @@ func identifiers(g *selector.GitRevision) []identifier {
 
 // tagIdentifier finds the commit id in the tag.
 type tagIdentifier struct {
+	text          string // the pattern as messages name it
 	pattern       *regexp.Regexp
 	commit, order string // templates
 }
 
 // newTagIdentifier returns a tagIdentifier. Package manifest has validated t.
 func newTagIdentifier(t *selector.IdentifyTag) *tagIdentifier {
-	return &tagIdentifier{pattern: regexp.MustCompile("^(?:" + t.Pattern + ")$"), commit: t.Commit, order: t.Order}
+	return &tagIdentifier{text: t.Pattern, pattern: regexp.MustCompile("^(?:" + t.Pattern + ")$"), commit: t.Commit, order: t.Order}
 }
 
 func (p *tagIdentifier) identify(_ context.Context, r *buildReader, tags []string) ([]*build, error) {
@@ -118,7 +118,7 @@ func (p *tagIdentifier) read(tag string, minLength int) *build {
 	b := &build{tag: tag, by: byTag}
 	match := p.pattern.FindStringSubmatchIndex(tag)
 	if match == nil {
-		b.reason = "does not match the pattern"
+		b.reason = "does not match " + p.text
 		return b
 	}
 	b.order = string(p.pattern.ExpandString(nil, p.order, tag, match))

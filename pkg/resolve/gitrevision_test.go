@@ -162,7 +162,7 @@ func TestGitRevision(t *testing.T) {
 	tests := map[string]gitCase{
 		"the head has an image": {tags: "main-<m2> main-<m4>", want: "main-<m4> <m4:40> 0 tag", notes: []string{}, reason: map[string]string{
 			"main-<m4>": "commit <m4> is the newest on branch main with an image", "main-<m2>": "commit <m2> is older"}},
-		"an older one has":          {tags: "main-<m2> main-<m3>", want: "main-<m3> <m3:40> 2 tag", notes: []string{"2 commits behind the head of branch main"}},
+		"an older one has":          {tags: "main-<m2> main-<m3>", want: "main-<m3> <m3:40> 2 tag", notes: []string{"2 commits behind the head of branch main: there is no image of <m4> (commit of second 60), <M> (commit of second 50)"}},
 		"side commits do not count": {tags: "main-<f1> main-<m2>", want: "main-<m2> <m2:40> 3 tag", reason: map[string]string{"main-<f1>": "commit <f1> came with a merge: the walk goes along first parents"}},
 		"all commits count":         {tags: "main-<f1> main-<m2>", policy: with(walkAll), want: "main-<f1> <f1:40> 2 tag"},
 		"all commits, the newer":    {tags: "main-<f1> main-<m3>", policy: with(walkAll), want: "main-<f1> <f1:40> 2 tag"},
@@ -171,7 +171,7 @@ func TestGitRevision(t *testing.T) {
 		"the prefix is required":      {tags: "<m4> <m4:40> 1234567", err: "no image on branch main"},
 		"tags in another order":       {tags: "main-<m1> main-<m4> main-<m2>", want: "main-<m4> <m4:40> 0 tag"},
 		"upper case":                  {tags: "main-" + "ABCDEF0 main-<m4:40>", want: "main-<m4:40> <m4:40> 0 tag"},
-		"off the branch":              {tags: "main-<x1> main-0123456 main-<m3>", want: "main-<m3> <m3:40> 2 tag", notes: []string{"2 commits behind the head of branch main", "2 tags of commits off the branch"}},
+		"off the branch":              {tags: "main-<x1> main-0123456 main-<m3>", want: "main-<m3> <m3:40> 2 tag", notes: []string{"2 commits behind the head of branch main: there is no image of <m4> (commit of second 60), <M> (commit of second 50)", "2 tags of commits off the branch"}},
 		"only off the branch":         {tags: "main-<x1>", err: "no image on branch main: 1 tag, 1 tag of commits off the branch", reason: map[string]string{"main-<x1>": "commit <x1> is not on branch main"}},
 		"no tags":                     {err: "no image on branch main: 0 tags"},
 		"two digests, no order":       {tags: "main-<m4> main-<m4:8>", err: "2 builds of <m4>: cannot decide which of"},
@@ -186,7 +186,7 @@ func TestGitRevision(t *testing.T) {
 		"the latest is removed":       {tags: "main-<m4>-2=a main-<m4>-1=b", removed: "main-<m4>-2", want: "main-<m4>-1 <m4:40> 0 tag"},
 		"unreadable":                  {tags: "main-<m4> main-<m3>", failing: "main-<m4>", err: errRegistry.Error()},
 		"within maxBehind":            {tags: "main-<m3>", policy: with(maxBehind(2)), want: "main-<m3> <m3:40> 2 tag"},
-		"beyond maxBehind":            {tags: "main-<m3>", policy: with(maxBehind(1)), err: "the newest image on branch main is more than 1 commit behind"},
+		"beyond maxBehind":            {tags: "main-<m3>", policy: with(maxBehind(1)), err: "the newest image on branch main is more than 1 commit behind (maxBehind): there is no image of <m4> (commit of second 60), <M> (commit of second 50)"},
 		"maxBehind 0":                 {tags: "main-<m3>", policy: with(maxBehind(0)), err: "more than 0 commits behind"},
 		"an unknown branch":           {tags: "main-<m4>", policy: with(func(g *selector.GitRevision) { g.Branch = "trunk" }), err: `"trunk"`},
 		"the lock is older":           {tags: "main-<m4>", previous: "<m2:40>", want: "main-<m4> <m4:40> 0 tag"},
@@ -194,7 +194,7 @@ func TestGitRevision(t *testing.T) {
 		"the lock is the same":        {tags: "main-<m3>", previous: "<m3:40>", want: "main-<m3> <m3:40> 2 tag"},
 		"older than the lock": {tags: "main-<m3>", previous: "<m4:40>", err: "commit <m3> (tag main-<m3>) is older than the locked commit <m4>: refused without --allow-rollback",
 			reason: map[string]string{"main-<m3>": "commit <m3> (tag main-<m3>) is older than the locked commit <m4>: refused without --allow-rollback"}},
-		"older than the lock, allowed": {tags: "main-<m3>", previous: "<m4:40>", allow: true, want: "main-<m3> <m3:40> 2 tag", notes: []string{"commit <m3> is not newer than the locked commit <m4>: a rollback", "2 commits behind the head of branch main"}},
+		"older than the lock, allowed": {tags: "main-<m3>", previous: "<m4:40>", allow: true, want: "main-<m3> <m3:40> 2 tag", notes: []string{"commit <m3> is not newer than the locked commit <m4>: a rollback", "2 commits behind the head of branch main: there is no image of <m4> (commit of second 60), <M> (commit of second 50)"}},
 		"not after the lock":           {tags: "main-<m3>", previous: "<f1:40>", err: "commit <m3> (tag main-<m3>) does not come after the locked commit <f1>"},
 		"history was rewritten":        {tags: "main-<m4>", previous: "<x1:40>", err: "the locked commit <x1> is no longer on branch main, which now leads to commit <m4> (tag main-<m4>)"},
 		"the locked commit is unknown": {tags: "main-<m4>", previous: strings.Repeat("1", 40), err: "the locked commit 1111111 is no longer on branch main"},
@@ -202,7 +202,7 @@ func TestGitRevision(t *testing.T) {
 		"no such path":                 {tags: "main-<m4>", policy: with(paths("cmmd", "x")), err: "commit <m4>, the head of branch main, has none of the paths cmmd, x"},
 		"one path is missing":          {tags: "main-<m4>", policy: with(paths("cmd", "x")), want: "main-<m4> <m4:40> 0 tag", notes: []string{"commit <m4>, the head of branch main, has no x"}},
 		"labels in three forms": {tags: "a b c d", policy: label, images: map[string]*Image{"a": labelledImage("<m2:40>"), "b": labelledImage("main/<m1:40>"),
-			"c": labelledImage("main@sha1:<m3:40>"), "d": labelledImage("<x1:40>")}, want: "c <m3:40> 2 label", notes: []string{"2 commits behind the head of branch main", "1 tag of commits off the branch"}},
+			"c": labelledImage("main@sha1:<m3:40>"), "d": labelledImage("<x1:40>")}, want: "c <m3:40> 2 label", notes: []string{"2 commits behind the head of branch main: there is no image of <m4> (commit of second 60), <M> (commit of second 50)", "1 tag of commits off the branch"}},
 		"a label of a base image": {tags: "a b", policy: label, images: map[string]*Image{"a": labelledImage("<m2:40>"), "b": labelledImage(strings.Repeat("1", 40))}, want: "a <m2:40> 3 label",
 			reason: map[string]string{"b": "commit " + strings.Repeat("1", 40) + " is not in the git repository"}},
 		"a modified work tree": {tags: "a b", policy: label, images: map[string]*Image{"a": labelledImage("<m4:40>-dirty"), "b": labelledImage("<m3:40>")}, want: "b <m3:40> 2 label",
@@ -337,7 +337,7 @@ func TestGitRevisionShallow(t *testing.T) {
 	clone := s.Shallow("main", []string{s.ids["m4"], s.ids["M"]}, s.ids["M"])
 	tests := map[string]gitCase{
 		"an image within": {tags: "main-<M> main-<m1>", want: "main-<M> <M:40> 1 tag", notes: []string{
-			"1 commit behind the head of branch main",
+			"1 commit behind the head of branch main: there is no image of <m4> (commit of second 60)",
 			"1 tag of commits beyond the end of this shallow history, which may have the files of a newer commit",
 		}, reason: map[string]string{"main-<m1>": "commit <m1> is not in the available history"}},
 		"an image of the head": {tags: "main-<m4> main-<m1>", want: "main-<m4> <m4:40> 0 tag"},

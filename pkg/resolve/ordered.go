@@ -27,6 +27,12 @@ type policy interface {
 	describe() string
 }
 
+// noter is a policy that has a hint about rejected tags.
+type noter interface {
+	// note returns a hint, or "". best is nil if no tag can be selected.
+	note(rejected []ranked, best *ranked) string
+}
+
 // ranked is a candidate with its rank.
 type ranked struct {
 	tag, value string
@@ -42,39 +48,21 @@ func (j *job) ordered(ctx context.Context, p policy) (*Choice, error) {
 	if err != nil {
 		return nil, err
 	}
-	var in []ranked
-	var failure error
 	values, out := j.filter(tags)
 	slices.SortFunc(values, func(a, b value) int { return strings.Compare(a.tag, b.tag) })
-	for _, v := range values {
-		rank, reason, err := p.parse(v.value)
-		if err == nil && reason == "" {
-			reason = p.admits(rank)
-		}
-		switch {
-		case err != nil:
-			failure = cmp.Or(failure, fmt.Errorf("tag %q: %w", v.tag, err))
-			out = append(out, Candidate{Tag: v.tag, Reason: err.Error()})
-		case reason != "":
-			out = append(out, Candidate{Tag: v.tag, Reason: reason})
-		default:
-			in = append(in, ranked{v.tag, v.value, rank})
-		}
-	}
+	in, rejected, reasons, failure := rank(p, values)
+	out = sorted(append(out, reasons...))
 	if failure != nil {
-		for _, r := range in {
-			out = append(out, Candidate{Tag: r.tag, Reason: "not compared, because another tag has no valid value"})
-		}
-		return &Choice{Candidates: sorted(out)}, failure
+		return &Choice{Candidates: out}, failure
 	}
 	if len(in) == 0 {
-		return &Choice{Candidates: sorted(out)}, errNoCandidate(j.Repository.String(), tags, out)
+		return &Choice{Candidates: out, Notes: orderNotes(p, nil, rejected)}, errNoCandidate(j.Repository.String(), tags, out)
 	}
 	slices.SortFunc(in, func(a, b ranked) int {
 		return cmp.Or(p.compare(b.rank, a.rank), strings.Compare(b.tag, a.tag))
 	})
 	best := in[0]
-	c := &Choice{Tag: best.tag, Default: []string{best.tag}, Fields: selector.TagFields{Value: best.value}}
+	c := &Choice{Tag: best.tag, Default: []string{best.tag}, Fields: selector.TagFields{Value: best.value}, Notes: orderNotes(p, in, rejected)}
 	c.Candidates = append(c.Candidates, Candidate{Tag: best.tag, Reason: p.describe()})
 	for _, r := range in[1:] {
 		reason := "ranks below " + best.tag
@@ -83,7 +71,7 @@ func (j *job) ordered(ctx context.Context, p policy) (*Choice, error) {
 		}
 		c.Candidates = append(c.Candidates, Candidate{Tag: r.tag, Reason: reason})
 	}
-	c.Candidates = append(c.Candidates, sorted(out)...)
+	c.Candidates = append(c.Candidates, out...)
 	if err := j.checkRollback(p, best); err != nil {
 		return c, err
 	}
@@ -92,6 +80,71 @@ func (j *job) ordered(ctx context.Context, p policy) (*Choice, error) {
 	}
 	c.Candidates[0].Digest, c.Candidates[0].Chosen = c.Digest, true
 	return c, nil
+}
+
+// rank ranks the values of tags. It returns those that can be selected, those that the
+// policy rejects by their rank, and all rejected tags with reasons. With an error, no
+// tag can be selected.
+func rank(p policy, values []value) (in, rejected []ranked, out []Candidate, failure error) {
+	for _, v := range values {
+		rank, reason, err := p.parse(v.value)
+		switch {
+		case err != nil:
+			failure = cmp.Or(failure, fmt.Errorf("tag %q: %w", v.tag, err))
+			reason = err.Error()
+		case reason == "":
+			if reason = p.admits(rank); reason != "" {
+				rejected = append(rejected, ranked{v.tag, v.value, rank})
+			}
+		}
+		if reason != "" {
+			out = append(out, Candidate{Tag: v.tag, Reason: reason})
+			continue
+		}
+		in = append(in, ranked{v.tag, v.value, rank})
+	}
+	if failure != nil {
+		for _, r := range in {
+			out = append(out, Candidate{Tag: r.tag, Reason: "not compared, because another tag has no valid value"})
+		}
+	}
+	return in, rejected, out, failure
+}
+
+// orderNotes returns hints about a choice: other tags with the rank of the best, and
+// what the policy says about rejected ones. in is sorted, the best first.
+func orderNotes(p policy, in, rejected []ranked) (notes []string) {
+	var best *ranked
+	if len(in) > 0 {
+		best = &in[0]
+		var equal []string
+		for _, r := range in[1:] {
+			if p.compare(r.rank, best.rank) == 0 {
+				equal = append(equal, r.tag)
+			}
+		}
+		if len(equal) > 0 {
+			notes = append(notes, fmt.Sprintf("%s and %s have the same value: %s is selected, because its name is greater", best.tag, first(equal), best.tag))
+		}
+	}
+	if n, ok := p.(noter); ok {
+		if note := n.note(rejected, best); note != "" {
+			notes = append(notes, note)
+		}
+	}
+	return notes
+}
+
+// maxListed is the number of tags or commits that a message lists.
+const maxListed = 5
+
+// first returns the first few of a list, and the number of the others.
+func first(list []string) string {
+	text := strings.Join(list[:min(maxListed, len(list))], ", ")
+	if len(list) > maxListed {
+		text += fmt.Sprintf(" and %d more", len(list)-maxListed)
+	}
+	return text
 }
 
 // checkRollback refuses a tag that ranks below the tag in the lock.
@@ -162,7 +215,6 @@ func errNoCandidate(repo string, tags []string, out []Candidate) error {
 	if len(tags) == 0 {
 		return fmt.Errorf("source %s has no tags", repo)
 	}
-	out = sorted(out)
 	const maxReasons = 3
 	var why []string
 	for _, c := range out[:min(maxReasons, len(out))] {
@@ -193,9 +245,9 @@ func (a *alphabetical) compare(x, y any) int {
 
 func (a *alphabetical) describe() string {
 	if a.descending {
-		return "first in the alphabet"
+		return "first alphabetically"
 	}
-	return "last in the alphabet"
+	return "last alphabetically"
 }
 
 // numerical implements the policy numerical. It compares decimal numbers of any length.

@@ -85,6 +85,12 @@ type Candidate struct {
 	Reason string // reason why the tag was chosen or not
 }
 
+// PassedCommit is a commit without an image that is newer than the selected one.
+type PassedCommit struct {
+	ID, Subject string
+	Counted     bool // counts as behind: it changes files of the image
+}
+
 // Choice is the result of a selector.
 type Choice struct {
 	Tag        string             // selected source tag; empty if a digest was selected
@@ -92,6 +98,7 @@ type Choice struct {
 	Default    []string           // tags to promote if the selector sets none
 	Fields     selector.TagFields // fields for templates of tags
 	Candidates []Candidate        // best first
+	Passed     []PassedCommit     // newest first; only of a git revision
 	Notes      []string           // hints for people
 	Git        *selector.LockGit
 	Alias      *selector.LockAlias

@@ -105,7 +105,7 @@ func TestSelect(t *testing.T) {
 		{"select: {semver: {range: 1.0.x}}", []string{"v1.2.3", "v1.0.0"}, "v1.0.0"},
 		{"select: {semver: {range: 1.0.x}}", []string{"b1.2.3"}, "!b1.2.3 is not a semantic version"},
 		{"select: {semver: {range: 1.0.x}}", []string{"1.2.0"}, "!1.2.0 is not in 1.0.x"},
-		{"select: {semver: {range: 3.12.*}}", []string{"3.12.0-1"}, "!3.12.0-1 is a pre-release, which 3.12.* leaves out: a range such as ~3.12.0-0 has it"},
+		{"select: {semver: {range: 3.12.*}}", []string{"3.12.0-1"}, "!3.12.0-1 is a pre-release, which 3.12.* leaves out: the range 3.12.*-0 includes it"},
 		{"select: {semver: {range: ~3.12.0-0}}", []string{"3.12.0-1"}, "3.12.0-1"},
 		{"select: {semver: {range: 3.12.*}}", []string{"3.9.1-1"}, "!3.9.1-1 is not in 3.12.*"},
 		{"select: {semver: {range: \">=2025\"}}", []string{"v2025.02.03", "v2025.02.10"}, "v2025.02.10"},
@@ -155,6 +155,79 @@ func TestSelect(t *testing.T) {
 				if len(choice.Candidates) < 1 || chosen != 0 {
 					t.Errorf("got candidates %v, want the chosen one first", choice.Candidates)
 				}
+			}
+		})
+	}
+}
+
+// TestNotes checks the hints about tags of equal value and about pre-releases.
+func TestNotes(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		sel  string
+		tags []string
+		want []string
+	}{
+		{"semver: {range: 1.x}", []string{"1.0.0", "1.1.0", "latest"}, nil},
+		{"semver: {range: 1.x}", []string{"1.0.0", "v1.0.0", "0.9.0"}, []string{"v1.0.0 and 1.0.0 have the same value: v1.0.0 is selected, because its name is greater"}},
+		{"numerical: {}", []string{"7", "007", "07", "0007", "00007", "7.0", "7.00", "6"},
+			[]string{"7.00 and 7.0, 7, 07, 007, 0007 and 1 more have the same value: 7.00 is selected, because its name is greater"}},
+		{"semver: {range: 1.x}", []string{"1.0.0", "1.1.0-rc.1", "1.1.0-rc.2", "1.0.0-rc.9", "2.0.0-rc.1"},
+			[]string{"the range 1.x leaves out 2 higher pre-releases, the highest of which is 1.1.0-rc.2: the range 1.x-0 includes it"}},
+		{"semver: {range: \">=1.2 <2 || ~3.1-0\"}", []string{"1.3.0-a"},
+			[]string{"the range >=1.2 <2 || ~3.1-0 leaves out 1 higher pre-release, the highest of which is 1.3.0-a: the range >=1.2-0 <2-0 || ~3.1-0 includes it"}},
+		{"semver: {range: 1.x-0}", []string{"1.0.0", "1.1.0-rc.1"}, nil},
+		{"semver: {range: 1.x}", []string{"1.1.0", "1.1.0-rc.1"}, nil},
+	} {
+		t.Run(tt.sel+" "+strings.Join(tt.tags, " "), func(t *testing.T) {
+			t.Parallel()
+			choice, err := resolveOne(t, readSelectors(t, "- name: x\n  select: {"+tt.sel+"}", "[]", ""), newRegistry(tt.tags...), resolve.Options{})
+			if choice == nil {
+				t.Fatalf("got no choice and error %v, want notes", err)
+			}
+			if diff := cmp.Diff(tt.want, choice.Notes); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestFailedSelectorsKeepLocks checks that a selector that fails keeps its lock entry, even if
+// several entries may be its own.
+func TestFailedSelectorsKeepLocks(t *testing.T) {
+	t.Parallel()
+	entry := func(name, intent, letter string) string {
+		return fmt.Sprintf("- {name: %s, intent: %s, digest: %s, tag: t, tags: [%s]}\n", name, intent, digest(letter), letter)
+	}
+	const fails = "- {name: x, select: {tag: none}}\n"
+	const alsoFails = "- {name: x, select: {tag: nothing}}\n"
+	const succeeds = "- {name: x, select: {tag: c}}\n"
+	for _, tt := range []struct {
+		name, sources, lock, want string
+	}{
+		{"two of one name, both edited", fails + alsoFails, entry("x", "i1", "a") + entry("x", "i2", "b"), "a b"},
+		{"two of one name, one of them succeeds", fails + succeeds, entry("x", "i1", "a") + entry("x", "i2", "b"), "a b c"},
+		{"two of one name, one entry", fails + alsoFails, entry("x", "i1", "a"), "a"},
+		{"both succeed", "- {name: x, select: {tag: d}}\n" + succeeds, entry("x", "i1", "a") + entry("x", "i2", "b"), "c d"},
+		{"another name", fails, entry("x", "i1", "a") + entry("y", "i2", "b"), "a"},
+		{"one edited", fails, entry("x", "i1", "a"), "a"},
+		{"new", fails, "", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			p := readSelectors(t, tt.sources, "[]", tt.lock)
+			results := make([]resolve.Result, len(p.Entries))
+			for i, e := range p.Entries {
+				results[i].Selector = e
+				results[i].Choice, results[i].Err = resolve.Resolve(t.Context(), e, p.Find(e), resolve.Readers{Registry: newRegistry("a", "b", "c", "d")}, resolve.Options{})
+			}
+			var got []string
+			for _, l := range resolve.Amend(p, results, nil) {
+				got = append(got, l.Digest.Hex[:1])
+			}
+			slices.Sort(got)
+			if diff := cmp.Diff(tt.want, strings.Join(got, " ")); diff != "" {
+				t.Errorf("digests in the lock (-want +got)\n%s", diff)
 			}
 		})
 	}

@@ -1,6 +1,8 @@
 package selector
 
 import (
+	"strings"
+
 	"go.yaml.in/yaml/v3"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
@@ -23,6 +25,9 @@ type flux struct {
 
 // resourceName identifies a resource among those of its kind.
 type resourceName struct{ namespace, name string }
+
+// String returns namespace/name, or name if there is no namespace.
+func (n resourceName) String() string { return strings.TrimPrefix(n.namespace+"/"+n.name, "/") }
 
 // resource is one document.
 type resource struct {
@@ -79,12 +84,14 @@ func (f *flux) read(root *yaml.Node) {
 // add adds a selector to p for every policy that is not suspended.
 func (f *flux) add(p *File) {
 	for _, policy := range f.policies {
-		if yamlread.Scalar(policy.spec, "suspend") == "true" {
-			f.Fault(yamlread.Warning, policy.at, "%s %s is suspended: not resolved", kindPolicy, policy.id.name)
-			continue
-		}
 		before := len(f.Faults)
-		if e := f.selector(policy); e != nil && len(f.Faults) == before {
+		e := f.selector(policy)
+		switch {
+		case e == nil || len(f.Faults) > before:
+		case yamlread.Scalar(policy.spec, "suspend") == "true":
+			f.Fault(yamlread.Warning, policy.at, "%s %s is suspended: not resolved", kindPolicy, policy.id.name)
+			p.Suspended = append(p.Suspended, e)
+		default:
 			p.Entries = append(p.Entries, e)
 		}
 	}
@@ -100,7 +107,7 @@ func (f *flux) selector(policy resource) *Selector {
 	if !ok {
 		return nil
 	}
-	p := &Selector{Pos: f.Pos(policy.at), AlwaysRefresh: yamlread.Scalar(policy.spec, "digestReflectionPolicy") == "Always"}
+	p := &Selector{Pos: f.Pos(policy.at), Policy: policy.id.String(), AlwaysRefresh: yamlread.Scalar(policy.spec, "digestReflectionPolicy") == "Always"}
 	at := yamlread.Child(images.spec, "image")
 	if at == nil {
 		f.Fault(yamlread.Broken, images.at, "%s %s without spec.image", kindImages, images.id.name)

@@ -74,25 +74,31 @@ func readLock(f *yamlread.File, n *yaml.Node) (Lock, bool) {
 // entry; Find then returns the entry with the same name, unless several entries of
 // that name belong to no selector.
 func (p *File) Find(of *Selector) *Lock {
-	intents := map[string]bool{}
-	for _, e := range p.Entries {
-		intents[e.Intent()] = true
-	}
-	var others []*Lock
 	for i := range p.Locked {
-		l := &p.Locked[i]
-		switch {
-		case l.Name != of.Name:
-		case l.Intent == of.Intent():
+		if l := &p.Locked[i]; l.Name == of.Name && l.Intent == of.Intent() {
 			return l
-		case !intents[l.Intent]:
-			others = append(others, l)
 		}
 	}
+	others := slices.DeleteFunc(p.Unclaimed(), func(l *Lock) bool { return l.Name != of.Name })
 	if len(others) == 1 {
 		return others[0]
 	}
 	return nil
+}
+
+// Unclaimed returns the lock entries that have the intent of no selector.
+func (p *File) Unclaimed() []*Lock {
+	intents := map[string]bool{}
+	for _, e := range slices.Concat(p.Entries, p.Suspended) {
+		intents[e.Intent()] = true
+	}
+	var all []*Lock
+	for i := range p.Locked {
+		if l := &p.Locked[i]; !intents[l.Intent] {
+			all = append(all, l)
+		}
+	}
+	return all
 }
 
 // EncodeLocks returns the content of a lock file.

@@ -33,6 +33,7 @@ type File struct {
 	Destinations []Destination // of the manifests that the images list belongs to
 	Entries      []*Selector   // in file order
 	Locked       []Lock        // in file order
+	Suspended    []*Selector   // are not resolved; their lock entries stay
 }
 
 // Destination is a registry that results are promoted to.
@@ -53,6 +54,7 @@ type Selector struct {
 	Update        string            `json:"update,omitempty"`  // updateAppend if empty, or UpdateReplace
 	AlwaysRefresh bool              `json:"alwaysRefresh,omitempty"`
 	Rebase        *Rebase           `json:"rebase,omitempty"`
+	Policy        string            `json:"-"` // namespace/name of the ImagePolicy; empty: not a Flux resource
 	Repository    name.Repository   `json:"-"` // repository of the candidates
 	Output        name.Repository   `json:"-"` // source of the promotion: Repository, or that of the rebased image
 	Pos           yamlread.Pos      `json:"-"`
