@@ -41,6 +41,8 @@ func TestLimits(t *testing.T) {
 		{"promotion.md", "it starts again after asking for the blob, # times at most", "registry", "UploadTries", 1},
 		{"promotion.md", "own PUT took, up to # s", "promote", "maxRace", int64(time.Second)},
 		{"promotion.md", "It begins with # requests in flight", "registry/internal/pace", "startInFlight", 1},
+		{"promotion.md", "up to # requests a second or", "registry/internal/pace", "startRate", 1},
+		{"promotion.md", "or # in flight, whichever is more", "registry/internal/pace", "startFew", 1},
 		{"promotion.md", "after the first # answers", "registry/internal/pace", "probation", 1},
 		{"promotion.md", "may be more, up to #, while answers stay quick", "registry/internal/pace", "maxInFlight", 1},
 		{"registries.md", "# minutes. A helper that fails", "registry/internal/auth", "helperKept", int64(time.Minute)},

@@ -12,28 +12,58 @@ import (
 func (s *Slot) Answered() {
 	h := s.host
 	now := time.Now()
-	took := now.Sub(s.sent)
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	took := now.Sub(s.sent)
 	h.answered++
-	h.since++
-	if h.learned && now.Sub(h.refused) > h.calm && now.Sub(h.raised) > time.Second {
-		h.raised = now
-		h.setRate(float64(h.rate.Limit()) * raise)
+	if s.sent.After(h.emptied) {
+		h.since++
 	}
 	if h.fastest == 0 || took < h.fastest {
 		h.fastest = took
 	}
-	switch {
-	case h.answered < probation && h.limit >= startInFlight, h.inFlight < int(h.limit): // too early, or the limit is not reached
-	case took > slowFactor*h.fastest && took > h.fastest+slowSlack: // the host is busy
-	case h.learned:
-		h.limit = min(h.maximum, h.limit+1/h.limit)
-		h.hand()
-	default:
-		h.limit = min(h.maximum, h.limit+1)
+	if h.learned && now.Sub(h.resumed) > h.calm && now.Sub(h.raised) > time.Second {
+		h.raised = now
+		h.speedUp(s)
+	}
+	if h.inFlight < int(h.limit) || now.Before(h.until) || took > slowFactor*h.fastest && took > h.fastest+slowSlack {
+		return // the limit is not reached, the host has asked for a pause, or the host is busy
+	}
+	step := 1.0 // doubles the limit in a round trip
+	if h.limit >= h.halved && !h.learned {
+		step = recovery / h.limit
+	}
+	if most := h.most(); h.limit < most {
+		h.limit = min(most, h.limit+step)
 		h.hand()
 	}
+}
+
+// speedUp raises the learned rate because the host did not refuse a request for some time.
+func (h *Host) speedUp(s *Slot) {
+	now := float64(h.rate.Limit())
+	faster := now * h.raise
+	switch {
+	case now == h.qps:
+		return
+	case h.qps == 0 && faster > h.maximum/h.fastest.Seconds(): // the requests in flight limit the rate anyway
+		h.learned, h.sure, h.rate = false, false, nil
+		return
+	}
+	h.counts = append(h.counts, h.count(s))
+	h.setRate(faster)
+	if h.sure {
+		h.raise = min(fastRaise, 1+(h.raise-1)*raiseGrowth)
+	}
+}
+
+// most returns what the limit of requests in flight may grow to now.
+func (h *Host) most() float64 {
+	if h.learned || h.answered >= probation {
+		return h.maximum
+	}
+	few := min(startFew, startInFlight+float64(h.answered)/fewer)
+	return min(h.maximum, max(few, startRate*h.fastest.Seconds()))
 }
 
 // Throttled records that the host refused the request with status 429.
@@ -51,17 +81,18 @@ func (s *Slot) Throttled(pause time.Duration) {
 			h.wake = nil
 		}
 	}
-	switch took := now.Sub(h.resumed); {
+	last := burst{pause: h.resumed.Sub(h.emptied), counts: append(h.counts, h.count(s))}
+	switch {
 	case !s.sent.After(h.refused): // it was in flight when another request was refused
 		h.doubt.too++
 		if !h.learned && h.doubt.limits() {
 			h.learn()
 		}
 	case h.learned:
-		h.cut(burst{h.since, took})
-		h.refuse(now)
+		h.cut(last)
+		h.refuse(s, now)
 	default:
-		h.doubt = refusal{since: h.since, took: took, around: h.inFlight - 1}
+		h.doubt = refusal{burst: last, around: h.inFlight - 1}
 		if h.since < strikeGap {
 			h.struck++
 		} else {
@@ -70,17 +101,20 @@ func (s *Slot) Throttled(pause time.Duration) {
 		if h.struck >= minStrikes && h.since > 0 {
 			h.learn()
 		}
-		h.answered = 0 // starts a new probation
-		h.refuse(now)
+		if h.answered < probation {
+			h.answered = 0
+		}
+		h.limit = max(1, h.limit/2)
+		h.halved = h.limit
+		h.refuse(s, now)
 	}
 	h.resumed = h.until
 	h.hand()
 }
 
-// refuse records a refusal and halves the limit of requests in flight.
-func (h *Host) refuse(now time.Time) {
-	h.refused, h.since = now, 0
-	h.limit = max(1, h.limit/2)
+// refuse records a refusal that starts a pause.
+func (h *Host) refuse(s *Slot, now time.Time) {
+	h.refused, h.emptied, h.since, h.counts = now, s.sent, 0, nil
 }
 
 // learn limits the rate to a share of the rate before the refusal.
@@ -89,43 +123,85 @@ func (h *Host) learn() {
 	if h.rate == nil {
 		h.rate = rate.NewLimiter(1, 1)
 	}
-	h.first = burst{h.doubt.since, h.doubt.took}
-	h.setRate(float64(h.first.answers) / max(h.first.took.Seconds(), 0.02) * firstCut)
+	h.first = h.doubt.burst
+	h.raise, h.calm = fastRaise, time.Second
+	total := h.first.total()
+	if total.answers > largeBurst {
+		h.raise = slowRaise
+	}
+	h.setRate(float64(total.answers) / max(total.took, h.fastest, time.Millisecond).Seconds() * firstCut)
 }
 
-// cut lowers the learned rate after another refusal.
+// cut lowers the learned rate after a burst that ended with another refusal.
 func (h *Host) cut(b burst) {
-	quota, ok := quotaOf(h.first, b, h.resumed.Sub(h.refused))
-	switch {
-	case ok && h.calm == calm: // only once: later bursts do not start with a full token bucket
-		h.calm = calmExact
-		h.setRate(quota * margin)
-	case b.took < soon:
-		h.setRate(float64(h.rate.Limit()) * deepCut)
-	default:
-		h.setRate(float64(h.rate.Limit()) * fineCut)
+	now := float64(h.rate.Limit())
+	quota, ok := quotaOf(h.first, b, now, h.sure)
+	if !ok {
+		quota = max(now*cut, b.least())
 	}
+	h.raise, h.calm, h.sure = raise, calm, true
+	h.setRate(quota * margin)
 }
 
 // burst describes the requests between a pause and the next refusal.
+//
+// Its times are those when requests were sent, so that they do not include the latency.
 type burst struct {
-	answers int           // accepted requests
-	took    time.Duration // from the end of the pause to the refusal
+	pause  time.Duration // from the last refused request to the end of the pause
+	counts []count       // at each raise of the rate, and at the refusal
 }
 
-// quotaOf computes the rate of a host from two bursts.
+// count is a number of accepted requests since a pause.
+type count struct {
+	took    time.Duration
+	answers int
+}
+
+// count returns the count when a request was sent. Its response has arrived.
+func (h *Host) count(s *Slot) count { return count{max(0, s.sent.Sub(h.resumed)), h.since} }
+
+// total returns the count at the refusal.
+func (b burst) total() count { return b.counts[len(b.counts)-1] }
+
+// least returns the least rate of a host that has accepted these requests.
+func (b burst) least() float64 {
+	return float64(b.total().answers) / max(b.pause+b.total().took, time.Millisecond).Seconds()
+}
+
+// fits reports whether a token bucket would have accepted these requests.
 //
-// Each burst ended with a refusal. quotaOf assumes that the host has a token bucket that is
-// full before each burst. Then answers = size of the bucket + rate × time. ok is false
-// if the result is implausible.
-func quotaOf(first, second burst, pause time.Duration) (perSecond float64, ok bool) {
-	if second.took < first.took*3/2 || second.took < minBurst {
-		return 0, false // the bursts are too similar to compute size and rate
+// The bucket is empty before the pause.
+func (b burst) fits(size, perSecond float64) bool {
+	tokens := min(size, perSecond*b.pause.Seconds())
+	var last count
+	for _, c := range b.counts {
+		tokens = min(size, tokens+perSecond*(c.took-last.took).Seconds()-float64(c.answers-last.answers))
+		if tokens < 0 {
+			return false
+		}
+		last = c
 	}
-	perSecond = float64(second.answers-first.answers) / (second.took - first.took).Seconds()
-	least := float64(second.answers) / (pause + second.took).Seconds()
-	most := float64(second.answers) / second.took.Seconds()
-	return perSecond, perSecond > least && perSecond < most
+	return true
+}
+
+// quotaOf computes the rate of a host from two bursts. It is at most most.
+//
+// Each burst ended with a refusal. quotaOf assumes that the host has a token bucket that
+// was full before the first burst, and empty before the pause of the second one. It
+// returns a rate at which the bucket was empty again when the host refused: the lowest,
+// or the highest if near is true. ok is false if there is none.
+func quotaOf(first, second burst, most float64, near bool) (perSecond float64, ok bool) {
+	total := first.total()
+	fits := false
+	for q := max(second.least(), most/100); q <= most && (!ok || near); q *= 1.01 {
+		size := max(startInFlight, float64(total.answers)-q*total.took.Seconds())
+		before := fits
+		fits = second.fits(size, q)
+		if fits && !before {
+			perSecond, ok = q, true
+		}
+	}
+	return perSecond, ok && fits
 }
 
 func (h *Host) setRate(r float64) {
@@ -148,6 +224,15 @@ func (s *Slot) Overloaded() {
 		h.eased = now
 		h.limit = max(min(h.limit, 4), h.limit*0.7)
 	}
+}
+
+// Sent records that the request is being sent, on a connection that was ready.
+//
+// Without it, the time to connect counts as latency of the host.
+func (s *Slot) Sent() {
+	s.host.mu.Lock()
+	defer s.host.mu.Unlock()
+	s.sent = time.Now()
 }
 
 // Done releases the slot. Further calls do nothing.

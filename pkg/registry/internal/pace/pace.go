@@ -19,42 +19,52 @@ import (
 )
 
 // These constants decide how many requests may be in flight.
+//
+// simulation_test.go shows what they cost with and without limits on requests per second.
 const (
 	startInFlight = 10  // requests in flight to a host at first
 	maxInFlight   = 100 // requests in flight; more make no host faster for one client
 
-	// The limit does not grow beyond startInFlight before this number of responses. A
-	// host with a limit on requests per second usually refuses one by then.
-	probation = 350
+	// Until a host has accepted probation requests, no more than startRate are sent in a
+	// second. A host with a limit usually refuses one by then, and then refuses all that
+	// are in flight. Few requests in flight may be more in a second: their number grows
+	// to startFew, by one for every fewer requests that the host has accepted.
+	startRate = 500
+	probation = 570
+	startFew  = 15
+	fewer     = 20
 
-	// The limit does not grow after a response that is slower than the fastest one by
+	// The number does not grow after a response that is slower than the fastest one by
 	// this factor and by this time. Smaller differences are noise.
 	slowFactor = 4
 	slowSlack  = 200 * time.Millisecond
+
+	// After a refusal that shows no limit, the number is halved. It then grows by recovery
+	// each round trip, instead of doubling.
+	recovery = 4
 )
 
 // These constants decide how the rate is learned from refusals (429).
 const (
 	// firstCut is the first rate, as a share of the rate before the first refusal. That
-	// one is too high, because many hosts accept a burst of requests.
-	firstCut = 0.5
+	// one is too high, because many hosts accept a burst of requests. Until the second
+	// refusal, the rate is raised each second by fastRaise, or by slowRaise after a burst
+	// of more than largeBurst requests, because a rate that is too high then shows late.
+	firstCut   = 0.4
+	fastRaise  = 1.5
+	slowRaise  = 1.2
+	largeBurst = 100
 
-	// A later refusal multiplies the rate by deepCut if it comes less than soon after a
-	// pause, else by fineCut.
-	deepCut = 0.6
-	fineCut = 0.85
-	soon    = 2 * time.Second
+	// A later refusal shows the rate of the host (quotaOf). The rate is set to this margin
+	// of it. If the refusal fits no rate, the rate is multiplied by cut.
+	margin = 0.97
+	cut    = 0.85
 
-	// Two bursts give the exact rate if the second is longer than minBurst. The rate is
-	// then set to this margin of it.
-	minBurst = 100 * time.Millisecond
-	margin   = 0.98
-
-	// The rate is multiplied by raise each second once there was no refusal for calm, or
-	// for calmExact if the exact rate is known.
-	calm      = 5 * time.Second
-	calmExact = 15 * time.Second
-	raise     = 1.03
+	// The rate is raised each second once there was no refusal for calm, at first by the
+	// factor raise. The raises grow by raiseGrowth, up to fastRaise.
+	calm        = 10 * time.Second
+	raise       = 1.02
+	raiseGrowth = 1.25
 )
 
 // These constants decide when refusals show a limit on requests per second.
@@ -71,15 +81,14 @@ const (
 
 // refusal describes the first refusal of a burst, before a rate was learned.
 type refusal struct {
-	since  int           // accepted requests since the last pause
-	took   time.Duration // the time for these
-	around int           // other requests in flight
-	too    int           // how many of those were refused, too
+	burst  burst
+	around int // other requests in flight
+	too    int // how many of those were refused, too
 }
 
 // limits reports whether the refusals show a limit on requests per second.
 func (r refusal) limits() bool {
-	return r.since >= minAnswers && r.too >= max(minRefused, int(minRefusedShare*float64(r.around)))
+	return r.burst.total().answers >= minAnswers && r.too >= max(minRefused, int(minRefusedShare*float64(r.around)))
 }
 
 // Options limit a Host.
@@ -93,6 +102,7 @@ type Host struct {
 	mu       sync.Mutex
 	limit    float64 // current limit of requests in flight
 	maximum  float64 // of limit
+	halved   float64 // limit after the last refusal
 	inFlight int
 	waiting  list.List // of chan struct{}, which is closed when the waiter gets a slot
 	until    time.Time // the end of the pause
@@ -106,19 +116,23 @@ type Host struct {
 	rate    *rate.Limiter // nil: no limit on requests per second
 	qps     float64       // the user's limit; 0: none
 	learned bool          // the rate was learned from refusals
+	sure    bool          // another refusal has confirmed it
 	first   burst         // the burst that it was first learned from
+	raise   float64       // the next factor of the rate
 	calm    time.Duration // time without a refusal before the rate is raised
 	refused time.Time     // when the host last refused a request
+	emptied time.Time     // when the request was sent that the host refused last
 	doubt   refusal       // the last refusal, until it has shown a limit
 	struck  int           // consecutive refusals with few accepted requests between them
 	resumed time.Time     // when the last pause ended, or the first request was sent
 	since   int           // accepted requests since then
+	counts  []count       // when the rate was raised since then
 	raised  time.Time     // when the rate was last raised
 }
 
 // New returns the pace of one host.
 func New(o Options) *Host {
-	h := &Host{limit: startInFlight, maximum: maxInFlight, over: make(chan struct{}), qps: o.QPS, calm: calm}
+	h := &Host{limit: startInFlight, halved: maxInFlight, maximum: maxInFlight, over: make(chan struct{}), qps: o.QPS}
 	if o.Threads > 0 {
 		h.maximum = float64(o.Threads)
 		h.limit = min(h.limit, h.maximum)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"sync"
 	"time"
 
@@ -81,7 +82,8 @@ func (t *Transport) send(h *host, req *http.Request, slot *pace.Slot, r *Request
 		req.Body = &uploadBody{ReadCloser: req.Body, watch: watch, limits: limits, meter: meter{window: limits.BlobWindow}}
 		watch.allow(limits.BlobWindow)
 	}
-	resp, err := t.client.Do(req.WithContext(ctx))
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { slot.Sent() }})
+	resp, err := t.client.Do(req.WithContext(traced))
 	if err = r.refuse(req, resp, err); err != nil {
 		cause := context.Cause(ctx)
 		end()
