@@ -126,10 +126,13 @@ func Hold(release <-chan struct{}) Fault {
 // Delay passes the request on after d, to make round trips cost time.
 func Delay(d time.Duration) Fault {
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		release := make(chan struct{})
-		timer := time.AfterFunc(d, func() { close(release) })
-		defer timer.Stop()
-		Hold(release)(w, r, next)
+		if r.Body != http.NoBody { // see Hold
+			_, body := reread(r.Body)
+			r = clone(r)
+			r.Body = body
+		}
+		await(r, d)
+		next.ServeHTTP(w, r)
 	}
 }
 

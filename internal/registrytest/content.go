@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
-	"testing"
 )
 
 // direct asks the registry beneath faults, authentication, views and record.
@@ -48,7 +47,7 @@ func blobPath(repo, digest string) string { return "/v2/" + repo + "/blobs/" + d
 
 // Push stores o in repo with its blobs and children, under each tag, or by digest
 // without one. It is not recorded and meets no fault.
-func (s *Server) Push(t testing.TB, repo string, o Object, tags ...string) {
+func (s *Server) Push(t TB, repo string, o Object, tags ...string) {
 	t.Helper()
 	if err := s.push(repo, o, tags); err != nil {
 		t.Fatalf("registrytest: pushing %s@%s: %v", repo, o.Digest, err)
@@ -115,7 +114,7 @@ func (s *Server) pushBlob(repo string, b Blob) error {
 }
 
 // PushBlob stores one blob in repo.
-func (s *Server) PushBlob(t testing.TB, repo string, b Blob) {
+func (s *Server) PushBlob(t TB, repo string, b Blob) {
 	t.Helper()
 	if err := s.pushBlob(repo, b); err != nil {
 		t.Fatalf("registrytest: pushing %s@%s: %v", repo, b.Digest, err)
@@ -123,7 +122,7 @@ func (s *Server) PushBlob(t testing.TB, repo string, b Blob) {
 }
 
 // Manifest returns the stored bytes and media type of a tag or digest; ok is false if there is none.
-func (s *Server) Manifest(t testing.TB, repo, ref string) (raw []byte, mediaType string, ok bool) {
+func (s *Server) Manifest(t TB, repo, ref string) (raw []byte, mediaType string, ok bool) {
 	t.Helper()
 	resp, raw, err := s.manifest(repo, ref)
 	if err != nil {
@@ -141,7 +140,7 @@ func (s *Server) manifest(repo, ref string) (*http.Response, []byte, error) {
 }
 
 // Tags returns the digest of every tag in repo.
-func (s *Server) Tags(t testing.TB, repo string) map[string]string {
+func (s *Server) Tags(t TB, repo string) map[string]string {
 	t.Helper()
 	tags := map[string]string{}
 	for next := "/v2/" + repo + "/tags/list"; next != ""; {
@@ -164,7 +163,7 @@ func (s *Server) Tags(t testing.TB, repo string) map[string]string {
 	return tags
 }
 
-func (s *Server) resolve(t testing.TB, repo, tag string) string {
+func (s *Server) resolve(t TB, repo, tag string) string {
 	t.Helper()
 	resp, raw, err := s.manifest(repo, tag)
 	switch {
@@ -192,7 +191,7 @@ func nextPage(link string) string {
 }
 
 // HasBlob reports whether repo holds the blob.
-func (s *Server) HasBlob(t testing.TB, repo, digest string) bool {
+func (s *Server) HasBlob(t TB, repo, digest string) bool {
 	t.Helper()
 	return s.hasBlob(repo, digest)
 }
@@ -203,7 +202,7 @@ func (s *Server) hasBlob(repo, digest string) bool {
 }
 
 // Blob returns the stored bytes of a blob; ok is false if repo does not hold it.
-func (s *Server) Blob(t testing.TB, repo, digest string) (raw []byte, ok bool) {
+func (s *Server) Blob(t TB, repo, digest string) (raw []byte, ok bool) {
 	t.Helper()
 	resp, raw, err := s.direct(http.MethodGet, blobPath(repo, digest), nil, nil)
 	if err != nil {

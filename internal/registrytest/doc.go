@@ -13,6 +13,16 @@
 // beneath all of these: what a test does to prepare or to verify is neither
 // recorded nor hit by a fault, and needs no credentials.
 //
-// The package never sleeps, never leaves loopback and never uses a fixed port.
-// It is for tests; nothing of the product imports it.
+// The package waits only where [Latency] or a fault demands it, never leaves loopback
+// and never uses a fixed port. It is for tests and tools/bench; nothing of the product
+// imports it.
 package registrytest
+
+// TB is the part of testing.TB that the package uses.
+type TB interface {
+	Helper()
+	Cleanup(f func())
+	TempDir() string
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+}

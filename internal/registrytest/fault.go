@@ -1,10 +1,14 @@
 package registrytest
 
 import (
+	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
 	"net/http"
 	"slices"
 	"sync"
+
+	"golang.org/x/time/rate"
 )
 
 // Fault does something to a matched request: it answers itself, or passes the
@@ -142,14 +146,16 @@ func counted(hit func(i int) bool) Match {
 	}
 }
 
-// FirstEach matches the first n requests for each thing: same kind, repository,
-// reference and mounted or uploaded digest. All PATCH requests of a repository are
-// one thing, since a retried upload has a session of its own.
-func FirstEach(n int) Match {
-	type thing struct {
-		kind                       Kind
-		repo, ref, mounted, digest string
-	}
+// thing identifies what a request asks for: kind, repository, reference and mounted or
+// uploaded digest. All PATCH requests of a repository are one thing, since a retried
+// upload has a session of its own.
+type thing struct {
+	kind                       Kind
+	repo, ref, mounted, digest string
+}
+
+// each matches by the thing that a request asks for and the number of such requests so far.
+func each(hit func(t thing, i int) bool) Match {
 	var mu sync.Mutex
 	seen := map[thing]int{}
 	return func(r *http.Request) bool {
@@ -158,22 +164,32 @@ func FirstEach(n int) Match {
 			ref = ""
 		}
 		q := r.URL.Query()
-		key := thing{kind, repo, ref, q.Get("mount"), q.Get("digest")}
+		t := thing{kind, repo, ref, q.Get("mount"), q.Get("digest")}
 		mu.Lock()
-		defer mu.Unlock()
-		seen[key]++
-		return seen[key] <= n
+		seen[t]++
+		i := seen[t]
+		mu.Unlock()
+		return hit(t, i)
 	}
 }
 
-// Chance matches p of all requests (0 to 1), by a random sequence that seed fixes.
-// Requests in parallel take from the sequence in the order they happen to come.
+// FirstEach matches the first n requests for each thing.
+func FirstEach(n int) Match {
+	return each(func(_ thing, i int) bool { return i <= n })
+}
+
+// Chance matches p of all requests (0 to 1). The seed, the thing that a request asks for
+// and the number of such requests before it decide, not the order of arrival.
 func Chance(p float64, seed uint64) Match {
-	var mu sync.Mutex
-	rnd := rand.New(rand.NewPCG(seed, seed))
-	return func(*http.Request) bool {
-		mu.Lock()
-		defer mu.Unlock()
-		return rnd.Float64() < p
-	}
+	return each(func(t thing, i int) bool {
+		h := fnv.New64a()
+		fmt.Fprint(h, t, i)
+		return rand.New(rand.NewPCG(seed, h.Sum64())).Float64() < p
+	})
+}
+
+// Over matches requests beyond a rate, in requests per second, and a burst.
+func Over(perSecond float64, burst int) Match {
+	l := rate.NewLimiter(rate.Limit(perSecond), burst)
+	return func(*http.Request) bool { return !l.Allow() }
 }

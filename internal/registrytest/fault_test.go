@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httptrace"
 	"slices"
 	"strings"
@@ -286,4 +287,47 @@ func TestHangAndStall(t *testing.T) {
 			cancel()
 		}
 	})
+}
+
+// Chance decides by the thing that is asked for, so the order of arrival does not matter.
+func TestChanceIsRepeatable(t *testing.T) {
+	t.Parallel()
+	const n = 400
+	draw := func(m Match, i int) bool {
+		return m(httptest.NewRequest(http.MethodGet, fmt.Sprintf("/v2/a/blobs/%d", i), nil))
+	}
+	one, two := Chance(0.5, 7), Chance(0.5, 7)
+	var first [n]bool
+	hits, changed := 0, 0
+	for i := range n {
+		first[i] = draw(one, i)
+		if first[i] {
+			hits++
+		}
+		if draw(one, i) != first[i] {
+			changed++
+		}
+	}
+	for i := n - 1; i >= 0; i-- {
+		if got := draw(two, i); got != first[i] {
+			t.Errorf("request %d: hit %t in another order, want %t", i, got, first[i])
+		}
+	}
+	if hits < n/3 || hits > n*2/3 || changed < n/3 || changed > n*2/3 {
+		t.Errorf("%d of %d requests hit, %d with another outcome when repeated; want about half", hits, n, changed)
+	}
+}
+
+func TestOver(t *testing.T) {
+	t.Parallel()
+	s := New(t)
+	limited := s.Fault(Status(http.StatusTooManyRequests, nil, ""), Over(1e-9, 3))
+	for i, want := range []int{200, 200, 200, 429, 429} {
+		if got := ask(t, s, "GET", "/v2/", "").StatusCode; got != want {
+			t.Errorf("request %d: status %d, want %d", i, got, want)
+		}
+	}
+	if got := limited.Hits(); got != 2 {
+		t.Errorf("%d requests over the limit, want 2", got)
+	}
 }

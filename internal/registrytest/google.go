@@ -12,15 +12,16 @@ import (
 // googleEpoch is when the first manifest of a registry claims to have been uploaded, in Unix milliseconds.
 const googleEpoch = 1_600_000_000_000
 
-// googleList is Google's answer to a tag list; its numbers are JSON strings.
-type googleList struct {
+// GoogleList is Google's answer to a tag list; its numbers are JSON strings.
+type GoogleList struct {
 	Child    []string                  `json:"child"`
-	Manifest map[string]googleManifest `json:"manifest"`
+	Manifest map[string]GoogleManifest `json:"manifest"`
 	Name     string                    `json:"name"`
 	Tags     []string                  `json:"tags"`
 }
 
-type googleManifest struct {
+// GoogleManifest is an entry of a GoogleList.
+type GoogleManifest struct {
 	ImageSizeBytes string   `json:"imageSizeBytes"`
 	LayerID        string   `json:"layerId"`
 	MediaType      string   `json:"mediaType"`
@@ -49,17 +50,17 @@ func googleView(st *store, next http.Handler) http.Handler {
 }
 
 // googleList describes repo as Google would; a name that only leads to repositories below it is listed too.
-func (st *store) googleList(repo string) (list *googleList, ok bool) {
+func (st *store) googleList(repo string) (list *GoogleList, ok bool) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	list = &googleList{Name: repo, Child: st.children(repo), Manifest: map[string]googleManifest{}, Tags: []string{}}
+	list = &GoogleList{Name: repo, Child: st.children(repo), Manifest: map[string]GoogleManifest{}, Tags: []string{}}
 	rp := st.repos[repo]
 	if rp == nil {
 		return list, len(list.Child) > 0
 	}
 	for digest, m := range rp.manifests {
 		at := strconv.FormatInt(googleEpoch+1000*m.order, 10)
-		g := googleManifest{ImageSizeBytes: imageSize(m.raw), MediaType: m.mediaType, Tag: []string{}, TimeCreatedMs: at, TimeUploadedMs: at}
+		g := GoogleManifest{ImageSizeBytes: imageSize(m.raw), MediaType: m.mediaType, Tag: []string{}, TimeCreatedMs: at, TimeUploadedMs: at}
 		for _, tag := range slices.Sorted(maps.Keys(rp.tags)) {
 			if rp.tags[tag] == digest {
 				g.Tag = append(g.Tag, tag)
@@ -89,7 +90,7 @@ func (st *store) children(repo string) []string {
 
 // page cuts the list to n manifests from the one that token stands for, and returns the next page's token.
 // Children are on the first page alone.
-func (l *googleList) page(size, token string) (next string) {
+func (l *GoogleList) page(size, token string) (next string) {
 	n, err := strconv.Atoi(size)
 	if err != nil || n <= 0 {
 		return ""

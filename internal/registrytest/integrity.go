@@ -5,17 +5,16 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"testing"
 )
 
 // DeleteTag removes a tag and leaves what it pointed at.
-func (s *Server) DeleteTag(t testing.TB, repo, tag string) {
+func (s *Server) DeleteTag(t TB, repo, tag string) {
 	t.Helper()
 	s.remove(t, manifestPath(repo, tag), http.StatusAccepted)
 }
 
 // DeleteManifest removes a manifest and every tag that points at it.
-func (s *Server) DeleteManifest(t testing.TB, repo, digest string) {
+func (s *Server) DeleteManifest(t TB, repo, digest string) {
 	t.Helper()
 	tags := s.Tags(t, repo)
 	s.remove(t, manifestPath(repo, digest), http.StatusAccepted)
@@ -29,12 +28,12 @@ func (s *Server) DeleteManifest(t testing.TB, repo, digest string) {
 }
 
 // DeleteBlob removes a blob, even one that manifests name.
-func (s *Server) DeleteBlob(t testing.TB, repo, digest string) {
+func (s *Server) DeleteBlob(t TB, repo, digest string) {
 	t.Helper()
 	s.remove(t, blobPath(repo, digest), http.StatusAccepted)
 }
 
-func (s *Server) remove(t testing.TB, path string, statuses ...int) {
+func (s *Server) remove(t TB, path string, statuses ...int) {
 	t.Helper()
 	if _, _, err := s.expect(http.MethodDelete, path, nil, nil, statuses...); err != nil {
 		t.Fatalf("registrytest: %v", err)
@@ -43,7 +42,7 @@ func (s *Server) remove(t testing.TB, path string, statuses ...int) {
 
 // Complete returns what is missing or wrong below a tag or digest, nil if it is whole.
 // Foreign layers, which have URLs, may be missing.
-func (s *Server) Complete(t testing.TB, repo, ref string) []string {
+func (s *Server) Complete(t TB, repo, ref string) []string {
 	t.Helper()
 	raw, mediaType, ok := s.Manifest(t, repo, ref)
 	if !ok {

@@ -1,6 +1,9 @@
 package registrytest
 
-import "net/http"
+import (
+	"net/http"
+	"time"
+)
 
 // Option configures a server.
 type Option func(*config)
@@ -10,6 +13,7 @@ type view func(st *store, next http.Handler) http.Handler
 
 type config struct {
 	tls, http2  bool
+	latency     time.Duration
 	permissive  bool
 	noReferrers bool
 	sparse      bool
@@ -46,6 +50,11 @@ func TLS() Option {
 // HTTP2 serves HTTP/2 over TLS.
 func HTTP2() Option {
 	return func(c *config) { c.tls, c.http2 = true, true }
+}
+
+// Latency makes each request and each round trip of a connection's handshakes take d.
+func Latency(d time.Duration) Option {
+	return func(c *config) { c.latency = d }
 }
 
 // Permissive stores what it is given, like go-containerregistry's registry:

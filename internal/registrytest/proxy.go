@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"testing"
 )
 
 // Proxy starts a server in front of an external registry at backendURL, with the
@@ -12,7 +11,7 @@ import (
 //
 // Views that need to know what was put (the catalog, Google's listing, the strict
 // tag list) know only what passed through the proxy. Permissive and Sparse are New's alone.
-func Proxy(t testing.TB, backendURL string, opts ...Option) *Server {
+func Proxy(t TB, backendURL string, opts ...Option) *Server {
 	t.Helper()
 	backend, err := url.Parse(backendURL)
 	if err != nil || backend.Host == "" {

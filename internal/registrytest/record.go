@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 )
 
@@ -23,12 +22,11 @@ type record struct {
 	mu             sync.Mutex
 	requests       []*Request
 	inFlight, peak int
-	arrived        chan struct{} // closed and replaced at every arrival
+	arrived        chan struct{} // closed at the next arrival; nil: nobody waits
 	idle           sync.Cond     // broadcast when inFlight drops to 0
 }
 
 func (rec *record) init() {
-	rec.arrived = make(chan struct{})
 	rec.idle.L = &rec.mu
 }
 
@@ -48,8 +46,10 @@ func (rec *record) begin(r *http.Request) *Request {
 	rec.requests = append(rec.requests, e)
 	rec.inFlight++
 	rec.peak = max(rec.peak, rec.inFlight)
-	close(rec.arrived)
-	rec.arrived = make(chan struct{})
+	if rec.arrived != nil {
+		close(rec.arrived)
+		rec.arrived = nil
+	}
 	return e
 }
 
@@ -66,7 +66,7 @@ func (s *Server) recorded(next http.Handler) http.Handler {
 	rec := &s.record
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		e := rec.begin(r)
-		r = clone(r)
+		r = r.WithContext(r.Context()) // a shallow copy, because only the body is another
 		r.Body = countedBody{r.Body, rec, &e.In}
 		tw := &tap{ResponseWriter: w}
 		tw.header = func(status int) {
@@ -178,11 +178,14 @@ func (s *Server) Reset() {
 
 // Await returns when n requests of these kinds have arrived since the last Reset.
 // They need not have been answered.
-func (s *Server) Await(t testing.TB, n int, kinds ...Kind) {
+func (s *Server) Await(t TB, n int, kinds ...Kind) {
 	t.Helper()
 	limit := time.After(awaitLimit)
 	for {
 		s.record.mu.Lock()
+		if s.record.arrived == nil {
+			s.record.arrived = make(chan struct{})
+		}
 		have, arrived := s.record.count(kinds), s.record.arrived
 		s.record.mu.Unlock()
 		if have >= n {

@@ -96,30 +96,29 @@ func classify(r *http.Request) (kind Kind, repo, ref string) {
 	if !ok {
 		return Other, "", ""
 	}
-	elems := strings.Split(strings.TrimSuffix(rest, "/"), "/")
-	// end returns the i-th element from the end, head what stands before the last n.
-	end := func(i int) string {
-		if i > len(elems) {
-			return ""
-		}
-		return elems[len(elems)-i]
-	}
-	head := func(n int) string { return strings.Join(elems[:len(elems)-n], "/") }
-	switch {
-	case end(3) == "blobs" && end(2) == "uploads":
-		return sessionKind(r.Method), head(3), end(1)
-	case end(2) == "blobs" && end(1) == "uploads":
-		return openKind(r), head(2), ""
-	case end(2) == "blobs":
-		return contentKind(r.Method, BlobGet, BlobHead, Other), head(2), end(1)
-	case end(2) == "manifests":
-		return contentKind(r.Method, ManifestGet, ManifestHead, ManifestPut), head(2), end(1)
-	case end(2) == "referrers":
-		return Referrers, head(2), end(1)
-	case end(2) == "tags" && end(1) == "list":
-		return Tags, head(2), ""
+	before, last := cutLast(strings.TrimSuffix(rest, "/"))
+	before, second := cutLast(before)
+	switch beforeUploads, third := cutLast(before); {
+	case third == "blobs" && second == "uploads":
+		return sessionKind(r.Method), beforeUploads, last
+	case second == "blobs" && last == "uploads":
+		return openKind(r), before, ""
+	case second == "blobs":
+		return contentKind(r.Method, BlobGet, BlobHead, Other), before, last
+	case second == "manifests":
+		return contentKind(r.Method, ManifestGet, ManifestHead, ManifestPut), before, last
+	case second == "referrers":
+		return Referrers, before, last
+	case second == "tags" && last == "list":
+		return Tags, before, ""
 	}
 	return Other, "", ""
+}
+
+// cutLast returns the last element of a path, and what is before it.
+func cutLast(path string) (before, last string) {
+	i := strings.LastIndexByte(path, '/')
+	return path[:max(i, 0)], path[i+1:]
 }
 
 func sessionKind(method string) Kind {
@@ -138,7 +137,7 @@ func openKind(r *http.Request) Kind {
 	switch {
 	case r.Method != http.MethodPost:
 		return Other
-	case r.URL.Query().Has("mount"):
+	case strings.HasPrefix(r.URL.RawQuery, "mount="), strings.Contains(r.URL.RawQuery, "&mount="):
 		return Mount
 	}
 	return UploadPost

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"testing"
 )
 
 // ForgetUpload ends the upload session that a PATCH, PUT or GET names and answers
@@ -94,7 +93,7 @@ func DelayVisibility(n int) Fault {
 
 // MoveTag points tag at another object just before the matched request, as a second
 // promoter would; to is pushed at once, untagged.
-func (s *Server) MoveTag(t testing.TB, repo, tag string, to Object) Fault {
+func (s *Server) MoveTag(t TB, repo, tag string, to Object) Fault {
 	t.Helper()
 	s.Push(t, repo, to)
 	return Before(func(*http.Request) {

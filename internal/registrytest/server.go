@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"testing"
 
 	"github.com/google/go-containerregistry/pkg/registry"
 	"github.com/olareg/olareg"
@@ -24,6 +23,7 @@ type Server struct {
 	URL  string // scheme://host:port, no slash at the end
 
 	http      *httptest.Server
+	listener  *listener
 	store     *store
 	tokens    *tokens // nil without TokenAuth
 	record    record
@@ -33,7 +33,7 @@ type Server struct {
 }
 
 // New starts a registry that lives as long as t.
-func New(t testing.TB, opts ...Option) *Server {
+func New(t TB, opts ...Option) *Server {
 	t.Helper()
 	c := newConfig(opts)
 	if c.permissive {
@@ -53,7 +53,7 @@ func New(t testing.TB, opts ...Option) *Server {
 
 // Storage starts a second server over the same content, as blob storage behind redirects is.
 // It has its own host, record, faults and options, and none of s's.
-func (s *Server) Storage(t testing.TB, opts ...Option) *Server {
+func (s *Server) Storage(t TB, opts ...Option) *Server {
 	t.Helper()
 	return start(t, newConfig(opts), s.store)
 }
@@ -82,7 +82,7 @@ func permissive(c *config) http.Handler {
 func discardLog() *log.Logger { return log.New(io.Discard, "", 0) }
 
 // start puts the layers around st in the order the package comment gives.
-func start(t testing.TB, c *config, st *store) *Server {
+func start(t TB, c *config, st *store) *Server {
 	t.Helper()
 	s := &Server{store: st, tokens: c.tokens}
 	s.record.init()
@@ -90,7 +90,12 @@ func start(t testing.TB, c *config, st *store) *Server {
 	if c.auth != nil {
 		h = c.auth(h)
 	}
+	if c.latency > 0 {
+		s.Fault(Delay(c.latency))
+	}
 	s.http = httptest.NewUnstartedServer(s.recorded(s.injected(h)))
+	s.listener = listen(s.http.Listener, c)
+	s.http.Listener = s.listener
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	s.http.Config.BaseContext = func(net.Listener) context.Context { return ctx }
@@ -123,11 +128,11 @@ func (s *Server) Close() {
 func (s *Server) Client() *http.Client { return s.http.Client() }
 
 // CAFile writes the server's certificate to a PEM file and returns its path.
-func (s *Server) CAFile(t testing.TB) string {
+func (s *Server) CAFile(t TB) string {
 	t.Helper()
 	cert := s.http.Certificate()
 	if cert == nil {
-		t.Fatal("registrytest: a server without TLS has no certificate")
+		t.Fatalf("registrytest: a server without TLS has no certificate")
 	}
 	path := filepath.Join(t.TempDir(), "ca.pem")
 	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})
@@ -136,6 +141,9 @@ func (s *Server) CAFile(t testing.TB) string {
 	}
 	return path
 }
+
+// Traffic returns the bytes read from and written to all connections, headers and TLS included.
+func (s *Server) Traffic() (in, out int64) { return s.listener.in.Load(), s.listener.out.Load() }
 
 // ExpireTokens makes every token handed out so far invalid.
 func (s *Server) ExpireTokens() {

@@ -363,7 +363,7 @@ func TestGoogleListing(t *testing.T) {
 	seen := map[string]bool{}
 	for next := "/v2/p/apple/core/tags/list?n=2"; next != ""; {
 		a := ask(t, s, "GET", next, "").want(t, 200)
-		var page googleList
+		var page GoogleList
 		if err := json.Unmarshal(a.body, &page); err != nil || len(page.Manifest) > 2 {
 			t.Fatalf("page %s: %v", a.body, err)
 		}

@@ -11,7 +11,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"testing"
 
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	"github.com/sigstore/sigstore/pkg/signature"
@@ -28,12 +27,12 @@ const (
 
 // Key is a key pair that signs images as cosign does.
 type Key struct {
-	t      testing.TB
+	t      TB
 	signer signature.SignerVerifier
 }
 
 // NewKey makes a key pair: p256, p384, rsa or ed25519.
-func NewKey(t testing.TB, kind string) *Key {
+func NewKey(t TB, kind string) *Key {
 	t.Helper()
 	var private crypto.PrivateKey
 	var err error
@@ -64,11 +63,11 @@ func (k *Key) Public() []byte {
 	k.t.Helper()
 	public, err := k.signer.PublicKey()
 	if err != nil {
-		k.t.Fatal(err)
+		k.t.Fatalf("registrytest: %v", err)
 	}
 	raw, err := cryptoutils.MarshalPublicKeyToPEM(public)
 	if err != nil {
-		k.t.Fatal(err)
+		k.t.Fatalf("registrytest: %v", err)
 	}
 	return raw
 }

@@ -2,84 +2,161 @@ package main
 
 import (
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
 
-func TestKindOf(t *testing.T) {
+// small is a promotion of one index and one image.
+func small() *content {
+	c := &content{objects: map[string]registrytest.Object{}}
+	c.add("x", "v1", registrytest.Index([]registrytest.Object{registrytest.Image(1, 1), registrytest.Image(2, 1)}))
+	c.add("y", "v1", registrytest.Image(3, 1))
+	return c
+}
+
+// A tag counts as promoted when all that belongs to it is in every destination.
+func TestCheck(t *testing.T) {
 	t.Parallel()
-	for request, want := range map[string]string{
-		"GET /v2/":                               "ping",
-		"GET /v2/_catalog?n=1000":                "catalog",
-		"GET /v2/a/b/tags/list":                  "tag list",
-		"HEAD /v2/a/manifests/v1":                "manifest HEAD",
-		"PUT /v2/a/manifests/v1":                 "manifest PUT",
-		"GET /v2/a/blobs/sha256:00":              "blob GET",
-		"POST /v2/a/blobs/uploads/":              "upload POST",
-		"POST /v2/a/blobs/uploads/?mount=x&from": "mount",
-		"PUT /v2/a/blobs/uploads/1?digest=x":     "upload PUT",
-		"DELETE /v2/a/blobs/uploads/1":           "upload DELETE",
-		"GET /token":                             "other",
+	s := &scenario{content: small, hosts: 2, promoted: true}
+	for name, tc := range map[string]struct {
+		damage func(w *world)
+		want   int
+	}{
+		"complete":        {func(*world) {}, 0},
+		"tag lost":        {func(w *world) { w.hosts[2].DeleteTag(t, "prod/x", "v1") }, 1},
+		"tag moved":       {func(w *world) { w.hosts[1].Push(t, "prod/y", registrytest.Image(4, 1), "v1") }, 1},
+		"child lost":      {func(w *world) { w.hosts[1].DeleteManifest(t, "prod/x", registrytest.Image(1, 1).Digest) }, 1},
+		"layer lost":      {func(w *world) { w.hosts[2].DeleteBlob(t, "prod/y", registrytest.Image(3, 1).Blobs[1].Digest) }, 1},
+		"source not read": {func(w *world) { w.hosts[0].DeleteTag(t, "staging/x", "v1") }, 0},
 	} {
-		method, path, _ := strings.Cut(request, " ")
-		if got := kindOf(httptest.NewRequest(method, path, nil)); got != want {
-			t.Errorf("%s: got %q, want %q", request, got, want)
+		w, err := newWorld(t, &options{}, s, link{HTTP2: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := w.check(t); len(got) != 0 {
+			t.Errorf("%s: before: problems %q, want none", name, got)
+		}
+		tc.damage(w)
+		if got := w.check(t); len(got) != tc.want {
+			t.Errorf("%s: problems %q, want %d", name, got, tc.want)
 		}
 	}
 }
 
-// The same requests meet the same faults in any order; another try meets its own.
-func TestFaultsAreRepeatable(t *testing.T) {
+// The content of the scenarios is what docs/benchmarks.md says.
+func TestContent(t *testing.T) {
 	t.Parallel()
-	draw := func(f *faults, i int) fault {
-		what, _ := f.draw(httptest.NewRequest(http.MethodGet, "/v2/a/blobs/"+strings.Repeat("x", i), nil))
-		return what
-	}
-	one, two := newFaults(0.5, 1, 0), newFaults(0.5, 1, 0)
-	const n = 200
-	first, again := map[int]fault{}, 0
-	kinds := map[fault]int{}
-	for i := range n {
-		first[i] = draw(one, i)
-		kinds[first[i]]++
-		if draw(one, i) != first[i] {
-			again++
+	for name, tc := range map[string]struct {
+		content      *content
+		edges, blobs int
+	}{
+		"wide":  {wide(), 2000, 1 + 2*2000},
+		"mixed": {mixed(), 270, 5*5 + 250*4 + 5*4 + 100*2},
+	} {
+		blobs := map[string]bool{}
+		for _, o := range tc.content.objects {
+			for _, digest := range o.BlobDigests() {
+				blobs[digest] = true
+			}
 		}
-	}
-	for i := n - 1; i >= 0; i-- {
-		if got := draw(two, i); got != first[i] {
-			t.Errorf("request %d: fault %d, then %d", i, first[i], got)
+		if len(tc.content.edges) != tc.edges || len(blobs) != tc.blobs {
+			t.Errorf("%s: %d edges and %d blobs, want %d and %d", name, len(tc.content.edges), len(blobs), tc.edges, tc.blobs)
 		}
-	}
-	if len(kinds) != 5 || kinds[none] < n/3 || kinds[none] > n*2/3 || again == 0 {
-		t.Errorf("faults of %d requests, half of which should fail in four ways: %v, %d other ones at the next try", n, kinds, again)
 	}
 }
 
-// A tag counts as promoted when all that belongs to it is there.
-func TestComplete(t *testing.T) {
+func TestLinks(t *testing.T) {
 	t.Parallel()
-	whole := index([]*object{image("amd64", []string{"a", "b"}), image("arm64", []string{"a", "c"})})
-	h := &host{registry: newRegistry()}
-	if err := (filler{h, map[string]struct{}{}}).object("x", "v1", whole); err != nil {
-		t.Fatal(err)
-	}
-	if err := h.complete("x", "v1", whole); err != nil {
-		t.Error(err)
-	}
-	more := *whole
-	more.children = append(more.children, image("s390x", []string{"d"}))
-	for name, err := range map[string]error{
-		"another repository": h.complete("y", "v1", whole),
-		"another digest":     h.complete("x", "v1", whole.children[0]),
-		"a lost child":       h.complete("x", "v1", &more),
+	for args, want := range map[string]string{
+		"":                        "20ms HTTP/1.1, 100ms HTTP/1.1, 20ms HTTP/2, 100ms HTTP/2",
+		"-tls":                    "20ms HTTP/2, 100ms HTTP/2",
+		"-tls=false -latency 5ms": "5ms HTTP/1.1",
 	} {
-		if err == nil {
-			t.Errorf("%s counts as complete", name)
+		o := &options{}
+		if err := o.flags().Parse(strings.Fields(args)); err != nil {
+			t.Fatal(err)
+		}
+		all, err := links(o.latency, o.protocols)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, l := range all {
+			got = append(got, l.String())
+		}
+		if strings.Join(got, ", ") != want {
+			t.Errorf("%q: links %q, want %q", args, got, want)
+		}
+	}
+}
+
+func TestLimit(t *testing.T) {
+	t.Parallel()
+	host := func(requests, peak int) hostTally {
+		return hostTally{Kinds: map[registrytest.Kind]int{registrytest.ManifestHead: requests}, Peak: peak}
+	}
+	for name, tc := range map[string]struct {
+		scenario string
+		link     link
+		requests int
+		hosts    []hostTally
+		want     float64
+	}{
+		"busiest host":    {"two", link{100 * time.Millisecond, false}, 500, []hostTally{host(200, 100), host(300, 30)}, (10 + 7 + 1) * 0.1},
+		"TLS":             {"noop", link{20 * time.Millisecond, true}, 2000, []hostTally{host(2000, 100)}, (20 + 2 + 2) * 0.02},
+		"limiter":         {"limited-200", link{20 * time.Millisecond, false}, 2200, []hostTally{host(2200, 100)}, 10},
+		"not a request":   {"noop", link{20 * time.Millisecond, false}, 0, []hostTally{host(0, 0)}, 3 * 0.02},
+		"without latency": {"noop", link{}, 100, []hostTally{host(100, 1)}, 0},
+	} {
+		s := &sample{Scenario: tc.scenario, Link: tc.link, Requests: tc.requests, Seen: tally{Hosts: tc.hosts}}
+		if got := s.limit(); fmt.Sprintf("%.3f", got) != fmt.Sprintf("%.3f", tc.want) {
+			t.Errorf("%s: limit %.3f s, want %.3f", name, got, tc.want)
+		}
+	}
+}
+
+// An aim without a figure counts as missed; only peers may be left out.
+func TestAims(t *testing.T) {
+	t.Parallel()
+	at := link{far, true}
+	fast := usage{Wall: 3, CPU: 1, RSS: 60}
+	for name, tc := range map[string]struct {
+		peers   bool
+		samples []*sample
+		want    []string
+	}{
+		"all met": {true, []*sample{
+			{Scenario: "noop", Client: ours, Link: at, usage: fast, Requests: 2200}, {Scenario: "noop", Client: crane, Link: at, usage: usage{Wall: 4}},
+		}, nil},
+		"slower than one peer": {true, []*sample{
+			{Scenario: "noop", Client: ours, Link: at, usage: fast, Requests: 2200},
+			{Scenario: "noop", Client: crane, Link: at, usage: usage{Wall: 9}}, {Scenario: "noop", Client: tuned, Link: at, usage: usage{Wall: 3.5}},
+		}, []string{"× wall of the best peer missed"}},
+		"peer over another link": {true, []*sample{
+			{Scenario: "noop", Client: ours, Link: at, usage: fast, Requests: 2200}, {Scenario: "noop", Client: crane, Link: link{near, true}, usage: usage{Wall: 4}},
+		}, []string{"× wall of the best peer not measured"}},
+		"without peers": {false, []*sample{{Scenario: "noop", Client: ours, Link: at, usage: fast, Requests: 2200}}, nil},
+		"everything missed": {false, []*sample{{Scenario: "one", Client: ours, Link: at, usage: usage{Wall: 5, RSS: 70}, Requests: 4000}},
+			[]string{"wall, s missed", "RSS, MB missed", "requests missed"}},
+		"limited":        {true, []*sample{{Scenario: "limited-20", Client: ours, Link: at, usage: usage{Wall: 13}, Requests: 2200, Limited: 30}}, []string{"× wall at 200 requests/s missed", "answered 429, % missed"}},
+		"without a base": {true, []*sample{{Scenario: "faults", Client: ours, Link: at, usage: fast}}, []string{"× wall of one not measured"}},
+	} {
+		r := &results{Samples: tc.samples}
+		r.compare()
+		rows, missed := r.aims(tc.peers)
+		var got []string
+		for _, row := range rows[1:] {
+			if row[5] != "met" {
+				got = append(got, row[2]+" "+row[5])
+			}
+		}
+		if !slices.Equal(got, tc.want) || missed != len(tc.want) {
+			t.Errorf("%s: %q, %d missed, want %q", name, got, missed, tc.want)
 		}
 	}
 }
@@ -90,6 +167,7 @@ func TestFiguresInPieces(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "figures.json")
 	for _, one := range []*sample{
 		{Scenario: "two", Client: ours, usage: usage{Wall: 2}, Requests: 10},
+		{Scenario: "noop", Client: ours, Link: link{far, false}, usage: usage{Wall: 7}, Requests: 10},
 		{Scenario: "noop", Client: crane, usage: usage{Wall: 9}, Requests: 30},
 		{Scenario: "noop", Client: ours, usage: usage{Wall: 5}, Requests: 10},
 		{Scenario: "noop", Client: ours, usage: usage{Wall: 3}, Requests: 10},
@@ -110,9 +188,9 @@ func TestFiguresInPieces(t *testing.T) {
 	r.compare()
 	var got []string
 	for _, s := range r.Samples {
-		got = append(got, fmt.Sprintf("%s %s %g %g", s.Scenario, s.Client, s.Wall, s.TimesWall))
+		got = append(got, fmt.Sprintf("%v %s %s %g %g", s.Link.Latency, s.Scenario, s.Client, s.Wall, s.TimesWall))
 	}
-	if want := []string{"noop cip 3 0", "noop crane 9 3", "two cip 2 0"}; !slices.Equal(got, want) {
+	if want := []string{"0s noop cip 3 0", "0s noop crane 9 3", "0s two cip 2 0", "100ms noop cip 7 0"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

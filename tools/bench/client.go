@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -23,42 +24,68 @@ const (
 // everyone is who may be measured, in the order of the tables.
 var everyone = []string{ours, crane, regsync, tuned, skopeo}
 
-// clients returns who is measured in a scenario.
-func (s *scenario) clients(t tools) []string {
+// clients returns who is measured in a scenario. Those that take minutes have to be asked for.
+func (s *scenario) clients(o *options, t tools) []string {
+	asked := []string{ours, crane, tuned}
+	if o.clients != "" {
+		asked = strings.Split(o.clients, ",")
+	}
 	return slices.DeleteFunc(slices.Clone(everyone), func(client string) bool {
-		return client != ours && !s.peers || t.of(client) == ""
+		return !slices.Contains(asked, client) || t.of(client) == "" ||
+			client != ours && !s.peers || s.snapshot && client != ours && client != crane
 	})
 }
 
 // job returns what a client is to run. Its configuration goes to dir.
-func (s *scenario) job(t tools, client, dir string, r *ready) (*job, error) {
+func (s *scenario) job(t tools, client string, l link, dir string, r *ready) (*job, error) {
 	j := &job{AtOnce: 1}
+	if l.HTTP2 {
+		j.Env = []string{"SSL_CERT_FILE=" + r.CA}
+	}
 	var config any
 	file, path := filepath.Join(dir, "config.yaml"), t.of(client)
 	switch client {
 	case ours:
 		config = promotion{registries(append([]string{r.Hosts[0] + staging}, r.destinations()...)), images(r)}
 		s.cip(j, path, file, dir, r)
-	case crane: // a process for each repository, sixteen at once
+	case crane: // a process for each repository, or tag of a snapshot, sixteen at once
 		j.AtOnce = 16
+		if s.snapshot {
+			j.Commands = craneSnapshot(path, r)
+			break
+		}
 		for _, to := range r.destinations() {
 			for _, repo := range repositories(r) {
 				j.Commands = append(j.Commands, []string{path, "copy", "--all-tags", r.Hosts[0] + staging + "/" + repo, to + "/" + repo})
 			}
 		}
 	case regsync, tuned:
-		config = regsyncConfig(r, client == tuned)
+		config = regsyncConfig(r, l, client == tuned)
 		j.Commands = [][]string{{path, "once", "--verbosity", "warn", "--config", file}}
 	case skopeo: // a process for each destination, one after the other
-		config = skopeoConfig(r)
+		config = skopeoConfig(r, l)
+		verify := strconv.FormatBool(l.HTTP2)
 		for _, to := range r.destinations() {
 			j.Commands = append(j.Commands, []string{
-				path, "--insecure-policy", "sync", "--all", "--preserve-digests", "--src-tls-verify=false", "--dest-tls-verify=false",
+				path, "--insecure-policy", "sync", "--all", "--preserve-digests", "--src-tls-verify=" + verify, "--dest-tls-verify=" + verify,
 				"--src", "yaml", "--dest", "docker", file, to,
 			})
 		}
 	}
 	return j, writeYAML(file, config)
+}
+
+// craneSnapshot returns the commands that print what the snapshot of a registry holds.
+func craneSnapshot(path string, r *ready) [][]string {
+	commands := [][]string{{path, "catalog", r.Hosts[0]}}
+	to := r.destinations()[0]
+	for _, repo := range repositories(r) {
+		commands = append(commands, []string{path, "ls", to + "/" + repo})
+	}
+	for _, e := range r.Edges {
+		commands = append(commands, []string{path, "digest", to + "/" + e.Repo + ":" + e.Tag})
+	}
+	return commands
 }
 
 // repositories returns the names of the repositories that are wanted.
@@ -122,6 +149,9 @@ func (s *scenario) cip(j *job, path, file, dir string, r *ready) {
 	case s.content == nil:
 		args = []string{path, "run", "--thin-manifest-dir", filepath.Join(dir, "thin")}
 	}
+	if r.CA != "" { // without the flag, cip tries plain HTTP first on loopback, as it does nowhere else
+		args = append(args, "--insecure-skip-tls-verify", strings.Join(r.Hosts, ","))
+	}
 	j.Commands = [][]string{append(args, "--quiet", "--output", "json")}
 }
 
@@ -155,7 +185,7 @@ func rightSnapshot(code int, stdout []byte, r *ready) error {
 
 // regsyncConfig has an entry for each tag. By default one entry at a time is worked
 // on, with three requests in flight to a host.
-func regsyncConfig(r *ready, tuned bool) any {
+func regsyncConfig(r *ready, l link, tuned bool) any {
 	type cred struct {
 		Registry   string `yaml:"registry"`
 		TLS        string `yaml:"tls"`
@@ -177,8 +207,12 @@ func regsyncConfig(r *ready, tuned bool) any {
 	if tuned {
 		concurrent, c.Defaults = 64, map[string]int{"parallel": 32}
 	}
+	tls := "disabled"
+	if l.HTTP2 {
+		tls = "enabled"
+	}
 	for _, h := range r.Hosts {
-		c.Creds = append(c.Creds, cred{h, "disabled", concurrent})
+		c.Creds = append(c.Creds, cred{h, tls, concurrent})
 	}
 	for _, to := range r.destinations() {
 		for _, e := range r.Edges {
@@ -190,7 +224,7 @@ func regsyncConfig(r *ready, tuned bool) any {
 }
 
 // skopeoConfig names the tags of the source.
-func skopeoConfig(r *ready) any {
+func skopeoConfig(r *ready, l link) any {
 	type registry struct {
 		TLS    bool                `yaml:"tls-verify"`
 		Images map[string][]string `yaml:"images"`
@@ -200,7 +234,7 @@ func skopeoConfig(r *ready) any {
 		name := strings.TrimPrefix(staging, "/") + "/" + e.Repo
 		tags[name] = append(tags[name], e.Tag)
 	}
-	return map[string]registry{r.Hosts[0]: {Images: tags}}
+	return map[string]registry{r.Hosts[0]: {l.HTTP2, tags}}
 }
 
 func writeYAML(file string, v any) error {

@@ -1,73 +1,36 @@
 package main
 
 import (
-	"bytes"
-	"compress/gzip"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
-	"strings"
+
+	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
 
-const (
-	typeImage = "application/vnd.oci.image.manifest.v1+json"
-	typeIndex = "application/vnd.oci.image.index.v1+json"
+const tagsPerRepo = 10
 
-	layerBytes  = 4096
-	tagsPerRepo = 10
-	// Of a single image's layers: those of a base that repositories share, and its own.
-	baseLayers, ownLayers = 5, 3
-)
+// layerSize makes a layer of 4 kB: small, because requests are measured and not bytes.
+var layerSize = registrytest.LayerSize(2560)
 
 // content is what a source holds and its destinations are to hold.
 type content struct {
 	edges   []edge
-	objects map[string]*object // by digest, what the edges name
+	objects map[string]registrytest.Object // by digest, what the edges name
 }
 
 // edge is a wanted tag. Repo is the name below a registry's prefix.
 type edge struct{ Repo, Tag, Digest string }
 
-// object is a manifest with all that belongs to it.
-type object struct {
-	descriptor
-	raw      []byte
-	blobs    []blob
-	children []*object
-}
-
-type blob struct {
-	descriptor
-	raw    []byte
-	diffID string
-}
-
-type descriptor struct {
-	MediaType string    `json:"mediaType"`
-	Digest    string    `json:"digest"`
-	Size      int       `json:"size"`
-	Platform  *platform `json:"platform,omitempty"`
-}
-
-type platform struct {
-	OS           string `json:"os"`
-	Architecture string `json:"architecture"`
-}
-
-func (c *content) add(repo, tag string, o *object) {
+func (c *content) add(repo, tag string, o registrytest.Object) {
 	c.edges = append(c.edges, edge{repo, tag, o.Digest})
 	c.objects[o.Digest] = o
 }
 
 // wide is many tags of small images.
 func wide() *content {
-	c := &content{objects: map[string]*object{}}
-	for r := range 200 {
-		for t := range tagsPerRepo {
-			c.add(fmt.Sprintf("image-%03d", r), fmt.Sprintf("v1.%d", t), image("amd64", []string{"base", fmt.Sprintf("wide %d %d", r, t)}))
-		}
+	c := &content{objects: map[string]registrytest.Object{}}
+	for i := range 200 * tagsPerRepo {
+		c.add(fmt.Sprintf("image-%03d", i/tagsPerRepo), fmt.Sprintf("v1.%d", i%tagsPerRepo), registrytest.Image(i, 1, bases(0, 1), layerSize))
 	}
 	return c
 }
@@ -76,98 +39,31 @@ func wide() *content {
 // platforms in two. Five bases are shared by five repositories each, and the base
 // of a platform by all indexes.
 func mixed() *content {
-	c := &content{objects: map[string]*object{}}
-	for r := range 25 {
-		for t := range tagsPerRepo {
-			layers := append(named("base %d", r%5, baseLayers), named("own %d", r*tagsPerRepo+t, ownLayers)...)
-			c.add(fmt.Sprintf("single-%02d", r), fmt.Sprintf("v1.%d", t), image("amd64", layers))
-		}
+	c := &content{objects: map[string]registrytest.Object{}}
+	const singles = 25 * tagsPerRepo
+	for i := range singles {
+		r, t := i/tagsPerRepo, i%tagsPerRepo
+		c.add(fmt.Sprintf("single-%02d", r), fmt.Sprintf("v1.%d", t), registrytest.Image(i, 3, bases(r%5, 5), layerSize))
 	}
-	for i := range 20 {
-		var children []*object
-		for p, arch := range []string{"amd64", "arm64", "ppc64le", "riscv64", "s390x"} {
-			children = append(children, image(arch, append(named("platform %d", p, 4), fmt.Sprintf("multi %d %d", i, p))))
+	platforms := []string{"linux/amd64", "linux/arm64", "linux/ppc64le", "linux/riscv64", "linux/s390x"}
+	for i := range 2 * tagsPerRepo {
+		var children []registrytest.Object
+		for p, name := range platforms {
+			seed := singles + i*len(platforms) + p
+			children = append(children, registrytest.Image(seed, 1, bases(10+p, 4), registrytest.Platform(name), layerSize))
 		}
-		c.add(fmt.Sprintf("multi-%d", i/tagsPerRepo), fmt.Sprintf("v1.%d", i%tagsPerRepo), index(children))
+		c.add(fmt.Sprintf("multi-%d", i/tagsPerRepo), fmt.Sprintf("v1.%d", i%tagsPerRepo), registrytest.Index(children))
 	}
 	return c
 }
 
-// named returns n names.
-func named(format string, of, n int) []string {
-	var names []string
+// bases are the n layers of a base, which the images on it share.
+func bases(base, n int) registrytest.BuildOption {
+	var seeds []int
 	for i := range n {
-		names = append(names, fmt.Sprintf(format, of)+fmt.Sprintf("/%d", i))
+		seeds = append(seeds, base*10+i)
 	}
-	return names
-}
-
-// layer makes a layer: bytes that its name determines and that do not compress, as gzip.
-func layer(name string) blob {
-	raw := make([]byte, layerBytes-64)
-	_, _ = rand.NewChaCha8(sha256.Sum256([]byte(name))).Read(raw) // never fails
-	var packed bytes.Buffer
-	z, _ := gzip.NewWriterLevel(&packed, gzip.NoCompression) // a known level
-	_, _ = z.Write(raw)                                      // to memory
-	_ = z.Close()
-	return blob{describe("application/vnd.oci.image.layer.v1.tar+gzip", packed.Bytes()), packed.Bytes(), digestOf(raw)}
-}
-
-// image makes an image of layers.
-func image(arch string, layers []string) *object {
-	type rootfs struct {
-		Type    string   `json:"type"`
-		DiffIDs []string `json:"diff_ids"`
-	}
-	config := struct {
-		platform
-		Author string `json:"author"`
-		RootFS rootfs `json:"rootfs"`
-	}{platform{"linux", arch}, strings.Join(layers, ", "), rootfs{Type: "layers"}}
-	manifest := struct {
-		SchemaVersion int          `json:"schemaVersion"`
-		MediaType     string       `json:"mediaType"`
-		Config        descriptor   `json:"config"`
-		Layers        []descriptor `json:"layers"`
-	}{SchemaVersion: 2, MediaType: typeImage}
-	o := &object{}
-	for _, name := range layers {
-		b := layer(name)
-		o.blobs = append(o.blobs, b)
-		manifest.Layers = append(manifest.Layers, b.descriptor)
-		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, b.diffID)
-	}
-	raw := marshal(config)
-	b := blob{descriptor: describe("application/vnd.oci.image.config.v1+json", raw), raw: raw}
-	o.blobs = append(o.blobs, b)
-	manifest.Config = b.descriptor
-	o.raw = marshal(manifest)
-	o.descriptor = describe(typeImage, o.raw)
-	o.Platform = &config.platform
-	return o
-}
-
-// index makes an index of images.
-func index(children []*object) *object {
-	doc := struct {
-		SchemaVersion int          `json:"schemaVersion"`
-		MediaType     string       `json:"mediaType"`
-		Manifests     []descriptor `json:"manifests"`
-	}{SchemaVersion: 2, MediaType: typeIndex}
-	for _, c := range children {
-		doc.Manifests = append(doc.Manifests, c.descriptor)
-	}
-	raw := marshal(doc)
-	return &object{descriptor: describe(typeIndex, raw), raw: raw, children: children}
-}
-
-func describe(mediaType string, raw []byte) descriptor {
-	return descriptor{MediaType: mediaType, Digest: digestOf(raw), Size: len(raw)}
-}
-
-func digestOf(raw []byte) string {
-	sum := sha256.Sum256(raw)
-	return "sha256:" + hex.EncodeToString(sum[:])
+	return registrytest.Base(seeds...)
 }
 
 // marshal encodes values that always can be.

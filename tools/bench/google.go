@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 
+	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
@@ -35,9 +36,9 @@ func (w *world) kubernetes(o *options) error {
 	}
 	wanted := plan.Desired(set, map[plan.SourceTag]plan.Resolution{})
 	w.ready.Faulty = len(set.Faults)+len(wanted.Faults) > 0
-	lists, wants := googleLists{}, map[*plan.Want][]byte{}
+	lists, wants := map[string]string{}, map[*plan.Want]string{}
 	for _, t := range wanted.Targets {
-		if wants[t.Want] == nil {
+		if wants[t.Want] == "" {
 			wants[t.Want] = googleList(t.Want)
 		}
 		lists["/v2/"+t.Repository.RepositoryStr()+"/tags/list"] = wants[t.Want]
@@ -45,7 +46,12 @@ func (w *world) kubernetes(o *options) error {
 			w.ready.UpToDate += max(1, len(t.Want.Entries[i].Tags))
 		}
 	}
-	w.hosts[0].registry = lists
+	w.hosts[0].Fault(registrytest.Answer(func(r *http.Request) *registrytest.Response {
+		if list := lists[r.URL.Path]; list != "" { // whole, for every page size
+			return &registrytest.Response{Header: registrytest.Header("Content-Type", "application/json"), Body: list}
+		}
+		return nil
+	}))
 	return nil
 }
 
@@ -83,7 +89,7 @@ func generate(to, host string) error {
 		for i := range 7 {
 			img := promoted{Name: fmt.Sprintf("image-%d", i), Digests: map[string][]string{}}
 			for n := range 56 {
-				img.Digests[digestOf(fmt.Append(nil, m, i, n))] = []string{fmt.Sprintf("v1.%d.0", n)}
+				img.Digests[registrytest.Wrap("", fmt.Append(nil, m, i, n)).Digest] = []string{fmt.Sprintf("v1.%d.0", n)}
 			}
 			images.Images = append(images.Images, img)
 		}
@@ -98,43 +104,15 @@ func generate(to, host string) error {
 }
 
 // googleList is Google's answer to the tag list of a repository that holds what is wanted.
-func googleList(want *plan.Want) []byte {
-	type listed struct {
-		Size     string   `json:"imageSizeBytes"`
-		Layer    string   `json:"layerId"`
-		Type     string   `json:"mediaType"`
-		Tags     []string `json:"tag"`
-		Created  string   `json:"timeCreatedMs"`
-		Uploaded string   `json:"timeUploadedMs"`
-	}
-	list := struct {
-		Child    []string          `json:"child"`
-		Manifest map[string]listed `json:"manifest"`
-		Tags     []string          `json:"tags"`
-	}{[]string{}, map[string]listed{}, []string{}}
+func googleList(want *plan.Want) string {
+	list := registrytest.GoogleList{Child: []string{}, Manifest: map[string]registrytest.GoogleManifest{}, Tags: []string{}}
 	for i := range want.Entries {
 		e := &want.Entries[i]
-		list.Manifest[e.Digest.String()] = listed{
-			Size: "31457280", Type: typeImage, Tags: append([]string{}, e.Tags...), Created: "0", Uploaded: "1600000000000",
+		list.Manifest[e.Digest.String()] = registrytest.GoogleManifest{
+			ImageSizeBytes: "31457280", MediaType: registrytest.OCIManifest, Tag: append([]string{}, e.Tags...),
+			TimeCreatedMs: "0", TimeUploadedMs: "1600000000000",
 		}
 		list.Tags = append(list.Tags, e.Tags...)
 	}
-	return marshal(list)
-}
-
-// googleLists answers tag lists, by path, whole whatever page size is asked for, and pings.
-type googleLists map[string][]byte
-
-// ServeHTTP answers at once.
-func (l googleLists) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	list, ok := l[r.URL.Path]
-	switch {
-	case ok:
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(list)
-	case r.URL.Path == "/v2/":
-		_, _ = w.Write([]byte("{}"))
-	default:
-		refuse(w, http.StatusNotFound, "NAME_UNKNOWN")
-	}
+	return string(marshal(list))
 }

@@ -20,6 +20,7 @@ import (
 type job struct {
 	Commands [][]string
 	AtOnce   int
+	Env      []string
 	right    func(code int, stdout []byte) error // of its one command; nil: exit code 0
 }
 
@@ -83,6 +84,7 @@ func execute(ctx context.Context, dir string, stdin io.Reader, stdout io.Writer)
 			defer out.Close()
 			c := exec.CommandContext(ctx, command[0], command[1:]...)       //nolint:gosec // the tools that were built
 			c.Env = append(os.Environ(), "HOME="+dir, "DOCKER_CONFIG="+dir) // no configuration, no credentials
+			c.Env = append(c.Env, j.Env...)
 			c.Stdout, c.Stderr = out, &stderr
 			if err := c.Run(); c.ProcessState == nil {
 				return err

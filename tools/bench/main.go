@@ -1,16 +1,15 @@
 // Command bench measures cip, and what else does its work where that can be had,
 // on promotions and snapshots of registries with latency.
 //
-//	make bench BENCH=noop,one BENCHFLAGS='-clients cip,crane -count 3'
-//
-// The flags are [-run noop,one] [-clients cip,crane] [-count 3] [-markdown] [-json FILE]
+//	make bench BENCH=noop,one BENCHFLAGS='-tls -latency 100ms -clients cip,crane -count 3'
 //
 // Each measurement starts the scenario's registries as a process of its own (this
 // program again, with -serve), so that their processor time and memory are not the
-// client's. Every request to them waits for the latency, is counted by kind and
-// host, and may be put off by a limiter or hit by a fault. Then the client runs, as a
-// child of a process of its own (-exec), and what it left in the registries is checked: a figure is of a
-// run that did the work, or there is none.
+// client's. They are those of the tests, internal/registrytest: each request and each
+// round trip of a handshake waits for the latency, is counted by kind and host, and may
+// be refused by a limiter or hit by a fault. Then the client runs, as a child of a process
+// of its own (-exec), and the contents of the registries are checked: a figure is of a run
+// that did the work, or there is none.
 //
 // Nothing leaves loopback. Only the peers' modules are fetched, when first built.
 package main
@@ -24,8 +23,8 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
-	"time"
 )
 
 // options are the flags.
@@ -33,14 +32,15 @@ type options struct {
 	run        string
 	clients    string
 	count      int
-	latency    time.Duration
-	burst      int
+	latency    string
+	protocols  []bool // whether HTTP/2 over TLS
 	seed       uint64
 	kubernetes string
 	cip        string
 	peers      bool
 	markdown   bool
 	json       string
+	aims       bool
 	serve      string
 	exec       bool
 	dir        string
@@ -49,16 +49,22 @@ type options struct {
 func (o *options) flags() *flag.FlagSet {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.StringVar(&o.run, "run", "", "scenarios, separated by commas (default: all)")
-	f.StringVar(&o.clients, "clients", "", "clients, separated by commas (default: all that the scenario and -peers allow)")
+	f.StringVar(&o.clients, "clients", "", "of "+strings.Join(everyone, ", ")+": the clients, separated by commas (default: cip, crane, regsync tuned)")
 	f.IntVar(&o.count, "count", 1, "runs of each client; the one with the median wall time is shown")
-	f.DurationVar(&o.latency, "latency", 20*time.Millisecond, "what every request waits for")
-	f.IntVar(&o.burst, "burst", 200, "requests that the limiter lets through at once")
+	f.StringVar(&o.latency, "latency", near.String()+","+far.String(), "round trip times, separated by commas")
+	o.protocols = []bool{false, true}
+	f.BoolFunc("tls", "only HTTP/2 over TLS; -tls=false: only HTTP/1.1 without TLS (default: both)", func(text string) error {
+		http2, err := strconv.ParseBool(text)
+		o.protocols = []bool{http2}
+		return err
+	})
 	f.Uint64Var(&o.seed, "seed", 1, "what the faults are drawn from")
 	f.StringVar(&o.kubernetes, "kubernetes", "../shared/data/k8s-manifests", "thin manifests to dry-run; a tree of their shape is made if they are not there")
 	f.StringVar(&o.cip, "cip", "", "binary to measure (default: built from ./cmd/cip)")
-	f.BoolVar(&o.peers, "peers", true, "measure crane, regsync and, if installed, skopeo too")
+	f.BoolVar(&o.peers, "peers", true, "measure other tools, too")
 	f.BoolVar(&o.markdown, "markdown", false, "print the tables in Markdown")
 	f.StringVar(&o.json, "json", "", "keep every figure in this `file`, too; those it holds of earlier runs are shown with the new ones")
+	f.BoolVar(&o.aims, "aims", false, "fail if an aim of cip does not hold, or has no figure")
 	f.StringVar(&o.serve, "serve", "", "serve the registries of a scenario (for the program itself)")
 	f.BoolVar(&o.exec, "exec", false, "run the client's commands that stdin names (for the program itself)")
 	f.StringVar(&o.dir, "dir", "", "where to write, with -serve and -exec")
@@ -82,9 +88,12 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err := f.Parse(args); err != nil {
 		return err
 	}
+	ways, err := links(o.latency, o.protocols)
 	switch {
+	case err != nil:
+		return err
 	case o.serve != "":
-		return serve(o, stdin, stdout)
+		return serve(o, ways[0], stdin, stdout)
 	case o.exec:
 		return execute(ctx, o.dir, stdin, stdout)
 	}
@@ -106,39 +115,43 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return err
 	}
 	r.About = about(ctx, o, t)
-	failed, err := all(ctx, o, t, chosen, r, stderr)
+	failed, err := all(ctx, o, t, ways, chosen, r, stderr)
 	if err != nil {
 		return err
 	}
 	r.compare()
-	r.print(stdout, o.markdown)
+	aims, missed := r.aims(o.peers)
+	printTables(stdout, o.markdown, r.About, r.figures(), aims, r.kinds())
 	if len(failed) > 0 {
 		return fmt.Errorf("no figures of what went wrong:\n%s", strings.Join(failed, "\n"))
+	}
+	if o.aims && missed > 0 {
+		return fmt.Errorf("%d of %d aims do not hold or have no figure", missed, len(aims)-1)
 	}
 	return nil
 }
 
 // all measures the clients of all scenarios and prints each measurement when it ends. It returns what
 // failed, and goes on with the rest.
-func all(ctx context.Context, o *options, t tools, chosen []*scenario, r *results, stderr io.Writer) (failed []string, err error) {
-	for _, s := range chosen {
-		for _, name := range s.clients(t) {
-			if o.clients != "" && !slices.Contains(strings.Split(o.clients, ","), name) {
-				continue
-			}
-			one, err := median(ctx, o, t, s, name)
-			if ctx.Err() != nil {
-				return nil, ctx.Err()
-			}
-			if err != nil {
-				fmt.Fprintf(stderr, "%s: %s: %v\n", s.name, name, err)
-				failed = append(failed, fmt.Sprintf("%s: %s: %v", s.name, name, err))
-				continue
-			}
-			fmt.Fprintf(stderr, "%s: %s: %s\n", s.name, name, one)
-			r.add(one)
-			if err := r.save(o.json); err != nil {
-				return nil, err
+func all(ctx context.Context, o *options, t tools, ways []link, chosen []*scenario, r *results, stderr io.Writer) (failed []string, err error) {
+	for _, l := range ways {
+		for _, s := range chosen {
+			for _, name := range s.clients(o, t) {
+				what := fmt.Sprintf("%s, %v, %s", s.name, l, name)
+				one, err := median(ctx, o, t, s, l, name)
+				if ctx.Err() != nil {
+					return nil, ctx.Err()
+				}
+				if err != nil {
+					fmt.Fprintf(stderr, "%s: %v\n", what, err)
+					failed = append(failed, fmt.Sprintf("%s: %v", what, err))
+					continue
+				}
+				fmt.Fprintf(stderr, "%s: %s\n", what, one)
+				r.add(one)
+				if err := r.save(o.json); err != nil {
+					return nil, err
+				}
 			}
 		}
 	}
@@ -150,10 +163,10 @@ const patience = 20
 
 // median runs one client count times, or once if it is slow, and returns the run
 // with the median wall time.
-func median(ctx context.Context, o *options, t tools, s *scenario, name string) (*sample, error) {
+func median(ctx context.Context, o *options, t tools, s *scenario, l link, name string) (*sample, error) {
 	var all []*sample
 	for range o.count {
-		one, err := measure(ctx, o, t, s, name)
+		one, err := measure(ctx, o, t, s, l, name)
 		if err != nil {
 			return nil, err
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strconv"
 	"time"
 )
 
@@ -17,11 +18,10 @@ const longest = 10 * time.Minute
 type sample struct {
 	Scenario string
 	Client   string
+	Link     link
 	usage
 	Walls    []float64 // of all runs
 	Requests int
-	Sent     int64 // bytes
-	Received int64
 	Limited  int // requests answered 429
 	Faults   int
 	Seen     tally
@@ -29,10 +29,11 @@ type sample struct {
 	TimesWall     float64 // cip's, of a peer's
 	TimesRequests float64
 	TimesBase     float64 // the wall time of the same without limit or faults
+	TimesPeer     float64 // cip's wall time, of the best peer's
 }
 
 // measure runs one client in one scenario, with registries of its own.
-func measure(ctx context.Context, o *options, t tools, s *scenario, client string) (*sample, error) {
+func measure(ctx context.Context, o *options, t tools, s *scenario, l link, client string) (*sample, error) {
 	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
 	dir, err := os.MkdirTemp("", "cip-bench-run-")
@@ -40,12 +41,12 @@ func measure(ctx context.Context, o *options, t tools, s *scenario, client strin
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	regs, err := start(ctx, o, s, dir)
+	regs, err := start(ctx, o, s, l, dir)
 	if err != nil {
 		return nil, fmt.Errorf("starting the registries: %w", err)
 	}
 	defer regs.stop()
-	j, err := s.job(t, client, dir, &regs.ready)
+	j, err := s.job(t, client, l, dir, &regs.ready)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +54,7 @@ func measure(ctx context.Context, o *options, t tools, s *scenario, client strin
 	if err != nil {
 		return nil, err
 	}
-	out := &sample{Scenario: s.name, Client: client, usage: *u}
+	out := &sample{Scenario: s.name, Client: client, Link: l, usage: *u}
 	if err := regs.ask(&out.Seen); err != nil {
 		return nil, fmt.Errorf("asking the registries: %w", err)
 	}
@@ -61,19 +62,15 @@ func measure(ctx context.Context, o *options, t tools, s *scenario, client strin
 		return nil, fmt.Errorf("%d tags are not as they should be: %s", len(p), p[0])
 	}
 	for _, h := range out.Seen.Hosts {
-		for _, n := range h.Kinds {
-			out.Requests += n
-		}
-		out.Sent += h.Sent
-		out.Received += h.Received
+		out.Requests += h.requests()
 		out.Limited += h.Limited
 		out.Faults += h.Faults
 	}
 	return out, nil
 }
 
-// process is the one that serves a scenario's registries.
-type process struct {
+// serving is the process that serves a scenario's registries.
+type serving struct {
 	ready
 	cmd   *exec.Cmd
 	stdin io.WriteCloser
@@ -81,14 +78,14 @@ type process struct {
 }
 
 // start starts the registries and waits until they are filled.
-func start(ctx context.Context, o *options, s *scenario, dir string) (*process, error) {
+func start(ctx context.Context, o *options, s *scenario, l link, dir string) (*serving, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	p := &process{cmd: exec.CommandContext(ctx, self, "-serve", s.name, "-dir", dir, "-latency", o.latency.String(),
-		"-burst", fmt.Sprint(o.burst), "-seed", fmt.Sprint(o.seed), "-kubernetes", o.kubernetes)}
-	p.cmd.Env = append(os.Environ(), "GOGC=400") // its processor time is the client's too
+	p := &serving{cmd: exec.CommandContext(ctx, self, "-serve", s.name, "-dir", dir, "-latency", l.Latency.String(),
+		"-tls="+strconv.FormatBool(l.HTTP2), "-seed", fmt.Sprint(o.seed), "-kubernetes", o.kubernetes)}
+	p.cmd.Env = append(os.Environ(), "GOGC=1000") // its processor time is the client's too
 	p.cmd.Stderr = os.Stderr
 	p.stdin, err = p.cmd.StdinPipe()
 	if err != nil {
@@ -110,7 +107,7 @@ func start(ctx context.Context, o *options, s *scenario, dir string) (*process, 
 }
 
 // ask asks what has been seen.
-func (p *process) ask(t *tally) error {
+func (p *serving) ask(t *tally) error {
 	if _, err := io.WriteString(p.stdin, "\n"); err != nil {
 		return err
 	}
@@ -118,7 +115,7 @@ func (p *process) ask(t *tally) error {
 }
 
 // stop ends the process.
-func (p *process) stop() {
+func (p *serving) stop() {
 	p.stdin.Close()
 	_ = p.cmd.Wait() // what it had to say it has said
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // scenario is work to be measured.
@@ -14,7 +15,9 @@ type scenario struct {
 	promoted bool            // the destinations hold everything already
 	snapshot bool            // a snapshot of the destination, not a promotion
 	limit    int             // requests a second to a host; 0: no bound
+	burst    int             // requests that the limit allows at once
 	faults   float64         // fraction of the requests to be hit
+	chain    int             // requests that can only be sent one after the other
 	peers    bool
 	base     string // the scenario that is the same but for limits or faults
 	aim      aim
@@ -22,25 +25,39 @@ type scenario struct {
 
 // aim is what cip is to stay within; 0: no aim.
 type aim struct {
-	Wall     float64 // seconds
-	CPU      float64 // seconds
-	RSS      float64 // MB
-	Requests int
-	Limited  float64 // fraction of the requests that are answered 429
-	Times    float64 // of the base's wall time
+	Near, Far float64 // seconds of wall time at 20 and at 100 ms
+	Peer      float64 // of the wall time of the best peer
+	CPU       float64 // seconds
+	RSS       float64 // MB
+	Requests  int
+	Rate      float64 // of the time that the limit alone takes for the requests
+	Limited   float64 // fraction of the requests that are answered 429
+	Base      float64 // of the base's wall time
 }
 
-// The aims are for the default flags and latency, on two cores.
+// The chains:
+//   - Nothing to do: tag list, manifest HEAD. A snapshot reads the catalog before that.
+//   - In one registry: GET of an index and of a child, mount, PUT of the child and of the index.
+//   - Between registries: an upload in two requests, and before it the GET of the blob, in
+//     place of the mount.
+//
+// The aims are for the default flags, on two cores.
 var scenarios = []*scenario{
-	{name: "noop", content: wide, promoted: true, peers: true, aim: aim{Wall: 1.4, Requests: 2250, RSS: 64}},
-	{name: "one", content: mixed, peers: true, aim: aim{Wall: 1.7, Requests: 2950, RSS: 64}},
-	{name: "two", content: mixed, hosts: 1, peers: true, aim: aim{Wall: 4.8, Requests: 6600, RSS: 64}},
-	{name: "three", content: mixed, hosts: 3, peers: true, aim: aim{RSS: 64}},
-	{name: "snapshot", content: wide, promoted: true, snapshot: true, aim: aim{Wall: 1.6, Requests: 2250, RSS: 64}},
-	{name: "kubernetes", promoted: true, aim: aim{Wall: 10, CPU: 8, RSS: 150, Requests: 10250}},
-	{name: "limited", content: wide, promoted: true, limit: 200, base: "noop", aim: aim{Wall: 11.5, Limited: 0.01, RSS: 64}},
-	{name: "faults", content: mixed, faults: 0.02, base: "one", aim: aim{Times: 2, RSS: 64}},
-	{name: "faults-two", content: mixed, hosts: 1, faults: 0.02, base: "two", aim: aim{Times: 2, RSS: 64}},
+	{name: "noop", content: wide, promoted: true, chain: 2, peers: true, aim: aim{Near: 1.4, Far: 3.5, Peer: 0.8, Requests: 2250, RSS: 64}},
+	{name: "one", content: mixed, chain: 5, peers: true, aim: aim{Near: 1.7, Far: 4.2, Peer: 0.8, Requests: 2950, RSS: 64}},
+	{name: "two", content: mixed, hosts: 1, chain: 7, peers: true, aim: aim{Near: 4.8, Far: 7, Peer: 0.8, Requests: 5000, RSS: 64}},
+	{name: "three", content: mixed, hosts: 3, chain: 7, peers: true, aim: aim{Peer: 0.8, RSS: 64}},
+	{name: "snapshot", content: wide, promoted: true, snapshot: true, chain: 3, peers: true, aim: aim{Near: 1.6, Peer: 0.8, Requests: 2250, RSS: 64}},
+	{name: "kubernetes", promoted: true, chain: 1, aim: aim{Near: 10, CPU: 8, RSS: 150, Requests: 10250}},
+	limited("limited-20", 20), limited("limited-200", 200), limited("limited-400", 400),
+	{name: "faults", content: mixed, faults: 0.02, chain: 5, base: "one", aim: aim{Base: 2, RSS: 64}},
+	{name: "faults-two", content: mixed, hosts: 1, faults: 0.02, chain: 7, base: "two", aim: aim{Base: 2, RSS: 64}},
+}
+
+// limited is noop behind a limiter.
+func limited(name string, burst int) *scenario {
+	return &scenario{name: name, content: wide, promoted: true, limit: 200, burst: burst, chain: 2, base: "noop",
+		aim: aim{Rate: 1.15, Limited: 0.01, RSS: 64}}
 }
 
 // find returns the scenario of a name, or nil.
@@ -76,4 +93,48 @@ func (s *scenario) role(i int) string {
 		return "source"
 	}
 	return fmt.Sprintf("destination %d", i)
+}
+
+// link is the way to the registries.
+type link struct {
+	Latency time.Duration // of a round trip
+	HTTP2   bool          // over TLS; else HTTP/1.1 without
+}
+
+// Distances of registries: in the same region, and on another continent.
+const (
+	near = 20 * time.Millisecond
+	far  = 100 * time.Millisecond
+)
+
+// links returns every combination of latencies, separated by commas, and protocols.
+func links(latencies string, protocols []bool) (all []link, err error) {
+	for _, http2 := range protocols {
+		for _, text := range strings.Split(latencies, ",") {
+			d, err := time.ParseDuration(strings.TrimSpace(text))
+			if err != nil {
+				return nil, fmt.Errorf("parsing -latency: %w", err)
+			}
+			all = append(all, link{d, http2})
+		}
+	}
+	return all, nil
+}
+
+// String returns the link as the tables name it.
+func (l link) String() string { return l.Latency.String() + " " + l.protocol() }
+
+func (l link) protocol() string {
+	if l.HTTP2 {
+		return "HTTP/2"
+	}
+	return "HTTP/1.1"
+}
+
+// handshakes returns the round trips before the first request: one of TCP, and one of TLS 1.3.
+func (l link) handshakes() int {
+	if l.HTTP2 {
+		return 2
+	}
+	return 1
 }

@@ -70,7 +70,7 @@ func goBuild(ctx context.Context, stderr io.Writer, dir, to, pkg string) error {
 func about(ctx context.Context, o *options, t tools) []string {
 	all := []string{
 		fmt.Sprintf("%s, %s/%s, %d cores, %s", time.Now().UTC().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version()),
-		fmt.Sprintf("%v a request, median of %d", o.latency, o.count),
+		fmt.Sprintf("median of %d", o.count),
 	}
 	commit := []string{"git", "describe", "--always", "--dirty"}
 	if o.cip != "" {
