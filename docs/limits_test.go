@@ -45,6 +45,8 @@ func TestLimits(t *testing.T) {
 		{"promotion.md", "or # in flight, whichever is more", "registry/internal/pace", "startFew", 1},
 		{"promotion.md", "after the first # answers", "registry/internal/pace", "probation", 1},
 		{"promotion.md", "may be more, up to #, while answers stay quick", "registry/internal/pace", "maxInFlight", 1},
+		{"selectors.md", "There may be # candidate tags", "resolve", "maxNewest", 1},
+		{"selectors.md", "for each of its images, # at most", "resolve", "maxIndexImages", 1},
 		{"registries.md", "# minutes. A helper that fails", "registry/internal/auth", "helperKept", int64(time.Minute)},
 		{"promotion.md", "one for up to # repositories", "registry/internal/wire", "maxScopes", 1},
 	} {

@@ -103,6 +103,8 @@ func (w *world) build(name string, words []string) registrytest.Object {
 		case "annotate": // annotate=KEY:VALUE
 			p := s.parts(2)
 			opts = append(opts, registrytest.Annotate(p[0], p[1]))
+		case "created": // created=TIME
+			opts = append(opts, registrytest.Created(s.value))
 		case "label": // label=KEY:VALUE
 			p := s.parts(2)
 			opts = append(opts, registrytest.Label(p[0], p[1]))

@@ -17,6 +17,9 @@ import (
 // layerSize is how many bytes a layer's one file has without LayerSize.
 const layerSize = 256
 
+// defaultCreated is the creation time of images, unless an option sets another.
+const defaultCreated = "2020-01-01T00:00:00Z"
+
 // BuildOption changes what a builder makes.
 type BuildOption func(*build)
 
@@ -31,10 +34,11 @@ type build struct {
 	platform              string
 	artifactType          string
 	env                   []string
+	created               string
 }
 
 func newBuild(opts []BuildOption) *build {
-	b := &build{layerSize: layerSize, annotations: map[string]string{}, labels: map[string]string{}, platform: "linux/amd64"}
+	b := &build{layerSize: layerSize, annotations: map[string]string{}, labels: map[string]string{}, platform: "linux/amd64", created: defaultCreated}
 	for _, o := range opts {
 		o(b)
 	}
@@ -70,6 +74,9 @@ func Annotate(key, value string) BuildOption {
 func Label(key, value string) BuildOption {
 	return func(b *build) { b.labels[key] = value }
 }
+
+// Created sets the creation time of an image.
+func Created(at string) BuildOption { return func(b *build) { b.created = at } }
 
 // Subject makes the object a referrer of o.
 func Subject(o Object) BuildOption { return func(b *build) { b.subject = &o } }
@@ -122,7 +129,6 @@ func (b *build) config(seed int, diffIDs []string) Blob {
 		Type    string   `json:"type"`
 		DiffIDs []string `json:"diff_ids"`
 	}
-	const created = "2020-01-01T00:00:00Z"
 	c := struct {
 		platform
 		Created string `json:"created"`
@@ -132,13 +138,13 @@ func (b *build) config(seed int, diffIDs []string) Blob {
 		} `json:"config"`
 		RootFS  rootFS    `json:"rootfs"`
 		History []history `json:"history"`
-	}{platform: *parsePlatform(b.platform), Created: created}
+	}{platform: *parsePlatform(b.platform), Created: b.created}
 	c.Config.Labels = map[string]string{"seed": strconv.Itoa(seed)}
 	maps.Copy(c.Config.Labels, b.labels)
 	c.Config.Env = b.env
 	c.RootFS = rootFS{"layers", append([]string{}, diffIDs...)}
 	for i := range diffIDs {
-		c.History = append(c.History, history{created, fmt.Sprintf("layer %d", i)})
+		c.History = append(c.History, history{defaultCreated, fmt.Sprintf("layer %d", i)})
 	}
 	mediaType := ociConfig
 	if b.docker {

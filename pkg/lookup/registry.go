@@ -189,6 +189,7 @@ func (r *Registry) config(ctx context.Context, repo name.Repository, d *v1.Descr
 		OS           string `json:"os"`
 		Architecture string `json:"architecture"`
 		Variant      string `json:"variant"`
+		Created      any    `json:"created"`
 		Config       struct {
 			Labels map[string]string `json:"Labels"`
 		} `json:"config"`
@@ -197,5 +198,6 @@ func (r *Registry) config(ctx context.Context, repo name.Repository, d *v1.Descr
 		return fmt.Errorf("parsing: %w", err)
 	}
 	im.OS, im.Architecture, im.Variant, im.Labels = config.OS, config.Architecture, config.Variant, config.Config.Labels
+	im.Created, _ = config.Created.(string) // any other value is not a time
 	return nil
 }

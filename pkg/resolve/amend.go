@@ -230,7 +230,7 @@ func lock(r *Result, previous *selector.Lock, tags []string) *selector.Lock {
 	c := r.Choice
 	l := &selector.Lock{
 		Name: r.Selector.Name, Intent: r.Selector.Intent(), Digest: c.Digest, Tag: c.Tag, Tags: tags,
-		Ref: r.Selector.Ref, Git: c.Git, Alias: c.Alias, Rebase: c.Rebase,
+		Ref: r.Selector.Ref, Git: c.Git, Alias: c.Alias, Newest: c.Newest, Rebase: c.Rebase,
 	}
 	if l.Tags == nil {
 		l.Tags = []string{}
@@ -249,7 +249,10 @@ func same(a, b selector.Lock) bool {
 	if (a.Git == nil) != (b.Git == nil) || a.Git != nil && a.Git.Commit != b.Git.Commit {
 		return false
 	}
-	a.Pos, a.TagList, a.Git = b.Pos, b.TagList, b.Git
+	if (a.Newest == nil) != (b.Newest == nil) || a.Newest != nil && a.Newest.Created != b.Newest.Created {
+		return false
+	}
+	a.Pos, a.TagList, a.Git, a.Newest = b.Pos, b.TagList, b.Git, b.Newest
 	return reflect.DeepEqual(a, b)
 }
 

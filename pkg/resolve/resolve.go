@@ -6,7 +6,7 @@
 //	Choice, dmap, lock ─ Amend ─▶ changes of images.yaml and the lock
 //
 // Each policy has a source file of its own: tag, semver, ordered (numerical,
-// alphabetical), gitrevision, imagetags (alias, labels). Candidates always have a
+// alphabetical), newest, gitrevision, imagetags (alias, labels). Candidates always have a
 // total order, so that equal inputs give equal results.
 //
 // The package is pure. It reads through the interfaces in Readers only, logs nothing
@@ -62,6 +62,7 @@ type Image struct {
 	Annotations  map[string]string // annotations of the manifest or index
 	Config       string            // digest of the config; empty for an index
 	Labels       map[string]string // labels in the config
+	Created      string            // creation time in the config (RFC 3339); empty if it has none
 	OS           string            // platform in the config
 	Architecture string
 	Variant      string
@@ -102,6 +103,7 @@ type Choice struct {
 	Notes      []string           // hints for people
 	Git        *selector.LockGit
 	Alias      *selector.LockAlias
+	Newest     *selector.LockNewest
 	Rebase     *selector.LockRebase
 }
 
@@ -145,6 +147,8 @@ func (j *job) choose(ctx context.Context) (*Choice, error) {
 		return j.ordered(ctx, &numerical{s.Numerical.Order == selector.OrderDescending})
 	case s.Alphabetical != nil:
 		return j.ordered(ctx, &alphabetical{s.Alphabetical.Order == selector.OrderDescending})
+	case s.Newest != nil:
+		return j.newest(ctx)
 	case s.GitRevision != nil:
 		return j.gitRevision(ctx)
 	case s.Alias != nil:

@@ -18,7 +18,7 @@ import (
 const lockHeader = "# Written by cip resolve: what the sources were found to be. Do not edit.\n"
 
 // lockKeys are the keys of a Lock.
-var lockKeys = []string{"name", "intent", "digest", "tag", "tags", "tagList", "ref", "git", "alias", "rebase"}
+var lockKeys = []string{"name", "intent", "digest", "tag", "tags", "tagList", "ref", "git", "alias", "newest", "rebase"}
 
 // ReadLock reads the lock file of p into p.Locked.
 //

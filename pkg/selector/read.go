@@ -21,7 +21,7 @@ import (
 type reader struct{ *yamlread.File }
 
 // kinds are the keys of select of which exactly one must be set.
-var kinds = []string{"tag", "digest", "semver", "numerical", "alphabetical", "gitRevision", "alias", "labels"}
+var kinds = []string{"tag", "digest", "semver", "numerical", "alphabetical", "newest", "gitRevision", "alias", "labels"}
 
 // Read reads the items of a list as selectors.
 //
@@ -151,6 +151,8 @@ func (r *reader) selectRule(f yamlread.Field) (s Select) {
 		s.Numerical = r.order(value, name)
 	case "alphabetical":
 		s.Alphabetical = r.order(value, name)
+	case "newest":
+		s.Newest = r.newest(value)
 	case "gitRevision":
 		s.GitRevision = r.gitRevision(value)
 	case "alias":
@@ -210,6 +212,17 @@ func (r *reader) order(n *yaml.Node, what string) *Order {
 		o.Order = orderAscending
 	}
 	return o
+}
+
+// newest reads an empty mapping, or null.
+func (r *reader) newest(n *yaml.Node) *Newest {
+	if yamlread.IsNull(yamlread.Deref(n)) {
+		return &Newest{}
+	}
+	if fields, _ := r.Fields(n, "newest"); len(fields) > 0 {
+		r.Fault(yamlread.Broken, fields[0].Key, "newest has no keys: want newest: {}")
+	}
+	return &Newest{}
 }
 
 // filter reads filterTags, or returns nil if there is no such key.

@@ -75,6 +75,7 @@ type Select struct {
 	SemVer       *SemVer           `json:"semver,omitempty"`
 	Numerical    *Order            `json:"numerical,omitempty"`
 	Alphabetical *Order            `json:"alphabetical,omitempty"`
+	Newest       *Newest           `json:"newest,omitempty"`
 	GitRevision  *GitRevision      `json:"gitRevision,omitempty"`
 	Alias        *Alias            `json:"alias,omitempty"`
 	Labels       map[string]string `json:"labels,omitempty"`
@@ -95,6 +96,9 @@ const (
 	orderAscending  = "asc"
 	OrderDescending = "desc"
 )
+
+// Newest selects the image that was created last. It has no options.
+type Newest struct{}
 
 // Filter keeps the tags that match a regular expression.
 //
@@ -197,6 +201,7 @@ type Lock struct {
 	Ref     string       `yaml:"ref,omitempty"`
 	Git     *LockGit     `yaml:"git,omitempty"`
 	Alias   *LockAlias   `yaml:"alias,omitempty"`
+	Newest  *LockNewest  `yaml:"newest,omitempty"`
 	Rebase  *LockRebase  `yaml:"rebase,omitempty"`
 	Pos     yamlread.Pos `yaml:"-"`
 }
@@ -217,6 +222,12 @@ type LockAlias struct {
 	FileDigest string            `yaml:"fileDigest"`
 	Path       []string          `yaml:"path,flow"`
 	Labels     map[string]string `yaml:"labels,omitempty,flow"`
+}
+
+// LockNewest records creation times of images (RFC 3339).
+type LockNewest struct {
+	Created string            `yaml:"created"`          // of the selected image
+	Images  map[string]string `yaml:"images,omitempty"` // of all candidates, by digest; empty: the image has none
 }
 
 // LockRebase records the images that a rebased image was made of.
