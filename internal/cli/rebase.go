@@ -41,16 +41,18 @@ IMAGE is the app; it is saved under all IMAGEs. By default nothing is written
 (dry run): the new digest is computed and printed. With --check each IMAGE is an
 app of its own, and the exit code is 2 if one is out of date.
 
+The tag of the app moves too, if it is an IMAGE. With --previous-image the app
+is read from there, and only the IMAGEs are written.
+
 With manifests instead of an IMAGE, rebase runs the selectors that have a rebase
 and saves the rebased apps in the source registry. cip resolve --write then pins
 them.
 
-The run image is the best one that can be read among those named in files or, if
-there are none, in the metadata of the app (see cip run-image). --run-image
-names another. The digest depends only on app, run image and flags, so a dry
+By default the run image is chosen as by cip run-image, from the given files or
+else the app's metadata. --run-image names another. The digest depends only on app, run image and flags, so a dry
 run and all real runs compute the same one.`,
 		Example: `  cip rebase registry.example.com/shop/web:1.4
-  cip rebase registry.example.com/shop/web:1.4 registry.example.com/shop/web:latest --confirm --report=report.toml
+  cip rebase registry.example.com/shop/web:1.4-r1 --previous-image=registry.example.com/shop/web:1.4 --confirm
   cip rebase registry.example.com/shop/web:1.4 --run-image=registry.example.com/base/run:22.04.5 --accept=same-repository
   cip rebase --thin-manifest-dir=manifests --only=shop --confirm
   cip rebase --check registry.example.com/shop/web:1.4 registry.example.com/shop/api:2.0`,
@@ -172,6 +174,9 @@ func (r *rebasing) one(ctx context.Context) error {
 		return err
 	}
 	saved, names := r.save(ctx, res, app, r.saved())
+	if r.dry && r.previous == "" && len(names) > 1 && names[0].State == rebase.NamePlanned {
+		r.log.Infof("%s is the app and moves, too: to leave it where it is, give it as --previous-image", names[0].Reference)
+	}
 	report := output.Rebase{DryRun: r.dry, Apps: []output.App{saved}}
 	if err := r.write(report); err != nil {
 		return err
@@ -227,7 +232,7 @@ func (r *rebasing) logNotes(res *rebase.Result) {
 		r.log.Warn(n)
 	}
 	if !res.UpToDate && !r.check {
-		r.log.Infof("signatures and attestations of %s do not cover %s: sign it again", res.App.Digest, res.Digest)
+		r.log.Infof("signatures and attestations of %s do not cover %s: sign the new image", res.App.Digest, res.Digest)
 	}
 }
 

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
+	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -44,6 +46,7 @@ type runImageOptions struct {
 	logOptions
 	app     string
 	verbose bool
+	strict  bool
 }
 
 func newRunImageCmd(s streams) *cobra.Command {
@@ -55,7 +58,9 @@ func newRunImageCmd(s streams) *cobra.Command {
 Names on the registry of IMAGE come first, because their layers can be mounted
 there. The names are read from the files or, without files, from the labels of
 IMAGE, which must then be an app or a builder made by buildpacks. If no run
-image can be read, all names are printed with the reason.`,
+image can be read, all names are printed with the reason. Names that can be read
+and lead to other images than the printed one are a warning, and with
+--strict-mirrors an error.`,
 		Example: `  cip run-image --for registry.example.com/shop/web:1.4
   cip run-image --for registry.example.com/shop/web -f run.toml --local-mirror registry.example.com/base/run -v`,
 		Args: cobra.NoArgs,
@@ -64,6 +69,7 @@ image can be read, all names are printed with the reason.`,
 	f := cmd.Flags()
 	f.StringVar(&o.app, "for", "", "the app `image`; it need not exist if files name the run image")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "print to stderr why each name was chosen or not")
+	f.BoolVar(&o.strict, "strict-mirrors", false, "fail if names that can be read lead to different images")
 	o.runImageNames.addFlags(f)
 	o.registryOptions.addFlags(f)
 	o.logOptions.addFlags(f)
@@ -101,16 +107,40 @@ func runRunImage(ctx context.Context, o *runImageOptions, s streams) error {
 	}
 	all := rebase.Candidates(app.RegistryStr(), names, append(rebase.LocalMirrors(files, names), o.mirrors...), order)
 	_, err = rebase.Pick(ctx, client, all)
+	if err == nil {
+		err = o.compare(log, all, rebase.Compare(ctx, client, all))
+	}
+	if ctx.Err() != nil {
+		return errInterrupted
+	}
 	if o.verbose {
 		output.WriteRunImages(s.err, all)
 	}
 	if err != nil {
 		return err
 	}
-	for _, c := range all {
-		if c.Chosen {
-			fmt.Fprintln(s.out, output.Escape(c.Name))
+	_, err = fmt.Fprintln(s.out, output.Escape(chosen(all).Name))
+	return err
+}
+
+// chosen returns the chosen one of all candidates.
+func chosen(all []rebase.Candidate) rebase.Candidate {
+	return all[slices.IndexFunc(all, func(c rebase.Candidate) bool { return c.Chosen })]
+}
+
+// compare reports candidates that lead to another image than the chosen one: as
+// warnings, or with --strict-mirrors as an error.
+func (o *runImageOptions) compare(log *logrus.Logger, all, differ []rebase.Candidate) error {
+	best := chosen(all)
+	var errs []error
+	for _, c := range differ {
+		err := fmt.Errorf("%s %s is %s, but %s is %s", c.Origin, c.Name, c.Held, best.Name, best.Held)
+		if errs = append(errs, err); !o.strict {
+			log.Warn(err)
 		}
+	}
+	if o.strict {
+		return errors.Join(errs...)
 	}
 	return nil
 }

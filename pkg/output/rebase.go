@@ -3,7 +3,11 @@ package output
 import (
 	"fmt"
 	"io"
+	"regexp"
+	"strconv"
 	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/rebase"
@@ -142,13 +146,20 @@ func writeCheckText(w io.Writer, r Rebase) error {
 		case a.State == "up to date":
 			b.put("  on ", Escape(a.Onto.Image))
 		default:
-			b.put("  ", Escape(a.Onto.Image), " is ", Escape(a.Onto.Digest), ", it is on ", a.From.text())
+			newest, _, _ := strings.Cut(a.Onto.Image, "@")
+			b.put("\n  on      ", shortDigests(a.From.text()), "\n  newest  ", shortDigests(Escape(newest+"@"+a.Onto.Digest)))
 		}
 		b.put("\n")
 	}
 	b.put(fmt.Sprintf("\n%d up to date, %d out of date, %d failed.\n", count["up to date"], count["out of date"], count["failed"]))
 	return b.Flush()
 }
+
+// fullDigest matches a digest, and in a group the part that short texts have.
+var fullDigest = regexp.MustCompile(`\b(sha256:[0-9a-f]{` + strconv.Itoa(shortest) + `})[0-9a-f]{` + strconv.Itoa(64-shortest) + `}\b`)
+
+// shortDigests shortens all digests in a text for people.
+func shortDigests(text string) string { return fullDigest.ReplaceAllString(text, "$1") }
 
 func writeRebaseText(w io.Writer, r Rebase) error {
 	b := newBuffer(w)
@@ -165,22 +176,23 @@ func writeRebaseText(w io.Writer, r Rebase) error {
 		b.put("from     ", a.From.text(), "\n")
 		b.put("onto     ", Escape(a.Onto.Image), "\n         ", Escape(a.Onto.Digest), "\n")
 		if a.PreviousDigest == a.Digest {
-			b.put("becomes  what it is: up to date\n")
+			b.put("result   unchanged: already on this run image\n")
 		} else {
-			b.put("becomes  ", Escape(a.Digest), "\n")
+			b.put("result   ", Escape(a.Digest), "\n")
 			for _, i := range a.Images {
 				if len(a.Images) > 1 {
 					b.put("         ", Escape(i.Platform), " ", Escape(i.Digest), "\n")
 				}
 			}
-			b.put(fmt.Sprintf("layers   %d there, %d mounted, %d copied\n", a.Layers.There, a.Layers.Mounted, a.Layers.Copied))
+			layers := "layers   %d already there, %d mounted, %d copied\n"
+			if r.DryRun {
+				layers = "layers   %d already there, %d to mount, %d to copy\n"
+			}
+			b.put(fmt.Sprintf(layers, a.Layers.There, a.Layers.Mounted, a.Layers.Copied))
 		}
 		b.put("\n")
 		for _, n := range a.Names {
-			b.put(fmt.Sprintf("  %-10s  ", n.State), Escape(n.Name))
-			if n.PreviousDigest != "" && n.PreviousDigest != a.Digest {
-				b.put("  was ", Escape(n.PreviousDigest))
-			}
+			b.put(fmt.Sprintf("  %-10s  ", n.State), Escape(n.Name), n.change(a.Digest))
 			if n.Error != "" {
 				b.put(": ", Escape(n.Error))
 			}
@@ -193,10 +205,25 @@ func writeRebaseText(w io.Writer, r Rebase) error {
 	return b.Flush()
 }
 
+// change returns what becomes of a name that is saved with a digest, for people.
+func (n *AppName) change(digest string) string {
+	switch {
+	case n.State == "planned" && n.PreviousDigest == "":
+		return "  is new"
+	case n.PreviousDigest == "" || n.PreviousDigest == digest:
+		return ""
+	case n.State == "planned":
+		return "  will move from " + Escape(n.PreviousDigest)
+	case n.State == "saved":
+		return "  moved from " + Escape(n.PreviousDigest)
+	}
+	return "  is at " + Escape(n.PreviousDigest)
+}
+
 // WriteRunImages writes one line for each candidate for a run image, with the reason why it was chosen or not.
 func WriteRunImages(w io.Writer, all []rebase.Candidate) {
 	for _, c := range all {
-		where, why := "on another registry", "not looked at: an earlier one can be read"
+		where, why := "on another registry", "not chosen: an earlier one can be read"
 		if c.SameHost {
 			where = "on the app's registry"
 		}
@@ -205,6 +232,9 @@ func WriteRunImages(w io.Writer, all []rebase.Candidate) {
 			why = "chosen: the first that can be read"
 		case c.Rejected != "":
 			why = "rejected: " + c.Rejected
+		}
+		if c.Held != (v1.Hash{}) {
+			why += "; it is " + c.Held.String()
 		}
 		fmt.Fprintf(w, "%s (%s, %s): %s\n", Escape(c.Name), c.Origin, where, Escape(why))
 	}

@@ -36,24 +36,26 @@ app      d.io/web:1
 from     a run image with top layer ` + digest("a") + `
 onto     d.io/run:22
          ` + digest("3") + `
-becomes  ` + digest("2") + `
-layers   2 there, 3 mounted, 0 copied
+result   ` + digest("2") + `
+layers   2 already there, 3 to mount, 0 to copy
 
-  planned     d.io/web:1  was ` + digest("1") + `
+  planned     d.io/web:1  will move from ` + digest("1") + `
 
 app      d.io/api:1
          ` + digest("4") + `
 from     d.io/run@x
 onto     d.io/run:22
          ` + digest("3") + `
-becomes  what it is: up to date
+result   unchanged: already on this run image
 
   up to date  d.io/api:1
 
 Dry run: nothing was written.
 `},
 		"check": {Rebase{DryRun: true, Check: true}, `failed       d.io/none:1: reading app: not\x1bfound
-out of date  d.io/web:1  d.io/run:22 is ` + digest("3") + `, it is on a run image with top layer ` + digest("a") + `
+out of date  d.io/web:1
+  on      a run image with top layer sha256:` + strings.Repeat("a", 12) + `
+  newest  d.io/run:22@sha256:` + strings.Repeat("3", 12) + `
 up to date   d.io/api:1  on d.io/run:22
 
 1 up to date, 1 out of date, 1 failed.

@@ -145,7 +145,7 @@ func TestForceReplacesTheNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m.names.Image != to || len(m.names.Mirrors) != 0 || !slices.Equal(m.listed, []string{to, to}) {
+	if m.names.Image != to || len(m.names.Mirrors) != 0 || !slices.Equal(m.listed, []string{to}) {
 		t.Errorf("got names %v and listed %v, want only %s", m.names, m.listed, to)
 	}
 }

@@ -90,7 +90,7 @@ func parseMetadata(label string) (*metadata, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.listed = append(names.all(), old.all()...)
+	m.listed = appendNew(nil, append(names.all(), old.all()...))
 	if m.names = names; names.Image == "" {
 		m.names = old
 	}

@@ -97,7 +97,7 @@ func (r *Reader) Names(ctx context.Context, ref Reference) (Names, error) {
 		}
 		return n, nil
 	}
-	return Names{}, fmt.Errorf("reading %s: could not find label %s or %s", ref, lifecycleLabel, builderLabel)
+	return Names{}, fmt.Errorf("reading %s: could not find label %s or %s: it was not made by buildpacks", ref, lifecycleLabel, builderLabel)
 }
 
 // first reads an image, or the first image of an index.
@@ -181,9 +181,12 @@ func (r *Reader) choose(ctx context.Context, m *metadata, o Options) (to newBase
 		to.also = append(names.all(), local...)
 	}
 	all := Candidates(o.Host, names, local, o.Order)
-	to.Reference, err = pick(ctx, all, func(ref Reference) error {
-		_, err := r.manifest(ctx, ref)
-		return err
+	to.Reference, err = pick(ctx, all, func(ref Reference) (v1.Hash, error) {
+		m, err := r.manifest(ctx, ref)
+		if err != nil {
+			return v1.Hash{}, err
+		}
+		return m.Digest, nil
 	})
 	for _, c := range all {
 		if c.Rejected != "" && err == nil {
@@ -241,7 +244,7 @@ func (r *Reader) singleImage(ctx context.Context, res *Result, m *registry.Manif
 func (r *Reader) rebaseImage(ctx context.Context, app *inputImage, o Options) (*Image, error) {
 	label := app.labels[lifecycleLabel]
 	if label == "" {
-		return nil, fmt.Errorf("could not find label %s", lifecycleLabel)
+		return nil, fmt.Errorf("could not find label %s: it was not made by buildpacks", lifecycleLabel)
 	}
 	m, err := parseMetadata(label)
 	if err != nil {

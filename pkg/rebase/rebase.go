@@ -141,7 +141,11 @@ func acceptBase(m *metadata, to newBase, o Options) (names *Names, note string, 
 	if o.Force || o.Accept == AcceptAny {
 		return &Names{Image: to.given}, text, nil
 	}
-	return nil, "", fmt.Errorf("%s: use --accept or --force to accept it", text)
+	hint := "--accept=any"
+	if _, ok := m.withTag(to.Reference); ok {
+		hint = "--accept=same-repository"
+	}
+	return nil, "", fmt.Errorf("%s: %s would accept it", text, hint)
 }
 
 // newBase is a reference to the new base of an app.

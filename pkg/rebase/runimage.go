@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
@@ -33,8 +35,9 @@ type Candidate struct {
 	Name      string // spelling in the file or label
 	Reference        // zero if the name is invalid
 	Origin    string
-	SameHost  bool   // the candidate is on the host of the app
-	Rejected  string // reason why it was skipped; empty if it was chosen or not tried
+	SameHost  bool    // the candidate is on the host of the app
+	Held      v1.Hash // digest that the name leads to; zero if it was not read
+	Rejected  string  // reason why it was skipped; empty if it was chosen or not tried
 	Chosen    bool
 }
 
@@ -94,7 +97,7 @@ var errNoRunImage = errors.New("run image must be specified: neither metadata no
 // pick returns the first candidate that probe can read, and marks it as chosen.
 //
 // It sets Rejected of the candidates before it. It is an error if none can be read.
-func pick(ctx context.Context, all []Candidate, probe func(Reference) error) (Reference, error) {
+func pick(ctx context.Context, all []Candidate, probe func(Reference) (v1.Hash, error)) (Reference, error) {
 	if len(all) == 0 {
 		return Reference{}, errNoRunImage
 	}
@@ -103,10 +106,10 @@ func pick(ctx context.Context, all []Candidate, probe func(Reference) error) (Re
 		if c.Rejected != "" {
 			continue
 		}
-		err := probe(c.Reference)
+		held, err := probe(c.Reference)
 		switch {
 		case err == nil:
-			c.Chosen = true
+			c.Chosen, c.Held = true, held
 			return c.Reference, nil
 		case ctx.Err() != nil:
 			return Reference{}, ctx.Err()
@@ -125,17 +128,48 @@ func pick(ctx context.Context, all []Candidate, probe func(Reference) error) (Re
 // It sends one HEAD request for each candidate that it tries. A candidate that does
 // not exist is skipped like one that cannot be read.
 func Pick(ctx context.Context, c *registry.Client, all []Candidate) (Reference, error) {
-	return pick(ctx, all, func(r Reference) error {
-		var state inventory.State
-		var err error
-		if r.Digest != (v1.Hash{}) {
-			state, err = c.Has(ctx, r.Repository, r.Digest)
-		} else {
-			_, state, err = c.Resolve(ctx, r.Repository, r.Tag)
+	return pick(ctx, all, func(r Reference) (v1.Hash, error) { return head(ctx, c, r) })
+}
+
+// head returns the digest that a reference leads to. It sends one HEAD request.
+func head(ctx context.Context, c *registry.Client, r Reference) (v1.Hash, error) {
+	held, state, err := r.Digest, inventory.Absent, error(nil)
+	if r.Digest != (v1.Hash{}) {
+		state, err = c.Has(ctx, r.Repository, r.Digest)
+	} else {
+		held, state, err = c.Resolve(ctx, r.Repository, r.Tag)
+	}
+	if err == nil && state == inventory.Absent {
+		err = registry.ErrNotFound
+	}
+	return held, err
+}
+
+// maxProbed is the number of candidates that Compare reads at a time.
+const maxProbed = 8
+
+// Compare reads the candidates that Pick did not try. It returns those that lead to
+// another image than the chosen one; a candidate that cannot be read is none of them.
+func Compare(ctx context.Context, c *registry.Client, all []Candidate) []Candidate {
+	var g errgroup.Group
+	g.SetLimit(maxProbed)
+	var chosen v1.Hash
+	for i := range all {
+		candidate := &all[i]
+		if candidate.Chosen {
+			chosen = candidate.Held
 		}
-		if err == nil && state == inventory.Absent {
-			return registry.ErrNotFound
+		if candidate.Chosen || candidate.Rejected != "" {
+			continue
 		}
-		return err
-	})
+		g.Go(func() error {
+			held, err := head(ctx, c, candidate.Reference)
+			if candidate.Held = held; err != nil {
+				candidate.Held, candidate.Rejected = v1.Hash{}, err.Error()
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // no function returns an error
+	return slices.DeleteFunc(slices.Clone(all), func(c Candidate) bool { return c.Held == (v1.Hash{}) || c.Held == chosen })
 }

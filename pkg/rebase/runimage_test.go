@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/google/go-cmp/cmp"
 
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
@@ -48,17 +50,17 @@ func TestCandidates(t *testing.T) {
 			t.Parallel()
 			probed := map[Reference]bool{}
 			all := Candidates(ref(t, tc.app).RegistryStr(), tc.names, tc.local, tc.order)
-			got, err := pick(t.Context(), all, func(r Reference) error {
+			got, err := pick(t.Context(), all, func(r Reference) (v1.Hash, error) {
 				if probed[r] {
 					t.Errorf("%s was probed twice", r)
 				}
 				probed[r] = true
 				for _, c := range tc.closed {
 					if r == ref(t, c) {
-						return errors.New("closed")
+						return v1.Hash{}, errors.New("closed")
 					}
 				}
-				return nil
+				return v1.Hash{}, nil
 			})
 			if err != nil || tc.err != nil {
 				contains(t, fmt.Sprint(err), tc.err...)
@@ -92,6 +94,32 @@ func TestPick(t *testing.T) {
 	}
 	// The GET confirms that the first does not exist: no HEAD has found anything on the host before.
 	checkRequests(t, s, map[registrytest.Kind]int{registrytest.ManifestHead: 3, registrytest.ManifestGet: 1})
+}
+
+// TestCompare finds mirrors that lead to another image, and reads each one once.
+func TestCompare(t *testing.T) {
+	t.Parallel()
+	s := registrytest.New(t)
+	s.Push(t, "run", registrytest.Image(1, 1), "1")
+	s.Push(t, "same", registrytest.Image(1, 1), "1")
+	s.Push(t, "older", registrytest.Image(2, 1), "1")
+	s.Push(t, "closed", registrytest.Image(3, 1), "1")
+	s.Fault(registrytest.Refuse(401, "UNAUTHORIZED", "no"), registrytest.Repo("closed"))
+	all := Candidates(s.Host, Names{s.Host + "/run:1", []string{s.Host + "/same:1", s.Host + "/older:1", s.Host + "/closed:1", s.Host + "/missing:1", "as@ohd@as@op"}}, nil, PackOrder)
+	c := newClient(t)
+	if _, err := Pick(t.Context(), c, all); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, d := range Compare(t.Context(), c, all) {
+		got = append(got, d.Name+" "+d.Held.String())
+	}
+	if diff := cmp.Diff([]string{s.Host + "/older:1 " + registrytest.Image(2, 1).Digest}, got); diff != "" {
+		t.Errorf("other images (-want +got)\n%s", diff)
+	}
+	contains(t, all[3].Rejected, "401")
+	contains(t, all[4].Rejected, registry.ErrNotFound.Error())
+	checkRequests(t, s, map[registrytest.Kind]int{registrytest.ManifestHead: 5})
 }
 
 func TestReferences(t *testing.T) {
