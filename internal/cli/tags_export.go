@@ -25,7 +25,7 @@ func newTagsExportCmd(s streams) *cobra.Command {
 		Short: "Print the tags of a repository as an image tags file",
 		Long: `export prints an image tags file with the digest of each tag of a repository.
 With --fold-aliases, tags of one digest become aliases of the most specific tag:
-latest, 3 and 3.0 become aliases of 3.0.1.`,
+latest, 3, 3.0 and 3.0.1-rc.2 become aliases of 3.0.1.`,
 		Example: "  cip tags export registry.example.com/app --fold-aliases > app.json",
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return runTagsExport(cmd.Context(), o, s, args[0]) },

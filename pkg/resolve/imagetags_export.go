@@ -3,6 +3,7 @@ package resolve
 import (
 	"cmp"
 	"context"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -38,14 +39,27 @@ func ExportImageTags(ctx context.Context, reg Registry, repo name.Repository, fo
 	return t, removed, nil
 }
 
+// candidateRE matches tags of candidates: a number, then a word for an early version, as
+// in 2.0.0-rc.1, 2.0rc1, 1.4-SNAPSHOT and v3.0.0-beta.
+var candidateRE = regexp.MustCompile(`(?i)[0-9][-._]?(?:alpha|beta|rc|cr|pre|preview|dev|snapshot|milestone|nightly|canary)(?:[-._]?[0-9]|[-._]|$)`)
+
 // specific orders tags from the least to the most specific.
 //
-// Tags without digits, such as latest, come first. Then come tags with fewer parts: 3
-// before 3.0 before 3.0.1-2. The length and the name decide between the rest.
+// Tags without digits, such as latest, come first, then candidates of releases, such as
+// 3.0.1-rc.1. Then come tags with fewer parts: 3 before 3.0 before 3.0.1-2. The length
+// and the name decide between the rest.
 func specific(a, b string) int {
-	numbered := func(tag string) int { return min(strings.IndexAny(tag, "0123456789"), 0) }
+	kind := func(tag string) int {
+		switch {
+		case !strings.ContainsAny(tag, "0123456789"):
+			return 1
+		case candidateRE.MatchString(tag):
+			return 2
+		}
+		return 3
+	}
 	parts := func(tag string) int {
 		return len(strings.FieldsFunc(tag, func(r rune) bool { return strings.ContainsRune(".-_", r) }))
 	}
-	return cmp.Or(cmp.Compare(numbered(a), numbered(b)), cmp.Compare(parts(a), parts(b)), cmp.Compare(len(a), len(b)), strings.Compare(b, a))
+	return cmp.Or(cmp.Compare(kind(a), kind(b)), cmp.Compare(parts(a), parts(b)), cmp.Compare(len(a), len(b)), strings.Compare(b, a))
 }

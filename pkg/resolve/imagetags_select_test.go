@@ -102,6 +102,36 @@ func TestSelectByLabels(t *testing.T) {
 	}
 }
 
+// TestFoldCandidates checks that the candidate of a release becomes an alias of the release.
+func TestFoldCandidates(t *testing.T) {
+	t.Parallel()
+	for head, others := range map[string][]string{
+		"2.0.0":         {"2.0.0-rc.1", "2.0.0-rc1", "2.0.0rc2", "2.0.0-SNAPSHOT", "2.0.0-beta", "2", "latest"},
+		"v3.0.0":        {"v3.0.0-alpha.1.2", "v3"},
+		"3.0.1-2":       {"3.0.1", "3.0.1-rc.4"},
+		"1.4-alpine":    {"1.4", "1.4-canary.7", "latest-rc"},
+		"2.0.0-rc.1":    {"latest", "rc"},
+		"1.0-predicate": {"1.0"},
+	} {
+		s := &stubRepository{tags: set{head: "A"}}
+		for _, tag := range others {
+			s.tags[tag] = "A"
+		}
+		tags, _, err := resolve.ExportImageTags(t.Context(), s, image.NewRepository("reg.example", "app"), true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tag := range others {
+			if tags.Aliases[tag] != head {
+				t.Errorf("%s: got an alias of %q, want one of %s", tag, tags.Aliases[tag], head)
+			}
+		}
+		if len(tags.Labels) != 1 || tags.Labels[head] == nil {
+			t.Errorf("got labels %v, want those of %s only", tags.Labels, head)
+		}
+	}
+}
+
 func TestExport(t *testing.T) {
 	t.Parallel()
 	s := &stubRepository{tags: set{"latest": "A", "3": "A", "3.0": "A", "3.0.1": "A", "main": "B", "b-2": "B", "x": "C", "y": "C"}}

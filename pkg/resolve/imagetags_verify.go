@@ -92,16 +92,15 @@ func (v *Verification) sort() {
 
 // Summary returns the result as a sentence.
 func (v *Verification) Summary() string {
-	tags, sets := "tags lead", "sets"
-	if v.chains == 1 {
-		tags = "tag leads"
-	}
-	if len(v.Ends) == 1 {
-		sets = "set"
-	}
-	text := fmt.Sprintf("%d %s to %d %s of labels", v.chains, tags, len(v.Ends), sets)
-	if v.repository != (name.Repository{}) {
-		text += fmt.Sprintf(", of which %d lead to one image in %s", v.found, v.repository)
+	text := fmt.Sprintf("%s, %s of labels", plural(v.chains, "tag"), plural(len(v.Ends), "set"))
+	switch n := len(v.Ends); {
+	case v.repository == (name.Repository{}):
+	case n == 1 && v.found == 1:
+		text += fmt.Sprintf(": it identifies exactly one image in %s", v.repository)
+	case n == v.found:
+		text += fmt.Sprintf(": each identifies exactly one image in %s", v.repository)
+	default:
+		text += fmt.Sprintf(": %d of %d identify exactly one image in %s", v.found, n, v.repository)
 	}
 	return text + "."
 }

@@ -17,7 +17,7 @@ func TestVerifyChains(t *testing.T) {
 	if len(v.Faults) != 1 || !strings.Contains(v.Faults[0].Message, "none") {
 		t.Errorf("got faults %v, want one about the tag none", v.Faults)
 	}
-	if got, want := v.Summary(), "3 tags lead to 1 set of labels."; got != want {
+	if got, want := v.Summary(), "3 tags, 1 set of labels."; got != want {
 		t.Errorf("got summary %q, want %q", got, want)
 	}
 }
@@ -36,7 +36,7 @@ func TestVerifyImages(t *testing.T) {
 	if len(v.Faults) != 1 || !strings.HasPrefix(v.Faults[0].Message, `tag "1": `) || steps != 1 {
 		t.Errorf("got faults %v after %d steps, want one about the tag 1 after 1 step", v.Faults, steps)
 	}
-	if got, want := v.Summary(), "1 tag leads to 1 set of labels, of which 0 lead to one image in r.example/app."; got != want {
+	if got, want := v.Summary(), "1 tag, 1 set of labels: 0 of 1 identify exactly one image in r.example/app."; got != want {
 		t.Errorf("got summary %q, want %q", got, want)
 	}
 }
