@@ -16,7 +16,9 @@ func newDemoCmd(s streams) *cobra.Command {
 		Short: "Show a promotion on an embedded registry",
 		Long: `demo starts a registry on loopback, fills it with staging images and promotes
 manifests/demo: the plan, the promotion, a second run that has nothing to do,
-and a snapshot of the result. It needs neither network nor files.`,
+and a snapshot of the result. It needs neither network nor files. With --serve
+the registry then keeps running, with what was promoted, two run images and
+apps on them.`,
 		Example: "  cip demo\n  cip demo --serve",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -15,8 +15,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// fill pushes the images of the staging part. Their bytes are the same in every
-// run and on every machine: the example manifest files name their digests.
+// fill pushes the images of the staging part, and apps. The bytes of the staging part are the same in every
+// run and on every machine, because the example manifest files name their digests.
 func (r *Registry) fill(ctx context.Context) error {
 	base := layer("etc/os-release", "NAME=demo\n")
 	for _, img := range []struct {
@@ -33,17 +33,25 @@ func (r *Registry) fill(ctx context.Context) error {
 		}},
 		{"tools/peeler:nightly", func() (remote.Taggable, error) { return image("amd64", base, layer("bin/peeler", "peeler\n")) }},
 	} {
-		tag, err := name.NewTag(r.Host + "/staging/" + img.ref)
+		content, err := img.build()
+		if err == nil {
+			err = r.push(ctx, "staging/"+img.ref, content)
+		}
 		if err != nil {
 			return err
 		}
-		content, err := img.build()
-		if err == nil {
-			err = remote.Push(tag, content, remote.WithContext(ctx))
-		}
-		if err != nil {
-			return fmt.Errorf("pushing %s: %w", tag, err)
-		}
+	}
+	return r.fillApps(ctx)
+}
+
+// push pushes an image or index under a repository with a tag.
+func (r *Registry) push(ctx context.Context, ref string, content remote.Taggable) error {
+	tag, err := name.NewTag(r.Host + "/" + ref)
+	if err == nil {
+		err = remote.Push(tag, content, remote.WithContext(ctx))
+	}
+	if err != nil {
+		return fmt.Errorf("pushing %s: %w", ref, err)
 	}
 	return nil
 }

@@ -37,8 +37,10 @@ func Show(ctx context.Context, o Options) (code int, err error) {
 	}
 	reg, err := Start(ctx, port)
 	if err != nil && o.Serve {
-		fmt.Fprintf(o.Err, "cip: port %s is in use: the registry gets another one, which the files in manifests/ do not name\n", port)
-		reg, err = Start(ctx, "0")
+		if reg, err = Start(ctx, "0"); err == nil {
+			used := strings.TrimPrefix(reg.Host, "localhost:")
+			fmt.Fprintf(o.Err, "cip: port %s is taken, using %s: change %s to %s in the examples and in manifests/\n", port, used, Host, reg.Host)
+		}
 	}
 	if err != nil {
 		return 0, err
@@ -55,8 +57,9 @@ func Show(ctx context.Context, o Options) (code int, err error) {
 	if code, err := d.steps(ctx); err != nil || code != 0 || !o.Serve {
 		return code, err
 	}
-	d.say("\nThe registry is at %s, the manifests in %s. Try:", d.host, d.dir)
-	d.say("  cip run --thin-manifest-dir=%s\n  cip snapshot %s/prod", d.dir, d.host)
+	d.say("\nThe registry is at %s. What was shown is done: prod and mirror have", d.host)
+	d.say("the images of manifests/demo, a copy of which is %s. Try:", d.dir)
+	d.say("  cip run --thin-manifest-dir=%s\n  cip snapshot %s/prod\n  cip rebase --check %s/apps/web:1.4", d.dir, d.host, d.host)
 	d.say("Stop it with Ctrl-C.")
 	<-ctx.Done()
 	return 0, nil
