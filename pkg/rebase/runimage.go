@@ -133,7 +133,9 @@ func Pick(ctx context.Context, c *registry.Client, all []Candidate) (Reference, 
 
 // head returns the digest that a reference leads to. It sends one HEAD request.
 func head(ctx context.Context, c *registry.Client, r Reference) (v1.Hash, error) {
-	held, state, err := r.Digest, inventory.Absent, error(nil)
+	held := r.Digest
+	var state inventory.State
+	var err error
 	if r.Digest != (v1.Hash{}) {
 		state, err = c.Has(ctx, r.Repository, r.Digest)
 	} else {
