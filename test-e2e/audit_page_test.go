@@ -1,124 +1,194 @@
 package e2e
 
 import (
-	"bytes"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
+	"sigs.k8s.io/k8s-container-image-promoter/internal/gittest"
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
 
-// browserVariable names the variable that holds the path of a Chromium.
-const browserVariable = "CIP_TEST_BROWSER"
+var inputRE = regexp.MustCompile(`<(?:input|select)[^>]*>`)
 
-// browser is the path of a Chromium; empty: there is none to test with.
-func browser() string {
-	if path := os.Getenv(browserVariable); path != "" {
-		return path
-	}
-	path, _ := exec.LookPath("chromium")
-	return path
-}
+// attack is text of a sender that wants to be markup.
+const attack = `<img src=x onerror="document.title='taken'">`
 
-// loadPage returns a page's document as it is after some seconds of the browser's time.
-func loadPage(t testing.TB, url string, flags ...string) string {
+// auditedPage starts an auditor whose page has a verified and two rejected changes,
+// and drift. It returns the digest that they are about.
+func auditedPage(t *testing.T) (a *auditor, digest string) {
 	t.Helper()
-	dir := t.TempDir()
-	args := append([]string{
-		"--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--user-data-dir=" + dir,
-		"--enable-logging=stderr", "--virtual-time-budget=6000", "--dump-dom",
-	}, flags...)
-	cmd := exec.Command(browser(), append(args, url)...)
-	cmd.Env = append(environment(dir), "XDG_CONFIG_HOME="+dir, "XDG_CACHE_HOME="+dir)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("starting %s: %v", browser(), err)
-	}
-	limit := time.AfterFunc(2*time.Minute, func() { _ = cmd.Process.Kill() })
-	defer limit.Stop()
-	if err := cmd.Wait(); err != nil {
-		t.Fatalf("%s: %v\n%s", browser(), err, stderr.String())
-	}
-	for _, line := range strings.Split(stderr.String(), "\n") {
-		if strings.Contains(line, ":CONSOLE") {
-			t.Errorf("the page's console: %s", line)
-		}
-	}
-	return stdout.String()
-}
-
-var (
-	rowRE   = regexp.MustCompile(`<tr[^>]* data-seq=`)
-	inputRE = regexp.MustCompile(`<(?:input|select)[^>]*>`)
-	barRE   = regexp.MustCompile(`<rect [^>]*class="rejected"`)
-)
-
-// TestAuditPage looks at the page with a browser: empty, full, filtered, and with text that attacks it.
-func TestAuditPage(t *testing.T) {
-	t.Parallel()
-	if browser() == "" {
-		t.Skip("no browser to test with")
-	}
 	reg := registrytest.New(t, registrytest.WithCatalog())
 	apple := registrytest.Image(1, 1)
 	reg.Push(t, "prod/apple", apple, "1.0", "extra")
 	manifest := writeManifest(t, entry("apple", apple.Digest, "1.0"), reg.Host+"/src", reg.Host+"/prod")
-	a := startAuditor(t, "--manifest="+manifest, "--sweep-interval=1h")
-	page := loadPage(t, a.url)
-	for _, want := range []string{"No verdict yet.", `data-polled="yes"`, ">Live<"} {
-		if !strings.Contains(page, want) {
-			t.Errorf("the empty page does not hold %q:\n%s", want, page)
-		}
+	text, err := os.ReadFile(manifest)
+	if err != nil {
+		t.Fatal(err)
 	}
-	const attack = `<img src=x onerror="document.title='taken'">`
-	post := func(body string) {
-		resp, err := http.Post(a.url+"/events/harbor", "application/json", strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp.Body.Close()
-		a.next(t)
-	}
+	dir := t.TempDir()
+	repo := gittest.In(t, dir)
+	repo.Branch("main", repo.Commit(1, map[string]string{"promote.yaml": string(text)}))
+	a = startAuditor(t, "--url="+dir, "--branch=main", "--path=promote.yaml", "--sweep-interval=1h", "--commit-url=https://git.example.com/{commit}?view=full")
 	hook := func(kind, tag string) string {
-		return `{"type":"` + kind + `","operator":"` + strings.ReplaceAll(attack, `"`, `\"`) + `","event_data":{"resources":[{"digest":"` + apple.Digest + `","tag":"` + tag +
+		operator, _ := json.Marshal(attack) // a string can be marshalled
+		return `{"type":"` + kind + `","operator":` + string(operator) + `,"event_data":{"resources":[{"digest":"` + apple.Digest + `","tag":"` + tag +
 			`","resource_url":"` + reg.Host + `/prod/apple:` + tag + `"}],"repository":{"repo_full_name":"prod/apple"}}}`
 	}
-	post(hook("PUSH_ARTIFACT", "1.0"))
-	post(hook("PUSH_ARTIFACT", "rogue"))
-	post(hook("DELETE_ARTIFACT", "1.0"))
-	page = loadPage(t, a.url)
-	for _, want := range []string{
-		"/prod/apple:1.0<", ":rogue<", ">REJECTED<", ">VERIFIED<", "agrees with manifest", "deleting from a destination is never allowed",
-		"done by &lt;img src=x onerror=", "In this span: 2 rejected, 1 verified, 0 ignored.", "1 finding", "extra tag",
-	} {
-		if !strings.Contains(page, want) {
-			t.Errorf("the page does not hold %q:\n%s", want, page)
+	for _, body := range []string{hook("PUSH_ARTIFACT", "1.0"), hook("PUSH_ARTIFACT", "rogue"), hook("DELETE_ARTIFACT", "1.0")} {
+		if status, text := a.post(t, "/events/harbor", body); status != http.StatusAccepted {
+			t.Fatalf("got %d %s, want 202", status, text)
+		}
+		a.next(t)
+	}
+	return a, apple.Digest
+}
+
+// TestAuditPage looks at the page with a browser: empty, full, filtered, and with text that attacks it.
+func TestAuditPage(t *testing.T) {
+	t.Parallel()
+	if browserPath() == "" {
+		t.Skip("no browser to test with")
+	}
+	b := startBrowser(t)
+	empty := startAuditor(t, "--manifest="+writeManifest(t, "  []\n", "127.0.0.1:1/src", "127.0.0.1:1/prod"))
+	contains := func(want ...string) {
+		t.Helper()
+		page := b.eval("document.documentElement.outerHTML")
+		if err := json.Unmarshal([]byte(page), &page); err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range want {
+			if !strings.Contains(page, w) {
+				t.Errorf("the page does not have %q:\n%s", w, page)
+			}
+		}
+		if strings.Contains(page, "<img") || strings.Contains(page, "<title>taken") {
+			t.Errorf("text of an event is markup:\n%s", page)
 		}
 	}
-	if strings.Contains(page, "<img") || strings.Contains(page, "<title>taken") {
-		t.Errorf("text of an event is markup:\n%s", page)
+	b.open(empty.url, 1280, "light")
+	contains("No verdict in the last 24 hours.", "Destinations are not swept", ">Live<")
+
+	a, digest := auditedPage(t)
+	b.open(a.url, 1280, "light")
+	empty.stop(t)
+	b.await("document.querySelector('#drifts details')")
+	contains("/prod/apple:1.0<", ":rogue<", ">REJECTED<", ">VERIFIED<", "deleting from a destination is never allowed", "<code>"+digest+"</code>",
+		"push · reported by harbor · by user &lt;img src=x onerror=", "In this span: 2 rejected, 1 verified, 0 ignored.", "1 difference<", "extra tag", `class="rejected"`, "wanted by promote.yaml:8<")
+	if got, want := b.eval("document.querySelector('#rows a').href"), regexp.MustCompile(`^"https://git\.example\.com/[0-9a-f]{40}\?view=full"$`); !want.MatchString(got) {
+		t.Errorf("link of a commit: got %s, want %s", got, want)
 	}
-	if n := len(rowRE.FindAllString(page, -1)); n != 3 {
-		t.Errorf("%d verdicts are shown, want 3", n)
-	}
-	if !barRE.MatchString(page) {
-		t.Error("the timeline has no bar of rejected changes")
-	}
-	for _, filter := range []struct {
+	for _, test := range []struct {
 		query string
 		rows  int
-	}{{"?verdict=VERIFIED", 1}, {"?q=rogue", 1}, {"?source=zot", 0}, {"?verdict=REJECTED&source=harbor", 2}} {
-		page := loadPage(t, a.url+"/"+filter.query, "--force-dark-mode", "--window-size=400,800")
-		if n := len(rowRE.FindAllString(page, -1)); n != filter.rows {
-			t.Errorf("%s: %d verdicts are shown, want %d", filter.query, n, filter.rows)
+	}{
+		{"", 3}, {"?verdict=VERIFIED", 1}, {"?q=rogue", 1}, {"?source=zot", 0}, {"?verdict=REJECTED&source=harbor&span=1h", 2},
+		{"?span=yesterday", 3}, {"?span=all&verdict=REJECTED&q=" + digest, 2},
+	} {
+		b.open(a.url+"/"+test.query, 400, "dark")
+		want := fmt.Sprintf("%d rows, 2 rejected, span %s", test.rows, b.eval("new URLSearchParams(location.search).get('span') || '24h'"))
+		got := fmt.Sprintf("%s rows, %s rejected, span %s", b.eval("document.querySelectorAll('#rows tr').length"), b.eval("Number(document.getElementById('count-REJECTED').textContent)"), b.eval("document.getElementById('span').value"))
+		if got != want {
+			t.Errorf("%s: got %s, want %s", test.query, got, want)
 		}
 	}
+	a.stop(t)
+}
+
+// contrasts returns the texts whose contrast is less than 4.5 (WCAG 2.2, 1.4.3).
+const contrasts = `(() => {
+	const channel = (c) => { c /= 255; return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4; };
+	const numbers = (c) => c.match(/[\d.]+/g).map(Number);
+	const light = (c) => { const [r, g, b] = numbers(c).map(channel); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+	const behind = (e) => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor; if (numbers(c)[3] !== 0) return c; } return 'rgb(255, 255, 255)'; };
+	const bad = new Set();
+	for (const e of document.querySelectorAll('body *')) {
+		if (!e.checkVisibility() || e.closest('svg') || ![...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim())) continue;
+		const [a, b] = [light(getComputedStyle(e).color), light(behind(e))].sort((x, y) => y - x);
+		if ((a + 0.05) / (b + 0.05) < 4.5) bad.add(e.outerHTML.slice(0, 120));
+	}
+	return [...bad];
+})()`
+
+// TestAuditPageSizes looks at the page on a desk and on a phone, light and dark: it
+// needs no horizontal scrolling, text is legible, and drift comes first and is open.
+func TestAuditPageSizes(t *testing.T) {
+	t.Parallel()
+	if browserPath() == "" {
+		t.Skip("no browser to test with")
+	}
+	a, _ := auditedPage(t)
+	b := startBrowser(t)
+	for _, width := range []int{1280, 400} {
+		for _, scheme := range []string{"light", "dark"} {
+			b.open(a.url, width, scheme)
+			b.await("document.querySelector('#drifts details')")
+			for _, test := range []struct{ name, expression, want string }{
+				{"pixels to scroll to the side", "document.documentElement.scrollWidth - document.documentElement.clientWidth", "0"},
+				{"illegible text", contrasts, "[]"},
+				{"background is dark", "getComputedStyle(document.body).backgroundColor !== 'rgb(245, 246, 248)'", fmt.Sprint(scheme == "dark")},
+				{"first section", "document.querySelector('main > section').id", `"drift"`},
+				{"open drift", "document.querySelectorAll('#drifts > details[open] li').length", "1"},
+				{"rows of tiles", "new Set([...document.querySelectorAll('.tile')].map((e) => e.offsetTop)).size", map[int]string{1280: "1", 400: "2"}[width]},
+				{"unequal tiles", "new Set([...document.querySelectorAll('.tile')].map((e) => e.offsetWidth)).size", "1"},
+				{"times without a date and a zone", "[...document.querySelectorAll('time')].filter((e) => !/20\\d\\d.*(UTC|GMT)/.test(e.textContent)).length", "0"},
+			} {
+				if got := b.eval(test.expression); got != test.want {
+					t.Errorf("%d pixels, %s: %s: got %s, want %s", width, scheme, test.name, got, test.want)
+				}
+			}
+		}
+	}
+	a.stop(t)
+}
+
+// TestAuditPageByKeyboard uses the page with the keyboard alone.
+func TestAuditPageByKeyboard(t *testing.T) {
+	t.Parallel()
+	if browserPath() == "" {
+		t.Skip("no browser to test with")
+	}
+	a, digest := auditedPage(t)
+	b := startBrowser(t)
+	b.open(a.url, 1280, "light")
+	b.await("document.querySelector('#drifts details')")
+	equal := func(expression, want string) {
+		t.Helper()
+		if got := b.eval(expression); got != want {
+			t.Errorf("%s: got %s, want %s", expression, got, want)
+		}
+	}
+	b.tabTo(".skip")
+	equal("document.activeElement.getBoundingClientRect().top >= 0", "true")
+	b.tabTo("#drifts summary")
+	equal("getComputedStyle(document.activeElement).outlineStyle", `"solid"`)
+	b.press("Enter")
+	equal("document.querySelector('#drifts details').open", "false")
+	b.press("Enter")
+	b.tabTo("#drifts .copy")
+	b.press("Enter")
+	b.await("document.activeElement.textContent !== 'Copy'")
+	equal("getSelection().toString()", quoted(digest))
+	b.tabTo("#span")
+	b.press("ArrowDown")
+	b.await("location.search.includes('span=yesterday')")
+	for _, selector := range []string{"#q", "#filters [value=IGNORED]", "#source", "#pause"} {
+		b.tabTo(selector)
+	}
+	b.press("Enter")
+	b.await("document.getElementById('state').textContent === 'Paused'")
+	b.tabTo("#rows .copy")
+	b.tabTo("footer a")
+	b.press("/")
+	equal("document.activeElement.id", `"q"`)
+	b.press("r", "o", "g", "u", "e")
+	b.await("document.querySelectorAll('#rows tr').length === 1")
+	equal("document.getElementById('q').value", `"rogue"`)
 	a.stop(t)
 }
 
@@ -130,7 +200,7 @@ func TestAuditPageIsAccessible(t *testing.T) {
 	page := a.get(t, "/")
 	for _, want := range []string{`<html lang="en">`, `class="skip"`, `<h1>`, `<main>`, `aria-live="polite"`, `<noscript>`, `role="img"`, `scope="col"`} {
 		if !strings.Contains(page, want) {
-			t.Errorf("the page does not hold %q", want)
+			t.Errorf("the page does not have %q", want)
 		}
 	}
 	for _, input := range inputRE.FindAllStringIndex(page, -1) {
@@ -139,9 +209,12 @@ func TestAuditPageIsAccessible(t *testing.T) {
 			t.Errorf("%s has no label", page[input[0]:input[1]])
 		}
 	}
+	text := page
+	for _, file := range []string{"style.css", "page.js", "dom.js", "drift.js", "timeline.js", "verdicts.js"} {
+		text += a.get(t, "/"+file)
+	}
+	text = strings.ReplaceAll(text, "'http://www.w3.org/2000/svg'", "")
 	for _, elsewhere := range []string{"http://", "https://"} {
-		text := strings.ReplaceAll(page+a.get(t, "/style.css")+a.get(t, "/page.js"), "http://www.w3.org/2000/svg", "")
-		text = strings.ReplaceAll(text, "'http://www.w3.org/2000/svg'", "")
 		if strings.Contains(text, elsewhere) {
 			t.Errorf("the page names something elsewhere: %s", elsewhere)
 		}

@@ -48,7 +48,7 @@ func buildAndRun(m *testing.M) (int, error) {
 	if registryBinary() == "" {
 		fmt.Fprintf(os.Stderr, "e2e: NOT TESTED on a real registry: %s does not name one\n", registryVariable)
 	}
-	if browser() == "" {
+	if browserPath() == "" {
 		fmt.Fprintf(os.Stderr, "e2e: NOT TESTED in a browser: there is no chromium, and %s does not name one\n", browserVariable)
 	}
 	return m.Run(), nil

@@ -46,10 +46,8 @@ func parseQuery(in url.Values) (q query, err error) {
 		}
 	}
 	for name, to := range map[string]*time.Time{"since": &q.Since, "until": &q.Until} {
-		if text := in.Get(name); text != "" {
-			if *to, err = time.Parse(time.RFC3339, text); err != nil {
-				return q, fmt.Errorf("bad %s %q: want a time like 2006-01-02T15:04:05Z", name, event.Clip(text))
-			}
+		if *to, err = parseTime(in, name); err != nil {
+			return q, err
 		}
 	}
 	for name, to := range map[string]*uint64{"after": &q.After, "before": &q.Before} {
@@ -65,6 +63,18 @@ func parseQuery(in url.Values) (q query, err error) {
 		}
 	}
 	return q, nil
+}
+
+// parseTime parses a time in a query. It is zero if the query does not have it.
+func parseTime(in url.Values, name string) (t time.Time, err error) {
+	text := in.Get(name)
+	if text == "" {
+		return t, nil
+	}
+	if t, err = time.Parse(time.RFC3339, text); err != nil {
+		return t, fmt.Errorf("bad %s %q: want a time like 2006-01-02T15:04:05Z", name, event.Clip(text))
+	}
+	return t, nil
 }
 
 // verdicts handles /api/verdicts. A Link header refers to older verdicts.
@@ -85,6 +95,16 @@ func (s *server) verdicts(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Link", "</api/verdicts?"+in.Encode()+`>; rel="next"`)
 	}
 	writeJSON(w, http.StatusOK, all)
+}
+
+// minutes handles /api/timeline: numbers of verdicts by the minute.
+func (s *server) minutes(w http.ResponseWriter, r *http.Request) {
+	from, err := parseTime(r.URL.Query(), "since")
+	if err != nil {
+		answer(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	writeJSON(w, http.StatusOK, s.timeline.since(from, time.Now()))
 }
 
 // drift handles /api/drift: the findings of the last sweep.

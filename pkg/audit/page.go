@@ -8,7 +8,7 @@ import (
 
 // The files of the page. They have no build step.
 //
-//go:embed page/index.html page/style.css page/page.js
+//go:embed page/index.html page/style.css page/*.js
 var pageFiles embed.FS
 
 // pages serves the page.

@@ -85,9 +85,7 @@ func (a *Auditor) handler() http.Handler {
 	mux.HandleFunc("POST /events/{source}", s.events)
 	mux.HandleFunc("GET /api/verdicts", s.verdicts)
 	mux.HandleFunc("GET /api/drift", s.drift)
-	mux.HandleFunc("GET /api/timeline", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, http.StatusOK, a.timeline.since(time.Now()))
-	})
+	mux.HandleFunc("GET /api/timeline", s.minutes)
 	mux.HandleFunc("GET /api/status", s.status)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", s.ready)

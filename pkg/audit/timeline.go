@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// timelineSpan is the time that the timeline covers.
-const timelineSpan = 24 * time.Hour
+// timelineSpan is the time that the timeline covers: two days, of which one may have 25
+// hours, since the page shows changes since yesterday.
+const timelineSpan = 50 * time.Hour
 
 // timeline counts verdicts by the minute, for the chart on the page.
 type timeline struct {
@@ -51,10 +52,10 @@ func (t *timeline) add(r record) {
 	}
 }
 
-// since returns the minutes that have verdicts, in order.
+// since returns the minutes from a time on that have verdicts, in order.
 //
 // It drops the minutes that are older than the timeline.
-func (t *timeline) since(now time.Time) []minute {
+func (t *timeline) since(from, now time.Time) []minute {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	all := []minute{}
@@ -63,6 +64,9 @@ func (t *timeline) since(now time.Time) []minute {
 		if key < first.Unix() {
 			delete(t.minutes, key)
 		}
+	}
+	if from.After(first) {
+		first = from.Truncate(time.Minute)
 	}
 	for at := first; !at.After(now); at = at.Add(time.Minute) {
 		if m := t.minutes[at.Unix()]; m != nil {
