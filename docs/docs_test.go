@@ -2,6 +2,8 @@
 package docs_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -12,6 +14,8 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 )
 
 var (
@@ -124,6 +128,43 @@ func TestExamplesParse(t *testing.T) {
 			if _, ok := doc[key]; !ok {
 				t.Errorf("%s: there is no %s", page, key)
 			}
+		}
+	}
+}
+
+// The examples for the auditor parse, and the flags of the service exist.
+func TestAuditorExamples(t *testing.T) {
+	t.Parallel()
+	for page, text := range read(t, "examples/auditor/*") {
+		var err error
+		switch filepath.Ext(page) {
+		case ".yaml":
+			err = yaml.Unmarshal([]byte(text), &map[string]any{})
+		case ".json":
+			err = json.Unmarshal([]byte(text), &map[string]any{})
+		case ".sh":
+			err = exec.Command("bash", "-n", page).Run()
+		case ".service":
+			help, _ := exec.Command("go", "run", "sigs.k8s.io/k8s-container-image-promoter/cmd/cip-auditor", "--help").CombinedOutput()
+			for _, flag := range flagRE.FindAllString(text, -1) {
+				if !strings.Contains(string(help), flag+" ") {
+					t.Errorf("%s: got a flag %s, want one of\n%s", page, flag, help)
+				}
+			}
+		}
+		if err != nil {
+			t.Errorf("%s: %v", page, err)
+		}
+	}
+	page := read(t, "audit-setup.md")["audit-setup.md"]
+	for name := range read(t, "examples/auditor/*") {
+		if !strings.Contains(page, "]("+name+")") {
+			t.Errorf("audit-setup.md: got no link to %s, want one", name)
+		}
+	}
+	for system := range event.Decoders() {
+		if !strings.Contains(page+fmt.Sprint(read(t, "examples/auditor/*")), "audit.example.com/events/"+system) {
+			t.Errorf("audit-setup.md: got no address for %s, want one", system)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -153,8 +154,9 @@ func request(t testing.TB, method, url, contentType string, body []byte) {
 	}
 }
 
-// TestAudit has a real registry notify the auditor while a promotion is under way,
-// then of a rogue push and of deletions.
+// TestAudit has a real registry, configured as documented, notify the auditor while a
+// promotion is under way, then of a rogue push and of deletions. Reads, such as those of
+// the sweep, do not come back as events.
 func TestAudit(t *testing.T) {
 	t.Parallel()
 	if registryBinary() == "" {
@@ -164,10 +166,12 @@ func TestAudit(t *testing.T) {
 	manifest := writeManifest(t, "  []\n", "127.0.0.1:1/staging", "127.0.0.1:1/prod")
 	state := filepath.Join(t.TempDir(), "audit.db")
 	a := startAuditor(t, "--manifest="+manifest, "--state="+state, "--sweep-interval=1h")
-	backend := distribution(t, fmt.Sprintf(`notifications:
-  endpoints:
-  - {name: audit, url: "%s/events/distribution", timeout: 5s, threshold: 3, backoff: 100ms}
-`, a.url))
+	documented, err := os.ReadFile("../docs/examples/auditor/distribution.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	notifications := strings.NewReplacer("https://audit.example.com", a.url, "?host=registry.example.com", "", "backoff: 1s", "backoff: 100ms").Replace(string(documented))
+	backend := distribution(t, notifications)
 	host := strings.TrimPrefix(backend, "http://")
 	reg := registrytest.Proxy(t, backend)
 	s := newSpread()
@@ -210,6 +214,9 @@ func TestAudit(t *testing.T) {
 		if !rejected[want] {
 			t.Errorf("no verdict on %q: %v", want, rejected)
 		}
+	}
+	if metrics := a.get(t, "/metrics"); strings.Contains(metrics, `kind="pull"`) || strings.Contains(metrics, `kind="mount"`) || !strings.Contains(metrics, `cip_audit_events_total{source="distribution"}`) {
+		t.Errorf("got pulls or mounts as events, want none:\n%s", metrics)
 	}
 	before := a.get(t, "/api/verdicts?verdict=REJECTED,VERIFIED&limit=1000")
 	a.stop(t)

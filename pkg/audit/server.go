@@ -15,6 +15,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 )
@@ -224,7 +226,11 @@ func (s *server) judged(events []event.Event) (out []event.Event, others []strin
 			out = append(out, e)
 			continue
 		}
-		others = append(others, e.Kind+" of "+e.Ref())
+		text := e.Kind
+		if e.Repository != (name.Repository{}) {
+			text += " of " + e.Ref()
+		}
+		others = append(others, text)
 		kind := e.Kind
 		if e.Unknown {
 			kind = "unknown"

@@ -171,6 +171,11 @@ var samples = []struct {
 		name: "new repository, without a host", system: "zot", body: `{"id":"z4","type":"zotregistry.repository.created","data":{"name":"prod/apple"}}`,
 		want: []Event{{Action: Other, Kind: "zotregistry.repository.created"}},
 	},
+	{
+		name: "types with a prefix of its own", system: "zot", host: "zot.example.com",
+		body: `{"id":"z5","type":"com.example.registry.image.updated","data":{"name":"prod/apple","reference":"1.0","digest":"` + digestA.String() + `"}}`,
+		want: []Event{{ID: "z5", Action: Push, Repository: image.NewRepository("zot.example.com", "prod/apple"), Tag: "1.0", Digest: digestA}},
+	},
 	{name: "what zot does not send", system: "zot", body: `{"type":"zotregistry.image.renamed"}`, want: []Event{{Action: Other, Kind: "zotregistry.image.renamed", Unknown: true}}},
 	{
 		name: "push", system: "ecr",

@@ -4,13 +4,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
 // decodeZot reads the CloudEvents of zot, structured and binary.
 //
-// They do not name their registry, so the URL of the receiver must.
+// They do not name their registry, so the URL of the receiver must. The first part of
+// their types is configurable.
 func decodeZot(n Notification) ([]Event, error) {
 	var event struct {
 		ID   string          `json:"id"`
@@ -36,13 +38,14 @@ func decodeZot(n Notification) ([]Event, error) {
 		} `json:"actor"`
 	}
 	err := strictjson.Unmarshal(event.Data, &data)
-	switch event.Type {
-	case "zotregistry.image.updated":
+	switch {
+	case strings.HasSuffix(event.Type, ".image.updated"):
 		e.Action = Push
-	case "zotregistry.image.deleted":
+	case strings.HasSuffix(event.Type, ".image.deleted"):
 		e.Action = Delete
 	default:
-		e = other("zot", event.Type, "zotregistry.image.lint_failed", "zotregistry.image.scanned", "zotregistry.repository.created")
+		e = other("zot", event.Type)
+		e.Unknown = !zotOther(event.Type)
 		return []Event{e.about(n, "", data.Name, "", data.Digest)}, nil
 	}
 	if err != nil {
@@ -54,4 +57,9 @@ func decodeZot(n Notification) ([]Event, error) {
 	}
 	e.reference(data.Reference, data.Digest)
 	return []Event{e}, nil
+}
+
+// zotOther reports whether a type is that of events that change nothing.
+func zotOther(kind string) bool {
+	return strings.HasSuffix(kind, ".image.lint_failed") || strings.HasSuffix(kind, ".image.scanned") || strings.HasSuffix(kind, ".repository.created")
 }
