@@ -2,7 +2,9 @@ package audit
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +19,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/object"
 
 	"sigs.k8s.io/k8s-container-image-promoter/internal/gittest"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
@@ -225,5 +228,30 @@ func TestStart(t *testing.T) {
 	}
 	if err := NewManifests(Directory{filepath.Join(dir, "none")}, func(string) {}).Start(t.Context()); err == nil {
 		t.Error("a directory that does not exist: got no error, want one")
+	}
+}
+
+// The status lists the faults of broken files one by one.
+func TestBrokenFilesInStatus(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, registrytest.New(t), "  []\n")
+	var faults []string
+	for i := range 7 {
+		faults = append(faults, fmt.Sprintf("- dmpa%d: {}\n", i))
+	}
+	r.write(strings.Join(faults, ""))
+	if _, err := r.auditor.manifests.since(t.Context(), time.Now()); err == nil {
+		t.Fatal("got no error of broken files, want one")
+	}
+	_, text := r.get("/api/status")
+	var st status
+	if err := json.Unmarshal([]byte(text), &st); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(st.Manifests.Faults); n != maxFaults+1 || !strings.Contains(st.Manifests.Faults[0], "promote.yaml:6:") || !strings.HasPrefix(st.Manifests.Faults[maxFaults], "and ") {
+		t.Errorf("got faults %q, want %d with their lines, and how many more there are", st.Manifests.Faults, maxFaults)
+	}
+	if want := "the manifests are broken: " + strings.Join(st.Manifests.Faults, "; "); st.Manifests.Error != want {
+		t.Errorf("got error %q, want %q", st.Manifests.Error, want)
 	}
 }

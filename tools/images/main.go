@@ -46,6 +46,9 @@ func run() error {
 	if err := os.WriteFile("docs/images/plan.svg", terminal("cip run --manifest=promote.yaml", plan), 0o644); err != nil {
 		return err
 	}
+	if err := demo.intrude(dir); err != nil {
+		return fmt.Errorf("tagging an image in production: %w", err)
+	}
 	return demo.page("docs/images/auditor.png")
 }
 
@@ -118,6 +121,17 @@ func (d *demo) plan(dir string) (string, error) {
 	return out, err
 }
 
+// intrude adds a tag to production that the demo's manifests do not want.
+func (d *demo) intrude(dir string) error {
+	name := filepath.Join(dir, "intrude.yaml")
+	text := fmt.Sprintf("registries:\n- {name: %[1]s/staging, src: true}\n- {name: %[1]s/prod}\nimages:\n- {name: apple, dmap: {%q: [hotfix]}}\n", d.host, apple11)
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		return err
+	}
+	_, err := cip("run", "--manifest="+name, "--confirm")
+	return err
+}
+
 func cip(args ...string) (string, error) {
 	cmd := exec.Command("bin/cip", append(args, "--quiet")...)
 	cmd.Env = append(os.Environ(), "CLICOLOR_FORCE=1")
@@ -138,7 +152,7 @@ func (d *demo) page(name string) error {
 	}
 	addr := l.Addr().String()
 	l.Close()
-	cmd := exec.Command("bin/cip-auditor", "--thin-manifest-dir=manifests/demo", "--listen="+addr, "--quiet")
+	cmd := exec.Command("bin/cip-auditor", "--thin-manifest-dir=manifests/demo", "--listen="+addr, "--sweep-interval=1h", "--quiet")
 	if err := cmd.Start(); err != nil {
 		return err
 	}
@@ -172,7 +186,7 @@ func (d *demo) page(name string) error {
 		return err
 	}
 	out, err := exec.Command("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars",
-		"--user-data-dir="+profile, "--window-size=1280,760", "--virtual-time-budget=6000", "--screenshot="+to, "http://"+addr+"/").CombinedOutput()
+		"--user-data-dir="+profile, "--window-size=1280,960", "--virtual-time-budget=6000", "--screenshot="+to, "http://"+addr+"/").CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("taking the picture: %w\n%s", err, out)
 	}
