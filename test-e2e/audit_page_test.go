@@ -18,6 +18,15 @@ var inputRE = regexp.MustCompile(`<(?:input|select)[^>]*>`)
 // attack is text of a sender that wants to be markup.
 const attack = `<img src=x onerror="document.title='taken'">`
 
+// committed returns a repository whose branch main has a file promote.yaml.
+func committed(t *testing.T, text string) string {
+	t.Helper()
+	dir := t.TempDir()
+	repo := gittest.In(t, dir)
+	repo.Branch("main", repo.Commit(1, map[string]string{"promote.yaml": text}))
+	return dir
+}
+
 // auditedPage starts an auditor whose page has a verified and two rejected changes,
 // and drift. It returns the digest that they are about.
 func auditedPage(t *testing.T) (a *auditor, digest string) {
@@ -30,10 +39,7 @@ func auditedPage(t *testing.T) (a *auditor, digest string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	repo := gittest.In(t, dir)
-	repo.Branch("main", repo.Commit(1, map[string]string{"promote.yaml": string(text)}))
-	a = startAuditor(t, "--url="+dir, "--branch=main", "--path=promote.yaml", "--sweep-interval=1h", "--commit-url=https://git.example.com/{commit}?view=full")
+	a = startAuditor(t, "--url="+committed(t, string(text)), "--branch=main", "--path=promote.yaml", "--sweep-interval=1h", "--commit-url=https://git.example.com/{commit}?view=full")
 	hook := func(kind, tag string) string {
 		operator, _ := json.Marshal(attack) // a string can be marshalled
 		return `{"type":"` + kind + `","operator":` + string(operator) + `,"event_data":{"resources":[{"digest":"` + apple.Digest + `","tag":"` + tag +
@@ -74,9 +80,14 @@ func TestAuditPage(t *testing.T) {
 	b.open(empty.url, 1280, "light")
 	contains("No verdict in the last 24 hours.", "Destinations are not swept", ">Live<")
 
+	broken := startAuditor(t, "--url="+committed(t, "- a: 1\n- b: 2\n"), "--branch=main", "--path=promote.yaml")
+	b.open(broken.url, 1280, "light")
+	empty.stop(t)
+	contains(">Not ready<", "The manifests are broken:", "<li>promote.yaml:1:")
+
 	a, digest := auditedPage(t)
 	b.open(a.url, 1280, "light")
-	empty.stop(t)
+	broken.stop(t)
 	b.await("document.querySelector('#drifts details')")
 	contains("/prod/apple:1.0<", ":rogue<", ">REJECTED<", ">VERIFIED<", "deleting from a destination is never allowed", "<code>"+digest+"</code>",
 		"push · reported by harbor · by user &lt;img src=x onerror=", "In this span: 2 rejected, 1 verified, 0 ignored.", "1 difference<", "extra tag", `class="rejected"`, "wanted by promote.yaml:8<")
