@@ -1,5 +1,5 @@
-// What all parts of the page use: nodes, requests and formats. Nodes are created one
-// by one, so that no text of an event is parsed as HTML.
+// Nodes, requests and formats, for all parts of the page. Nodes are created one by one,
+// so that no text of an event is parsed as HTML.
 
 export const $ = (id) => document.getElementById(id);
 

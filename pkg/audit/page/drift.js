@@ -1,4 +1,4 @@
-// Drift: what the last sweep found in the destinations.
+// The drift: differences that the last sweep found in the destinations.
 import {$, digest, el, plural, when} from './dom.js';
 
 const firstFindings = 10; // that are shown at once
@@ -14,10 +14,10 @@ function finding(f) {
   return item;
 }
 
-// about says which destination was swept when.
+// about names a destination and the time of its sweep.
 const about = (d) => [el('span', 'ref', d.destination), el('span', 'dim', ' · holds ' + plural(d.held, 'tag') + ' · swept at ', when(d.swept))];
 
-// fold makes details that are open unless a person has closed them.
+// fold makes details that stay open or closed when the drift is shown again.
 function fold(name, open, head, ...content) {
   const old = [...document.querySelectorAll('#drifts details')].find((d) => d.dataset.name === name);
   const details = el('details', '', el('summary', '', ...head), ...content);
