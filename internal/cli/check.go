@@ -18,7 +18,6 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/promote"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 )
 
 // baseVariable names the commit that a pull request will be merged into. Prow sets it.
@@ -46,7 +45,7 @@ func (o *checkOptions) addFlags(f *pflag.FlagSet) {
 	o.manifestOptions.addFlags(f)
 	f.StringSliceVar(&o.only, "only", nil, "run only these `rules`")
 	f.StringSliceVar(&o.skip, "skip", nil, "do not run these `rules`")
-	f.StringVar(&o.base, "base", "", "git `revision` to compare with: removals since then are findings, and registries are asked only about changes since then (default $"+baseVariable+")")
+	f.StringVar(&o.base, "base", "", "git `revision` to compare with: only what is new since then is a finding, and removals are (default $"+baseVariable+")")
 	f.BoolVar(&o.offline, "offline", false, "send no requests to registries")
 	f.StringVarP(&o.output, "output", "o", "", "output format: text, json, markdown or sarif (default text)")
 	o.guardOptions.addFlags(f, defaultImageSize)
@@ -86,8 +85,10 @@ type checking struct {
 	progress *output.Progress
 	at       load.Manifests
 	set      *manifest.Set
-	base     *manifest.Set // nil: no base is known
-	commit   string        // of the base
+	base     *manifest.Set    // nil: no base is known
+	old      *plan.Wanted     // of the base
+	had      []manifest.Fault // faults of the base
+	commit   string           // of the base
 	reader   *promote.RuleReader
 	unread   error // the reason why the base cannot be read
 	report   *output.CheckReport
@@ -107,11 +108,8 @@ func runCheck(ctx context.Context, o *checkOptions, s streams) (err error) {
 		return err
 	}
 	err = offline(ctx, func() error {
-		var files []*selector.File
-		c.set, files = c.at.ReadAll(false)
-		c.set.Faults = append(c.set.Faults, lookup.OrphanLocks(c.set, files)...)
 		c.readBase()
-		return nil
+		return c.read()
 	})
 	if err != nil {
 		return err
@@ -139,6 +137,25 @@ func runCheck(ctx context.Context, o *checkOptions, s streams) (err error) {
 	return failIf(check.Bad(c.report.Findings))
 }
 
+// read reads the manifests and compares their selectors with locks and lists.
+func (c *checking) read() error {
+	selectors := lookup.OpenSelectors(c.at, nil, false)
+	defer selectors.Close()
+	c.set = selectors.Set
+	stale, err := staleFaults(selectors)
+	c.set.Faults = append(c.set.Faults, stale...)
+	return err
+}
+
+// staleFaults returns the faults that cip resolve --check reports. Those of broken
+// manifests are unknown, except locks without selectors.
+func staleFaults(s *lookup.Selectors) ([]manifest.Fault, error) {
+	if s.Set.Broken() {
+		return lookup.OrphanLocks(s.Set, s.Files), nil
+	}
+	return s.Stale()
+}
+
 // readBase reads the manifests at the base, if there is one.
 func (c *checking) readBase() {
 	rev, name := c.checkOptions.base, "--base"
@@ -148,10 +165,29 @@ func (c *checking) readBase() {
 	if rev == "" {
 		return
 	}
-	var err error
-	if c.base, c.commit, err = c.at.At(rev); err != nil {
-		c.unread = fmt.Errorf("reading the base that %s names: %w", name, err)
+	if err := c.readRevision(rev); err != nil {
+		c.base, c.unread = nil, fmt.Errorf("reading the base that %s names: %w", name, err)
 	}
+}
+
+// readRevision reads the manifests in a git revision, and their faults.
+func (c *checking) readRevision(rev string) error {
+	at, err := c.at.Revision(rev)
+	if err != nil {
+		return err
+	}
+	c.commit = at.Commit
+	if c.base, err = at.Read(); err != nil {
+		return err
+	}
+	selectors, err := lookup.SelectorsAt(c.at, at)
+	if err != nil {
+		return err
+	}
+	stale, err := staleFaults(selectors)
+	c.old = plan.Desired(c.base, nil)
+	c.had = slices.Concat(selectors.Set.Faults, c.old.Faults, stale)
+	return err
 }
 
 // choose decides which rules to run.
@@ -165,7 +201,7 @@ func (c *checking) choose() error {
 		removal.Rule = check.Removal{Base: c.base, Rev: c.commit, Unread: c.unread}
 	}
 	all := []check.Candidate{
-		{Name: "valid", Rule: check.Valid{}},
+		{Name: "valid", Rule: check.Valid{Base: c.had}},
 		removal,
 		{Name: "exists", Rule: check.Exists{Finder: c.reader}},
 		{Name: "tags", Rule: check.Tags{}},
@@ -194,22 +230,34 @@ func (c *checking) obstacle(rule check.Rule) string {
 		return ""
 	}
 	_, valid := rule.(check.Valid)
+	_, removal := rule.(check.Removal)
 	switch {
 	case c.offline && rule.Reach() == check.Registries:
 		return "registries are not asked (--offline)"
 	case c.unread != nil && rule.Reach() > check.Files:
 		return "the base cannot be read"
-	case c.set.Broken() && !valid:
+	case c.set.Broken() && !valid && !(removal && c.brokenBefore()):
 		return "the manifests are broken"
 	}
 	return ""
 }
 
+// brokenBefore reports whether the base has all faults that break the manifests. The
+// rule removal then still compares the parts that are not broken.
+func (c *checking) brokenBefore() bool {
+	broken := slices.DeleteFunc(slices.Clone(c.set.Faults), func(f manifest.Fault) bool { return f.Severity != manifest.Broken })
+	return !check.Bad(check.Valid{Base: c.had}.Judge(broken))
+}
+
 // judge reads the registries, if a rule needs them, and runs the rules.
 func (c *checking) judge(ctx context.Context) error {
 	if c.set.Broken() {
-		c.report.Findings = check.Run(ctx, c.report.Rules, check.NewInput(c.set, c.set.Faults, &plan.Wanted{}, nil))
-		return nil
+		return offline(ctx, func() error {
+			wanted := plan.Desired(c.set, nil)
+			in := check.NewInput(c.set, slices.Concat(c.set.Faults, wanted.Faults), wanted, nil)
+			c.report.Findings = check.Run(ctx, c.report.Rules, in)
+			return nil
+		})
 	}
 	// With a base, only the changes since then are checked.
 	job := promote.Job{
@@ -222,6 +270,7 @@ func (c *checking) judge(ctx context.Context) error {
 		err := offline(ctx, func() error {
 			wanted, _, faults := job.Wanted(nil)
 			in = check.NewInput(c.set, faults, wanted, nil)
+			in.Base = c.old
 			return nil
 		})
 		if err == nil {
@@ -239,7 +288,7 @@ func (c *checking) judge(ctx context.Context) error {
 	}
 	defer promotion.Close()
 	result := promotion.Plan(ctx)
-	c.report.Findings = promotion.Check(ctx, c.report.Rules, promotion.AllFaults(), result)
+	c.report.Findings = promotion.Check(ctx, c.report.Rules, promotion.AllFaults(), c.old, result)
 	check.Refuse(result, c.report.Findings)
 	late := result.Warnings
 	c.report.Plan = promotion.Report(result, true)

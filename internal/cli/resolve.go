@@ -92,7 +92,7 @@ func newResolution(ctx context.Context, o *selectorOptions, s streams) (*resolut
 		return nil, err
 	}
 	err = offline(ctx, func() error {
-		r.Selectors = lookup.OpenSelectors(at, o.only)
+		r.Selectors = lookup.OpenSelectors(at, o.only, true)
 		return nil
 	})
 	if err != nil {

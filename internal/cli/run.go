@@ -121,8 +121,12 @@ func (p *promotion) start(ctx context.Context) error {
 	}
 	set := p.job.Set
 	if set.Broken() {
-		logFaults(p.log, set.Faults)
-		return p.parsed(set.Faults)
+		return offline(ctx, func() error {
+			faults := slices.Concat(set.Faults, plan.Desired(set, nil).Faults) // overlaps in what could be read
+			manifest.SortFaults(faults)
+			logFaults(p.log, faults)
+			return p.parsed(faults)
+		})
 	}
 	var warnings []string
 	err := offline(ctx, func() (err error) {
@@ -139,7 +143,8 @@ func (p *promotion) start(ctx context.Context) error {
 				p.log.Warn(text)
 			}
 			wanted, faults, _ := p.job.Wanted(nil)
-			faults = append(faults, wanted.Faults...)
+			faults = slices.Concat(faults, wanted.Faults)
+			manifest.SortFaults(faults)
 			logFaults(p.log, faults)
 			return p.parsed(faults)
 		})

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
@@ -126,12 +128,13 @@ func (o *runOptions) manifestSnapshot(s streams, log *logrus.Logger) error {
 	if err != nil {
 		return err
 	}
-	logFaults(log, set.Faults)
+	wanted := plan.Desired(set, nil)
+	faults := slices.Concat(set.Faults, wanted.Faults)
+	manifest.SortFaults(faults)
+	logFaults(log, faults)
 	if set.Broken() {
 		return &exitError{code: exitFailed}
 	}
-	wanted := plan.Desired(set, nil)
-	logFaults(log, wanted.Faults)
 	for _, t := range plan.Unpinned(set) {
 		log.Warn(fmt.Sprintf("left out: the digest of a retag entry without a pin is known only to the registry: %s", t.Repository.Tag(t.Tag).String()))
 	}

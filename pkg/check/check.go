@@ -63,7 +63,9 @@ type Finding struct {
 	Level   Level
 	Pos     manifest.Pos
 	Message string
-	Image   Image // zero if the finding is about a file
+	ID      string // identifies the finding in its file without lines; empty: Message does
+	Old     bool   // a note, because the base has it too
+	Image   Image  // zero if the finding is about a file
 }
 
 // Idle is a rule that was not run, with the reason.
@@ -73,7 +75,7 @@ type Idle struct {
 }
 
 // Run applies rules. The findings are sorted by file, line, rule and message, without
-// duplicates. Parts of the plan that could not be read are findings of the first rule
+// duplicates. What the base has too is a note. Parts of the plan that could not be read are findings of the first rule
 // that needs a plan, because no rule can check them.
 func Run(ctx context.Context, rules []Rule, in *Input) []Finding {
 	var all []Finding
@@ -85,6 +87,9 @@ func Run(ctx context.Context, rules []Rule, in *Input) []Finding {
 		}
 		for _, f := range found {
 			f.Rule = r.Name()
+			if r.Reach() > Files && f.Level == Error && in.had(&f) {
+				f.Level, f.Old = Note, true
+			}
 			all = append(all, f)
 		}
 	}

@@ -19,8 +19,18 @@ type Input struct {
 	Faults []manifest.Fault // in files, and between them
 	Plan   *plan.Plan       // nil: the registries are not read
 	Images []Image          // about to be promoted; without a plan, all wanted images
+	Base   *plan.Wanted     // what was wanted at the base; nil: no base is known
 
 	positions positions
+}
+
+// had reports whether the base wanted exactly what a finding is about. It is checked
+// again if the access to its registries has changed, for example.
+func (in *Input) had(f *Finding) bool {
+	im := &f.Image
+	return in.Base != nil && im.Digest != (v1.Hash{}) && !slices.ContainsFunc(im.Destinations, func(dst name.Repository) bool {
+		return !in.positions.wanted.Same(in.Base, dst, im.Digest, im.Tags)
+	})
 }
 
 // Image is a digest that is about to be promoted.

@@ -23,7 +23,7 @@ func forbids(rule string) bool {
 func Refuse(p *plan.Plan, findings []Finding) {
 	verdicts := map[v1.Hash][]Finding{}
 	for _, f := range findings {
-		if f.Level > Note && forbids(f.Rule) && f.Image.Digest != (v1.Hash{}) {
+		if (f.Level > Note || f.Old) && forbids(f.Rule) && f.Image.Digest != (v1.Hash{}) {
 			verdicts[f.Image.Digest] = append(verdicts[f.Image.Digest], f)
 		}
 	}
@@ -35,7 +35,7 @@ func Refuse(p *plan.Plan, findings []Finding) {
 		}
 		it.Status, it.Error = plan.Failed, reason(against)
 		for _, f := range against {
-			if f.Level == Error {
+			if f.Level != Failed {
 				it.Status = plan.Refused
 			}
 		}

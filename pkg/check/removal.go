@@ -55,6 +55,9 @@ func (r Removal) Check(_ context.Context, in *Input) []Finding {
 				if want := wanted[repo]; want != nil && want.Overlaps(e.tag) {
 					continue // it was never promoted
 				}
+				if in.Set.Part(e.pos.File).Broken {
+					continue // not read; broken reports the file if it changed
+				}
 				if removed[e] == nil {
 					order = append(order, e)
 				}
@@ -62,7 +65,7 @@ func (r Removal) Check(_ context.Context, in *Input) []Finding {
 			}
 		}
 	}
-	found := r.broken()
+	found := r.broken(in.Set)
 	for _, e := range order {
 		im := Image{Digest: e.digest, Destinations: removed[e], Pos: e.pos}
 		if e.tag != "" {
@@ -73,11 +76,14 @@ func (r Removal) Check(_ context.Context, in *Input) []Finding {
 	return found
 }
 
-// broken returns a finding for each broken file of the base, whose wanted edges are unknown.
-func (r Removal) broken() []Finding {
+// broken returns a finding for each broken file of the base, whose wanted edges are
+// unknown. Nothing was removed from files that have not changed.
+func (r Removal) broken(head *manifest.Set) []Finding {
 	var found []Finding
 	for _, f := range r.Base.Faults {
-		if f.Severity == manifest.Broken {
+		digest := r.Base.Part(f.Pos.File).Digest
+		same := digest != "" && digest == head.Part(f.Pos.File).Digest
+		if f.Severity == manifest.Broken && !same {
 			found = append(found, Finding{Level: Failed, Pos: f.Pos, Message: fmt.Sprintf("the manifests at %s are broken: %s", r.Rev, f.Message)})
 		}
 	}

@@ -10,43 +10,90 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 )
 
-// At reads the same manifests in a git revision, from git's object database. If the
-// revision does not have them, the set is empty and marked as absent.
-func (m Manifests) At(rev string) (set *manifest.Set, commit string, err error) {
+// Revision is a git revision of manifests. Its files are read from git's object database.
+type Revision struct {
+	Commit string
+	Files  fs.FS  // below Root
+	All    fs.FS  // of the commit
+	Dir    string // Root in All
+
+	name string // of the manifests, in Files
+	path string // of the manifests, as the user wrote it
+}
+
+// Revision opens a git revision of the manifests.
+func (m Manifests) Revision(rev string) (*Revision, error) {
 	repo, err := git.Open(m.Path())
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	if commit, err = repo.Resolve(rev); err != nil {
-		return nil, "", err
+	r := &Revision{path: m.Path(), name: "."}
+	if r.Commit, err = repo.Resolve(rev); err != nil {
+		return nil, err
 	}
-	name, err := repo.Named(m.Path())
+	if r.Dir, err = repo.Named(m.Path()); err != nil {
+		return nil, err
+	}
+	if m.File != "" {
+		r.Dir, r.name = path.Split(r.Dir)
+		r.Dir = path.Clean(r.Dir)
+	}
+	if r.Files, err = repo.FS(r.Commit, r.Dir); err != nil {
+		return nil, err
+	}
+	r.All, err = repo.FS(r.Commit, ".")
+	return r, err
+}
+
+// Read reads the manifests. If the revision does not have them, the set is empty and
+// marked as absent.
+func (r *Revision) Read() (set *manifest.Set, err error) {
+	err = r.load(func(files fs.FS) (err error) {
+		set, err = manifest.Load(files, r.name, r.path)
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return &manifest.Set{Absent: true}, nil
+	}
+	return set, err
+}
+
+// ReadAll reads the manifests and their selectors, as Manifests.ReadAll does.
+func (r *Revision) ReadAll() (set *manifest.Set, selectors []*selector.File, err error) {
+	err = r.load(func(files fs.FS) (err error) {
+		set, selectors, err = manifest.LoadSelectors(files, r.name, r.path)
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return &manifest.Set{Absent: true}, nil, nil
+	}
+	return set, selectors, err
+}
+
+// load reads files. An object that the clone does not have is an error.
+func (r *Revision) load(read func(fs.FS) error) error {
+	whole := &wholeFS{FS: r.Files}
+	err := read(whole)
+	if err = cmp.Or(whole.err, err); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("reading %s of commit %s: %w", path.Join(r.Dir, r.name), r.Commit, err)
+	}
+	return err
+}
+
+// At reads the manifests in a git revision. If the revision does not have them, the set
+// is empty and marked as absent.
+func (m Manifests) At(rev string) (set *manifest.Set, commit string, err error) {
+	r, err := m.Revision(rev)
 	if err != nil {
 		return nil, "", err
 	}
-	dir := name
-	if m.File != "" {
-		dir = path.Dir(name)
-	}
-	files, err := repo.FS(commit, dir)
-	if err != nil {
+	if set, err = r.Read(); err != nil {
 		return nil, "", err
 	}
-	at := "."
-	if m.File != "" {
-		at = path.Base(name)
-	}
-	whole := &wholeFS{FS: files}
-	set, err = manifest.Load(whole, at, m.Path())
-	switch err = cmp.Or(whole.err, err); {
-	case errors.Is(err, fs.ErrNotExist):
-		return &manifest.Set{Absent: true}, commit, nil
-	case err != nil:
-		return nil, "", fmt.Errorf("reading %s of commit %s: %w", name, commit, err)
-	}
-	return set, commit, nil
+	return set, r.Commit, nil
 }
 
 // wholeFS keeps the first error about an object that the clone does not have. Such

@@ -158,7 +158,9 @@ func (s *Selectors) stale(file *selector.File) ([]manifest.Fault, error) {
 			continue
 		}
 		if err := resolve.Stale(file, p, wants, readers); err != nil {
-			faults = append(faults, refusal(p.Pos, err.Error()))
+			f := refusal(p.Pos, err.Error())
+			f.ID = f.Message + "\n" + p.Intent() // another change of a selector is another fault
+			faults = append(faults, f)
 		}
 	}
 	for i := range file.Locked {

@@ -29,18 +29,38 @@ type Selectors struct {
 	Files []*selector.File // names are relative to the root
 	only  []string         // names to resolve; empty: all
 	root  string
-	tree  *tree.Tree
+	files fs.FS      // below root
+	tree  *tree.Tree // the same on disk; nil in a git revision
+	at    *load.Revision
 }
 
 // OpenSelectors reads manifests and their selectors. Methods are about the selectors
-// with the names of only, or about all if it is empty. The caller must Close the result.
-func OpenSelectors(at load.Manifests, only []string) *Selectors {
-	set, files := at.ReadAll(true)
-	return &Selectors{Set: set, Files: files, only: only, root: at.Root(), tree: tree.Open(at.Root())}
+// with the names of only, or about all if it is empty. With newLists, lists that are not
+// written yet may be missing. The caller must Close the result.
+func OpenSelectors(at load.Manifests, only []string, newLists bool) *Selectors {
+	set, files := at.ReadAll(newLists)
+	s := &Selectors{Set: set, Files: files, only: only, root: at.Root(), tree: tree.Open(at.Root())}
+	s.files = s.tree
+	return s
+}
+
+// SelectorsAt reads the manifests and selectors of a git revision. They can only be
+// compared with each other (Stale).
+func SelectorsAt(at load.Manifests, rev *load.Revision) (*Selectors, error) {
+	set, files, err := rev.ReadAll()
+	if err != nil {
+		return nil, err
+	}
+	return &Selectors{Set: set, Files: files, root: at.Root(), files: rev.Files, at: rev}, nil
 }
 
 // Close closes the directory of the files.
-func (s *Selectors) Close() error { return s.tree.Close() }
+func (s *Selectors) Close() error {
+	if s.tree == nil {
+		return nil
+	}
+	return s.tree.Close()
+}
 
 // Len returns the number of selectors, whether they were named or not.
 func (s *Selectors) Len() (n int) {
@@ -145,13 +165,22 @@ func (s *Selectors) Resolve(ctx context.Context, client *registry.Client, option
 // path that itself leaves the directory is allowed: the author of the file wrote it.
 func (s *Selectors) reader(file *selector.File) func(string) ([]byte, error) {
 	return func(name string) ([]byte, error) {
-		in, at := s.tree, path.Join(path.Dir(file.Name), filepath.ToSlash(name))
-		if filepath.IsAbs(name) || !fs.ValidPath(at) {
+		at := path.Join(path.Dir(file.Name), filepath.ToSlash(name))
+		inside := !filepath.IsAbs(name) && fs.ValidPath(at)
+		if s.at != nil && !inside {
+			if at = path.Join(s.at.Dir, at); filepath.IsAbs(name) || !fs.ValidPath(at) {
+				return nil, fmt.Errorf("reading %s: it is not in the git repository", name)
+			}
+			return load.FileIn(s.at.All, at)
+		}
+		in := s.files
+		if !inside {
 			if !filepath.IsAbs(name) {
 				name = s.Path(at)
 			}
-			in, at = tree.Open(filepath.Dir(name)), filepath.Base(name)
-			defer in.Close()
+			outside := tree.Open(filepath.Dir(name))
+			defer outside.Close()
+			in, at = outside, filepath.Base(name)
 		}
 		return load.FileIn(in, at)
 	}
@@ -159,7 +188,7 @@ func (s *Selectors) reader(file *selector.File) func(string) ([]byte, error) {
 
 // read reads a file of the manifests. Errors name its path on disk.
 func (s *Selectors) read(name string) ([]byte, error) {
-	raw, err := load.FileIn(s.tree, name)
+	raw, err := load.FileIn(s.files, name)
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", s.Path(name), load.Cause(err))
 	}

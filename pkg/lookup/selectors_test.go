@@ -31,7 +31,7 @@ func TestSelectors(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	s := OpenSelectors(load.Manifests{File: file}, []string{"app"})
+	s := OpenSelectors(load.Manifests{File: file}, []string{"app"}, true)
 	defer s.Close()
 	if s.Set.Broken() || s.Len() != 2 || s.Unknown() != "" {
 		t.Fatalf("got faults %v, %d selectors, unknown %q, want none, 2, none", s.Set.Faults, s.Len(), s.Unknown())
@@ -62,7 +62,7 @@ func TestSelectors(t *testing.T) {
 	if len(wrote) != 2 || wrote[0] != file || !strings.HasSuffix(wrote[1], "lock.yaml") {
 		t.Errorf("got %q written, want the list, then the lock", wrote)
 	}
-	after := OpenSelectors(load.Manifests{File: file}, []string{"app"})
+	after := OpenSelectors(load.Manifests{File: file}, []string{"app"}, true)
 	defer after.Close()
 	if stale, err := after.Stale(); err != nil || len(stale) != 0 {
 		t.Errorf("after: got faults %v, error %v, want none", stale, err)
@@ -72,7 +72,7 @@ func TestSelectors(t *testing.T) {
 func TestUnknownSelector(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	s := OpenSelectors(load.Manifests{Dir: dir}, []string{"apple"})
+	s := OpenSelectors(load.Manifests{Dir: dir}, []string{"apple"}, true)
 	defer s.Close()
 	if got := s.Unknown(); got != "apple" {
 		t.Errorf("got unknown name %q, want apple", got)

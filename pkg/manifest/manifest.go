@@ -15,7 +15,10 @@
 package manifest
 
 import (
+	"cmp"
 	"io/fs"
+	"slices"
+	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -32,24 +35,41 @@ type Set struct {
 	Prefix    string      // of the file names in positions: the thin manifest directory and a slash, or empty
 	Absent    bool        // there are no manifest files, not even unreadable ones
 	Digest    string      // "sha256:…" of the names and contents of all files
+
+	parts map[string]Part // by the name of each of its files
 }
+
+// Part is a group of files that are read together: a plain manifest, or the two files
+// of a thin manifest.
+type Part struct {
+	Digest string // of the names and contents; empty if a file could not be read
+	Broken bool
+}
+
+// Part returns the part of a file, or the zero value if the file was not read.
+func (s *Set) Part(file string) Part { return s.parts[file] }
 
 // Load reads a directory like Thin, or a file like Plain.
 //
 // It is an error if name does not exist in fsys. Messages call it display.
 func Load(fsys fs.FS, name, display string) (*Set, error) {
-	info, err := fs.Stat(fsys, name)
-	if err != nil {
+	below, err := directory(fsys, name)
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if !info.IsDir() {
+	case below == nil:
 		return Plain(fsys, name, display), nil
 	}
-	below, err := fs.Sub(fsys, name)
-	if err != nil {
+	return Thin(below, display), nil
+}
+
+// directory returns a directory of fsys, or nil if name is a file.
+func directory(fsys fs.FS, name string) (fs.FS, error) {
+	info, err := fs.Stat(fsys, name)
+	if err != nil || !info.IsDir() {
 		return nil, err
 	}
-	return Thin(below, display), nil
+	return fs.Sub(fsys, name)
 }
 
 // Manifest is one document of a manifest file: registries and wanted images.
@@ -142,9 +162,31 @@ func (s *Set) OK() bool { return s.worst() <= Warning }
 // add appends manifests, and the faults of the files that they were read from.
 func (s *Set) add(manifests []*Manifest, files ...*yamlread.File) {
 	s.Manifests = append(s.Manifests, manifests...)
+	part := Part{Digest: yamlread.Digest(files)}
 	for _, f := range files {
-		s.Faults = append(s.Faults, f.SortedFaults()...)
+		faults := f.SortedFaults()
+		s.Faults = append(s.Faults, faults...)
+		part.Broken = part.Broken || slices.ContainsFunc(faults, func(f Fault) bool { return f.Severity == Broken })
+		if !f.Read {
+			part.Digest = ""
+		}
 	}
+	if s.parts == nil {
+		s.parts = map[string]Part{}
+	}
+	for _, f := range files {
+		s.parts[f.Display] = part
+	}
+}
+
+// SortFaults sorts faults by file, line, column and message.
+func SortFaults(faults []Fault) {
+	slices.SortStableFunc(faults, func(a, b Fault) int {
+		return cmp.Or(
+			strings.Compare(a.Pos.File, b.Pos.File), cmp.Compare(a.Pos.Line, b.Pos.Line),
+			cmp.Compare(a.Pos.Column, b.Pos.Column), strings.Compare(a.Message, b.Message),
+		)
+	})
 }
 
 // worst returns the highest severity of the faults, or 0.

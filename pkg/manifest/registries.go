@@ -46,7 +46,7 @@ func (r *reader) registries(n *yaml.Node, e map[string]yamlread.Field, m *Manife
 				r.destination(item, reg, m)
 			}
 		case source != nil:
-			r.Fault(Broken, src, "a second source: the first is on line %d", source.Line)
+			r.Fault(Broken, src, "a second source: the first is on line %d", yamlread.Line(source.Line))
 		default:
 			source, m.Source = src, reg
 		}
@@ -109,7 +109,7 @@ func (r *reader) destination(n *yaml.Node, reg *Registry, m *Manifest) {
 		}
 	}
 	if first != nil && first.ServiceAccount != reg.ServiceAccount {
-		r.Fault(Warning, n, "destination %s again with another service-account: the one on line %d is used", reg.Name, first.Pos.Line)
+		r.Fault(Warning, n, "destination %s again with another service-account: the one on line %d is used", reg.Name, yamlread.Line(first.Pos.Line))
 	}
 	if !repeated {
 		m.Destinations = append(m.Destinations, reg)

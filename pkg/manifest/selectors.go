@@ -15,6 +15,22 @@ const (
 	lockSuffix  = ".lock.yaml"
 )
 
+// LoadSelectors reads a directory like ThinSelectors, or a file like PlainSelectors.
+//
+// It is an error if name does not exist in fsys. Messages call it display.
+func LoadSelectors(fsys fs.FS, name, display string) (*Set, []*selector.File, error) {
+	below, err := directory(fsys, name)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case below == nil:
+		set, files := PlainSelectors(fsys, name, display)
+		return set, files, nil
+	}
+	set, files := ThinSelectors(below, display, false)
+	return set, files, nil
+}
+
 // ThinSelectors reads a thin manifest directory like Thin, and its selectors.
 //
 // Selectors are in a sources.yaml next to an images.yaml. A lock file without a
@@ -88,7 +104,8 @@ func PlainSelectors(fsys fs.FS, name, display string) (*Set, []*selector.File) {
 	}
 	p.Destinations = destinations(owners)
 	set := &Set{Digest: yamlread.Digest([]*yamlread.File{r.File})}
-	set.add(manifests, r.File, p.ReadLock(fsys, display+lockSuffix))
+	set.add(manifests, r.File)
+	set.add(nil, p.ReadLock(fsys, display+lockSuffix))
 	set.bound()
 	if len(p.Entries) == 0 && len(p.Locked) == 0 {
 		return set, nil

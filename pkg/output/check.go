@@ -61,6 +61,9 @@ func place(f check.Finding) string {
 func says(f check.Finding) string {
 	switch f.Level {
 	case check.Note:
+		if f.Old {
+			return "note: was there before: " + f.Message
+		}
 		return "note: " + f.Message
 	case check.Failed:
 		return "not checked: " + f.Message
@@ -142,6 +145,7 @@ type checkFinding struct {
 	Line         int32    `json:"line"`
 	Column       int32    `json:"column"`
 	Message      string   `json:"message"`
+	InBase       bool     `json:"inBase,omitempty"`
 	Digest       string   `json:"digest"`
 	Tags         []string `json:"tags"`
 	Destinations []string `json:"destinations"`
@@ -158,7 +162,7 @@ func (r *CheckReport) document() checkDocument {
 	}
 	for i, f := range r.Findings {
 		c := checkFinding{
-			Rule: f.Rule, Level: f.Level.String(), File: f.Pos.File, Line: f.Pos.Line, Column: f.Pos.Column, Message: f.Message,
+			Rule: f.Rule, Level: f.Level.String(), File: f.Pos.File, Line: f.Pos.Line, Column: f.Pos.Column, Message: f.Message, InBase: f.Old,
 			Digest: f.Image.Digest.String(), Tags: append([]string{}, f.Image.Tags...), Destinations: []string{},
 		}
 		for _, repo := range f.Image.Destinations {

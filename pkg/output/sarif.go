@@ -68,6 +68,7 @@ type sarifResult struct {
 	Level        string            `json:"level"`
 	Message      sarifMessage      `json:"message"`
 	Locations    []sarifLocation   `json:"locations"`
+	Baseline     string            `json:"baselineState,omitempty"`
 	Fingerprints map[string]string `json:"partialFingerprints"`
 }
 
@@ -124,11 +125,23 @@ func (r *CheckReport) sarif() sarifLog {
 			Locations: []sarifLocation{{sarifPhysical{
 				sarifArtifact{uri(r.URI(f.Pos.File)), sourceRoot}, sarifRegion{max(1, f.Pos.Line), f.Pos.Column},
 			}}},
+			Baseline:     r.baseline(f),
 			Fingerprints: map[string]string{"primaryLocationLineHash": hash + ":" + strconv.Itoa(alike[hash])},
 		}
 	}
 	run.Invocations = []sarifInvocation{invocation}
 	return sarifLog{sarifSchema, sarifVersion, []sarifRun{run}}
+}
+
+// baseline returns the state of a finding compared with the base; empty if there is no base.
+func (r *CheckReport) baseline(f check.Finding) string {
+	switch {
+	case r.Base == "":
+		return ""
+	case f.Old:
+		return "unchanged"
+	}
+	return "new"
 }
 
 // uri returns a relative path as a URI reference.
@@ -150,6 +163,6 @@ func unlink(text string) string { return strings.ReplaceAll(text, "](", "] (") }
 // fingerprint identifies a finding independently of its line, so that edits above it do
 // not make it a new finding. A number distinguishes findings with the same message.
 func fingerprint(f check.Finding) string {
-	sum := sha256.Sum256([]byte(f.Rule + "\x00" + f.Pos.File + "\x00" + f.Message))
+	sum := sha256.Sum256([]byte(f.Rule + "\x00" + f.Pos.File + "\x00" + cmp.Or(f.ID, f.Message)))
 	return hex.EncodeToString(sum[:8])
 }

@@ -91,7 +91,7 @@ func (b *builder) add(m *manifest.Manifest) {
 		if src == nil {
 			var err error
 			if src, err = sourceOf(m, img); err != nil {
-				b.fault(img.Pos, err.Error())
+				b.fault(img.Pos, err.Error(), "")
 				continue
 			}
 			sources[img.Name] = src
@@ -301,7 +301,7 @@ func sourceOf(m *manifest.Manifest, img *manifest.Image) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	src := &Source{Repository: repo}
+	src := &Source{Repository: repo, image: img.Name}
 	if m.Native {
 		return src, nil
 	}
@@ -338,7 +338,7 @@ func (b *builder) refuseName(dst image.Registry, name string, img *wantedImage, 
 	}
 	for i := range img.edges {
 		e := &img.edges[i]
-		b.fault(e.pos, fmt.Sprintf("%s: %v", dst, err))
+		b.fault(e.pos, fmt.Sprintf("%s: %v", dst, err), "")
 		r := Refusal{Action: Invalid, Digest: e.Digest, Reason: e.pos.String() + ": " + err.Error(), pos: &e.pos}
 		if e.Tag != "" {
 			r.Tags = []string{e.Tag}
@@ -347,9 +347,9 @@ func (b *builder) refuseName(dst image.Registry, name string, img *wantedImage, 
 	}
 }
 
-// fault reports the fault of a refused entry, once.
-func (b *builder) fault(pos manifest.Pos, message string) {
-	f := manifest.Fault{Pos: pos, Severity: manifest.Refused, Message: message}
+// fault reports the fault of a refused entry, once. id identifies it, if the message has positions.
+func (b *builder) fault(pos manifest.Pos, message, id string) {
+	f := manifest.Fault{Pos: pos, Severity: manifest.Refused, Message: message, ID: id}
 	if _, reported := b.seen[f.String()]; reported {
 		return
 	}

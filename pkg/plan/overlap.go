@@ -54,7 +54,7 @@ func (b *builder) overlaps(edges []wantedEdge, where string) map[string]string {
 		}
 		clash[tag] = fmt.Sprintf("overlap: tag %q of %s is wanted for %s", tag, where, strings.Join(positions, " and "))
 		for _, i := range at {
-			b.fault(edges[i].pos, clash[tag])
+			b.fault(edges[i].pos, clash[tag], strings.Join([]string{"overlap", edges[i].source.image, edges[i].what(), tag}, "\n"))
 		}
 	}
 	return clash

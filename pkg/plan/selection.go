@@ -14,8 +14,8 @@ import (
 // (Approval.Selection).
 type Selection struct {
 	parts   map[name.Repository]*part
-	invalid map[string]struct{}    // selected items of Wanted.Invalid, by their key
-	known   map[manifest.Fault]int // number of faults that the base has, without severity and line; nil: all are known
+	invalid map[string]struct{} // selected items of Wanted.Invalid, by their key
+	known   map[string]int      // number of faults that the base has, by their key; nil: all are known
 }
 
 // part is the selection in one repository. Repositories may share it.
@@ -93,7 +93,7 @@ func (w *Wanted) Select(s *Selection, faults []manifest.Fault) []manifest.Fault 
 		out := slices.Clone(faults)
 		for i := range out {
 			f := &out[i]
-			_, isFresh := fresh[withoutLine(*f)]
+			_, isFresh := fresh[f.Key()]
 			if f.Severity == manifest.Refused && !among(*f, own) && (among(*f, all) || !isFresh) {
 				f.Severity = manifest.Warning
 			}
@@ -104,9 +104,9 @@ func (w *Wanted) Select(s *Selection, faults []manifest.Fault) []manifest.Fault 
 	return demote(faults)
 }
 
-// fresh returns the faults that occur more often than in the base, without their lines.
-func (s *Selection) fresh(faults []manifest.Fault) map[manifest.Fault]struct{} {
-	out := map[manifest.Fault]struct{}{}
+// fresh returns the keys of the faults that occur more often than in the base.
+func (s *Selection) fresh(faults []manifest.Fault) map[string]struct{} {
+	out := map[string]struct{}{}
 	if s.known == nil {
 		return out
 	}
@@ -118,17 +118,12 @@ func (s *Selection) fresh(faults []manifest.Fault) map[manifest.Fault]struct{} {
 	return out
 }
 
-func countFaults(faults []manifest.Fault) map[manifest.Fault]int {
-	n := map[manifest.Fault]int{}
+func countFaults(faults []manifest.Fault) map[string]int {
+	n := map[string]int{}
 	for _, f := range faults {
-		n[withoutLine(f)]++
+		n[f.Key()]++
 	}
 	return n
-}
-
-// withoutLine returns a fault that stays the same if lines are inserted before it.
-func withoutLine(f manifest.Fault) manifest.Fault {
-	return manifest.Fault{Pos: manifest.Pos{File: f.Pos.File}, Message: f.Message}
 }
 
 // of returns the selected part of a Want.

@@ -58,6 +58,24 @@ func Since(now, base *Wanted, faults []manifest.Fault) *Selection {
 	return s
 }
 
+// Same reports whether base wants tags of a digest in a repository, too, from the same
+// sources and with the same permission to move them. Without tags it is the digest.
+func (w *Wanted) Same(base *Wanted, repo name.Repository, d v1.Hash, tags []string) bool {
+	now, was := w.Entry(repo, d), base.Entry(repo, d)
+	if now == nil || was == nil || !slices.EqualFunc(now.Sources, was.Sources, sameSource) || len(tags) == 0 && len(was.Tags) > 0 {
+		return false
+	}
+	t, b := w.Target(repo), base.Target(repo)
+	return !slices.ContainsFunc(tags, func(tag string) bool {
+		edge := Edge{d, tag}
+		return !slices.Contains(was.Tags, tag) || t.mayMove(edge) != b.mayMove(edge)
+	})
+}
+
+func sameSource(a, b *Source) bool {
+	return a.Repository == b.Repository && slices.Equal(a.Mirrors, b.Mirrors)
+}
+
 // edgeID is an edge with the properties that Since compares.
 type edgeID struct {
 	Edge          // without a digest if it is unpinned

@@ -88,6 +88,7 @@ type Source struct {
 	Repository name.Repository
 	Mirrors    []name.Repository
 	account    string // of the registry entry
+	image      string // the name in the manifest
 }
 
 // SourceTag is a tag in a source repository.

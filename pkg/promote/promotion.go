@@ -113,7 +113,8 @@ func (p *Promotion) Plan(ctx context.Context) *plan.Plan {
 	wanted, faults, all := p.job.Wanted(func(tags []plan.SourceTag) map[plan.SourceTag]plan.Resolution {
 		return resolveTags(ctx, p.sources, tags)
 	})
-	p.wanted, p.faults, faults = wanted, all, append(faults, wanted.Faults...)
+	p.wanted, p.faults, faults = wanted, all, slices.Concat(faults, wanted.Faults)
+	manifest.SortFaults(faults)
 	for _, f := range faults {
 		if p.job.Fault != nil {
 			p.job.Fault(f)
@@ -158,7 +159,7 @@ func (p *Promotion) judge(ctx context.Context, result *plan.Plan) {
 	if len(p.job.Rules) == 0 {
 		return
 	}
-	findings := p.Check(ctx, p.job.Rules, nil, result)
+	findings := p.Check(ctx, p.job.Rules, nil, nil, result)
 	if ctx.Err() != nil {
 		return // interrupted rules have false findings
 	}
@@ -170,12 +171,15 @@ func (p *Promotion) judge(ctx context.Context, result *plan.Plan) {
 	check.Refuse(result, findings)
 }
 
-// Check returns the findings of rules about a plan. faults are those of the manifests.
-func (p *Promotion) Check(ctx context.Context, rules []check.Rule, faults []manifest.Fault, result *plan.Plan) []check.Finding {
+// Check returns the findings of rules about a plan. faults are those of the manifests,
+// base is what they wanted earlier, or nil.
+func (p *Promotion) Check(ctx context.Context, rules []check.Rule, faults []manifest.Fault, base *plan.Wanted, result *plan.Plan) []check.Finding {
 	if p.job.Reader != nil {
 		p.job.Reader.client, p.job.Reader.sources, p.job.Reader.wanted = p.client, p.sources, p.wanted
 	}
-	return check.Run(ctx, rules, check.NewInput(p.job.Set, faults, p.wanted, result))
+	in := check.NewInput(p.job.Set, faults, p.wanted, result)
+	in.Base = base
+	return check.Run(ctx, rules, in)
 }
 
 // Run carries out a plan and records in it the outcome of each item. It returns

@@ -39,7 +39,7 @@ func Read(f *yamlread.File, items []*yaml.Node, registry *image.Registry) []*Sel
 		}
 		intent := entry.Intent()
 		if line, again := first[intent]; again {
-			r.Fault(yamlread.Warning, n, "the same selector as on line %d", line)
+			r.Fault(yamlread.Warning, n, "the same selector as on line %d", yamlread.Line(line))
 			continue
 		}
 		first[intent] = entry.Pos.Line

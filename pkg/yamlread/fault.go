@@ -1,8 +1,10 @@
 package yamlread
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -39,10 +41,18 @@ type Fault struct {
 	Pos      Pos
 	Severity Severity
 	Message  string
+	ID       string // identifies the fault in its file without lines; empty: Message does
 }
 
 // String returns "file:line:column: message".
 func (f Fault) String() string { return f.Pos.String() + ": " + f.Message }
+
+// Key identifies the fault independently of its line.
+//
+// Two states of a file have the same fault if they have faults with the same key.
+func (f Fault) Key() string {
+	return f.Pos.File + "\x00" + strconv.Itoa(int(f.Severity)) + cmp.Or(f.ID, f.Message)
+}
 
 // Error implements error.
 func (f Fault) Error() string { return f.String() }
@@ -52,6 +62,7 @@ func (f Fault) Error() string { return f.String() }
 // Equal faults are returned once: the text behind an alias is read at every use, and
 // its faults have the position of the anchor.
 func (f *File) SortedFaults() []Fault {
+	f.identify()
 	slices.SortStableFunc(f.Faults, func(a, b Fault) int {
 		if a.Pos.Line != b.Pos.Line {
 			return int(a.Pos.Line - b.Pos.Line)

@@ -43,6 +43,7 @@ type File struct {
 	name  string // in its fs.FS, with slashes
 	data  []byte
 	nodes int // number of nodes visited so far
+	at    map[Fault]origin
 
 	// outer holds the documents, and the items of documents that are lists. No key
 	// says what these nodes are.

@@ -32,6 +32,10 @@ func (f *File) Pos(n *yaml.Node) Pos {
 func (f *File) Fault(severity Severity, n *yaml.Node, format string, args ...any) Fault {
 	fault := Fault{Pos: f.Pos(n), Severity: severity, Message: fmt.Sprintf(format, args...)}
 	f.Faults = append(f.Faults, fault)
+	if f.at == nil {
+		f.at = map[Fault]origin{}
+	}
+	f.at[fault] = origin{n, fmt.Sprintf(format, withoutLines(args)...)}
 	return fault
 }
 
@@ -95,7 +99,7 @@ func (f *File) fields(n *yaml.Node, subject string, names []string, depth int) (
 		return nil, false
 	}
 	fields := make([]Field, 0, len(m.Content)/2)
-	first := make(map[string]int32, len(m.Content)/2) // lines
+	first := make(map[string]Line, len(m.Content)/2)
 	var merges []*yaml.Node
 	for i := 0; i+1 < len(m.Content); i += 2 {
 		key, value := Deref(m.Content[i]), m.Content[i+1]
@@ -115,14 +119,14 @@ func (f *File) fields(n *yaml.Node, subject string, names []string, depth int) (
 			f.Fault(Broken, m.Content[i], "duplicate key%s: the first is on line %d", quoteKey(m, key.Value, names), line)
 			continue
 		}
-		first[key.Value] = int32(m.Content[i].Line)
+		first[key.Value] = Line(m.Content[i].Line)
 		fields = append(fields, Field{m.Content[i], value})
 	}
 	for _, merged := range f.mergedMappings(merges) {
 		more, _ := f.fields(merged, "a merge key", names, depth+1)
 		for _, field := range more {
 			if _, ok := first[field.Name()]; !ok {
-				first[field.Name()] = int32(field.Key.Line)
+				first[field.Name()] = Line(field.Key.Line)
 				fields = append(fields, field)
 			}
 		}
