@@ -49,7 +49,7 @@ func (j *job) newest(ctx context.Context) (*Choice, error) {
 	if err != nil {
 		return nil, err
 	}
-	lock := &selector.LockNewest{Images: map[string]string{}}
+	lock := &selector.LockNewest{Images: selector.Times{}}
 	var in []dated
 	for _, d := range all {
 		if !d.absent {
@@ -138,7 +138,7 @@ func (j *job) checkOlder(best dated) error {
 // readCreated reads the digests and creation times of tags. Images in the lock are not
 // read again: the content of a digest does not change.
 func (j *job) readCreated(ctx context.Context, values []value) ([]dated, error) {
-	known := map[string]string{}
+	var known selector.Times
 	if j.previous != nil && j.previous.Newest != nil {
 		known = j.previous.Newest.Images
 	}

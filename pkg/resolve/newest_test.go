@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -163,5 +164,33 @@ func TestNewestBound(t *testing.T) {
 	p := &selector.Selector{Name: "x", Select: selector.Select{Newest: &selector.Newest{}}, Repository: shop}
 	if _, err := Resolve(t.Context(), p, nil, Readers{Registry: reg}, Options{}); err == nil || !strings.Contains(err.Error(), "1001 tags of source registry.example.com/staging/shop are candidates") || len(reg.read) > 0 {
 		t.Errorf("got error %v after %d reads, want it refused before the first", err, len(reg.read))
+	}
+}
+
+// TestNewestLock checks that a lock is the same bytes whatever the order of its images.
+func TestNewestLock(t *testing.T) {
+	t.Parallel()
+	images := selector.Times{}
+	for i := range 50 {
+		images[digestOf(fmt.Sprint(i)).String()] = "2024-05-01T00:00:00Z"
+	}
+	images[digestOf("none").String()] = ""
+	lock := selector.Lock{Name: "x", Digest: digestOf("1"), Newest: &selector.LockNewest{Created: "2024-05-01T00:00:00Z", Images: images}}
+	var first []byte
+	for range 20 {
+		raw, err := selector.EncodeLocks([]selector.Lock{lock})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first == nil {
+			first = raw
+		}
+		if diff := cmp.Diff(string(first), string(raw)); diff != "" {
+			t.Fatalf("(-first +next)\n%s", diff)
+		}
+	}
+	keys := regexp.MustCompile(`(?m)^      sha256:\w+`).FindAllString(string(first), -1)
+	if len(keys) != len(images) || !slices.IsSorted(keys) {
+		t.Errorf("got %d digests, sorted %v, want %d sorted ones\n%s", len(keys), slices.IsSorted(keys), len(images), first)
 	}
 }

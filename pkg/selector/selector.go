@@ -13,9 +13,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
+	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"go.yaml.in/yaml/v3"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/yamlread"
@@ -226,8 +229,25 @@ type LockAlias struct {
 
 // LockNewest records creation times of images (RFC 3339).
 type LockNewest struct {
-	Created string            `yaml:"created"`          // of the selected image
-	Images  map[string]string `yaml:"images,omitempty"` // of all candidates, by digest; empty: the image has none
+	Created string `yaml:"created"`          // of the selected image
+	Images  Times  `yaml:"images,omitempty"` // of all candidates, by digest; empty: the image has none
+}
+
+// Times are creation times by digest.
+type Times map[string]string
+
+// MarshalYAML implements yaml.Marshaler. It sorts digests by bytes; the encoder would
+// sort them by the numbers in them, whose digits can overflow.
+func (t Times) MarshalYAML() (any, error) {
+	n := &yaml.Node{Kind: yaml.MappingNode}
+	for _, digest := range slices.Sorted(maps.Keys(t)) {
+		key, value := &yaml.Node{}, &yaml.Node{}
+		key.SetString(digest)
+		value.SetString(t[digest])
+		value.Style = yaml.DoubleQuotedStyle
+		n.Content = append(n.Content, key, value)
+	}
+	return n, nil
 }
 
 // LockRebase records the images that a rebased image was made of.
