@@ -154,7 +154,7 @@ func TestDocumentRules(t *testing.T) {
 		{"key that is not text", twoRegistries + "? [a]\n: b\n", []string{`broken m.yaml:4:3: a key: want text, found a list`}},
 		{"sources are read", twoRegistries + "sources: [{name: x, select: {tag: v1}}]\n", nil},
 		{"a bad source", twoRegistries + "sources: [{name: x, select: {tag: v1, alias: z}}]\n", []string{
-			`broken m.yaml:4:21: select wants exactly one of tag, digest, semver, numerical, alphabetical, gitRevision, alias, labels, found tag and alias`,
+			`broken m.yaml:4:21: select wants exactly one of tag, digest, semver, numerical, alphabetical, newest, gitRevision, alias, labels, found tag and alias`,
 		}},
 		{"sources of a wrong type", twoRegistries + "sources: x\n", []string{`broken m.yaml:4:10: sources: want a list, found the value "x"`}},
 		{"provenance that is off", twoRegistries + "provenance: {mode: off}\n", nil},
