@@ -17,7 +17,8 @@ function finding(f) {
 // about names a destination and the time of its sweep.
 const about = (d) => [el('span', 'ref', d.destination), el('span', 'dim', ' · holds ' + plural(d.held, 'tag') + ' · swept at ', when(d.swept))];
 
-// fold makes details that stay open or closed when the drift is shown again.
+// fold makes details that stay open or closed when the drift is shown again under the
+// same name. The name of a destination has the count, so that news opens it.
 function fold(name, open, head, ...content) {
   const old = [...document.querySelectorAll('#drifts details')].find((d) => d.dataset.name === name);
   const details = el('details', '', el('summary', '', ...head), ...content);
@@ -33,7 +34,7 @@ function destination(d) {
   const content = [list];
   if (rest.length) content.push(fold(d.destination + ' more', false, [plural(rest.length, 'more difference')], el('ul', '', ...rest.map(finding))));
   if (d.count > found.length) content.push(el('p', 'dim', plural(d.count - found.length, 'more difference') + ' not listed'));
-  return fold(d.destination, true, [el('span', 'badge alarm', plural(d.count, 'difference')), ...about(d)], ...content);
+  return fold(d.destination + ' ' + d.count, true, [el('span', 'badge alarm', plural(d.count, 'difference')), ...about(d)], ...content);
 }
 
 // showDrift shows the drift of all destinations. sweep is the time between two
