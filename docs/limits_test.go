@@ -35,6 +35,8 @@ func TestLimits(t *testing.T) {
 		{"promotion.md", "Referrers of referrers are followed, up to # for a digest", "promote", "maxReferrers", 1},
 		{"promotion.md", "A request is tried # times on connection errors", "registry/internal/wire", "maxTries", 1},
 		{"promotion.md", "520 to 527, # times on", "registry/internal/wire", "maxThrottled", 1},
+		{"promotion.md", "A wait of more than # s is logged", "registry/internal/wire", "longWait", int64(time.Second)},
+		{"promotion.md", "fails after # tries or 2 minutes", "registry/internal/wire", "maxThrottled", 1},
 		{"promotion.md", "and # times if its answer does not begin in time", "registry/internal/wire", "maxLate", 1},
 		{"promotion.md", "The first wait is # ms, at most", "registry/internal/wire", "defaultBackoff", int64(time.Millisecond)},
 		{"promotion.md", "it doubles up to # s", "registry/internal/wire", "maxBackoff", int64(time.Second)},

@@ -14,7 +14,7 @@ func IsDamaged(err error) bool {
 }
 
 // IsPermanent reports whether a registry would refuse the same upload again: the
-// caller may not write, or the registry does not accept such a blob.
+// caller may not write, a quota is used up, or the registry does not accept such a blob.
 func IsPermanent(err error) bool {
 	var e *Error
 	if !errors.As(err, &e) {
@@ -25,7 +25,7 @@ func IsPermanent(err error) bool {
 		http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType:
 		return true
 	}
-	return false
+	return e.UsedUp()
 }
 
 // IsContentMissing reports whether a registry refused a manifest because it does not

@@ -135,7 +135,8 @@ func New(o Options) (*Client, error) {
 	w := wire.Options{
 		UserAgent: o.UserAgent, Pace: pace.Options{Threads: o.Threads, QPS: o.QPS},
 		PlainHTTP: hostNames(o.PlainHTTP), InsecureTLS: hostNames(o.InsecureTLS), RootCAs: o.RootCAs,
-		Credentials: store, Limits: o.Limits, Connections: share(o.Files, 2), Backoff: o.Backoff, Notice: c.log.Infof, Debug: c.log.Debugf,
+		Credentials: store, Limits: o.Limits, Connections: share(o.Files, 2), Backoff: o.Backoff,
+		Warn: c.log.Warnf, Notice: c.log.Infof, Debug: c.log.Debugf,
 	}
 	if o.Sites != nil {
 		c.absent, w.Account = o.Sites.AbsentStatus, o.Sites.Account

@@ -74,13 +74,8 @@ func (s *Slot) Throttled(pause time.Duration) {
 	now := time.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if until := now.Add(pause); until.After(h.until) {
-		h.until = until
-		if h.wake != nil {
-			h.wake.Stop()
-			h.wake = nil
-		}
-	}
+	h.announced = announced{}
+	h.pause(now.Add(pause))
 	last := burst{pause: h.resumed.Sub(h.emptied), counts: append(h.counts, h.count(s))}
 	switch {
 	case !s.sent.After(h.refused): // it was in flight when another request was refused
@@ -110,6 +105,36 @@ func (s *Slot) Throttled(pause time.Duration) {
 	}
 	h.resumed = h.until
 	h.hand()
+}
+
+// pause sends no request until the given time.
+func (h *Host) pause(until time.Time) {
+	if !until.After(h.until) {
+		return
+	}
+	h.until = until
+	if h.wake != nil {
+		h.wake.Stop()
+		h.wake = nil
+	}
+}
+
+// Limited records the rate that the host names in a refusal.
+func (s *Slot) Limited(perSecond float64) {
+	h := s.host
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.rate == nil {
+		h.rate = rate.NewLimiter(rate.Inf, 1)
+	}
+	if float64(h.rate.Limit()) <= perSecond {
+		return
+	}
+	if !h.learned {
+		h.learned, h.first = true, h.doubt.burst
+	}
+	h.sure, h.raise, h.calm = true, raise, calm
+	h.setRate(perSecond * margin)
 }
 
 // refuse records a refusal that starts a pause.
@@ -160,8 +185,13 @@ type count struct {
 // count returns the count when a request was sent. Its response has arrived.
 func (h *Host) count(s *Slot) count { return count{max(0, s.sent.Sub(h.resumed)), h.since} }
 
-// total returns the count at the refusal.
-func (b burst) total() count { return b.counts[len(b.counts)-1] }
+// total returns the count at the refusal. It is zero if there was none.
+func (b burst) total() count {
+	if len(b.counts) == 0 {
+		return count{}
+	}
+	return b.counts[len(b.counts)-1]
+}
 
 // least returns the least rate of a host that has accepted these requests.
 func (b burst) least() float64 {

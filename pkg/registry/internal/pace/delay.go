@@ -19,8 +19,8 @@ var bodyDelay = regexp.MustCompile(`(?i)retry-after:\s*([0-9.]+\s*(?:ns|us|µs|m
 //
 // It is a day at most. The second result is false if the response asks for none. The
 // response may have Retry-After in seconds or as a date (RFC 9110, section 10.2.3),
-// Ratelimit-Reset in seconds or as a Unix time, or a duration in the body. Dates are
-// compared to the Date of the response, because the clocks may differ.
+// RateLimit-Reset in seconds or as a Unix time, RateLimit, or a duration in the body. Dates
+// are compared to the Date of the response, because the clocks may differ.
 func Delay(header http.Header, body string, now time.Time) (time.Duration, bool) {
 	if date, err := http.ParseTime(header.Get("Date")); err == nil {
 		now = date
@@ -40,14 +40,24 @@ func Delay(header http.Header, body string, now time.Time) (time.Duration, bool)
 	}
 	for _, name := range []string{"Ratelimit-Reset", "X-Ratelimit-Reset"} {
 		v, _, _ := strings.Cut(strings.TrimSpace(header.Get(name)), ";")
-		if d, ok := seconds(v); ok {
-			if at, err := strconv.ParseInt(v, 10, 64); err == nil && at > 1e9 { // a Unix time
-				return clamp(time.Unix(at, 0).Sub(now)), true
-			}
+		if d, ok := resetIn(v, now); ok {
+			return d, true
+		}
+	}
+	for _, q := range structuredQuotas(header) {
+		if d, ok := resetIn(q.reset, now); ok {
 			return d, true
 		}
 	}
 	return 0, false
+}
+
+// resetIn parses seconds or a Unix time.
+func resetIn(s string, now time.Time) (time.Duration, bool) {
+	if at, err := strconv.ParseInt(s, 10, 64); err == nil && at > 1e9 { // a Unix time
+		return clamp(time.Unix(at, 0).Sub(now)), true
+	}
+	return seconds(s)
 }
 
 func seconds(s string) (time.Duration, bool) {

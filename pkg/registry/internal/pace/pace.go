@@ -113,6 +113,8 @@ type Host struct {
 	fastest  time.Duration // response
 	eased    time.Time     // when Overloaded last lowered the limit
 
+	announced announced
+
 	rate    *rate.Limiter // nil: no limit on requests per second
 	qps     float64       // the user's limit; 0: none
 	learned bool          // the rate was learned from refusals
@@ -285,7 +287,7 @@ func (h *Host) sleep(ctx context.Context, d time.Duration) error {
 
 // open reports whether a request may be sent now.
 func (h *Host) open() bool {
-	return h.inFlight < int(h.limit) && !time.Now().Before(h.until)
+	return h.inFlight < h.room() && !time.Now().Before(h.until)
 }
 
 // hand gives free slots to waiters.

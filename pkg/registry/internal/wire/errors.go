@@ -39,6 +39,7 @@ type Error struct {
 	Detail  string              // JSON; not safe to print
 
 	throttled bool
+	tries     int           // requests that were refused so, if that is why there is no other
 	wait      time.Duration // the wait that the host asks for
 	patience  time.Duration // the longest wait that is accepted
 }
@@ -52,11 +53,25 @@ func (e *Error) Unwrap() error {
 	return &transport.Error{StatusCode: e.Status, Errors: []transport.Diagnostic{d}}
 }
 
-// tooLong reports whether the host asks for a longer wait than is accepted.
-func (e *Error) tooLong() bool { return e.throttled && e.wait > e.patience }
+// UsedUp reports whether the host asks for a longer wait than is accepted.
+func (e *Error) UsedUp() bool { return e.throttled && e.wait > e.patience }
 
 // Error returns "403 DENIED: message".
+//
+// The number of tries and the wait that the host asks for follow, if they are the reason.
 func (e *Error) Error() string {
+	s := e.said()
+	if e.tries > 1 {
+		s += fmt.Sprintf(" (tries: %d)", e.tries)
+	}
+	if e.wait > longWait && retryStatus(e.Status) {
+		s += fmt.Sprintf(" (the host asks to wait for %v)", e.wait.Round(time.Second))
+	}
+	return s
+}
+
+// said returns the status, code and message.
+func (e *Error) said() string {
 	code := string(e.Code)
 	if code == "" {
 		code = http.StatusText(e.Status)
@@ -64,9 +79,6 @@ func (e *Error) Error() string {
 	s := strings.TrimSpace(strconv.Itoa(e.Status) + " " + code)
 	if e.Message != "" {
 		s += ": " + e.Message
-	}
-	if e.tooLong() {
-		s += fmt.Sprintf(" (the host asks to wait for %v)", e.wait.Round(time.Second))
 	}
 	return s
 }
@@ -89,10 +101,15 @@ func (e *UnansweredError) Unwrap() error { return e.cause }
 // The error repeats no secret that was sent, in any spelling.
 func ReadError(resp *http.Response) *Error {
 	t := originOf(resp.Request).transport
-	hide := t.secrets.Redact
 	hurry(resp, t.options.Limits.Refusal)
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, errorBody))
 	discard(resp)
+	return t.newError(resp, body)
+}
+
+// newError returns the error in a response.
+func (t *Transport) newError(resp *http.Response, body []byte) *Error {
+	hide := t.secrets.Redact
 	e := &Error{Status: resp.StatusCode, throttled: resp.StatusCode == http.StatusTooManyRequests, patience: t.options.Limits.Patience}
 	e.wait, _ = pace.Delay(resp.Header, string(body), time.Now())
 	var oci struct {
@@ -226,12 +243,20 @@ func retryStatus(status int) bool {
 	return status >= 520 && status <= 527 // of Cloudflare: the server behind it failed
 }
 
-// throttle adapts the pace of a host to the status of a response.
+// throttle adapts the pace of a host to a response.
 //
 // A response after a redirect to another host says nothing about this one.
-func (t *Transport) throttle(slot *pace.Slot, sent *http.Request, resp *http.Response) {
+func (h *host) throttle(slot *pace.Slot, sent *http.Request, resp *http.Response) {
+	t := h.transport
+	patience := t.options.Limits.Patience
+	own := sameOrigin(resp.Request.URL, sent.URL)
 	limited := resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable
-	if !limited || !sameOrigin(resp.Request.URL, sent.URL) {
+	if !limited || !own {
+		if quota, ok := pace.ParseAnnouncement(resp.Header, time.Now()); ok && own {
+			if until := slot.Announced(quota, patience); !until.IsZero() {
+				h.waiting(until, "it announces that it accepts no more requests before")
+			}
+		}
 		slot.Answered()
 		return
 	}
@@ -246,13 +271,17 @@ func (t *Transport) throttle(slot *pace.Slot, sent *http.Request, resp *http.Res
 	case resp.StatusCode == http.StatusServiceUnavailable && !said:
 		slot.Overloaded()
 		return
-	case pause > t.options.Limits.Patience:
+	case pause > patience:
 		slot.Answered() // a quota is used up: a slower pace would not help
 		return
 	case !said:
 		pause = time.Second // the shortest window of the registries that name none
 	}
 	slot.Throttled(pause)
+	if perSecond, ok := pace.AllowedRate(string(body)); ok {
+		slot.Limited(perSecond)
+	}
+	h.waiting(time.Now().Add(pause), t.newError(resp, body).said())
 }
 
 // discard closes a response.

@@ -96,7 +96,7 @@ func (t *Transport) send(h *host, req *http.Request, slot *pace.Slot, r *Request
 	if req.Method == http.MethodHead || resp.ContentLength == 0 {
 		resp.Body.Close()
 		resp.Body = http.NoBody
-		t.throttle(slot, req, resp)
+		h.throttle(slot, req, resp)
 		end()
 		if !retryStatus(resp.StatusCode) {
 			h.granted()
@@ -112,7 +112,7 @@ func (t *Transport) send(h *host, req *http.Request, slot *pace.Slot, r *Request
 	body.meter.window = body.step
 	watch.allow(body.step)
 	resp.Body = body
-	t.throttle(slot, req, resp)
+	h.throttle(slot, req, resp)
 	return resp, nil
 }
 

@@ -6,12 +6,35 @@ import (
 	"time"
 )
 
+// longWait is how long a host may make a run wait without a warning.
+const longWait = 5 * time.Second
+
 // trouble describes the failed tries of a host since its last full response.
 type trouble struct {
-	mu    sync.Mutex
-	since time.Time // of the first failed try; zero: none
-	due   time.Time // a failed try after this time starts a new trouble
-	tries int
+	mu     sync.Mutex
+	since  time.Time // of the first failed try; zero: none
+	due    time.Time // a failed try after this time starts a new trouble
+	tries  int
+	warned time.Time // the end of the wait in the last warning
+}
+
+// waiting logs a warning if a host makes the run wait for long. why is in its words.
+//
+// There is one warning at a time for each host.
+func (h *host) waiting(until time.Time, why string) {
+	now := time.Now()
+	if until.Sub(now) <= longWait {
+		return
+	}
+	h.trouble.mu.Lock()
+	quiet := now.Before(h.trouble.warned)
+	if !quiet {
+		h.trouble.warned = until
+	}
+	h.trouble.mu.Unlock()
+	if !quiet {
+		h.transport.options.Warn("waiting for %s until %s (%v): %s", h.name, until.Format("15:04:05 MST"), until.Sub(now).Round(time.Second), why)
+	}
 }
 
 // granted resets the trouble, because the host has sent a full response.
@@ -21,7 +44,7 @@ func (h *host) granted() {
 	h.trouble.since, h.trouble.tries = time.Time{}, 0
 }
 
-// failing records a failed try, after which the host asks for a pause.
+// failing records a failed try, after which there is a pause.
 //
 // It gives up a host that has had no full response for longer than Limits.Patience,
 // including the pause. From then on all requests to the host fail with the returned

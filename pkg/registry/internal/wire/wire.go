@@ -45,6 +45,7 @@ type Options struct {
 	Limits      Limits
 	Connections int                              // maximum number of open connections to all hosts; 0: no limit
 	Backoff     time.Duration                    // wait after the first failed try; doubles each time. 0: 250 ms
+	Warn        func(format string, args ...any) // logs that a host makes the run wait
 	Notice      func(format string, args ...any) // logs the first failed try of a host
 	Debug       func(format string, args ...any) // logs all others
 }
@@ -119,8 +120,11 @@ func New(o Options) (*Transport, error) {
 	if o.Notice == nil {
 		o.Notice = o.Debug
 	}
+	if o.Warn == nil {
+		o.Warn = o.Notice
+	}
 	t := &Transport{hosts: map[string]*host{}, paces: map[string]*pace.Host{}}
-	o.Debug, o.Notice = t.redacted(o.Debug), t.redacted(o.Notice)
+	o.Debug, o.Notice, o.Warn = t.redacted(o.Debug), t.redacted(o.Notice), t.redacted(o.Warn)
 	t.options = o
 	if o.Connections > 0 {
 		t.flying = semaphore.NewWeighted(int64(o.Connections))
@@ -231,13 +235,15 @@ func (t *Transport) tries(ctx context.Context, h *host, r *Request, try func(con
 				t.Close() // idle connections may use up the limit of open files
 			}
 			err = t.Clean(err)
-			if over := h.failing(err, 0); over != nil {
+			n.wait = t.backoff(n.failed + n.throttled)
+			if over := h.failing(err, n.wait); over != nil {
 				return nil, over
 			}
 			if n.failed >= h.maxTries(r, err) {
 				h.unreached()
 				return nil, err
 			}
+			h.waiting(time.Now().Add(n.wait), err.Error())
 			h.logFailure("%s %s: try %d: %v: trying again", r.Method, r.where(), n.failed, err)
 		case !retryStatus(resp.StatusCode) || r.Once && resp.StatusCode != http.StatusTooManyRequests:
 			h.reached()
@@ -247,7 +253,7 @@ func (t *Transport) tries(ctx context.Context, h *host, r *Request, try func(con
 				return nil, err
 			}
 		}
-		if err := t.pause(ctx, n.failed+n.throttled, h.pace.Over()); err != nil {
+		if err := sleep(ctx, n.wait, h.pace.Over()); err != nil {
 			return nil, err
 		}
 	}
@@ -256,7 +262,9 @@ func (t *Transport) tries(ctx context.Context, h *host, r *Request, try func(con
 // tally counts the failed tries of one request.
 type tally struct {
 	failed    int
-	throttled int // responses with status 429
+	throttled int           // responses with status 429
+	since     time.Time     // of the first of these
+	wait      time.Duration // before the next try
 }
 
 // refused counts a response to retry.
@@ -269,27 +277,44 @@ func (h *host) refused(r *Request, resp *http.Response, n *tally) error {
 		limit, count = maxThrottled, &n.throttled
 	}
 	*count++
-	wait := e.wait
-	if e.tooLong() {
-		limit, wait = 0, 0 // only this request fails: other requests may succeed
+	if n.since.IsZero() {
+		n.since = time.Now()
 	}
-	if over := h.failing(e, wait); over != nil {
+	n.wait = h.transport.backoff(n.failed + n.throttled)
+	pause := max(e.wait, n.wait)
+	switch patience := h.transport.options.Limits.Patience; {
+	case e.UsedUp():
+		limit, pause = 0, 0 // only this request fails: other requests may succeed
+	case e.throttled && time.Since(n.since)+pause > patience:
+		limit = 0
+	}
+	if over := h.failing(e, pause); over != nil {
 		return over
 	}
 	if *count >= limit {
+		if e.throttled {
+			e.tries = *count
+		}
 		return e
 	}
+	h.waiting(time.Now().Add(n.wait), e.said())
 	h.logFailure("%s %s: try %d: %v: trying again", r.Method, r.where(), *count, e)
 	return nil
 }
 
 // Pause waits between two tries. The wait grows exponentially and has jitter.
-func (t *Transport) Pause(ctx context.Context, tried int) error { return t.pause(ctx, tried, nil) }
+func (t *Transport) Pause(ctx context.Context, tried int) error {
+	return sleep(ctx, t.backoff(tried), nil)
+}
 
-// pause waits between two tries. The wait ends early if over is closed.
-func (t *Transport) pause(ctx context.Context, tried int, over <-chan struct{}) error {
+// backoff returns the wait before the next try. It grows exponentially and has jitter.
+func (t *Transport) backoff(tried int) time.Duration {
 	d := min(maxBackoff, t.options.Backoff<<min(tried-1, 10))
-	d = d/2 + rand.N(d/2+1)
+	return d/2 + rand.N(d/2+1)
+}
+
+// sleep waits for d. The wait ends early if over is closed.
+func sleep(ctx context.Context, d time.Duration, over <-chan struct{}) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
