@@ -49,7 +49,7 @@ func faults(set *Set) []string {
 // equal reports how got differs from want.
 func equal(t *testing.T, got, want any) {
 	t.Helper()
-	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(name.Repository{}, image.Registry{})); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(name.Repository{}, image.Registry{}), cmpopts.IgnoreUnexported(Set{})); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
