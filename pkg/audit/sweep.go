@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -275,7 +274,7 @@ func (s *sweep) compare(ctx context.Context, repo name.Repository, t *plan.Targe
 func (s *sweep) refused(t *plan.Target) {
 	for _, r := range t.Want.Refused {
 		if r.Action == plan.Unreadable {
-			s.add(finding{Kind: unread, Repository: t.Repository.String(), Tag: strings.Join(r.Tags, ","), Reason: r.Reason})
+			s.add(finding{Kind: unread, Repository: t.Repository.String(), Tag: r.Tag, Reason: r.Reason})
 		}
 	}
 }

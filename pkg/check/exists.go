@@ -45,8 +45,7 @@ func (Exists) missing(in *Input) []Finding {
 	}
 	var found []Finding
 	at := map[key]int{}
-	for i := range in.Plan.Items {
-		it := &in.Plan.Items[i]
+	for it := range plan.Groups(in.Plan.Items) {
 		if it.Action != plan.Missing || it.Referrer {
 			continue
 		}
@@ -82,8 +81,7 @@ func (e Exists) conflicting(ctx context.Context, in *Input) []Finding {
 		}
 	}
 	var ask []Image
-	for i := range in.Plan.Items {
-		it := &in.Plan.Items[i]
+	for it := range plan.Groups(in.Plan.Items) {
 		if _, ok := known[key{it.Destination, it.Digest}]; ok || it.Referrer {
 			continue
 		}

@@ -65,8 +65,7 @@ func NewInput(set *manifest.Set, faults []manifest.Fault, wanted *plan.Wanted, p
 		}
 		return g.done()
 	}
-	for i := range p.Items {
-		it := &p.Items[i]
+	for it := range plan.Groups(p.Items) {
 		if !it.Writes() || it.Referrer {
 			continue
 		}
@@ -90,8 +89,8 @@ func sourcesOf(e *plan.Entry) []name.Repository {
 	return all
 }
 
-// about returns the image of an item of the plan.
-func (in *Input) about(it *plan.Item) Image {
+// about returns the image of a group of items of the plan.
+func (in *Input) about(it *plan.Group) Image {
 	return Image{
 		Digest: it.Digest, From: it.From, Destinations: []name.Repository{it.Destination}, Tags: it.Tags,
 		Pos: in.positions.of(it.Destination, it.Digest, it.Tags),
@@ -106,8 +105,7 @@ func (in *Input) unread() []Finding {
 	}
 	var found []Finding
 	at := map[string]int{}
-	for i := range in.Plan.Items {
-		it := &in.Plan.Items[i]
+	for it := range plan.Groups(in.Plan.Items) {
 		if it.Action != plan.Unreadable {
 			continue
 		}

@@ -21,8 +21,8 @@ import (
 
 const apples = "- name: apple\n  dmap:\n    \"(a)\": [\"1.0\"]\n    \"(b)\": [\"2.0\"]\n- name: pear\n  dmap:\n    \"(c)\": []\n"
 
-// item returns an item of a plan for apple or pear.
-func item(action plan.Action, dst, digest string, tags ...string) plan.Item {
+// item returns an item of a plan for apple or pear, with a tag or without one.
+func item(action plan.Action, dst, digest string, tag ...string) plan.Item {
 	status := plan.Planned
 	switch action {
 	case plan.Missing, plan.Conflict:
@@ -31,7 +31,7 @@ func item(action plan.Action, dst, digest string, tags ...string) plan.Item {
 		status = plan.Failed
 	}
 	return plan.Item{
-		Action: action, Status: status, Destination: repo(dst), Digest: image.Hash(digest), Tags: tags,
+		Action: action, Status: status, Destination: repo(dst), Digest: image.Hash(digest), Tag: strings.Join(tag, ""),
 		From: repo("staging/" + dst[strings.LastIndex(dst, "/")+1:]),
 	}
 }

@@ -35,8 +35,7 @@ func (Tags) Check(_ context.Context, in *Input) []Finding {
 	}
 	var found []Finding
 	at := map[key]int{}
-	for i := range in.Plan.Items {
-		it := &in.Plan.Items[i]
+	for it := range plan.Groups(in.Plan.Items) {
 		if it.Action != plan.Conflict || it.Referrer {
 			continue
 		}

@@ -12,8 +12,8 @@ import (
 
 func TestTags(t *testing.T) {
 	t.Parallel()
-	conflict := func(dst, digest, previous string, tags ...string) plan.Item {
-		it := item(plan.Conflict, dst, digest, tags...)
+	conflict := func(dst, digest, previous, tag string) plan.Item {
+		it := item(plan.Conflict, dst, digest, tag)
 		it.Previous = image.Hash(previous)
 		return it
 	}
@@ -26,7 +26,7 @@ func TestTags(t *testing.T) {
 		"one":                {[]plan.Item{conflict("prod/apple", digestA, digestC, "latest")}, "m.yaml:9 error tag latest of prod/apple points to (c), not to (a), and " + of},
 		"at two places":      {[]plan.Item{conflict("eu/apple", digestA, digestC, "1.0"), conflict("prod/apple", digestA, digestC, "1.0")}, "m.yaml:8 error tag 1.0 of eu/apple and prod/apple points to (c), not to (a), and " + of},
 		"at different ones":  {[]plan.Item{conflict("eu/apple", digestA, digestC, "1.0"), conflict("prod/apple", digestA, digestB, "1.0")}, "m.yaml:8 error tag 1.0 of eu/apple points to (c), not to (a), and " + of + "m.yaml:8 error tag 1.0 of prod/apple points to (b), not to (a), and " + of},
-		"of several":         {[]plan.Item{conflict("eu/apple", digestA, digestC, "1.0", "latest")}, "m.yaml:8 error tag 1.0, latest of eu/apple points to (c), not to (a), and " + of},
+		"of several":         {[]plan.Item{conflict("eu/apple", digestA, digestC, "1.0"), conflict("eu/apple", digestA, digestC, "latest")}, "m.yaml:8 error tag 1.0, latest of eu/apple points to (c), not to (a), and " + of},
 		"missing is not one": {[]plan.Item{item(plan.Missing, "prod/apple", digestA, "1.0")}, ""},
 	}
 	for name, tc := range tests {

@@ -22,8 +22,7 @@ func Problems(p *plan.Plan) []Problem {
 		reported[f.String()], reported[f.Message] = struct{}{}, struct{}{}
 	}
 	var all []Problem
-	for i := range p.Items {
-		it := &p.Items[i]
+	for it := range plan.Groups(p.Items) {
 		if it.Status != plan.Refused && it.Status != plan.Failed {
 			continue
 		}

@@ -1,7 +1,7 @@
 package plan
 
 // Action is what has to be done for an item, or why nothing can be done.
-type Action int
+type Action uint8
 
 // The actions, in the order in which reports list the items of a digest.
 const (
@@ -40,7 +40,7 @@ func (a Action) Status() Status {
 }
 
 // Status is the outcome of an item.
-type Status int
+type Status uint8
 
 // The statuses.
 const (

@@ -28,9 +28,16 @@ type edgeKey struct {
 
 // approved is one approved edge.
 type approved struct {
-	item    Item // the planned item of the edge; its tags must not be used
-	tag     string
+	item    Item // the planned item
 	matched bool // the new plan has the edge
+}
+
+// key identifies the edge of the item.
+func (it *Item) key() edgeKey {
+	if it.Tag == "" {
+		return edgeKey{it.Destination, it.Digest.String(), it.Referrer}
+	}
+	return edgeKey{it.Destination, it.Tag, it.Referrer}
 }
 
 // Approve returns the plan of a dry run's report. It returns an error if the report is
@@ -57,37 +64,24 @@ func (r *Report) Approve() (*Approval, error) {
 
 // add adds the edges of a planned item.
 func (a *Approval) add(r *ReportItem) error {
-	it, err := r.item()
+	items, err := r.items()
 	if err != nil {
 		return err
 	}
-	if it.Status != Planned {
-		if !it.Referrer {
-			a.Refused += it.Edges()
+	for _, it := range items {
+		switch {
+		case it.Status != Planned && !it.Referrer:
+			a.Refused++
+		case it.Status != Planned:
+		case !it.Action.Writes():
+			return fmt.Errorf("%s cannot be planned", it.Action)
+		case a.edges[it.key()] != nil:
+			return fmt.Errorf("%s is planned twice", it.key())
+		default:
+			a.edges[it.key()] = &approved{item: it}
+			a.Referrers = a.Referrers || it.Referrer
 		}
-		return nil
 	}
-	if !it.Action.Writes() {
-		return fmt.Errorf("%s cannot be planned", it.Action)
-	}
-	if err := it.check(); err != nil {
-		return err
-	}
-	tags := it.Tags
-	if len(tags) == 0 {
-		tags = []string{""}
-	}
-	for _, tag := range tags {
-		at := edgeKey{it.Destination, tag, it.Referrer}
-		if tag == "" {
-			at.reference = it.Digest.String()
-		}
-		if a.edges[at] != nil {
-			return fmt.Errorf("%s is planned twice", at)
-		}
-		a.edges[at] = &approved{item: it, tag: tag}
-	}
-	a.Referrers = a.Referrers || it.Referrer
 	return nil
 }
 
@@ -99,37 +93,50 @@ func (s edgeKey) String() string {
 	return s.repository.Digest(image.Hash(s.reference).String()).String()
 }
 
-// item returns the Item of a report item. Only planned items have a Destination.
-func (r *ReportItem) item() (Item, error) {
+// items returns the items of a report item. Only planned items have a Destination.
+func (r *ReportItem) items() ([]Item, error) {
 	action, status := slices.Index(actions[1:], r.Action)+1, slices.Index(statuses[1:], r.Status)+1
 	switch {
 	case action == 0:
-		return Item{}, fmt.Errorf("unknown action %.100q", r.Action)
+		return nil, fmt.Errorf("unknown action %.100q", r.Action)
 	case status == 0:
-		return Item{}, fmt.Errorf("unknown status %.100q", r.Status)
+		return nil, fmt.Errorf("unknown status %.100q", r.Status)
 	case r.Kind != "" && r.Kind != referrerKind:
-		return Item{}, fmt.Errorf("unknown kind %.100q", r.Kind)
+		return nil, fmt.Errorf("unknown kind %.100q", r.Kind)
 	}
 	it := Item{
-		Action: Action(action), Status: Status(status), Digest: image.Hash(r.Digest), Tags: r.Tags, Previous: image.Hash(r.PreviousDigest),
+		Action: Action(action), Status: Status(status), Digest: image.Hash(r.Digest), Previous: image.Hash(r.PreviousDigest),
 		Source: r.Source, Referrer: r.Kind == referrerKind, Subject: image.Hash(r.Subject),
 	}
-	if it.Status != Planned {
-		return it, nil
+	if it.Status == Planned {
+		var err error
+		if it.Destination, err = image.ParseRepository(r.Destination); err != nil {
+			return nil, err
+		}
+		if err := it.check(r.Tags); err != nil {
+			return nil, err
+		}
 	}
-	var err error
-	it.Destination, err = image.ParseRepository(r.Destination)
-	return it, err
+	if len(r.Tags) == 0 {
+		return []Item{it}, nil
+	}
+	items := make([]Item, len(r.Tags))
+	for i, tag := range r.Tags {
+		items[i] = it
+		items[i].Tag = tag
+	}
+	return items, nil
 }
 
-// check returns an error if an item has a malformed digest or tag, or is incomplete.
-func (it *Item) check() error {
+// check returns an error if an item with these tags has a malformed digest or tag, or is
+// incomplete.
+func (it *Item) check(tags []string) error {
 	for _, d := range []v1.Hash{it.Digest, it.Previous, it.Subject} {
 		if _, err := image.ParseDigest(d.String()); err != nil && (d != (v1.Hash{}) || it.Digest == (v1.Hash{})) {
 			return err
 		}
 	}
-	for _, t := range it.Tags {
+	for _, t := range tags {
 		if err := image.CheckTag(t); err != nil {
 			return err
 		}
@@ -137,7 +144,7 @@ func (it *Item) check() error {
 	switch {
 	case it.Referrer && it.Subject == (v1.Hash{}):
 		return errors.New("a referrer without subject")
-	case it.Action == Move && (it.Previous == (v1.Hash{}) || len(it.Tags) == 0):
+	case it.Action == Move && (it.Previous == (v1.Hash{}) || len(tags) == 0):
 		return errors.New("a move without tags or previousDigest")
 	}
 	return nil
@@ -155,10 +162,10 @@ func (a *Approval) Selection() *Selection {
 		switch {
 		case at.referrer:
 			p.subjects[e.item.Subject] = struct{}{}
-		case e.tag == "":
+		case e.item.Tag == "":
 			p.digests[e.item.Digest] = struct{}{}
 		default:
-			p.tags[e.tag] = struct{}{}
+			p.tags[e.item.Tag] = struct{}{}
 		}
 	}
 	return s

@@ -111,7 +111,7 @@ func TestHold(t *testing.T) {
 			a.Hold(p, w)
 			names := strings.NewReplacer(digest(10).String(), "A", digest(11).String(), "B", digest(12).String(), "C")
 			var got []string
-			for _, it := range p.Items {
+			for it := range plan.Groups(p.Items) {
 				line := fmt.Sprintf("%s %s %s", it.Action, it.Status, it.Digest)
 				if len(it.Tags) > 0 {
 					line += " " + strings.Join(it.Tags, ",")

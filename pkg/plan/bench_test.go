@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
@@ -43,9 +44,7 @@ func kubernetesSet(b *testing.B) *manifest.Set {
 // what is alive then, inventories included.
 func BenchmarkKubernetes(b *testing.B) {
 	set := kubernetesSet(b)
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
+	before := heap()
 	have := map[name.Repository]*inventory.Repository{}
 	for _, t := range plan.Desired(set, map[plan.SourceTag]plan.Resolution{}).Targets {
 		inv := &inventory.Repository{}
@@ -78,9 +77,46 @@ func BenchmarkKubernetes(b *testing.B) {
 		}
 	}
 	b.StopTimer()
-	runtime.GC()
-	runtime.ReadMemStats(&after)
 	b.ReportMetric(float64(edges), "edges")
-	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc), "B/heap")
+	b.ReportMetric(float64(heap()-before), "B/heap")
 	runtime.KeepAlive(have)
+}
+
+// BenchmarkEmptyDestinations plans the Kubernetes manifests against destinations that
+// hold nothing: every edge is in an item. B/heap is the memory of the plan without its
+// manifests, and B/report that of its report.
+func BenchmarkEmptyDestinations(b *testing.B) {
+	wanted := plan.Desired(kubernetesSet(b), map[plan.SourceTag]plan.Resolution{})
+	have := &inventory.Repository{}
+	have.Close()
+	var p *plan.Plan
+	before := heap()
+	for b.Loop() {
+		p = &plan.Plan{}
+		for _, t := range wanted.Targets {
+			found := plan.Found{Digests: map[v1.Hash]plan.Finding{}}
+			for _, e := range plan.Lacking(t, have).Entries {
+				found.Digests[e.Digest] = plan.Finding{State: inventory.Present, From: e.Sources[0].Repository}
+			}
+			items, _ := plan.Compute(t, have, found)
+			p.Items = append(p.Items, items...)
+		}
+		p.Sort()
+	}
+	b.ReportMetric(float64(len(p.Items)), "items")
+	b.ReportMetric(float64(heap()-before), "B/heap")
+	before = heap()
+	report := p.Report(true, wanted)
+	b.ReportMetric(float64(heap()-before), "B/report")
+	b.ReportMetric(float64(len(report.Items)), "reported")
+	runtime.KeepAlive(p)
+	runtime.KeepAlive(report)
+}
+
+// heap returns the number of bytes that are alive.
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }

@@ -98,11 +98,9 @@ func (b *builder) add(m *manifest.Manifest) {
 		}
 		b.addImage(of(img.Name), img, src)
 	}
-	for _, r := range m.Refused {
-		of(r.Name).refused = append(of(r.Name).refused, Refusal{
-			Action: Invalid, Digest: image.Hash(r.Digest), Tags: r.Tags, Source: refusedSource(m, r), Reason: r.Fault.String(),
-			entry: strings.Join(append([]string{r.Digest, r.SourceTag}, r.Tags...), "\n"), pos: &r.Fault.Pos,
-		})
+	for i := range m.Refused {
+		r := &m.Refused[i]
+		of(r.Name).refused = append(of(r.Name).refused, refusals(m, r)...)
 	}
 	for _, name := range names {
 		if m.Native {
@@ -133,8 +131,8 @@ func (b *builder) addNative(m *manifest.Manifest, name string, img *wantedImage)
 		return
 	}
 	host, path, _ := strings.Cut(name, "/")
-	for _, r := range img.refused {
-		b.wanted.Invalid = append(b.wanted.Invalid, r.item(image.NewRepository(host, path)))
+	for i := range img.refused {
+		b.wanted.Invalid = append(b.wanted.Invalid, img.refused[i].item(image.NewRepository(host, path)))
 	}
 }
 
@@ -258,7 +256,7 @@ func (b *builder) entry(want *Want, edges []wantedEdge, clash map[string]string)
 		if reason, ok := clash[edge.Tag]; ok {
 			refused = append(refused, edge.Tag)
 			want.Refused = append(want.Refused, Refusal{
-				Action: Invalid, Digest: digest, Tags: []string{edge.Tag}, Source: edge.source.Repository.Digest(digest.String()).String(), Reason: reason,
+				Action: Invalid, Edge: edge.Edge, Source: edge.source.Repository.Digest(digest.String()).String(), Reason: reason,
 			})
 			continue
 		}
@@ -280,14 +278,14 @@ func (b *builder) unresolved(want *Want, edges []wantedEdge, clash map[string]st
 		}
 		source := e.from.Repository.Tag(e.from.Tag).String()
 		if overlap {
-			want.Refused = append(want.Refused, Refusal{Action: Invalid, Tags: []string{e.Tag}, Source: source, Reason: reason})
+			want.Refused = append(want.Refused, Refusal{Action: Invalid, Edge: e.Edge, Source: source, Reason: reason})
 			continue
 		}
 		if b.resolved == nil {
 			continue // offline: its digest is unknown
 		}
 		r := b.resolved[e.from]
-		refusal := Refusal{Action: Missing, Tags: []string{e.Tag}, Source: source, Reason: "source tag " + source + " does not exist"}
+		refusal := Refusal{Action: Missing, Edge: e.Edge, Source: source, Reason: "source tag " + source + " does not exist"}
 		if r.State == inventory.Unknown {
 			refusal.Action = Unreadable
 			refusal.Reason = fmt.Sprintf("reading source tag %s: %v", source, r.Err)
@@ -316,7 +314,24 @@ func sourceOf(m *manifest.Manifest, img *manifest.Image) (*Source, error) {
 	return src, nil
 }
 
-func refusedSource(m *manifest.Manifest, r manifest.Refusal) string {
+// refusals returns the refused edges of an entry with a fault.
+func refusals(m *manifest.Manifest, r *manifest.Refusal) []Refusal {
+	one := Refusal{
+		Action: Invalid, Edge: Edge{Digest: image.Hash(r.Digest)}, Source: refusedSource(m, r), Reason: r.Fault.String(),
+		entry: strings.Join(append([]string{r.Digest, r.SourceTag}, r.Tags...), "\n"), pos: &r.Fault.Pos,
+	}
+	if len(r.Tags) == 0 {
+		return []Refusal{one}
+	}
+	all := make([]Refusal, len(r.Tags))
+	for i, tag := range r.Tags {
+		all[i] = one
+		all[i].Tag = tag
+	}
+	return all
+}
+
+func refusedSource(m *manifest.Manifest, r *manifest.Refusal) string {
 	name := r.Name
 	if !m.Native {
 		name = m.Source.Name.String() + "/" + r.Name
@@ -333,16 +348,13 @@ func refusedSource(m *manifest.Manifest, r manifest.Refusal) string {
 // refuseName refuses the edges of an image whose name is invalid below a destination.
 func (b *builder) refuseName(dst image.Registry, name string, img *wantedImage, err error) {
 	repo := dst.Repo(dst.Prefix, name)
-	for _, r := range img.refused {
-		b.wanted.Invalid = append(b.wanted.Invalid, r.item(repo))
+	for i := range img.refused {
+		b.wanted.Invalid = append(b.wanted.Invalid, img.refused[i].item(repo))
 	}
 	for i := range img.edges {
 		e := &img.edges[i]
 		b.fault(e.pos, fmt.Sprintf("%s: %v", dst, err), "")
-		r := Refusal{Action: Invalid, Digest: e.Digest, Reason: e.pos.String() + ": " + err.Error(), pos: &e.pos}
-		if e.Tag != "" {
-			r.Tags = []string{e.Tag}
-		}
+		r := Refusal{Action: Invalid, Edge: e.Edge, Reason: e.pos.String() + ": " + err.Error(), pos: &e.pos}
 		b.wanted.Invalid = append(b.wanted.Invalid, r.item(repo))
 	}
 }

@@ -42,7 +42,7 @@ func wanted(w *plan.Wanted) []string {
 			out = append(out, strings.TrimSpace(t.Repository.String()+" "+short(e.Digest)+" "+strings.Join(e.Tags, ",")))
 		}
 		for _, r := range t.Want.Refused {
-			out = append(out, t.Repository.String()+" "+r.Action.String()+" "+short(r.Digest)+" "+strings.Join(r.Tags, ","))
+			out = append(out, t.Repository.String()+" "+r.Action.String()+" "+short(r.Digest)+" "+r.Tag)
 		}
 	}
 	for _, it := range w.Invalid {

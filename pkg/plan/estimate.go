@@ -59,14 +59,15 @@ func (e *estimator) add(host string, requests int, bytes int64) {
 	e.hosts[host] = h
 }
 
-// item adds the cost of an item. A tag costs a HEAD, a PUT and a HEAD; an item without
-// tags costs a PUT and a HEAD. The content is added unless same is set, which says that
+// item adds the cost of an item. A tag costs a HEAD, a PUT and a HEAD; a digest without
+// a tag costs a PUT and a HEAD. The content is added unless same is set, which says that
 // the item before has the same digest.
 func (e *estimator) item(it *Item, same bool) {
 	dst := it.Destination.RegistryStr()
-	e.add(dst, 3*len(it.Tags), 0)
-	if len(it.Tags) == 0 {
+	if it.Tag == "" {
 		e.add(dst, 2, 0)
+	} else {
+		e.add(dst, 3, 0)
 	}
 	if same {
 		return

@@ -14,9 +14,11 @@ import (
 // approved edge if wanted, from which the plan was made, does not have it any more, or
 // if the destination has changed since the approval.
 func (a *Approval) Hold(p *Plan, wanted *Wanted) {
-	var items []Item
-	for i := range p.Items {
-		items = append(items, a.hold(&p.Items[i])...)
+	items := p.Items[:0]
+	for _, it := range p.Items {
+		if a.hold(&it) {
+			items = append(items, it)
+		}
 	}
 	digests := wanted.digests()
 	p.UpToDate = 0
@@ -38,39 +40,22 @@ func (a *Approval) Hold(p *Plan, wanted *Wanted) {
 			p.UpToDate++
 		}
 	}
-	p.Items = join(items)
+	slices.SortFunc(items, Compare)
+	p.Items = items
 }
 
-// hold returns the approved edges of an item, as an item each.
-func (a *Approval) hold(it *Item) []Item {
-	tags := it.Tags
-	if len(tags) == 0 {
-		tags = []string{""}
+// hold reports whether an item is approved. It refuses the item if the destination has
+// changed since.
+func (a *Approval) hold(it *Item) bool {
+	e := a.edges[it.key()]
+	if e == nil || it.Digest != (v1.Hash{}) && it.Digest != e.item.Digest {
+		return it.Action == Unreadable && a.matchReferrers(it.Destination, it.Attached())
 	}
-	var out []Item
-	for _, tag := range tags {
-		e := a.edges[edgeKey{it.Destination, tag, it.Referrer}]
-		if tag == "" {
-			e = a.edges[edgeKey{it.Destination, it.Digest.String(), it.Referrer}]
-		}
-		one := *it
-		one.Tags = nil
-		if tag != "" {
-			one.Tags = []string{tag}
-		}
-		if e == nil || it.Digest != (v1.Hash{}) && it.Digest != e.item.Digest {
-			if it.Action == Unreadable && a.matchReferrers(it.Destination, it.Attached()) {
-				out = append(out, one)
-			}
-			continue
-		}
-		e.matched = true
-		if why := e.moved(it); why != "" {
-			one.Status, one.Error = Refused, why
-		}
-		out = append(out, one)
+	e.matched = true
+	if why := e.moved(it); why != "" {
+		it.Status, it.Error = Refused, why
 	}
-	return out
+	return true
 }
 
 // matchReferrers marks the approved referrers of a digest as matched, and reports
@@ -106,10 +91,7 @@ func (e *approved) moved(now *Item) string {
 // refused returns the approved edge as a refused item.
 func (e *approved) refused(why string) Item {
 	it := e.item
-	it.Status, it.Error, it.Tags = Refused, why, nil
-	if e.tag != "" {
-		it.Tags = []string{e.tag}
-	}
+	it.Status, it.Error = Refused, why
 	return it
 }
 
@@ -143,37 +125,4 @@ func (w *Wanted) digests() map[edgeKey]v1.Hash {
 		}
 	}
 	return out
-}
-
-// join merges items that differ only in their tags, and sorts them.
-func join(items []Item) []Item {
-	slices.SortFunc(items, func(a, b Item) int {
-		ta, tb := a.Tags, b.Tags
-		a.Tags, b.Tags = nil, nil
-		if c := Compare(a, b); c != 0 {
-			return c
-		}
-		if c := strings.Compare(a.Error, b.Error); c != 0 {
-			return c
-		}
-		return slices.Compare(ta, tb)
-	})
-	var out []Item
-	for i := range items {
-		it := &items[i]
-		if n := len(out) - 1; n >= 0 && len(it.Tags) > 0 && len(out[n].Tags) > 0 && out[n].joins(it) {
-			out[n].Tags = append(out[n].Tags, it.Tags...)
-			continue
-		}
-		out = append(out, *it)
-	}
-	slices.SortFunc(out, Compare)
-	return out
-}
-
-// joins reports whether two items differ only in their tags, or not at all.
-func (it *Item) joins(o *Item) bool {
-	return it.Action == o.Action && it.Status == o.Status && it.Destination == o.Destination && it.Digest == o.Digest &&
-		it.Previous == o.Previous && it.From == o.From && it.Present == o.Present && it.Source == o.Source && it.Error == o.Error &&
-		it.Referrer == o.Referrer && it.Subject == o.Subject
 }

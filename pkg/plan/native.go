@@ -40,7 +40,7 @@ func (t *Target) Tags() []string {
 	}
 	for i := range t.Want.Refused {
 		if r := &t.Want.Refused[i]; t.excuses(r) {
-			tags = append(tags, r.Tags...)
+			tags = append(tags, r.Tag)
 		}
 	}
 	slices.Sort(tags)
@@ -53,17 +53,11 @@ func (t *Target) excuses(r *Refusal) bool {
 	return t.ifExists == Leave && (r.Action == Missing || r.Action == Unreadable)
 }
 
-// refused returns the item of a refusal. A refusal has one tag here, as a source tag
-// that could not be resolved has no digest that tags could share.
-func (t *Target) refused(r Refusal, have *inventory.Repository) Item {
+// refused returns the item of a refusal.
+func (t *Target) refused(r *Refusal, have *inventory.Repository) Item {
 	it := r.item(t.Repository)
-	if !t.excuses(&r) {
-		return it
-	}
-	for _, tag := range r.Tags {
-		if at, state := have.Tag(tag); state == inventory.Present {
-			it.Action, it.Status, it.Previous, it.Error = Existing, Done, at, ""
-		}
+	if at, state := have.Tag(r.Tag); t.excuses(r) && state == inventory.Present {
+		it.Action, it.Status, it.Previous, it.Error = Existing, Done, at, ""
 	}
 	return it
 }

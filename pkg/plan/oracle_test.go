@@ -211,11 +211,7 @@ func (w *world) planned() []string {
 		}
 		items, upToDate := plan.Compute(target, have, found)
 		for _, it := range items {
-			for _, tag := range append(it.Tags[:len(it.Tags):len(it.Tags)], "") {
-				if (tag == "") == (len(it.Tags) == 0) {
-					out[fmt.Sprintf("%s %s %s", it.Destination, it.Digest, tag)] = it.Action.String() + " " + image.DigestString(it.Previous)
-				}
-			}
+			out[fmt.Sprintf("%s %s %s", it.Destination, it.Digest, it.Tag)] = it.Action.String() + " " + image.DigestString(it.Previous)
 		}
 		n := 0
 		for k, v := range out {

@@ -14,20 +14,19 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
-// Item is a line of a plan. It has the edges of one destination repository that share
-// the digest, the action and the previous digest.
+// Item is an edge of a plan: a destination repository, a digest, and a tag or none.
 type Item struct {
 	Action      Action
 	Status      Status
+	Present     bool // the destination holds the digest: only the tag is put
+	Referrer    bool // a signature, attestation or other referrer: reported, but not counted
 	Destination name.Repository
 	Digest      v1.Hash         // in an invalid item as written, which may be malformed
-	Tags        []string        // sorted; empty: the digest without a tag. Shared: must not be modified
-	Previous    v1.Hash         // that the tags point to now
+	Tag         string          // empty: the digest without a tag
+	Previous    v1.Hash         // that the tag points to now
 	From        name.Repository // the repository that holds the digest, or may hold it
-	Present     bool            // the destination holds the digest: only tags are put
 	Source      string          // the source reference if it is not From@Digest
 	Error       string
-	Referrer    bool          // a signature, attestation or other referrer: reported, but not counted
 	Subject     v1.Hash       // the wanted digest that a referrer belongs to
 	pos         *manifest.Pos // of an invalid entry, which is not an edge
 }
@@ -52,22 +51,20 @@ func (it *Item) Attached() v1.Hash {
 	return it.Digest
 }
 
-// Edges returns the number of edges of the item. An item without tags is one edge.
-func (it *Item) Edges() int { return max(1, len(it.Tags)) }
-
-func (r Refusal) item(repo name.Repository) Item {
-	return Item{Action: r.Action, Status: r.Action.Status(), Destination: repo, Digest: r.Digest, Tags: r.Tags, Source: r.Source, Error: r.Reason, pos: r.pos}
+func (r *Refusal) item(repo name.Repository) Item {
+	return Item{Action: r.Action, Status: r.Action.Status(), Destination: repo, Digest: r.Digest, Tag: r.Tag, Source: r.Source, Error: r.Reason, pos: r.pos}
 }
 
-// Compare orders items by destination, digest, action, previous digest and tags.
+// Compare orders items by destination, digest, action, previous digest and tag.
 func Compare(a, b Item) int {
 	return cmp.Or(
 		image.CompareRepositories(a.Destination, b.Destination),
 		image.CompareDigests(a.Digest, b.Digest),
 		cmp.Compare(a.Action, b.Action),
 		image.CompareDigests(a.Previous, b.Previous),
-		slices.Compare(a.Tags, b.Tags),
+		strings.Compare(a.Tag, b.Tag),
 		strings.Compare(a.Source, b.Source),
+		strings.Compare(a.Error, b.Error),
 	)
 }
 
@@ -122,44 +119,49 @@ type Finding struct {
 // the items, sorted, and the number of edges that are up to date. An edge that depends
 // on something unknown is Unreadable: unknown is never treated as absent.
 func Compute(t *Target, have *inventory.Repository, found Found) (items []Item, upToDate int) {
-	for _, r := range t.Want.Refused {
-		items = append(items, t.refused(r, have))
+	c := comparison{t: t, have: have, found: found}
+	for i := range t.Want.Refused {
+		c.items = append(c.items, t.refused(&t.Want.Refused[i], have))
 	}
 	for i := range t.Want.Entries {
-		e := &t.Want.Entries[i]
-		c := comparison{t: t, e: e, have: have, found: found, present: have.Digest(e.Digest)}
+		c.e = &t.Want.Entries[i]
+		c.present = have.Digest(c.e.Digest)
 		upToDate += c.entry()
-		items = append(items, c.items...)
 	}
-	slices.SortFunc(items, Compare)
-	return items, upToDate
+	slices.SortFunc(c.items, Compare)
+	return c.items, upToDate
 }
 
 // Unread returns the items of a target whose repository could not be read.
 func Unread(t *Target, err error) []Item {
 	var items []Item
-	for _, r := range t.Want.Refused {
-		items = append(items, r.item(t.Repository))
+	for i := range t.Want.Refused {
+		items = append(items, t.Want.Refused[i].item(t.Repository))
 	}
-	for _, e := range t.Want.Entries {
-		items = append(items, Item{Action: Unreadable, Status: Failed, Destination: t.Repository, Digest: e.Digest, Tags: e.Tags,
-			Source: e.Sources[0].Repository.Digest(e.Digest.String()).String(), Error: err.Error()})
+	text := err.Error()
+	for i := range t.Want.Entries {
+		e := &t.Want.Entries[i]
+		it := Item{Action: Unreadable, Status: Failed, Destination: t.Repository, Source: e.Sources[0].Repository.Digest(e.Digest.String()).String(), Error: text}
+		for edge := range e.Edges() {
+			it.Digest, it.Tag = edge.Digest, edge.Tag
+			items = append(items, it)
+		}
 	}
 	slices.SortFunc(items, Compare)
 	return items
 }
 
-// comparison compares one entry with the registries.
+// comparison compares the entries of a target with the registries.
 type comparison struct {
 	t       *Target
-	e       *Entry
 	have    *inventory.Repository
 	found   Found
-	present inventory.State
 	items   []Item
+	e       *Entry          // that is compared
+	present inventory.State // of its digest at the destination
 }
 
-// entry adds the items of the entry, and returns the number of edges that are up to date.
+// entry adds items of an entry, and returns the number of edges that are up to date.
 func (c *comparison) entry() (upToDate int) {
 	if len(c.e.Tags) == 0 {
 		if c.present == inventory.Present {
@@ -181,11 +183,6 @@ func (c *comparison) entry() (upToDate int) {
 			c.add(Item{Action: Conflict, Error: "tag points to " + at.String() + " and may not move"}, tag, at)
 		default:
 			c.free(tag, at)
-		}
-	}
-	for i := range c.items {
-		if len(c.items[i].Tags) == len(c.e.Tags) {
-			c.items[i].Tags = c.e.Tags // one slice for all destinations saves memory
 		}
 	}
 	return upToDate
@@ -250,25 +247,11 @@ func (c *comparison) absent(action Action) Item {
 	return Item{Action: Missing, Source: ref, Error: "neither source nor destination holds the digest"}
 }
 
-// add adds an edge to an item of the same kind, or as a new item.
+// add adds the item of an edge.
 func (c *comparison) add(it Item, tag string, previous v1.Hash) {
-	for i := range c.items {
-		have := &c.items[i]
-		if have.Action == it.Action && have.Previous == previous && have.Source == it.Source && have.Error == it.Error && tag != "" {
-			have.Tags = append(have.Tags, tag)
-			return
-		}
-	}
-	it.Destination, it.Digest, it.Previous, it.Status = c.t.Repository, c.e.Digest, previous, it.Action.Status()
+	it.Destination, it.Digest, it.Tag, it.Previous, it.Status = c.t.Repository, c.e.Digest, tag, previous, it.Action.Status()
 	if it.Source == "" && it.From == (name.Repository{}) {
 		it.From = c.e.Sources[0].Repository
-	}
-	switch {
-	case tag == "":
-	case len(c.e.Tags) == 1:
-		it.Tags = c.e.Tags
-	default:
-		it.Tags = []string{tag}
 	}
 	c.items = append(c.items, it)
 }

@@ -52,9 +52,9 @@ type locator struct {
 	texts  map[manifest.Pos]string // one text for all destinations of an edge
 }
 
-// wantedBy returns the first positions that want an item, sorted.
-func (l *locator) wantedBy(it *Item) []string {
-	all := l.positions(it)
+// wantedBy returns the first positions that want the items of a group, sorted.
+func (l *locator) wantedBy(g *Group) []string {
+	all := l.positions(g)
 	slices.SortFunc(all, func(a, b manifest.Pos) int {
 		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
@@ -71,20 +71,20 @@ func (l *locator) wantedBy(it *Item) []string {
 	return texts
 }
 
-// positions returns all positions that want an item. A referrer has those of its subject.
-func (l *locator) positions(it *Item) (all []manifest.Pos) {
-	if it.pos != nil {
-		return []manifest.Pos{*it.pos}
+// positions returns all positions that want a group. Referrers have those of their subject.
+func (l *locator) positions(g *Group) (all []manifest.Pos) {
+	if g.pos != nil {
+		return []manifest.Pos{*g.pos}
 	}
-	t := l.wanted.Target(it.Destination)
+	t := l.wanted.Target(g.Destination)
 	if t == nil {
 		return nil
 	}
-	if it.Referrer || len(it.Tags) == 0 {
-		return t.positions(Edge{Digest: it.Attached()})
+	if g.Referrer || len(g.Tags) == 0 {
+		return t.positions(Edge{Digest: g.Attached()})
 	}
-	for _, tag := range it.Tags {
-		all = append(all, t.positions(Edge{it.Digest, tag})...)
+	for _, tag := range g.Tags {
+		all = append(all, t.positions(Edge{g.Digest, tag})...)
 	}
 	return all
 }

@@ -86,7 +86,7 @@ type Summary struct {
 	Failed   int `json:"failed"`
 }
 
-// ReportItem is an Item in a report.
+// ReportItem is a Group in a report.
 type ReportItem struct {
 	Kind           string   `json:"kind,omitempty"` // "referrer", or empty for a wanted image
 	Action         string   `json:"action"`
@@ -118,14 +118,16 @@ func (p *Plan) Report(dryRun bool, wanted *Wanted) *Report {
 	l := &locator{wanted, map[manifest.Pos]string{}}
 	r := &Report{
 		Version: ReportVersion, DryRun: dryRun, Requests: map[string]int{},
-		Items: make([]ReportItem, len(p.Items)), Faults: []ReportFault{}, Warnings: append([]string{}, p.Warnings...),
+		Items: []ReportItem{}, Faults: []ReportFault{}, Warnings: append([]string{}, p.Warnings...),
 	}
 	r.Summary.UpToDate = p.UpToDate
 	for i := range p.Items {
-		it := &p.Items[i]
-		r.Summary.count(it)
-		r.Items[i] = it.report()
-		r.Items[i].WantedBy = l.wantedBy(it)
+		r.Summary.count(&p.Items[i])
+	}
+	for g := range Groups(p.Items) {
+		it := g.report()
+		it.WantedBy = l.wantedBy(g)
+		r.Items = append(r.Items, it)
 	}
 	for _, f := range p.Faults {
 		if f.Severity == manifest.Warning {
@@ -137,7 +139,7 @@ func (p *Plan) Report(dryRun bool, wanted *Wanted) *Report {
 	return r
 }
 
-func (it *Item) report() ReportItem {
+func (it *Group) report() ReportItem {
 	r := ReportItem{
 		Action: it.Action.String(), Status: it.Status.String(), Source: it.SourceRef(), Destination: strings.TrimSuffix(it.Destination.String(), "/"), // an invalid name may have no path
 		Digest: image.DigestString(it.Digest), Tags: it.Tags, PreviousDigest: image.DigestString(it.Previous), Error: it.Error,
@@ -155,12 +157,11 @@ func (s *Summary) count(it *Item) {
 	if it.Referrer {
 		return
 	}
-	n := it.Edges()
 	if at := s.of(it.Action); at != nil {
-		*at += n
+		*at++
 	}
 	if it.Status == Failed {
-		s.Failed += n
+		s.Failed++
 	}
 }
 

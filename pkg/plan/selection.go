@@ -14,7 +14,7 @@ import (
 // (Approval.Selection).
 type Selection struct {
 	parts   map[name.Repository]*part
-	invalid map[string]struct{} // selected items of Wanted.Invalid, by their key
+	invalid map[string]struct{} // selected items of Wanted.Invalid, by Item.entry
 	known   map[string]int      // number of faults that the base has, by their key; nil: all are known
 }
 
@@ -84,7 +84,7 @@ func (w *Wanted) Select(s *Selection, faults []manifest.Fault) []manifest.Fault 
 	w.Targets = targets
 	w.Outside = before - w.Edges()
 	w.Invalid = slices.DeleteFunc(slices.Clone(w.Invalid), func(it Item) bool {
-		_, ok := s.invalid[it.key()]
+		_, ok := s.invalid[it.entry()]
 		return !ok
 	})
 	own := reasons(w.Targets)
@@ -148,7 +148,7 @@ func (p *part) of(want *Want) *Want {
 	}
 	for _, r := range want.Refused {
 		_, bad := p.refused[r.entry]
-		if r.entry != "" && bad || r.entry == "" && slices.ContainsFunc(r.Tags, p.hasTag) {
+		if r.entry != "" && bad || r.entry == "" && p.hasTag(r.Tag) {
 			out.Refused = append(out.Refused, r)
 		}
 	}
@@ -183,7 +183,7 @@ func (t *Target) images() []*wantedImage {
 // unpinned reports whether the edge is of a retag entry without a pin.
 func (e *wantedEdge) unpinned() bool { return e.from != (SourceTag{}) && !e.pinned }
 
-// key identifies an item of Wanted.Invalid.
-func (it *Item) key() string {
-	return strings.Join(append([]string{it.Destination.String(), it.Digest.String(), it.Source}, it.Tags...), "\n")
+// entry identifies an item of Wanted.Invalid.
+func (it *Item) entry() string {
+	return strings.Join([]string{it.Destination.String(), it.Digest.String(), it.Source, it.Tag}, "\n")
 }

@@ -47,10 +47,10 @@ func Since(now, base *Wanted, faults []manifest.Fault) *Selection {
 	}
 	invalid := map[string]int{}
 	for i := range base.Invalid {
-		invalid[base.Invalid[i].key()]++
+		invalid[base.Invalid[i].entry()]++
 	}
 	for i := range now.Invalid {
-		id := now.Invalid[i].key()
+		id := now.Invalid[i].entry()
 		if invalid[id]--; invalid[id] < 0 {
 			s.invalid[id] = struct{}{}
 		}
@@ -174,7 +174,7 @@ func (t *Target) permissions(b *Target) []string {
 	clash := map[string]struct{}{}
 	for _, r := range t.Want.Refused {
 		if r.entry == "" {
-			clash[r.Tags[0]] = struct{}{} // an edge has one tag
+			clash[r.Tag] = struct{}{}
 		}
 	}
 	was := b.ids()

@@ -90,7 +90,7 @@ func edgesOf(w *plan.Wanted) []string {
 			}
 		}
 		for _, r := range t.Want.Refused {
-			out = append(out, fmt.Sprintf("%s %s %s: refused", t.Repository, r.Digest, r.Tags[0]))
+			out = append(out, fmt.Sprintf("%s %s %s: refused", t.Repository, r.Digest, r.Tag))
 		}
 	}
 	slices.Sort(out)

@@ -83,6 +83,21 @@ type Entry struct {
 	Sources []*Source // in the order of the manifests
 }
 
+// Edges returns the edges of the entry: one for each tag, or one without a tag.
+func (e *Entry) Edges() iter.Seq[Edge] {
+	return func(yield func(Edge) bool) {
+		if len(e.Tags) == 0 {
+			yield(Edge{Digest: e.Digest})
+			return
+		}
+		for _, tag := range e.Tags {
+			if !yield(Edge{e.Digest, tag}) {
+				return
+			}
+		}
+	}
+}
+
 // Source is a source repository and its mirrors.
 type Source struct {
 	Repository name.Repository
@@ -104,11 +119,10 @@ type Resolution struct {
 	Err    error // why State is Unknown
 }
 
-// Refusal is a manifest entry or edge that is refused before a registry is read.
+// Refusal is an edge that is refused before a registry is read.
 type Refusal struct {
 	Action Action // Invalid, Missing or Unreadable
-	Digest v1.Hash
-	Tags   []string
+	Edge          // as written: digest and tag may be malformed
 	Source string // the source reference; may be empty
 	Reason string
 	entry  string        // the content of an invalid entry, without its position; empty: an edge is refused
@@ -118,7 +132,7 @@ type Refusal struct {
 // Overlaps reports whether a tag is refused because it is wanted for several digests.
 func (w *Want) Overlaps(tag string) bool {
 	return slices.ContainsFunc(w.Refused, func(r Refusal) bool {
-		return r.Action == Invalid && r.entry == "" && slices.Contains(r.Tags, tag)
+		return r.Action == Invalid && r.entry == "" && r.Tag == tag
 	})
 }
 
@@ -168,7 +182,9 @@ func (w *Wanted) Edges() int {
 	n := 0
 	for _, t := range w.Targets {
 		for i := range t.Want.Entries {
-			n += max(1, len(t.Want.Entries[i].Tags))
+			for range t.Want.Entries[i].Edges() {
+				n++
+			}
 		}
 	}
 	return n

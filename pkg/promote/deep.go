@@ -43,8 +43,11 @@ func surveyDeep(ctx context.Context, c *registry.Client, s *sources, w *plan.Wan
 			}
 			it := repair(ctx, s, t.Repository, e, lost, err)
 			mu.Lock()
-			p.Items = append(p.Items, it)
-			p.UpToDate -= it.Edges()
+			for edge := range e.Edges() {
+				it.Tag = edge.Tag
+				p.Items = append(p.Items, it)
+				p.UpToDate--
+			}
 			if it.Action == plan.Copy {
 				p.Warnings = append(p.Warnings, fmt.Sprintf("%s has lost %s: it is copied again", t.Repository.Digest(e.Digest.String()).String(), lost))
 			}
@@ -54,10 +57,11 @@ func surveyDeep(ctx context.Context, c *registry.Client, s *sources, w *plan.Wan
 	p.Sort()
 }
 
-// repair returns the item for a digest whose content is missing or could not be read.
+// repair returns the item for a digest whose content is missing or could not be read,
+// without a tag.
 func repair(ctx context.Context, s *sources, dst name.Repository, e *plan.Entry, lost string, err error) plan.Item {
 	it := plan.Item{
-		Destination: dst, Digest: e.Digest, Tags: e.Tags, Action: plan.Unreadable, Status: plan.Unreadable.Status(),
+		Destination: dst, Digest: e.Digest, Action: plan.Unreadable, Status: plan.Unreadable.Status(),
 		From: e.Sources[0].Repository,
 	}
 	if err != nil {

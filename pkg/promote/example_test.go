@@ -62,13 +62,15 @@ images:
 	defer p.Close()
 	plan := p.Plan(ctx)
 	for _, it := range plan.Items {
-		fmt.Println(it.Status, it.Action, it.Destination.RepositoryStr(), it.Tags)
+		fmt.Println(it.Status, it.Action, it.Destination.RepositoryStr(), it.Tag)
 	}
 	p.Run(ctx, plan)
 	for _, it := range plan.Items {
-		fmt.Println(it.Status, it.Action, it.Destination.RepositoryStr(), it.Tags)
+		fmt.Println(it.Status, it.Action, it.Destination.RepositoryStr(), it.Tag)
 	}
 	// Output:
-	// planned copy prod/apple [1.0 latest]
-	// done copy prod/apple [1.0 latest]
+	// planned copy prod/apple 1.0
+	// planned copy prod/apple latest
+	// done copy prod/apple 1.0
+	// done copy prod/apple latest
 }

@@ -192,7 +192,7 @@ func (m *mix) describe() {
 	m.t.Logf("manifests:\n%s", strings.Join(m.manifests, "---\n"))
 	for i := range m.plan.Items {
 		it := &m.plan.Items[i]
-		m.t.Logf("%s %s %s@%s %v: %s", it.Action, it.Status, it.Destination, it.Digest, it.Tags, it.Error)
+		m.t.Logf("%s %s %s@%s %v: %s", it.Action, it.Status, it.Destination, it.Digest, it.Tag, it.Error)
 	}
 	m.t.Logf("up to date: %d, warnings: %q", m.plan.UpToDate, m.plan.Warnings)
 	for _, s := range append(m.hosts, m.decoys...) {

@@ -55,7 +55,7 @@ type edge struct {
 // written has failed.
 func (e *engine) readBack(ctx context.Context, units []*unit) {
 	slices.SortFunc(e.written.all, func(a, b writing) int { return a.until.Compare(b.until) })
-	failed := map[edge]result{}
+	failed := map[edge]error{}
 	var mu sync.Mutex
 	byHost(maxReads, e.written.all, func(w writing) string { return w.repo.RegistryStr() }, func(w writing) {
 		if wait(ctx, time.Until(w.until)) != nil {
@@ -67,14 +67,17 @@ func (e *engine) readBack(ctx context.Context, units []*unit) {
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		failed[edge{w.repo, w.digest, w.tag}] = result{plan.Failed, err.Error()}
+		failed[edge{w.repo, w.digest, w.tag}] = err
 	})
-	of := func(it plan.Item, tag string) (result, bool) {
-		r, ok := failed[edge{it.Destination, it.Digest.String(), tag}]
-		return r, ok
-	}
 	for _, u := range units {
-		u.items, u.referrers = divide(u.items, of), divide(u.referrers, of)
+		for _, items := range [][]plan.Item{u.items, u.referrers} {
+			for i := range items {
+				it := &items[i]
+				if err := failed[edge{it.Destination, it.Digest.String(), it.Tag}]; err != nil {
+					it.Status, it.Error = plan.Failed, err.Error()
+				}
+			}
+		}
 	}
 }
 

@@ -87,7 +87,7 @@ func (r *relations) of(ctx context.Context, dst name.Repository, e *plan.Entry) 
 		items = append(items, r.cosign(ctx, dst, src.Repository, e.Digest)...)
 	}
 	slices.SortFunc(items, plan.Compare)
-	items = slices.CompactFunc(items, func(a, b plan.Item) bool { return a.Digest == b.Digest && slices.Equal(a.Tags, b.Tags) })
+	items = slices.CompactFunc(items, func(a, b plan.Item) bool { return a.Digest == b.Digest && a.Tag == b.Tag })
 	for i := range items {
 		items[i].Destination, items[i].Referrer, items[i].Subject = dst, true, e.Digest
 		items[i].Status = items[i].Action.Status()
@@ -204,7 +204,7 @@ func (r *relations) cosign(ctx context.Context, dst, src name.Repository, digest
 			it.Source = src.Tag(tag).String()
 		}
 		if needed {
-			it.Tags = []string{tag}
+			it.Tag = tag
 			items = append(items, it)
 		}
 	}

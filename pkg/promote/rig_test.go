@@ -95,7 +95,7 @@ func (r rig) set() *manifest.Set {
 // left out and digests named.
 func lines(p *plan.Plan, names map[string]string) string {
 	var b strings.Builder
-	for _, it := range p.Items {
+	for it := range plan.Groups(p.Items) {
 		fmt.Fprintf(&b, "%s %s %s %s %s", it.Action, it.Status, it.Destination.RepositoryStr(), named(image.DigestString(it.Digest), names), strings.Join(it.Tags, ","))
 		if it.Previous != (v1.Hash{}) {
 			fmt.Fprintf(&b, " was %s", named(it.Previous.String(), names))

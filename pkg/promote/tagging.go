@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -20,27 +19,16 @@ type tagging struct {
 	attached func(registry.PutResult) error // called after each PUT of a referrer; may be nil
 }
 
-// result is the outcome of one tag.
-type result struct {
-	status plan.Status
-	text   string
-}
-
-// run puts the manifest under each tag, and splits the items of the unit by outcome.
+// run puts the manifest under each tag, and records the outcome in the items of the unit.
 func (t tagging) run(ctx context.Context) {
-	results := map[string]result{}
-	for _, it := range t.u.items {
-		if len(it.Tags) == 0 {
-			results[""] = t.judge(ctx, t.digest(ctx))
-		}
-		for _, tag := range it.Tags {
-			results[tag] = t.judge(ctx, t.tag(ctx, tag, it.Previous))
+	for i := range t.u.items {
+		it := &t.u.items[i]
+		if it.Tag == "" {
+			it.Status, it.Error = t.judge(ctx, t.digest(ctx))
+		} else {
+			it.Status, it.Error = t.judge(ctx, t.tag(ctx, it.Tag, it.Previous))
 		}
 	}
-	t.u.items = divide(t.u.items, func(_ plan.Item, tag string) (result, bool) {
-		r, ok := results[tag]
-		return r, ok
-	})
 }
 
 // movedError is the error of a tag that has moved since the plan was made.
@@ -96,45 +84,14 @@ func (t tagging) put(ctx context.Context, w writing, put func() (registry.PutRes
 	}), "putting manifest")
 }
 
-// judge turns an error into a result.
-func (t tagging) judge(ctx context.Context, err error) result {
+// judge returns the status and error text of an item.
+func (t tagging) judge(ctx context.Context, err error) (plan.Status, string) {
 	var moved *movedError
 	switch {
 	case err == nil:
-		return result{status: plan.Done}
+		return plan.Done, ""
 	case errors.As(err, &moved):
-		return result{plan.Refused, moved.Error()}
+		return plan.Refused, moved.Error()
 	}
-	status, text := outcome(ctx, t.u.items[0].SourceRef(), t.u.dst, err)
-	return result{status, text}
-}
-
-// divide splits items by the results of their tags. The tag of a tagless item is "". A
-// tag without a result keeps its status.
-func divide(items []plan.Item, of func(it plan.Item, tag string) (result, bool)) []plan.Item {
-	var out []plan.Item
-	for _, it := range items {
-		tags := it.Tags
-		if len(tags) == 0 {
-			tags = []string{""}
-		}
-		first := len(out) // index of the first item that it is split into
-		for _, tag := range tags {
-			r, ok := of(it, tag)
-			if !ok {
-				r = result{it.Status, it.Error}
-			}
-			i := first + slices.IndexFunc(out[first:], func(o plan.Item) bool { return o.Status == r.status && o.Error == r.text })
-			if i < first {
-				next := it
-				next.Status, next.Error, next.Tags = r.status, r.text, nil
-				out = append(out, next)
-				i = len(out) - 1
-			}
-			if tag != "" {
-				out[i].Tags = append(out[i].Tags, tag)
-			}
-		}
-	}
-	return out
+	return outcome(ctx, t.u.items[0].SourceRef(), t.u.dst, err)
 }
