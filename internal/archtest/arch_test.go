@@ -32,7 +32,7 @@ var allowed = map[string][]string{
 	"plan":       {"image", "inventory", "manifest"},
 	"promote":    {"check", "image", "inventory", "manifest", "memo", "plan", "registry", "strictjson", "transfer"},
 	"rebase":     {"image", "inventory", "promote", "registry", "strictjson"}, // makes an image and pushes it
-	"registry":   {"image", "inventory", "secret", "strictjson"},              // decides nothing, so it knows no plan
+	"registry":   {"image", "inventory", "manifest", "secret", "strictjson"},  // decides nothing, so it knows no plan; of manifests it needs the settings of registries
 	"resolve":    {"image", "imagetags", "manifest", "selector", "github.com/Masterminds/semver/v3", "golang.org/x/sync/errgroup"},
 	"scan":       {"check", "load"},                                                               // runs scanners
 	"secret":     {},                                                                              // what must not be printed, wherever it came from

@@ -6,8 +6,8 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/lookup"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/rebase"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 )
@@ -25,7 +25,7 @@ func runRebaseSelectors(ctx context.Context, o *rebaseOptions, s streams) error 
 	}
 	defer from.Close()
 	r.log = from.log
-	if r.client, err = o.client(s, plan.SitesOf(from.Set), r.log); err != nil {
+	if r.client, err = o.client(s, registry.EntriesOf(from.Set), r.log); err != nil {
 		return err
 	}
 	defer r.client.Close()

@@ -12,7 +12,6 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/lookup"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
@@ -133,7 +132,7 @@ func (r *resolution) run(ctx context.Context, client *registry.Client, wanted fu
 
 // all resolves all named selectors. A rebased image is accepted only if the source registry has it.
 func (r *resolution) all(ctx context.Context) ([]*lookup.Resolved, error) {
-	client, err := r.client(r.streams, plan.SitesOf(r.Set), r.log)
+	client, err := r.client(r.streams, registry.EntriesOf(r.Set), r.log)
 	if err != nil {
 		return nil, err
 	}

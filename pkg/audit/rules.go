@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // rules are the manifests, indexed to compare events with them.
@@ -20,7 +21,7 @@ type rules struct {
 	Read   time.Time // when the reading began
 	Commit string    // of the manifests; empty: they are from a directory
 	Set    *manifest.Set
-	Sites  *plan.Sites
+	Sites  *registry.Entries
 	Faults []manifest.Fault // overlaps
 
 	wanted     *plan.Wanted
@@ -35,12 +36,12 @@ type rules struct {
 func newRules(set *manifest.Set, commit string, read time.Time) *rules {
 	wanted := plan.Desired(set, nil)
 	r := &rules{
-		Read: read, Commit: commit, Set: set, Sites: plan.SitesOf(set), Faults: wanted.Faults,
+		Read: read, Commit: commit, Set: set, Sites: registry.EntriesOf(set), Faults: wanted.Faults,
 		wanted: wanted, registries: map[image.Registry]bool{}, hosts: map[string]struct{}{},
 	}
-	name := func(registry image.Registry, destination bool) {
-		r.registries[registry] = r.registries[registry] || destination
-		r.hosts[registry.RegistryStr()] = struct{}{}
+	name := func(at image.Registry, destination bool) {
+		r.registries[at] = r.registries[at] || destination
+		r.hosts[at.RegistryStr()] = struct{}{}
 	}
 	for _, t := range wanted.Targets {
 		r.hosts[t.Repository.RegistryStr()] = struct{}{}

@@ -191,39 +191,6 @@ func TestOverlapsOfMany(t *testing.T) {
 	}
 }
 
-func TestSites(t *testing.T) {
-	t.Parallel()
-	set := load(t, `
-registries:
-- {name: s.example/s, src: true, service-account: reader, mirrors: [m.example/s]}
-- {name: d.example/p, service-account: one, absent-status: [403]}
-images: [{name: q/x, dmap: {'`+dA+`': []}}]
----
-registries:
-- {name: s.example/s, src: true}
-- {name: d.example/p/q, service-account: two}
-images: [{name: x, dmap: {'`+dA+`': []}}]`)
-	s := plan.SitesOf(set)
-	at := func(path string) name.Repository {
-		r, err := image.ParseRepository(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return r
-	}
-	for path, want := range map[string]string{"s.example/s/q/x": "reader", "m.example/s/q/x": "", "d.example/p/q/x": "one"} {
-		if got := s.Account(at(path)); got != want {
-			t.Errorf("%s: got account %q, want %q", path, got, want)
-		}
-	}
-	if got := s.AbsentStatus(at("d.example/p/q/x")); len(got) != 1 || got[0] != 403 {
-		t.Errorf("absent statuses: %v", got)
-	}
-	if len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0], "two") {
-		t.Errorf("warnings: %q", s.Warnings)
-	}
-}
-
 func TestShardsAreDisjointAndComplete(t *testing.T) {
 	t.Parallel()
 	set := &manifest.Set{}

@@ -89,7 +89,7 @@ func New(job Job) (*Promotion, error) {
 		job.Progress = silent{}
 	}
 	p := &Promotion{job: job, began: time.Now()}
-	sites := plan.SitesOf(job.Set)
+	sites := registry.EntriesOf(job.Set)
 	job.Registry.Sites = sites
 	p.warn(append(slices.Clone(job.Warnings), sites.Warnings...)...)
 	var err error

@@ -78,9 +78,11 @@ type Options struct {
 // Limits are time limits for hosts. The zero value means the defaults.
 type Limits = wire.Limits
 
-// Sites has the settings of repositories in manifests. *plan.Sites implements it.
+// Sites has the settings of repositories.
 type Sites interface {
+	// Account returns the service account for a repository, or "".
 	Account(name.Repository) string
+	// AbsentStatus returns the HTTP statuses that mean absent in a repository, besides 404.
 	AbsentStatus(name.Repository) []int
 }
 

@@ -1,4 +1,4 @@
-package plan
+package registry
 
 import (
 	"fmt"
@@ -10,16 +10,16 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
-// Sites holds how to access the repositories of the manifests.
-type Sites struct {
+// Entries holds the settings of the registry entries in manifests. It implements Sites.
+type Entries struct {
 	accounts map[name.Repository]string
 	absent   map[name.Repository][]int
 	Warnings []string // of repositories with several accounts
 }
 
-// SitesOf collects the accounts and absent statuses of the registry entries.
-func SitesOf(set *manifest.Set) *Sites {
-	s := &Sites{accounts: map[name.Repository]string{}, absent: map[name.Repository][]int{}}
+// EntriesOf collects the accounts and absent statuses of the registry entries.
+func EntriesOf(set *manifest.Set) *Entries {
+	s := &Entries{accounts: map[name.Repository]string{}, absent: map[name.Repository][]int{}}
 	for _, m := range set.Manifests {
 		if m.Native {
 			continue
@@ -38,7 +38,7 @@ func SitesOf(set *manifest.Set) *Sites {
 	return s
 }
 
-func (s *Sites) account(entry *manifest.Registry, reg image.Registry, name string) {
+func (s *Entries) account(entry *manifest.Registry, reg image.Registry, name string) {
 	if entry.ServiceAccount == "" && entry.AbsentStatus == nil {
 		return
 	}
@@ -65,8 +65,8 @@ func (s *Sites) account(entry *manifest.Registry, reg image.Registry, name strin
 	}
 }
 
-// Account returns the service account for a repository, or "".
-func (s *Sites) Account(repo name.Repository) string { return s.accounts[repo] }
+// Account implements Sites.
+func (s *Entries) Account(repo name.Repository) string { return s.accounts[repo] }
 
-// AbsentStatus returns the HTTP statuses that mean absent in a repository, besides 404.
-func (s *Sites) AbsentStatus(repo name.Repository) []int { return s.absent[repo] }
+// AbsentStatus implements Sites.
+func (s *Entries) AbsentStatus(repo name.Repository) []int { return s.absent[repo] }
