@@ -96,11 +96,16 @@ func NoMultiTag() Option {
 	return func(c *config) { c.views = append(c.views, noMultiTagView) }
 }
 
+// NoSinglePost opens an upload session also for a POST that has the blob, and ignores the blob.
+func NoSinglePost() Option {
+	return func(c *config) { c.views = append(c.views, noSinglePostView) }
+}
+
 // Distribution answers as the distribution registry does where olareg differs:
-// no referrers, no tags in a PUT by digest, 404 for the list of a tagless repository, a catalog.
+// no referrers, no tags in a PUT by digest, no blob in a POST, 404 for the list of a tagless repository, a catalog.
 func Distribution() Option {
 	return func(c *config) {
-		for _, o := range []Option{NoReferrers(), NoMultiTag(), StrictTagList404(), WithCatalog()} {
+		for _, o := range []Option{NoReferrers(), NoMultiTag(), NoSinglePost(), StrictTagList404(), WithCatalog()} {
 			o(c)
 		}
 	}

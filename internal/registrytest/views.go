@@ -97,3 +97,13 @@ func noMultiTagView(_ *store, next http.Handler) http.Handler {
 		tw.finish()
 	})
 }
+
+func noSinglePostView(_ *store, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if kind, _, _ := classify(r); kind == UploadPost {
+			r = clone(r)
+			r.URL.RawQuery, r.Body, r.ContentLength = "", http.NoBody, 0
+		}
+		next.ServeHTTP(w, r)
+	})
+}
