@@ -24,7 +24,11 @@ func TestInterruptSlowAnswers(t *testing.T) {
 		for _, status := range []int{http.StatusCreated, http.StatusBadRequest, http.StatusTooManyRequests, http.StatusBadGateway} {
 			t.Run(fmt.Sprintf("%s, %d", kind, status), func(t *testing.T) {
 				t.Parallel()
-				dst := rt.New(t)
+				var options []rt.Option
+				if kind == rt.UploadPut {
+					options = append(options, rt.NoSinglePost())
+				}
+				dst := rt.New(t, options...)
 				j := newJob(t, rt.New(t), dst)
 				reached, drip := announced(rt.Drip(status, nil, 50*time.Millisecond))
 				dst.Fault(drip, rt.Is(kind))

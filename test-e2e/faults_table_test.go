@@ -47,7 +47,7 @@ func paceFaults() []misbehavior {
 	busy := func(header http.Header, body string) func(*trial) {
 		return func(tr *trial) {
 			for _, s := range []*rt.Server{tr.src, tr.dst} {
-				for _, kinds := range [][]rt.Kind{{rt.Tags}, {rt.ManifestGet}, {rt.UploadPut}} {
+				for _, kinds := range [][]rt.Kind{{rt.Tags}, {rt.ManifestGet}, {rt.UploadPost, rt.UploadPut}} {
 					s.Fault(rt.Status(http.StatusTooManyRequests, header, body), rt.Is(kinds...), rt.First(1))
 				}
 			}
@@ -105,7 +105,7 @@ func connectionFaults() []misbehavior {
 		{name: "resets after, one registry", near: true, inject: func(tr *trial) { tr.dst.Fault(rt.ResetAfter(), later, rt.Chance(some, 40)) }},
 		{name: "the first ping breaks off", inject: func(tr *trial) { tr.dst.Fault(rt.ResetAfter(), rt.Is(rt.Ping), rt.First(1)) }},
 		{name: "connections that end", inject: both(func(uint64) (rt.Fault, rt.Match) { return rt.GoAway(), rt.Every(3) })},
-		{name: "5xx to every first upload", inject: func(tr *trial) {
+		{name: "5xx to every first upload", options: []rt.Option{rt.NoSinglePost()}, inject: func(tr *trial) {
 			tr.dst.Fault(rt.ServerErrors(3), rt.Is(rt.UploadPut), rt.FirstEach(1))
 		}},
 		{name: "what gateways answer", inject: func(tr *trial) {
@@ -115,7 +115,10 @@ func connectionFaults() []misbehavior {
 				}
 			}
 		}},
-		{name: "5xx to a whole step, always", inject: func(tr *trial) {
+		{name: "5xx to every first upload in one request", inject: func(tr *trial) {
+			tr.dst.Fault(rt.ServerErrors(3), rt.Is(rt.UploadPost), rt.FirstEach(1))
+		}},
+		{name: "5xx to a whole step, always", options: []rt.Option{rt.NoSinglePost()}, inject: func(tr *trial) {
 			tr.dst.Fault(rt.Status(500, nil, ""), rt.Is(rt.UploadPut), rt.Repo("prod/pear"))
 		}, code: 1, lost: []string{"pear failed"}, says: "500"},
 	}
@@ -160,11 +163,11 @@ func bodyFaults() []misbehavior {
 
 func uploadFaults() []misbehavior {
 	return []misbehavior{
-		{name: "sessions forgotten", inject: func(tr *trial) { tr.dst.Fault(rt.ForgetUpload(), rt.Is(rt.UploadPut), rt.FirstEach(1)) }},
+		{name: "sessions forgotten", options: []rt.Option{rt.NoSinglePost()}, inject: func(tr *trial) { tr.dst.Fault(rt.ForgetUpload(), rt.Is(rt.UploadPut), rt.FirstEach(1)) }},
 		{name: "uploads refused", inject: func(tr *trial) {
 			tr.dst.Fault(rt.Refuse(403, "DENIED", "no room"), rt.Is(rt.UploadPost), rt.Repo("prod/apple"))
 		}, code: 1, lost: []string{"apple failed"}, says: "403 DENIED: no room"},
-		{name: "uploads refused at their end", inject: func(tr *trial) {
+		{name: "uploads refused at their end", options: []rt.Option{rt.NoSinglePost()}, inject: func(tr *trial) {
 			tr.dst.Fault(rt.Refuse(413, "SIZE_INVALID", "too large"), rt.Is(rt.UploadPut), rt.Repo("prod/apple"))
 		}, code: 1, lost: []string{"apple failed"}, says: "413 SIZE_INVALID: too large"},
 		{name: "blobs unknown once", inject: func(tr *trial) {

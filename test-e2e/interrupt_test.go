@@ -134,7 +134,8 @@ func TestInterrupt(t *testing.T) {
 		{"reading a manifest", far, true, []rt.Match{rt.Is(rt.ManifestGet)}, false},
 		{"reading a blob", far, true, []rt.Match{rt.Is(rt.BlobGet)}, false},
 		{"looking for a blob", far, false, []rt.Match{rt.Is(rt.BlobHead)}, false},
-		{"opening an upload", far, false, []rt.Match{rt.Is(rt.UploadPost)}, false},
+		{"uploading in one request", far, false, []rt.Match{rt.Is(rt.UploadPost)}, false},
+		{"opening an upload", far, false, []rt.Match{rt.Is(rt.UploadPost), rt.After(1)}, false},
 		{"uploading", far, false, []rt.Match{rt.Is(rt.UploadPut), rt.After(2)}, false},
 		{"mounting", near, false, []rt.Match{rt.Is(rt.Mount), rt.After(1)}, false},
 		{"looking at a tag", near, false, []rt.Match{rt.Is(rt.ManifestHead), rt.Ref("latest")}, false},
@@ -145,7 +146,7 @@ func TestInterrupt(t *testing.T) {
 		sig := []os.Signal{syscall.SIGINT, syscall.SIGTERM}[i%2]
 		t.Run(step.name+", "+sig.String(), func(t *testing.T) {
 			t.Parallel()
-			dst := rt.New(t, rt.NoMultiTag())
+			dst := rt.New(t, rt.NoMultiTag(), rt.NoSinglePost())
 			src := dst
 			if !step.near {
 				src = rt.New(t)
@@ -174,7 +175,7 @@ func TestInterruptUploads(t *testing.T) {
 	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		t.Run(sig.String(), func(t *testing.T) {
 			t.Parallel()
-			dst := rt.New(t)
+			dst := rt.New(t, rt.NoSinglePost())
 			j := newJob(t, rt.New(t), dst)
 			dst.Fault(rt.Hang(), rt.Is(rt.UploadPut))
 			const threads = 6 // fewer than there are blobs
@@ -253,7 +254,7 @@ func interrupt(t *testing.T, j *job, p *process, sig os.Signal) (done int) {
 // TestInterruptTwice checks that a second signal ends cip at once.
 func TestInterruptTwice(t *testing.T) {
 	t.Parallel()
-	dst := rt.New(t)
+	dst := rt.New(t, rt.NoSinglePost())
 	j := newJob(t, rt.New(t), dst)
 	uploading, hang := announced(rt.Hang())
 	dst.Fault(hang, rt.Is(rt.UploadPut))

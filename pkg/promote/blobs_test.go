@@ -35,6 +35,7 @@ func TestBlobsThatAreNotThere(t *testing.T) {
 				src = registrytest.New(t)
 			}
 			src.Push(t, "staging/a", img)
+			dst.Push(t, "prod/a", registrytest.Image(9, 1), "other") // else it is not asked for blobs
 			match := registrytest.Ref(layer.Digest)
 			if tc.near {
 				match = registrytest.Repo("prod/a")
@@ -89,16 +90,17 @@ func TestBlobsThatAreDamaged(t *testing.T) {
 		},
 		"an upload under another digest, once":   {false, false, registrytest.WrongDigest(elsewhere), []registrytest.Match{upload, registrytest.First(1)}, plan.Done, "", 3},
 		"an upload under another digest, always": {false, false, registrytest.WrongDigest(elsewhere), []registrytest.Match{upload}, plan.Failed, "under another digest", 4},
-		"a mount under another digest":           {true, false, registrytest.WrongDigest(elsewhere), []registrytest.Match{is(registrytest.Mount)}, plan.Done, "", 1},
+		"a mount under another digest":           {true, false, registrytest.WrongDigest(elsewhere), []registrytest.Match{is(registrytest.Mount)}, plan.Done, "", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dst := registrytest.New(t)
+			dst := registrytest.New(t, registrytest.NoSinglePost())
 			src := dst
 			if !tc.near {
 				src = registrytest.New(t)
 			}
 			src.Push(t, "staging/a", img)
+			dst.Push(t, "prod/a", registrytest.Image(9, 1), "other") // else it is not asked for blobs
 			if tc.held {
 				dst.Push(t, "prod/a", img)
 				dst.DeleteManifest(t, "prod/a", img.Digest)
@@ -138,8 +140,8 @@ func TestDeepRepairsWhatIsDamaged(t *testing.T) {
 			s.Fault(registrytest.ClaimBlob(0), registrytest.Repo("prod/a"), registrytest.Ref(img.Blobs[1].Digest), registrytest.First(tc.first))
 			it := one(t, rig{deep: true, manifest: plain(want("a", img.Digest, "1"), s.Host+"/staging", s.Host+"/prod")}.run(t))
 			outcomeOf(t, it, tc.want, tc.says)
-			if n := s.Count(registrytest.UploadPut); n != 1 {
-				t.Errorf("%d uploads, want 1\n%s", n, s.Summary())
+			if n := bodies(s); n != 1 {
+				t.Errorf("got %d uploads, want 1\n%s", n, s.Summary())
 			}
 		})
 	}
@@ -161,7 +163,7 @@ func TestMaximumUploadsOfOneBlob(t *testing.T) {
 			next = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
 		}
 		next.ServeHTTP(w, r)
-	}, registrytest.Is(registrytest.UploadPut))
+	}, registrytest.Is(registrytest.UploadPost, registrytest.UploadPut))
 	it := one(t, rig{manifest: plain(want("a", img.Digest, "1"), src.Host+"/staging", dst.Host+"/prod")}.run(t))
 	outcomeOf(t, it, plan.Failed, "MANIFEST_BLOB_UNKNOWN")
 	if got, want := uploads.Load(), int64(registry.PutTries*registry.UploadTries); got != want {

@@ -144,6 +144,9 @@ func (e *engine) put(ctx context.Context, dst name.Repository, n *node, m *regis
 func (e *engine) restoring(ctx context.Context, dst name.Repository, n *node, put func() error) error {
 	for try := 1; ; try++ {
 		err := put()
+		if err == nil && n != nil {
+			e.blobs.Commit(dst, n.content.Blobs)
+		}
 		if err == nil || n == nil || try == registry.PutTries || !registry.IsContentMissing(err, n.digests()) {
 			return err
 		}

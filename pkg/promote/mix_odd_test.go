@@ -216,7 +216,7 @@ func (m *mix) damage(o *oddity, raw []byte, lasting bool) {
 		object = object.Children[0]
 	}
 	b := object.Blobs[m.rnd.IntN(len(object.Blobs))]
-	s.Push(m.t, tg.name, rt.Image(1<<23, 0)) // else the repository may seem absent, with all its blobs
+	s.Push(m.t, tg.name, rt.Image(1<<23, 0), "other") // else the repository seems to hold nothing, and is not asked for blobs
 	s.PushBlob(m.t, tg.name, b)
 	s.DamageBlob(tg.name, b.Digest, raw, lasting)
 	m.in(o, tg.mixRepo, rt.Before(func(*http.Request) {}), rt.Is(rt.BlobHead), rt.Ref(b.Digest))

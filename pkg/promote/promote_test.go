@@ -77,7 +77,7 @@ func TestIndexToTwoHosts(t *testing.T) {
 		t.Errorf("manifest reads: got %d, want 4", got)
 	}
 	for _, s := range []*registrytest.Server{a, b} {
-		if got := s.Count(registrytest.UploadPut); got != blobs {
+		if got := bodies(s); got != blobs {
 			t.Errorf("uploads: got %d, want %d\n%s", got, blobs, s.Summary())
 		}
 		if n := s.OpenUploads(); n != 0 {

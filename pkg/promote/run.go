@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"golang.org/x/sync/errgroup"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/memo"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
@@ -40,6 +43,7 @@ type unit struct {
 	tree      *node
 	err       error // of reading tree
 	host      *hostCount
+	left      *atomic.Int64 // units of the repository that have not ended
 }
 
 // carryOut carries out the planned items of a plan and records their outcome in it. It
@@ -51,6 +55,7 @@ func (p *Promotion) carryOut(ctx context.Context, result *plan.Plan, step func()
 		e.blobs.Distrust(at.repo, at.digest)
 	}
 	units, rest := split(result.Items)
+	e.begin(units)
 	e.hosts = countHosts(units)
 	p.running.Store(e)
 	e.expect(units)
@@ -67,7 +72,7 @@ func (p *Promotion) carryOut(ctx context.Context, result *plan.Plan, step func()
 			e.readTrees(ctx, group)
 			byHost(max(1, share(units)/len(sources)), group, func(u *unit) string { return u.dst.RegistryStr() }, func(u *unit) {
 				e.run(ctx, u)
-				u.host.done.Add(1)
+				e.end(u)
 				step()
 			})
 		})
@@ -83,6 +88,29 @@ func (p *Promotion) carryOut(ctx context.Context, result *plan.Plan, step func()
 	}
 	result.Warnings = append(result.Warnings, e.warnings...)
 	result.Sort()
+}
+
+// begin announces the work on all repositories. Units are in the order of their
+// repositories, as transfer.Blobs.Begin demands.
+func (e *engine) begin(units []*unit) {
+	slices.SortStableFunc(units, func(a, b *unit) int { return image.CompareRepositories(a.dst, b.dst) })
+	left := map[name.Repository]*atomic.Int64{}
+	for _, u := range units {
+		if left[u.dst] == nil {
+			left[u.dst] = &atomic.Int64{}
+			e.blobs.Begin(u.dst)
+		}
+		left[u.dst].Add(1)
+		u.left = left[u.dst]
+	}
+}
+
+// end announces that a unit has ended.
+func (e *engine) end(u *unit) {
+	u.host.done.Add(1)
+	if u.left.Add(-1) == 0 {
+		e.blobs.End(u.dst)
+	}
 }
 
 // share returns the number of units per host that are worked on at a time.

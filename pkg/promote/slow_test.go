@@ -24,17 +24,19 @@ func TestSlowRegistry(t *testing.T) {
 	for name, tc := range map[string]struct {
 		atSource bool
 		match    registrytest.Match
+		options  []registrytest.Option // of the destination
 	}{
-		"a manifest of the source":   {true, registrytest.Is(registrytest.ManifestGet)},
-		"a blob of the source":       {true, registrytest.Is(registrytest.BlobGet)},
-		"the destination's tag list": {false, registrytest.Is(registrytest.Tags)},
-		"a refusal of a manifest":    {false, registrytest.Is(registrytest.ManifestPut)},
-		"an answer to an upload":     {false, registrytest.Is(registrytest.UploadPut)},
-		"the opening of an upload":   {false, registrytest.Is(registrytest.UploadPost)},
+		"a manifest of the source":   {true, registrytest.Is(registrytest.ManifestGet), nil},
+		"a blob of the source":       {true, registrytest.Is(registrytest.BlobGet), nil},
+		"the destination's tag list": {false, registrytest.Is(registrytest.Tags), nil},
+		"a refusal of a manifest":    {false, registrytest.Is(registrytest.ManifestPut), nil},
+		"an answer to an upload":     {false, registrytest.Is(registrytest.UploadPut), []registrytest.Option{registrytest.NoSinglePost()}},
+		"the opening of an upload":   {false, registrytest.Is(registrytest.UploadPost), []registrytest.Option{registrytest.NoSinglePost()}},
+		"an upload in one request":   {false, registrytest.Is(registrytest.UploadPost), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			src, dst := registrytest.New(t), registrytest.New(t)
+			src, dst := registrytest.New(t), registrytest.New(t, tc.options...)
 			good, slow := registrytest.Image(1, 1), registrytest.Image(2, 1)
 			src.Push(t, "staging/good", good, "build")
 			src.Push(t, "staging/slow", slow, "build")

@@ -47,7 +47,7 @@ func TestIndex(t *testing.T) {
 	}
 	contains(t, string(res.Manifest.Raw), `"annotations":{"kept":"yes","org.opencontainers.image.base.digest":"`+res.Onto.Digest.String()+`"}`)
 	checkRequests(t, s, map[registrytest.Kind]int{
-		registrytest.ManifestGet: 6, registrytest.BlobGet: 4, registrytest.Mount: 2, registrytest.UploadPost: 2, registrytest.UploadPut: 2,
+		registrytest.ManifestGet: 6, registrytest.BlobGet: 4, registrytest.Mount: 2, registrytest.UploadPost: 2,
 		registrytest.ManifestHead: 2, registrytest.ManifestPut: 3,
 	})
 	s.Reset()

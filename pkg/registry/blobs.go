@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -9,7 +8,6 @@ import (
 	"hash"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -20,18 +18,9 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/wire"
 )
 
-// mountTries is the maximum number of tries of a mount that fails with a 5xx status.
-// It is small because the blob can be copied instead.
-const mountTries = 3
-
 // progress is the number of bytes after which the tries of a download start again at 1,
 // so that a large blob can be read over a connection that breaks often.
 const progress = 256 << 10
-
-// ErrMountRefused is the error if a registry does not mount a blob.
-//
-// That is normal: the caller copies the blob instead.
-var ErrMountRefused = errors.New("mount refused")
 
 // DamagedError is the error if a registry has other content under the digest of a blob.
 //
@@ -204,129 +193,4 @@ func (f *fetch) flush() error {
 	}
 	f.held = f.held[:0]
 	return nil
-}
-
-// Session is an open upload session.
-type Session struct {
-	client *Client
-	repo   name.Repository
-	at     *url.URL
-	own    bool // the session is on the host that opened it, not in cloud storage
-}
-
-// Mount asks the registry to take a blob from another of its repositories. Where it
-// does not, or names another digest, the error is ErrMountRefused, with the session that
-// it opened instead, if it did. A host that has refused is not asked again for the same
-// source repository.
-func (c *Client) Mount(ctx context.Context, repo, from name.Repository, digest v1.Hash) (*Session, error) {
-	return c.mounts.of(repo.RegistryStr()).try(from, func() (*Session, error) { return c.mount(ctx, repo, from, digest) })
-}
-
-// mount sends a mount request.
-func (c *Client) mount(ctx context.Context, repo, from name.Repository, digest v1.Hash) (*Session, error) {
-	r := &wire.Request{
-		Method: http.MethodPost, Repo: repo, Path: repo.RepositoryStr() + "/blobs/uploads/", Access: wire.Push, From: from, Grace: true, Tries: mountTries,
-		Query: url.Values{"mount": {digest.String()}, "from": {from.RepositoryStr()}},
-	}
-	resp, err := c.wire.Do(ctx, r)
-	if err != nil {
-		var e *Error
-		if errors.As(err, &e) && e.Status >= 500 {
-			return nil, fmt.Errorf("%w: %w", ErrMountRefused, err) // some registries fail on what they cannot mount
-		}
-		return nil, err
-	}
-	switch resp.StatusCode {
-	case http.StatusCreated:
-		resp.Body.Close()
-		if err := sameBlob(resp, digest); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrMountRefused, err)
-		}
-		return nil, nil
-	case http.StatusAccepted:
-		s, err := c.session(repo, resp)
-		if err != nil {
-			return nil, err
-		}
-		return s, ErrMountRefused
-	}
-	return nil, fmt.Errorf("%w: %w", ErrMountRefused, wire.ReadError(resp))
-}
-
-// Upload opens an upload session in a repository.
-func (c *Client) Upload(ctx context.Context, repo name.Repository) (*Session, error) {
-	r := &wire.Request{Method: http.MethodPost, Repo: repo, Path: repo.RepositoryStr() + "/blobs/uploads/", Access: wire.Push, Grace: true}
-	resp, err := c.do(ctx, r, http.StatusAccepted)
-	if err != nil {
-		return nil, err
-	}
-	return c.session(repo, resp)
-}
-
-func (c *Client) session(repo name.Repository, resp *http.Response) (s *Session, err error) {
-	defer resp.Body.Close()
-	defer c.clean(&err)
-	if resp.Header.Get("Location") == "" {
-		return nil, errors.New("the registry opened an upload session without sending its address")
-	}
-	at, err := wire.Resolve(resp.Request.URL, resp.Header.Get("Location"))
-	if err != nil {
-		return nil, err
-	}
-	own := wire.SameHost(at, resp.Request.URL)
-	if !wire.UploadPath(at.Path) && (own || wire.APIPath(at.Path)) {
-		return nil, fmt.Errorf("the registry opened an upload session at an unexpected address, %s", wire.Printable(at.Host+at.Path, 200))
-	}
-	return &Session{client: c, repo: repo, at: at, own: own}, nil
-}
-
-// Put sends a whole blob and closes the session.
-//
-// After an error the session cannot be used, because the registry may have kept some
-// of the bytes.
-func (s *Session) Put(ctx context.Context, d v1.Descriptor, body func() (io.ReadCloser, error)) error {
-	at := *s.at
-	q := at.Query()
-	q.Set("digest", d.Digest.String())
-	at.RawQuery = q.Encode()
-	r := &wire.Request{
-		Method: http.MethodPut, Repo: s.repo, URL: &at, Access: wire.Push, Body: body, Length: d.Size, Blob: true, Once: true,
-		Header: http.Header{"Content-Type": {"application/octet-stream"}},
-	}
-	resp, err := s.client.do(ctx, r, http.StatusCreated, http.StatusOK, http.StatusNoContent)
-	if err != nil {
-		return err
-	}
-	resp.Body.Close()
-	s.client.bytes.Add(d.Size)
-	if err := sameBlob(resp, d.Digest); err != nil || resp.StatusCode == http.StatusCreated {
-		return err
-	}
-	// Only 201 means that the blob is stored (OCI distribution-spec, "Pushing blobs"). Some
-	// registries answer another status; so does a login page.
-	if there, err := s.client.HasBlob(ctx, s.repo, d); err != nil || there != inventory.Present {
-		return errors.Join(fmt.Errorf("the registry answered %d to the upload and does not have the blob", resp.StatusCode), err)
-	}
-	return nil
-}
-
-// Cancel deletes the session, so that the registry does not have to keep it.
-//
-// A session on another host is not deleted.
-func (s *Session) Cancel(ctx context.Context) {
-	if !s.own {
-		return
-	}
-	r := &wire.Request{Method: http.MethodDelete, Repo: s.repo, URL: s.at, Access: wire.Push}
-	resp, err := s.client.wire.Do(ctx, r)
-	if err != nil {
-		s.client.log.Debugf("deleting an upload session of %s: %v", s.repo, err)
-		return
-	}
-	resp.Body.Close()
-}
-
-// BytesBody returns a request body that can be sent repeatedly.
-func BytesBody(b []byte) func() (io.ReadCloser, error) {
-	return func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
 }

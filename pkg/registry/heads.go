@@ -60,13 +60,23 @@ func (c *Client) setHeads(host string, h heads) {
 	c.heads[host] = max(c.heads[host], h)
 }
 
-// setListed records that Read has read the tag list of a repository.
+// setListed records that Read has read the tag list of a repository, and whether the
+// repository held nothing.
 //
 // Read resolves the tags in the list. All other tags are absent.
-func (c *Client) setListed(repo name.Repository) {
+func (c *Client) setListed(repo name.Repository, empty bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.listed[repo] = struct{}{}
+	c.listed[repo] = empty
+}
+
+// WasEmpty reports whether a repository held nothing when Read read it.
+//
+// There may be blobs that no manifest refers to, and digests without tags.
+func (c *Client) WasEmpty(repo name.Repository) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.listed[repo]
 }
 
 // listSays returns the hint for a tag that is not resolved yet.

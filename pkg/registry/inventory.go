@@ -37,7 +37,7 @@ func (c *Client) Read(ctx context.Context, repo name.Repository, wanted iter.Seq
 	list, err := c.List(ctx, repo, func(tag string) bool { _, ok := tags[tag]; return ok })
 	noTags := errors.Is(err, ErrNotFound)
 	if err == nil || noTags {
-		c.setListed(repo)
+		c.setListed(repo, noTags || list.Empty)
 	}
 	switch {
 	case noTags && image.Google(repo.RegistryStr()):
@@ -149,6 +149,9 @@ func (c *Client) readDigests(ctx context.Context, repo name.Repository, taglessO
 	}
 	for i, s := range states {
 		have.SetDigest(ask[i], s)
+		if s == inventory.Present {
+			c.setListed(repo, false)
+		}
 	}
 	return nil
 }

@@ -34,6 +34,7 @@ type Listing struct {
 	Digests  map[v1.Hash]Listed // Google's extension: every sha256 digest
 	Children []string           // Google's extension: repositories directly below
 	Extended bool               // the list has Google's extension
+	Empty    bool               // the list has no tag and no digest, not even one that was left out
 
 	loose map[string]struct{} // tags, while the listing is read
 }
@@ -49,7 +50,7 @@ type Listed struct {
 // It leaves out invalid tags and those for which keep returns false, so the caller
 // limits the memory that the list needs. A nil keep keeps all tags.
 func (c *Client) List(ctx context.Context, repo name.Repository, keep func(tag string) bool) (*Listing, error) {
-	out := &Listing{}
+	out := &Listing{Empty: true}
 	size := 1000 // every registry should accept it; Quay once accepted only 100
 	if image.Google(repo.RegistryStr()) {
 		size = 10000
@@ -116,6 +117,7 @@ func (l *Listing) ByTag() map[string]v1.Hash {
 }
 
 func (l *Listing) add(p *page) int {
+	l.Empty = l.Empty && p.names == len(p.children)
 	if !p.extended {
 		l.Tags = append(l.Tags, p.tags...)
 		return p.names

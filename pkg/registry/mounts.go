@@ -1,16 +1,45 @@
 package registry
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
 	"sync"
-	"sync/atomic"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/wire"
 )
+
+// mountTries is the maximum number of tries of a mount that fails with a 5xx status.
+// It is small because the blob can be copied instead.
+const mountTries = 3
 
 // maxMountFailures is the number of 5xx answers after which a host is not asked to
 // mount any more. Each of them costs mountTries requests.
 const maxMountFailures = 2
+
+// maxMountRefusals is the number of refusals after which a source repository that no
+// mount was granted from is not asked for any more. A single refusal may be about its
+// blob. A host that never mounts is asked for a few blobs, and not for each.
+const (
+	maxMountRefusals = 2
+	maxHostRefusals  = 4 // of a host that has granted no mount at all
+)
+
+var (
+	// ErrMountRefused is the error if a registry does not mount a blob.
+	//
+	// That is normal: the caller copies the blob instead.
+	ErrMountRefused = errors.New("mount refused")
+
+	// ErrMountEarly is the error if a registry does not mount a blob that no manifest in
+	// the source repository refers to yet. It may do so afterwards, as ECR does.
+	ErrMountEarly = fmt.Errorf("%w: no manifest in the source repository refers to the blob yet", ErrMountRefused)
+)
 
 // mounts holds what each host has answered to mount requests. The zero value is empty.
 type mounts struct {
@@ -20,16 +49,27 @@ type mounts struct {
 
 // hostMounts holds what one host has answered to mount requests.
 type hostMounts struct {
-	// first is held during a request as long as no mount has succeeded. Requests are
-	// then sent one at a time, so that a host that never mounts is asked once for
-	// each source repository and not once for each blob.
-	first   sync.Mutex
-	granted atomic.Bool
+	// first is held during a request whose answer shows how the host answers further
+	// ones: such requests are sent one at a time, so that a host that never mounts is
+	// asked for a few blobs.
+	first sync.Mutex
 
 	mu      sync.Mutex
-	refused map[name.Repository]struct{} // source repositories
+	granted map[name.Repository]struct{} // source repositories
+	refused map[name.Repository]int      // refusals by source repository
+	all     int                          // refusals
 	failed  int                          // 5xx answers
+	early   earlyMounts
 }
+
+// earlyMounts is whether a host mounts blobs that no manifest refers to yet.
+type earlyMounts int
+
+const (
+	earlyUnknown earlyMounts = iota
+	earlyGranted
+	earlyRefused
+)
 
 func (m *mounts) of(host string) *hostMounts {
 	m.mu.Lock()
@@ -39,48 +79,136 @@ func (m *mounts) of(host string) *hostMounts {
 	}
 	h := m.all[host]
 	if h == nil {
-		h = &hostMounts{refused: map[name.Repository]struct{}{}}
+		h = &hostMounts{granted: map[name.Repository]struct{}{}, refused: map[name.Repository]int{}}
 		m.all[host] = h
 	}
 	return h
 }
 
-// try runs a mount request unless an earlier answer shows that it would be refused.
-func (h *hostMounts) try(from name.Repository, request func() (*Session, error)) (*Session, error) {
-	if !h.granted.Load() {
+// try runs a mount request unless earlier answers show that it would be refused.
+func (h *hostMounts) try(from name.Repository, committed bool, request func() (*Session, error)) (*Session, error) {
+	if h.unsure(committed) {
 		h.first.Lock()
-		if h.granted.Load() {
-			h.first.Unlock()
-		} else {
+		if h.unsure(committed) {
 			defer h.first.Unlock()
+		} else {
+			h.first.Unlock()
 		}
 	}
-	if h.refuses(from) {
-		return nil, ErrMountRefused
+	if err := h.refuses(from, committed); err != nil {
+		return nil, err
 	}
 	session, err := request()
 	switch {
 	case err == nil:
-		h.granted.Store(true)
+		h.grant(from, committed)
 	case errors.Is(err, ErrMountRefused):
-		h.refuse(from, err)
+		if early := h.refuse(from, committed || session == nil, err); early {
+			err = ErrMountEarly
+		}
 	}
 	return session, err
 }
 
-func (h *hostMounts) refuses(from name.Repository) bool {
+// unsure reports whether the host has not shown yet how it answers such requests.
+func (h *hostMounts) unsure(committed bool) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	_, refused := h.refused[from]
-	return refused || h.failed >= maxMountFailures
+	return len(h.granted) == 0 || !committed && h.early == earlyUnknown
 }
 
-func (h *hostMounts) refuse(from name.Repository, err error) {
+// refuses returns the error of a mount that need not be asked for.
+func (h *hostMounts) refuses(from name.Repository, committed bool) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.refused[from] = struct{}{}
-	var e *Error
-	if errors.As(err, &e) && e.Status >= 500 {
-		h.failed++
+	_, granted := h.granted[from]
+	switch {
+	case h.failed >= maxMountFailures,
+		!granted && h.refused[from] >= maxMountRefusals,
+		len(h.granted) == 0 && h.all >= maxHostRefusals:
+		return ErrMountRefused
+	case !committed && h.early == earlyRefused:
+		return ErrMountEarly
 	}
+	return nil
+}
+
+func (h *hostMounts) grant(from name.Repository, committed bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.granted[from] = struct{}{}
+	if !committed {
+		h.early = earlyGranted
+	}
+}
+
+// refuse counts a refusal, unless the reason may be that the blob is not committed. Such
+// a refusal opens a session.
+func (h *hostMounts) refuse(from name.Repository, committed bool, err error) (early bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var e *Error
+	switch {
+	case errors.As(err, &e) && e.Status >= 500:
+		h.failed++
+	case !committed:
+		if h.early == earlyUnknown {
+			h.early = earlyRefused
+		}
+		return true
+	}
+	h.refused[from]++
+	h.all++
+	return false
+}
+
+// MountsEarly reports whether a host has mounted a blob that no manifest in the source
+// repository referred to yet.
+func (c *Client) MountsEarly(host string) bool {
+	h := c.mounts.of(host)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.early == earlyGranted
+}
+
+// Mount asks the registry to take a blob from another of its repositories. Where it
+// does not, or names another digest, the error is ErrMountRefused, with the session that
+// it opened instead, if it did. A host that has refused a few mounts from a repository and
+// granted none is not asked again for that repository.
+//
+// committed says that a manifest in the source repository refers to the blob. Without
+// one, the error may be ErrMountEarly, with or without a session.
+func (c *Client) Mount(ctx context.Context, repo, from name.Repository, digest v1.Hash, committed bool) (*Session, error) {
+	return c.mounts.of(repo.RegistryStr()).try(from, committed, func() (*Session, error) { return c.mount(ctx, repo, from, digest) })
+}
+
+// mount sends a mount request.
+func (c *Client) mount(ctx context.Context, repo, from name.Repository, digest v1.Hash) (*Session, error) {
+	r := &wire.Request{
+		Method: http.MethodPost, Repo: repo, Path: repo.RepositoryStr() + "/blobs/uploads/", Access: wire.Push, From: from, Grace: true, Tries: mountTries,
+		Query: url.Values{"mount": {digest.String()}, "from": {from.RepositoryStr()}},
+	}
+	resp, err := c.wire.Do(ctx, r)
+	if err != nil {
+		var e *Error
+		if errors.As(err, &e) && e.Status >= 500 {
+			return nil, fmt.Errorf("%w: %w", ErrMountRefused, err) // some registries fail on what they cannot mount
+		}
+		return nil, err
+	}
+	switch resp.StatusCode {
+	case http.StatusCreated:
+		resp.Body.Close()
+		if err := sameBlob(resp, digest); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrMountRefused, err)
+		}
+		return nil, nil
+	case http.StatusAccepted:
+		s, err := c.session(repo, resp)
+		if err != nil {
+			return nil, err
+		}
+		return s, ErrMountRefused
+	}
+	return nil, fmt.Errorf("%w: %w", ErrMountRefused, wire.ReadError(resp))
 }

@@ -28,8 +28,8 @@
 //	referrers               ours     remote asks the API or reads the fallback tag, never both
 //	reading a blob          ours     remote does not continue a download that breaks
 //	mounts                  ours     remote sends a HEAD first, and does not report a refusal
-//	uploads                 ours     POST and PUT; remote also sends a PATCH for each blob: 16 requests
-//	                                 for an image of three blobs, 13 here
+//	uploads                 ours     POST and PUT, or POST alone; remote also sends a PATCH for each blob:
+//	                                 16 requests for an image of three blobs, 10 to 13 here
 //	PUT of a manifest       ours     remote cannot read the tag again right before each try
 //
 // A transport that answers the ping of transport.NewWithContext itself would save
@@ -94,13 +94,14 @@ type Client struct {
 	absent func(name.Repository) []int
 	bytes  atomic.Int64
 	mounts mounts
+	posts  posts
 
 	mu          sync.Mutex
 	put         map[name.Repository]struct{} // repositories that a manifest was put into
 	heads       map[string]heads
-	listed      map[name.Repository]struct{} // repositories whose tag list was read by Read
-	referrers   map[string]struct{}          // hosts that have answered with the referrers API
-	noReferrers map[name.Repository]int      // number of digests for which a repository did not answer with the referrers API
+	listed      map[name.Repository]bool // repositories whose tag list was read by Read; true: they held nothing
+	referrers   map[string]struct{}      // hosts that have answered with the referrers API
+	noReferrers map[name.Repository]int  // number of digests for which a repository did not answer with the referrers API
 }
 
 // ErrNotFound is the error for content that does not exist.
@@ -120,7 +121,7 @@ type UnansweredError = wire.UnansweredError
 func New(o Options) (*Client, error) {
 	c := &Client{
 		files: o.Files, log: o.Log, absent: func(name.Repository) []int { return nil }, put: map[name.Repository]struct{}{}, referrers: map[string]struct{}{}, noReferrers: map[name.Repository]int{},
-		heads: map[string]heads{}, listed: map[name.Repository]struct{}{},
+		heads: map[string]heads{}, listed: map[name.Repository]bool{},
 	}
 	if c.log == nil {
 		quiet := logrus.New()

@@ -35,7 +35,7 @@ var writes = map[registrytest.Kind]func(ctx context.Context, c *registry.Client,
 		return err
 	},
 	registrytest.Mount: func(ctx context.Context, c *registry.Client, r name.Repository, img registrytest.Object) error {
-		_, err := c.Mount(ctx, r, image.NewRepository(r.RegistryStr(), "b"), image.Hash(img.Blobs[0].Digest))
+		_, err := c.Mount(ctx, r, image.NewRepository(r.RegistryStr(), "b"), image.Hash(img.Blobs[0].Digest), true)
 		return err
 	},
 	registrytest.Token: reads[registrytest.ManifestHead],

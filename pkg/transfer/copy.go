@@ -22,24 +22,63 @@ func (b *Blobs) bring(ctx context.Context, dst, from name.Repository, d v1.Descr
 	}
 	if from.RegistryStr() == dst.RegistryStr() && from != dst {
 		var err error
-		if session, err = b.mount(ctx, dst, from, d); !errors.Is(err, registry.ErrMountRefused) {
+		if session, err = b.mount(ctx, dst, from, d, true); !errors.Is(err, registry.ErrMountRefused) {
 			return err
 		}
 	}
 	at, err := b.deliver(ctx, dst, from, d, session)
-	if err != nil || at == dst {
+	if err != nil || at.to == dst {
 		return err
 	}
-	session, err = b.mount(ctx, dst, at, d)
+	session, err = b.mountDelivered(ctx, dst, at, d)
+	if errors.Is(err, errForgotten) {
+		return b.bring(ctx, dst, from, d)
+	}
 	if !errors.Is(err, registry.ErrMountRefused) {
 		return err
 	}
 	return b.copyTo(ctx, []*delivery{b.deliveryTo(dst, d)}, session, from, d)[0]
 }
 
+// errForgotten is the error if the repository that got a blob has not put a manifest that
+// refers to it, and will not.
+var errForgotten = errors.New("the blob was not committed")
+
+// mountDelivered mounts a blob from the repository that its body was sent to. If the host
+// demands that, it waits until a manifest in that repository refers to the blob.
+func (b *Blobs) mountDelivered(ctx context.Context, dst name.Repository, at *delivery, d v1.Descriptor) (*registry.Session, error) {
+	session, err := b.mount(ctx, dst, at.to, d, at.committed.Load())
+	work := b.work(at.to)
+	if !errors.Is(err, registry.ErrMountEarly) || work == nil || !before(at.to, dst) {
+		return session, err
+	}
+	b.cancel(ctx, session)
+	select {
+	case <-at.settled:
+	case <-work:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if !at.committed.Load() {
+		b.drop(at, d)
+		return nil, errForgotten
+	}
+	return b.mount(ctx, dst, at.to, d, true)
+}
+
+// drop makes the next caller of deliver send the body of a blob again.
+func (b *Blobs) drop(at *delivery, d v1.Descriptor) {
+	one := b.blob(d)
+	one.mu.Lock()
+	defer one.mu.Unlock()
+	if one.hosts[at.to.RegistryStr()] == at {
+		delete(one.hosts, at.to.RegistryStr())
+	}
+}
+
 // mount mounts a blob, and counts it.
-func (b *Blobs) mount(ctx context.Context, dst, from name.Repository, d v1.Descriptor) (*registry.Session, error) {
-	session, err := b.client.Mount(ctx, dst, from, d.Digest)
+func (b *Blobs) mount(ctx context.Context, dst, from name.Repository, d v1.Descriptor, committed bool) (*registry.Session, error) {
+	session, err := b.client.Mount(ctx, dst, from, d.Digest, committed)
 	switch {
 	case err == nil:
 		b.count(dst, Moved{Mounted: 1})
@@ -49,32 +88,53 @@ func (b *Blobs) mount(ctx context.Context, dst, from name.Repository, d v1.Descr
 	return session, err
 }
 
-// deliver brings a blob's body to the host of dst, and returns the repository that
-// has it. The first caller reads the source, and serves all other hosts that are
-// expected to need the blob.
-func (b *Blobs) deliver(ctx context.Context, dst, from name.Repository, d v1.Descriptor, session *registry.Session) (name.Repository, error) {
+// deliver brings a blob's body to the host of dst, and returns how. The first caller
+// reads the source, and serves all other hosts that are expected to need the blob.
+func (b *Blobs) deliver(ctx context.Context, dst, from name.Repository, d v1.Descriptor, session *registry.Session) (*delivery, error) {
+	mine, todo, over := b.start(dst, d)
+	if todo == nil {
+		b.cancel(ctx, session)
+		select {
+		case <-mine.done:
+		case <-over: // nobody has begun it
+			return b.deliver(ctx, dst, from, d, nil)
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		if mine.err != nil && mine.to != dst && ctx.Err() == nil { // it failed for another repository: try this one
+			return b.deliver(ctx, dst, from, d, nil)
+		}
+		return mine, mine.err
+	}
+	b.running.Go(func() { b.copyTo(ctx, todo, session, from, d) })
+	select {
+	case <-mine.done:
+		return mine, mine.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// start returns the delivery of a blob to the host of dst, and those that the caller must
+// carry out: that one first. They are nil if another caller does so, or will do so until
+// over is closed.
+func (b *Blobs) start(dst name.Repository, d v1.Descriptor) (mine *delivery, todo []*delivery, over <-chan struct{}) {
 	one := b.blob(d)
 	one.mu.Lock()
-	mine := one.hosts[dst.RegistryStr()]
+	defer one.mu.Unlock()
+	mine = one.hosts[dst.RegistryStr()]
 	if mine == nil || mine.started && isClosed(mine.done) && mine.err != nil {
 		mine = b.deliveryTo(dst, d)
 		one.hosts[dst.RegistryStr()] = mine
 	}
 	if mine.started {
-		one.mu.Unlock()
-		b.cancel(ctx, session)
-		select {
-		case <-mine.done:
-			if mine.err != nil && mine.to != dst && ctx.Err() == nil { // it failed for another repository: try this one
-				return b.deliver(ctx, dst, from, d, nil)
-			}
-			return mine.to, mine.err
-		case <-ctx.Done():
-			return dst, ctx.Err()
-		}
+		return mine, nil, nil
+	}
+	if over := b.work(mine.to); over != nil && !isClosed(over) && before(mine.to, dst) && !b.client.MountsEarly(dst.RegistryStr()) {
+		return mine, nil, over // it is mounted from there: this host may not mount from a repository that comes later
 	}
 	mine.to = dst
-	todo := []*delivery{mine}
+	todo = []*delivery{mine}
 	for _, other := range one.hosts {
 		if !other.started && other != mine {
 			todo = append(todo, other)
@@ -83,14 +143,7 @@ func (b *Blobs) deliver(ctx context.Context, dst, from name.Repository, d v1.Des
 	for _, t := range todo {
 		t.started = true
 	}
-	one.mu.Unlock()
-	b.running.Go(func() { b.copyTo(ctx, todo, session, from, d) })
-	select {
-	case <-mine.done:
-		return dst, mine.err
-	case <-ctx.Done():
-		return dst, ctx.Err()
-	}
+	return mine, todo, nil
 }
 
 // copyTo copies a blob's body to every destination that does not have it, and reads it

@@ -14,11 +14,13 @@ import (
 	"context"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/memo"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
@@ -41,6 +43,8 @@ type Blobs struct {
 	all        map[string]*blob // by digest
 	placed     memo.Tasks[repoDigest]
 	distrusted map[repoDigest]struct{} // sent even if the repository says that it holds them
+	forgotten  map[repoDigest]struct{}
+	working    map[name.Repository]chan struct{} // closed by End
 	moved      map[name.Repository]Moved
 	traffic    map[string]*traffic // by host
 	running    sync.WaitGroup      // copies that other callers may wait for
@@ -69,19 +73,31 @@ type delivery struct {
 	started bool
 	done    chan struct{} // closed when it has succeeded or failed
 	err     error
+
+	committed atomic.Bool
+	settled   chan struct{} // closed when it is committed, or was forgotten
+	settle    sync.Once
+}
+
+// end marks a delivery as committed or forgotten.
+func (t *delivery) end(committed bool) {
+	t.settle.Do(func() {
+		t.committed.Store(committed)
+		close(t.settled)
+	})
 }
 
 // deliveryTo returns a delivery that was not started.
 func (b *Blobs) deliveryTo(dst name.Repository, d v1.Descriptor) *delivery {
 	b.trafficOf(dst.RegistryStr()).total.Add(d.Size)
-	return &delivery{to: dst, done: make(chan struct{})}
+	return &delivery{to: dst, done: make(chan struct{}), settled: make(chan struct{})}
 }
 
 // New returns an empty Blobs that reads from source and writes with c.
 func New(c *registry.Client, source Source) *Blobs {
 	return &Blobs{
 		client: c, source: source, disk: newDisk(c.TempFiles()), all: map[string]*blob{},
-		distrusted: map[repoDigest]struct{}{}, moved: map[name.Repository]Moved{}, traffic: map[string]*traffic{},
+		distrusted: map[repoDigest]struct{}{}, forgotten: map[repoDigest]struct{}{}, working: map[name.Repository]chan struct{}{}, moved: map[name.Repository]Moved{}, traffic: map[string]*traffic{},
 	}
 }
 
@@ -97,15 +113,56 @@ func (b *Blobs) blob(d v1.Descriptor) *blob {
 }
 
 // Expect announces that a repository on another host than the source will need a
-// blob. The first Place for a blob serves all hosts that are expected to need it.
+// blob. The first Place for a blob serves all hosts that are expected to need it. On
+// each of them the first of the repositories, by name, gets the body.
 func (b *Blobs) Expect(d v1.Descriptor, dst name.Repository) {
 	one := b.blob(d)
 	one.mu.Lock()
 	defer one.mu.Unlock()
-	if one.hosts[dst.RegistryStr()] == nil {
+	switch t := one.hosts[dst.RegistryStr()]; {
+	case t == nil:
 		one.hosts[dst.RegistryStr()] = b.deliveryTo(dst, d)
+	case !t.started && before(dst, t.to):
+		t.to = dst
 	}
 }
+
+// Begin announces work on a repository until End. Meanwhile, other repositories of its
+// host wait for Commit before they mount a blob from it, if the host demands that. A
+// repository only waits for those that come before it by name, so that no two wait for
+// each other. So the caller must begin the work on repositories in this order.
+func (b *Blobs) Begin(dst name.Repository) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.working[dst] == nil {
+		b.working[dst] = make(chan struct{})
+	}
+}
+
+// End announces that no more blobs are committed in a repository.
+func (b *Blobs) End(dst name.Repository) { close(b.work(dst)) }
+
+// work returns a channel that End closes, or nil without Begin.
+func (b *Blobs) work(dst name.Repository) chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.working[dst]
+}
+
+// Commit announces that a repository has a manifest that refers to blobs.
+func (b *Blobs) Commit(dst name.Repository, blobs []v1.Descriptor) {
+	for _, d := range blobs {
+		one := b.blob(d)
+		one.mu.Lock()
+		if t := one.hosts[dst.RegistryStr()]; t != nil && t.to == dst {
+			t.end(true)
+		}
+		one.mu.Unlock()
+	}
+}
+
+// before orders repositories.
+func before(a, b name.Repository) bool { return image.CompareRepositories(a, b) < 0 }
 
 // Place brings a blob from one repository into another: once, until Forget. IsUnread
 // distinguishes errors of reading from other errors.
@@ -113,13 +170,31 @@ func (b *Blobs) Place(ctx context.Context, dst, from name.Repository, d v1.Descr
 	return b.placed.Do(ctx, repoDigest{dst, d.Digest.String()}, func() error { return b.bring(ctx, dst, from, d) })
 }
 
-// Forget makes the next Place of a blob ask the repository for it again.
+// Forget makes the next Place of a blob ask the repository for it again: it lacks a blob
+// that it said it has.
 func (b *Blobs) Forget(dst name.Repository, d v1.Descriptor) {
+	b.client.StopPosts(dst)
+	b.mu.Lock()
+	b.forgotten[repoDigest{dst, d.Digest.String()}] = struct{}{}
+	b.mu.Unlock()
 	b.placed.Forget(repoDigest{dst, d.Digest.String()})
 	one := b.blob(d)
 	one.mu.Lock()
 	defer one.mu.Unlock()
-	delete(one.hosts, dst.RegistryStr())
+	if t := one.hosts[dst.RegistryStr()]; t != nil {
+		t.end(false)
+		delete(one.hosts, dst.RegistryStr())
+	}
+}
+
+// isNew reports whether a repository need not be asked for a small blob before it is
+// sent: the repository held nothing when it was read. An answer would prove nothing, and
+// costs as much as the blob.
+func (b *Blobs) isNew(dst name.Repository, d v1.Descriptor) bool {
+	b.mu.Lock()
+	_, again := b.forgotten[repoDigest{dst, d.Digest.String()}]
+	b.mu.Unlock()
+	return !again && d.Size <= spoolMemory && b.client.WasEmpty(dst)
 }
 
 // Distrust makes the next Place of a blob send it, even if the repository says that it

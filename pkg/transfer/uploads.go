@@ -34,14 +34,10 @@ func (b *Blobs) Send(ctx context.Context, dst name.Repository, d v1.Descriptor, 
 // holds it.
 func (b *Blobs) SendNew(ctx context.Context, dst name.Repository, d v1.Descriptor, raw []byte) error {
 	for try := 1; ; try++ {
-		session, err := b.client.Upload(ctx, dst)
-		if err != nil {
-			return fmt.Errorf("opening an upload for blob %s: %w", d.Digest.String(), err)
-		}
-		if err = session.Put(ctx, d, registry.BytesBody(raw)); err == nil {
+		err := b.put(ctx, nil, dst, d, registry.BytesBody(raw))
+		if err == nil {
 			return nil
 		}
-		b.cancel(ctx, session)
 		if ctx.Err() != nil || registry.IsLastUpload(try, err) {
 			return fmt.Errorf("uploading blob %s: %w", d.Digest.String(), err)
 		}
@@ -64,7 +60,7 @@ func (b *Blobs) upload(ctx context.Context, dst, from name.Repository, session *
 	blind := b.isDistrusted(dst, d)
 	for try := 1; ; try++ {
 		check, there, err := blind, false, error(nil)
-		if !blind {
+		if !blind && (try > 1 || !b.isNew(dst, d)) {
 			check, there, err = b.look(ctx, dst, d)
 		}
 		if err != nil || there {
@@ -79,17 +75,11 @@ func (b *Blobs) upload(ctx context.Context, dst, from name.Repository, session *
 			b.cancel(ctx, session)
 			return err
 		}
-		if session == nil {
-			if session, err = b.client.Upload(ctx, dst); err != nil {
-				return fmt.Errorf("opening an upload for blob %s: %w", d.Digest.String(), err)
-			}
-		}
 		turns := body.turns()
 		if err = b.put(ctx, session, dst, d, sent.of(body.body)); err == nil {
 			b.count(dst, Moved{Copied: 1})
 			return b.repaired(ctx, dst, d, check)
 		}
-		b.cancel(ctx, session)
 		session = nil
 		blind = blind || registry.IsDamaged(err)
 		switch failed := body.failed(); {
@@ -133,14 +123,23 @@ func (b *Blobs) repaired(ctx context.Context, dst name.Repository, d v1.Descript
 	return nil // no other answer is evidence: the registry was wrong before
 }
 
-// put sends the body of a blob.
+// put sends the body of a blob, in a session if there is one.
 func (b *Blobs) put(ctx context.Context, session *registry.Session, dst name.Repository, d v1.Descriptor, body func() (io.ReadCloser, error)) error {
 	done, err := b.lanes.enter(ctx, lane{dst.RegistryStr(), true}, d)
 	if err != nil {
+		b.cancel(ctx, session)
 		return err
 	}
 	defer done()
-	return session.Put(ctx, d, body)
+	if session == nil {
+		if session, err = b.client.Send(ctx, dst, d, body); err != nil || session == nil {
+			return err
+		}
+	}
+	if err = session.Put(ctx, d, body); err != nil {
+		b.cancel(ctx, session)
+	}
+	return err
 }
 
 // cancel deletes an upload session that is not used, even after an interrupt.

@@ -1,0 +1,170 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/wire"
+)
+
+const (
+	// maxPosted is the size of the largest blob that is sent with the POST, in bytes. If
+	// the host opens a session nevertheless, these bytes were sent in vain.
+	maxPosted = 256 << 10
+	// maxFirstPost is the same until a host has accepted one.
+	maxFirstPost = 32 << 10
+
+	// maxPostFailures is the number of POSTs with a blob that may fail without an answer
+	// that decides, before a host is not sent any more.
+	maxPostFailures = 2
+
+	// firstPostTime bounds the time that other blobs wait for the answer to the first one.
+	firstPostTime = 5 * time.Second
+)
+
+// posts holds which hosts store a blob that is sent with the POST of an upload (OCI
+// distribution-spec, "POST then PUT" and "Single POST"). The zero value is empty.
+type posts struct {
+	mu  sync.Mutex
+	all map[string]*hostPosts
+}
+
+// hostPosts holds what one host has answered to a POST with a blob.
+type hostPosts struct {
+	asking   chan struct{} // closed when the first such POST is answered; nil: none is sent
+	accepted bool
+	refused  bool
+	failed   int
+}
+
+// begin reports whether a blob may be sent with the POST. Until a host has accepted one,
+// they are sent one at a time, and the other small blobs wait: they need one request less
+// if it is accepted.
+func (p *posts) begin(ctx context.Context, host string, size int64) bool {
+	timer := time.NewTimer(firstPostTime)
+	defer timer.Stop()
+	for {
+		may, wait := p.next(host, size)
+		if wait == nil {
+			return may
+		}
+		select {
+		case <-wait:
+		case <-timer.C:
+			return false
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// next reports whether a blob may be sent with the POST, or returns a channel that is
+// closed when this is known.
+func (p *posts) next(host string, size int64) (may bool, wait <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch h := p.of(host); {
+	case h.refused || size > maxPosted || !h.accepted && size > maxFirstPost:
+		return false, nil
+	case h.accepted:
+		return true, nil
+	case h.asking != nil:
+		return false, h.asking
+	default:
+		h.asking = make(chan struct{})
+		return true, nil
+	}
+}
+
+// end records the answer to a POST that begin allowed. status is 0 without an answer.
+func (p *posts) end(host string, status int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h := p.of(host)
+	switch {
+	case status == http.StatusCreated:
+		h.accepted = true
+	case status == http.StatusAccepted:
+		h.refused = true
+	case !h.accepted:
+		h.failed++
+		h.refused = h.refused || h.failed == maxPostFailures
+	}
+	if h.asking != nil {
+		close(h.asking)
+		h.asking = nil
+	}
+}
+
+// of returns the entry of a host. The caller holds the lock.
+func (p *posts) of(host string) *hostPosts {
+	if p.all == nil {
+		p.all = map[string]*hostPosts{}
+	}
+	h := p.all[host]
+	if h == nil {
+		h = &hostPosts{}
+		p.all[host] = h
+	}
+	return h
+}
+
+// Send begins to send a blob. It sends a small one with the POST, unless the host is
+// known to open a session nevertheless. If the registry has then stored the blob, Send
+// returns no session. In all other cases the caller must put the blob into the session.
+//
+// After an error the registry may have stored the blob.
+func (c *Client) Send(ctx context.Context, repo name.Repository, d v1.Descriptor, body func() (io.ReadCloser, error)) (*Session, error) {
+	if !c.posts.begin(ctx, repo.RegistryStr(), d.Size) {
+		return c.Upload(ctx, repo)
+	}
+	s, status, err := c.post(ctx, repo, d, body)
+	c.posts.end(repo.RegistryStr(), status)
+	if status >= http.StatusBadRequest && status < http.StatusInternalServerError && status != http.StatusTooManyRequests {
+		return c.Upload(ctx, repo)
+	}
+	return s, err
+}
+
+// post sends a blob with the POST that opens an upload. status is that of the answer.
+func (c *Client) post(ctx context.Context, repo name.Repository, d v1.Descriptor, body func() (io.ReadCloser, error)) (s *Session, status int, err error) {
+	r := &wire.Request{
+		Method: http.MethodPost, Repo: repo, Path: repo.RepositoryStr() + "/blobs/uploads/", Query: url.Values{"digest": {d.Digest.String()}},
+		Access: wire.Push, Body: body, Length: d.Size, Blob: true, Once: true, Grace: true,
+		Header: http.Header{"Content-Type": {"application/octet-stream"}},
+	}
+	resp, err := c.do(ctx, r, http.StatusCreated, http.StatusAccepted)
+	if err != nil {
+		var e *Error
+		if errors.As(err, &e) {
+			status = e.Status
+		}
+		return nil, status, err
+	}
+	if resp.StatusCode == http.StatusAccepted {
+		s, err = c.session(repo, resp)
+		return s, resp.StatusCode, err
+	}
+	resp.Body.Close()
+	if err := sameBlob(resp, d.Digest); err != nil {
+		return nil, 0, err
+	}
+	c.bytes.Add(d.Size)
+	return nil, resp.StatusCode, nil
+}
+
+// StopPosts makes all further blobs be sent in sessions to the host of a repository. It
+// lacks a blob that it may have said to have stored.
+func (c *Client) StopPosts(repo name.Repository) {
+	c.posts.mu.Lock()
+	defer c.posts.mu.Unlock()
+	c.posts.of(repo.RegistryStr()).refused = true
+}
