@@ -33,6 +33,7 @@ func TestLimits(t *testing.T) {
 		{"promotion.md", "with one blob of up to # KiB; other small blobs wait", "registry", "maxFirstPost", 1 << 10},
 		{"promotion.md", "wait for that for up to # s", "registry", "firstPostTime", int64(time.Second)},
 		{"promotion.md", "A blob of up to # KiB is sent without asking", "transfer", "spoolMemory", 1 << 10},
+		{"promotion.md", "a smaller one while # MiB of bodies are in memory", "transfer", "maxMemory", 1 << 20},
 		{"promotion.md", "At most # GiB of bodies are held at a time", "transfer", "maxSpooled", 1 << 30},
 		{"promotion.md", "but at most # GiB: a blob that does not fit", "transfer", "maxFree", 1 << 30},
 		{"promotion.md", "At most four blobs of # MiB or more", "transfer", "largeBlob", 1 << 20},

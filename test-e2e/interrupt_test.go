@@ -158,6 +158,7 @@ func TestInterrupt(t *testing.T) {
 			}
 			reached, hang := announced(rt.Hang())
 			at.Fault(hang, step.when...)
+			dst.Fault(rt.Status(http.StatusInternalServerError, nil, ""), rt.Is(rt.UploadPut), rt.First(1)) // then the blob is looked for
 			p := start(t, append([]string{"run"}, j.args...)...)
 			awaited(t, reached, "the request to hang")
 			if done := interrupt(t, j, p, sig); step.done && done == 0 {

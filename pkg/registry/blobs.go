@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -95,6 +96,12 @@ func (c *Client) FetchBlob(ctx context.Context, repo name.Repository, d v1.Descr
 // errOtherBytes is the error for a blob that does not have its digest.
 var errOtherBytes = errors.New("the registry served other bytes")
 
+// copyBuffers are used again, because most blobs are smaller than one.
+var copyBuffers = sync.Pool{New: func() any {
+	b := make([]byte, 32<<10)
+	return &b
+}}
+
 // fetchWhole reads a blob from its beginning.
 func (c *Client) fetchWhole(ctx context.Context, repo name.Repository, d v1.Descriptor, w io.Writer) error {
 	f := &fetch{w: w, hash: newHash(d.Digest.Algorithm), size: d.Size}
@@ -147,7 +154,9 @@ func (c *Client) fetchFrom(ctx context.Context, repo name.Repository, d v1.Descr
 	if _, err := io.CopyN(io.Discard, resp.Body, skip); err != nil {
 		return &bodyError{fmt.Errorf("reading the blob's bytes: %w", err)}
 	}
-	if _, err := io.Copy(f, resp.Body); err != nil {
+	buf, _ := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(buf)
+	if _, err := io.CopyBuffer(f, resp.Body, *buf); err != nil {
 		if f.failed != nil {
 			return f.failed
 		}

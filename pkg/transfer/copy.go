@@ -47,19 +47,20 @@ var errForgotten = errors.New("the blob was not committed")
 // mountDelivered mounts a blob from the repository that its body was sent to. If the host
 // demands that, it waits until a manifest in that repository refers to the blob.
 func (b *Blobs) mountDelivered(ctx context.Context, dst name.Repository, at *delivery, d v1.Descriptor) (*registry.Session, error) {
-	session, err := b.mount(ctx, dst, at.to, d, at.committed.Load())
+	committed, over := b.ended(at, d)
+	session, err := b.mount(ctx, dst, at.to, d, committed)
 	work := b.work(at.to)
 	if !errors.Is(err, registry.ErrMountEarly) || work == nil || !before(at.to, dst) {
 		return session, err
 	}
 	b.cancel(ctx, session)
 	select {
-	case <-at.settled:
+	case <-over:
 	case <-work:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if !at.committed.Load() {
+	if committed, _ = b.ended(at, d); !committed {
 		b.drop(at, d)
 		return nil, errForgotten
 	}
@@ -167,19 +168,17 @@ func (b *Blobs) copyTo(ctx context.Context, to []*delivery, session *registry.Se
 		})
 		return fetch.spool, fetch.err
 	}
-	var group sync.WaitGroup
-	for i, t := range to {
-		own := session
-		if i > 0 {
-			own = nil
-		}
-		group.Go(func() {
-			errs[i] = b.upload(ctx, t.to, from, own, d, open)
-			t.err = errs[i]
-			close(t.done)
-		})
+	send := func(i int, session *registry.Session) {
+		errs[i] = b.upload(ctx, to[i].to, from, session, d, open)
+		to[i].err = errs[i]
+		close(to[i].done)
 	}
-	group.Wait()
+	var others sync.WaitGroup
+	for i := 1; i < len(to); i++ {
+		others.Go(func() { send(i, nil) })
+	}
+	send(0, session)
+	others.Wait()
 	fetch.group.Wait()
 	if fetch.spool != nil {
 		b.disk.free(fetch.spool, d.Size)

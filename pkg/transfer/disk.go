@@ -10,6 +10,7 @@ import (
 )
 
 const (
+	maxMemory  = 2 << 20   // bytes of small blobs in memory at a time: the others are in files, too
 	maxSpooled = 4 << 30   // bytes of blobs between source and destinations at a time
 	maxBlob    = 256 << 30 // bytes of one blob: more than any known registry accepts
 	freeShare  = 20        // one part in freeShare of the file system is left free…
@@ -19,9 +20,10 @@ const (
 // disk limits the temporary files of blobs. They must not fill the file system, which
 // other processes use too, or use up the files that the process may open.
 type disk struct {
-	space func(dir string) (free, total int64, err error)
-	bytes *semaphore.Weighted
-	files *semaphore.Weighted // nil: no limit
+	space  func(dir string) (free, total int64, err error)
+	memory *semaphore.Weighted
+	bytes  *semaphore.Weighted
+	files  *semaphore.Weighted // nil: no limit
 
 	mu     sync.Mutex
 	spools map[*spool]int64 // in files, with their final size
@@ -31,7 +33,8 @@ type disk struct {
 // newDisk returns a disk that may use a number of files; 0 is no limit.
 func newDisk(files int) *disk {
 	d := &disk{
-		space: space, bytes: semaphore.NewWeighted(maxSpooled), spools: map[*spool]int64{}, closed: make(chan struct{}),
+		space: space, memory: semaphore.NewWeighted(maxMemory), bytes: semaphore.NewWeighted(maxSpooled),
+		spools: map[*spool]int64{}, closed: make(chan struct{}),
 	}
 	if files > 0 {
 		d.files = semaphore.NewWeighted(int64(files))
@@ -45,6 +48,21 @@ func (d *disk) spool(ctx context.Context, size int64) (*spool, error) {
 	if size > maxBlob {
 		return nil, fmt.Errorf("it has %d bytes: more than %d are refused", size, int64(maxBlob))
 	}
+	small := size <= spoolMemory
+	if small && d.memory.TryAcquire(size) {
+		return newSpool(size), nil
+	}
+	s, err := d.inFile(ctx, size)
+	if err != nil && small { // there is no space for it, or ctx has ended
+		if err = d.memory.Acquire(ctx, size); err == nil {
+			s = newSpool(size)
+		}
+	}
+	return s, err
+}
+
+// inFile returns an empty spool in a file.
+func (d *disk) inFile(ctx context.Context, size int64) (*spool, error) {
 	if err := d.reserve(ctx, size); err != nil {
 		return nil, err
 	}
@@ -57,26 +75,28 @@ func (d *disk) spool(ctx context.Context, size int64) (*spool, error) {
 
 // free closes a spool and gives back its space.
 func (d *disk) free(s *spool, size int64) {
+	if s.file == nil {
+		d.memory.Release(size)
+		return
+	}
 	s.close()
 	d.release(size)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if _, ok := d.spools[s]; ok {
-		delete(d.spools, s)
-		close(d.closed)
-		d.closed = make(chan struct{})
-	}
+	delete(d.spools, s)
+	close(d.closed)
+	d.closed = make(chan struct{})
 }
 
-// reserve waits until a blob's bytes, and a file if it needs one, are within the limits.
+// reserve waits until a blob's bytes and its file are within the limits.
 func (d *disk) reserve(ctx context.Context, size int64) error {
-	if d.inFile(size) {
+	if d.files != nil {
 		if err := d.files.Acquire(ctx, 1); err != nil {
 			return err
 		}
 	}
 	err := d.bytes.Acquire(ctx, min(size, maxSpooled))
-	if err != nil && d.inFile(size) {
+	if err != nil && d.files != nil {
 		d.files.Release(1)
 	}
 	return err
@@ -85,19 +105,13 @@ func (d *disk) reserve(ctx context.Context, size int64) error {
 // release undoes reserve.
 func (d *disk) release(size int64) {
 	d.bytes.Release(min(size, maxSpooled))
-	if d.inFile(size) {
+	if d.files != nil {
 		d.files.Release(1)
 	}
 }
 
-// inFile reports whether a blob counts towards the limit on files.
-func (d *disk) inFile(size int64) bool { return d.files != nil && size > spoolMemory }
-
 // onDisk waits until the file system has space for a blob, and returns a spool.
 func (d *disk) onDisk(ctx context.Context, size int64) (*spool, error) {
-	if size <= spoolMemory {
-		return newSpool(size)
-	}
 	for {
 		s, wait, err := d.try(size)
 		if s != nil || err != nil {
@@ -132,7 +146,7 @@ func (d *disk) try(size int64) (s *spool, wait <-chan struct{}, err error) {
 	default:
 		return nil, nil, fmt.Errorf("it has %d bytes, and %s (TMPDIR says where) has room for %d: %d more are left to others", size, dir, max(0, usable), left)
 	}
-	if s, err = newSpool(size); err != nil {
+	if s, err = newFileSpool(); err != nil {
 		return nil, nil, err
 	}
 	d.spools[s] = size

@@ -41,6 +41,51 @@ func TestDiskLeavesSpaceFree(t *testing.T) {
 	}
 }
 
+// Small blobs are in memory up to a limit, and then in files. Where there is no space for
+// files, they wait for memory.
+func TestSmallBlobsInMemory(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		space  int64
+		inFile bool
+	}{
+		"space for files": {1 << 30, true},
+		"a full disk":     {0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := diskOf(tc.space)
+			var held []*spool
+			for range maxMemory / spoolMemory {
+				s, err := d.spool(t.Context(), spoolMemory)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if s.file != nil {
+					t.Fatalf("got a file for blob %d, want memory", len(held))
+				}
+				held = append(held, s)
+			}
+			next := make(chan *spool)
+			go func() {
+				s, err := d.spool(t.Context(), spoolMemory)
+				if err != nil {
+					t.Error(err)
+				}
+				next <- s
+			}()
+			if !tc.inFile {
+				d.free(held[0], spoolMemory)
+			}
+			s := <-next
+			if got := s.file != nil; got != tc.inFile {
+				t.Errorf("the next blob is in a file: got %t, want %t", got, tc.inFile)
+			}
+			d.free(s, spoolMemory)
+		})
+	}
+}
+
 // A blob waits for space that another one occupies, until the context ends.
 func TestDiskWaitsForSpace(t *testing.T) {
 	t.Parallel()

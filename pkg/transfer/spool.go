@@ -25,19 +25,21 @@ type spool struct {
 	err  error
 }
 
-// newSpool returns an empty spool for a blob of size bytes.
-func newSpool(size int64) (*spool, error) {
-	s := &spool{}
+// newSpool returns an empty spool in memory, for a blob of size bytes.
+func newSpool(size int64) *spool {
+	s := &spool{buf: make([]byte, 0, size)}
 	s.more.L = &s.mu
-	if size <= spoolMemory {
-		s.buf = make([]byte, 0, size)
-		return s, nil
-	}
+	return s
+}
+
+// newFileSpool returns an empty spool in a file.
+func newFileSpool() (*spool, error) {
 	f, err := TempFile()
 	if err != nil {
 		return nil, fmt.Errorf("making room for a blob on disk (TMPDIR says where): %w", err)
 	}
-	s.file = f
+	s := &spool{file: f}
+	s.more.L = &s.mu
 	return s, nil
 }
 

@@ -14,10 +14,7 @@ func TestSpoolFeedsEveryReader(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			want := bytes.Repeat([]byte("abcdefg"), size/7)
-			s, err := newSpool(int64(len(want)))
-			if err != nil {
-				t.Fatal(err)
-			}
+			s := spoolOf(t, len(want))
 			defer s.close()
 			var wg sync.WaitGroup
 			for range 3 {
@@ -46,10 +43,7 @@ func TestSpoolFeedsEveryReader(t *testing.T) {
 
 func TestSpoolEndsItsReaders(t *testing.T) {
 	t.Parallel()
-	s, err := newSpool(10)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := spoolOf(t, 10)
 	defer s.close()
 	broken := errors.New("broken")
 	var wg sync.WaitGroup
@@ -76,10 +70,7 @@ func TestSpoolBeginsAgain(t *testing.T) {
 	for name, size := range map[string]int{"in memory": 1000, "on disk": spoolMemory + 12345} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, err := newSpool(int64(size))
-			if err != nil {
-				t.Fatal(err)
-			}
+			s := spoolOf(t, size)
 			defer s.close()
 			early, _ := s.body()
 			late, _ := s.body()
@@ -94,11 +85,24 @@ func TestSpoolBeginsAgain(t *testing.T) {
 			if _, err := early.Read(make([]byte, 1)); !errors.Is(err, errReset) {
 				t.Errorf("a reader of what was dropped: %v", err)
 			}
-			_, err = s.Write(want)
+			_, err := s.Write(want)
 			s.finish(err)
 			if got, err := io.ReadAll(late); err != nil || !bytes.Equal(got, want) {
 				t.Errorf("read %d bytes of %d: %v", len(got), size, err)
 			}
 		})
 	}
+}
+
+// spoolOf returns an empty spool: in a file for a large blob.
+func spoolOf(t *testing.T, size int) *spool {
+	t.Helper()
+	if size <= spoolMemory {
+		return newSpool(int64(size))
+	}
+	s, err := newFileSpool()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }

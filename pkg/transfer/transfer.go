@@ -14,7 +14,6 @@ import (
 	"context"
 	"io"
 	"sync"
-	"sync/atomic"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -74,23 +73,41 @@ type delivery struct {
 	done    chan struct{} // closed when it has succeeded or failed
 	err     error
 
-	committed atomic.Bool
-	settled   chan struct{} // closed when it is committed, or was forgotten
-	settle    sync.Once
+	committed bool          // a manifest in the repository refers to the blob
+	over      bool          // it is committed, or was forgotten
+	waiting   chan struct{} // closed when it is over; nil: nobody waits for that
 }
 
-// end marks a delivery as committed or forgotten.
+// end marks a delivery as committed or forgotten. The caller holds the blob's lock.
 func (t *delivery) end(committed bool) {
-	t.settle.Do(func() {
-		t.committed.Store(committed)
-		close(t.settled)
-	})
+	if t.over {
+		return
+	}
+	t.committed, t.over = committed, true
+	if t.waiting != nil {
+		close(t.waiting)
+	}
+}
+
+// ended returns whether a delivery is committed, and a channel that is closed when it is
+// or never will be.
+func (b *Blobs) ended(t *delivery, d v1.Descriptor) (committed bool, over <-chan struct{}) {
+	one := b.blob(d)
+	one.mu.Lock()
+	defer one.mu.Unlock()
+	if t.waiting == nil {
+		t.waiting = make(chan struct{})
+		if t.over {
+			close(t.waiting)
+		}
+	}
+	return t.committed, t.waiting
 }
 
 // deliveryTo returns a delivery that was not started.
 func (b *Blobs) deliveryTo(dst name.Repository, d v1.Descriptor) *delivery {
 	b.trafficOf(dst.RegistryStr()).total.Add(d.Size)
-	return &delivery{to: dst, done: make(chan struct{}), settled: make(chan struct{})}
+	return &delivery{to: dst, done: make(chan struct{})}
 }
 
 // New returns an empty Blobs that reads from source and writes with c.

@@ -19,13 +19,9 @@ const cancelTime = 3 * time.Second
 
 // Send uploads a blob whose bytes are in memory, unless the repository holds it.
 func (b *Blobs) Send(ctx context.Context, dst name.Repository, d v1.Descriptor, raw []byte) error {
-	s, err := newSpool(d.Size)
-	if err != nil {
-		return err
-	}
-	defer s.close()
 	b.trafficOf(dst.RegistryStr()).total.Add(d.Size)
-	_, err = s.Write(raw)
+	s := newSpool(d.Size)
+	_, err := s.Write(raw)
 	s.finish(err)
 	return b.upload(ctx, dst, dst, nil, d, func() (*spool, error) { return s, nil })
 }
