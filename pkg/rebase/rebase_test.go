@@ -42,8 +42,8 @@ func TestRebaseOnOneRegistry(t *testing.T) {
 	}
 	checkRequests(t, w.Server, map[registrytest.Kind]int{
 		registrytest.ManifestGet: 2, registrytest.BlobGet: 2, // manifest and configuration of app and base
-		registrytest.Mount:      2, // the app's repository holds the shared layer already
-		registrytest.UploadPost: 1,
+		registrytest.Mount:        2, // the app's repository holds the shared layer already
+		registrytest.UploadPost:   1,
 		registrytest.ManifestHead: 2, // the tag, before it is written and after
 		registrytest.ManifestPut:  1,
 	})
