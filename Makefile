@@ -8,6 +8,8 @@ VERSION ?= $(shell cat VERSION)
 # The commit's own time, not the clock's, so that one commit builds to one binary.
 COMMIT  ?= $(shell git describe --always --abbrev=40 --dirty --exclude='*' 2>/dev/null)
 DATE    ?= $(shell TZ=UTC git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null)
+GOROOT   = $(shell go env GOROOT)
+MODULE  := sigs.k8s.io/k8s-container-image-promoter
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE)
 
 # What is built to be run later: static, without machine paths. The linter shares
@@ -23,6 +25,9 @@ GOTEST     = $(if $(RACE),,$(warning testing without the race detector))go test 
 TOOLS    := $(CURDIR)/.tools
 REGISTRY := $(TOOLS)/registry
 LINT     := $(TOOLS)/golangci-lint
+KO       := $(TOOLS)/ko
+LICENSES := $(TOOLS)/go-licenses
+RELEASER := $(TOOLS)/goreleaser
 
 .PHONY: help
 help: ## List the targets
@@ -94,9 +99,62 @@ images: build ## Make the pictures in docs/images again (needs Chromium)
 	cd tools/images && go build -o '$(TOOLS)/images' .
 	'$(TOOLS)/images'
 
+# The reference pages of the commands; what is in docs/cli is committed.
+DOCS = go -C tools/docs run .
+
+.PHONY: cli-docs
+cli-docs: ## Make docs/cli again: a page for each command
+	$(DOCS) markdown ../../docs/cli
+
+.PHONY: man completions
+man: ## Write man pages to bin/man
+	$(DOCS) man ../../bin/man
+completions: ## Write completions of shells to bin/completions
+	$(DOCS) completions ../../bin/completions
+
+# The images of cip and cip-auditor: into IMAGE_REPO, or into an OCI layout where that
+# is empty. KO_DEFAULTBASEIMAGE chooses another base, and IMAGE_REFS is a file for the
+# references of what was pushed. The tag has the commit's date.
+IMAGE_REPO      ?=
+IMAGE_TAG       ?= $(shell TZ=UTC git log -1 --date=format-local:%Y%m%d --format=%cd)-$(shell git describe --tags --always --dirty)
+IMAGE_PLATFORMS ?= linux/amd64,linux/arm64,linux/s390x,linux/ppc64le
+IMAGE_LAYOUT    ?= bin/image
+IMAGE_REFS      ?=
+
+.PHONY: image
+image: $(KO) ## Build the container images, with SBOMs, and push them to IMAGE_REPO
+	$(if $(IMAGE_REPO),,rm -rf '$(IMAGE_LAYOUT)' '$(IMAGE_LAYOUT)-sbom')
+	VERSION='$(VERSION)' COMMIT='$(COMMIT)' DATE='$(DATE)' SOURCE_DATE_EPOCH='$(shell git log -1 --format=%ct)' \
+	KO_DOCKER_REPO='$(or $(IMAGE_REPO),ko.invalid)' '$(KO)' build --base-import-paths --tags '$(IMAGE_TAG)' --platform '$(IMAGE_PLATFORMS)' \
+		$(if $(IMAGE_REFS),--image-refs '$(IMAGE_REFS)') --image-label 'org.opencontainers.image.version=$(VERSION),org.opencontainers.image.revision=$(COMMIT),org.opencontainers.image.licenses=Apache-2.0' \
+		$(if $(IMAGE_REPO),,--push=false --oci-layout-path '$(IMAGE_LAYOUT)' --sbom-dir '$(IMAGE_LAYOUT)-sbom') ./cmd/cip ./cmd/cip-auditor
+
+# A license of these kinds does not allow what a release does.
+.PHONY: licenses
+licenses: $(LICENSES) ## Check the licenses of all modules, and write docs/licenses.md
+	GOROOT='$(GOROOT)' '$(LICENSES)' check --disallowed_types=forbidden,restricted,unknown --ignore $(MODULE) ./cmd/...
+	GOROOT='$(GOROOT)' '$(LICENSES)' report --template hack/licenses.tpl --ignore $(MODULE) ./cmd/... 2>/dev/null >docs/licenses.md
+
+.PHONY: license-texts
+license-texts: $(LICENSES) ## Write the licenses of all modules to bin/licenses
+	rm -rf bin/licenses
+	GOROOT='$(GOROOT)' '$(LICENSES)' save --save_path bin/licenses --ignore $(MODULE) ./cmd/... 2>/dev/null
+
+.PHONY: release-check release-snapshot release
+release-check: $(RELEASER) ## Validate .goreleaser.yaml
+	'$(RELEASER)' check
+release-snapshot: $(RELEASER) ## Build a release for this platform into dist/, without publishing it
+	'$(RELEASER)' build --snapshot --single-target --clean
+release: $(RELEASER) ## Publish a release; run by the release workflow
+	'$(RELEASER)' release --clean
+
+.PHONY: test-image
+test-image: $(REGISTRY) $(KO) ## Build the images on loopback and promote them with cip
+	CIP_TEST_REGISTRY='$(REGISTRY)' CIP_TEST_KO='$(KO)' go test -count=1 -timeout $(TIMEOUT) -run TestImagesPromoteThemselves ./test-e2e
+
 .PHONY: clean
 clean: ## Remove what the other targets built
-	rm -rf bin .tools
+	rm -rf bin dist .tools
 
 # The tools are modules of their own, so that neither the project nor the tools
 # choose each other's dependencies.
@@ -107,4 +165,16 @@ $(REGISTRY): tools/registry/main.go tools/registry/go.mod tools/registry/go.sum
 $(LINT): tools/lint/go.mod tools/lint/go.sum
 	cd tools/lint && $(STATIC) go build -ldflags '-s -w' -o '$@' \
 		github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	touch '$@'
+
+$(KO): tools/ko/go.mod tools/ko/go.sum
+	cd tools/ko && $(STATIC) go build -ldflags '-s -w' -o '$@' github.com/google/ko
+	touch '$@'
+
+$(LICENSES): tools/licenses/go.mod tools/licenses/go.sum
+	cd tools/licenses && $(STATIC) go build -ldflags '-s -w' -o '$@' github.com/google/go-licenses/v2
+	touch '$@'
+
+$(RELEASER): tools/goreleaser/go.mod tools/goreleaser/go.sum
+	cd tools/goreleaser && $(STATIC) go build -ldflags '-s -w' -o '$@' github.com/goreleaser/goreleaser/v2
 	touch '$@'

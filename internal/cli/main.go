@@ -5,6 +5,7 @@ package cli
 
 import (
 	"context"
+	"io"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -45,6 +46,12 @@ func Main(p Program, b version.Build) int {
 	}()
 	s := streams{out: os.Stdout, err: os.Stderr, getenv: os.Getenv, build: b.OrBuildInfo()}
 	return execute(ctx, p.command(s), os.Args[1:], s)
+}
+
+// Command returns the program's root command, for what describes commands without
+// running them. It has no streams and an empty environment.
+func (p Program) Command() *cobra.Command {
+	return p.command(streams{out: io.Discard, err: io.Discard, getenv: func(string) string { return "" }})
 }
 
 // command returns the program's root command.
