@@ -21,6 +21,7 @@ import (
 var (
 	codeRE       = regexp.MustCompile("(?ms)^```.*?^```|`[^`\n]+`") // blocks and spans
 	flagRE       = regexp.MustCompile(`--[a-z][a-z-]*`)
+	foreignRE    = regexp.MustCompile("(?m)^ *(?:git|cosign|sha256sum|kubectl|curl) (?:.*\\\\\n)*.*$") // commands of other programs
 	exampleRE    = regexp.MustCompile(`(?m)^ *cip .*`)
 	commandRE    = regexp.MustCompile("(?m)(?:^|`)(?:bin/)?cip ([a-z][a-z-]*)")
 	identifierRE = regexp.MustCompile(`[a-z-]+(\.[A-Za-z]+)+\b`)
@@ -28,7 +29,7 @@ var (
 	testRE       = regexp.MustCompile("`(Test[A-Z]\\w*)`")
 	testFuncRE   = regexp.MustCompile(`(?m)^func (Test[A-Z]\w*)\(t \*testing\.T\)`)
 	pathRE       = regexp.MustCompile("`((?:cmd|docs|internal|manifests|pkg|test-e2e|tools)/[^` <*]*)")
-	linkRE       = regexp.MustCompile(`\]\(([^)#:]+)[^)]*\)`)
+	linkRE       = regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`) // to files
 )
 
 // read returns the texts of the files that match a pattern, by name.
@@ -98,7 +99,7 @@ func TestCommandsAndFlagsExist(t *testing.T) {
 		t.Errorf("the examples hold %d commands: they are not found any more", examples)
 	}
 	for page, text := range pages(t) {
-		for _, flag := range flagRE.FindAllString(text, -1) {
+		for _, flag := range flagRE.FindAllString(foreignRE.ReplaceAllString(text, ""), -1) {
 			if !known[flag] {
 				t.Errorf("%s: there is no flag %s", page, flag)
 			}
@@ -188,7 +189,7 @@ func TestIdentifiersAndFilesExist(t *testing.T) {
 			parts := strings.Split(id, ".")
 			names, ours := packages[parts[0]]
 			for _, name := range parts[1:] {
-				if ours && parts[1] != "example" && parts[1] != "go" && parts[1] != "txtar" && !names[name] { // registry.example.com is a host, check.go a file
+				if ours && parts[1] != "example" && parts[1] != "go" && parts[1] != "txtar" && parts[1] != "yaml" && !names[name] { // registry.example.com is a host, check.go and image.yaml are files
 					t.Errorf("%s: there is no %s", page, id)
 				}
 			}
