@@ -149,13 +149,17 @@ func (t *thin) pair(d string, hasImages bool) pair {
 	p := pair{files: []*yamlread.File{m}, found: true}
 	r := &reader{m}
 	p.manifests = r.manifests("registries", r.thinManifest)
-	if !hasImages || t.newList && t.hasEntry(imagesDir+"/"+d, sourcesName) && !t.hasEntry(imagesDir+"/"+d, imagesName) {
+	isNew := hasImages && t.hasEntry(imagesDir+"/"+d, sourcesName) && !t.hasEntry(imagesDir+"/"+d, imagesName)
+	if !hasImages || isNew && t.newList {
 		return p
 	}
 	name = imagesDir + "/" + d + "/" + imagesName
 	im := yamlread.Open(t.fsys, name, t.displayName(name))
 	if !im.Read {
 		im.Faults[0].Message += ": " + m.Display + " needs it"
+		if isNew {
+			im.Faults[0].Message += ": cip resolve --write makes it"
+		}
 	}
 	p.files = append(p.files, im)
 	list := Manifest{}
