@@ -127,25 +127,31 @@ const (
 
 // readLoop reads the origin until ctx ends.
 //
-// It reads when another goroutine requests it, and every idleGap.
+// It reads when another goroutine requests it, and every idleGap. If Start has read the
+// manifests, it does not begin with a reading, which would delay the next request.
 func (m *Manifests) readLoop(ctx context.Context) {
 	for ctx.Err() == nil {
 		m.mu.Lock()
-		pause := time.Until(m.ended.Add(max(minGap, 4*m.took, m.origin.MaxAge()/10)))
-		m.mu.Unlock()
-		timer := time.NewTimer(pause)
 		idle := idleGap
-		select {
-		case <-timer.C:
-			if m.Read(ctx) != nil { // Read stores the error for the goroutines that wait
-				idle = failedGap
-			}
-		case <-ctx.Done():
+		switch {
+		case m.ended.IsZero():
+			idle = 0
+		case m.err != nil:
+			idle = failedGap
 		}
-		timer.Reset(idle)
+		m.mu.Unlock()
+		timer := time.NewTimer(idle)
 		select {
 		case <-m.wanted:
 		case <-timer.C:
+		case <-ctx.Done():
+		}
+		m.mu.Lock()
+		timer.Reset(time.Until(m.ended.Add(max(minGap, 4*m.took, m.origin.MaxAge()/10))))
+		m.mu.Unlock()
+		select {
+		case <-timer.C:
+			_ = m.Read(ctx) // it stores the error for the goroutines that wait
 		case <-ctx.Done():
 		}
 		timer.Stop()

@@ -92,6 +92,30 @@ func TestManifestsAreReadRarely(t *testing.T) {
 	})
 }
 
+// Manifests that were read at the start are not read again before someone needs newer ones.
+func TestManifestsAreReadOnceAtStart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := &origin{set: &manifest.Set{Digest: "1"}}
+		m := NewManifests(o, func(string) {})
+		if err := m.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		kept := make(chan struct{})
+		go func() { m.readLoop(ctx); close(kept) }()
+		defer func() { cancel(); <-kept }()
+		time.Sleep(idleGap / 2)
+		if n := o.fail(nil); n != 1 {
+			t.Errorf("got %d readings, want 1", n)
+		}
+		now := time.Now()
+		if _, err := m.since(t.Context(), now); err != nil || time.Since(now) > 200*time.Millisecond {
+			t.Errorf("got error %v after %s, want newer manifests at once", err, time.Since(now))
+		}
+	})
+}
+
 // After failures, the origin is read again soon, even if no event needs it.
 func TestManifestsComeBack(t *testing.T) {
 	t.Parallel()
