@@ -34,7 +34,7 @@ var allowed = map[string][]string{
 	"rebase":     {"image", "inventory", "promote", "registry", "strictjson"}, // makes an image and pushes it
 	"registry":   {"image", "inventory", "manifest", "secret", "strictjson"},  // decides nothing, so it knows no plan; of manifests it needs the settings of registries
 	"resolve":    {"image", "imagetags", "manifest", "selector", "github.com/Masterminds/semver/v3", "golang.org/x/sync/errgroup"},
-	"scan":       {"check", "load"},                                                               // runs scanners
+	"scan":       {"check", "image", "load", "yamlread"},                                          // runs scanners
 	"secret":     {},                                                                              // what must not be printed, wherever it came from
 	"selector":   {"image", "yamlread", "github.com/Masterminds/semver/v3", "go.yaml.in/yaml/v3"}, // read with the manifests that they belong to
 	"strictjson": {},

@@ -69,7 +69,7 @@ run with --offline. signature and vulnerability run if their flags are set. Rule
 that are not run are listed with the reason.`,
 		Example: `  cip check --thin-manifest-dir=manifests/thin --offline
   cip check --thin-manifest-dir=registry.k8s.io --base=origin/main --output=markdown
-  cip check --manifest=promote.yaml --vuln-severity-threshold=4 --vuln-scanner="trivy image --quiet --format=json"`,
+  cip check --manifest=promote.yaml --vuln-severity-threshold=high --vuln-scanner="trivy image --quiet --format=json"`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runCheck(cmd.Context(), o, s) },
 	}
@@ -192,7 +192,7 @@ func (c *checking) readRevision(rev string) error {
 
 // choose decides which rules to run.
 func (c *checking) choose() error {
-	size, signature, vulnerability, err := c.rules(c.reader)
+	size, signature, vulnerability, err := c.rules(c.reader, c.offline)
 	if err != nil {
 		return err
 	}

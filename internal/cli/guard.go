@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/kballard/go-shellquote"
 	"github.com/spf13/pflag"
@@ -18,21 +19,23 @@ import (
 type guardOptions struct {
 	maxImageSize int
 	signatureKey string
-	threshold    int
+	threshold    string
 	scanner      string
 	reports      string
+	allow        string
 }
 
 // noThreshold is the value of --vuln-severity-threshold that disables the rule.
-const noThreshold = -1
+const noThreshold = "-1"
 
 func (o *guardOptions) addFlags(f *pflag.FlagSet, maxImageSize int) {
 	f.IntVar(&o.maxImageSize, "max-image-size", maxImageSize, "refuse images larger than this many `MiB` (0: no limit)")
 	f.StringVar(&o.signatureKey, "signature-key", "", "refuse images without a cosign signature by the public key in this PEM `file`")
-	f.IntVar(&o.threshold, "vuln-severity-threshold", noThreshold,
-		"refuse images with fixable vulnerabilities of this `severity` or higher: 0 unknown, 1 negligible, 2 low, 3 medium, 4 high, 5 critical (-1: off)")
+	f.StringVar(&o.threshold, "vuln-severity-threshold", noThreshold,
+		"refuse images with fixable vulnerabilities of this `severity` or higher: "+check.SeverityList()+"; "+noThreshold+": off")
 	f.StringVar(&o.scanner, "vuln-scanner", "", "scanner `command` that prints Trivy or Grype JSON; the image reference is appended")
 	f.StringVar(&o.reports, "vuln-reports", "", "read scan results from `directory`/DIGEST.json instead of running a scanner")
+	f.StringVar(&o.allow, "vuln-allow", "", "accept the vulnerabilities in this YAML `file`, each until a date and for a reason")
 }
 
 // size returns the size rule, nil if there is no limit.
@@ -58,49 +61,69 @@ func (o *guardOptions) signature(e *promote.RuleReader) (check.Rule, error) {
 	}
 	rule, err := check.NewSignature(pem, e)
 	if err != nil {
-		return nil, fmt.Errorf("reading --signature-key %s: %w", o.signatureKey, err)
+		return nil, fmt.Errorf("reading --signature-key %s: %w (cosign public-key prints the public key)", o.signatureKey, err)
 	}
 	return rule, nil
 }
 
-// vulnerability returns the vulnerability rule, nil if there is no threshold.
-func (o *guardOptions) vulnerability() (check.Rule, error) {
+// vulnerability returns the vulnerability rule, nil if there is no threshold. platforms
+// reads the images of an index; nil if registries are not read.
+func (o *guardOptions) vulnerability(platforms check.PlatformReader) (check.Rule, error) {
+	off := o.threshold == noThreshold || o.threshold == ""
 	given := o.scanner != "" || o.reports != ""
 	switch {
-	case o.threshold < noThreshold || o.threshold > int(check.Critical):
-		return nil, fmt.Errorf("bad --vuln-severity-threshold %d: want 0 to %d", o.threshold, check.Critical)
 	case o.scanner != "" && o.reports != "":
 		return nil, errors.New("--vuln-scanner and --vuln-reports exclude each other")
-	case o.threshold == noThreshold && given:
-		return nil, errors.New("--vuln-scanner and --vuln-reports require --vuln-severity-threshold")
-	case o.threshold == noThreshold:
+	case off && (given || o.allow != ""):
+		return nil, errors.New("--vuln-scanner, --vuln-reports and --vuln-allow require --vuln-severity-threshold")
+	case off:
 		return nil, nil
+	}
+	threshold, err := check.ParseThreshold(o.threshold)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("bad --vuln-severity-threshold %q: %w", o.threshold, err)
 	case !given:
 		return nil, errors.New("--vuln-severity-threshold requires --vuln-scanner or --vuln-reports")
 	}
-	rule := check.Vulnerability{Threshold: check.Severity(o.threshold), Scanner: scan.Directory(o.reports)}
+	rule := check.Vulnerability{Threshold: threshold, Platforms: platforms, Now: time.Now()}
+	if o.allow != "" {
+		if rule.Waivers, err = scan.Waivers(o.allow); err != nil {
+			return nil, fmt.Errorf("reading --vuln-allow:\n%w", err)
+		}
+	}
+	rule.Scanner, err = o.scans()
+	return rule, err
+}
+
+// scans returns the source of scan reports.
+func (o *guardOptions) scans() (check.Scanner, error) {
 	if o.reports != "" {
 		if info, err := os.Stat(o.reports); err != nil || !info.IsDir() {
 			return nil, fmt.Errorf("reading --vuln-reports: %s is not a directory", o.reports)
 		}
-		return rule, nil
+		return scan.Directory(o.reports), nil
 	}
 	words, err := shellquote.Split(o.scanner)
 	if err != nil || len(words) == 0 {
 		return nil, fmt.Errorf("bad --vuln-scanner %q: want a command", o.scanner)
 	}
-	rule.Scanner = scan.Command(words)
-	return rule, nil
+	return scan.Command(words), nil
 }
 
-// rules returns the three rules. A rule whose flag is not set is nil.
-func (o *guardOptions) rules(e *promote.RuleReader) (size, signature, vulnerability check.Rule, err error) {
+// rules returns the three rules. A rule whose flag is not set is nil. If offline is set,
+// the rules do not read registries.
+func (o *guardOptions) rules(e *promote.RuleReader, offline bool) (size, signature, vulnerability check.Rule, err error) {
 	if size, err = o.size(e); err != nil {
 		return nil, nil, nil, err
 	}
 	if signature, err = o.signature(e); err != nil {
 		return nil, nil, nil, err
 	}
-	vulnerability, err = o.vulnerability()
+	var platforms check.PlatformReader
+	if !offline {
+		platforms = e
+	}
+	vulnerability, err = o.vulnerability(platforms)
 	return size, signature, vulnerability, err
 }

@@ -106,7 +106,7 @@ func runRun(ctx context.Context, o *runOptions, s streams) error {
 	}
 	p := &promotion{promotionOptions: &o.promotionOptions, streams: s, paths: []string{o.path()}, load: o.load, at: load.Manifests{File: o.manifest, Dir: o.thinDir}.At}
 	p.job.Reader = &promote.RuleReader{}
-	size, signature, vulnerability, err := o.rules(p.job.Reader)
+	size, signature, vulnerability, err := o.rules(p.job.Reader, false)
 	if err != nil {
 		return err
 	}
@@ -184,7 +184,13 @@ func (p *promotion) check() (err error) {
 	p.job.AllowMissing, p.job.FailFast = p.allowMissing, p.failFast
 	p.job.Progress, p.job.Warn = p.progress, func(text string) { p.log.Warn(text) }
 	p.job.Fault = func(f manifest.Fault) { logFaults(p.log, []manifest.Fault{f}) }
-	p.job.Note = func(f check.Finding) { p.log.Infof("%s: %s: %s", f.Pos, f.Rule, f.Message) }
+	p.job.Note = func(f check.Finding) {
+		level := logrus.InfoLevel
+		if f.Level > check.Note {
+			level = logrus.WarnLevel
+		}
+		p.log.Logf(level, "%s: %s: %s", f.Pos, f.Rule, f.Message)
+	}
 	return nil
 }
 

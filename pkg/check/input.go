@@ -38,6 +38,7 @@ type Image struct {
 	Digest       v1.Hash
 	From         name.Repository   // has the image; without a plan, may have it
 	Also         []name.Repository // other repositories that may have it or its signatures
+	Source       name.Repository   // that it is promoted from, even if a destination has it
 	Destinations []name.Repository // sorted
 	Tags         []string          // sorted
 	Pos          manifest.Pos
@@ -73,10 +74,12 @@ func NewInput(set *manifest.Set, faults []manifest.Fault, wanted *plan.Wanted, p
 		if it.Present {
 			from = []name.Repository{it.Destination, it.From}
 		}
+		source := it.From
 		if e := wanted.Entry(it.Destination, it.Digest); e != nil {
+			source = e.Sources[0].Repository
 			from = append(from, sourcesOf(e)...)
 		}
-		g.add(it.Destination, it.Digest, it.Tags, from)
+		g.add(it.Destination, it.Digest, it.Tags, from, source)
 	}
 	return g.done()
 }
@@ -139,16 +142,17 @@ func (g *gathering) entry(dst name.Repository, e *plan.Entry) {
 		g.in.Images[i].Destinations = append(g.in.Images[i].Destinations, dst)
 		return
 	}
-	g.add(dst, e.Digest, e.Tags, sourcesOf(e))
+	from := sourcesOf(e)
+	g.add(dst, e.Digest, e.Tags, from, from[0])
 	g.entries[e] = g.at[e.Digest]
 }
 
-func (g *gathering) add(dst name.Repository, d v1.Hash, tags []string, from []name.Repository) {
+func (g *gathering) add(dst name.Repository, d v1.Hash, tags []string, from []name.Repository, source name.Repository) {
 	i, ok := g.at[d]
 	if !ok {
 		i = len(g.in.Images)
 		g.at[d] = i
-		g.in.Images = append(g.in.Images, Image{Digest: d, From: from[0], Pos: g.in.positions.of(dst, d, tags)})
+		g.in.Images = append(g.in.Images, Image{Digest: d, From: from[0], Source: source, Pos: g.in.positions.of(dst, d, tags)})
 	}
 	im := &g.in.Images[i]
 	for _, r := range from {

@@ -124,7 +124,7 @@ func TestAbout(t *testing.T) {
 	signature.Referrer, signature.Subject = true, image.Hash(digestB)
 	in := input(set(t, plain(apples)), item(plan.Missing, "prod/apple", digestA, "1.0"), present, signature, item(plan.Conflict, "prod/pear", digestC))
 	want := []check.Image{{
-		Digest: image.Hash(digestB), From: repo("prod/apple"), Also: []name.Repository{repo("staging/apple")},
+		Digest: image.Hash(digestB), From: repo("prod/apple"), Also: []name.Repository{repo("staging/apple")}, Source: repo("staging/apple"),
 		Destinations: []name.Repository{repo("prod/apple")}, Tags: []string{"2.0"}, Pos: in.Set.Manifests[0].Images[0].Digests[1].Pos,
 	}}
 	if diff := cmp.Diff(want, in.Images, cmpopts.EquateComparable(name.Repository{})); diff != "" {

@@ -93,13 +93,14 @@ func (s *Signature) judge(ctx context.Context, im Image) []Finding {
 			return nil
 		}
 	}
+	ref := im.Source.Digest(im.Digest.String()).String() // what has to be signed
 	switch {
 	case unread != nil:
-		return []Finding{im.finding(Failed, im.Ref()+": "+strings.Join(unread, "; "))}
+		return []Finding{im.finding(Failed, ref+": "+strings.Join(unread, "; "))}
 	case wrong != nil:
-		return []Finding{im.finding(Error, im.Ref()+" carries no signature that verifies: "+strings.Join(wrong, "; "))}
+		return []Finding{im.finding(Error, ref+" carries no signature that verifies: "+strings.Join(wrong, "; "))}
 	}
-	return []Finding{im.finding(Error, im.Ref()+" carries no signature")}
+	return []Finding{im.finding(Error, ref+" carries no signature")}
 }
 
 // verify returns an error unless a signature is one of the key, and claims the digest.

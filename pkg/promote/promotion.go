@@ -164,7 +164,7 @@ func (p *Promotion) judge(ctx context.Context, result *plan.Plan) {
 		return // interrupted rules have false findings
 	}
 	for _, f := range findings {
-		if f.Level == check.Note && p.job.Note != nil {
+		if refuses := f.Level > check.Note && f.Image.Digest != (v1.Hash{}); !refuses && p.job.Note != nil {
 			p.job.Note(f)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/memo"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
@@ -23,6 +24,7 @@ type RuleReader struct {
 	client  *registry.Client
 	sources *sources
 	wanted  *plan.Wanted
+	configs memo.Map[string, configRead]
 }
 
 // Content implements check.Contents.
