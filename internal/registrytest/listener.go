@@ -11,6 +11,7 @@ type listener struct {
 	net.Listener
 	handshakes time.Duration // of each connection
 	in, out    atomic.Int64
+	accepted   atomic.Int64
 }
 
 // listen adds to l what c asks for. TCP takes one round trip before the client can send
@@ -29,8 +30,12 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	l.accepted.Add(1)
 	return &conn{Conn: c, listener: l, ready: time.Now().Add(l.handshakes)}, nil
 }
+
+// Connections returns the number of connections that clients have opened so far.
+func (s *Server) Connections() int { return int(s.listener.accepted.Load()) }
 
 type conn struct {
 	net.Conn

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -46,7 +47,7 @@ func (t *Transport) newClient() (*http.Client, error) {
 	insecure := base.Clone()
 	insecure.TLSClientConfig.InsecureSkipVerify = true //nolint:gosec // only for the hosts that the user named
 	return &http.Client{
-		Transport:     &router{transport: t, verified: base, insecure: insecure},
+		Transport:     &router{transport: t, verified: base, insecure: insecure, doors: map[string]*door{}},
 		CheckRedirect: checkRedirect,
 	}, nil
 }
@@ -57,6 +58,9 @@ func (t *Transport) newClient() (*http.Client, error) {
 type router struct {
 	transport          *Transport
 	verified, insecure http.RoundTripper
+
+	mu    sync.Mutex
+	doors map[string]*door // by scheme, host and port
 }
 
 // RoundTrip sends one request.
@@ -65,10 +69,73 @@ func (r *router) RoundTrip(req *http.Request) (*http.Response, error) {
 	if proxy, err := http.ProxyFromEnvironment(req); err == nil && proxy != nil {
 		req = req.WithContext(context.WithValue(req.Context(), proxiedKey{}, true))
 	}
+	d := r.door(req.URL.Scheme + "://" + req.URL.Host)
+	leave, err := d.enter(req.Context())
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	req = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { leave() }}))
 	if slices.Contains(r.transport.options.InsecureTLS, req.URL.Host) {
 		return r.insecure.RoundTrip(req)
 	}
 	return r.verified.RoundTrip(req)
+}
+
+// door makes the first request to an address connect alone.
+//
+// The connection may be one of HTTP/2, which all requests then share. Otherwise each of
+// them would pay for a handshake.
+type door struct {
+	turn chan struct{} // held by the request that connects
+	mu   sync.Mutex
+	used time.Time // when a request last entered or connected
+}
+
+// doorIdle is how long a door stays open without a request. Connections live longer.
+const doorIdle = time.Minute
+
+func (r *router) door(addr string) *door {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.doors[addr] == nil {
+		r.doors[addr] = &door{turn: make(chan struct{}, 1)}
+	}
+	return r.doors[addr]
+}
+
+// open reports whether a request has connected, or tried to, and extends the time.
+func (d *door) open() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := time.Now()
+	if now.Sub(d.used) > doorIdle {
+		return false
+	}
+	d.used = now
+	return true
+}
+
+// enter waits while another request connects. The returned function opens the door.
+func (d *door) enter(ctx context.Context) (leave func(), err error) {
+	if d.open() {
+		return func() {}, nil
+	}
+	select {
+	case d.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if d.open() {
+		<-d.turn
+		return func() {}, nil
+	}
+	return sync.OnceFunc(func() {
+		d.mu.Lock()
+		d.used = time.Now()
+		d.mu.Unlock()
+		<-d.turn
+	}), nil
 }
 
 // CloseIdleConnections is called by http.Client.CloseIdleConnections.
