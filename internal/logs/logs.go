@@ -2,6 +2,12 @@
 package logs
 
 import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
 	"github.com/sirupsen/logrus"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
@@ -11,10 +17,23 @@ import (
 // file:line:column, which people and tools look for, so they have no level.
 type Text struct{}
 
-// Format returns "level: message", or only the message at level info.
+// place is the field of the position of a fault, which is also in the message.
+const place = "place"
+
+// Format returns "level: message name=value", or only the message at level info.
 func (Text) Format(e *logrus.Entry) ([]byte, error) {
-	line := output.Escape(e.Message)
-	if e.Level != logrus.InfoLevel && e.Data["place"] == nil {
+	line := e.Message
+	for _, name := range slices.Sorted(maps.Keys(e.Data)) {
+		if name != place {
+			text := fmt.Sprint(e.Data[name])
+			if text == "" || strings.ContainsAny(text, " \"=") {
+				text = strconv.Quote(text)
+			}
+			line += " " + name + "=" + text
+		}
+	}
+	line = output.Escape(line)
+	if e.Level != logrus.InfoLevel && e.Data[place] == nil {
 		line = e.Level.String() + ": " + line
 	}
 	return []byte(line + "\n"), nil

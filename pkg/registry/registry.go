@@ -141,6 +141,9 @@ func New(o Options) (*Client, error) {
 		Credentials: store, Limits: o.Limits, Connections: share(o.Files, 2), Backoff: o.Backoff,
 		Warn: c.log.Warnf, Notice: c.log.Infof, Debug: c.log.Debugf,
 	}
+	if debugs(c.log) {
+		w.Sent = c.logSent
+	}
 	if o.Sites != nil {
 		c.absent, w.Account = o.Sites.AbsentStatus, o.Sites.Account
 	}
@@ -149,6 +152,28 @@ func New(o Options) (*Client, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// debugs reports whether a log has lines of level debug.
+func debugs(log logrus.FieldLogger) bool {
+	switch l := log.(type) {
+	case *logrus.Logger:
+		return l.IsLevelEnabled(logrus.DebugLevel)
+	case *logrus.Entry:
+		return l.Logger.IsLevelEnabled(logrus.DebugLevel)
+	}
+	return false
+}
+
+// logSent logs an HTTP request.
+func (c *Client) logSent(s wire.Sent) {
+	line := c.log.WithFields(logrus.Fields{
+		"method": s.Method, "url": s.URL, "status": s.Status, "duration": s.Duration.Round(10 * time.Microsecond).String(), "try": s.Try, "credential": s.Credential,
+	})
+	if s.Err != nil {
+		line = line.WithField("error", s.Err.Error())
+	}
+	line.Debug("HTTP request")
 }
 
 func hostNames(names []string) []string {

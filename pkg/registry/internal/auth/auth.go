@@ -65,6 +65,7 @@ type Options struct {
 type Store struct {
 	accounts  map[string]*account // by client_email
 	files     []*configFile
+	places    []string // where files were looked for
 	keychain  authn.Keychain
 	cache     *cache
 	web, link *http.Client // link is for metadata services of this machine, and uses no proxy
@@ -92,9 +93,11 @@ func NewStore(o Options) (*Store, error) {
 		o.Now = time.Now
 	}
 	warn := once(o.Warn)
+	files, places := loadConfigs(warn)
 	s := &Store{
+		files:     files,
+		places:    places,
 		accounts:  accounts,
-		files:     loadConfigs(warn),
 		cache:     &cache{now: o.Now, warn: warn, entries: map[string]*entry{}},
 		web:       client(o.HTTPClient, webTimeout, http.ProxyFromEnvironment),
 		link:      client(o.HTTPClient, linkTimeout, nil),

@@ -178,7 +178,7 @@ func TestGHCRUsesTheWorkflowToken(t *testing.T) {
 	t.Setenv("GITHUB_TOKEN", "ghs_token")
 	t.Setenv("GITHUB_ACTOR", "octocat")
 	s := testStore(t, Options{})
-	want := Credential{Username: "octocat", Password: "ghs_token"}
+	want := Credential{Username: "octocat", Password: "ghs_token", Kind: "GitHub identity"}
 	if got := find(t, s, "ghcr.io", "o/r", ""); got != want {
 		t.Errorf("got %v, want GITHUB_ACTOR and GITHUB_TOKEN", got)
 	}
@@ -197,7 +197,7 @@ func TestDockerConfigurationComesBeforeTheCloud(t *testing.T) {
 	home := cleanEnv(t)
 	t.Setenv("GITHUB_TOKEN", "ghs_token")
 	write(t, home, ".docker/config.json", `{"auths":{"ghcr.io":{"auth":"`+basic("me", "pat")+`"}}}`)
-	if got, want := find(t, testStore(t, Options{}), "ghcr.io", "o/r", ""), (Credential{Username: "me", Password: "pat"}); got != want {
+	if got, want := find(t, testStore(t, Options{}), "ghcr.io", "o/r", ""), (Credential{Username: "me", Password: "pat", Kind: "docker config", From: "~/.docker/config.json"}); got != want {
 		t.Errorf("got %v, want the credential of the Docker configuration", got)
 	}
 }

@@ -28,7 +28,7 @@ func (s *Store) clouds() []authn.Keychain {
 		s.cloud("Google", image.Google, s.google),
 		s.cloud("AWS", isECR, s.ecr),
 		s.cloud("Azure", isACR, s.acr),
-		onlyFor(isGHCR, github.Keychain), // which would also serve other ports of the host
+		onlyFor(isGHCR, "GitHub identity", github.Keychain), // which would also serve other ports of the host
 	}
 }
 

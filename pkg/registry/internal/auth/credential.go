@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -14,6 +15,32 @@ type Credential struct {
 	IdentityToken string    // a refresh token, for the registry's token server
 	RegistryToken string    // a bearer token, for the registry itself
 	Expires       time.Time // zero: unknown
+
+	Kind string // what it is from, such as "docker config"; empty if anonymous
+	From string // where that is, such as a file; may be empty
+}
+
+// Source returns the kind of place that the credential is from, or "anonymous".
+func (c Credential) Source() string { return cmp.Or(c.Kind, "anonymous") }
+
+// Origin describes where the credential is from, with the user name.
+func (c Credential) Origin() string {
+	s := c.Kind
+	if c.From != "" {
+		s += " " + c.From
+	}
+	if c.Username != "" && c.Password != "" && c.Kind == dockerConfig {
+		s = fmt.Sprintf("user %q of %s", c.Username, s)
+	}
+	return s
+}
+
+// from returns c with its source, unless it is anonymous.
+func (c Credential) from(kind, where string) Credential {
+	if !c.Anonymous() {
+		c.Kind, c.From = kind, where
+	}
+	return c
 }
 
 // Anonymous reports whether c holds neither a password nor a token.

@@ -20,6 +20,9 @@ import (
 // hubServer is the server name that helpers use for Docker Hub.
 const hubServer = "https://index.docker.io/v1/"
 
+// dockerConfig is the kind of credentials in configuration files of Docker or Podman.
+const dockerConfig = "docker config"
+
 // configFile is a file in the format of Docker's config.json.
 type configFile struct {
 	name    string
@@ -47,8 +50,9 @@ type authValue struct {
 
 // loadConfigs reads the configuration files of Docker and Podman.
 //
-// A host or path uses the first file that has a credential for it.
-func loadConfigs(warn func(key, text string)) []*configFile {
+// A host or path uses the first file that has a credential for it. places are the names
+// of the files, also of those that do not exist.
+func loadConfigs(warn func(key, text string)) (files []*configFile, places []string) {
 	home := homeDir()
 	docker := os.Getenv("DOCKER_CONFIG")
 	if docker == "" {
@@ -58,9 +62,9 @@ func loadConfigs(warn func(key, text string)) []*configFile {
 	if xdg == "" {
 		xdg = under(home, ".config")
 	}
-	var files []*configFile
 	if text := os.Getenv("DOCKER_AUTH_CONFIG"); text != "" {
 		files = append(files, parseConfig("$DOCKER_AUTH_CONFIG", []byte(text)))
+		places = append(places, "$DOCKER_AUTH_CONFIG")
 	}
 	named := os.Getenv("REGISTRY_AUTH_FILE")
 	for _, name := range []string{
@@ -69,9 +73,10 @@ func loadConfigs(warn func(key, text string)) []*configFile {
 		under(os.Getenv("XDG_RUNTIME_DIR"), "containers/auth.json"),
 		under(xdg, "containers/auth.json"),
 	} {
-		if name == "" || slices.ContainsFunc(files, func(f *configFile) bool { return f.name == name }) {
+		if name == "" || slices.Contains(places, short(name)) {
 			continue
 		}
+		places = append(places, short(name))
 		data, err := readFile(name)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -84,7 +89,29 @@ func loadConfigs(warn func(key, text string)) []*configFile {
 			files = append(files, parseConfig(name, data))
 		}
 	}
-	return files
+	return files, places
+}
+
+// short returns the name of a file with ~ in place of the home directory.
+func short(name string) string {
+	if rest, ok := strings.CutPrefix(name, homeDir()+string(filepath.Separator)); ok && homeDir() != "" {
+		return filepath.Join("~", rest)
+	}
+	return name
+}
+
+// Missing describes where a credential for a host was looked for.
+func (s *Store) Missing(host string) string {
+	text := fmt.Sprintf("no credentials for %s in %s", host, strings.Join(s.places, ", "))
+	if len(s.places) == 0 {
+		text = "no credentials for " + host
+	}
+	for name, serves := range map[string]func(string) bool{"Google": image.Google, "AWS": isECR, "Azure": isACR, "GitHub": isGHCR} {
+		if serves(host) {
+			return text + ", and no " + name + " identity"
+		}
+	}
+	return text + "; try docker login " + host
 }
 
 // under joins a directory and a name. It returns "" if dir is "".
@@ -259,14 +286,14 @@ func (s *Store) configured(ctx context.Context, name string) (answer, error) {
 				s.warn(f.name+" "+name, fmt.Sprintf("passing over credential helper %q for %s, as %s holds a password too: %v",
 					helper, name, f.name, err))
 			case !c.Anonymous():
-				return answer{cred: c, keep: helperKept}, nil
+				return answer{cred: c.from("credential helper", helper+" of "+short(f.name)), keep: helperKept}, nil
 			}
 		}
 		if e.err != nil {
 			return answer{}, fmt.Errorf("reading the entry for %s in %s: %w", name, f.name, e.err)
 		}
 		if !e.cred.Anonymous() {
-			return answer{cred: e.cred}, nil
+			return answer{cred: e.cred.from(dockerConfig, short(f.name))}, nil
 		}
 	}
 	return answer{}, nil

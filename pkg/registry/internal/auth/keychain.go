@@ -90,9 +90,11 @@ func (s *Store) account(ctx context.Context, target authn.Resource) (answer, err
 	if a == nil {
 		return answer{}, fmt.Errorf("no key file holds the account %q", email)
 	}
-	return s.cache.get(ctx, sharedPrefix+target.String(), func(ctx context.Context) (answer, error) {
+	got, err := s.cache.get(ctx, sharedPrefix+target.String(), func(ctx context.Context) (answer, error) {
 		return s.accountToken(ctx, a)
 	})
+	got.cred = got.cred.from("service account", email)
+	return got, err
 }
 
 // docker returns the credential in the Docker configuration.
@@ -129,12 +131,13 @@ func (s *Store) cloud(
 		if err != nil {
 			return answer{}, fmt.Errorf("using the %s identity: %w", name, err)
 		}
+		a.cred = a.cred.from(name+" identity", "")
 		return a, nil
 	}
 }
 
-// onlyFor restricts a keychain to the hosts that it serves.
-func onlyFor(serves func(host string) bool, inner authn.Keychain) keychain {
+// onlyFor restricts a keychain to the hosts that it serves. kind is that of its credentials.
+func onlyFor(serves func(host string) bool, kind string, inner authn.Keychain) keychain {
 	return func(ctx context.Context, target authn.Resource) (answer, error) {
 		if !serves(target.RegistryStr()) {
 			return answer{}, nil
@@ -143,6 +146,8 @@ func onlyFor(serves func(host string) bool, inner authn.Keychain) keychain {
 		if err != nil {
 			return answer{}, err
 		}
-		return answerOf(ctx, authenticator)
+		a, err := answerOf(ctx, authenticator)
+		a.cred = a.cred.from(kind, "")
+		return a, err
 	}
 }

@@ -251,7 +251,7 @@ func TestNamedRate(t *testing.T) {
 		s.Throttled(0)
 		s.Limited(50)
 		s.Done()
-		if took, _ := load(t, h, 201, 20*time.Millisecond); took < 4*time.Second || took > 4200*time.Millisecond {
+		if took, _ := load(t, h, 201, 20*time.Millisecond); took < 4*time.Second || took > 4400*time.Millisecond {
 			t.Errorf("got %v for 201 requests, want those of 50 a second", took)
 		}
 	})

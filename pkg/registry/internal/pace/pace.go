@@ -57,7 +57,7 @@ const (
 
 	// A later refusal shows the rate of the host (quotaOf). The rate is set to this margin
 	// of it. If the refusal fits no rate, the rate is multiplied by cut.
-	margin = 0.97
+	margin = 0.95
 	cut    = 0.85
 
 	// The rate is raised each second once there was no refusal for calm, at first by the

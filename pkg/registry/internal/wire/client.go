@@ -76,10 +76,14 @@ func (r *router) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	defer leave()
 	req = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { leave() }}))
+	transport := r.verified
 	if slices.Contains(r.transport.options.InsecureTLS, req.URL.Host) {
-		return r.insecure.RoundTrip(req)
+		transport = r.insecure
 	}
-	return r.verified.RoundTrip(req)
+	began := time.Now()
+	resp, err := transport.RoundTrip(req)
+	r.transport.log(req, resp, err, time.Since(began))
+	return resp, err
 }
 
 // door makes the first request to an address connect alone.

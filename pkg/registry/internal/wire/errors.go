@@ -38,10 +38,11 @@ type Error struct {
 	Message string              // safe to print; the beginning of the body if that is not JSON
 	Detail  string              // JSON; not safe to print
 
-	throttled bool
-	tries     int           // requests that were refused so, if that is why there is no other
-	wait      time.Duration // the wait that the host asks for
-	patience  time.Duration // the longest wait that is accepted
+	credential string // of a 401 or 403: which one was used, or where one was looked for
+	throttled  bool
+	tries      int           // requests that were refused so, if that is why there is no other
+	wait       time.Duration // the wait that the host asks for
+	patience   time.Duration // the longest wait that is accepted
 }
 
 // Unwrap returns the error as go-containerregistry has it.
@@ -58,9 +59,12 @@ func (e *Error) UsedUp() bool { return e.throttled && e.wait > e.patience }
 
 // Error returns "403 DENIED: message".
 //
-// The number of tries and the wait that the host asks for follow, if they are the reason.
+// The credential, the number of tries and the wait that the host asks for follow, if they are the reason.
 func (e *Error) Error() string {
 	s := e.said()
+	if e.credential != "" {
+		s += " (" + e.credential + ")"
+	}
 	if e.tries > 1 {
 		s += fmt.Sprintf(" (tries: %d)", e.tries)
 	}
@@ -112,6 +116,9 @@ func (t *Transport) newError(resp *http.Response, body []byte) *Error {
 	hide := t.secrets.Redact
 	e := &Error{Status: resp.StatusCode, throttled: resp.StatusCode == http.StatusTooManyRequests, patience: t.options.Limits.Patience}
 	e.wait, _ = pace.Delay(resp.Header, string(body), time.Now())
+	if h := originOf(resp.Request); (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden) && h.answered(resp) {
+		e.credential = hide(h.credentialNote(attemptOf(resp.Request.Context()).cred))
+	}
 	var oci struct {
 		Errors []struct {
 			Code    string          `json:"code"`

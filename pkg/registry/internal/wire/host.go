@@ -84,6 +84,14 @@ func (h *host) maxTries(r *Request, err error) int {
 func (h *host) unreached() { h.failures.Add(1) }
 func (h *host) reached()   { h.failures.Store(0) }
 
+// credentialNote says which credential was used, or where one was looked for.
+func (h *host) credentialNote(cred auth.Credential) string {
+	if cred.Anonymous() {
+		return h.transport.options.Credentials.Missing(h.name)
+	}
+	return cred.Origin()
+}
+
 // ready pings the host once, which learns the scheme and the challenge.
 //
 // If the host cannot be reached, all requests fail at once with the same error.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -38,7 +39,8 @@ type tokenSet struct {
 	turn chan struct{} // held by the goroutine that requests a token
 	no   error         // the token server refused the scopes; guarded by turn
 
-	mu    sync.Mutex // never held while waiting, because drop is called with a slot of the host
+	mu    sync.Mutex      // never held while waiting, because drop is called with a slot of the host
+	cred  auth.Credential // that the token was requested with
 	token auth.Token
 	renew time.Time
 	good  string // the last value that the host accepted
@@ -170,13 +172,17 @@ func (s *tokenSet) value(ctx context.Context, ch auth.Challenge) (string, error)
 	if err != nil {
 		return "", err
 	}
+	ctx = context.WithValue(ctx, credentialKey{}, cred)
 	token, err := auth.Exchange(ctx, s.host.realm, ch, s.scopes, cred, &t.secrets, time.Now)
 	var no *auth.RefusedError
+	if errors.As(err, &no) {
+		err = fmt.Errorf("%w (%s)", err, t.secrets.Redact(s.host.credentialNote(cred)))
+	}
 	switch {
-	case errors.As(err, &no) && no.Status == http.StatusUnauthorized:
+	case no != nil && no.Status == http.StatusUnauthorized:
 		s.host.refuse(s.principal, err)
 		return "", err
-	case errors.As(err, &no):
+	case no != nil:
 		s.no = err
 		return "", err
 	case err != nil:
@@ -185,7 +191,7 @@ func (s *tokenSet) value(ctx context.Context, ch auth.Challenge) (string, error)
 	life := time.Until(token.Expires)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.token, s.renew = token, token.Expires.Add(-min(earlyRenewal, life/10))
+	s.cred, s.token, s.renew = cred, token, token.Expires.Add(-min(earlyRenewal, life/10))
 	return token.Value, nil
 }
 
@@ -194,6 +200,13 @@ func (s *tokenSet) current() (string, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.token.Value, s.token.Value != "" && time.Now().Before(s.renew)
+}
+
+// credential returns the credential that the token was requested with.
+func (s *tokenSet) credential() auth.Credential {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cred
 }
 
 // accepted records that the host accepted a token.
@@ -229,6 +242,9 @@ func (h *host) realm(req *http.Request) (*http.Response, error) {
 	return t.tries(req.Context(), server, r, func(ctx context.Context) (*http.Response, verdict, error) {
 		next := req.Clone(context.WithValue(withOrigin(ctx, h), realmKey{}, true))
 		next.Header.Set("User-Agent", t.options.UserAgent)
+		if cred, ok := ctx.Value(credentialKey{}).(auth.Credential); ok {
+			attemptOf(ctx).cred = cred
+		}
 		if req.GetBody != nil {
 			body, err := req.GetBody()
 			if err != nil {
@@ -278,6 +294,7 @@ func (l *login) sign(ctx context.Context, req *http.Request) error {
 		if cred != (auth.Credential{}) {
 			l.basic = cred
 			cred.AddTo(&l.host.transport.secrets)
+			attemptOf(req.Context()).cred = cred
 			req.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(cred.Username+":"+cred.Password)))
 		}
 		return nil
@@ -294,6 +311,7 @@ func (l *login) sign(ctx context.Context, req *http.Request) error {
 		return err
 	}
 	l.set, l.value = set, value
+	attemptOf(req.Context()).cred = set.credential()
 	req.Header.Set("Authorization", "Bearer "+value)
 	return nil
 }

@@ -12,15 +12,12 @@ package wire
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -48,6 +45,7 @@ type Options struct {
 	Warn        func(format string, args ...any) // logs that a host makes the run wait
 	Notice      func(format string, args ...any) // logs the first failed try of a host
 	Debug       func(format string, args ...any) // logs all others
+	Sent        func(Sent)                       // logs each HTTP request; nil: no log
 }
 
 const (
@@ -199,140 +197,6 @@ func (t *Transport) Do(ctx context.Context, r *Request) (*http.Response, error) 
 	})
 }
 
-// verdict says what to do with the result of one try.
-type verdict int
-
-const (
-	final   verdict = iota + 1 // return it
-	again                      // retry, if the status or error is one to retry
-	renewed                    // retry at once: the credentials were renewed
-)
-
-// tries calls try until a result is final. The number of tries is limited.
-func (t *Transport) tries(ctx context.Context, h *host, r *Request, try func(context.Context) (*http.Response, verdict, error)) (*http.Response, error) {
-	var n tally
-	for {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		resp, v, err := try(ctx)
-		switch {
-		case v == renewed:
-			discard(resp)
-			continue
-		case ctx.Err() != nil && r.Grace && err != nil && v == again:
-			return nil, &UnansweredError{ctx.Err()}
-		case ctx.Err() != nil && !(r.Grace && err == nil):
-			if resp != nil {
-				discard(resp)
-			}
-			return nil, ctx.Err()
-		case err != nil && (v == final || !retryable(err) || r.Once && !unsent(err)):
-			return nil, t.Clean(err)
-		case err != nil:
-			n.failed++
-			if errors.Is(err, syscall.EMFILE) {
-				t.Close() // idle connections may use up the limit of open files
-			}
-			err = t.Clean(err)
-			n.wait = t.backoff(n.failed + n.throttled)
-			if over := h.failing(err, n.wait); over != nil {
-				return nil, over
-			}
-			if n.failed >= h.maxTries(r, err) {
-				h.unreached()
-				return nil, err
-			}
-			h.waiting(time.Now().Add(n.wait), err.Error())
-			h.logFailure("%s %s: try %d: %v: trying again", r.Method, r.where(), n.failed, err)
-		case !retryStatus(resp.StatusCode) || r.Once && resp.StatusCode != http.StatusTooManyRequests:
-			h.reached()
-			return resp, nil
-		default:
-			if err := h.refused(r, resp, &n); err != nil {
-				return nil, err
-			}
-		}
-		if err := sleep(ctx, n.wait, h.pace.Over()); err != nil {
-			return nil, err
-		}
-	}
-}
-
-// tally counts the failed tries of one request.
-type tally struct {
-	failed    int
-	throttled int           // responses with status 429
-	since     time.Time     // of the first of these
-	wait      time.Duration // before the next try
-}
-
-// refused counts a response to retry.
-//
-// It returns an error if there is no other try.
-func (h *host) refused(r *Request, resp *http.Response, n *tally) error {
-	e := ReadError(resp)
-	limit, count := r.tries(), &n.failed
-	if e.throttled {
-		limit, count = maxThrottled, &n.throttled
-	}
-	*count++
-	if n.since.IsZero() {
-		n.since = time.Now()
-	}
-	n.wait = h.transport.backoff(n.failed + n.throttled)
-	pause := max(e.wait, n.wait)
-	switch patience := h.transport.options.Limits.Patience; {
-	case e.UsedUp():
-		limit, pause = 0, 0 // only this request fails: other requests may succeed
-	case e.throttled && time.Since(n.since)+pause > patience:
-		limit = 0
-	}
-	if over := h.failing(e, pause); over != nil {
-		return over
-	}
-	if *count >= limit {
-		if e.throttled {
-			e.tries = *count
-		}
-		return e
-	}
-	h.waiting(time.Now().Add(n.wait), e.said())
-	h.logFailure("%s %s: try %d: %v: trying again", r.Method, r.where(), *count, e)
-	return nil
-}
-
-// Pause waits between two tries. The wait grows exponentially and has jitter.
-func (t *Transport) Pause(ctx context.Context, tried int) error {
-	return sleep(ctx, t.backoff(tried), nil)
-}
-
-// backoff returns the wait before the next try. It grows exponentially and has jitter.
-func (t *Transport) backoff(tried int) time.Duration {
-	d := min(maxBackoff, t.options.Backoff<<min(tried-1, 10))
-	return d/2 + rand.N(d/2+1)
-}
-
-// sleep waits for d. The wait ends early if over is closed.
-func sleep(ctx context.Context, d time.Duration, over <-chan struct{}) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-over:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	return nil
-}
-
-func (r *Request) tries() int {
-	if r.Tries > 0 {
-		return r.Tries
-	}
-	return maxTries
-}
-
 // where returns the host and path of the request, for logs.
 func (r *Request) where() string {
 	if r.URL != nil {
@@ -345,6 +209,7 @@ func (r *Request) where() string {
 func (r *Request) build(ctx context.Context, h *host, agent string) (*http.Request, error) {
 	u := r.URL
 	if u == nil {
+		ctx = context.WithValue(ctx, plainKey{}, true)
 		u = &url.URL{Scheme: h.scheme, Host: h.addr, Path: "/v2/" + r.Path, RawQuery: r.Query.Encode()}
 	}
 	req, err := http.NewRequestWithContext(withOrigin(ctx, h), r.Method, u.String(), nil)
