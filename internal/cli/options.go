@@ -22,7 +22,7 @@ type logOptions struct {
 func (o *logOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.level, "log-level", "info", "minimum log level: trace, debug, info, warning or error")
 	f.StringVar(&o.format, "log-format", "text", "log format: text or json")
-	f.BoolVar(&o.noProgress, "no-progress", false, "do not show progress on a terminal")
+	f.BoolVar(&o.noProgress, "no-progress", false, "do not show or log progress")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print only errors to stderr")
 }
 
@@ -45,7 +45,14 @@ func (o *logOptions) logger(s streams) (*logrus.Logger, *output.Progress, error)
 	default:
 		return nil, nil, fmt.Errorf("bad --log-format %q: want text or json", o.format)
 	}
-	progress := output.NewProgress(s.err, !o.noProgress && !o.quiet && o.format == "text")
+	var progress *output.Progress
+	switch {
+	case o.noProgress, o.quiet:
+	case o.format == "text" && output.IsTerminal(s.err):
+		progress = output.NewProgress(s.err)
+	default:
+		progress = output.NewProgressLog(func(line string) { log.Info(line) })
+	}
 	log.SetOutput(progress.Writer(s.err))
 	return log, progress, nil
 }

@@ -217,6 +217,12 @@ func (p *promotion) promote(ctx context.Context) error {
 		return err
 	}
 	defer promotion.Close()
+	p.progress.SetHosts(func() (hosts []output.HostProgress) {
+		for _, h := range promotion.Hosts() {
+			hosts = append(hosts, output.HostProgress(h))
+		}
+		return hosts
+	})
 	result := promotion.Plan(ctx)
 	if n := promotion.Outside(); p.job.Selection.Approval != nil && n > 0 {
 		p.log.Infof("wanted, but not in the plan, and left alone (edges: %d)", n)
