@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -13,14 +15,16 @@ import (
 
 // partOptions are the flags that select a part of the wanted edges.
 type partOptions struct {
-	since string
-	shard string
-	plan  string
+	since      string
+	shard      string
+	listShards int
+	plan       string
 }
 
 func (o *partOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.since, "since", "", "promote only what changed in the manifests since this git `revision`")
-	f.StringVar(&o.shard, "shard", "", "promote only part `I/N`, one of N disjoint parts (0 ≤ I < N)")
+	f.StringVar(&o.shard, "shard", "", "promote only part `I/N`, one of N disjoint parts (0 ≤ I < N); auto: as the job's environment says")
+	f.IntVar(&o.listShards, "list-shards", 0, "print the sizes of `N` parts, offline, and do nothing else")
 	f.StringVar(&o.plan, "plan", "", "apply only the plan in this `file`, the JSON report of a dry run, and refuse tags that moved since")
 }
 
@@ -35,9 +39,6 @@ func (o *partOptions) choose(paths []string, at func(string) (*manifest.Set, str
 			return s, "", nil, fmt.Errorf("reading --plan %s: %w", o.plan, err)
 		}
 		warnings = s.ApprovalWarnings(set)
-		if s.Shard.Count > 0 {
-			s.Approval.Shard(s.Shard.Index, s.Shard.Count)
-		}
 	}
 	if o.since != "" {
 		if s.Base, commit, err = at(o.since); err != nil {
@@ -48,4 +49,73 @@ func (o *partOptions) choose(paths []string, at func(string) (*manifest.Set, str
 		}
 	}
 	return s, commit, warnings, nil
+}
+
+// engine is a system that runs a job several times and gives each run an index.
+type engine struct {
+	index, count string // environment variables
+	first        int    // the lowest index
+}
+
+// engines are the systems that --shard=auto knows. Kubernetes sets only the index.
+var engines = []engine{
+	{"JOB_COMPLETION_INDEX", "CIP_SHARDS", 0},
+	{"CLOUD_RUN_TASK_INDEX", "CLOUD_RUN_TASK_COUNT", 0},
+	{"AWS_BATCH_JOB_ARRAY_INDEX", "AWS_BATCH_JOB_ARRAY_SIZE", 0},
+	{"CI_NODE_INDEX", "CI_NODE_TOTAL", 1},
+	{"BUILDKITE_PARALLEL_JOB", "BUILDKITE_PARALLEL_JOB_COUNT", 0},
+}
+
+// setShard validates --shard, and replaces auto with the shard of the environment.
+func (o *partOptions) setShard(getenv func(string) string) error {
+	if o.shard == "auto" {
+		shard, err := shardOf(getenv)
+		if err != nil {
+			return fmt.Errorf("--shard=auto: %w", err)
+		}
+		o.shard = shard
+	}
+	if _, err := promote.ParseShard(o.shard); err != nil {
+		return fmt.Errorf("bad --shard %q: %w", o.shard, err)
+	}
+	return nil
+}
+
+// shardOf returns the shard of the environment, as I/N.
+func shardOf(getenv func(string) string) (string, error) {
+	found, by := "", ""
+	for _, e := range engines {
+		if getenv(e.index) == "" {
+			continue
+		}
+		shard, err := e.shard(getenv)
+		switch {
+		case err != nil:
+			return "", err
+		case found != "" && found != shard:
+			return "", fmt.Errorf("%s says %s, and %s says %s", by, found, e.index, shard)
+		}
+		found, by = shard, e.index
+	}
+	if found == "" {
+		names := make([]string, len(engines))
+		for i, e := range engines {
+			names[i] = e.index
+		}
+		return "", errors.New("no index in the environment: want one of " + strings.Join(names, ", "))
+	}
+	return found, nil
+}
+
+// shard returns the shard of an engine, whose index is set.
+func (e engine) shard(getenv func(string) string) (string, error) {
+	if getenv(e.count) == "" {
+		return "", fmt.Errorf("%s is set, but not %s, the number of shards", e.index, e.count)
+	}
+	index, err := strconv.Atoi(getenv(e.index))
+	count, countErr := strconv.Atoi(getenv(e.count))
+	if err != nil || countErr != nil || index < e.first || index-e.first >= count {
+		return "", fmt.Errorf("%s=%q is not an index of %s=%q shards (the first is %d)", e.index, getenv(e.index), e.count, getenv(e.count), e.first)
+	}
+	return fmt.Sprintf("%d/%d", index-e.first, count), nil
 }

@@ -137,6 +137,9 @@ func (p *promotion) start(ctx context.Context) error {
 		return err
 	}
 	p.job.Warnings = warnings
+	if p.listShards != 0 {
+		return offline(ctx, p.printShards)
+	}
 	if p.parseOnly {
 		return offline(ctx, func() error {
 			for _, text := range warnings {
@@ -152,6 +155,7 @@ func (p *promotion) start(ctx context.Context) error {
 	if p.job.Registry, err = p.settings(p.streams, p.log); err != nil {
 		return err
 	}
+	p.job.Registry.QPS = p.job.Selection.Shard.Quota(p.job.Registry.QPS)
 	return p.promote(ctx)
 }
 
@@ -166,8 +170,8 @@ func (p *promotion) check() (err error) {
 	if p.isDry, err = p.dry(); err != nil {
 		return err
 	}
-	if _, err := promote.ParseShard(p.shard); err != nil {
-		return fmt.Errorf("bad --shard %q: %w", p.shard, err)
+	if err := p.setShard(p.getenv); err != nil {
+		return err
 	}
 	if err := load.CheckWritable(p.report); err != nil {
 		return fmt.Errorf("--report: %w", err)
@@ -192,6 +196,20 @@ func (p *promotion) check() (err error) {
 		p.log.Logf(level, "%s: %s: %s", f.Pos, f.Rule, f.Message)
 	}
 	return nil
+}
+
+// printShards prints the sizes of the shards of --list-shards.
+func (p *promotion) printShards() error {
+	if p.format != output.Text && p.format != output.JSON {
+		return fmt.Errorf("--list-shards prints text or json, not %s", p.output)
+	}
+	if p.listShards < 1 || p.shard != "" {
+		return errors.New("--list-shards must be positive, and excludes --shard")
+	}
+	for _, text := range p.job.Warnings {
+		p.log.Warn(text)
+	}
+	return output.WriteShards(p.out, p.job.ShardSizes(p.listShards), p.format)
 }
 
 // parsed ends a run that sends no request, because a file is broken or --parse-only

@@ -172,9 +172,9 @@ func (a *Approval) Selection() *Selection {
 }
 
 // Shard keeps the repositories that Wanted.Shard keeps.
-func (a *Approval) Shard(index, count int) {
+func (a *Approval) Shard(shards *Shards, index int) {
 	for at := range a.edges {
-		if shardOf(at.repository, count) != index {
+		if !shards.Has(index, at.repository) {
 			delete(a.edges, at)
 		}
 	}

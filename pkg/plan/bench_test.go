@@ -17,7 +17,7 @@ import (
 const kubernetes = "../../../shared/data/k8s-manifests"
 
 // kubernetesSet loads the Kubernetes manifests, or makes a tree of their shape.
-func kubernetesSet(b *testing.B) *manifest.Set {
+func kubernetesSet(b testing.TB) *manifest.Set {
 	if _, err := os.Stat(kubernetes); err == nil {
 		return manifest.Thin(os.DirFS(kubernetes), "")
 	}

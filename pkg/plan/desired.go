@@ -17,13 +17,14 @@ import (
 
 // wantedImage holds what one manifest wants of one image name, at all its destinations.
 type wantedImage struct {
+	source  name.Repository
 	edges   []wantedEdge
 	refused []Refusal
 	sorted  func() []int32 // the indices of the edges, by digest and tag; computed when they are needed
 }
 
-func newWantedImage() *wantedImage {
-	img := &wantedImage{}
+func newWantedImage(source name.Repository) *wantedImage {
+	img := &wantedImage{source: source}
 	img.sorted = sync.OnceValue(func() []int32 {
 		all := make([]int32, len(img.edges))
 		for i := range all {
@@ -79,7 +80,7 @@ func (b *builder) add(m *manifest.Manifest) {
 	var names []string
 	of := func(name string) *wantedImage {
 		if images[name] == nil {
-			images[name] = newWantedImage()
+			images[name] = newWantedImage(sourceNamed(m, name))
 			names = append(names, name)
 		}
 		return images[name]
@@ -126,13 +127,12 @@ func (b *builder) addNative(m *manifest.Manifest, name string, img *wantedImage)
 			return
 		}
 	}
-	if repo, err := image.ParseRepository(name); err == nil {
-		b.addTarget(repo, destination{image: img})
+	if _, err := image.ParseRepository(name); err == nil {
+		b.addTarget(img.source, destination{image: img})
 		return
 	}
-	host, path, _ := strings.Cut(name, "/")
 	for i := range img.refused {
-		b.wanted.Invalid = append(b.wanted.Invalid, img.refused[i].item(image.NewRepository(host, path)))
+		b.wanted.Invalid = append(b.wanted.Invalid, img.refused[i].item(img.source))
 	}
 }
 
@@ -292,6 +292,21 @@ func (b *builder) unresolved(want *Want, edges []wantedEdge, clash map[string]st
 		}
 		want.Refused = append(want.Refused, refusal)
 	}
+}
+
+// sourceNamed returns the source repository of an image name, which may be invalid.
+func sourceNamed(m *manifest.Manifest, of string) name.Repository {
+	if !m.Native {
+		if repo, err := m.Source.Name.Repository(of); err == nil {
+			return repo
+		}
+		return m.Source.Name.Repo(m.Source.Name.Prefix, of)
+	}
+	if repo, err := image.ParseRepository(of); err == nil {
+		return repo
+	}
+	host, path, _ := strings.Cut(of, "/")
+	return image.NewRepository(host, path)
 }
 
 func sourceOf(m *manifest.Manifest, img *manifest.Image) (*Source, error) {

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/google/go-cmp/cmp"
@@ -188,34 +187,5 @@ func TestOverlapsOfMany(t *testing.T) {
 	}
 	if got := w.Faults[999].Message; len(got) > 4000 || !strings.HasSuffix(got, " and 980 more") {
 		t.Errorf("%d bytes: %.200s…", len(got), got)
-	}
-}
-
-func TestShardsAreDisjointAndComplete(t *testing.T) {
-	t.Parallel()
-	set := &manifest.Set{}
-	man := &manifest.Manifest{Source: &manifest.Registry{Name: registryOf(t, "s.example")}, Destinations: []*manifest.Registry{{Name: registryOf(t, "d.example")}}}
-	for i := range 200 {
-		man.Images = append(man.Images, manifest.Image{Name: "x" + strings.Repeat("y", i%100) + string(rune('a'+i/100)), Digests: []manifest.Digest{{Digest: digest(i)}}})
-	}
-	set.Manifests = append(set.Manifests, man)
-	seen := map[name.Repository]int{}
-	for i := range 3 {
-		w := plan.Desired(set, nil)
-		w.Shard(i, 3, nil)
-		if len(w.Targets) < 30 {
-			t.Errorf("shard %d has %d of 200", i, len(w.Targets))
-		}
-		for _, target := range w.Targets {
-			seen[target.Repository]++
-		}
-	}
-	if len(seen) != 200 {
-		t.Errorf("%d of 200 repositories", len(seen))
-	}
-	for repo, n := range seen {
-		if n != 1 {
-			t.Errorf("%s is in %d shards", repo, n)
-		}
 	}
 }

@@ -1,23 +1,155 @@
 package plan
 
 import (
-	"hash/fnv"
+	"cmp"
+	"fmt"
 	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
-// Shard keeps one of count disjoint parts, and removes the others. index counts from 0.
-// A destination repository is in one part; invalid repository names are in part 0. A
-// fault is kept in the parts that have an edge it concerns, or in part 0 if there is no
-// such edge. This includes the given faults of the manifests, which are returned.
-func (w *Wanted) Shard(index, count int, faults []manifest.Fault) []manifest.Fault {
-	all := reasons(w.Targets)
-	w.Targets = slices.DeleteFunc(w.Targets, func(t *Target) bool {
-		return shardOf(t.Repository, count) != index
+// Shards divides wanted edges into disjoint parts by source repository.
+//
+// Everything that is promoted from one source repository is in one part, so that its
+// content is read once. Sources of the same destination repository are in the same part
+// too, so that the destination is read once. The parts depend on the manifests and the
+// selections alone.
+type Shards struct {
+	parts      map[name.Repository]int // of source and destination repositories
+	count      int
+	targets    []*Target
+	selections []*Selection
+}
+
+// ShardSize is the size of one part.
+type ShardSize struct {
+	Shard        string `json:"shard"`        // "I/N"
+	Repositories int    `json:"repositories"` // source repositories
+	Images       int    `json:"images"`       // digests in them
+	Tags         int    `json:"tags"`         // edges: a digest without a tag is one
+}
+
+// Shards divides the edges that all selections have into count parts. The heaviest
+// sources are assigned first, each to the lightest part. w is the result of Desired
+// without digests of source tags.
+func (w *Wanted) Shards(count int, selections ...*Selection) *Shards {
+	s := &Shards{parts: map[name.Repository]int{}, count: count, targets: w.Targets, selections: selections}
+	related := relatives{}
+	for _, t := range w.Targets {
+		for _, img := range t.images() {
+			related.join(img.source, t.Repository)
+		}
+	}
+	type family struct {
+		first  name.Repository // its source repository that sorts first
+		weight int
+	}
+	families := map[name.Repository]*family{}
+	for _, t := range w.Targets {
+		f := families[related.root(t.Repository)]
+		if f == nil {
+			f = &family{first: t.images()[0].source}
+			families[related.root(t.Repository)] = f
+		}
+		for _, img := range t.images() {
+			f.first = slices.MinFunc([]name.Repository{f.first, img.source}, image.CompareRepositories)
+		}
+		s.selected(t, func(*wantedImage, Edge) { f.weight++ })
+	}
+	order := make([]*family, 0, len(families))
+	for _, f := range families {
+		order = append(order, f)
+	}
+	slices.SortFunc(order, func(a, b *family) int {
+		return cmp.Or(cmp.Compare(b.weight, a.weight), image.CompareRepositories(a.first, b.first))
 	})
+	weights := make([]int, count)
+	part := map[*family]int{}
+	for _, f := range order {
+		lightest := slices.Index(weights, slices.Min(weights))
+		weights[lightest] += f.weight
+		part[f] = lightest
+	}
+	for repo := range related {
+		s.parts[repo] = part[families[related.root(repo)]]
+	}
+	return s
+}
+
+// selected calls f for each edge of a target that all selections have.
+func (s *Shards) selected(t *Target, f func(*wantedImage, Edge)) {
+	for _, img := range t.images() {
+		var last *wantedEdge
+		for _, i := range img.sorted() {
+			e := &img.edges[i]
+			if last != nil && last.Edge == e.Edge && last.from == e.from {
+				continue
+			}
+			last = e
+			if !slices.ContainsFunc(s.selections, func(s *Selection) bool { return !s.parts[t.Repository].selects(e.Edge) }) {
+				f(img, e.Edge)
+			}
+		}
+	}
+}
+
+// selects reports whether a part has an edge.
+func (p *part) selects(e Edge) bool {
+	if p == nil {
+		return false
+	}
+	if e.Tag != "" {
+		return p.hasTag(e.Tag)
+	}
+	_, ok := p.digests[e.Digest]
+	return p.all || ok
+}
+
+// Sizes returns the sizes of all parts.
+func (s *Shards) Sizes() []ShardSize {
+	type content struct {
+		source name.Repository
+		Edge   // without a tag, but for retag entries without a digest
+	}
+	sizes := make([]ShardSize, s.count)
+	for i := range sizes {
+		sizes[i].Shard = fmt.Sprintf("%d/%d", i, s.count)
+	}
+	sources, images := map[name.Repository]struct{}{}, map[content]struct{}{}
+	for _, t := range s.targets {
+		size := &sizes[s.parts[t.Repository]]
+		s.selected(t, func(img *wantedImage, e Edge) {
+			size.Tags++
+			if e.Digest != (v1.Hash{}) {
+				e.Tag = ""
+			}
+			if _, ok := images[content{img.source, e}]; !ok {
+				images[content{img.source, e}] = struct{}{}
+				size.Images++
+			}
+			if _, ok := sources[img.source]; !ok {
+				sources[img.source] = struct{}{}
+				size.Repositories++
+			}
+		})
+	}
+	return sizes
+}
+
+// Has reports whether a part has a source or destination repository. Repositories that
+// are not in the manifests are in part 0.
+func (s *Shards) Has(index int, repo name.Repository) bool { return s.parts[repo] == index }
+
+// Shard keeps one part, and removes the others. Invalid repository names are in part 0.
+// A fault is kept in the part that has an edge it concerns, or in part 0 if there is no
+// such edge. This includes the given faults of the manifests, which are returned.
+func (w *Wanted) Shard(shards *Shards, index int, faults []manifest.Fault) []manifest.Fault {
+	all := reasons(w.Targets)
+	w.Targets = slices.DeleteFunc(slices.Clone(w.Targets), func(t *Target) bool { return !shards.Has(index, t.Repository) })
 	own := reasons(w.Targets)
 	if index != 0 {
 		w.Invalid = nil
@@ -32,12 +164,27 @@ func (w *Wanted) Shard(index, count int, faults []manifest.Fault) []manifest.Fau
 	return slices.DeleteFunc(slices.Clone(faults), elsewhere)
 }
 
-// shardOf returns the part of count that a destination repository belongs to.
-func shardOf(repo name.Repository, count int) int {
-	h := fnv.New64a()
-	h.Write([]byte(repo.String()))
-	return int(h.Sum64() % uint64(count))
+// relatives joins repositories into families. Each repository leads to another one of its
+// family, and the root to itself.
+type relatives map[name.Repository]name.Repository
+
+// root returns the repository that stands for the family of repo.
+func (r relatives) root(repo name.Repository) name.Repository {
+	for {
+		next, ok := r[repo]
+		if !ok {
+			r[repo] = repo
+			return repo
+		}
+		if next == repo {
+			return repo
+		}
+		r[repo] = r[next] // halves the way for the next time
+		repo = next
+	}
 }
+
+func (r relatives) join(a, b name.Repository) { r[r.root(a)] = r.root(b) }
 
 // reasons returns the reasons of all refusals of the targets.
 func reasons(targets []*Target) map[string]struct{} {

@@ -28,6 +28,7 @@ type rig struct {
 	dryRun    bool
 	deep      bool
 	referrers bool
+	shard     promote.Shard
 	options   registry.Options
 }
 
@@ -58,7 +59,7 @@ func (r rig) promotion(t *testing.T) *promote.Promotion {
 		t.Fatalf("broken manifest: %v\n%s", set.Faults, r.manifest)
 	}
 	job := promote.Job{
-		Set: set, Deep: r.deep, Referrers: r.referrers, Registry: r.options,
+		Set: set, Deep: r.deep, Referrers: r.referrers, Registry: r.options, Selection: promote.Selection{Shard: r.shard},
 		IfExists: func(name.Repository) plan.IfExists { return r.ifExists },
 	}
 	job.Registry.NoAmbient = true

@@ -22,6 +22,9 @@ type Selection struct {
 // Shard is one of Count disjoint parts. Index counts from 0. The zero value is everything.
 type Shard struct{ Index, Count int }
 
+// Quota returns the shard's part of a quota for all shards together.
+func (s Shard) Quota(all float64) float64 { return all / float64(max(1, s.Count)) }
+
 // ParseShard parses "I/N" with 0 ≤ I < N. The empty string is everything.
 func ParseShard(s string) (Shard, error) {
 	if s == "" {
@@ -85,27 +88,46 @@ func (j *Job) Wanted(resolve func([]plan.SourceTag) map[plan.SourceTag]plan.Reso
 	s := &j.Selection
 	wanted, unpinned, faults := plan.Desired(j.Set, nil), plan.Unpinned(j.Set), j.Set.Faults
 	all = slices.Concat(faults, wanted.Faults)
-	var since, approved *plan.Selection
-	if s.Base != nil {
-		since = plan.Since(wanted, plan.Desired(s.Base, nil), s.Base.Faults)
-		unpinned = since.Unpinned(wanted)
+	selections := s.parts(wanted)
+	for _, part := range selections {
+		unpinned = part.Unpinned(wanted)
 	}
-	if s.Approval != nil {
-		approved = s.Approval.Selection()
-		unpinned = approved.Unpinned(wanted)
+	var shards *plan.Shards
+	if s.Shard.Count > 0 {
+		shards = wanted.Shards(s.Shard.Count, selections...)
+		unpinned = slices.DeleteFunc(unpinned, func(t plan.SourceTag) bool { return !shards.Has(s.Shard.Index, t.Repository) })
+		if s.Approval != nil {
+			s.Approval.Shard(shards, s.Shard.Index)
+		}
 	}
 	if resolve != nil && len(unpinned) > 0 {
 		wanted = plan.Desired(j.Set, resolve(unpinned))
 	}
-	for _, selection := range []*plan.Selection{since, approved} {
-		if selection != nil {
-			faults = wanted.Select(selection, faults)
-		}
+	for _, part := range selections {
+		faults = wanted.Select(part, faults)
 	}
-	if s.Shard.Count > 0 {
-		faults = wanted.Shard(s.Shard.Index, s.Shard.Count, faults)
+	if shards != nil {
+		faults = wanted.Shard(shards, s.Shard.Index, faults)
 	}
 	return wanted, faults, all
+}
+
+// ShardSizes returns the sizes of the parts that count shards have. It ignores the
+// Shard of the selection.
+func (j *Job) ShardSizes(count int) []plan.ShardSize {
+	wanted := plan.Desired(j.Set, nil)
+	return wanted.Shards(count, j.Selection.parts(wanted)...).Sizes()
+}
+
+// parts returns the selected parts of what is wanted offline, except for the shard.
+func (s *Selection) parts(wanted *plan.Wanted) (all []*plan.Selection) {
+	if s.Base != nil {
+		all = append(all, plan.Since(wanted, plan.Desired(s.Base, nil), s.Base.Faults))
+	}
+	if s.Approval != nil {
+		all = append(all, s.Approval.Selection())
+	}
+	return all
 }
 
 // referrers reports whether referrers are promoted. An approved plan decides that itself.
