@@ -35,6 +35,7 @@ type checkOptions struct {
 
 	flags      *pflag.FlagSet
 	only, skip []string
+	platforms  []string
 	base       string
 	offline    bool
 	output     string
@@ -46,6 +47,7 @@ func (o *checkOptions) addFlags(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.only, "only", nil, "run only these `rules`")
 	f.StringSliceVar(&o.skip, "skip", nil, "do not run these `rules`")
 	f.StringVar(&o.base, "base", "", "git `revision` to compare with: only what is new since then is a finding, and removals are (default $"+baseVariable+")")
+	f.StringSliceVar(&o.platforms, "required-platforms", nil, "find images that lack one of these `platforms`, such as linux/amd64,linux/arm64")
 	f.BoolVar(&o.offline, "offline", false, "send no requests to registries")
 	f.StringVarP(&o.output, "output", "o", "", "output format: text, json, markdown or sarif (default text)")
 	o.guardOptions.addFlags(f, defaultImageSize)
@@ -65,8 +67,8 @@ file:line: rule: message. The exit code is 1 if there is a finding.
 
 ` + output.RuleList(check.All()) + `
 valid always runs. removal runs if a base is known. exists, tags and size do not
-run with --offline. signature and vulnerability run if their flags are set. Rules
-that are not run are listed with the reason.`,
+run with --offline. signature, vulnerability and platforms run if their flags
+are set. Rules that are not run are listed with the reason.`,
 		Example: `  cip check --thin-manifest-dir=manifests/thin --offline
   cip check --thin-manifest-dir=registry.k8s.io --base=origin/main --output=markdown
   cip check --manifest=promote.yaml --vuln-severity-threshold=high --vuln-scanner="trivy image --quiet --format=json"`,
@@ -90,7 +92,8 @@ type checking struct {
 	had      []manifest.Fault // faults of the base
 	commit   string           // of the base
 	reader   *promote.RuleReader
-	unread   error // the reason why the base cannot be read
+	advice   []check.Rule // that give only notes, and do not count as run
+	unread   error        // the reason why the base cannot be read
 	report   *output.CheckReport
 }
 
@@ -196,6 +199,16 @@ func (c *checking) choose() error {
 	if err != nil {
 		return err
 	}
+	platforms := check.Platforms{Images: c.reader, Tags: c.reader}
+	if platforms.Required, err = check.ParsePlatforms(c.platforms); err != nil {
+		return fmt.Errorf("bad --required-platforms: %w", err)
+	}
+	required := check.Candidate{Name: platforms.Name(), Why: "no platform is required: --required-platforms sets them"}
+	if len(c.platforms) > 0 {
+		required.Rule = platforms
+	} else if len(c.only) == 0 && !slices.Contains(c.skip, platforms.Name()) {
+		c.advice = []check.Rule{platforms}
+	}
 	removal := check.Candidate{Name: "removal", Why: "no base is known: --base or $" + baseVariable + " names one"}
 	if c.base != nil || c.unread != nil {
 		removal.Rule = check.Removal{Base: c.base, Rev: c.commit, Unread: c.unread}
@@ -208,6 +221,7 @@ func (c *checking) choose() error {
 		{Name: "size", Rule: size, Why: "there is no limit: --max-image-size sets one"},
 		{Name: "signature", Rule: signature, Why: "no key is known: --signature-key names one"},
 		{Name: "vulnerability", Rule: vulnerability, Why: "no severity is set: --vuln-severity-threshold sets one"},
+		required,
 	}
 	for i := range all {
 		if why := c.obstacle(all[i].Rule); why != "" {
@@ -288,7 +302,7 @@ func (c *checking) judge(ctx context.Context) error {
 	}
 	defer promotion.Close()
 	result := promotion.Plan(ctx)
-	c.report.Findings = promotion.Check(ctx, c.report.Rules, promotion.AllFaults(), c.old, result)
+	c.report.Findings = promotion.Check(ctx, slices.Concat(c.report.Rules, c.advice), promotion.AllFaults(), c.old, result)
 	check.Refuse(result, c.report.Findings)
 	late := result.Warnings
 	c.report.Plan = promotion.Report(result, true)

@@ -115,7 +115,7 @@ func Bad(findings []Finding) bool {
 // All returns all rules in the order in which they run. They only describe themselves:
 // most need more than their zero value to check anything.
 func All() []Rule {
-	return []Rule{Valid{}, Removal{}, Exists{}, Tags{}, Size{}, &Signature{}, Vulnerability{}}
+	return []Rule{Valid{}, Removal{}, Exists{}, Tags{}, Size{}, &Signature{}, Vulnerability{}, Platforms{}}
 }
 
 // Candidate is a rule that can be chosen. If Rule is nil, Why is the reason why it cannot be run.

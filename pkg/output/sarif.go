@@ -99,8 +99,12 @@ func (r *CheckReport) sarif() sarifLog {
 		ColumnKind: "unicodeCodePoints",
 	}
 	index := map[string]int{}
-	for i, rule := range r.Rules {
-		index[rule.Name()] = i
+	for _, rule := range append(slices.Clone(r.Rules), check.All()...) {
+		has := func(f check.Finding) bool { return f.Rule == rule.Name() }
+		if _, again := index[rule.Name()]; again || len(index) >= len(r.Rules) && !slices.ContainsFunc(findings, has) {
+			continue // a rule that only gives notes has findings although it is not one of those that were run
+		}
+		index[rule.Name()] = len(index)
 		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRule{rule.Name(), sarifMessage{rule.About()}})
 	}
 	invocation := sarifInvocation{Successful: true}

@@ -11,6 +11,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
@@ -103,4 +105,10 @@ type configRead struct {
 		Variant      string `json:"variant"`
 	}
 	err error
+}
+
+// SourceTag implements check.TagReader.
+func (r *RuleReader) SourceTag(ctx context.Context, repo name.Repository, tag string) (v1.Hash, inventory.State) {
+	at := r.sources.head(ctx, plan.SourceTag{Repository: repo, Tag: tag})
+	return at.Digest, at.State
 }
