@@ -21,10 +21,11 @@ type BlobWeight struct {
 
 // EstimateWrites returns the cost of carrying out the plan, for each host. It does not
 // include the requests that made the plan, pings and tokens. It assumes that the
-// destinations hold no blob and that every mount succeeds.
-func (p *Plan) EstimateWrites(weigh func(v1.Hash) Weight) map[string]Estimate {
+// destinations hold no blob and that every mount succeeds. upload returns the number of
+// requests that bring a blob into a repository.
+func (p *Plan) EstimateWrites(weigh func(v1.Hash) Weight, upload func(name.Repository, BlobWeight) int) map[string]Estimate {
 	e := estimator{
-		hosts: map[string]Estimate{}, seen: map[blobKey]struct{}{}, weigh: weigh,
+		hosts: map[string]Estimate{}, seen: map[blobKey]struct{}{}, weigh: weigh, upload: upload,
 	}
 	var last *Item // the following items of the same digest share its content
 	for i := range p.Items {
@@ -40,9 +41,10 @@ func (p *Plan) EstimateWrites(weigh func(v1.Hash) Weight) map[string]Estimate {
 }
 
 type estimator struct {
-	hosts map[string]Estimate
-	seen  map[blobKey]struct{}
-	weigh func(v1.Hash) Weight
+	hosts  map[string]Estimate
+	seen   map[blobKey]struct{}
+	weigh  func(v1.Hash) Weight
+	upload func(name.Repository, BlobWeight) int
 }
 
 // blobKey is a blob in a repository. Without a path it is a blob on a host; the zero
@@ -100,7 +102,7 @@ func (e *estimator) blob(it *Item, b BlobWeight) {
 		e.add(dst.RegistryStr(), 1, 0) // a mount
 		return
 	}
-	e.add(dst.RegistryStr(), 3, b.Size)
+	e.add(dst.RegistryStr(), e.upload(dst, b), b.Size)
 	if e.first(name.Repository{}, b.Digest) {
 		e.add(it.From.RegistryStr(), 1, b.Size)
 	}

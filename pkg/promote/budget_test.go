@@ -190,3 +190,30 @@ func TestRefusedMounts(t *testing.T) {
 		})
 	}
 }
+
+// A dry run estimates what the real run requests, if the destination lacks all blobs.
+func TestEstimateOfUploads(t *testing.T) {
+	t.Parallel()
+	small, large := registrytest.Image(1, 3), registrytest.Image(2, 1, registrytest.LayerSize(1<<20))
+	for name, held := range map[string]bool{"a destination that holds nothing": false, "a destination that holds another image": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			src, dst := registrytest.New(t), registrytest.New(t, registrytest.Distribution())
+			src.Push(t, "staging/x", small)
+			src.Push(t, "staging/x", large)
+			if held {
+				dst.Push(t, "prod/x", registrytest.Image(9, 1), "other")
+			}
+			p := rig{manifest: plain(want("x", small.Digest, "1, 2", large.Digest, "3"), src.Host+"/staging", dst.Host+"/prod")}.promotion(t)
+			defer p.Close()
+			result := p.Plan(t.Context())
+			estimate := p.Report(result, true).Estimate
+			p.Run(t.Context(), result)
+			for _, s := range []*registrytest.Server{src, dst} {
+				if got, want := len(s.Requests()), estimate[s.Host].Requests; got != want {
+					t.Errorf("got %d requests, want the %d that were estimated\n%s", got, want, s.Summary())
+				}
+			}
+		})
+	}
+}

@@ -27,6 +27,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/transfer"
 )
 
 // Job describes a promotion.
@@ -224,7 +225,7 @@ func (p *Promotion) estimate(result *plan.Plan) map[string]plan.Estimate {
 			w.Blobs = append(w.Blobs, plan.BlobWeight{Digest: b.Digest.String(), Size: b.Size})
 		}
 		return w
-	})
+	}, func(dst name.Repository, b plan.BlobWeight) int { return transfer.Requests(p.client, dst, b.Size) })
 	for host, n := range p.client.Requests() {
 		e := all[host]
 		e.Requests += n

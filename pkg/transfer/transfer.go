@@ -211,7 +211,20 @@ func (b *Blobs) isNew(dst name.Repository, d v1.Descriptor) bool {
 	b.mu.Lock()
 	_, again := b.forgotten[repoDigest{dst, d.Digest.String()}]
 	b.mu.Unlock()
-	return !again && d.Size <= spoolMemory && b.client.WasEmpty(dst)
+	return !again && isSmall(b.client, dst, d.Size)
+}
+
+func isSmall(c *registry.Client, dst name.Repository, size int64) bool {
+	return size <= spoolMemory && c.WasEmpty(dst)
+}
+
+// Requests returns the number of requests that bring a blob that a repository lacks into
+// it, at most: it is looked for, an upload is opened, and the blob is sent.
+func Requests(c *registry.Client, dst name.Repository, size int64) int {
+	if isSmall(c, dst, size) {
+		return 2
+	}
+	return 3
 }
 
 // Distrust makes the next Place of a blob send it, even if the repository says that it
