@@ -45,6 +45,7 @@ func (r Removal) Check(_ context.Context, in *Input) []Finding {
 		wanted[t.Repository] = t.Want
 	}
 	base, head := holdings(r.Base), holdings(in.Set)
+	gone := r.dropped(in.Set)
 	removed := map[*edge][]name.Repository{}
 	compared := comparisons{}
 	var order []*edge
@@ -58,6 +59,9 @@ func (r Removal) Check(_ context.Context, in *Input) []Finding {
 				if in.Set.Part(e.pos.File).Broken {
 					continue // not read; broken reports the file if it changed
 				}
+				if gone.has(repo, e) {
+					continue // reported for the whole destination
+				}
 				if removed[e] == nil {
 					order = append(order, e)
 				}
@@ -65,7 +69,7 @@ func (r Removal) Check(_ context.Context, in *Input) []Finding {
 			}
 		}
 	}
-	found := r.broken(in.Set)
+	found := append(r.broken(in.Set), gone.findings(r.Rev)...)
 	for _, e := range order {
 		im := Image{Digest: e.digest, Destinations: removed[e], Pos: e.pos}
 		if e.tag != "" {

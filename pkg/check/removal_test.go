@@ -44,9 +44,10 @@ func TestRemoval(t *testing.T) {
 		"tagless digest tagged":     {plain(apple), plain("- name: apple\n  dmap:\n    \"(a)\": [\"1.0\", latest]\n    \"(b)\": [\"2.0\"]\n"), ""},
 		"in another order and form": {plain(apple), plain("- name: apple\n  dmap: {(b): []}\n- name: apple\n  dmap: {(a): [latest]}\n- name: apple\n  dmap: {(a): ['1.0']}\n"), ""},
 		"destination gone": {plain(apple), map[string]string{"m.yaml": "registries:\n- {name: r.example/staging, src: true}\n- name: r.example/prod\nimages:\n" + apple},
-			"m.yaml:8 error tag 1.0 of (a) was removed from eu/apple; the manifests had it at BASE\n" +
-				"m.yaml:8 error tag latest of (a) was removed from eu/apple; the manifests had it at BASE\n" +
-				"m.yaml:9 error (b) was removed from eu/apple; the manifests had it at BASE\n"},
+			"m.yaml:4 error 1 destination (eu) removed, with 3 tags or digests in 1 repository, for example tag 1.0 of (a), tag latest of (a), (b); the manifests had them at BASE\n"},
+		"destination gone, and a tag": {plain(apple), map[string]string{"m.yaml": "registries:\n- {name: r.example/staging, src: true}\n- name: r.example/prod\nimages:\n- name: apple\n  dmap: {\"(a)\": ['1.0'], \"(b)\": []}\n"},
+			"m.yaml:4 error 1 destination (eu) removed, with 3 tags or digests in 1 repository, for example tag 1.0 of (a), tag latest of (a), (b); the manifests had them at BASE\n" +
+				"m.yaml:8 error tag latest of (a) was removed from prod/apple; the manifests had it at BASE\n"},
 		"another source":                {plain(apple), map[string]string{"m.yaml": "registries:\n- {name: r.example/other, src: true}\n- name: r.example/eu\n- name: r.example/prod\nimages:\n" + apple}, ""},
 		"moved to another team's files": {thin(map[string]string{"one": apple, "two": ""}), thin(map[string]string{"one": "", "two": apple}), ""},
 		"files deleted": {thin(map[string]string{"one": apple, "two": "- name: pear\n  dmap: {\"(c)\": [\"1.0\"]}\n"}), thin(map[string]string{"one": apple}),
@@ -84,7 +85,7 @@ func TestRemoval(t *testing.T) {
 			map[string]string{"m.yaml": "registries:\n- {name: r.example/staging, src: true}\n- name: r.example/eu\nimages:\n- name: apple\n  dmap: {\"(a)\": [\"1.0\"]}\n---\n" +
 				"registries:\n- {name: r.example/staging, src: true}\n- name: r.example/eu\n- name: r.example/prod\nimages:\n- name: apple\n  dmap: {\"(c)\": [\"1.0\"]}\n"},
 			map[string]string{"m.yaml": "registries:\n- {name: r.example/staging, src: true}\n- name: r.example/eu\nimages:\n- name: apple\n  dmap: {\"(a)\": [\"1.0\"]}\n"},
-			"m.yaml:14 error tag 1.0 of (c) was removed from prod/apple; the manifests had it at BASE\n",
+			"m.yaml:11 error 1 destination (prod) removed, with 1 tag or digest in 1 repository, for example tag 1.0 of (c); the manifests had them at BASE\n",
 		},
 		"same name elsewhere": {plain(apple), plain("- name: fruit/apple\n  dmap:\n    \"(a)\": [\"1.0\", latest]\n    \"(b)\": []\n"),
 			"m.yaml:8 error tag 1.0 of (a) was removed from eu/apple and prod/apple; the manifests had it at BASE\n" +

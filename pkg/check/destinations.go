@@ -1,0 +1,126 @@
+package check
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+)
+
+// dropped has the edges that were removed because their destination registries were.
+type dropped struct {
+	files  []*droppedFile
+	byFile map[string]*droppedFile // by the file of the edges
+	names  map[*droppedFile]map[image.Registry]struct{}
+}
+
+// droppedFile has the destinations that a manifest lost, with their edges.
+type droppedFile struct {
+	pos          manifest.Pos // of the first destination
+	destinations []image.Registry
+	edges        map[*edge]struct{}
+	repositories map[name.Repository]struct{}
+}
+
+// dropped finds the destinations of the base that the manifest of the same file lost.
+func (r Removal) dropped(head *manifest.Set) *dropped {
+	d := &dropped{byFile: map[string]*droppedFile{}, names: map[*droppedFile]map[image.Registry]struct{}{}}
+	now := map[string]map[image.Registry]struct{}{}
+	for _, m := range head.Manifests {
+		if now[m.File] == nil {
+			now[m.File] = map[image.Registry]struct{}{}
+		}
+		for _, dst := range m.Destinations {
+			now[m.File][dst.Name] = struct{}{}
+		}
+	}
+	for _, m := range r.Base.Manifests {
+		var f *droppedFile
+		for _, dst := range m.Destinations {
+			if _, still := now[m.File][dst.Name]; still || now[m.File] == nil {
+				continue
+			}
+			if f == nil {
+				f = &droppedFile{pos: dst.Pos, edges: map[*edge]struct{}{}, repositories: map[name.Repository]struct{}{}}
+				d.files, d.names[f] = append(d.files, f), map[image.Registry]struct{}{}
+			}
+			f.destinations = append(f.destinations, dst.Name)
+			d.names[f][dst.Name] = struct{}{}
+		}
+		for i := range m.Images {
+			if f != nil {
+				d.byFile[m.Images[i].Pos.File] = f
+			}
+		}
+	}
+	return d
+}
+
+// has reports whether a removed edge belonged to a removed destination, and counts it.
+func (d *dropped) has(repo name.Repository, e *edge) bool {
+	f := d.byFile[e.pos.File]
+	if f == nil {
+		return false
+	}
+	for dst := range d.names[f] {
+		if _, below := dst.Relative(repo); below {
+			f.edges[e] = struct{}{}
+			f.repositories[repo] = struct{}{}
+			return true
+		}
+	}
+	return false
+}
+
+// findings returns one finding for each file that lost destinations with edges.
+func (d *dropped) findings(rev string) []Finding {
+	var found []Finding
+	for _, f := range d.files {
+		if len(f.edges) == 0 {
+			continue
+		}
+		names := make([]string, 0, len(f.destinations))
+		for _, dst := range f.destinations[:min(len(f.destinations), some)] {
+			names = append(names, dst.String())
+		}
+		text := strings.Join(names, ", ")
+		if more := len(f.destinations) - some; more > 0 {
+			text += fmt.Sprintf(" and %d more", more)
+		}
+		edges := make([]*edge, 0, len(f.edges))
+		for e := range f.edges {
+			edges = append(edges, e)
+		}
+		slices.SortFunc(edges, func(a, b *edge) int {
+			return cmp.Or(cmp.Compare(a.pos.Line, b.pos.Line), cmp.Compare(a.pos.Column, b.pos.Column))
+		})
+		examples := make([]string, 0, some)
+		for _, e := range edges[:min(len(edges), some)] {
+			examples = append(examples, e.String())
+		}
+		im := Image{Destinations: slices.SortedFunc(maps.Keys(f.repositories), image.CompareRepositories), Pos: f.pos}
+		found = append(found, im.finding(Error, fmt.Sprintf("%s (%s) removed, with %s in %s, for example %s; the manifests had them at %s",
+			counted(len(f.destinations), "destination"), text, counted(len(edges), "tag or digest"), counted(len(f.repositories), "repository"),
+			strings.Join(examples, ", "), rev)))
+	}
+	return found
+}
+
+// counted returns a number with its noun.
+func counted(n int, noun string) string {
+	switch {
+	case n == 1:
+		return "1 " + noun
+	case noun == "repository":
+		return fmt.Sprintf("%d repositories", n)
+	case noun == "tag or digest":
+		return fmt.Sprintf("%d tags or digests", n)
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
