@@ -56,6 +56,8 @@ func TestLimits(t *testing.T) {
 		{"selectors.md", "for each of its images, # at most", "resolve", "maxIndexImages", 1},
 		{"registries.md", "# minutes. A helper that fails", "registry/internal/auth", "helperKept", int64(time.Minute)},
 		{"promotion.md", "one for up to # repositories", "registry/internal/wire", "maxScopes", 1},
+		{"output.md", "logs its progress every # seconds", "output", "logPace", int64(time.Second)},
+		{"output.md", "With more than # hosts, the last bar", "output", "maxBars", 1},
 	} {
 		number := constant(t, "../pkg/"+limit.dir, limit.name)
 		if number%limit.unit != 0 {
