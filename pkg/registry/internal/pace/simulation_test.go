@@ -136,7 +136,7 @@ func TestQuotaIsLearned(t *testing.T) {
 						}
 						switch {
 						case perSec == 1000:
-							s.requests, over = 20000, 1.85 // 100 requests in flight are 667 a second at 150 ms
+							s.requests, over = 10000, 2.2 // 100 requests in flight are 667 a second at 150 ms
 						case capacity < 100:
 							over = 1.4 // each pause of a second costs a second
 						}
@@ -152,13 +152,18 @@ func TestQuotaIsLearned(t *testing.T) {
 }
 
 // check compares the time and the share of refused requests with limits.
+//
+// Goroutines run in any order, so that there may be 3 more refusals, or a pause of a second.
 func (s *simulation) check(t *testing.T, seconds, refused float64) {
 	t.Helper()
 	t.Logf("%d requests in %.2f s, %d refused", s.requests, s.took.Seconds(), s.refused)
+	if s.refused > 0 {
+		seconds++
+	}
 	if s.took.Seconds() > seconds {
 		t.Errorf("got %.2f s, want at most %.2f s", s.took.Seconds(), seconds)
 	}
-	if most := int(float64(s.requests)*refused) + 3; s.refused > most { // 3: goroutines run in any order
+	if most := int(float64(s.requests)*refused) + 3; s.refused > most {
 		t.Errorf("got %d of %d refused, want at most %d", s.refused, s.requests, most)
 	}
 }
