@@ -107,7 +107,7 @@ func TestLimit(t *testing.T) {
 		hosts    []hostTally
 		want     float64
 	}{
-		"busiest host":    {"two", link{100 * time.Millisecond, false}, 500, []hostTally{host(200, 100), host(300, 30)}, (10 + 7 + 1) * 0.1},
+		"busiest host":    {"two", link{100 * time.Millisecond, false}, 500, []hostTally{host(200, 100), host(300, 30)}, (10 + 6 + 1) * 0.1},
 		"TLS":             {"noop", link{20 * time.Millisecond, true}, 2000, []hostTally{host(2000, 100)}, (20 + 2 + 2) * 0.02},
 		"limiter":         {"limited-200", link{20 * time.Millisecond, false}, 2200, []hostTally{host(2200, 100)}, 10},
 		"not a request":   {"noop", link{20 * time.Millisecond, false}, 0, []hostTally{host(0, 0)}, 3 * 0.02},
