@@ -9,6 +9,7 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/load"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 )
 
 // manifestOptions are the flags that name manifests.
@@ -62,9 +63,10 @@ func offline(ctx context.Context, work func() error) error {
 	}
 }
 
-// logFaults logs faults, one line each. A line begins with the position of the fault.
+// logFaults logs faults in the order of files and lines, one line each. A line begins
+// with the position of the fault.
 func logFaults(log logrus.FieldLogger, faults []manifest.Fault) {
-	for _, f := range faults {
+	for _, f := range output.Faults(faults) {
 		entry := log.WithField("place", f.Pos.String())
 		if f.Severity == manifest.Warning {
 			entry.Warn(f.Pos.String() + ": warning: " + f.Message)

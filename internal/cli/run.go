@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"sigs.k8s.io/k8s-container-image-promoter/internal/logs"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/load"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
@@ -95,6 +96,7 @@ type promotion struct {
 	format   output.Format
 	log      *logrus.Logger
 	progress *output.Progress
+	warnings *warnings
 	isDry    bool
 	origin   plan.Origin
 }
@@ -145,10 +147,10 @@ func (p *promotion) start(ctx context.Context) error {
 			for _, text := range warnings {
 				p.log.Warn(text)
 			}
-			wanted, faults, _ := p.job.Wanted(nil)
+			wanted, faults, all := p.job.Wanted(nil)
 			faults = slices.Concat(faults, wanted.Faults)
 			manifest.SortFaults(faults)
-			logFaults(p.log, faults)
+			p.logFaults(promote.OfSelection(faults, all))
 			return p.parsed(faults)
 		})
 	}
@@ -164,6 +166,7 @@ func (p *promotion) check() (err error) {
 	if p.log, p.progress, err = p.logger(p.streams); err != nil {
 		return err
 	}
+	p.warnings = &warnings{log: p.log}
 	if p.format, err = output.ReportFormat(p.output); err != nil {
 		return err
 	}
@@ -186,8 +189,8 @@ func (p *promotion) check() (err error) {
 	}
 	p.job.Set, p.job.Referrers, p.job.Deep = set, p.referrers, p.deep
 	p.job.AllowMissing, p.job.FailFast = p.allowMissing, p.failFast
-	p.job.Progress, p.job.Warn = p.progress, func(text string) { p.log.Warn(text) }
-	p.job.Fault = func(f manifest.Fault) { logFaults(p.log, []manifest.Fault{f}) }
+	p.job.Progress, p.job.Warn = p.progress, p.warnings.warn
+	p.job.Faults = p.logFaults
 	p.job.Note = func(f check.Finding) {
 		level := logrus.InfoLevel
 		if f.Level > check.Note {
@@ -243,7 +246,7 @@ func (p *promotion) promote(ctx context.Context) error {
 	})
 	result := promotion.Plan(ctx)
 	if n := promotion.Outside(); p.job.Selection.Approval != nil && n > 0 {
-		p.log.Infof("wanted, but not in the plan, and left alone (edges: %d)", n)
+		p.log.Infof("left alone: what the manifests want and the plan does not have (tags: %d)", n)
 	}
 	if !p.isDry {
 		promotion.Run(ctx, result)
@@ -253,19 +256,41 @@ func (p *promotion) promote(ctx context.Context) error {
 	report.Manifests = p.origin
 	err = p.save(report) // before anything else is logged: stderr may be closed
 	for _, text := range late {
-		p.log.Warn(text)
+		p.warnings.warn(text)
 	}
-	for _, problem := range output.Problems(result) {
-		level := logrus.ErrorLevel
-		if problem.Action == plan.Missing && (p.allowMissing || !p.quiet) {
-			level = logrus.WarnLevel
-		}
-		p.log.Log(level, problem.Text)
+	p.warnings.end()
+	if p.format != output.Text || !sameStream(p.out, p.streams.err) {
+		p.complainOf(report)
 	}
 	if err = errors.Join(err, p.show(report)); err != nil {
 		return err
 	}
 	return p.verdict(ctx, result)
+}
+
+// logFaults logs the faults of the selection, and how many there are elsewhere.
+func (p *promotion) logFaults(faults []manifest.Fault, elsewhere int) {
+	logFaults(p.log, faults)
+	if elsewhere > 0 {
+		p.log.Warnf("errors in other parts of %s, which stop nothing here: %d (cip check lists them)", strings.Join(p.paths, ","), elsewhere)
+	}
+}
+
+// complainOf logs why items were refused or have failed, once for each reason. A text
+// report on the same terminal says it, too.
+func (p *promotion) complainOf(r *plan.Report) {
+	for _, problem := range output.Problems(r) {
+		level, entry := logrus.ErrorLevel, logrus.NewEntry(p.log)
+		if problem.Action == plan.Missing.String() {
+			level = logrus.WarnLevel
+		}
+		if len(problem.Examples) > 0 {
+			entry = p.log.WithFields(logrus.Fields{
+				logs.Examples: problem.Examples, "tags": problem.Tags, "repositories": problem.Repositories,
+			})
+		}
+		entry.Log(level, problem.Text)
+	}
 }
 
 // save writes the report to the file of --report, if there is one.

@@ -13,6 +13,9 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 )
 
+// Examples is the field of an entry with examples. As text, each has a line of its own.
+const Examples = "examples"
+
 // Text formats log lines as plain text. Lines about faults begin with
 // file:line:column, which people and tools look for, so they have no level.
 type Text struct{}
@@ -35,6 +38,10 @@ func (Text) Format(e *logrus.Entry) ([]byte, error) {
 	line = output.Escape(line)
 	if e.Level != logrus.InfoLevel && e.Data[place] == nil {
 		line = e.Level.String() + ": " + line
+	}
+	examples, _ := e.Data[Examples].([]string)
+	for _, text := range examples {
+		line += "\n  " + output.Escape(text)
 	}
 	return []byte(line + "\n"), nil
 }

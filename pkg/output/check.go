@@ -3,6 +3,7 @@ package output
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -105,8 +106,12 @@ func writeCheckLines(w io.Writer, r *CheckReport, color bool) error {
 	b := newBuffer(w)
 	t := text{color: color}
 	paint := map[check.Level]string{check.Note: yellow, check.Error: red, check.Failed: red}
-	for _, f := range r.Findings {
-		b.put(Escape(place(f)), ": ", t.paint(paint[f.Level], f.Rule), ": ", Escape(says(f)), "\n")
+	bad, notes := r.condensed()
+	for _, f := range slices.Concat(bad, notes) {
+		b.put(Escape(place(f.Finding)), ": ", t.paint(paint[f.Level], f.Rule), ": ", Escape(says(f.Finding)), "\n")
+		if f.more > 0 {
+			b.put("  ", f.like(), "\n")
+		}
 	}
 	for _, i := range r.Idle {
 		b.put("not run: ", i.Name, ": ", Escape(i.Why), "\n")

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -66,10 +68,12 @@ func TestCheckMarkdown(t *testing.T) {
 	r := checked()
 	refused := item("copy", "refused", "s.io/stage/apple", "d.io/prod/apple", digest("1"), "1.0")
 	refused.Error = "size: too large"
-	r.Plan = &plan.Report{DryRun: true, Summary: plan.Summary{Copy: 2}, Items: []plan.ReportItem{
+	r.Plan = &plan.Report{DryRun: true, Summary: plan.Summary{Copy: 2}, Warnings: []string{"careful"}, Items: []plan.ReportItem{
 		refused, item("copy", "planned", "s.io/stage/pear", "d.io/prod/pear", digest("2")),
 	}}
-	equal(t, writtenCheck(t, r, Markdown), strings.ReplaceAll(`### cip check: 2 findings, 1 not checked, 1 note, 2 rules run, 1 rule not run
+	equal(t, writtenCheck(t, r, Markdown), strings.ReplaceAll(`### cip check: 2 findings, 1 not checked; 1 tag to promote, 1 refused or failed ('top', since '4ed8c31')
+
+2 findings, 1 not checked, 1 note, 2 rules run, 1 rule not run
 
 #### Findings
 
@@ -79,30 +83,73 @@ func TestCheckMarkdown(t *testing.T) {
 | 'top/images/a b.yaml:4' | size | 'too large' |
 | 'top/images/a b.yaml:5' | size | 'not checked: reading: 401' |
 
-#### Plan: Dry run: 1 to copy, 0 to tag, 0 to move; 0 up to date; 1 refused; nothing was written.
+#### Plan: Dry run: 1 to copy; 1 refused; 1 warning; nothing was written.
 
-#### Refused or failed
+#### Refused, failed or skipped
 
-| action | status | destination | tag | digest | source | error |
+| action | status | destination | tag | digest | source | wanted by | reason |
+| --- | --- | --- | --- | --- | --- | --- | --- |
+| copy | refused | 'd.io/prod/apple' | '1.0' | '`+digest("1")+`' | 's.io/stage/apple' |  | 'size: too large' |
+
+#### Everything else
+
+| action | status | destination | tag | digest | source | wanted by |
 | --- | --- | --- | --- | --- | --- | --- |
-| copy | refused | 'd.io/prod/apple' | '1.0' | '`+digest("1")+`' | 's.io/stage/apple' | 'size: too large' |
+| copy | planned | 'd.io/prod/pear' | (by digest) | 'sha256:222222222222' | 's.io/stage/pear' |  |
 
-#### To be promoted
-
-| action | status | destination | tag | digest | source |
-| --- | --- | --- | --- | --- | --- |
-| copy | planned | 'd.io/prod/pear' | (by digest) | 'sha256:222222222222' | 's.io/stage/pear' |
-
-#### Notes
+<details><summary>1 note</summary>
 
 | place | rule | finding |
 | --- | --- | --- |
 | 'top/images/a b.yaml:6' | valid | 'note: null dmap' |
 
-#### Rules not run
+</details>
+
+<details><summary>1 warning</summary>
+
+- 'careful'
+
+</details>
+
+<details><summary>1 rule not run</summary>
 
 - signature: 'no key is known'
+
+</details>
 `, "'", "`"))
+}
+
+// TestCheckIsOneComment holds that a check of a large change fits into one comment.
+func TestCheckIsOneComment(t *testing.T) {
+	t.Parallel()
+	r := checked()
+	for i := range 3000 {
+		to := fmt.Sprintf("d.io/prod/image-%d", i)
+		r.Findings = append(r.Findings,
+			check.Finding{Rule: "removal", Level: check.Error, Message: fmt.Sprintf("tag v%d was removed from %s", i, to)},
+			check.Finding{Rule: "valid", Level: check.Error, Message: fmt.Sprintf("bad digest %d", i)},
+			check.Finding{Rule: "exists", Level: check.Note, Message: strings.Repeat("x ", i%200)})
+	}
+	r.Plan = unreachable()
+	r.Plan.Summary.Copy = 3000
+	r.Plan.Warnings = slices.Repeat([]string{strings.Repeat("w", 900)}, 200)
+	for i := range 3000 {
+		r.Plan.Items = append(r.Plan.Items, item("copy", "planned", "s.io/a", fmt.Sprintf("d.io/prod/image-%d", i), digest("3"), "1"))
+	}
+	got := writtenCheck(t, r, Markdown)
+	if len(got) > pageSize {
+		t.Errorf("got %d bytes, want up to %d", len(got), pageSize)
+	}
+	equal(t, strings.Count(got, "</details>"), strings.Count(got, "<details>"))
+	equal(t, strings.Count(got, "was removed from"), maxExamples)
+	for _, part := range []string{"### cip check: 6002 findings, 1 not checked; 3000 tags to promote, 63000 refused or failed (`top`", "… and 2995 more such findings |", "#### Plan: Dry run: 3000 to copy; 63000 unknown", "| copy | planned |"} {
+		if !strings.Contains(got, part) {
+			t.Errorf("got no %q in\n%.3000s", part, got)
+		}
+	}
+	text := writtenCheck(t, r, Text)
+	equal(t, strings.Count(text, "removal: "), maxExamples)
+	equal(t, strings.Count(text, "valid: bad digest"), 3000)
 }
 
 func TestCheckJSON(t *testing.T) {

@@ -2,7 +2,6 @@ package output
 
 import (
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -21,50 +20,131 @@ const (
 // page writes a markdown report.
 type page struct {
 	strings.Builder
+	kept int // bytes for what follows
 }
+
+// room returns the number of bytes that can be written now.
+func (p *page) room() int { return pageSize - pageEnd - p.kept - p.Len() }
 
 func writeMarkdown(w io.Writer, r *plan.Report) error {
 	var p page
-	p.WriteString("### " + summary(r) + "\n")
-	rest := ""
-	if len(r.Faults) > 0 || slices.ContainsFunc(r.Items, func(it plan.ReportItem) bool { return bad(&it) }) {
-		rest = "Everything else"
-	}
-	p.items(r, rest)
+	p.WriteString("### " + outcome(r) + origin{r.Manifests.Path, r.Manifests.Since}.String() + "\n\n" + summary(r) + "\n")
+	p.items(r)
+	p.warnings(r.Warnings)
 	_, err := io.WriteString(w, p.String())
 	return err
 }
 
-// items writes the items and faults of a report, refused and failed ones first. rest is
-// the title of the others, or "".
-func (p *page) items(r *plan.Report, rest string) {
-	var good, lost []*plan.ReportItem
+// outcome returns the numbers that matter: what is promoted, and what is not.
+func outcome(r *plan.Report) string {
+	t, text := count(r), ""
+	good, lost := t.copies+t.tags+t.moves+t.referrers, t.referrersLost
 	for i := range r.Items {
-		if it := &r.Items[i]; bad(it) {
-			lost = append(lost, it)
-		} else {
+		if it := &r.Items[i]; bad(it) && it.Kind != referrer {
+			lost += max(1, len(it.Tags))
+		}
+	}
+	switch {
+	case good > 0 && r.DryRun:
+		text = plural(good, "tag", "tags") + " to promote"
+	case good > 0:
+		text = plural(good, "tag", "tags") + " promoted"
+	case lost == 0 && r.Manifests.Since != "" && idle(r) && r.Summary.UpToDate == 0:
+		text = "Nothing changed"
+	case lost == 0:
+		text = "Nothing to promote"
+	}
+	var l list
+	if text != "" {
+		l = append(l, text)
+	}
+	l.add(lost, "refused or failed", "refused or failed")
+	l.add(t.skipped, "skipped", "skipped")
+	return l.String()
+}
+
+// origin is where the manifests are, and the revision that they are compared with.
+type origin struct{ path, since string }
+
+// String returns the origin in parentheses.
+func (o origin) String() string {
+	var l list
+	if o.path != "" {
+		l = append(l, code(o.path, cellSize))
+	}
+	if o.since != "" {
+		l = append(l, "since "+code(o.since, cellSize))
+	}
+	if len(l) == 0 {
+		return ""
+	}
+	return " (" + l.String() + ")"
+}
+
+// items writes the items and faults of a report, refused and failed ones first. Of
+// those with one cause it writes some.
+func (p *page) items(r *plan.Report) {
+	lost := causes(r)
+	var good, shown []*plan.ReportItem
+	for i := range r.Items {
+		if it := &r.Items[i]; fine(it) {
 			good = append(good, it)
 		}
 	}
-	p.section("\n#### Refused or failed\n\n"+
-		"| action | status | destination | tag | digest | source | error |\n| --- | --- | --- | --- | --- | --- | --- |\n",
-		len(lost), "refused or failed", func(i int) string {
-			why := code(lost[i].Error, errorSize)
-			if at := wantedBy(lost[i]); at != "" {
-				why += " (wanted by " + code(at, cellSize) + ")"
-			}
-			return row(lost[i], func(digest string) string { return digest }, why)
-		})
-	p.section("\n#### Faults in the manifests\n\n", len(r.Faults), "faults", func(i int) string {
-		return "- " + code(fault(r.Faults[i]), errorSize) + "\n"
-	})
-	title := ""
-	if rest != "" {
-		title = "\n#### " + rest + "\n"
+	for _, c := range lost {
+		shown = append(shown, c.examples...)
 	}
-	t := &text{digits: digits(r.Items)}
-	p.section(title+"\n| action | status | destination | tag | digest | source |\n| --- | --- | --- | --- | --- | --- |\n",
-		len(good), "planned, done or skipped", func(i int) string { return row(good[i], t.short) })
+	p.section("\n#### Refused, failed or skipped\n\n"+
+		"| action | status | destination | tag | digest | source | wanted by | reason |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n",
+		len(lost), "reasons", func(i int) string { return lost[i].rows() })
+	faults := reportedFaults(r)
+	p.section("\n#### Errors in the manifests\n\n", len(faults), "errors", func(i int) string {
+		return "- " + code(faults[i].String(), errorSize) + "\n"
+	})
+	rest := ""
+	if len(lost)+len(faults) > 0 {
+		rest = "\n#### Everything else\n"
+	}
+	t := &text{digits: digits(good)}
+	p.section(rest+"\n| action | status | destination | tag | digest | source | wanted by |\n| --- | --- | --- | --- | --- | --- | --- |\n",
+		len(good), "planned or done", func(i int) string { return row(good[i], t.short) })
+}
+
+// warnings writes warnings in a closed section.
+func (p *page) warnings(texts []string) {
+	p.details(plural(len(texts), "warning", "warnings"), len(texts), "warnings", func(i int) string {
+		return "- " + code(texts[i], errorSize) + "\n"
+	})
+}
+
+// rows returns the table rows of a cause. The first one has the reason.
+func (c *cause) rows() string {
+	reason := code(c.reason, errorSize)
+	if c.reported {
+		reason = "error in the manifests, see below"
+	}
+	if c.items > 1 {
+		reason += " (" + c.extent() + ")"
+	}
+	var b strings.Builder
+	for _, it := range c.examples {
+		b.WriteString(row(it, func(digest string) string { return digest }, reason))
+		reason = ""
+	}
+	if n := c.rest(); n > 0 {
+		b.WriteString("| | | … and " + plural(n, "more tag", "more tags") + " | | | | | |\n")
+	}
+	return b.String()
+}
+
+// details writes a section that is closed at first.
+func (p *page) details(summary string, n int, what string, line func(int) string) {
+	const begin, end = "\n<details><summary>", "</summary>\n\n"
+	if n == 0 || p.room() < len(begin)+len(summary)+len(end) {
+		return
+	}
+	p.section(begin+summary+end, n, what, line)
+	p.WriteString("\n</details>\n")
 }
 
 // section writes a title and as many of n lines as fit into the page. what names the lines.
@@ -72,7 +152,7 @@ func (p *page) section(title string, n int, what string, line func(int) string) 
 	if n == 0 {
 		return
 	}
-	room := pageSize - pageEnd - p.Len() - len(title)
+	room := p.room() - len(title)
 	if room > 0 {
 		p.WriteString(title)
 	}
@@ -95,7 +175,7 @@ func row(it *plan.ReportItem, show func(digest string) string, more ...string) s
 	if it.PreviousDigest != "" && !strings.Contains(it.Error, it.PreviousDigest) {
 		digest += " (" + now(it) + " " + code(show(it.PreviousDigest), cellSize) + ")"
 	}
-	cells := append([]string{action, it.Status, code(it.Destination, cellSize), tagCell(it.Tags), digest, code(origin(it), cellSize)}, more...)
+	cells := append([]string{action, it.Status, code(it.Destination, cellSize), tagCell(it.Tags), digest, code(sourceOf(it), cellSize), code(wantedBy(it), cellSize)}, more...)
 	return "| " + strings.Join(cells, " | ") + " |\n"
 }
 

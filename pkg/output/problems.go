@@ -1,39 +1,67 @@
 package output
 
 import (
-	"fmt"
 	"strings"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
-// Problem is an item that was refused or has failed.
+// Problem is a reason why items were refused or have failed.
 type Problem struct {
-	Action plan.Action
-	Text   string // the destination and the reason, in one line
+	Action       string // of the items
+	Text         string // the reason, in one line
+	Tags         int    // that it concerns; a digest without tags counts as one
+	Repositories int
+	Examples     []string // references of some of the items; none if there is only one
+	More         int      // tags that are not in the examples
 }
 
-// Problems returns the items of a plan that were refused or have failed. A fault of the
-// manifests is not repeated for each destination.
-func Problems(p *plan.Plan) []Problem {
-	reported := map[string]struct{}{}
-	for _, f := range p.Faults {
-		reported[f.String()], reported[f.Message] = struct{}{}, struct{}{}
-	}
+// Problems returns one problem for each reason. Faults of the manifests are left out.
+func Problems(r *plan.Report) []Problem {
 	var all []Problem
-	for it := range plan.Groups(p.Items) {
-		if it.Status != plan.Refused && it.Status != plan.Failed {
+	for _, c := range causes(r) {
+		first := c.examples[0]
+		if c.reported || c.status == plan.Skipped.String() {
 			continue
 		}
-		if _, ok := reported[it.Error]; ok && it.Action == plan.Invalid {
+		p := Problem{Action: first.Action, Tags: c.tags, Repositories: c.repos}
+		if c.items == 1 {
+			p.Text = c.single(first)
+			all = append(all, p)
 			continue
 		}
-		where := it.Destination.Digest(image.DigestString(it.Digest)).String()
-		if len(it.Tags) > 0 {
-			where = it.Destination.Tag(strings.Join(it.Tags, ",")).String()
+		p.Text, p.More = c.reason+" ("+c.extent()+")", c.rest()
+		if first.Action != plan.Unreadable.String() {
+			p.Text = first.Action + " (" + c.extent() + "): " + c.reason
 		}
-		all = append(all, Problem{it.Action, fmt.Sprintf("%s %s: %s", it.Action, where, it.Error)})
+		for _, it := range c.examples {
+			p.Examples = append(p.Examples, reference(it))
+		}
+		all = append(all, p)
 	}
 	return all
+}
+
+// single returns the reason of a cause with one item. The errors of reads name what was read.
+func (c *cause) single(it *plan.ReportItem) string {
+	switch {
+	case it.Action != plan.Unreadable.String():
+		return it.Action + " " + reference(it) + ": " + c.reason
+	case strings.Contains(c.reason, it.Destination):
+		return c.reason
+	}
+	return c.reason + " (for " + reference(it) + ")"
+}
+
+// reference returns the repository of an item with its tags or its digest.
+func reference(it *plan.ReportItem) string {
+	switch {
+	case len(it.Tags) > exampleTags:
+		return it.Destination + ":" + strings.Join(it.Tags[:exampleTags], ",") + ",…"
+	case len(it.Tags) > 0:
+		return it.Destination + ":" + strings.Join(it.Tags, ",")
+	case it.Digest != "":
+		return it.Destination + "@" + it.Digest
+	}
+	return it.Destination
 }

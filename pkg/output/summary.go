@@ -1,6 +1,7 @@
 package output
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -100,20 +101,50 @@ func pending(r *plan.Report) bool {
 
 // summary returns the report in one sentence.
 func summary(r *plan.Report) string {
-	var notes list
-	notes.add(len(r.Faults), "fault", "faults")
+	var notes, done list
+	notes.add(len(r.Faults), "error in the manifests", "errors in the manifests")
 	notes.add(len(r.Warnings), "warning", "warnings")
-	upToDate := fmt.Sprintf("%d up to date", r.Summary.UpToDate)
-	if idle(r) {
-		return sentence("Nothing to do: "+upToDate, notes.String())
+	upToDate := ""
+	if r.Summary.UpToDate > 0 {
+		upToDate = fmt.Sprintf("%d up to date", r.Summary.UpToDate)
+	}
+	switch {
+	case idle(r) && r.Summary.UpToDate == 0 && r.Manifests.Since != "":
+		return sentence("Nothing changed since "+Escape(r.Manifests.Since), notes.String())
+	case idle(r):
+		return sentence(strings.TrimSuffix("Nothing to do: "+upToDate, ": "), notes.String())
 	}
 	t := count(r)
 	if r.DryRun {
-		lead := fmt.Sprintf("Dry run: %d to copy, %d to tag, %d to move", t.copies, t.tags, t.moves)
-		return sentence(lead, upToDate, t.troubles(r), t.referrersText("to copy"), notes.String(), "nothing was written")
+		done.add(t.copies, "to copy", "to copy")
+		done.add(t.tags, "to tag", "to tag")
+		done.add(t.moves, "to move", "to move")
+		done.add(t.referrers, "referrer to copy", "referrers to copy")
+		lead := "Dry run: " + cmp.Or(done.String(), "nothing to promote")
+		if interrupted(r) {
+			lead = "Interrupted: the plan is not complete"
+		}
+		return sentence(lead, upToDate, t.troubles(r), notes.String(), "nothing was written")
 	}
-	lead := fmt.Sprintf("Promoted: %d copied, %d tagged, %d moved", t.copies, t.tags, t.moves)
-	return sentence(lead, upToDate, t.troubles(r), t.referrersText("copied"), notes.String())
+	done.add(t.copies, "copied", "copied")
+	done.add(t.tags, "tagged", "tagged")
+	done.add(t.moves, "moved", "moved")
+	done.add(t.referrers, "referrer copied", "referrers copied")
+	lead := "Nothing was promoted"
+	switch {
+	case interrupted(r):
+		lead = "Interrupted: " + cmp.Or(done.String(), "nothing was promoted")
+	case len(done) > 0:
+		lead = "Promoted: " + done.String()
+	}
+	return sentence(lead, upToDate, t.troubles(r), notes.String())
+}
+
+// interrupted reports whether a run was interrupted before its end.
+func interrupted(r *plan.Report) bool {
+	return slices.ContainsFunc(r.Items, func(it plan.ReportItem) bool {
+		return it.Status == plan.Skipped.String() && it.Error == "interrupted"
+	})
 }
 
 // troubles returns the counts of edges that were not promoted.
@@ -127,13 +158,6 @@ func (t tally) troubles(r *plan.Report) string {
 	l.add(t.failed, "failed", "failed")
 	l.add(t.refused, "refused", "refused")
 	l.add(t.skipped, "skipped", "skipped")
-	return l.String()
-}
-
-// referrersText returns the counts of referrers.
-func (t tally) referrersText(done string) string {
-	var l list
-	l.add(t.referrers, "referrer "+done, "referrers "+done)
 	l.add(t.referrersLost, "referrer refused or failed", "referrers refused or failed")
 	l.add(t.referrersSkipped, "referrer skipped", "referrers skipped")
 	return l.String()

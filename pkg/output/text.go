@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -31,26 +32,32 @@ const (
 type text struct {
 	buffer
 	color  bool
-	width  int // columns
-	digits int // of a short digest
+	width  int    // columns
+	digits int    // of a short digest
+	indent string // of groups
+	most   int    // tags of an item
+	said   string // the reason above the items
 }
 
 func writeText(w io.Writer, r *plan.Report, color bool, width int) error {
-	t := &text{newBuffer(w), color, width, digits(r.Items)}
-	for rest := r.Items; len(rest) > 0; {
-		n := 1
-		for n < len(rest) && rest[n].Destination == rest[0].Destination {
-			n++
+	lost := causes(r)
+	var good, shown []*plan.ReportItem
+	for i := range r.Items {
+		if it := &r.Items[i]; fine(it) {
+			good = append(good, it)
 		}
-		t.group(rest[:n])
-		rest = rest[n:]
 	}
-	if len(r.Faults) > 0 {
-		t.put("Faults in the manifests:\n")
-		for _, f := range r.Faults {
-			t.put("  ", Escape(fault(f)), "\n")
-		}
+	shown = slices.Clone(good)
+	for _, c := range lost {
+		shown = append(shown, c.examples...)
+	}
+	t := &text{buffer: newBuffer(w), color: color, width: width, digits: digits(shown), most: math.MaxInt}
+	for _, group := range byDestination(good) {
+		t.group(group)
 		t.put("\n")
+	}
+	for _, c := range lost {
+		t.cause(c)
 	}
 	last := summary(r) + cost(r)
 	if pending(r) {
@@ -61,9 +68,22 @@ func writeText(w io.Writer, r *plan.Report, color bool, width int) error {
 	return t.Flush()
 }
 
+// byDestination divides items, which are sorted by destination.
+func byDestination(items []*plan.ReportItem) [][]*plan.ReportItem {
+	var groups [][]*plan.ReportItem
+	for i, it := range items {
+		if i == 0 || items[i-1].Destination != it.Destination {
+			groups = append(groups, nil)
+		}
+		last := &groups[len(groups)-1]
+		*last = append(*last, it)
+	}
+	return groups
+}
+
 // group writes the items of one destination repository.
-func (t *text) group(items []plan.ReportItem) {
-	head, from := Escape(items[0].Destination), ""
+func (t *text) group(items []*plan.ReportItem) {
+	head, from := t.indent+Escape(items[0].Destination), ""
 	source, shared := common(items)
 	if shared && source != "" {
 		from = "from " + Escape(source)
@@ -74,22 +94,74 @@ func (t *text) group(items []plan.ReportItem) {
 	case columns(head)+1+columns(from) <= t.width:
 		t.put(head, " ", from, "\n")
 	default:
-		t.put(head, "\n  ", from, "\n")
+		t.put(head, "\n  ", t.indent, from, "\n")
 	}
-	for i := range items {
-		it := &items[i]
-		t.row(it, !shared)
-		t.details(it)
-		last := i+1 == len(items) || items[i+1].Error != it.Error || items[i+1].Status != it.Status
-		if it.Error != "" && last { // what several rows say is said once, below them
-			t.put("      ", Escape(it.Error), "\n")
+	above := ""
+	for _, it := range items {
+		at := wantedBy(it)
+		if at == above {
+			at = ""
 		}
+		above = wantedBy(it)
+		t.row(it, !shared, at)
+		if it.Status == plan.Refused.String() && wellFormed(it.Digest) {
+			t.put(t.indent, "    ", it.Digest, "\n") // in full, to look for it
+		}
+	}
+}
+
+// cause writes a reason and the items that show what it concerns.
+func (t *text) cause(c *cause) {
+	paint := red
+	if c.status == plan.Skipped.String() {
+		paint = ""
+	}
+	reason := c.reason
+	if c.reported {
+		reason = "errors in the manifests, see above"
+	}
+	if c.items > 1 {
+		reason += " (" + c.extent() + ")"
+	}
+	t.wrapped(t.paint(paint, c.status)+": "+Escape(reason), columns(c.status)-columns(t.paint(paint, c.status)))
+	if c.unread() {
+		t.put("\n")
+		return
+	}
+	t.indent, t.said, t.most = "  ", c.reason, exampleTags
+	for _, group := range byDestination(c.examples) {
+		t.group(group)
+	}
+	if n := c.rest(); n > 0 {
+		t.put("    … and ", plural(n, "more tag", "more tags"), "\n")
+	}
+	t.indent, t.said, t.most = "", "", math.MaxInt
+	t.put("\n")
+}
+
+// wrapped writes text. Its second and further lines are indented. hidden is the
+// negative number of characters that take no column.
+func (t *text) wrapped(s string, hidden int) {
+	at := hidden
+	for i, word := range strings.Split(s, " ") {
+		n := columns(word)
+		switch {
+		case i == 0:
+		case at+1+n > t.width:
+			t.put("\n  ")
+			at = 2
+		default:
+			t.put(" ")
+			at++
+		}
+		t.put(word)
+		at += n
 	}
 	t.put("\n")
 }
 
-// row writes the line of an item. Its tags wrap.
-func (t *text) row(it *plan.ReportItem, source bool) {
+// row writes the line of an item. Its tags wrap. place is the position that wants it.
+func (t *text) row(it *plan.ReportItem, source bool, place string) {
 	action := fmt.Sprintf("%-*s", actionWidth, it.Action)
 	if it.Action == plan.Move.String() {
 		action = t.paint(yellow, action)
@@ -104,8 +176,8 @@ func (t *text) row(it *plan.ReportItem, source bool) {
 		status = t.paint(yellow, status)
 	}
 	wide := len("sha256:") + t.digits
-	t.put("  ", action, "  ", status, "  ", fmt.Sprintf("%-*s", wide, t.short(it.Digest)), " ")
-	indent := 2 + actionWidth + 2 + statusWidth + 2 + wide + 2
+	t.put(t.indent, "  ", action, "  ", status, "  ", fmt.Sprintf("%-*s", wide, t.short(it.Digest)), " ")
+	indent := len(t.indent) + 2 + actionWidth + 2 + statusWidth + 2 + wide + 2
 	at := indent - 1
 	for i, word := range t.words(it, source) {
 		n := columns(word)
@@ -116,58 +188,14 @@ func (t *text) row(it *plan.ReportItem, source bool) {
 		t.put(" ", word)
 		at += 1 + n
 	}
+	if place != "" {
+		place = "(" + Escape(place) + ")"
+		if at+1+columns(place) > t.width {
+			t.put("\n", t.indent, "   ")
+		}
+		t.put(" ", place)
+	}
 	t.put("\n")
-}
-
-// words returns the words after the digest of a row. A line can break between them.
-func (t *text) words(it *plan.ReportItem, source bool) []string {
-	words := []string{"(by digest)"}
-	if n := len(it.Tags); n > 0 {
-		words = words[:0]
-		for _, tag := range it.Tags {
-			words = append(words, Escape(tag)+",")
-		}
-		words[n-1] = strings.TrimSuffix(words[n-1], ",")
-	}
-	if it.Kind == referrer {
-		words = append(words, "(referrer)")
-	}
-	if it.PreviousDigest != "" && !exact(it) {
-		words = append(words, "("+now(it)+" "+t.short(it.PreviousDigest)+")")
-	}
-	if from := origin(it); source && from != "" && !exact(it) {
-		words = append(words, "(from "+Escape(from)+")")
-	}
-	return words
-}
-
-// now returns the word before the digest that the tags of an item point to, or pointed to.
-func now(it *plan.ReportItem) string {
-	if it.Action == plan.Existing.String() {
-		return "is"
-	}
-	return "was"
-}
-
-// exact reports whether the full references of an item are written. They help with problems.
-func exact(it *plan.ReportItem) bool { return bad(it) || !wellFormed(it.Digest) }
-
-// details writes the full references of an item that are not in its error.
-func (t *text) details(it *plan.ReportItem) {
-	if !exact(it) {
-		return
-	}
-	said := it.Error
-	line := func(before, ref string) {
-		if ref != "" && !strings.Contains(said, ref) {
-			t.put("      ", before, Escape(ref), "\n")
-			said += "\n" + ref
-		}
-	}
-	line("source ", it.Source)
-	line("digest ", it.Digest)
-	line("was ", it.PreviousDigest)
-	line("wanted by ", wantedBy(it))
 }
 
 // wantedBy returns the file and line of the first position that wants an item.
@@ -180,6 +208,40 @@ func wantedBy(it *plan.ReportItem) string {
 		at = at[:i]
 	}
 	return at
+}
+
+// words returns the words after the digest of a row. A line can break between them.
+func (t *text) words(it *plan.ReportItem, source bool) []string {
+	words := []string{"(by digest)"}
+	if n := len(it.Tags); n > 0 {
+		words = words[:0]
+		for _, tag := range it.Tags[:min(n, t.most)] {
+			words = append(words, Escape(tag)+",")
+		}
+		if n > t.most {
+			words = append(words, fmt.Sprintf("… %d more,", n-t.most))
+		}
+		last := len(words) - 1
+		words[last] = strings.TrimSuffix(words[last], ",")
+	}
+	if it.Kind == referrer {
+		words = append(words, "(referrer)")
+	}
+	if it.PreviousDigest != "" && !strings.Contains(t.said, it.PreviousDigest) {
+		words = append(words, "("+now(it)+" "+t.short(it.PreviousDigest)+")")
+	}
+	if from := sourceOf(it); source && from != "" {
+		words = append(words, "(from "+Escape(from)+")")
+	}
+	return words
+}
+
+// now returns the word before the digest that the tags of an item point to, or pointed to.
+func now(it *plan.ReportItem) string {
+	if it.Action == plan.Existing.String() || it.Action == plan.Conflict.String() {
+		return "is"
+	}
+	return "was"
 }
 
 // estimate writes the estimated requests of a real run to each host.
@@ -204,7 +266,7 @@ func (t *text) estimate(hosts map[string]plan.Estimate) {
 }
 
 func (t *text) paint(color, s string) string {
-	if !t.color {
+	if !t.color || color == "" {
 		return s
 	}
 	return color + s + plain
@@ -222,10 +284,10 @@ func (t *text) short(digest string) string {
 }
 
 // digits returns the number of digits that make the shortened digests unique.
-func digits(items []plan.ReportItem) int {
+func digits(items []*plan.ReportItem) int {
 	var all []string
-	for i := range items {
-		for _, d := range []string{items[i].Digest, items[i].PreviousDigest} {
+	for _, it := range items {
+		for _, d := range []string{it.Digest, it.PreviousDigest} {
 			if wellFormed(d) {
 				all = append(all, image.Hash(d).Hex)
 			}
@@ -247,25 +309,20 @@ func wellFormed(digest string) bool {
 	return err == nil
 }
 
-// common returns the source of the items, if all rows that would name a source have the same one.
-func common(items []plan.ReportItem) (source string, shared bool) {
-	first := true
-	for i := range items {
-		if exact(&items[i]) {
-			continue
-		}
-		from := origin(&items[i])
-		if !first && from != source {
+// common returns the source of the items, if all of them have the same one.
+func common(items []*plan.ReportItem) (source string, shared bool) {
+	source = sourceOf(items[0])
+	for _, it := range items {
+		if sourceOf(it) != source {
 			return "", false
 		}
-		source, first = from, false
 	}
 	return source, true
 }
 
-// origin returns the source repository or reference of an item. It is empty if the
+// sourceOf returns the source repository or reference of an item. It is empty if the
 // source is the destination.
-func origin(it *plan.ReportItem) string {
+func sourceOf(it *plan.ReportItem) string {
 	from := strings.TrimSuffix(it.Source, "@"+it.Digest)
 	if from == it.Destination {
 		return ""

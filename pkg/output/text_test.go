@@ -48,37 +48,39 @@ func TestTextDryRun(t *testing.T) {
   copy      planned  sha256:111111111111  1.0, 1.0.0, latest
   copy      planned  sha256:222222222222  (by digest)
   move      planned  sha256:333333333333  edge (was sha256:444444444444)
-  conflict  refused  sha256:555555555555  0.9
-      source s.io/stage/apple@`+digest("5")+`
-      tag points to `+digest("6")+` and may not move
   copy      planned  sha256:999999999999  sha256-aa.sig (referrer)
-  missing   refused  sha256:777777777777  0.1, 0.1.0
-      source s.io/stage/apple@`+digest("7")+`
-      neither source nor destination holds the digest
-
-d.io/prod/fig
-  unknown   failed   sha256:aaaaaaaaaaaa  1
-      source s.io/stage/fig@`+digest("a")+`
-  unknown   failed   sha256:bbbbbbbbbbbb  2
-      source s.io/stage/fig@`+digest("b")+`
-      reading d.io/prod/fig: 403 DENIED: permission "read" denied
 
 e.io/pear from s.io/stage/pear
   tag       planned  sha256:888888888888  stable
-  invalid   refused  sha256:abc           2.0
-      source s.io/stage/pear@sha256:abc
-      images/pear/images.yaml:3:5: bad digest "sha256:abc"
 
-Faults in the manifests:
-  images/pear/images.yaml:3:5: bad digest "sha256:abc"
-  m.yaml: empty
+refused: tag points to
+  `+digest("6")+` and
+  may not move
+  d.io/prod/apple from s.io/stage/apple
+    conflict  refused  sha256:555555555555  0.9
+      `+digest("5")+`
+
+refused: neither source nor destination holds the digest
+  d.io/prod/apple from s.io/stage/apple
+    missing   refused  sha256:777777777777  0.1, 0.1.0
+      `+digest("7")+`
+
+failed: reading d.io/prod/fig: 403 DENIED: permission "read" denied (2 tags in 1
+  repository)
+  d.io/prod/fig from s.io/stage/fig
+    unknown   failed   sha256:aaaaaaaaaaaa  1
+    unknown   failed   sha256:bbbbbbbbbbbb  2
+
+refused: errors in the manifests, see above
+  e.io/pear from s.io/stage/pear
+    invalid   refused  sha256:abc           2.0
 
 Estimate of the real run:
   registry.d.io  at least 1 request, 0 B
   s.io           9 requests, 3.0 MiB
 
-Dry run: 4 to copy, 1 to tag, 1 to move; 12 up to date; 1 conflict, 2 missing, 1 invalid, 2 unknown; `+
-		`1 referrer to copy; 2 faults, 1 warning; nothing was written. Add --confirm to carry it out.
+Dry run: 4 to copy, 1 to tag, 1 to move, 1 referrer to copy; 12 up to date; 1 conflict, 2 missing, 1 invalid, 2 unknown; `+
+		`2 errors in the manifests, 1 warning; nothing was written. Add --confirm to carry it out.
 `)
 }
 
@@ -103,25 +105,32 @@ func TestTextRealRun(t *testing.T) {
 	}
 	equal(t, asText(t, r, 80), `d.io/a from s.io/a
   copy      done     sha256:111111111111  1, 2
-  copy      failed   sha256:222222222222  3, 4
-      copying source s.io/a@`+digest("2")+` to d.io/a: putting manifest: 500 UNKNOWN: try\nlater
-  move      refused  sha256:333333333333  edge
-      source s.io/a@`+digest("3")+`
-      was `+digest("4")+`
-      tag edge has moved since it was read: it points to `+digest("6")+`
-  copy      failed   sha256:555555555555  sha256-bb.sig (referrer)
-      source s.io/a@`+digest("5")+`
-      reading s.io/a: EOF
-
-d.io/b from s.io/b
-  copy      skipped  sha256:777777777777  (by digest)
-  tag       skipped  sha256:888888888888  x
-      interrupted
 
 d.io/c
   move      done     sha256:999999999999  y (was sha256:111111111111)
 
-Promoted: 2 copied, 0 tagged, 1 moved; 3 up to date; 2 failed, 1 refused, 2 skipped; `+
+failed: copying source
+  s.io/a@`+digest("2")+`
+  to d.io/a: putting manifest: 500 UNKNOWN: try\nlater
+  d.io/a from s.io/a
+    copy      failed   sha256:222222222222  3, 4
+
+refused: tag edge has moved since it was read: it points to
+  `+digest("6")+`
+  d.io/a from s.io/a
+    move      refused  sha256:333333333333  edge (was sha256:444444444444)
+      `+digest("3")+`
+
+failed: reading s.io/a: EOF
+  d.io/a from s.io/a
+    copy      failed   sha256:555555555555  sha256-bb.sig (referrer)
+
+skipped: interrupted (2 tags in 1 repository)
+  d.io/b from s.io/b
+    copy      skipped  sha256:777777777777  (by digest)
+    tag       skipped  sha256:888888888888  x
+
+Interrupted: 2 copied, 1 moved; 3 up to date; 2 failed, 1 refused, 2 skipped, `+
 		`1 referrer refused or failed. 42 requests, 1.5 KiB copied, in 1.2 s.
 `)
 }
@@ -137,37 +146,40 @@ func TestTextLastLine(t *testing.T) {
 	}{
 		{"nothing to do", plan.Report{DryRun: true, Summary: plan.Summary{UpToDate: 12}, Estimate: estimate}, "Nothing to do: 12 up to date."},
 		{"nothing done", plan.Report{Summary: plan.Summary{UpToDate: 12}, Requests: map[string]int{"d.io": 4}}, "Nothing to do: 12 up to date."},
+		{"nothing at all", plan.Report{}, "Nothing to do."},
+		{"nothing changed", plan.Report{DryRun: true, Manifests: plan.Origin{Since: "origin/main"}}, "Nothing changed since origin/main."},
+		{"nothing to do since", plan.Report{Manifests: plan.Origin{Since: "HEAD"}, Summary: plan.Summary{UpToDate: 2}}, "Nothing to do: 2 up to date."},
 		{"nothing to do, with warnings", plan.Report{Summary: plan.Summary{UpToDate: 1}, Warnings: []string{"a", "b"}}, "Nothing to do: 1 up to date; 2 warnings."},
 		{
 			"only refused: --confirm would not help", plan.Report{DryRun: true, Summary: plan.Summary{Missing: 1}, Items: []plan.ReportItem{refused}, Estimate: estimate},
-			"Dry run: 0 to copy, 0 to tag, 0 to move; 0 up to date; 1 missing; nothing was written.",
+			"Dry run: nothing to promote; 1 missing; nothing was written.",
 		},
 		{
 			"only faults", plan.Report{Summary: plan.Summary{UpToDate: 2}, Faults: []plan.ReportFault{{File: "f", Message: "m"}}},
-			"Promoted: 0 copied, 0 tagged, 0 moved; 2 up to date; 1 fault.",
+			"Nothing was promoted; 2 up to date; 1 error in the manifests.",
 		},
 		{
 			"unknown without items", plan.Report{Summary: plan.Summary{UpToDate: 2, Unknown: 3, Failed: 3}},
-			"Promoted: 0 copied, 0 tagged, 0 moved; 2 up to date; 3 unknown.",
+			"Nothing was promoted; 2 up to date; 3 unknown.",
 		},
 		{
 			"a finding refuses a copy", plan.Report{DryRun: true, Summary: plan.Summary{Copy: 3}, Items: []plan.ReportItem{
 				because(item("copy", "refused", "s.io/a", "d.io/a", digest("1"), "1", "2"), "no signature"),
 				item("copy", "planned", "s.io/a", "d.io/a", digest("2"), "3"),
 			}},
-			"Dry run: 1 to copy, 0 to tag, 0 to move; 0 up to date; 2 refused; nothing was written. Add --confirm to carry it out.",
+			"Dry run: 1 to copy; 2 refused; nothing was written. Add --confirm to carry it out.",
 		},
 		{
 			"only a referrer", plan.Report{DryRun: true, Items: []plan.ReportItem{
 				{Kind: "referrer", Action: "copy", Status: "planned", Destination: "d.io/a", Digest: digest("1")},
 			}},
-			"Dry run: 0 to copy, 0 to tag, 0 to move; 0 up to date; 1 referrer to copy; nothing was written. Add --confirm to carry it out.",
+			"Dry run: 1 referrer to copy; nothing was written. Add --confirm to carry it out.",
 		},
 		{
 			"skipped by --fail-fast", plan.Report{Summary: plan.Summary{Copy: 1, Missing: 1}, Items: []plan.ReportItem{
 				refused, because(item("copy", "skipped", "s.io/a", "d.io/a", digest("2"), "3"), "not tried"),
 			}},
-			"Promoted: 0 copied, 0 tagged, 0 moved; 0 up to date; 1 missing, 1 skipped.",
+			"Nothing was promoted; 1 missing, 1 skipped.",
 		},
 	}
 	for _, tt := range tests {
@@ -175,7 +187,7 @@ func TestTextLastLine(t *testing.T) {
 			t.Parallel()
 			lines := strings.Split(asText(t, &tt.report, 80), "\n")
 			equal(t, lines[len(lines)-2], tt.want)
-			if strings.HasPrefix(tt.want, "Nothing") {
+			if strings.HasPrefix(tt.want, "Nothing to do") {
 				equal(t, len(lines), 2)
 			}
 		})
@@ -195,7 +207,7 @@ func TestTextWraps(t *testing.T) {
 		item("tag", "planned", "s.io/"+long, long, digest("2"), "t"),
 		item("copy", "planned", "s.io/"+long, "registry.example.com/z/rather/long/path", digest("2"), "t"),
 	}}
-	rest := `Dry run: 10 to copy, 1 to tag, 0 to move; 0 up to date; nothing was written. Add --confirm to carry it out.
+	rest := `Dry run: 10 to copy, 1 to tag; nothing was written. Add --confirm to carry it out.
 `
 	equal(t, asText(t, r, 80), `registry.example.com/a/rather/long/path
   copy      planned  sha256:111111111111  v1.0.0-build.7, v1.1.0-build.7,
@@ -235,13 +247,12 @@ func TestTextColors(t *testing.T) {
 		item("tag", "skipped", "s.io/a", "d.io/a", digest("4"), "4"),
 	}}
 	got := written(t, func(w io.Writer) error { return WriteReport(w, r, Text, true) })
-	rows, _, _ := strings.Cut(got, "\n\n")
+	rows, _, _ := strings.Cut(got, "Nothing was promoted")
 	equal(t, rows, "d.io/a from s.io/a\n"+
 		"  copy      \x1b[32mdone   \x1b[0m  sha256:111111111111  1\n"+
 		"  \x1b[33mmove    \x1b[0m  \x1b[33mplanned\x1b[0m  sha256:222222222222  2\n"+
-		"  tag       \x1b[31mfailed \x1b[0m  sha256:333333333333  3\n"+
-		"      source s.io/a@"+digest("3")+"\n"+
-		"  tag       skipped  sha256:444444444444  4")
+		"\n\x1b[31mfailed\x1b[0m: \n  d.io/a from s.io/a\n    tag       \x1b[31mfailed \x1b[0m  sha256:333333333333  3\n"+
+		"\nskipped: \n  d.io/a from s.io/a\n    tag       skipped  sha256:444444444444  4\n\n")
 }
 
 func TestTextForeign(t *testing.T) {
@@ -263,7 +274,7 @@ func TestTextForeign(t *testing.T) {
 		}
 	}
 	equal(t, strings.Count(got, "\nDry run:"), 1)
-	equal(t, strings.Count(got, shown), 9)
+	equal(t, strings.Count(got, shown), 8)
 	equal(t, strings.Contains(got, "  invalid   refused  a\\nDry run: 0 to c…  "+shown), true)
 }
 

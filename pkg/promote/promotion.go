@@ -53,10 +53,11 @@ type Job struct {
 	Progress Progress         // nil: none is shown
 
 	// Warnings are the first warnings of the report. The functions are called as soon as
-	// something is known. All may be nil.
+	// something is known. All may be nil. Faults gets those of the selection, and the
+	// number of the others.
 	Warnings []string
 	Warn     func(string)
-	Fault    func(manifest.Fault)
+	Faults   func(faults []manifest.Fault, elsewhere int)
 	Note     func(check.Finding) // for findings that refuse nothing
 }
 
@@ -116,10 +117,8 @@ func (p *Promotion) Plan(ctx context.Context) *plan.Plan {
 	})
 	p.wanted, p.faults, faults = wanted, all, slices.Concat(faults, wanted.Faults)
 	manifest.SortFaults(faults)
-	for _, f := range faults {
-		if p.job.Fault != nil {
-			p.job.Fault(f)
-		}
+	if p.job.Faults != nil {
+		p.job.Faults(OfSelection(faults, all))
 	}
 	if p.job.IfExists != nil {
 		wanted.SetIfExists(p.job.IfExists)

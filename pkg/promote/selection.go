@@ -50,7 +50,7 @@ func (s *Selection) ApprovalWarnings(set *manifest.Set) (texts []string) {
 		texts = append(texts, fmt.Sprintf("the manifests are not those that the plan was made from (%s): what they do not want is refused", name))
 	}
 	if n := s.Approval.Refused; n > 0 {
-		texts = append(texts, fmt.Sprintf("not tried: what was refused or could not be read when the plan was made (edges: %d)", n))
+		texts = append(texts, fmt.Sprintf("not tried: what the plan refused or could not read (tags: %d)", n))
 	}
 	return texts
 }
@@ -128,6 +128,26 @@ func (s *Selection) parts(wanted *plan.Wanted) (all []*plan.Selection) {
 		all = append(all, s.Approval.Selection())
 	}
 	return all
+}
+
+// OfSelection returns the faults of a selection and the number of the others. Both
+// arguments are results of Job.Wanted.
+func OfSelection(faults, all []manifest.Fault) (own []manifest.Fault, elsewhere int) {
+	refused := map[manifest.Fault]struct{}{}
+	for _, f := range all {
+		if f.Severity > manifest.Warning {
+			f.Severity = manifest.Warning // as outside of the selection
+			refused[f] = struct{}{}
+		}
+	}
+	for _, f := range faults {
+		if _, ok := refused[f]; ok {
+			elsewhere++
+		} else {
+			own = append(own, f)
+		}
+	}
+	return own, elsewhere
 }
 
 // referrers reports whether referrers are promoted. An approved plan decides that itself.

@@ -1,0 +1,64 @@
+package cli
+
+import (
+	"io"
+	"os"
+	"sync"
+
+	"github.com/sirupsen/logrus"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
+)
+
+// sameStream reports whether two streams are one: the same terminal, or stderr in stdout.
+func sameStream(a, b io.Writer) bool {
+	f, ok := a.(*os.File)
+	g, also := b.(*os.File)
+	if !ok || !also {
+		return false
+	}
+	one, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	other, err := g.Stat()
+	return err == nil && os.SameFile(one, other)
+}
+
+// maxAlike is the number of warnings with one cause that are logged. The report has all.
+const maxAlike = 5
+
+// warnings logs warnings: of those that differ only in names and numbers, the first ones.
+type warnings struct {
+	log logrus.FieldLogger
+
+	mu    sync.Mutex
+	alike map[string]int
+	order []string // the shapes of which there are too many
+}
+
+// warn logs a warning, if there are not too many like it.
+func (w *warnings) warn(text string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.alike == nil {
+		w.alike = map[string]int{}
+	}
+	shape := output.Shape(text)
+	w.alike[shape]++
+	switch n := w.alike[shape]; {
+	case n <= maxAlike:
+		w.log.Warn(text)
+	case n == maxAlike+1:
+		w.order = append(w.order, shape)
+	}
+}
+
+// end logs the number of warnings that were not logged.
+func (w *warnings) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, shape := range w.order {
+		w.log.Warnf("%s (%d more)", shape, w.alike[shape]-maxAlike)
+	}
+}
