@@ -272,7 +272,11 @@ func (p *promotion) promote(ctx context.Context) error {
 func (p *promotion) logFaults(faults []manifest.Fault, elsewhere int) {
 	logFaults(p.log, faults)
 	if elsewhere > 0 {
-		p.log.Warnf("errors in other parts of %s, which stop nothing here: %d (cip check lists them)", strings.Join(p.paths, ","), elsewhere)
+		older := ""
+		if p.since != "" {
+			older = "older "
+		}
+		p.log.Warnf("%d %sfaults elsewhere in %s (cip check lists them)", elsewhere, older, strings.Join(p.paths, ","))
 	}
 }
 

@@ -147,6 +147,9 @@ func OfSelection(faults, all []manifest.Fault) (own []manifest.Fault, elsewhere 
 			own = append(own, f)
 		}
 	}
+	if elsewhere == 1 {
+		return faults, 0 // a count would be no shorter
+	}
 	return own, elsewhere
 }
 
