@@ -85,15 +85,7 @@ func (o origin) String() string {
 // those with one cause it writes some.
 func (p *page) items(r *plan.Report) {
 	lost := causes(r)
-	var good, shown []*plan.ReportItem
-	for i := range r.Items {
-		if it := &r.Items[i]; fine(it) {
-			good = append(good, it)
-		}
-	}
-	for _, c := range lost {
-		shown = append(shown, c.examples...)
-	}
+	good := carried(r)
 	p.section("\n#### Refused, failed or skipped\n\n"+
 		"| action | status | destination | tag | digest | source | wanted by | reason |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n",
 		len(lost), "reasons", func(i int) string { return lost[i].rows() })

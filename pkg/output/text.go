@@ -41,13 +41,8 @@ type text struct {
 
 func writeText(w io.Writer, r *plan.Report, color bool, width int) error {
 	lost := causes(r)
-	var good, shown []*plan.ReportItem
-	for i := range r.Items {
-		if it := &r.Items[i]; fine(it) {
-			good = append(good, it)
-		}
-	}
-	shown = slices.Clone(good)
+	good := carried(r)
+	shown := slices.Clone(good)
 	for _, c := range lost {
 		shown = append(shown, c.examples...)
 	}
@@ -66,6 +61,16 @@ func writeText(w io.Writer, r *plan.Report, color bool, width int) error {
 	}
 	t.put(last, "\n")
 	return t.Flush()
+}
+
+// carried returns the items that are, or will be, done.
+func carried(r *plan.Report) (good []*plan.ReportItem) {
+	for i := range r.Items {
+		if it := &r.Items[i]; fine(it) {
+			good = append(good, it)
+		}
+	}
+	return good
 }
 
 // byDestination divides items, which are sorted by destination.
