@@ -56,7 +56,7 @@ Verdicts are written to stdout as JSON lines. GET / is a web page; /api/verdicts
 answers open requests and exits.`,
 		Example: `  cip audit --url=https://git.example.com/manifests --branch=main --path=registries --state=/var/lib/cip/verdicts
   cip audit --thin-manifest-dir=manifests/demo --listen=127.0.0.1:8080 --sweep-interval=1h`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runAudit(cmd.Context(), o, s, cmd.Flags()) },
 	}
 	cmd.Annotations[drainsKey] = "open requests, and events that were never tried"
@@ -71,7 +71,8 @@ func newAuditorCmd(s streams) *cobra.Command {
 	cmd.Example = strings.ReplaceAll(cmd.Example, "cip audit", "cip-auditor")
 	cmd.SilenceUsage, cmd.SilenceErrors = true, true
 	cmd.PersistentPreRunE = s.defaults
-	cmd.SetUsageTemplate(cmd.UsageTemplate() + usageExitCodes)
+	setHelp(cmd, s)
+	cmd.SetFlagErrorFunc(flagError)
 	setVersion(cmd, s)
 	return cmd
 }

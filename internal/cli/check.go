@@ -49,7 +49,7 @@ func (o *checkOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.base, "base", "", "git `revision` to compare with: only what is new since then is a finding, and removals are (default $"+baseVariable+")")
 	f.StringSliceVar(&o.platforms, "required-platforms", nil, "find images that lack one of these `platforms`, such as linux/amd64,linux/arm64")
 	f.BoolVar(&o.offline, "offline", false, "send no requests to registries")
-	f.StringVarP(&o.output, "output", "o", "", "output format: text, json, markdown or sarif (default text)")
+	f.StringVarP(&o.output, "output", "o", "", "output `format`: text, json, markdown or sarif (default text)")
 	o.guardOptions.addFlags(f, defaultImageSize)
 	o.registryOptions.addFlags(f)
 	o.addAccountFlags(f)
@@ -72,7 +72,7 @@ are set. Rules that are not run are listed with the reason.`,
 		Example: `  cip check --thin-manifest-dir=manifests/thin --offline
   cip check --thin-manifest-dir=registry.k8s.io --base=origin/main --output=markdown
   cip check --manifest=promote.yaml --vuln-severity-threshold=high --vuln-scanner="trivy image --quiet --format=json"`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runCheck(cmd.Context(), o, s) },
 	}
 	o.addFlags(cmd.Flags())

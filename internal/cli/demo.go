@@ -20,7 +20,7 @@ and a snapshot of the result. It needs neither network nor files. With --serve
 the registry then keeps running, with what was promoted, two run images and
 apps on them.`,
 		Example: "  cip demo\n  cip demo --serve",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			run := func(ctx context.Context, args []string) (string, int) {
 				var out bytes.Buffer

@@ -26,14 +26,14 @@ considered, best first, and why each one was chosen or rejected. For a git
 revision it also lists the newer commits that have no image. It changes nothing.`,
 		Example: `  cip explain flux --thin-manifest-dir=manifests
   cip explain flux --manifest=promote.yaml --output=json`,
-		Args: cobra.ExactArgs(1),
+		Args: exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.only = args
 			return runExplain(cmd.Context(), o, s)
 		},
 	}
 	f := cmd.Flags()
-	f.StringVarP(&o.output, "output", "o", "", "output format: text or json (default text)")
+	f.StringVarP(&o.output, "output", "o", "", "output `format`: text or json (default text)")
 	o.selectorOptions.addFlags(f)
 	return cmd
 }

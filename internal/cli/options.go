@@ -20,8 +20,8 @@ type logOptions struct {
 }
 
 func (o *logOptions) addFlags(f *pflag.FlagSet) {
-	f.StringVar(&o.level, "log-level", "info", "minimum log level: trace, debug, info, warning or error")
-	f.StringVar(&o.format, "log-format", "text", "log format: text or json")
+	f.StringVar(&o.level, "log-level", "info", "minimum log `level`: trace, debug, info, warning or error")
+	f.StringVar(&o.format, "log-format", "text", "log `format`: text or json")
 	f.BoolVar(&o.noProgress, "no-progress", false, "do not show or log progress")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print only errors to stderr")
 }
@@ -95,8 +95,8 @@ type registryOptions struct {
 }
 
 func (o *registryOptions) addFlags(f *pflag.FlagSet) {
-	f.IntVar(&o.threads, "threads", 0, "maximum concurrent requests per registry host (default: starts with 10 and adapts)")
-	f.Float64Var(&o.qps, "qps", 0, "maximum requests per second per registry host (0: adapt automatically)")
+	f.IntVar(&o.threads, "threads", 0, "maximum `number` of concurrent requests per registry host (default: starts with 10 and adapts)")
+	f.Float64Var(&o.qps, "qps", 0, "maximum `number` of requests per second per registry host (0: adapt automatically)")
 	f.StringSliceVar(&o.plainHTTP, "plain-http", nil, "use HTTP without TLS for these `hosts` (loopback hosts always do)")
 	f.StringSliceVar(&o.insecureTLS, "insecure-skip-tls-verify", nil, "do not verify the certificates of these `hosts`")
 	f.StringVar(&o.caFile, "ca-file", "", "PEM `file` of certificates to trust in addition to the system's")
@@ -158,7 +158,7 @@ type promotionOptions struct {
 func (o *promotionOptions) addFlags(f *pflag.FlagSet) {
 	o.confirmOptions.addFlags(f)
 	f.BoolVar(&o.parseOnly, "parse-only", false, "load and validate the files without sending requests")
-	f.StringVarP(&o.output, "output", "o", "", "output format: text (default), json, yaml, csv or markdown")
+	f.StringVarP(&o.output, "output", "o", "", "output `format`: text (default), json, yaml, csv or markdown")
 	f.StringVar(&o.report, "report", "", "also write the JSON report to this `file`")
 	f.BoolVar(&o.allowMissing, "allow-missing", false, "do not fail if an image is in neither source nor destination")
 	f.BoolVar(&o.failFast, "fail-fast", false, "write nothing if anything is refused or cannot be read")

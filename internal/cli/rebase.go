@@ -76,7 +76,7 @@ run and all real runs compute the same one.`,
 	f.BoolVar(&o.force, "force", false, "accept any run image, also for another target, and apps that are marked as not rebasable")
 	f.BoolVar(&o.check, "check", false, "only report which apps are out of date")
 	f.StringVar(&o.report, "report", "", "write a report.toml to this `file`")
-	f.StringVarP(&o.output, "output", "o", "", "output format: text or json (default text)")
+	f.StringVarP(&o.output, "output", "o", "", "output `format`: text or json (default text)")
 	o.confirmOptions.addFlags(f)
 	o.runImageNames.addFlags(f)
 	o.selectorOptions.addFlags(f)

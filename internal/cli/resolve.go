@@ -58,14 +58,14 @@ list agree; use it in pull requests. A selector that fails does not stop the
 others.`,
 		Example: `  cip resolve --thin-manifest-dir=manifests/producers --check
   cip resolve --manifest=promote.yaml --write --only=flux`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runResolve(cmd.Context(), o, s) },
 	}
 	f := cmd.Flags()
 	f.BoolVar(&o.write, "write", false, "write the change into the files")
 	f.BoolVar(&o.check, "check", false, "report whether selectors, lock and list agree, offline")
 	f.StringSliceVar(&o.only, "only", nil, "resolve or check only the selectors with these `names`")
-	f.StringVarP(&o.output, "output", "o", "", "output format: text (a diff) or json (selectors and results) (default text)")
+	f.StringVarP(&o.output, "output", "o", "", "output `format`: text (a diff) or json (selectors and results) (default text)")
 	o.selectorOptions.addFlags(f)
 	return cmd
 }

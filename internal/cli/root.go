@@ -51,11 +51,6 @@ const (
 	outdatedMeaning   = "an image is out of date (only with --check)"
 )
 
-// usageExitCodes is the part of the usage template that prints the exit codes.
-const usageExitCodes = `{{with index .Annotations "` + exitCodesKey + `"}}
-Exit codes:
-{{.}}{{end}}`
-
 // streams are the streams and the environment of a command. The result goes to out,
 // everything else to err.
 type streams struct {
@@ -166,13 +161,13 @@ list the digests to publish and the tags of each one. cip reads the registries,
 computes the difference and prints it (dry run, the default). With --confirm it
 copies what is missing.
 
-cip also accepts the flags of cip run: cip --thin-manifest-dir=D is short for
-cip run --thin-manifest-dir=D. Each flag has an environment variable:
---thin-manifest-dir can be set with CIP_THIN_MANIFEST_DIR.`,
+cip alone is short for cip run: cip --manifest=F is cip run --manifest=F. Each
+flag has an environment variable: --thin-manifest-dir can be set with
+CIP_THIN_MANIFEST_DIR.`,
 		Annotations:       exits(changesMeaning),
 		SilenceUsage:      true,
 		SilenceErrors:     true,
-		Args:              cobra.NoArgs,
+		Args:              noArgs,
 		PersistentPreRunE: s.defaults,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cmd.Flags().NFlag() == 0 && o.path() == "" && o.snapshotOf == "" && o.manifestSnapshotOf == "" {
@@ -183,7 +178,8 @@ cip run --thin-manifest-dir=D. Each flag has an environment variable:
 	}
 	o.addFlags(root.Flags())
 	setVersion(root, s)
-	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "FlagUsages", "FlagUsagesWrapped 80") + usageExitCodes)
+	setHelp(root, s)
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
 		newRunCmd(s), newRetagCmd(s), newSnapshotCmd(s), newCheckCmd(s), newResolveCmd(s), newExplainCmd(s),
 		newTagsCmd(s), newRunImageCmd(s), newRebaseCmd(s), newAuditCmd(s), newDemoCmd(s),
@@ -233,7 +229,7 @@ func fromEnvironment(flags *pflag.FlagSet, getenv func(string) string) error {
 			return
 		}
 		if e := f.Value.Set(value); e != nil {
-			err = fmt.Errorf("reading %s: bad value %q: want %s", name, value, f.Value.Type())
+			err = fmt.Errorf("reading %s: %w", name, badValue(f, value, e))
 		}
 		flags.SetAnnotation(f.Name, fromEnv, nil) //nolint:errcheck // the flag exists
 	})

@@ -64,7 +64,7 @@ this part are warnings.`,
   cip run --manifest=promote.yaml --confirm --report=report.json
   cip run --thin-manifest-dir=. --since=origin/main --report=plan.json
   cip run --thin-manifest-dir=. --plan=plan.json --confirm`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runRun(cmd.Context(), o, s) },
 	}
 	o.addFlags(cmd.Flags())
@@ -151,6 +151,7 @@ func (p *promotion) start(ctx context.Context) error {
 			faults = slices.Concat(faults, wanted.Faults)
 			manifest.SortFaults(faults)
 			p.logFaults(promote.OfSelection(faults, all))
+			p.log.Info(p.found(wanted, faults))
 			return p.parsed(faults)
 		})
 	}
@@ -213,6 +214,33 @@ func (p *promotion) printShards() error {
 		p.log.Warn(text)
 	}
 	return output.WriteShards(p.out, p.job.ShardSizes(p.listShards), p.format)
+}
+
+// found says what the manifests hold. A digest without tags counts as a tag.
+func (p *promotion) found(wanted *plan.Wanted, faults []manifest.Fault) string {
+	images, errs := 0, 0
+	for _, m := range p.job.Set.Manifests {
+		names := map[string]struct{}{}
+		for _, img := range m.Images {
+			names[img.Name] = struct{}{}
+		}
+		images += len(names)
+	}
+	for _, f := range output.Faults(faults) {
+		if f.Severity > manifest.Warning {
+			errs++
+		}
+	}
+	problems := "no errors"
+	if errs > 0 {
+		problems = output.Plural(errs, "error")
+	}
+	selected := ""
+	if p.job.Selection != (promote.Selection{}) {
+		selected = " selected"
+	}
+	return fmt.Sprintf("%s: %s, %s%s, %s", strings.Join(p.paths, ","), output.Plural(images, "image"), output.Plural(wanted.Edges(), "tag"), selected,
+		problems)
 }
 
 // parsed ends a run that sends no request, because a file is broken or --parse-only

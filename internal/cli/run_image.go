@@ -63,7 +63,7 @@ and lead to other images than the printed one are a warning, and with
 --strict-mirrors an error.`,
 		Example: `  cip run-image --for registry.example.com/shop/web:1.4
   cip run-image --for registry.example.com/shop/web -f run.toml --local-mirror registry.example.com/base/run -v`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runRunImage(cmd.Context(), o, s) },
 	}
 	f := cmd.Flags()

@@ -27,7 +27,7 @@ Editors with the YAML language server read the schema's name from the first
 line of a file: # yaml-language-server: $schema=FILE`,
 		Example: `  cip schema images > images.schema.json
   cip schema > cip.schema.json`,
-		Args:      cobra.MaximumNArgs(1),
+		Args:      maxOneArg,
 		ValidArgs: schema.Names(),
 		RunE: func(_ *cobra.Command, args []string) error {
 			found, err := schema.Of(strings.Join(args, ""))

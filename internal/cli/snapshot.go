@@ -47,7 +47,7 @@ below a path, as an images.yaml. It finds repositories with Google's listing or
 the catalog. A registry with neither, or with an empty catalog, is read as one
 repository. If the registry cannot be read, this is an error.`,
 		Example: "  cip snapshot registry.example.com/production\n  cip snapshot localhost:5000/prod --output=csv",
-		Args:    cobra.ExactArgs(1),
+		Args:    exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			log, progress, err := o.logger(s)
 			if err != nil {
@@ -57,7 +57,7 @@ repository. If the registry cannot be read, this is an error.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVarP(&o.output, "output", "o", "", "output format: yaml, csv or json (default yaml)")
+	f.StringVarP(&o.output, "output", "o", "", "output `format`: yaml, csv or json (default yaml)")
 	o.snapshotFilter.addFlags(f)
 	o.registryOptions.addFlags(f)
 	o.logOptions.addFlags(f)

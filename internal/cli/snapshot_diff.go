@@ -40,11 +40,11 @@ input); manifests:PATH=REGISTRY, the images that the manifests at PATH publish
 in REGISTRY; a registry.`,
 		Example: `  cip snapshot diff before.yaml registry.example.com/production
   cip snapshot diff manifests:manifests/demo=localhost:5000/prod localhost:5000/prod --detailed-exitcode`,
-		Args: cobra.ExactArgs(2),
+		Args: exactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error { return runSnapshotDiff(cmd.Context(), o, s, args) },
 	}
 	f := cmd.Flags()
-	f.StringVarP(&o.output, "output", "o", "", "output format: text, json or markdown (default text)")
+	f.StringVarP(&o.output, "output", "o", "", "output `format`: text, json or markdown (default text)")
 	f.BoolVar(&o.detailed, "detailed-exitcode", false, "exit with 2 if there is a difference")
 	o.snapshotFilter.addFlags(f)
 	o.registryOptions.addFlags(f)

@@ -21,7 +21,8 @@ name. A tag is an alias of another tag, or has the labels of its image. Nothing
 is written to a registry.`,
 		Example: `  cip tags resolve registry.example.com/app:latest,os=linux,arch=amd64 --image-tags=app.json
   cip tags verify --image-tags=app.json registry.example.com/app`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newTagsResolveCmd(s), newTagsListCmd(s), newTagsExportCmd(s), newTagsVerifyCmd(s))
 	return cmd

@@ -27,7 +27,7 @@ func newTagsExportCmd(s streams) *cobra.Command {
 With --fold-aliases, tags of one digest become aliases of the most specific tag:
 latest, 3, 3.0 and 3.0.1-rc.2 become aliases of 3.0.1.`,
 		Example: "  cip tags export registry.example.com/app --fold-aliases > app.json",
-		Args:    cobra.ExactArgs(1),
+		Args:    exactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return runTagsExport(cmd.Context(), o, s, args[0]) },
 	}
 	f := cmd.Flags()

@@ -22,12 +22,12 @@ func newTagsListCmd(s streams) *cobra.Command {
 request is sent. A tag without labels has an error instead; cip tags verify
 fails on it.`,
 		Example: "  cip tags list --image-tags=app.json\n  cip tags list --image-tags=app.json --output=json",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE:    func(*cobra.Command, []string) error { return runTagsList(o, s) },
 	}
 	f := cmd.Flags()
 	o.imageTagsOptions.addFlags(f)
-	f.StringVarP(&o.output, "output", "o", "", "output format: text or json (default text)")
+	f.StringVarP(&o.output, "output", "o", "", "output `format`: text or json (default text)")
 	o.logOptions.addFlags(f)
 	return cmd
 }

@@ -35,13 +35,13 @@ image of an index. Other labels are annotations or labels of the image. Values
 are percent-encoded: digest=sha256%3A….`,
 		Example: `  cip tags resolve registry.example.com/app:latest --image-tags=app.json
   cip tags resolve registry.example.com/app:3.x,os=linux,arch=aarch64 --image-tags=app.json --verbose`,
-		Args: cobra.ExactArgs(1),
+		Args: exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return runTagsResolve(cmd.Context(), o, s, args[0]) },
 	}
 	f := cmd.Flags()
 	o.imageTagsOptions.addFlags(f)
 	f.BoolVar(&o.fallback, "fallback-version", false, "use a tag that has no labels in the file as the label version")
-	f.StringVarP(&o.output, "output", "o", "", "output format: text (only the digest) or json (default text)")
+	f.StringVarP(&o.output, "output", "o", "", "output `format`: text (only the digest) or json (default text)")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "print the reasons to stderr")
 	o.registryOptions.addFlags(f)
 	o.logOptions.addFlags(f)

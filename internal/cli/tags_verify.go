@@ -30,7 +30,7 @@ also checks that exactly one image there has the labels of each tag and the
 given labels. All faults are reported with their position in the file.`,
 		Example: `  cip tags verify --image-tags=app.json
   cip tags verify --image-tags=app.json registry.example.com/app,os=linux,arch=amd64`,
-		Args: cobra.MaximumNArgs(1),
+		Args: maxOneArg,
 		RunE: func(cmd *cobra.Command, args []string) error { return runTagsVerify(cmd.Context(), o, s, args) },
 	}
 	f := cmd.Flags()

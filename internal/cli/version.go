@@ -24,7 +24,7 @@ func newVersionCmd(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "version",
 		Short:   "Print the version",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		Example: "  cip version --json",
 		RunE: func(*cobra.Command, []string) error {
 			if asJSON {

@@ -46,8 +46,11 @@ type Signature struct {
 // NewSignature returns the rule for a public key in PEM form: ECDSA, RSA or Ed25519.
 func NewSignature(pem []byte, read Signatures) (*Signature, error) {
 	key, err := cryptoutils.UnmarshalPEMToPublicKey(pem)
-	if err != nil {
-		return nil, fmt.Errorf("parsing the public key: %w", err)
+	switch {
+	case err != nil && bytes.Contains(pem, []byte("PRIVATE KEY-----")):
+		return nil, errors.New("parsing the public key: it is a private key: cosign public-key prints its public key")
+	case err != nil:
+		return nil, errors.New("parsing the public key: it is not a public key in PEM form, such as cosign.pub")
 	}
 	// Cosign signs with SHA-256 by default, whatever the key, or with the hash that fits the key.
 	plain, err := signature.LoadVerifier(key, crypto.SHA256)

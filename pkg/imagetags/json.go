@@ -201,11 +201,17 @@ func (r *jsonReader) quote(key string) string {
 
 // reason returns the reason of a syntax error, which names the character that is wrong.
 func (r *jsonReader) reason(err *json.SyntaxError) string {
-	const wrong = "invalid character"
-	if text := err.Error(); r.ours || !strings.HasPrefix(text, wrong) {
-		return text
+	text, found := strings.CutPrefix(err.Error(), "invalid character ")
+	switch {
+	case !found:
+		return "it ends too early"
+	case !r.ours:
+		return "unexpected character"
 	}
-	return wrong
+	if end := strings.Index(text, "' "); end > 0 {
+		text = text[:end+1] // without what Go's parser was looking for
+	}
+	return "unexpected " + text
 }
 
 // clip shortens untrusted text for a message.

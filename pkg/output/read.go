@@ -22,7 +22,7 @@ func ReadSnapshot(raw []byte) (inventory.Snapshot, error) {
 		Dmap map[string][]string `json:"dmap"`
 	}
 	if err := yaml.UnmarshalStrict(raw, &doc); err != nil {
-		return nil, fmt.Errorf("parsing the snapshot: %w", err)
+		return nil, fmt.Errorf("parsing the snapshot: it is not what cip snapshot prints%s", defect(err))
 	}
 	var s inventory.Snapshot
 	for _, img := range doc {

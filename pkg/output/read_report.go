@@ -8,6 +8,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"regexp"
+	"strings"
 
 	"sigs.k8s.io/yaml"
 
@@ -20,6 +22,36 @@ const (
 	MaxReport     = 512 << 20
 	maxYAMLReport = 32 << 20
 )
+
+const notReport = "it is not a report of cip run (--report=FILE writes one)"
+
+// yamlError matches an error of the YAML parser.
+var yamlError = regexp.MustCompile(`(?s)yaml: (?:unmarshal errors:\s*)?(?:line (\d+): )?(.*)$`)
+
+// defect returns what an error of a parser says about a file, without words of Go: the
+// key and the type, or the line.
+func defect(err error) string {
+	var wrong *json.UnmarshalTypeError
+	var syntax *json.SyntaxError
+	switch {
+	case errors.As(err, &wrong) && wrong.Field != "":
+		return fmt.Sprintf(": %s: unexpected %s", wrong.Field, wrong.Value)
+	case errors.As(err, &wrong):
+		return ""
+	case errors.As(err, &syntax):
+		return fmt.Sprintf(": not JSON at byte %d", syntax.Offset)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return ": it ends too early"
+	}
+	m := yamlError.FindStringSubmatch(err.Error())
+	switch {
+	case m == nil, strings.Contains(m[2], "unmarshal"):
+		return ""
+	case m[1] != "":
+		return ": line " + m[1] + ": " + m[2]
+	}
+	return ": " + m[2]
+}
 
 // ReadReport parses a report that WriteReport wrote as JSON or YAML. It does not check
 // the values.
@@ -36,13 +68,13 @@ func ReadReport(r io.Reader) (*plan.Report, error) {
 		return nil, fmt.Errorf("it is YAML of more than %d MiB: write the report as JSON", maxYAMLReport>>20)
 	case !isJSON:
 		if raw, err = yaml.YAMLToJSONStrict(raw); err != nil {
-			return nil, fmt.Errorf("parsing the report: %w", err)
+			return nil, fmt.Errorf("parsing the report: %s%s", notReport, defect(err))
 		}
 	}
 	var report *plan.Report
 	d := json.NewDecoder(bytes.NewReader(raw))
 	if err := d.Decode(&report); err != nil {
-		return nil, fmt.Errorf("parsing the report: %w", err)
+		return nil, fmt.Errorf("parsing the report: %s%s", notReport, defect(err))
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("parsing the report: there is something after its end")

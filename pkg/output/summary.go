@@ -194,6 +194,9 @@ func sentence(parts ...string) string {
 	return strings.Join(parts, "; ") + "."
 }
 
+// Plural returns a number of things: "1 tag", "2 tags".
+func Plural(n int, one string) string { return plural(n, one, one+"s") }
+
 func plural(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one

@@ -30,14 +30,24 @@ func Color(w io.Writer, getenv func(string) string) bool {
 }
 
 // width returns the number of columns of w.
-func width(w io.Writer) int {
+func width(w io.Writer) int { return max(terminalWidth(w, plainWidth), leastWidth) }
+
+// Width returns the number of columns for text that is wrapped: at most most, less on a
+// narrower terminal, but enough for two columns of words.
+func Width(w io.Writer, most int) int {
+	const least = 50
+	return max(min(terminalWidth(w, most), most), least)
+}
+
+// terminalWidth returns the number of columns of a terminal, or a default.
+func terminalWidth(w io.Writer, otherwise int) int {
 	f, ok := w.(interface{ Fd() uintptr })
 	if !ok {
-		return plainWidth
+		return otherwise
 	}
 	columns, _, err := term.GetSize(int(f.Fd()))
 	if err != nil || columns <= 0 {
-		return plainWidth
+		return otherwise
 	}
-	return max(columns, leastWidth)
+	return columns
 }

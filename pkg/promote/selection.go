@@ -34,7 +34,7 @@ func ParseShard(s string) (Shard, error) {
 	index, err := strconv.Atoi(i)
 	count, countErr := strconv.Atoi(n)
 	if err != nil || countErr != nil || index < 0 || index >= count {
-		return Shard{}, errors.New("want I/N with 0 ≤ I < N")
+		return Shard{}, errors.New("want I/N with 0 ≤ I < N: parts are numbered from 0")
 	}
 	return Shard{index, count}, nil
 }

@@ -13,16 +13,24 @@ func closest(key string, names []string) (hint string, ok bool) {
 	if slices.Contains(names, key) {
 		return "", true
 	}
+	if name := Closest(key, names); name != "" {
+		hint = fmt.Sprintf(": did you mean %q?", name)
+	}
+	return hint, false
+}
+
+// Closest returns the name that is most similar to key, or "" if none is similar.
+func Closest(key string, names []string) (closest string) {
 	plain := strings.ToLower(strings.ReplaceAll(key, "_", "-"))
 	best := -1
 	for _, name := range names {
 		want := strings.ToLower(strings.ReplaceAll(name, "_", "-"))
 		d := distance(plain, want, max(1, len(want)/3))
 		if d >= 0 && (best < 0 || d < best) {
-			best, hint = d, fmt.Sprintf(": did you mean %q?", name)
+			best, closest = d, name
 		}
 	}
-	return hint, false
+	return closest
 }
 
 // distance returns the edit distance between a and b, or -1 if it is more than most.

@@ -1,0 +1,180 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/yamlread"
+)
+
+// formerFlags are flags of kpromo that cip does not have, and what replaces them.
+var formerFlags = map[string]string{
+	"allowed-builders":                   "write a policy: the key provenance of a manifest",
+	"allowed-source-repos":               "write a policy: the key provenance of a manifest",
+	"require-provenance":                 "write a policy: the key provenance of a manifest",
+	"certificate-identity":               "cip run verifies signatures by a key: --signature-key",
+	"certificate-identity-regexp":        "cip run verifies signatures by a key: --signature-key",
+	"certificate-oidc-issuer":            "cip run verifies signatures by a key: --signature-key",
+	"certificate-oidc-issuer-regexp":     "cip run verifies signatures by a key: --signature-key",
+	"check-manifest-lists-from-snapshot": "not needed: an index is always promoted with all of its images",
+	"generate-promotion-provenance":      "cip writes no records; --referrers promotes those of the source",
+	"json-log-summary":                   "use --output=json, or --report=FILE",
+	"manifest-diff-since":                "use --since=REVISION",
+	"max-signature-copies":               "not needed: --threads is for all requests",
+	"max-signature-ops":                  "not needed: --threads is for all requests",
+	"repository":                         "use --thin-manifest-dir or --manifest in a clone of the repository",
+	"severity-threshold":                 "use --vuln-severity-threshold",
+	"sign":                               "cip does not sign; --referrers promotes the signatures of the source",
+	"signer-account":                     "cip does not sign; --referrers promotes the signatures of the source",
+	"snapshot-service-account":           "not needed: credentials come from Docker's configuration or the cloud; --key-files names keys",
+	"summary-signer-account":             "cip does not sign; --referrers promotes the signatures of the source",
+	"use-legacy-pipeline":                "not needed: there is one pipeline",
+	"use-prow-manifest-diff":             "use --since=$PULL_BASE_SHA before the merge, --since=HEAD^ after it",
+	"use-service-account":                "not needed: the accounts in manifests are used if --key-files has their keys",
+	"verification-summaries":             "cip writes no summaries; --referrers promotes those of the source",
+}
+
+// formerCommands are commands of kpromo that cip does not have, and what replaces them.
+var formerCommands = map[string]string{
+	"cip":                  "leave it out: kpromo cip is cip run",
+	"manifest":             "use cip check --offline",
+	"mm":                   "leave it out: use cip run",
+	"pr":                   "use cip resolve --write, then open a pull request",
+	"promote":              "use cip run",
+	"replicate-signatures": "use cip run --referrers",
+	"sigcheck":             "use cip check --signature-key",
+}
+
+// flagError explains an error about the flags of a command.
+func flagError(cmd *cobra.Command, err error) error {
+	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
+		return unknownFlag(cmd, unknown)
+	}
+	if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		return badFlag(bad.GetFlag(), bad.GetValue(), bad.Unwrap())
+	}
+	if empty, ok := errors.AsType[*pflag.ValueRequiredError](err); ok {
+		value, _ := pflag.UnquoteUsage(empty.GetFlag())
+		return fmt.Errorf("--%s needs a value: --%s=%s", empty.GetFlag().Name, empty.GetFlag().Name, strings.ToUpper(value))
+	}
+	return err
+}
+
+// unknownFlag returns an error that names what may be meant.
+func unknownFlag(cmd *cobra.Command, unknown *pflag.NotExistError) error {
+	name, dashes := unknown.GetSpecifiedName(), "--"
+	if short := unknown.GetSpecifiedShortnames(); short != "" {
+		name, dashes = short, "-" // -confirm: one dash, and a name
+	}
+	name, _, _ = strings.Cut(name, "=")
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			names = append(names, f.Name)
+		}
+	})
+	hint := formerFlags[name]
+	if like := yamlread.Closest(name, names); hint == "" && like != "" {
+		hint = "did you mean --" + like + "?"
+	}
+	if hint == "" {
+		hint = "see " + cmd.CommandPath() + " --help"
+	}
+	return fmt.Errorf("unknown flag %s%s: %s", dashes, name, hint)
+}
+
+// wanted are the values of the types of flags.
+var wanted = map[string]string{
+	"bool":        "true or false",
+	"int":         "a whole number",
+	"float64":     "a number",
+	"duration":    "a duration such as 30s or 1h",
+	"stringSlice": "values separated by commas",
+}
+
+// badFlag returns the error for a bad value of a flag.
+func badFlag(f *pflag.Flag, value string, err error) error {
+	return fmt.Errorf("--%s: %w", f.Name, badValue(f, value, err))
+}
+
+// badValue returns the error for a bad value. err is the error of the flag's own type.
+func badValue(f *pflag.Flag, value string, err error) error {
+	if want := wanted[f.Value.Type()]; want != "" {
+		return fmt.Errorf("bad value %q: want %s", value, want)
+	}
+	return fmt.Errorf("bad value %q: %w", value, err)
+}
+
+// noArgs is the rule of commands without arguments. A file or directory is probably
+// meant as a manifest, and anything else as a command.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	arg := args[0]
+	if cmd.HasAvailableSubCommands() {
+		if info, err := os.Stat(arg); err != nil || !info.Mode().IsRegular() && !info.IsDir() || formerCommands[arg] != "" {
+			return unknownCommand(cmd, arg)
+		}
+	}
+	hint := ""
+	if info, err := os.Stat(arg); err == nil {
+		flag := "manifest"
+		if info.IsDir() {
+			flag = "thin-manifest-dir"
+		}
+		if cmd.Flags().Lookup(flag) != nil {
+			hint = fmt.Sprintf(": did you mean --%s=%s?", flag, arg)
+		}
+	}
+	return fmt.Errorf("%s takes no arguments, got %q%s", cmd.CommandPath(), arg, hint)
+}
+
+// unknownCommand returns an error that names what may be meant.
+func unknownCommand(cmd *cobra.Command, arg string) error {
+	var names []string
+	for _, sub := range cmd.Commands() {
+		if sub.IsAvailableCommand() {
+			names = append(names, sub.Name())
+		}
+	}
+	hint := "see " + cmd.CommandPath() + " --help"
+	if like := yamlread.Closest(arg, names); like != "" {
+		hint = "did you mean " + cmd.CommandPath() + " " + like + "?"
+	}
+	if former := formerCommands[arg]; former != "" && !cmd.HasParent() {
+		hint = former
+	}
+	return fmt.Errorf("unknown command %q: %s", arg, hint)
+}
+
+// exactArgs is the rule of commands with n arguments.
+func exactArgs(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != n {
+			return wrongArgs(cmd, args)
+		}
+		return nil
+	}
+}
+
+// maxOneArg is the rule of commands with an optional argument.
+func maxOneArg(cmd *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return wrongArgs(cmd, args)
+	}
+	return nil
+}
+
+func wrongArgs(cmd *cobra.Command, args []string) error {
+	got := "no argument"
+	if len(args) > 0 {
+		got = fmt.Sprintf("%q", args)
+	}
+	return fmt.Errorf("want %s, got %s", strings.TrimSuffix(cmd.UseLine(), " [flags]"), got)
+}
