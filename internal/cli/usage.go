@@ -85,7 +85,7 @@ func unknownFlag(cmd *cobra.Command, unknown *pflag.NotExistError) error {
 	if hint == "" {
 		hint = "see " + cmd.CommandPath() + " --help"
 	}
-	return fmt.Errorf("unknown flag %s%s: %s", dashes, name, hint)
+	return fmt.Errorf("unknown flag: %s%s: %s", dashes, name, hint)
 }
 
 // wanted are the values of the types of flags.
