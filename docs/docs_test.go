@@ -112,24 +112,53 @@ func TestCommandsAndFlagsExist(t *testing.T) {
 	}
 }
 
-// TestExamplesParse holds the examples for CI systems against YAML, and against the
-// keys without which those systems would not run them.
+// TestExamplesParse checks that the examples for CI systems are YAML with the keys without
+// which those systems do not run them, that they comment once, and that those that
+// promote run one at a time and keep the report.
 func TestExamplesParse(t *testing.T) {
 	t.Parallel()
-	keys := map[string][]string{"examples/github-actions.yaml": {"on", "jobs", "permissions"}, "examples/prow-job.yaml": {"presubmits"}}
+	type example struct {
+		keys     []string
+		comments int    // on a pull request
+		one      string // what makes runs wait for each other; empty: they may overlap
+		kept     string // what keeps the report
+	}
+	want := map[string]example{
+		"examples/github-actions.yaml": {[]string{"on", "jobs", "permissions"}, 1, "", ""},
+		"examples/github-promote.yaml": {[]string{"on", "jobs", "permissions", "concurrency"}, 0, "cancel-in-progress: false", "upload-artifact"},
+		"examples/prow-job.yaml":       {[]string{"presubmits", "postsubmits", "periodics"}, 1, "max_concurrency: 1", `--report="$ARTIFACTS/report.json"`},
+		"examples/gitlab-ci.yaml":      {[]string{"check", "promote"}, 1, "resource_group: promote", "paths: [report.json]"},
+		"examples/cloudbuild.yaml":     {[]string{"steps", "substitutions"}, 0, "", "gsutil"},
+	}
 	for page, text := range read(t, "examples/*.yaml") {
 		var doc map[string]yaml.Node
 		if err := yaml.Unmarshal([]byte(text), &doc); err != nil {
 			t.Errorf("%s: %v", page, err)
 		}
-		if keys[page] == nil {
-			t.Errorf("%s: nobody says what it has to hold", page)
+		if want[page].keys == nil {
+			t.Errorf("%s: the test has no expectation for it", page)
 		}
-		for _, key := range keys[page] {
+		for _, key := range want[page].keys {
 			if _, ok := doc[key]; !ok {
 				t.Errorf("%s: there is no %s", page, key)
 			}
 		}
+		if n := strings.Count(text, "comment.md") - strings.Count(text, "[comment.md]"); n != 2*want[page].comments {
+			t.Errorf("%s: comment.md is there %d times, want it written and posted %d times", page, n, want[page].comments)
+		}
+		promotes := strings.Contains(text, "--confirm")
+		if promotes != (want[page].kept != "") || promotes && !strings.Contains(text, "--since=") {
+			t.Errorf("%s: it promotes: got %v, want %v with --since", page, promotes, want[page].kept != "")
+		}
+		for _, part := range []string{want[page].one, want[page].kept} {
+			if !strings.Contains(text, part) {
+				t.Errorf("%s: there is no %s", page, part)
+			}
+		}
+		delete(want, page)
+	}
+	for page := range want {
+		t.Errorf("there is no %s", page)
 	}
 }
 
