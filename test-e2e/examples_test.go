@@ -4,10 +4,14 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/kballard/go-shellquote"
+
 	"sigs.k8s.io/k8s-container-image-promoter/internal/demo"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/gittest"
 )
 
 // fenceRE matches a block of code in a page: its language and its text.
@@ -24,14 +28,17 @@ func blocks(page, language string) []string {
 	return all
 }
 
+// servers are commands that do not end. Other tests run them.
+var servers = []string{"demo", "audit", "completion"}
+
 // commands returns the commands of cip in a page, without their comments, and their exit
 // codes: 2 if the comment says so, else 0.
 func commands(page string) (lines [][]string, codes []int) {
 	for _, block := range blocks(page, "sh") {
 		for line := range strings.Lines(block) {
 			command, comment, _ := strings.Cut(strings.TrimSpace(line), " #")
-			words := strings.Fields(strings.TrimPrefix(command, "bin/"))
-			if len(words) == 0 || words[0] != "cip" {
+			words, err := shellquote.Split(strings.TrimPrefix(command, "bin/"))
+			if err != nil || len(words) == 0 || words[0] != "cip" || slices.Contains(servers, strings.Join(words[1:min(2, len(words))], " ")) {
 				continue
 			}
 			code := 0
@@ -74,7 +81,8 @@ func TestExamplesRun(t *testing.T) {
 		"rebase":     {page: "docs/rebase.md", least: 8},
 		"image tags": {page: "docs/image-tags.md", json: "app.json", least: 4},
 		"retag":      {page: "docs/retag.md", least: 3},
-		"README":     {page: "README.md", heading: "## Apps built by buildpacks", least: 4},
+		"README":     {page: "README.md", least: 28},
+		"checks":     {page: "docs/checks.md", least: 5},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -89,6 +97,11 @@ func TestExamplesRun(t *testing.T) {
 			t.Cleanup(reg.Close)
 			dir := t.TempDir()
 			copyManifests(t, filepath.Join(dir, "manifests"), reg.Host)
+			commit := gittest.CommitAll(t, dir)
+			addFile(t, filepath.Join(dir, ".git/refs/remotes/origin/main"), commit, 0o600)
+			for scanner, report := range map[string]string{"trivy": `{"SchemaVersion": 2, "Results": []}`, "grype": `{"matches": []}`} {
+				addFile(t, filepath.Join(dir, "bin", scanner), "#!/bin/sh\necho '"+report+"'\n", 0o700)
+			}
 			if tc.json != "" {
 				if err := os.WriteFile(filepath.Join(dir, tc.json), []byte(blocks(page, "json")[0]), 0o600); err != nil {
 					t.Fatal(err)
@@ -101,6 +114,7 @@ func TestExamplesRun(t *testing.T) {
 			for i, line := range lines {
 				for j := range line {
 					line[j] = strings.ReplaceAll(line[j], demo.Host, reg.Host)
+					line[j] = strings.ReplaceAll(line[j], "=DIR", "=manifests/demo")
 				}
 				if o := example(t, dir, line...); o.code != codes[i] {
 					t.Errorf("cip %s: got exit code %d, want %d\n%s", strings.Join(line, " "), o.code, codes[i], o)
@@ -116,8 +130,20 @@ func example(t *testing.T, dir string, args ...string) outcome {
 	t.Helper()
 	p := prepare(t, args...)
 	p.Env, p.Dir = environment(p.dir), dir
+	p.Env[0] += string(filepath.ListSeparator) + filepath.Join(dir, "bin")
 	p.begin(t)
 	return p.wait(t, runLimit)
+}
+
+// addFile writes a file and the directories above it.
+func addFile(t *testing.T, path, text string, mode os.FileMode) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // copyManifests copies the example manifests, with another registry in place of that of the demo.
