@@ -31,24 +31,44 @@ func blocks(page, language string) []string {
 // servers are commands that do not end. Other tests run them.
 var servers = []string{"demo", "audit", "completion"}
 
-// commands returns the commands of cip in a page, without their comments, and their exit
-// codes: 2 if the comment says so, else 0.
-func commands(page string) (lines [][]string, codes []int) {
-	for _, block := range blocks(page, "sh") {
-		for line := range strings.Lines(block) {
+// step is a command of cip in a page with its exit code, or a file to write.
+type step struct {
+	args []string
+	code int // 1 or 2 if the comment says so, else 0
+	file string
+	text string
+}
+
+var (
+	fileRE = regexp.MustCompile(`^# (\S+\.yaml)\n`)   // the first line of a file that commands use
+	codeRE = regexp.MustCompile(`exit code ([12])\b`) // in the comment of a command
+)
+
+// steps returns the commands of cip in a page and the files that they use, in their order.
+// Servers are left out.
+func steps(page string) []step {
+	var all []step
+	for _, m := range fenceRE.FindAllStringSubmatch(page, -1) {
+		if name := fileRE.FindStringSubmatch(m[2]); m[1] == "yaml" && name != nil {
+			all = append(all, step{file: name[1], text: m[2]})
+		}
+		if m[1] != "sh" {
+			continue
+		}
+		for line := range strings.Lines(m[2]) {
 			command, comment, _ := strings.Cut(strings.TrimSpace(line), " #")
 			words, err := shellquote.Split(strings.TrimPrefix(command, "bin/"))
 			if err != nil || len(words) == 0 || words[0] != "cip" || slices.Contains(servers, strings.Join(words[1:min(2, len(words))], " ")) {
 				continue
 			}
-			code := 0
-			if strings.Contains(comment, "exit code 2") {
-				code = 2
+			s := step{args: words[1:]}
+			if code := codeRE.FindStringSubmatch(comment); code != nil {
+				s.code = int(code[1][0] - '0')
 			}
-			lines, codes = append(lines, words[1:]), append(codes, code)
+			all = append(all, s)
 		}
 	}
-	return lines, codes
+	return all
 }
 
 // section returns the section of a page that starts with a heading.
@@ -83,6 +103,7 @@ func TestExamplesRun(t *testing.T) {
 		"retag":      {page: "docs/retag.md", least: 3},
 		"README":     {page: "README.md", least: 28},
 		"checks":     {page: "docs/checks.md", least: 5},
+		"handbook":   {page: "docs/handbook.md", least: 12},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -107,18 +128,21 @@ func TestExamplesRun(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			lines, codes := commands(page)
-			if len(lines) < tc.least {
-				t.Errorf("got %d commands, want at least %d", len(lines), tc.least)
+			ran := 0
+			for _, s := range steps(strings.NewReplacer(demo.Host, reg.Host, "=DIR", "=manifests/demo").Replace(page)) {
+				if s.file != "" {
+					if err := os.WriteFile(filepath.Join(dir, s.file), []byte(s.text), 0o600); err != nil {
+						t.Fatal(err)
+					}
+					continue
+				}
+				ran++
+				if o := example(t, dir, s.args...); o.code != s.code {
+					t.Errorf("cip %s: got exit code %d, want %d\n%s", strings.Join(s.args, " "), o.code, s.code, o)
+				}
 			}
-			for i, line := range lines {
-				for j := range line {
-					line[j] = strings.ReplaceAll(line[j], demo.Host, reg.Host)
-					line[j] = strings.ReplaceAll(line[j], "=DIR", "=manifests/demo")
-				}
-				if o := example(t, dir, line...); o.code != codes[i] {
-					t.Errorf("cip %s: got exit code %d, want %d\n%s", strings.Join(line, " "), o.code, codes[i], o)
-				}
+			if ran < tc.least {
+				t.Errorf("got %d commands, want at least %d", ran, tc.least)
 			}
 		})
 	}
@@ -167,36 +191,62 @@ func copyManifests(t *testing.T, to, host string) {
 	}
 }
 
-// TestExampleFilesAreValid checks the YAML files that pages print: lists of selectors and
-// native files.
+// wrapped returns an example in a page as a plain manifest or a native file, which cip can
+// check, or false if it is neither part of one nor a whole one.
+func wrapped(text string) (string, bool) {
+	const registries = "registries: [{name: localhost:5000/staging, src: true}, {name: localhost:5000/prod}]\n"
+	has := func(key string) bool { return regexp.MustCompile(`(?m)^` + key + `:`).MatchString(text) }
+	item := func(key string) bool { return regexp.MustCompile(`(?m)^  ` + key + `:`).MatchString(text) }
+	switch {
+	case has("registries"), has("images") && item("src_build_tag"):
+		return text, true
+	case has("images"):
+		return registries + text, true
+	case has("sources"):
+		return registries + "images: []\n" + text, true
+	case item("dmap"), item("retag"):
+		return registries + "images:\n" + text, true
+	case item("select"):
+		return registries + "images: []\nsources:\n" + text, true
+	}
+	return "", false
+}
+
+// TestExampleFilesAreValid checks the YAML files that pages print: manifests, lists of images,
+// selectors and native files. Files of other programs are left out.
 func TestExampleFilesAreValid(t *testing.T) {
 	t.Parallel()
-	const registries = "registries: [{name: localhost:5000/staging, src: true}, {name: localhost:5000/prod}]\n"
-	for page, least := range map[string]int{"docs/selectors.md": 3, "docs/image-tags.md": 1, "docs/retag.md": 1} {
-		all := blocks(readPage(t, page), "yaml")
-		if len(all) < least {
-			t.Errorf("%s: got %d files, want at least %d", page, len(all), least)
+	pages, err := filepath.Glob("../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	checked := 0
+	for _, page := range append(pages, "../README.md") {
+		for _, example := range blocks(readPage(t, strings.TrimPrefix(filepath.ToSlash(page), "../")), "yaml") {
+			text, ours := wrapped(example)
+			if !ours {
+				continue
+			}
+			checked++
+			checkExample(t, page, text)
 		}
-		for _, text := range all {
-			file := filepath.Join(t.TempDir(), "m.yaml")
-			args := []string{"check", "--offline", "--skip=removal", "--manifest=" + file}
-			switch {
-			case strings.HasPrefix(text, "images:"):
-				args = []string{"retag", "--parse-only", "-f", file}
-			case strings.HasPrefix(text, "sources:"):
-				text = registries + "images: []\n" + text
-			default:
-				text = registries + "images: []\nsources:\n" + text
-			}
-			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			o := example(t, filepath.Dir(file), args...)
-			unresolved := strings.Count(o.stdout, "is not resolved: there is no entry in the lock")
-			if findings := strings.Count(o.stdout, ": valid: "); findings != unresolved || o.code != min(1, unresolved) {
-				t.Errorf("%s: cip %s: got exit code %d and %d findings, want none but of %d selectors that are not resolved\n%s\n%s",
-					page, strings.Join(args, " "), o.code, findings, unresolved, text, o)
-			}
-		}
+	}
+	if checked < 14 {
+		t.Errorf("got %d files, want at least 14", checked)
+	}
+}
+
+// checkExample runs cip check on a file. Selectors need not be resolved.
+func checkExample(t *testing.T, page, text string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "m.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o := example(t, filepath.Dir(file), "check", "--offline", "--skip=removal", "--manifest="+file)
+	unresolved := strings.Count(o.stdout, "is not resolved: there is no entry in the lock")
+	if findings := strings.Count(o.stdout, ": valid: "); findings != unresolved || o.code != min(1, unresolved) {
+		t.Errorf("%s: got exit code %d and %d findings, want none but of %d selectors that are not resolved\n%s\n%s",
+			page, o.code, findings, unresolved, text, o)
 	}
 }
