@@ -22,9 +22,10 @@ var allowed = map[string][]string{
 		"github.com/sigstore/sigstore/pkg/signature/dsse", "github.com/sigstore/sigstore/pkg/signature/payload"},
 	"git":        {"secret"}, // trees of files, whatever is in them
 	"image":      {},
-	"imagetags":  {"image", "yamlread"}, // its faults are those of manifests
+	"imagetags":  {"image", "yamlread"},                                                           // its faults are those of manifests
+	"importer":   {"image", "yamlread", "github.com/Masterminds/semver/v3", "go.yaml.in/yaml/v3"}, // files of other tools
 	"inventory":  {"image"},
-	"load":       {"git", "manifest", "selector", "tree"},                                                                                        // opens the files that manifest parses
+	"load":       {"git", "importer", "manifest", "selector", "tree"},                                                                            // opens the files that manifest parses
 	"lookup":     {"git", "image", "inventory", "load", "manifest", "output", "rebase", "registry", "resolve", "selector", "strictjson", "tree"}, // reads and writes for resolve
 	"manifest":   {"image", "selector", "yamledit", "yamlread", "go.yaml.in/yaml/v3"},
 	"memo":       {},                                                                                                // one result for each key, whatever it is
@@ -45,7 +46,7 @@ var allowed = map[string][]string{
 }
 
 // pure packages decide and never look: what they need is handed to them.
-var pure = []string{"image", "inventory", "manifest", "plan", "resolve", "check", "imagetags", "selector", "yamledit", "yamlread"}
+var pure = []string{"image", "inventory", "manifest", "plan", "resolve", "check", "imagetags", "importer", "selector", "yamledit", "yamlread"}
 
 // vocabulary are packages of go-containerregistry that hold types, and that every package may import.
 var vocabulary = []string{

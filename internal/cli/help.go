@@ -22,7 +22,7 @@ var flagGroups = []struct {
 	{"What", []string{
 		"manifest", "thin-manifest-dir", "file", "url", "branch", "path", "since", "plan", "shard", "list-shards", "only", "skip", "base", "referrers", "repush",
 		"snapshot", "manifest-based-snapshot-of", "snapshot-tag", "minimal-snapshot", "image-tags", "for", "local-mirror", "fallback-version",
-		"fold-aliases", "order", "run-image", "previous-image", "serve",
+		"fold-aliases", "order", "run-image", "previous-image", "serve", "destination", "scoped", "append-suffix",
 	}},
 	{"How", []string{
 		"confirm", "dry-run", "parse-only", "allow-missing", "fail-fast", "deep", "if-exists", "write", "check", "allow-rollback", "refresh", "offline",

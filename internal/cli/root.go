@@ -183,7 +183,7 @@ CIP_THIN_MANIFEST_DIR.`,
 	root.AddCommand(
 		newRunCmd(s), newRetagCmd(s), newSnapshotCmd(s), newCheckCmd(s), newResolveCmd(s), newExplainCmd(s),
 		newTagsCmd(s), newRunImageCmd(s), newRebaseCmd(s), newAuditCmd(s), newDemoCmd(s),
-		newSchemaCmd(s), newVersionCmd(s),
+		newImportCmd(s), newSchemaCmd(s), newVersionCmd(s),
 	)
 	return root
 }

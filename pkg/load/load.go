@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/importer"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/tree"
@@ -74,6 +75,13 @@ type deviceFS struct{ fs.FS }
 
 // Close implements io.Closer.
 func (deviceFS) Close() error { return nil }
+
+// Import converts the configuration of another tool.
+func Import(tool importer.Tool, name string, o importer.Options) *importer.Result {
+	files := Manifests{File: name}.open()
+	defer files.Close()
+	return importer.Read(tool, files, filepath.Base(name), name, o)
+}
 
 // Read reads the manifests. Faults are in the set.
 func (m Manifests) Read() *manifest.Set {

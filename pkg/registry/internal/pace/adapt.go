@@ -78,7 +78,7 @@ func (s *Slot) Throttled(pause time.Duration) {
 	h.pause(now.Add(pause))
 	last := burst{pause: h.resumed.Sub(h.emptied), counts: append(h.counts, h.count(s))}
 	switch {
-	case !h.refused.IsZero() && s.sent.Before(h.resumed): // it was on its way when another request was refused
+	case !s.sent.After(h.refused): // it was in flight when another request was refused
 		h.doubt.too++
 		if !h.learned && h.doubt.limits() {
 			h.learn()
@@ -165,7 +165,7 @@ func (h *Host) cut(b burst) {
 		quota = max(now*cut, b.least())
 	}
 	h.raise, h.calm, h.sure = raise, calm, true
-	h.setRate(max(quota*margin, now*deepest))
+	h.setRate(quota * margin)
 }
 
 // burst describes the requests between a pause and the next refusal.

@@ -56,11 +56,9 @@ const (
 	largeBurst = 100
 
 	// A later refusal shows the rate of the host (quotaOf). The rate is set to this margin
-	// of it. If the refusal fits no rate, the rate is multiplied by cut. One refusal never
-	// multiplies it by less than deepest.
-	margin  = 0.95
-	cut     = 0.85
-	deepest = 0.3
+	// of it. If the refusal fits no rate, the rate is multiplied by cut.
+	margin = 0.95
+	cut    = 0.85
 
 	// The rate is raised each second once there was no refusal for calm, at first by the
 	// factor raise. The raises grow by raiseGrowth, up to fastRaise.

@@ -44,7 +44,6 @@ type simulation struct {
 	latency  time.Duration
 	accept   func(n int) bool // whether the host accepts its nth request
 	until    int              // requests in flight
-	connect  time.Duration    // the maximum time from the slot to the request
 
 	mu      sync.Mutex
 	asked   int
@@ -73,10 +72,6 @@ func (s *simulation) run(t *testing.T) {
 				if err != nil {
 					t.Error(err)
 					return
-				}
-				if s.connect > 0 {
-					time.Sleep(s.connect * time.Duration(i*31%10) / 10)
-					slot.Sent()
 				}
 				s.sent(time.Since(began))
 				time.Sleep(half)
@@ -170,22 +165,6 @@ func (s *simulation) check(t *testing.T, seconds, refused float64) {
 	}
 	if most := int(float64(s.requests)*refused) + 3; s.refused > most {
 		t.Errorf("got %d of %d refused, want at most %d", s.refused, s.requests, most)
-	}
-}
-
-// A request that is still connecting when another is refused is part of that refusal.
-func TestQuotaIsLearnedWhileConnecting(t *testing.T) {
-	t.Parallel()
-	for _, capacity := range []float64{100, 200} {
-		t.Run(fmt.Sprintf("burst of %v", capacity), func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				q := newQuota(200, capacity)
-				s := simulation{requests: 2208, latency: 20 * time.Millisecond, connect: 30 * time.Millisecond, accept: func(int) bool { return q.take() }}
-				s.run(t)
-				s.check(t, 2208.0/200*1.45, 0.02)
-			})
-		})
 	}
 }
 
