@@ -71,13 +71,6 @@ func steps(page string) []step {
 	return all
 }
 
-// section returns the section of a page that starts with a heading.
-func section(page, heading string) string {
-	_, text, _ := strings.Cut(page, "\n"+heading+"\n")
-	text, _, _ = strings.Cut(text, "\n## ")
-	return text
-}
-
 // readPage returns a page of the documentation.
 func readPage(t *testing.T, name string) string {
 	t.Helper()
@@ -93,9 +86,9 @@ func readPage(t *testing.T, name string) string {
 func TestExamplesRun(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		page, heading string
-		json          string // file of the first JSON block
-		least         int    // commands
+		page  string
+		json  string // file of the first JSON block
+		least int    // commands
 	}{
 		"selectors":  {page: "docs/selectors.md", least: 4},
 		"rebase":     {page: "docs/rebase.md", least: 8},
@@ -108,9 +101,6 @@ func TestExamplesRun(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			page := readPage(t, tc.page)
-			if tc.heading != "" {
-				page = section(page, tc.heading)
-			}
 			reg, err := demo.Start(t.Context(), "0")
 			if err != nil {
 				t.Fatal(err)
