@@ -51,6 +51,8 @@ func TestLimits(t *testing.T) {
 		{"promotion.md", "up to # requests a second or", "registry/internal/pace", "startRate", 1},
 		{"promotion.md", "or # in flight, whichever is more", "registry/internal/pace", "startFew", 1},
 		{"promotion.md", "after the first # answers", "registry/internal/pace", "probation", 1},
+		{"promotion.md", "dropped after # refusals in a row", "registry/internal/pace", "maxStrays", 1},
+		{"promotion.md", "after fewer than # requests, or", "registry/internal/pace", "minAnswers", 1},
 		{"promotion.md", "may be more, up to #, while answers stay quick", "registry/internal/pace", "maxInFlight", 1},
 		{"selectors.md", "There may be # candidate tags", "resolve", "maxNewest", 1},
 		{"selectors.md", "for each of its images, # at most", "resolve", "maxIndexImages", 1},

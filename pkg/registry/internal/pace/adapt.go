@@ -93,7 +93,7 @@ func (s *Slot) Throttled(pause time.Duration) {
 		} else {
 			h.struck = 0
 		}
-		if h.struck >= minStrikes && h.since > 0 {
+		if h.struck >= minStrikes && h.since >= minAnswers && !h.erred {
 			h.learn()
 		}
 		if h.answered < probation {
@@ -144,7 +144,7 @@ func (h *Host) refuse(s *Slot, now time.Time) {
 
 // learn limits the rate to a share of the rate before the refusal.
 func (h *Host) learn() {
-	h.learned = true
+	h.learned, h.sure, h.strays = true, false, 0
 	if h.rate == nil {
 		h.rate = rate.NewLimiter(1, 1)
 	}
@@ -158,14 +158,35 @@ func (h *Host) learn() {
 }
 
 // cut lowers the learned rate after a burst that ended with another refusal.
+//
+// A refusal after few requests, or one that shows a rate far below the confirmed one, has
+// another reason than the rate. After maxStrays of these the learned rate is dropped.
 func (h *Host) cut(b burst) {
 	now := float64(h.rate.Limit())
 	quota, ok := quotaOf(h.first, b, now, h.sure)
 	if !ok {
 		quota = max(now*cut, b.least())
 	}
+	if b.total().answers < minAnswers || h.sure && quota < farBelow*h.quota {
+		if h.strays++; h.strays >= maxStrays {
+			h.forget()
+		}
+		return
+	}
+	h.strays = 0
+	if !h.sure {
+		h.quota = quota
+	}
 	h.raise, h.calm, h.sure = raise, calm, true
 	h.setRate(quota * margin)
+}
+
+// forget drops the learned rate. Only refusals of several requests at once show one again.
+func (h *Host) forget() {
+	h.learned, h.erred, h.struck = false, true, 0
+	if h.rate = nil; h.qps > 0 {
+		h.rate = rate.NewLimiter(rate.Limit(h.qps), 1)
+	}
 }
 
 // burst describes the requests between a pause and the next refusal.

@@ -60,6 +60,12 @@ const (
 	margin = 0.95
 	cut    = 0.85
 
+	// After maxStrays refusals in a row that fit no limit, the learned rate is dropped: a
+	// refusal after fewer than minAnswers requests, or one that shows less than farBelow
+	// of the rate of the host.
+	farBelow  = 0.5
+	maxStrays = 2
+
 	// The rate is raised each second once there was no refusal for calm, at first by the
 	// factor raise. The raises grow by raiseGrowth, up to fastRaise.
 	calm        = 10 * time.Second
@@ -119,6 +125,9 @@ type Host struct {
 	qps     float64       // the user's limit; 0: none
 	learned bool          // the rate was learned from refusals
 	sure    bool          // another refusal has confirmed it
+	quota   float64       // the rate of the host that this refusal showed
+	strays  int           // consecutive refusals since then that show another reason
+	erred   bool          // a learned rate was dropped
 	first   burst         // the burst that it was first learned from
 	raise   float64       // the next factor of the rate
 	calm    time.Duration // time without a refusal before the rate is raised

@@ -236,3 +236,27 @@ func TestRecoversFromScatteredRefusals(t *testing.T) {
 		})
 	}
 }
+
+// Refusals that have nothing to do with the rate cost their pauses, and not much more.
+func TestScatteredRefusalsAreNoLimit(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		requests int
+		accept   func(n int) bool
+	}{
+		"some at the beginning": {200, func(n int) bool { return n > 60 || n*7919%101 >= 10 }},
+		"one in ten":            {600, func(n int) bool { return n*7919%101 >= 10 }},
+		"one in three":          {150, func(n int) bool { return n*7919%101 >= 33 }},
+	} {
+		for _, latency := range []time.Duration{time.Millisecond, 20 * time.Millisecond, 100 * time.Millisecond} {
+			t.Run(fmt.Sprintf("%s, %v", name, latency), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					s := simulation{requests: tc.requests, latency: latency, accept: tc.accept}
+					s.run(t)
+					s.check(t, 1.5*float64(s.refused)+3, 1)
+				})
+			})
+		}
+	}
+}
