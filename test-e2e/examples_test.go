@@ -90,13 +90,16 @@ func TestExamplesRun(t *testing.T) {
 		json  string // file of the first JSON block
 		least int    // commands
 	}{
-		"selectors":  {page: "docs/selectors.md", least: 4},
-		"rebase":     {page: "docs/rebase.md", least: 8},
-		"image tags": {page: "docs/image-tags.md", json: "app.json", least: 4},
-		"retag":      {page: "docs/retag.md", least: 3},
-		"README":     {page: "README.md", least: 28},
-		"checks":     {page: "docs/checks.md", least: 5},
-		"handbook":   {page: "docs/handbook.md", least: 12},
+		"selectors":    {page: "docs/selectors.md", least: 4},
+		"rebase":       {page: "docs/rebase.md", least: 8},
+		"image tags":   {page: "docs/image-tags.md", json: "app.json", least: 4},
+		"retag":        {page: "docs/retag.md", least: 3},
+		"README":       {page: "README.md", least: 28},
+		"checks":       {page: "docs/checks.md", least: 5},
+		"handbook":     {page: "docs/handbook.md", least: 12},
+		"retag-images": {page: "docs/from-retag-images.md", least: 4},
+		"regsync":      {page: "docs/from-regsync.md", least: 5},
+		"skopeo":       {page: "docs/from-skopeo.md", least: 11},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -118,8 +121,9 @@ func TestExamplesRun(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			ran := 0
-			for _, s := range steps(strings.NewReplacer(demo.Host, reg.Host, "=DIR", "=manifests/demo").Replace(page)) {
+			ran, imported := 0, ""
+			page = strings.NewReplacer(demo.Host, reg.Host, "=DIR", "=manifests/demo").Replace(page)
+			for _, s := range steps(page) {
 				if s.file != "" {
 					if err := os.WriteFile(filepath.Join(dir, s.file), []byte(s.text), 0o600); err != nil {
 						t.Fatal(err)
@@ -127,14 +131,43 @@ func TestExamplesRun(t *testing.T) {
 					continue
 				}
 				ran++
-				if o := example(t, dir, s.args...); o.code != s.code {
+				o := example(t, dir, s.args...)
+				if o.code != s.code {
 					t.Errorf("cip %s: got exit code %d, want %d\n%s", strings.Join(s.args, " "), o.code, s.code, o)
 				}
+				if s.args[0] == "import" {
+					imported += o.stdout + o.stderr
+				}
+			}
+			if imported != "" {
+				printed(t, page, imported)
 			}
 			if ran < tc.least {
 				t.Errorf("got %d commands, want at least %d", ran, tc.least)
 			}
 		})
+	}
+}
+
+// printed fails the test unless the manifests and the messages in a page were printed.
+func printed(t *testing.T, page, output string) {
+	t.Helper()
+	var all []string
+	for _, text := range blocks(page, "yaml") {
+		if strings.HasPrefix(text, "registries:") {
+			all = append(all, text)
+		}
+	}
+	for _, text := range blocks(page, "text") {
+		all = append(all, strings.Split(strings.TrimSpace(text), "\n")...)
+	}
+	for _, text := range all {
+		if !strings.Contains(output, text) {
+			t.Errorf("got output without this text of the page:\n%s\noutput:\n%s", text, output)
+		}
+	}
+	if len(all) == 0 {
+		t.Error("got no manifests and no messages in the page, want some")
 	}
 }
 
