@@ -203,13 +203,13 @@ func (c *checking) choose() error {
 	if platforms.Required, err = check.ParsePlatforms(c.platforms); err != nil {
 		return fmt.Errorf("bad --required-platforms: %w", err)
 	}
-	required := check.Candidate{Name: platforms.Name(), Why: "no platform is required: --required-platforms sets them"}
+	required := check.Candidate{Name: platforms.Name(), Why: "no platform is required (set --required-platforms)"}
 	if len(c.platforms) > 0 {
 		required.Rule = platforms
 	} else if len(c.only) == 0 && !slices.Contains(c.skip, platforms.Name()) {
 		c.advice = []check.Rule{platforms}
 	}
-	removal := check.Candidate{Name: "removal", Why: "no base is known: --base or $" + baseVariable + " names one"}
+	removal := check.Candidate{Name: "removal", Why: "no base (set --base or $" + baseVariable + ")"}
 	if c.base != nil || c.unread != nil {
 		removal.Rule = check.Removal{Base: c.base, Rev: c.commit, Unread: c.unread}
 	}
@@ -218,9 +218,9 @@ func (c *checking) choose() error {
 		removal,
 		{Name: "exists", Rule: check.Exists{Finder: c.reader}},
 		{Name: "tags", Rule: check.Tags{}},
-		{Name: "size", Rule: size, Why: "there is no limit: --max-image-size sets one"},
-		{Name: "signature", Rule: signature, Why: "no key is known: --signature-key names one"},
-		{Name: "vulnerability", Rule: vulnerability, Why: "no severity is set: --vuln-severity-threshold sets one"},
+		{Name: "size", Rule: size, Why: "no limit (set --max-image-size)"},
+		{Name: "signature", Rule: signature, Why: "no key (set --signature-key)"},
+		{Name: "vulnerability", Rule: vulnerability, Why: "no severity (set --vuln-severity-threshold)"},
 		required,
 	}
 	for i := range all {
@@ -247,7 +247,7 @@ func (c *checking) obstacle(rule check.Rule) string {
 	_, removal := rule.(check.Removal)
 	switch {
 	case c.offline && rule.Reach() == check.Registries:
-		return "registries are not asked (--offline)"
+		return "registries are not read (--offline)"
 	case c.unread != nil && rule.Reach() > check.Files:
 		return "the base cannot be read"
 	case c.set.Broken() && !valid && !(removal && c.brokenBefore()):

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
@@ -63,9 +64,18 @@ type Finding struct {
 	Level   Level
 	Pos     manifest.Pos
 	Message string
-	ID      string // identifies the finding in its file without lines; empty: Message does
-	Old     bool   // a note, because the base has it too
-	Image   Image  // zero if the finding is about a file
+	ID      string  // identifies the finding in its file without lines; empty: Message does
+	Old     bool    // a note, because the base has it too
+	Image   Image   // zero if the finding is about a file
+	Places  []Place // that the finding is about; none: only Pos
+}
+
+// Place is an entry of a manifest that a finding is about.
+type Place struct {
+	Pos       manifest.Pos
+	Digest    v1.Hash // zero: not known
+	SourceTag string  // of a retag entry
+	Tag       string
 }
 
 // Idle is a rule that was not run, with the reason.
@@ -144,9 +154,9 @@ func Choose(all []Candidate, only, skip []string) (rules []Rule, idle []Idle, er
 		case chosen && c.Rule == nil:
 			return nil, nil, fmt.Errorf("rule %s cannot be run: %s", c.Name, c.Why)
 		case slices.Contains(skip, c.Name):
-			idle = append(idle, Idle{c.Name, "skipped"})
+			idle = append(idle, Idle{c.Name, "named by --skip"})
 		case len(only) > 0 && !chosen:
-			idle = append(idle, Idle{c.Name, "not chosen"})
+			idle = append(idle, Idle{c.Name, "not named by --only"})
 		case c.Rule == nil:
 			idle = append(idle, Idle{c.Name, c.Why})
 		default:

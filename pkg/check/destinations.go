@@ -1,11 +1,9 @@
 package check
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
@@ -85,29 +83,15 @@ func (d *dropped) findings(rev string) []Finding {
 		if len(f.edges) == 0 {
 			continue
 		}
-		names := make([]string, 0, len(f.destinations))
-		for _, dst := range f.destinations[:min(len(f.destinations), some)] {
-			names = append(names, dst.String())
+		names := make([]string, len(f.destinations))
+		for i, dst := range f.destinations {
+			names[i] = dst.String()
 		}
-		text := strings.Join(names, ", ")
-		if more := len(f.destinations) - some; more > 0 {
-			text += fmt.Sprintf(" and %d more", more)
-		}
-		edges := make([]*edge, 0, len(f.edges))
-		for e := range f.edges {
-			edges = append(edges, e)
-		}
-		slices.SortFunc(edges, func(a, b *edge) int {
-			return cmp.Or(cmp.Compare(a.pos.Line, b.pos.Line), cmp.Compare(a.pos.Column, b.pos.Column))
-		})
-		examples := make([]string, 0, some)
-		for _, e := range edges[:min(len(edges), some)] {
-			examples = append(examples, e.String())
-		}
+		edges := slices.Collect(maps.Keys(f.edges))
+		sortEdges(edges)
 		im := Image{Destinations: slices.SortedFunc(maps.Keys(f.repositories), image.CompareRepositories), Pos: f.pos}
-		found = append(found, im.finding(Error, fmt.Sprintf("%s (%s) removed, with %s in %s, for example %s; the manifests had them at %s",
-			counted(len(f.destinations), "destination"), text, counted(len(edges), "tag or digest"), counted(len(f.repositories), "repository"),
-			strings.Join(examples, ", "), rev)))
+		found = append(found, lost(im, edges, fmt.Sprintf("%s (%s) removed, with %s in %s",
+			counted(len(f.destinations), "destination"), firsts(names), counted(len(edges), "tag or digest"), counted(len(f.repositories), "repository")), rev))
 	}
 	return found
 }

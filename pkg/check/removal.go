@@ -46,9 +46,8 @@ func (r Removal) Check(_ context.Context, in *Input) []Finding {
 	}
 	base, head := holdings(r.Base), holdings(in.Set)
 	gone := r.dropped(in.Set)
-	removed := map[*edge][]name.Repository{}
+	rest := &removed{from: map[*edge][]name.Repository{}, image: map[*edge]*holding{}, head: head}
 	compared := comparisons{}
-	var order []*edge
 	for _, repo := range base.order {
 		now := head.of[repo]
 		for _, h := range base.of[repo] {
@@ -62,22 +61,11 @@ func (r Removal) Check(_ context.Context, in *Input) []Finding {
 				if gone.has(repo, e) {
 					continue // reported for the whole destination
 				}
-				if removed[e] == nil {
-					order = append(order, e)
-				}
-				removed[e] = append(removed[e], repo)
+				rest.add(e, h, repo)
 			}
 		}
 	}
-	found := append(r.broken(in.Set), gone.findings(r.Rev)...)
-	for _, e := range order {
-		im := Image{Digest: e.digest, Destinations: removed[e], Pos: e.pos}
-		if e.tag != "" {
-			im.Tags = []string{e.tag}
-		}
-		found = append(found, im.finding(Error, fmt.Sprintf("%s was removed from %s; the manifests had it at %s", e, list(removed[e]), r.Rev)))
-	}
-	return found
+	return slices.Concat(r.broken(in.Set), gone.findings(r.Rev), rest.findings(r.Rev))
 }
 
 // broken returns a finding for each broken file of the base, whose wanted edges are
@@ -133,6 +121,7 @@ func (e *edge) String() string {
 
 // holding has the edges of one image name in one manifest. All destinations share it.
 type holding struct {
+	name    string // as the manifest has it
 	edges   []*edge
 	digests map[v1.Hash]struct{}
 	tags    map[plan.Edge]struct{}
@@ -153,7 +142,7 @@ func holdings(set *manifest.Set) held {
 			img := &m.Images[i]
 			h := byName[img.Name]
 			if h == nil {
-				h = &holding{digests: map[v1.Hash]struct{}{}, tags: map[plan.Edge]struct{}{}, retags: map[[2]string]bool{}}
+				h = &holding{name: img.Name, digests: map[v1.Hash]struct{}{}, tags: map[plan.Edge]struct{}{}, retags: map[[2]string]bool{}}
 				byName[img.Name] = h
 				for _, repo := range destinations(m, img) {
 					if all.of[repo] == nil {

@@ -59,9 +59,7 @@ func TestRemoval(t *testing.T) {
 		"nothing at the base": {thin(nil), thin(map[string]string{"one": apple}),
 			"manifests/one/promoter-manifest.yaml:0 note nothing to compare with: there were no manifests here at BASE\n"},
 		"an unreadable list at the base": {thin(map[string]string{"one": apple, "two": "x: y\n"}), thin(map[string]string{"one": "", "two": ""}),
-			"images/one/images.yaml:3 error tag 1.0 of (a) was removed from eu/apple and prod/apple; the manifests had it at BASE\n" +
-				"images/one/images.yaml:3 error tag latest of (a) was removed from eu/apple and prod/apple; the manifests had it at BASE\n" +
-				"images/one/images.yaml:4 error (b) was removed from eu/apple and prod/apple; the manifests had it at BASE\n" +
+			"images/one/images.yaml:3 error 1 image (apple) removed, with 3 tags or digests in 2 repositories, for example tag 1.0 of (a), tag latest of (a), (b); the manifests had them at BASE\n" +
 				"images/two/images.yaml:1 failed the manifests at BASE are broken: images.yaml: want a list, found a mapping\n"},
 		"no list at the base": {without(thin(map[string]string{"one": apple}), "images/one/images.yaml"), thin(map[string]string{"one": apple}),
 			"images/one/images.yaml:0 failed the manifests at BASE are broken: no such file or directory: manifests/one/promoter-manifest.yaml needs it\n"},
@@ -88,9 +86,13 @@ func TestRemoval(t *testing.T) {
 			"m.yaml:11 error 1 destination (prod) removed, with 1 tag or digest in 1 repository, for example tag 1.0 of (c); the manifests had them at BASE\n",
 		},
 		"same name elsewhere": {plain(apple), plain("- name: fruit/apple\n  dmap:\n    \"(a)\": [\"1.0\", latest]\n    \"(b)\": []\n"),
-			"m.yaml:8 error tag 1.0 of (a) was removed from eu/apple and prod/apple; the manifests had it at BASE\n" +
-				"m.yaml:8 error tag latest of (a) was removed from eu/apple and prod/apple; the manifests had it at BASE\n" +
-				"m.yaml:9 error (b) was removed from eu/apple and prod/apple; the manifests had it at BASE\n"},
+			"m.yaml:8 error 1 image (apple) removed, with 3 tags or digests in 2 repositories, for example tag 1.0 of (a), tag latest of (a), (b); the manifests had them at BASE\n"},
+		"several tags of one image": {plain(apple), plain("- name: apple\n  dmap:\n    \"(b)\": []\n"),
+			"m.yaml:8 error 2 tags or digests of apple removed from eu/apple and prod/apple, for example tag 1.0 of (a), tag latest of (a); the manifests had them at BASE\n"},
+		"all digests of an image replaced": {plain(apple), plain("- name: apple\n  dmap: {\"(c)\": [\"1.0\", latest]}\n"),
+			"m.yaml:8 error 3 tags or digests of apple removed from eu/apple and prod/apple, for example tag 1.0 of (a), tag latest of (a), (b); the manifests had them at BASE\n"},
+		"two images of a file": {plain(apple + "- name: fig\n  dmap: {\"(c)\": [\"1.0\"]}\n"), plain(""),
+			"m.yaml:8 error 2 images (apple, fig) removed, with 4 tags or digests in 4 repositories, for example tag 1.0 of (a), tag latest of (a), (b), tag 1.0 of (c); the manifests had them at BASE\n"},
 		"a bad entry in its place": {plain(apple), plain("- name: apple\n  dmap:\n    \"(a)\": [\"1.0\", \"latest!\"]\n    \"(b)\": []\n"),
 			"m.yaml:8 error tag latest of (a) was removed from eu/apple and prod/apple; the manifests had it at BASE\n"},
 	}
@@ -109,7 +111,7 @@ func TestRemoval(t *testing.T) {
 		base := thin(map[string]string{"one": apple, "two": ""})
 		head := without(without(base, "manifests/one/promoter-manifest.yaml"), "images/one/images.yaml")
 		found := check.Run(t.Context(), []check.Rule{check.Removal{Base: set(t, base), Rev: "BASE"}}, input(set(t, head)))
-		if len(found) != 3 || found[0].Pos.File != "images/one/images.yaml" || len(found[0].Image.Destinations) != 2 {
+		if len(found) != 1 || found[0].Pos.File != "images/one/images.yaml" || len(found[0].Image.Destinations) != 2 || len(found[0].Places) != 3 {
 			t.Errorf("found %s", lines(found))
 		}
 	})

@@ -60,9 +60,5 @@ func (Tags) Check(_ context.Context, in *Input) []Finding {
 
 // tagList returns the names of tags for a message, the first ones if there are many.
 func tagList(tags []string) string {
-	text := "tag " + strings.Join(tags[:min(len(tags), some)], ", ")
-	if more := len(tags) - some; more > 0 {
-		text += fmt.Sprintf(" and %d more", more)
-	}
-	return text
+	return "tag " + firsts(tags)
 }

@@ -189,6 +189,27 @@ func SortFaults(faults []Fault) {
 	})
 }
 
+// Contradictions groups the faults that have one cause: a contradiction is a fault of
+// each of its positions, with one message that names them. Order is kept.
+func Contradictions(faults []Fault) [][]Fault {
+	var groups [][]Fault
+	at := map[string]int{}
+	for _, f := range faults {
+		if !strings.Contains(f.Message, f.Pos.File+":") {
+			groups = append(groups, []Fault{f})
+			continue
+		}
+		n, again := at[f.Message]
+		if !again {
+			n = len(groups)
+			at[f.Message] = n
+			groups = append(groups, nil)
+		}
+		groups[n] = append(groups[n], f)
+	}
+	return groups
+}
+
 // worst returns the highest severity of the faults, or 0.
 func (s *Set) worst() Severity {
 	var worst Severity

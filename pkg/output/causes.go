@@ -175,21 +175,17 @@ func unpunctuated(word string) (bare, end string) {
 	return bare, word[len(bare):]
 }
 
-// Faults returns faults in the order of their files and lines. A contradiction is a
-// fault of each of its positions, with the same message. Only the first one is
-// returned, because the message names the others.
+// Faults returns faults in the order of their files and lines, of each contradiction
+// only the first, because its message names the others.
 func Faults(faults []manifest.Fault) []manifest.Fault {
 	sorted := slices.Clone(faults)
 	manifest.SortFaults(sorted)
-	seen := map[string]struct{}{}
-	return slices.DeleteFunc(sorted, func(f manifest.Fault) bool {
-		if !strings.Contains(f.Message, f.Pos.File+":") {
-			return false
-		}
-		_, again := seen[f.Message]
-		seen[f.Message] = struct{}{}
-		return again
-	})
+	groups := manifest.Contradictions(sorted)
+	firsts := make([]manifest.Fault, len(groups))
+	for i, g := range groups {
+		firsts[i] = g[0]
+	}
+	return firsts
 }
 
 // reportedFaults returns the faults of a report like Faults.

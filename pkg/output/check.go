@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
@@ -98,7 +100,7 @@ func (r *CheckReport) sentence() string {
 		l = append(list{"no findings"}, l...)
 	}
 	l.add(len(r.Rules), "rule run", "rules run")
-	l.add(len(r.Idle), "rule not run", "rules not run")
+	l.add(len(r.Idle), "rule skipped", "rules skipped")
 	return l.String()
 }
 
@@ -113,11 +115,24 @@ func writeCheckLines(w io.Writer, r *CheckReport, color bool) error {
 			b.put("  ", f.like(), "\n")
 		}
 	}
-	for _, i := range r.Idle {
-		b.put("not run: ", i.Name, ": ", Escape(i.Why), "\n")
+	for _, i := range r.skipped() {
+		b.put("skipped ", i.Name, ": ", Escape(i.Why), "\n")
 	}
 	b.put(r.sentence(), "\n")
 	return b.Flush()
+}
+
+// skipped returns the rules that were not run, those with the same reason as one.
+func (r *CheckReport) skipped() []check.Idle {
+	var all []check.Idle
+	for _, i := range r.Idle {
+		if n := slices.IndexFunc(all, func(other check.Idle) bool { return other.Why == i.Why }); n >= 0 {
+			all[n].Name += ", " + i.Name
+			continue
+		}
+		all = append(all, i)
+	}
+	return all
 }
 
 // checkDocument is the JSON format of a check.
@@ -154,6 +169,18 @@ type checkFinding struct {
 	Digest       string   `json:"digest"`
 	Tags         []string `json:"tags"`
 	Destinations []string `json:"destinations"`
+
+	Places []checkPlace `json:"places,omitempty"`
+}
+
+// checkPlace is one of several entries that a finding is about.
+type checkPlace struct {
+	File      string `json:"file"`
+	Line      int32  `json:"line"`
+	Column    int32  `json:"column"`
+	Digest    string `json:"digest,omitempty"`
+	SourceTag string `json:"sourceTag,omitempty"`
+	Tag       string `json:"tag,omitempty"`
 }
 
 func (r *CheckReport) document() checkDocument {
@@ -168,10 +195,13 @@ func (r *CheckReport) document() checkDocument {
 	for i, f := range r.Findings {
 		c := checkFinding{
 			Rule: f.Rule, Level: f.Level.String(), File: f.Pos.File, Line: f.Pos.Line, Column: f.Pos.Column, Message: f.Message, InBase: f.Old,
-			Digest: f.Image.Digest.String(), Tags: append([]string{}, f.Image.Tags...), Destinations: []string{},
+			Digest: shownDigest(f.Image.Digest), Tags: append([]string{}, f.Image.Tags...), Destinations: []string{},
 		}
 		for _, repo := range f.Image.Destinations {
 			c.Destinations = append(c.Destinations, repo.String())
+		}
+		for _, p := range f.Places {
+			c.Places = append(c.Places, checkPlace{p.Pos.File, p.Pos.Line, p.Pos.Column, shownDigest(p.Digest), p.SourceTag, p.Tag})
 		}
 		d.Findings[i] = c
 	}
@@ -179,6 +209,14 @@ func (r *CheckReport) document() checkDocument {
 		d.Plan = complete(r.Plan)
 	}
 	return d
+}
+
+// shownDigest returns a digest, "" if it is not known.
+func shownDigest(d v1.Hash) string {
+	if d == (v1.Hash{}) {
+		return ""
+	}
+	return d.String()
 }
 
 // RuleList returns one line of help for each rule, wrapped at 80 columns.

@@ -30,8 +30,9 @@ func writeCheckComment(w io.Writer, r *CheckReport) error {
 	if r.Plan != nil {
 		p.warnings(r.Plan.Warnings)
 	}
-	p.details(plural(len(r.Idle), "rule not run", "rules not run"), len(r.Idle), "rules", func(i int) string {
-		return "- " + r.Idle[i].Name + ": " + code(r.Idle[i].Why, errorSize) + "\n"
+	idle := r.skipped()
+	p.details(plural(len(r.Idle), "rule skipped", "rules skipped"), len(idle), "rules", func(i int) string {
+		return "- " + idle[i].Name + ": " + code(idle[i].Why, errorSize) + "\n"
 	})
 	_, err := io.WriteString(w, p.String())
 	return err

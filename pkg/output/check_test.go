@@ -31,11 +31,11 @@ func checked() *CheckReport {
 	at := func(line int32) manifest.Pos { return manifest.Pos{File: "top/images/a b.yaml", Line: line, Column: 3} }
 	return &CheckReport{
 		Manifests: plan.Origin{Path: "top", Digest: digest("9")}, Base: "4ed8c31",
-		Rules: []check.Rule{named("valid"), named("size")}, Idle: []check.Idle{{Name: "signature", Why: "no key is known"}},
+		Rules: []check.Rule{named("valid"), named("size")}, Idle: []check.Idle{{Name: "signature", Why: "no key"}, {Name: "tags", Why: "offline"}, {Name: "exists", Why: "no key"}},
 		Findings: []check.Finding{
 			{Rule: "valid", Level: check.Error, Pos: manifest.Pos{File: "top/m.yaml"}, Message: "empty"},
 			{Rule: "size", Level: check.Error, Pos: at(4), Message: "too large", Image: apple},
-			{Rule: "size", Level: check.Failed, Pos: at(5), Message: "reading: 401"},
+			{Rule: "size", Level: check.Failed, Pos: at(5), Message: "reading: 401", Places: []check.Place{{Pos: at(5)}, {Pos: at(7), Digest: image.Hash(digest("2")), Tag: "2.0"}}},
 			{Rule: "valid", Level: check.Note, Pos: at(6), Message: "null dmap"},
 		},
 		URI: func(file string) string { return "repo/" + file },
@@ -57,8 +57,9 @@ func TestCheckText(t *testing.T) {
 top/images/a b.yaml:4: size: too large
 top/images/a b.yaml:5: size: not checked: reading: 401
 top/images/a b.yaml:6: valid: note: null dmap
-not run: signature: no key is known
-2 findings, 1 not checked, 1 note, 2 rules run, 1 rule not run
+skipped signature, exists: no key
+skipped tags: offline
+2 findings, 1 not checked, 1 note, 2 rules run, 3 rules skipped
 `)
 	equal(t, writtenCheck(t, &CheckReport{}, Text), "no findings\n")
 }
@@ -73,7 +74,7 @@ func TestCheckMarkdown(t *testing.T) {
 	}}
 	equal(t, writtenCheck(t, r, Markdown), strings.ReplaceAll(`### cip check: 2 findings, 1 not checked; 1 tag to promote, 1 refused or failed ('top', since '4ed8c31')
 
-2 findings, 1 not checked, 1 note, 2 rules run, 1 rule not run
+2 findings, 1 not checked, 1 note, 2 rules run, 3 rules skipped
 
 #### Findings
 
@@ -111,9 +112,10 @@ func TestCheckMarkdown(t *testing.T) {
 
 </details>
 
-<details><summary>1 rule not run</summary>
+<details><summary>3 rules skipped</summary>
 
-- signature: 'no key is known'
+- signature, exists: 'no key'
+- tags: 'offline'
 
 </details>
 `, "'", "`"))
@@ -158,14 +160,17 @@ func TestCheckJSON(t *testing.T) {
 	if err := json.Unmarshal([]byte(writtenCheck(t, checked(), JSON)), &got); err != nil {
 		t.Fatal(err)
 	}
-	got.Findings = got.Findings[1:2]
+	got.Findings = got.Findings[1:3]
 	want := checkDocument{
 		Version: CheckVersion, Manifests: plan.Origin{Path: "top", Digest: digest("9")}, Base: "4ed8c31",
 		Summary: checkSummary{Findings: 2, NotChecked: 1, Notes: 1},
-		Rules:   []checkRule{{"valid", true, ""}, {"size", true, ""}, {"signature", false, "no key is known"}},
+		Rules:   []checkRule{{"valid", true, ""}, {"size", true, ""}, {"signature", false, "no key"}, {"tags", false, "offline"}, {"exists", false, "no key"}},
 		Findings: []checkFinding{{
 			Rule: "size", Level: "error", File: "top/images/a b.yaml", Line: 4, Column: 3, Message: "too large",
 			Digest: digest("1"), Tags: []string{"1.0"}, Destinations: []string{"d.io/prod/apple"},
+		}, {
+			Rule: "size", Level: "failed", File: "top/images/a b.yaml", Line: 5, Column: 3, Message: "reading: 401", Tags: []string{}, Destinations: []string{},
+			Places: []checkPlace{{File: "top/images/a b.yaml", Line: 5, Column: 3}, {File: "top/images/a b.yaml", Line: 7, Column: 3, Digest: digest("2"), Tag: "2.0"}},
 		}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -195,6 +200,9 @@ func TestCheckSARIF(t *testing.T) {
 		}
 		levels = append(levels, r.Level)
 		places = append(places, r.Locations[0].Physical)
+		for _, also := range r.Related {
+			places = append(places, also.Physical)
+		}
 		prints[r.Fingerprints["primaryLocationLineHash"]] = true
 	}
 	if diff := cmp.Diff([]string{"error", "error", "error", "note"}, levels); diff != "" {
@@ -202,12 +210,12 @@ func TestCheckSARIF(t *testing.T) {
 	}
 	uri := sarifArtifact{"repo/top/images/a%20b.yaml", "%SRCROOT%"}
 	want := []sarifPhysical{
-		{sarifArtifact{"repo/top/m.yaml", "%SRCROOT%"}, sarifRegion{1, 0}}, {uri, sarifRegion{4, 3}}, {uri, sarifRegion{5, 3}}, {uri, sarifRegion{6, 3}},
+		{sarifArtifact{"repo/top/m.yaml", "%SRCROOT%"}, sarifRegion{1, 0}}, {uri, sarifRegion{4, 3}}, {uri, sarifRegion{5, 3}}, {uri, sarifRegion{7, 3}}, {uri, sarifRegion{6, 3}},
 	}
 	if diff := cmp.Diff(want, places); diff != "" {
 		t.Errorf("places (-want +got):\n%s", diff)
 	}
-	if len(prints) != 4 || run.Invocations[0].Successful || len(run.Invocations[0].Notifications) != 1 {
+	if len(prints) != 4 || run.Invocations[0].Successful || len(run.Invocations[0].Notifications) != 3 {
 		t.Errorf("fingerprints %v, invocations %+v", prints, run.Invocations)
 	}
 	moved := checked()
@@ -256,7 +264,7 @@ func TestCheckForeign(t *testing.T) {
 	r.Findings = r.Findings[:1]
 	r.Findings[0].Message = "a\x1b[31m\nb | `c` <img>"
 	r.Findings[0].Pos.File = "x\n::error::y"
-	if got := writtenCheck(t, r, Text); strings.Count(got, "\n") != 3 || strings.Contains(got, "\x1b") {
+	if got := writtenCheck(t, r, Text); strings.Count(got, "\n") != 4 || strings.Contains(got, "\x1b") {
 		t.Errorf("text:\n%s", got)
 	}
 	if got := writtenCheck(t, r, Markdown); strings.Contains(got, "<img>") || strings.Contains(got, "\x1b") || strings.Contains(got, "\n::error") {

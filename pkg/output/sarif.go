@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
 // The types of SARIF 2.1.0, an OASIS standard for code scanning.
@@ -19,6 +20,7 @@ const (
 	sarifSchema  = "https://json.schemastore.org/sarif-2.1.0.json"
 	sourceRoot   = "%SRCROOT%" // what paths are relative to: the repository
 	maxSARIF     = 25_000      // results that GitHub takes; it refuses files with more
+	maxRelated   = 100         // places of a finding
 )
 
 type sarifLog struct {
@@ -68,6 +70,7 @@ type sarifResult struct {
 	Level        string            `json:"level"`
 	Message      sarifMessage      `json:"message"`
 	Locations    []sarifLocation   `json:"locations"`
+	Related      []sarifLocation   `json:"relatedLocations,omitempty"`
 	Baseline     string            `json:"baselineState,omitempty"`
 	Fingerprints map[string]string `json:"partialFingerprints"`
 }
@@ -109,7 +112,7 @@ func (r *CheckReport) sarif() sarifLog {
 	}
 	invocation := sarifInvocation{Successful: true}
 	for _, i := range r.Idle {
-		invocation.Notifications = append(invocation.Notifications, sarifNotification{"note", sarifMessage{i.Name + " was not run: " + i.Why}})
+		invocation.Notifications = append(invocation.Notifications, sarifNotification{"note", sarifMessage{"skipped " + i.Name + ": " + i.Why}})
 	}
 	if more := len(r.Findings) - len(findings); more > 0 {
 		text := fmt.Sprintf("%d of %d findings are left out: code scanning takes no more", more, len(r.Findings))
@@ -126,15 +129,29 @@ func (r *CheckReport) sarif() sarifLog {
 		alike[hash]++
 		run.Results[i] = sarifResult{
 			RuleID: f.Rule, RuleIndex: index[f.Rule], Level: level, Message: sarifMessage{unlink(says(f))},
-			Locations: []sarifLocation{{sarifPhysical{
-				sarifArtifact{uri(r.URI(f.Pos.File)), sourceRoot}, sarifRegion{max(1, f.Pos.Line), f.Pos.Column},
-			}}},
+			Locations: []sarifLocation{r.location(f.Pos)}, Related: r.related(f),
 			Baseline:     r.baseline(f),
 			Fingerprints: map[string]string{"primaryLocationLineHash": hash + ":" + strconv.Itoa(alike[hash])},
 		}
 	}
 	run.Invocations = []sarifInvocation{invocation}
 	return sarifLog{sarifSchema, sarifVersion, []sarifRun{run}}
+}
+
+// location returns a position in a file.
+func (r *CheckReport) location(pos manifest.Pos) sarifLocation {
+	return sarifLocation{sarifPhysical{sarifArtifact{uri(r.URI(pos.File)), sourceRoot}, sarifRegion{max(1, pos.Line), pos.Column}}}
+}
+
+// related returns the other places of a finding, up to a limit.
+func (r *CheckReport) related(f check.Finding) []sarifLocation {
+	var all []sarifLocation
+	for _, p := range f.Places {
+		if p.Pos != f.Pos && len(all) < maxRelated {
+			all = append(all, r.location(p.Pos))
+		}
+	}
+	return all
 }
 
 // baseline returns the state of a finding compared with the base; empty if there is no base.

@@ -195,8 +195,10 @@ func (b *builder) merge() {
 			continue
 		}
 		where := t.Repository.String()
-		if key != (pair{}) && sharing[key] > 1 {
-			where += fmt.Sprintf(" and %d more", sharing[key]-1)
+		if more := sharing[key] - 1; key != (pair{}) && more == 1 {
+			where += " (and 1 more destination)"
+		} else if key != (pair{}) && more > 1 {
+			where += fmt.Sprintf(" (and %d more destinations)", more)
 		}
 		t.Want = b.want(images, where)
 		if key != (pair{}) {

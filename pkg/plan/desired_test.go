@@ -168,7 +168,7 @@ images:
 	if len(w.Faults) != 3 {
 		t.Fatalf("got %d faults, want one for each position: %v", len(w.Faults), w.Faults)
 	}
-	const want = `overlap: tag "v" of a.example/p/x and 1 more is wanted for `
+	const want = `overlap: tag "v" of a.example/p/x (and 1 more destination) is wanted for `
 	if got := w.Faults[0].Message; !strings.HasPrefix(got, want) {
 		t.Errorf("got %q, want %q…", got, want)
 	}

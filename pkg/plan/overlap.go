@@ -52,12 +52,18 @@ func (b *builder) overlaps(edges []wantedEdge, where string) map[string]string {
 		if more := len(at) - maxPositions; more > 0 {
 			positions = append(positions, fmt.Sprintf("%d more", more))
 		}
-		clash[tag] = fmt.Sprintf("overlap: tag %q of %s is wanted for %s", tag, where, strings.Join(positions, " and "))
+		clash[tag] = fmt.Sprintf("overlap: tag %q of %s is wanted for %s", tag, where, enumerated(positions))
 		for _, i := range at {
 			b.fault(edges[i].pos, clash[tag], strings.Join([]string{"overlap", edges[i].source.image, edges[i].what(), tag}, "\n"))
 		}
 	}
 	return clash
+}
+
+// enumerated returns texts as "a, b and c".
+func enumerated(texts []string) string {
+	last := len(texts) - 1
+	return strings.Join(texts[:last], ", ") + " and " + texts[last]
 }
 
 // disagree reports whether the edges at these indices want different content.
