@@ -21,7 +21,7 @@ import (
 var (
 	codeRE       = regexp.MustCompile("(?ms)^```.*?^```|`[^`\n]+`") // blocks and spans
 	flagRE       = regexp.MustCompile(`--[a-z][a-z-]*`)
-	foreignRE    = regexp.MustCompile("(?m)^ *(?:git|cosign|sha256sum|kubectl|curl|kpromo|/kpromo) (?:.*\\\\\n)*.*$") // commands of other programs
+	foreignRE    = regexp.MustCompile("(?m)^ *(?:aws|git|cosign|sha256sum|kubectl|curl|kpromo|/kpromo) (?:.*\\\\\n)*.*$") // commands of other programs
 	exampleRE    = regexp.MustCompile(`(?m)^ *cip .*`)
 	commandRE    = regexp.MustCompile("(?m)(?:^|`)(?:bin/)?cip ([a-z][a-z-]*)")
 	identifierRE = regexp.MustCompile(`[a-z-]+(\.[A-Za-z]+)+\b`)
@@ -254,7 +254,7 @@ func TestIdentifiersAndFilesExist(t *testing.T) {
 			parts := strings.Split(id, ".")
 			names, ours := packages[parts[0]]
 			for _, name := range parts[1:] {
-				if ours && parts[1] != "example" && parts[1] != "go" && parts[1] != "txtar" && parts[1] != "yaml" && !names[name] { // registry.example.com is a host, check.go and image.yaml are files
+				if ours && parts[1] != "example" && parts[1] != "gitlab" && parts[1] != "go" && parts[1] != "txtar" && parts[1] != "yaml" && !names[name] { // registry.example.com is a host, check.go and image.yaml are files
 					t.Errorf("%s: there is no %s", page, id)
 				}
 			}
