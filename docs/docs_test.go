@@ -303,3 +303,67 @@ func TestTestsExist(t *testing.T) {
 		t.Errorf("the pages name %d tests: they are not found any more", named)
 	}
 }
+
+var (
+	anchorRE  = regexp.MustCompile(`\]\(([^)#:]*)#([^)]+)\)`)
+	headingRE = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	noAnchor  = regexp.MustCompile(`[^a-z0-9 _-]`)
+)
+
+// TestAnchorsExist holds that links lead to headings, under the names that GitHub gives them.
+func TestAnchorsExist(t *testing.T) {
+	t.Parallel()
+	all := pages(t)
+	for page, text := range all {
+		for _, link := range anchorRE.FindAllStringSubmatch(text, -1) {
+			to := page
+			if link[1] != "" {
+				to = strings.TrimPrefix(filepath.ToSlash(filepath.Join(filepath.Dir(page), link[1])), "../docs/")
+			}
+			target, known := all[to]
+			if !known {
+				continue // a page elsewhere
+			}
+			var anchors []string
+			for _, h := range headingRE.FindAllStringSubmatch(target, -1) {
+				anchors = append(anchors, strings.ReplaceAll(noAnchor.ReplaceAllString(strings.ToLower(h[1]), ""), " ", "-"))
+			}
+			if !slices.Contains(anchors, link[2]) {
+				t.Errorf("%s: got a link to #%s of %s, want one of %v", page, link[2], to, anchors)
+			}
+		}
+	}
+}
+
+// TestRecipes holds that each recipe has the accounts, a manifest, and an environment for the
+// hosts in the manifest.
+func TestRecipes(t *testing.T) {
+	t.Parallel()
+	authRE := regexp.MustCompile(`DOCKER_AUTH_CONFIG='(.*)'`)
+	recipes := strings.Split(read(t, "recipes.md")["recipes.md"], "\n## ")[2:] // after the table, and what is for all
+	if len(recipes) != 12 {
+		t.Errorf("got %d recipes, want 12", len(recipes))
+	}
+	for _, recipe := range recipes {
+		title, text, _ := strings.Cut(recipe, "\n")
+		for _, part := range []string{"\n| account |", "\n| promoter", "\n| reader", "\n```yaml\nregistries:\n", "\n```sh\n", "cip run --thin-manifest-dir=DIR --confirm\n"} {
+			if !strings.Contains(text, part) {
+				t.Errorf("%s: got no %q, want it", title, part)
+			}
+		}
+		for _, m := range authRE.FindAllStringSubmatch(text, -1) {
+			var config struct {
+				Auths map[string]struct{ Username, Password string }
+			}
+			if err := json.Unmarshal([]byte(m[1]), &config); err != nil {
+				t.Errorf("%s: %s: %v", title, m[1], err)
+			}
+			for host, auth := range config.Auths {
+				host = strings.TrimSuffix(strings.TrimPrefix(host, "https://index."), "/v1/")
+				if !strings.Contains(text, "\n- name: "+host+"/") || auth.Username == "" || auth.Password == "" {
+					t.Errorf("%s: got a credential %+v for %s, want one for a host in the manifest", title, auth, host)
+				}
+			}
+		}
+	}
+}
