@@ -29,7 +29,8 @@ var messageDirs = map[string][]string{
 	"pkg/registry/internal/wire": messageMakers, "pkg/registry/internal/auth": messageMakers, "pkg/promote": messageMakers,
 	"pkg/transfer": messageMakers, "pkg/check": messageMakers, "pkg/scan": messageMakers, "pkg/audit": messageMakers,
 	"internal/cli": messageMakers, "pkg/output": errorMakers, "pkg/selector": errorMakers, "pkg/resolve": errorMakers,
-	"pkg/lookup": errorMakers, "pkg/imagetags": errorMakers, "pkg/rebase": errorMakers,
+	"pkg/lookup": errorMakers, "pkg/imagetags": errorMakers, "pkg/rebase": errorMakers, "pkg/importer": errorMakers,
+	"pkg/audit/event": errorMakers, "pkg/strictjson": errorMakers, "pkg/yamledit": errorMakers, "internal/demo": errorMakers, "internal/schema": errorMakers,
 }
 
 // notMessages are texts that users never see, or that are a part of a message.
@@ -171,6 +172,21 @@ func calledName(c *ast.CallExpr) string {
 	return ""
 }
 
+// packageDirs returns the directories of the packages that programs are made of.
+func packageDirs(t *testing.T) []string {
+	t.Helper()
+	var dirs []string
+	for _, pattern := range []string{"../pkg/*/*.go", "../pkg/*/*/*.go", "../pkg/*/internal/*/*.go", "../internal/*/*.go"} {
+		for file := range read(t, pattern) {
+			if dir := filepath.ToSlash(filepath.Dir(file))[3:]; !strings.HasSuffix(dir, "test") { // registrytest and others are for tests
+				dirs = append(dirs, dir)
+			}
+		}
+	}
+	slices.Sort(dirs)
+	return slices.Compact(dirs)
+}
+
 // handbookRows returns the patterns in the first column of the tables of messages.
 func handbookRows(t *testing.T) map[string]bool {
 	t.Helper()
@@ -224,6 +240,11 @@ func TestHandbookExplainsMessages(t *testing.T) {
 			if !explained {
 				t.Errorf("handbook.md: got no row for %q (%s), want one in section Messages", message, all[message])
 			}
+		}
+	}
+	for _, dir := range packageDirs(t) {
+		if _, ok := messageDirs[dir]; !ok && len(messages(t, dir, errorMakers)) > 0 {
+			t.Errorf("%s: got messages, want it in messageDirs", dir)
 		}
 	}
 	if found < 400 {
