@@ -13,7 +13,8 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 )
 
-// Examples is the field of an entry with examples. As text, each has a line of its own.
+// Examples is the field of an entry with examples. As text, each has a line of its own,
+// and the counts in other fields are left out, because the message has them.
 const Examples = "examples"
 
 // Text formats log lines as plain text. Lines about faults begin with
@@ -26,8 +27,9 @@ const place = "place"
 // Format returns "level: message name=value", or only the message at level info.
 func (Text) Format(e *logrus.Entry) ([]byte, error) {
 	line := e.Message
+	examples, some := e.Data[Examples].([]string)
 	for _, name := range slices.Sorted(maps.Keys(e.Data)) {
-		if name != place {
+		if name != place && !some {
 			text := fmt.Sprint(e.Data[name])
 			if text == "" || strings.ContainsAny(text, " \"=") {
 				text = strconv.Quote(text)
@@ -39,7 +41,6 @@ func (Text) Format(e *logrus.Entry) ([]byte, error) {
 	if e.Level != logrus.InfoLevel && e.Data[place] == nil {
 		line = e.Level.String() + ": " + line
 	}
-	examples, _ := e.Data[Examples].([]string)
 	for _, text := range examples {
 		line += "\n  " + output.Escape(text)
 	}
