@@ -30,7 +30,7 @@ func checked() *CheckReport {
 	apple := check.Image{Digest: image.Hash(digest("1")), Tags: []string{"1.0"}, Destinations: []name.Repository{image.NewRepository("d.io", "prod/apple")}}
 	at := func(line int32) manifest.Pos { return manifest.Pos{File: "top/images/a b.yaml", Line: line, Column: 3} }
 	return &CheckReport{
-		Manifests: plan.Origin{Path: "top", Digest: digest("9")}, Base: "4ed8c31",
+		Manifests: plan.Origin{Path: "top", Digest: digest("9")}, Base: "4ed8c31a0a6e9d1f6f9a1d5c1f0b4d7c2e3f4a5b",
 		Rules: []check.Rule{named("valid"), named("size")}, Idle: []check.Idle{{Name: "signature", Why: "no key"}, {Name: "tags", Why: "offline"}, {Name: "exists", Why: "no key"}},
 		Findings: []check.Finding{
 			{Rule: "valid", Level: check.Error, Pos: manifest.Pos{File: "top/m.yaml"}, Message: "empty"},
@@ -72,7 +72,7 @@ func TestCheckMarkdown(t *testing.T) {
 	r.Plan = &plan.Report{DryRun: true, Summary: plan.Summary{Copy: 2}, Warnings: []string{"careful"}, Items: []plan.ReportItem{
 		refused, item("copy", "planned", "s.io/stage/pear", "d.io/prod/pear", digest("2")),
 	}}
-	equal(t, writtenCheck(t, r, Markdown), strings.ReplaceAll(`### cip check: 2 findings, 1 not checked; 1 tag to promote, 1 refused or failed ('top', since '4ed8c31')
+	equal(t, writtenCheck(t, r, Markdown), strings.ReplaceAll(`### cip check: 2 findings, 1 not checked; 1 tag to promote, 1 refused or failed ('top', since '4ed8c31a0a6e')
 
 2 findings, 1 not checked, 1 note, 2 rules run, 3 rules skipped
 
@@ -121,6 +121,12 @@ func TestCheckMarkdown(t *testing.T) {
 `, "'", "`"))
 }
 
+func TestCheckMarkdownOfNothing(t *testing.T) {
+	t.Parallel()
+	r := &CheckReport{Manifests: plan.Origin{Path: "top"}, Base: "main", Plan: &plan.Report{DryRun: true}}
+	equal(t, writtenCheck(t, r, Markdown), "### cip check: no findings; nothing to promote (`top`, since `main`)\n\nno findings\n\n#### Plan: Nothing to do.\n")
+}
+
 // TestCheckIsOneComment holds that a check of a large change fits into one comment.
 func TestCheckIsOneComment(t *testing.T) {
 	t.Parallel()
@@ -162,7 +168,7 @@ func TestCheckJSON(t *testing.T) {
 	}
 	got.Findings = got.Findings[1:3]
 	want := checkDocument{
-		Version: CheckVersion, Manifests: plan.Origin{Path: "top", Digest: digest("9")}, Base: "4ed8c31",
+		Version: CheckVersion, Manifests: plan.Origin{Path: "top", Digest: digest("9")}, Base: "4ed8c31a0a6e9d1f6f9a1d5c1f0b4d7c2e3f4a5b",
 		Summary: checkSummary{Findings: 2, NotChecked: 1, Notes: 1},
 		Rules:   []checkRule{{"valid", true, ""}, {"size", true, ""}, {"signature", false, "no key"}, {"tags", false, "offline"}, {"exists", false, "no key"}},
 		Findings: []checkFinding{{

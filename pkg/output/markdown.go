@@ -2,6 +2,7 @@ package output
 
 import (
 	"io"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -28,7 +29,7 @@ func (p *page) room() int { return pageSize - pageEnd - p.kept - p.Len() }
 
 func writeMarkdown(w io.Writer, r *plan.Report) error {
 	var p page
-	p.WriteString("### " + outcome(r) + origin{r.Manifests.Path, r.Manifests.Since}.String() + "\n\n" + summary(r) + "\n")
+	p.WriteString("### " + capital(outcome(r)) + origin{r.Manifests.Path, r.Manifests.Since}.String() + "\n\n" + summary(r) + "\n")
 	p.items(r)
 	p.warnings(r.Warnings)
 	_, err := io.WriteString(w, p.String())
@@ -50,9 +51,9 @@ func outcome(r *plan.Report) string {
 	case good > 0:
 		text = plural(good, "tag", "tags") + " promoted"
 	case lost == 0 && r.Manifests.Since != "" && idle(r) && r.Summary.UpToDate == 0:
-		text = "Nothing changed"
+		text = "nothing changed"
 	case lost == 0:
-		text = "Nothing to promote"
+		text = "nothing to promote"
 	}
 	var l list
 	if text != "" {
@@ -62,6 +63,17 @@ func outcome(r *plan.Report) string {
 	l.add(t.skipped, "skipped", "skipped")
 	return l.String()
 }
+
+// capital returns a text with a capital letter at its beginning.
+func capital(text string) string {
+	if text == "" {
+		return ""
+	}
+	return strings.ToUpper(text[:1]) + text[1:]
+}
+
+// commit matches the full name of a git commit, which is shortened for people.
+var commit = regexp.MustCompile(`^[0-9a-f]{40}$`)
 
 // origin is where the manifests are, and the revision that they are compared with.
 type origin struct{ path, since string }
@@ -73,7 +85,11 @@ func (o origin) String() string {
 		l = append(l, code(o.path, cellSize))
 	}
 	if o.since != "" {
-		l = append(l, "since "+code(o.since, cellSize))
+		since := o.since
+		if commit.MatchString(since) {
+			since = since[:shortest]
+		}
+		l = append(l, "since "+code(since, cellSize))
 	}
 	if len(l) == 0 {
 		return ""
