@@ -105,6 +105,10 @@ func TestBadFiles(t *testing.T) {
 		"TLS": func(f string) []string {
 			return []string{"audit", "--manifest=" + good, "--listen=127.0.0.1:0", "--tls-cert=" + f, "--tls-key=" + f}
 		},
+		"regsync":        func(f string) []string { return []string{"import", "regsync", f} },
+		"skopeo":         func(f string) []string { return []string{"import", "skopeo", f, "--destination=127.0.0.1:1"} },
+		"image-syncer":   func(f string) []string { return []string{"import", "image-syncer", f} },
+		"dregsy":         func(f string) []string { return []string{"import", "dregsy", f} },
 		"a directory":    func(f string) []string { return []string{"run", "--thin-manifest-dir=" + f} },
 		"not a registry": func(f string) []string { return []string{"snapshot", f} },
 	}

@@ -87,6 +87,10 @@ func Read(tool Tool, fsys fs.FS, name, display string, o Options) *Result {
 		}
 	}
 	manifests := r.manifests()
+	if slices.ContainsFunc(manifests, Manifest.followsTags) {
+		r.Whole(yamlread.Warning, "tags became retag entries without a pin: if the source moves such a tag, "+
+			"%s overwrites it in the destination; for cip that is a conflict, unless mutable-tags has the tag", tool)
+	}
 	faults := r.SortedFaults()
 	broken := slices.ContainsFunc(faults, func(f yamlread.Fault) bool { return f.Severity == yamlread.Broken })
 	switch {
@@ -158,22 +162,33 @@ func (r *reader) mapping(n *yaml.Node, subject string, settings notes, names ...
 		case isSetting && !isOff(f.Value):
 			r.warn(f.Key, "%s: %s", name, note)
 		case !isSetting && !strings.HasPrefix(name, "x-"):
-			r.refuse(f.Key, "%s: unknown key %q: it was not read", subject, yamlread.Clip(name))
+			hint := "it was not read"
+			if like := yamlread.Closest(name, known); like != "" {
+				hint = fmt.Sprintf("did you mean %q?", like)
+			}
+			r.refuse(f.Key, "%s: unknown key %q: %s", subject, yamlread.Clip(name), hint)
 		}
 	}
 	return byName
 }
 
-// isOff reports whether a setting is false or null, which is the same as no setting.
+// isOff reports whether a setting is false or empty, which is the same as no setting.
 func isOff(n *yaml.Node) bool {
 	n = yamlread.Deref(n)
-	return yamlread.IsNull(n) || n.Kind == yaml.ScalarNode && n.Tag == "!!bool" && strings.EqualFold(n.Value, "false")
+	if n.Kind != yaml.ScalarNode {
+		return len(n.Content) == 0
+	}
+	return yamlread.IsNull(n) || n.Value == "" || n.Tag == "!!bool" && strings.EqualFold(n.Value, "false")
 }
 
 // texts returns the scalars of a list, with their nodes. A single text is a list of one.
 func (r *reader) texts(n *yaml.Node, subject string) []*yaml.Node {
 	if d := yamlread.Deref(n); d.Kind == yaml.ScalarNode && !yamlread.IsNull(d) {
 		return []*yaml.Node{n}
+	}
+	if yamlread.Deref(n).Kind == yaml.MappingNode {
+		r.WrongType(n, subject, "text or a list")
+		return nil
 	}
 	items, _ := r.Items(n, subject)
 	all := make([]*yaml.Node, 0, len(items))

@@ -110,6 +110,16 @@ func (m *Manifest) add(e edge) {
 	}
 }
 
+// followsTags reports whether m promotes what a tag in the source points to.
+func (m Manifest) followsTags() bool {
+	for _, im := range m.images {
+		if len(im.retags) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // maxFileName is the maximum length of a name for a file, in bytes, without a number.
 const maxFileName = 100
 

@@ -16,6 +16,7 @@ const (
 	noteSchedule = "cip runs once: start `cip run --confirm` on a schedule, such as a CronJob"
 	noteTLS      = "use --ca-file, --plain-http or --insecure-skip-tls-verify of cip run"
 	notePace     = "cip adapts to each host; --threads and --qps are limits"
+	noteCache    = "not needed: a run reads each manifest once"
 	noteAlways   = "cip always compares digests, and repairs what is incomplete with --deep"
 	notePlatform = "cip promotes an index with all of its images: the digest differs from that of one platform"
 	noteReferrer = "use --referrers of cip run, which promotes signatures and other referrers"
@@ -38,7 +39,7 @@ var regsyncSettings = notes{
 
 // regsyncDefaults are keys of defaults that steps do not have.
 var regsyncDefaults = notes{
-	"blobLimit": "not needed: blobs are streamed", "cacheCount": notePace, "cacheTime": notePace,
+	"blobLimit": "not needed: blobs are streamed", "cacheCount": noteCache, "cacheTime": noteCache,
 	"skipDockerConfig": noteLogin, "userAgent": "cip has its own",
 }
 
@@ -83,6 +84,9 @@ func (r *reader) regsync(root *yaml.Node) {
 	}
 }
 
+// sourceTemplate is the template that targets of regsync have most: the text of source.
+var sourceTemplate = regexp.MustCompile(`\{\{ *\.Sync\.Source *\}\}`)
+
 // step reads a step of regsync.
 func (r *reader) step(n *yaml.Node) {
 	e := r.mapping(n, "a step", regsyncSettings, "source", "target", "type", "tags", "tagSets", "repos", "platform", "platforms")
@@ -100,6 +104,7 @@ func (r *reader) step(n *yaml.Node) {
 	if !ok1 || !ok2 || !ok3 {
 		return
 	}
+	target = sourceTemplate.ReplaceAllLiteralString(target, source)
 	switch kind {
 	case "registry":
 		r.registryStep(e, source, target)
