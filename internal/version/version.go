@@ -48,9 +48,17 @@ func (b Build) or(info *debug.BuildInfo) Build {
 	}
 }
 
+// commitDigits is the number of digits of a commit in a line. It then fits 80 columns.
+const commitDigits = 12
+
 // String returns the line that cip version prints.
 func (b Build) String() string {
-	return strings.Join(strings.Fields(strings.Join([]string{b.Version, b.Commit, b.Date, runtime.Version(), Platform()}, " ")), " ")
+	commit, dirty, _ := strings.Cut(b.Commit, "-")
+	commit = commit[:min(len(commit), commitDigits)]
+	if dirty != "" {
+		commit += "-" + dirty
+	}
+	return strings.Join(strings.Fields(strings.Join([]string{b.Version, commit, b.Date, runtime.Version(), Platform()}, " ")), " ")
 }
 
 // Platform returns operating system and architecture, such as linux/amd64.

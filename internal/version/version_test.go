@@ -1,6 +1,7 @@
 package version
 
 import (
+	"runtime"
 	"runtime/debug"
 	"testing"
 
@@ -29,5 +30,20 @@ func TestBuildInfo(t *testing.T) {
 				t.Errorf("build (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestString(t *testing.T) {
+	t.Parallel()
+	for commit, want := range map[string]string{
+		"":        "1.2.3 2026-01-02T03:04:05Z",
+		"0123abc": "1.2.3 0123abc 2026-01-02T03:04:05Z",
+		"0123456789abcdef0123456789abcdef01234567":       "1.2.3 0123456789ab 2026-01-02T03:04:05Z",
+		"0123456789abcdef0123456789abcdef01234567-dirty": "1.2.3 0123456789ab-dirty 2026-01-02T03:04:05Z",
+	} {
+		got := Build{Version: "1.2.3", Commit: commit, Date: "2026-01-02T03:04:05Z"}.String()
+		if want += " " + runtime.Version() + " " + Platform(); got != want {
+			t.Errorf("commit %q: got %q, want %q", commit, got, want)
+		}
 	}
 }

@@ -25,7 +25,7 @@ func (s *Set) bound() *Set {
 		if repositories <= maxRepositories && edges <= maxEdges {
 			continue
 		}
-		message := fmt.Sprintf("more than %d edges, which are tags in destination repositories: "+
+		message := fmt.Sprintf("more than %d tags in destination repositories: "+
 			"each image of a manifest goes to each of its destinations", maxEdges)
 		if repositories > maxRepositories {
 			message = fmt.Sprintf("more than %d destination repositories: "+

@@ -32,7 +32,7 @@ func grown(destinations, mirrors, images, tags int) string {
 
 func TestEdgesOfFilesAreBounded(t *testing.T) {
 	t.Parallel()
-	const edges, repositories = "more than 10000000 edges", "more than 1000000 destination repositories"
+	const edges, repositories = "more than 10000000 tags", "more than 1000000 destination repositories"
 	tests := map[string]struct {
 		text string
 		want string // part of a broken file's fault; "": there is none
