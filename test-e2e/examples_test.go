@@ -98,7 +98,7 @@ func TestExamplesRun(t *testing.T) {
 		"checks":       {page: "docs/checks.md", least: 5},
 		"handbook":     {page: "docs/handbook.md", least: 12},
 		"retag-images": {page: "docs/from-retag-images.md", least: 4},
-		"regsync":      {page: "docs/from-regsync.md", least: 5},
+		"regsync":      {page: "docs/from-regsync.md", least: 6},
 		"skopeo":       {page: "docs/from-skopeo.md", least: 11},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -75,16 +75,7 @@ func Read(tool Tool, fsys fs.FS, name, display string, o Options) *Result {
 			r.Fault(yamlread.Refused, root, "a further YAML document: %s reads only the first", tool)
 			break
 		}
-		switch tool {
-		case Regsync:
-			r.regsync(root)
-		case Skopeo:
-			r.skopeo(root)
-		case ImageSyncer:
-			r.imageSyncer(root)
-		case Dregsy:
-			r.dregsy(root)
-		}
+		r.document(tool, root)
 	}
 	manifests := r.manifests()
 	if slices.ContainsFunc(manifests, Manifest.followsTags) {
@@ -103,6 +94,20 @@ func Read(tool Tool, fsys fs.FS, name, display string, o Options) *Result {
 	return &Result{Manifests: manifests, Faults: faults}
 }
 
+// document reads the configuration of a tool.
+func (r *reader) document(tool Tool, root *yaml.Node) {
+	switch tool {
+	case Regsync:
+		r.regsync(root)
+	case Skopeo:
+		r.skopeo(root)
+	case ImageSyncer:
+		r.imageSyncer(root)
+	case Dregsy:
+		r.dregsy(root)
+	}
+}
+
 // reader collects what a tool copies.
 type reader struct {
 	*yamlread.File
@@ -114,7 +119,7 @@ type reader struct {
 // imageCopy is one image that the tool copies.
 type imageCopy struct {
 	from, to repository
-	tag      string // in the source; not used with a digest
+	tag      string // in the source; empty with a digest
 	as       string // in the destination; empty: by digest alone
 	digest   string
 	node     *yaml.Node
@@ -202,12 +207,16 @@ func (r *reader) texts(n *yaml.Node, subject string) []*yaml.Node {
 	return all
 }
 
-// add adds an image that the tool copies, unless a name in it is bad.
+// add adds an image that the tool copies, unless a tag in it is bad.
 func (r *reader) add(c imageCopy) {
-	for _, tag := range []string{c.tag, c.as} {
-		if tag == "" || c.digest != "" && tag == c.tag {
-			continue
+	tags := []string{c.tag, c.as}
+	if c.digest != "" {
+		c.tag, tags = "", nil
+		if c.as != "" {
+			tags = []string{c.as}
 		}
+	}
+	for _, tag := range tags {
 		if err := image.CheckTag(tag); err != nil {
 			r.refuse(c.node, "%v", err)
 			return

@@ -108,15 +108,16 @@ func TestBroken(t *testing.T) {
 		tool       Tool
 		text, want string
 	}{
-		"empty":     {Regsync, "", "f.yaml: the file is empty, want a configuration of regsync"},
-		"nothing":   {Regsync, "version: 1\nsync: []\n", "f.yaml: the file has no images"},
-		"version":   {Regsync, "version: 2\n", `f.yaml:1:10: version: want a whole number from 0 to 1, found the value "2"`},
-		"syntax":    {Dregsy, "tasks: [", "f.yaml:1:1: bad YAML: did not find expected node content"},
-		"list":      {Skopeo, "- a\n", "f.yaml:1:1: a file of skopeo sync: want a mapping, found a list"},
-		"tags":      {Skopeo, "a.io: {images: {b: c}}\n", `f.yaml:1:20: the tags of an image: want a list, found the value "c"`},
-		"no source": {Dregsy, "tasks: [{name: a, target: {registry: a.io}}]\n", "f.yaml:1:9: a task without source"},
-		"no type":   {Regsync, "sync: [{source: a, target: b.io/a}]\n", "f.yaml:1:8: a step without type"},
-		"a mapping": {ImageSyncer, "a.io/b: {c: d}\n", "f.yaml:1:9: destinations: want text or a list, found a mapping"},
+		"empty":        {Regsync, "", "f.yaml: the file is empty, want a configuration of regsync"},
+		"nothing":      {Regsync, "version: 1\nsync: []\n", "f.yaml: the file has no images"},
+		"version":      {Regsync, "version: 2\n", `f.yaml:1:10: version: want a whole number from 0 to 1, found the value "2"`},
+		"syntax":       {Dregsy, "tasks: [", "f.yaml:1:1: bad YAML: did not find expected node content"},
+		"list":         {Skopeo, "- a\n", "f.yaml:1:1: a file of skopeo sync: want a mapping, found a list"},
+		"tags":         {Skopeo, "a.io: {images: {b: c}}\n", `f.yaml:1:20: the tags of an image: want a list, found the value "c"`},
+		"no source":    {Dregsy, "tasks: [{name: a, target: {registry: a.io}}]\n", "f.yaml:1:9: a task without source"},
+		"an empty tag": {Skopeo, "a.io: {images: {b: ['']}}\n", `f.yaml:1:21: bad tag "": want up to 128 letters, digits, '_', '.' and '-', not beginning with '.' or '-'`},
+		"no type":      {Regsync, "sync: [{source: a, target: b.io/a}]\n", "f.yaml:1:8: a step without type"},
+		"a mapping":    {ImageSyncer, "a.io/b: {c: d}\n", "f.yaml:1:9: destinations: want text or a list, found a mapping"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

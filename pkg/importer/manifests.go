@@ -56,9 +56,6 @@ func (r *reader) manifests() []Manifest {
 		}
 		wanted[at] = c
 		e := edge{source: source, name: name, tag: c.tag, as: c.as, digest: c.digest}
-		if c.digest != "" {
-			e.tag = ""
-		}
 		if !slices.Contains(edges[e], destination) {
 			edges[e] = append(edges[e], destination)
 		}

@@ -226,10 +226,12 @@ func (r *reader) registryStep(e map[string]yamlread.Field, source, target string
 			r.refuse(item, "deny: patterns of repositories have no equivalent")
 		}
 	}
-	if registry, err := image.ParseRegistry(source); err != nil {
+	registry, err := image.ParseRegistry(source)
+	if err != nil {
 		r.refuse(e["source"].Value, "source: %v", err)
 		return
-	} else if len(names) == 0 {
+	}
+	if len(names) == 0 {
 		r.refuse(e["source"].Value, "all repositories of %s: a manifest lists each image: "+
 			"`cip snapshot %[1]s --minimal-snapshot` prints them as a list of images", registry)
 	}
