@@ -24,7 +24,7 @@ var messageMakers = append([]string{"finding", "Warn", "Warnf", "warn", "refused
 // messageDirs are the packages with the messages, and the functions that make them there. In
 // some, other functions make the lines of a report.
 var messageDirs = map[string][]string{
-	"pkg/image": messageMakers, "pkg/yamlread": messageMakers, "pkg/tree": messageMakers, "pkg/manifest": messageMakers,
+	"pkg/image": messageMakers, "pkg/inventory": errorMakers, "pkg/yamlread": messageMakers, "pkg/tree": messageMakers, "pkg/manifest": messageMakers,
 	"pkg/load": messageMakers, "pkg/git": messageMakers, "pkg/plan": messageMakers, "pkg/registry": messageMakers,
 	"pkg/registry/internal/wire": messageMakers, "pkg/registry/internal/auth": messageMakers, "pkg/promote": messageMakers,
 	"pkg/transfer": messageMakers, "pkg/check": messageMakers, "pkg/scan": messageMakers, "pkg/audit": messageMakers,
@@ -60,6 +60,7 @@ var notMessages = map[string]string{
 	"…ecr … …":                                  "a key",
 	"not configured":                            "of a credential: the next place is asked",
 	"no policy":                                 "the parser refuses such a selector",
+	"another run may succeed":                   "a mark, in no message",
 	"reading a closed body":                     "the error before it is reported",
 	"the tag points to the manifest already":    "it is not written again",
 	"reading a blob that came with other bytes": "the error before it is reported",

@@ -44,7 +44,7 @@ func newAuditCmd(s streams) *cobra.Command {
 	o := &auditOptions{}
 	cmd := &cobra.Command{
 		Use:         "audit",
-		Annotations: exits(""),
+		Annotations: exits(),
 		Short:       "Compare every change of the destinations with the manifests",
 		Long: `audit is a server that receives push notifications from registries: POST / for
 Google's Pub/Sub, and POST /events/SYSTEM for distribution, harbor, zot, ecr, acr,

@@ -60,7 +60,7 @@ func newCheckCmd(s streams) *cobra.Command {
 	o := &checkOptions{}
 	cmd := &cobra.Command{
 		Use:         "check",
-		Annotations: exits(""),
+		Annotations: exits(),
 		Short:       "Check manifests and the images that they would promote",
 		Long: `check runs rules over the manifests and prints one finding per line:
 file:line: rule: message. The exit code is 1 if there is a finding.

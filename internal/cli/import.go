@@ -66,7 +66,7 @@ A tag becomes a retag entry, which promotes the image that the source has under
 the tag. A digest becomes an entry of dmap. Each setting without an equivalent is
 a warning. If images were left out, such as those of a pattern, or are promoted
 differently, stderr names them with their lines, and the exit code is 1.`,
-		Annotations: exits(""),
+		Annotations: exits(),
 		Example:     example,
 		Args:        exactArgs(1),
 		RunE:        func(_ *cobra.Command, args []string) error { return runImport(tool, args[0], o, s) },

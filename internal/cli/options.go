@@ -162,7 +162,7 @@ func (o *promotionOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.report, "report", "", "also write the JSON report to this `file`")
 	f.BoolVar(&o.allowMissing, "allow-missing", false, "do not fail if an image is in neither source nor destination")
 	f.BoolVar(&o.failFast, "fail-fast", false, "write nothing if anything is refused or cannot be read")
-	f.BoolVar(&o.detailed, "detailed-exitcode", false, "dry run: exit with 2 if there are changes")
+	f.BoolVar(&o.detailed, "detailed-exitcode", false, "dry run: exit with 2 if there are changes; real run: exit with 3 if only failures are left that another run may cure")
 	o.registryOptions.addFlags(f)
 	o.logOptions.addFlags(f)
 }

@@ -47,7 +47,7 @@ func newResolveCmd(s streams) *cobra.Command {
 	o := &resolveOptions{}
 	cmd := &cobra.Command{
 		Use:         "resolve",
-		Annotations: exits(""),
+		Annotations: exits(),
 		Short:       "Run the selectors in sources.yaml and update images.yaml",
 		Long: `resolve runs the selectors in sources.yaml (or under sources: in a plain
 manifest). It looks up tags and commits in the source registry and in git

@@ -28,7 +28,7 @@ func newRetagCmd(s streams) *cobra.Command {
 	o := &retagOptions{}
 	cmd := &cobra.Command{
 		Use:         "retag -f FILE...",
-		Annotations: exits(changesMeaning),
+		Annotations: exits(changesMeaning, retryMeaning),
 		Short:       "Add the tags in native StarlingX files, in place",
 		Long: `retag reads native StarlingX files. An entry has the full name of a repository,
 an existing tag (src_build_tag) and the new tag for the same image. No blob is

@@ -23,6 +23,7 @@ const (
 	exitOK          = 0
 	exitFailed      = 1
 	exitChanges     = 2
+	exitRetry       = 3
 	exitInterrupted = 130
 )
 
@@ -35,17 +36,18 @@ const exitCodesKey = "exitCodes"
 // work.
 const drainsKey = "drains"
 
-// exits returns the annotation for exit codes. two is the meaning of code 2, or "".
-func exits(two string) map[string]string {
+// exits returns the annotation for exit codes. more are the meanings of code 2, 3 and so on.
+func exits(more ...string) map[string]string {
 	text := "  0    success: nothing is left to do\n  1    failure: bad input, something refused, or an error\n"
-	if two != "" {
-		text += "  2    " + two + "\n"
+	for i, meaning := range more {
+		text += fmt.Sprintf("  %d    %s\n", i+2, meaning)
 	}
 	return map[string]string{exitCodesKey: text + "  130  interrupted\n"}
 }
 
-// The meanings of exit code 2.
+// The meanings of the exit codes 2 and 3.
 const (
+	retryMeaning      = "nothing was refused, and another run may cure all that failed\n       (a real run with --detailed-exitcode)"
 	changesMeaning    = "a clean dry run found changes (only with --detailed-exitcode)"
 	differenceMeaning = "there is a difference (only with --detailed-exitcode)"
 	outdatedMeaning   = "an image is out of date (only with --check)"
@@ -164,7 +166,7 @@ copies what is missing.
 cip alone is short for cip run: cip --manifest=F is cip run --manifest=F. Each
 flag has an environment variable: --thin-manifest-dir can be set with
 CIP_THIN_MANIFEST_DIR.`,
-		Annotations:       exits(changesMeaning),
+		Annotations:       exits(changesMeaning, retryMeaning),
 		SilenceUsage:      true,
 		SilenceErrors:     true,
 		Args:              noArgs,

@@ -50,7 +50,7 @@ func newRunCmd(s streams) *cobra.Command {
 	o := &runOptions{}
 	cmd := &cobra.Command{
 		Use:         "run",
-		Annotations: exits(changesMeaning),
+		Annotations: exits(changesMeaning, retryMeaning),
 		Short:       "Promote the images that the destinations lack",
 		Long: `run reads the destinations, looks up in the source what they lack, and prints
 the plan. By default it writes nothing (dry run). With --confirm it carries out
@@ -281,7 +281,7 @@ func (p *promotion) promote(ctx context.Context) error {
 	}
 	late := result.Warnings
 	report := promotion.Report(result, p.isDry)
-	report.Manifests = p.origin
+	report.Manifests, report.AllowMissing, report.Interrupted = p.origin, p.allowMissing, ctx.Err() != nil
 	err = p.save(report) // before anything else is logged: stderr may be closed
 	for _, text := range late {
 		p.warnings.warn(text)
@@ -293,7 +293,10 @@ func (p *promotion) promote(ctx context.Context) error {
 	if err = errors.Join(err, p.show(report)); err != nil {
 		return err
 	}
-	return p.verdict(ctx, result)
+	if ctx.Err() != nil {
+		return errInterrupted
+	}
+	return verdict(report, p.detailed)
 }
 
 // logFaults logs the faults of the selection, and how many there are elsewhere.
@@ -345,16 +348,17 @@ func (p *promotion) show(r *plan.Report) error {
 	return nil
 }
 
-// verdict returns the exit code.
-func (p *promotion) verdict(ctx context.Context, result *plan.Plan) error {
-	skipped := slices.ContainsFunc(result.Items, func(it plan.Item) bool { return it.Status == plan.Skipped })
-	switch {
-	case ctx.Err() != nil:
+// verdict returns the exit code of a report. detailed is --detailed-exitcode.
+func verdict(r *plan.Report, detailed bool) error {
+	switch v := r.Verdict(); {
+	case v == plan.Interrupted:
 		return errInterrupted
-	case result.Refused(p.allowMissing), skipped:
-		return &exitError{code: exitFailed}
-	case p.isDry && p.detailed && result.Changes():
+	case v == plan.Retry && detailed:
+		return &exitError{code: exitRetry}
+	case v == plan.Changes && detailed:
 		return &exitError{code: exitChanges}
+	case v == plan.Succeeded, v == plan.Changes:
+		return nil
 	}
-	return nil
+	return &exitError{code: exitFailed}
 }

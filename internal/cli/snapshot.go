@@ -40,7 +40,7 @@ func newSnapshotCmd(s streams) *cobra.Command {
 	o := &snapshotOptions{}
 	cmd := &cobra.Command{
 		Use:         "snapshot REGISTRY",
-		Annotations: exits(""),
+		Annotations: exits(),
 		Short:       "Print the contents of a registry",
 		Long: `snapshot prints the repositories, digests and tags of a registry, or of the part
 below a path, as an images.yaml. It finds repositories with Google's listing or

@@ -22,7 +22,7 @@ func newTagsVerifyCmd(s streams) *cobra.Command {
 	o := &tagsVerifyOptions{}
 	cmd := &cobra.Command{
 		Use:         "verify [REPOSITORY[,LABEL=VALUE]…]",
-		Annotations: exits(""),
+		Annotations: exits(),
 		Short:       "Check that every tag of an image tags file has one image",
 		Long: `verify checks that every tag of an image tags file leads to labels: aliases have
 no cycles and no missing targets. This sends no request. With REPOSITORY, it

@@ -68,6 +68,8 @@ type Finding struct {
 	Old     bool    // a note, because the base has it too
 	Image   Image   // zero if the finding is about a file
 	Places  []Place // that the finding is about; none: only Pos
+
+	Retryable bool // the rule could not be applied, and another run may cure that
 }
 
 // Place is an entry of a manifest that a finding is about.

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
@@ -50,6 +52,13 @@ func (im *Image) Ref() string { return im.From.Digest(im.Digest.String()).String
 // finding returns a finding about the image, at its position.
 func (im Image) finding(level Level, message string) Finding {
 	return Finding{Level: level, Pos: im.Pos, Message: message, Image: im}
+}
+
+// unread returns the finding that a rule could not read what it needs.
+func (im Image) unread(message string, causes ...error) Finding {
+	f := im.finding(Failed, message)
+	f.Retryable = errors.Is(errors.Join(causes...), inventory.ErrRetryable)
+	return f
 }
 
 // NewInput returns the input of rules. Its images are those that the plan would copy or

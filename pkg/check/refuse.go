@@ -33,11 +33,12 @@ func Refuse(p *plan.Plan, findings []Finding) {
 		if len(against) == 0 || !it.Writes() {
 			continue
 		}
-		it.Status, it.Error = plan.Failed, reason(against)
+		it.Status, it.Error, it.Retryable = plan.Failed, reason(against), true
 		for _, f := range against {
 			if f.Level != Failed {
 				it.Status = plan.Refused
 			}
+			it.Retryable = it.Retryable && f.Retryable
 		}
 	}
 }

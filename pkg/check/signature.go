@@ -83,10 +83,11 @@ func (s *Signature) Check(ctx context.Context, in *Input) []Finding {
 // judge looks for one signature that verifies.
 func (s *Signature) judge(ctx context.Context, im Image) []Finding {
 	var unread, wrong []string
+	var causes []error
 	for _, repo := range append([]name.Repository{im.From}, im.Also...) {
 		for a, err := range s.read.Signatures(ctx, repo, im.Digest) {
 			if err != nil {
-				unread = append(unread, fmt.Sprintf("reading signatures in %s: %v", repo, err))
+				unread, causes = append(unread, fmt.Sprintf("reading signatures in %s: %v", repo, err)), append(causes, err)
 				continue
 			}
 			if err := s.verify(a, im.Digest); err != nil {
@@ -99,7 +100,7 @@ func (s *Signature) judge(ctx context.Context, im Image) []Finding {
 	ref := im.Source.Digest(im.Digest.String()).String() // what has to be signed
 	switch {
 	case unread != nil:
-		return []Finding{im.finding(Failed, ref+": "+strings.Join(unread, "; "))}
+		return []Finding{im.unread(ref+": "+strings.Join(unread, "; "), causes...)}
 	case wrong != nil:
 		return []Finding{im.finding(Error, ref+" carries no signature that verifies: "+strings.Join(wrong, "; "))}
 	}

@@ -60,7 +60,7 @@ func (s Size) judge(ctx context.Context, im Image) (found []Finding) {
 	top, err := s.largest(ctx, im.From, im.Digest.String(), 0)
 	switch {
 	case err != nil:
-		return []Finding{im.finding(Failed, fmt.Sprintf("reading the size of %s: %v", im.Ref(), err))}
+		return []Finding{im.unread(fmt.Sprintf("reading the size of %s: %v", im.Ref(), err), err)}
 	case top.wrong != "":
 		found = append(found, im.finding(Error, im.Ref()+": "+top.wrong))
 	}

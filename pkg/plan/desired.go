@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -290,7 +291,7 @@ func (b *builder) unresolved(want *Want, edges []wantedEdge, clash map[string]st
 		refusal := Refusal{Action: Missing, Edge: e.Edge, Source: source, Reason: "source tag " + source + " does not exist"}
 		if r.State == inventory.Unknown {
 			refusal.Action = Unreadable
-			refusal.Reason = fmt.Sprintf("reading source tag %s: %v", source, r.Err)
+			refusal.Reason, refusal.retryable = fmt.Sprintf("reading source tag %s: %v", source, r.Err), errors.Is(r.Err, inventory.ErrRetryable)
 		}
 		want.Refused = append(want.Refused, refusal)
 	}

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"errors"
 	"path"
 	"slices"
 	"strings"
@@ -27,6 +28,7 @@ type Item struct {
 	From        name.Repository // the repository that holds the digest, or may hold it
 	Source      string          // the source reference if it is not From@Digest
 	Error       string
+	Retryable   bool          // the item has failed, and another run may cure that
 	Subject     v1.Hash       // the wanted digest that a referrer belongs to
 	pos         *manifest.Pos // of an invalid entry, which is not an edge
 }
@@ -52,7 +54,23 @@ func (it *Item) Attached() v1.Hash {
 }
 
 func (r *Refusal) item(repo name.Repository) Item {
-	return Item{Action: r.Action, Status: r.Action.Status(), Destination: repo, Digest: r.Digest, Tag: r.Tag, Source: r.Source, Error: r.Reason, pos: r.pos}
+	return Item{Action: r.Action, Status: r.Action.Status(), Destination: repo, Digest: r.Digest, Tag: r.Tag, Source: r.Source, Error: r.Reason, Retryable: r.retryable, pos: r.pos}
+}
+
+// Fail records why an item has failed, or could not be read. text says so in full.
+func (it *Item) Fail(text string, cause error) {
+	it.Status, it.Error, it.Retryable = Failed, text, errors.Is(cause, inventory.ErrRetryable)
+}
+
+// unreadable returns an item that could not be read. The text begins with doing.
+func unreadable(doing, source string, cause error) Item {
+	it := Item{Action: Unreadable, Source: source}
+	if cause == nil {
+		it.Fail(doing+": not read", nil)
+	} else {
+		it.Fail(doing+": "+cause.Error(), cause)
+	}
+	return it
 }
 
 // Compare orders items by destination, digest, action, previous digest and tag.
@@ -138,10 +156,10 @@ func Unread(t *Target, err error) []Item {
 	for i := range t.Want.Refused {
 		items = append(items, t.Want.Refused[i].item(t.Repository))
 	}
-	text := err.Error()
 	for i := range t.Want.Entries {
 		e := &t.Want.Entries[i]
-		it := Item{Action: Unreadable, Status: Failed, Destination: t.Repository, Source: e.Sources[0].Repository.Digest(e.Digest.String()).String(), Error: text}
+		it := Item{Action: Unreadable, Destination: t.Repository, Source: e.Sources[0].Repository.Digest(e.Digest.String()).String()}
+		it.Fail(err.Error(), err)
 		for edge := range e.Edges() {
 			it.Digest, it.Tag = edge.Digest, edge.Tag
 			items = append(items, it)
@@ -176,7 +194,7 @@ func (c *comparison) entry() (upToDate int) {
 		case state == inventory.Present && at == c.e.Digest:
 			upToDate++
 		case state == inventory.Unknown:
-			c.add(Item{Action: Unreadable, Error: errorText("reading tag "+tag, c.have.Failure(tag))}, tag, v1.Hash{})
+			c.add(unreadable("reading tag "+tag, "", c.have.Failure(tag)), tag, v1.Hash{})
 		case state == inventory.Present && c.t.ifExists == Leave:
 			c.add(Item{Action: Existing}, tag, at)
 		case state == inventory.Present && !c.t.mayMove(Edge{c.e.Digest, tag}):
@@ -229,7 +247,7 @@ func (c *comparison) unpinned(pin SourceTag) (Item, bool) {
 	case r.State == inventory.Absent:
 		return Item{Action: Invalid, Source: ref, Error: "source tag " + ref + " does not exist any more"}, false
 	}
-	return Item{Action: Unreadable, Source: ref, Error: errorText("reading source tag "+ref, r.Err)}, false
+	return unreadable("reading source tag "+ref, ref, r.Err), false
 }
 
 // absent returns the item for a digest that the destination does not hold.
@@ -240,7 +258,7 @@ func (c *comparison) absent(action Action) Item {
 	case f.State == inventory.Present:
 		return Item{Action: action, From: f.From}
 	case f.State == inventory.Unknown:
-		return Item{Action: Unreadable, Source: ref, Error: errorText("reading source "+ref, f.Err)}
+		return unreadable("reading source "+ref, ref, f.Err)
 	case c.present == inventory.Unknown:
 		return Item{Action: Unreadable, Source: ref, Error: "neither source nor destination is known to hold the digest"}
 	}
@@ -254,13 +272,6 @@ func (c *comparison) add(it Item, tag string, previous v1.Hash) {
 		it.From = c.e.Sources[0].Repository
 	}
 	c.items = append(c.items, it)
-}
-
-func errorText(doing string, err error) string {
-	if err == nil {
-		return doing + ": not read"
-	}
-	return doing + ": " + err.Error()
 }
 
 // mayMove reports whether all registry entries that want the edge allow its tag to move.

@@ -40,11 +40,6 @@ func (p *Plan) Refused(allowMissing bool) bool {
 	return slices.ContainsFunc(p.Faults, func(f manifest.Fault) bool { return f.Severity > manifest.Warning })
 }
 
-// Changes reports whether carrying out the plan would write anything.
-func (p *Plan) Changes() bool {
-	return slices.ContainsFunc(p.Items, func(it Item) bool { return it.Writes() })
-}
-
 // Report is a plan with its outcome and its cost. It has the same structure in JSON and
 // YAML.
 type Report struct {
@@ -59,6 +54,9 @@ type Report struct {
 	Requests  map[string]int      `json:"requests"`
 	Bytes     int64               `json:"bytesCopied"`
 	Seconds   float64             `json:"durationSeconds"`
+
+	AllowMissing bool `json:"allowMissing,omitempty"` // missing images are no failure
+	Interrupted  bool `json:"interrupted,omitempty"`
 }
 
 // Origin identifies the manifests of a report, and the selected part of them.
@@ -97,8 +95,9 @@ type ReportItem struct {
 	Tags           []string `json:"tags"`
 	PreviousDigest string   `json:"previousDigest"`
 	Error          string   `json:"error"`
-	Subject        string   `json:"subject,omitempty"` // the wanted digest that a referrer belongs to
-	WantedBy       []string `json:"wantedBy"`          // up to 10 positions in manifests, sorted
+	Retryable      bool     `json:"retryable,omitempty"` // it has failed, and another run may cure that
+	Subject        string   `json:"subject,omitempty"`   // the wanted digest that a referrer belongs to
+	WantedBy       []string `json:"wantedBy"`            // up to 10 positions in manifests, sorted
 }
 
 // referrerKind is the kind of items that are referrers.
@@ -142,7 +141,7 @@ func (p *Plan) Report(dryRun bool, wanted *Wanted) *Report {
 func (it *Group) report() ReportItem {
 	r := ReportItem{
 		Action: it.Action.String(), Status: it.Status.String(), Source: it.SourceRef(), Destination: strings.TrimSuffix(it.Destination.String(), "/"), // an invalid name may have no path
-		Digest: image.DigestString(it.Digest), Tags: it.Tags, PreviousDigest: image.DigestString(it.Previous), Error: it.Error,
+		Digest: image.DigestString(it.Digest), Tags: it.Tags, PreviousDigest: image.DigestString(it.Previous), Error: it.Error, Retryable: it.Retryable,
 	}
 	if it.Referrer {
 		r.Kind, r.Subject = referrerKind, image.DigestString(it.Subject)

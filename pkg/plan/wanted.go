@@ -127,6 +127,8 @@ type Refusal struct {
 	Reason string
 	entry  string        // the content of an invalid entry, without its position; empty: an edge is refused
 	pos    *manifest.Pos // of an invalid entry
+
+	retryable bool // it is Unreadable, and another run may cure that
 }
 
 // Overlaps reports whether a tag is refused because it is wanted for several digests.

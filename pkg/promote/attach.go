@@ -28,7 +28,7 @@ func (e *engine) attach(ctx context.Context, u *unit) []plan.Item {
 			t.attached = func(res registry.PutResult) error { return e.linked(ctx, r, res) }
 			t.run(ctx)
 		} else {
-			r.items[0].Status, r.items[0].Error = outcome(ctx, it.SourceRef(), u.dst, err)
+			fail(ctx, &r.items[0], err)
 		}
 		out = append(out, r.items...)
 	}

@@ -61,23 +61,22 @@ func surveyDeep(ctx context.Context, c *registry.Client, s *sources, w *plan.Wan
 // without a tag.
 func repair(ctx context.Context, s *sources, dst name.Repository, e *plan.Entry, lost string, err error) plan.Item {
 	it := plan.Item{
-		Destination: dst, Digest: e.Digest, Action: plan.Unreadable, Status: plan.Unreadable.Status(),
+		Destination: dst, Digest: e.Digest, Action: plan.Unreadable,
 		From: e.Sources[0].Repository,
 	}
 	if err != nil {
-		it.Error = fmt.Sprintf("reading destination %s: %v", dst.Digest(e.Digest.String()).String(), err)
+		it.Fail(fmt.Sprintf("reading destination %s: %v", dst.Digest(e.Digest.String()).String(), err), err)
 		return it
 	}
 	switch f := s.find(ctx, e, dst); f.State {
 	case inventory.Present:
-		it.Action, it.From = plan.Copy, f.From
+		it.Action, it.Status, it.From = plan.Copy, plan.Planned, f.From
 	case inventory.Absent:
-		it.Action = plan.Missing
+		it.Action, it.Status = plan.Missing, plan.Refused
 		it.Error = fmt.Sprintf("the destination has lost %s, and no source holds the digest", lost)
 	default:
-		it.Error = fmt.Sprintf("the destination has lost %s; reading the source: %v", lost, f.Err)
+		it.Fail(fmt.Sprintf("the destination has lost %s; reading the source: %v", lost, f.Err), f.Err)
 	}
-	it.Status = it.Action.Status()
 	return it
 }
 

@@ -74,7 +74,7 @@ func (e *engine) readBack(ctx context.Context, units []*unit) {
 			for i := range items {
 				it := &items[i]
 				if err := failed[edge{it.Destination, it.Digest.String(), it.Tag}]; err != nil {
-					it.Status, it.Error = plan.Failed, err.Error()
+					it.Fail(err.Error(), err)
 				}
 			}
 		}

@@ -96,7 +96,9 @@ func (r *relations) of(ctx context.Context, dst name.Repository, e *plan.Entry) 
 }
 
 func unreadable(src name.Repository, digest v1.Hash, err error) plan.Item {
-	return plan.Item{Action: plan.Unreadable, Digest: digest, Source: src.Digest(digest.String()).String(), Error: "reading referrers: " + err.Error()}
+	it := plan.Item{Action: plan.Unreadable, Digest: digest, Source: src.Digest(digest.String()).String()}
+	it.Fail("reading referrers: "+err.Error(), err)
+	return it
 }
 
 // referrers compares the referrers of a digest, and theirs, at source and destination.

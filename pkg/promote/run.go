@@ -231,7 +231,7 @@ func (e *engine) run(ctx context.Context, u *unit) {
 	if err != nil {
 		for _, items := range [][]plan.Item{u.items, u.referrers} {
 			for i := range items {
-				items[i].Status, items[i].Error = outcome(ctx, items[i].SourceRef(), u.dst, err)
+				fail(ctx, &items[i], err)
 			}
 		}
 		return
@@ -242,16 +242,17 @@ func (e *engine) run(ctx context.Context, u *unit) {
 	}
 }
 
-// outcome returns the status and error text of an item that failed.
-func outcome(ctx context.Context, source string, dst name.Repository, err error) (plan.Status, string) {
+// fail records the error of an item. An item that an interrupt stopped is skipped.
+func fail(ctx context.Context, it *plan.Item, err error) {
 	var unanswered *registry.UnansweredError
 	switch {
 	case ctx.Err() != nil && errors.As(err, &unanswered):
-		return plan.Skipped, err.Error()
+		it.Status, it.Error = plan.Skipped, err.Error()
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
-		return plan.Skipped, "interrupted"
+		it.Status, it.Error = plan.Skipped, "interrupted"
+	default:
+		it.Fail(fmt.Sprintf("copying source %s to %s: %v", it.SourceRef(), it.Destination, err), err)
 	}
-	return plan.Failed, fmt.Sprintf("copying source %s to %s: %v", source, dst, err)
 }
 
 func (e *engine) warn(text string) {

@@ -143,6 +143,7 @@ func (s *sources) see(t *plan.Target, have *inventory.Repository) {
 // find returns the first candidate for an entry that has its digest.
 func (s *sources) find(ctx context.Context, e *plan.Entry, dst name.Repository) plan.Finding {
 	var unread []string
+	var why []error
 	var passed []func() // warnings about sources; unused if the digest is found nowhere
 	for _, repo := range e.Candidates(dst.RegistryStr()) {
 		if repo == dst {
@@ -166,11 +167,11 @@ func (s *sources) find(ctx context.Context, e *plan.Entry, dst name.Repository) 
 			if repo != e.Sources[0].Repository {
 				text = repo.String() + ": " + text
 			}
-			unread = append(unread, text)
+			unread, why = append(unread, text), append(why, r.err)
 		}
 	}
 	if unread != nil {
-		return plan.Finding{State: inventory.Unknown, Err: errors.New(strings.Join(unread, "; "))}
+		return plan.Finding{State: inventory.Unknown, Err: inventory.RetryableAs(errors.New(strings.Join(unread, "; ")), why...)}
 	}
 	src := e.Sources[0].Repository
 	if len(e.Tags) == 0 || src == dst {

@@ -64,7 +64,7 @@ func survey(ctx context.Context, c *registry.Client, s *sources, w *plan.Wanted,
 func interrupt(items []plan.Item) {
 	for i := range items {
 		if items[i].Action == plan.Unreadable {
-			items[i].Status, items[i].Error = plan.Skipped, "interrupted"
+			items[i].Status, items[i].Error, items[i].Retryable = plan.Skipped, "interrupted", false
 		}
 	}
 }

@@ -24,9 +24,9 @@ func (t tagging) run(ctx context.Context) {
 	for i := range t.u.items {
 		it := &t.u.items[i]
 		if it.Tag == "" {
-			it.Status, it.Error = t.judge(ctx, t.digest(ctx))
+			judge(ctx, it, t.digest(ctx))
 		} else {
-			it.Status, it.Error = t.judge(ctx, t.tag(ctx, it.Tag, it.Previous))
+			judge(ctx, it, t.tag(ctx, it.Tag, it.Previous))
 		}
 	}
 }
@@ -84,14 +84,15 @@ func (t tagging) put(ctx context.Context, w writing, put func() (registry.PutRes
 	}), "putting manifest")
 }
 
-// judge returns the status and error text of an item.
-func (t tagging) judge(ctx context.Context, err error) (plan.Status, string) {
+// judge records the outcome of an item.
+func judge(ctx context.Context, it *plan.Item, err error) {
 	var moved *movedError
 	switch {
 	case err == nil:
-		return plan.Done, ""
+		it.Status, it.Error = plan.Done, ""
 	case errors.As(err, &moved):
-		return plan.Refused, moved.Error()
+		it.Status, it.Error = plan.Refused, moved.Error()
+	default:
+		fail(ctx, it, err)
 	}
-	return outcome(ctx, t.u.items[0].SourceRef(), t.u.dst, err)
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/wire"
 )
 
@@ -225,7 +226,7 @@ type listing struct {
 }
 
 // errLongList is the error if all pages together take too long.
-var errLongList = errors.New("reading a listing: its pages take too long")
+var errLongList = inventory.Retryable(errors.New("reading a listing: its pages take too long"))
 
 // errOtherType is the error for an answer that does not have the media type of the list.
 var errOtherType = errors.New("reading a listing: the answer has another media type")
@@ -250,7 +251,7 @@ func (c *Client) pages(ctx context.Context, l listing, decode func(io.Reader) (f
 			return errLongList
 		}
 		if err != nil && n > 0 {
-			return fmt.Errorf("reading a listing, page %d: %s", n+1, err.Error()) // the error text only: the list exists, because its first page did
+			return inventory.RetryableAs(fmt.Errorf("reading a listing, page %d: %s", n+1, err.Error()), err) // the error text only: the list exists, because its first page did
 		}
 		if err != nil {
 			return err

@@ -37,6 +37,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 )
 
 const (
@@ -155,7 +156,7 @@ func (s *Store) Credential(ctx context.Context, p Principal) (Credential, error)
 		a, err := s.resolve(ctx, p)
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 			// Not wrapped: the time limit of a look-up must not look like the end of the caller's context.
-			err = errors.New(err.Error())
+			err = inventory.Retryable(errors.New(err.Error()))
 		}
 		return a, err
 	})

@@ -16,6 +16,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecrpublic"
 	"github.com/aws/smithy-go/logging"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 )
 
 const (
@@ -60,7 +62,7 @@ func (s *Store) ecr(ctx context.Context, host string) (answer, error) {
 		}
 		a, err := ask(ctx, conf)
 		if err != nil && ctx.Err() != nil {
-			err = fmt.Errorf("no answer within %v", awsWithin)
+			err = inventory.Retryable(fmt.Errorf("no answer within %v", awsWithin))
 		}
 		if err != nil {
 			return answer{}, fmt.Errorf("asking ECR in %s for a token: %w", region, sanitize(err))

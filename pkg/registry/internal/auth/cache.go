@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/singleflight"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 )
 
 const (
@@ -67,7 +69,7 @@ func (c *cache) get(ctx context.Context, key string, ask func(context.Context) (
 		a, err := ask(ctx)
 		if err != nil && ctx.Err() != nil {
 			// Not wrapped: it must not look like the end of the caller's context.
-			err = fmt.Errorf("no answer within %v", resolveWithin)
+			err = inventory.Retryable(fmt.Errorf("no answer within %v", resolveWithin))
 		}
 		return c.settle(key, a, err), nil
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 )
 
 const (
@@ -55,6 +57,11 @@ type StatusError struct {
 // Error returns the status.
 func (e *StatusError) Error() string {
 	return strings.TrimSpace(fmt.Sprintf("status %d %s", e.Status, http.StatusText(e.Status)))
+}
+
+// Is reports whether another run may get another status.
+func (e *StatusError) Is(target error) bool {
+	return target == inventory.ErrRetryable && (e.Status == http.StatusTooManyRequests || e.Status >= http.StatusInternalServerError)
 }
 
 // statusError returns the error for a status that is not 2xx.
@@ -142,15 +149,19 @@ func sanitize(err error) error {
 	}
 	err = withoutURL(err)
 	said := strconv.Quote(clipTo(strings.Join(strings.Fields(err.Error()), " "), maxCause))
-	return errors.New(said[1 : len(said)-1])
+	return inventory.RetryableAs(errors.New(said[1:len(said)-1]), err)
 }
 
 // withoutURL returns the cause of a failed request without the URL.
 //
-// The query of the URL may hold a secret.
+// The query of the URL may hold a secret. A failed connection is retryable.
 func withoutURL(err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
-		return e.Err
+		err = e.Err
+	}
+	dns, unknown := errors.AsType[*net.DNSError](err)
+	if _, failed := errors.AsType[*net.OpError](err); failed && !(unknown && dns.IsNotFound) {
+		return inventory.Retryable(err)
 	}
 	return err
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/auth"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/pace"
 )
@@ -52,6 +53,11 @@ func (e *Error) Unwrap() error {
 		d.Detail = json.RawMessage(e.Detail)
 	}
 	return &transport.Error{StatusCode: e.Status, Errors: []transport.Diagnostic{d}}
+}
+
+// Is reports whether the status is one that another run may not get.
+func (e *Error) Is(target error) bool {
+	return target == inventory.ErrRetryable && (retryStatus(e.Status) || e.Status >= http.StatusInternalServerError)
 }
 
 // UsedUp reports whether the host asks for a longer wait than is accepted.

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/pace"
 )
 
@@ -46,8 +47,8 @@ func (l Limits) withDefaults() Limits {
 
 // These are the causes with which a slow request is cancelled.
 var (
-	errStalled = errors.New("no progress: the host neither answers nor reads")
-	errSlow    = errors.New("too slow: the host takes too long for the whole, or sends or reads less than 1 KiB a second")
+	errStalled = inventory.Retryable(errors.New("no progress: the host neither answers nor reads"))
+	errSlow    = inventory.Retryable(errors.New("too slow: the host takes too long for the whole, or sends or reads less than 1 KiB a second"))
 )
 
 // Late reports whether an error means that a host was too slow.
@@ -270,7 +271,7 @@ func (b *answerBody) Read(p []byte) (int, error) {
 	case Late(cause):
 		b.late, err = cause, cause
 	default:
-		err = b.host.transport.Clean(err) // errors of HTTP/2 quote the host
+		err = inventory.Retryable(b.host.transport.Clean(err)) // errors of HTTP/2 quote the host
 	}
 	return n, err
 }

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"syscall"
 	"time"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 )
 
 // verdict says what to do with the result of one try.
@@ -37,8 +39,10 @@ func (t *Transport) tries(ctx context.Context, h *host, r *Request, try func(con
 				discard(resp)
 			}
 			return nil, ctx.Err()
-		case err != nil && (v == final || !retryable(err) || r.Once && !unsent(err)):
+		case err != nil && (v == final || !retryable(err)):
 			return nil, t.Clean(err)
+		case err != nil && r.Once && !unsent(err):
+			return nil, inventory.Retryable(t.Clean(err))
 		case err != nil:
 			n.failed++
 			if errors.Is(err, syscall.EMFILE) {
@@ -51,7 +55,7 @@ func (t *Transport) tries(ctx context.Context, h *host, r *Request, try func(con
 			}
 			if n.failed >= h.maxTries(r, err) {
 				h.unreached()
-				return nil, err
+				return nil, inventory.Retryable(err)
 			}
 			h.waiting(time.Now().Add(n.wait), err.Error())
 			h.logFailure("%s %s: try %d: %v: trying again", r.Method, r.where(), n.failed, err)

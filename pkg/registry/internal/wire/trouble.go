@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 )
 
 // longWait is how long a host may make a run wait without a warning.
@@ -64,7 +66,7 @@ func (h *host) failing(why error, pause time.Duration) error {
 	lasts, tries := now.Sub(t.since), t.tries
 	t.mu.Unlock()
 	if lasts+pause > limits.Patience {
-		h.pace.End(fmt.Errorf("giving up on %s, which has granted nothing for %v (tries: %d): %s", h.name, lasts.Round(time.Second), tries, why.Error()))
+		h.pace.End(inventory.Retryable(fmt.Errorf("giving up on %s, which has granted nothing for %v (tries: %d): %s", h.name, lasts.Round(time.Second), tries, why.Error())))
 	}
 	return h.pace.Ended()
 }
