@@ -41,6 +41,7 @@ func causes(r *plan.Report) []*cause {
 	type key struct{ action, status, kind, shape string }
 	var all []*cause
 	known := map[key]*cause{}
+	shapes := map[string]string{} // the items of a repository that cannot be read have the same error
 	for i := range r.Items {
 		it := &r.Items[i]
 		if fine(it) {
@@ -52,7 +53,10 @@ func causes(r *plan.Report) []*cause {
 		}
 		_, reported := faults[it.Error]
 		if reported = reported && it.Action == plan.Invalid.String(); !reported {
-			k.shape = "." + Shape(it.Error)
+			if shapes[it.Error] == "" {
+				shapes[it.Error] = "." + Shape(it.Error)
+			}
+			k.shape = shapes[it.Error]
 		}
 		c := known[k]
 		if c == nil {
