@@ -89,7 +89,7 @@ func (o *guardOptions) vulnerability(platforms check.PlatformReader) (check.Rule
 	rule := check.Vulnerability{Threshold: threshold, Platforms: platforms, Now: time.Now()}
 	if o.allow != "" {
 		if rule.Waivers, err = scan.Waivers(o.allow); err != nil {
-			return nil, fmt.Errorf("reading --vuln-allow:\n%w", err)
+			return nil, fmt.Errorf("reading --vuln-allow: %w", err)
 		}
 	}
 	rule.Scanner, err = o.scans()

@@ -125,15 +125,35 @@ func (s streams) exitCode(ctx context.Context, args []string, err error) int {
 		return exitOK
 	case errors.As(err, &exit):
 		if exit.err != nil {
-			s.complain(args, exit.err.Error())
+			s.complain(args, oneLine(exit.err))
 		}
 		return exit.code
 	case ctx.Err() != nil:
 		s.complain(args, "interrupted")
 		return exitInterrupted
 	}
-	s.complain(args, err.Error())
+	s.complain(args, oneLine(err))
 	return exitFailed
+}
+
+// oneLine returns the text of an error. Errors that it joins, which Go separates with
+// newlines, are separated with semicolons.
+func oneLine(err error) string {
+	text := err.Error()
+	for ; err != nil; err = errors.Unwrap(err) {
+		joined, ok := err.(interface{ Unwrap() []error })
+		if !ok {
+			continue
+		}
+		var texts, lines []string
+		for _, e := range joined.Unwrap() {
+			texts, lines = append(texts, e.Error()), append(lines, oneLine(e))
+		}
+		if whole := strings.Join(texts, "\n"); whole == err.Error() {
+			return strings.Replace(text, whole, strings.Join(lines, "; "), 1)
+		}
+	}
+	return text
 }
 
 // complain prints an error in one line, as JSON if log lines are JSON.
