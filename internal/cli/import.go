@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -100,7 +101,7 @@ func runImport(tool importer.Tool, file string, o *importOptions, s streams) err
 		options.Destinations = append(options.Destinations, registry)
 	}
 	if tool == importer.Skopeo && len(options.Destinations) == 0 {
-		return fmt.Errorf("--destination is required: the file of skopeo sync does not name it")
+		return errors.New("--destination is required: the file of skopeo sync does not name it")
 	}
 	result := load.Import(tool, file, options)
 	logFaults(log, result.Faults)

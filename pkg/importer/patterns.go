@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// maxTags is the maximum number of tags that a pattern is replaced by. Longer lists are
-// hardly meant as one.
+// maxTags is the maximum number of tags that replace a pattern. A pattern with more is
+// meant as a rule, and most of the tags would not exist.
 const maxTags = 16
 
 // Marks for the begin and the end of the text. No tag contains them.

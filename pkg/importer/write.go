@@ -71,7 +71,10 @@ func encode(v any) (string, error) {
 	if err := enc.Encode(v); err != nil {
 		return "", fmt.Errorf("encoding: %w", err)
 	}
-	return out.String(), enc.Close()
+	if err := enc.Close(); err != nil {
+		return "", fmt.Errorf("encoding: %w", err)
+	}
+	return out.String(), nil
 }
 
 // selectors returns selectors for the ranges of m as comments, or "" without ranges.
