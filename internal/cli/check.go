@@ -46,7 +46,7 @@ func (o *checkOptions) addFlags(f *pflag.FlagSet) {
 	o.manifestOptions.addFlags(f)
 	f.StringSliceVar(&o.only, "only", nil, "run only these `rules`")
 	f.StringSliceVar(&o.skip, "skip", nil, "do not run these `rules`")
-	f.StringVar(&o.base, "base", "", "git `revision` to compare with: only what is new since then is a finding, and removals are (default $"+baseVariable+")")
+	f.StringVar(&o.base, "base", "", "git `revision`, date or duration to compare with, as in --since of run: only what is new since then is a finding, and removals are; auto: as the job's environment says (default $"+baseVariable+")")
 	f.StringSliceVar(&o.platforms, "required-platforms", nil, "find images that lack one of these `platforms`, such as linux/amd64,linux/arm64")
 	f.BoolVar(&o.offline, "offline", false, "send no requests to registries")
 	f.StringVarP(&o.output, "output", "o", "", "output `format`: text, json, markdown or sarif (default text)")
@@ -111,7 +111,7 @@ func runCheck(ctx context.Context, o *checkOptions, s streams) (err error) {
 		return err
 	}
 	err = offline(ctx, func() error {
-		c.readBase()
+		c.readBase(ctx)
 		return c.read()
 	})
 	if err != nil {
@@ -160,7 +160,7 @@ func staleFaults(s *lookup.Selectors) ([]manifest.Fault, error) {
 }
 
 // readBase reads the manifests at the base, if there is one.
-func (c *checking) readBase() {
+func (c *checking) readBase(ctx context.Context) {
 	rev, name := c.checkOptions.base, "--base"
 	if rev == "" && !given(c.flags, "base") {
 		rev, name = c.getenv(baseVariable), baseVariable
@@ -168,14 +168,15 @@ func (c *checking) readBase() {
 	if rev == "" {
 		return
 	}
-	if err := c.readRevision(rev); err != nil {
+	if err := c.readRevision(ctx, name, rev); err != nil {
 		c.base, c.unread = nil, fmt.Errorf("reading the base that %s names: %w", name, err)
 	}
 }
 
-// readRevision reads the manifests in a git revision, and their faults.
-func (c *checking) readRevision(rev string) error {
-	at, err := c.at.Revision(rev)
+// readRevision reads the manifests at the base, and their faults. name is the flag or
+// variable that names it.
+func (c *checking) readRevision(ctx context.Context, name, text string) error {
+	at, err := openRevision(ctx, c.streams, c.log, c.at, name, text)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/pflag"
@@ -61,6 +62,16 @@ func offline(ctx context.Context, work func() error) error {
 	case <-ctx.Done():
 		return errInterrupted
 	}
+}
+
+// openRevision opens the manifests at the base that a flag names, and logs how it was
+// found.
+func openRevision(ctx context.Context, s streams, log logrus.FieldLogger, at load.Manifests, flag, text string) (*load.Revision, error) {
+	r, err := at.Revision(ctx, text, time.Now(), s.getenv)
+	if err == nil && r.Found != "" {
+		log.Infof("%s %s: %s", flag, text, r.Found)
+	}
+	return r, err
 }
 
 // logFaults logs faults in the order of files and lines, one line each. A line begins

@@ -22,7 +22,7 @@ type partOptions struct {
 }
 
 func (o *partOptions) addFlags(f *pflag.FlagSet) {
-	f.StringVar(&o.since, "since", "", "promote only what changed in the manifests since this git `revision`")
+	f.StringVar(&o.since, "since", "", "promote only what changed in the manifests since this git `revision`, date (2026-11-01) or duration (14d); auto: as the job's environment says")
 	f.StringVar(&o.shard, "shard", "", "promote only part `I/N`, one of N disjoint parts (0 ≤ I < N); auto: as the job's environment says")
 	f.IntVar(&o.listShards, "list-shards", 0, "print the sizes of `N` parts, offline, and do nothing else")
 	f.StringVar(&o.plan, "plan", "", "apply only the plan in this `file`, the JSON report of a dry run, and refuse tags that moved since")

@@ -106,7 +106,15 @@ func runRun(ctx context.Context, o *runOptions, s streams) error {
 	if o.snapshotOf != "" || o.manifestSnapshotOf != "" {
 		return o.runSnapshot(ctx, s)
 	}
-	p := &promotion{promotionOptions: &o.promotionOptions, streams: s, paths: []string{o.path()}, load: o.load, at: load.Manifests{File: o.manifest, Dir: o.thinDir}.At}
+	p := &promotion{promotionOptions: &o.promotionOptions, streams: s, paths: []string{o.path()}, load: o.load}
+	p.at = func(rev string) (*manifest.Set, string, error) {
+		r, err := openRevision(ctx, s, p.log, load.Manifests{File: o.manifest, Dir: o.thinDir}, "--since", rev)
+		if err != nil {
+			return nil, "", err
+		}
+		set, err := r.Read()
+		return set, r.Commit, err
+	}
 	p.job.Reader = &promote.RuleReader{}
 	size, signature, vulnerability, err := o.rules(p.job.Reader, false)
 	if err != nil {

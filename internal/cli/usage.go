@@ -24,7 +24,7 @@ var formerFlags = map[string]string{
 	"check-manifest-lists-from-snapshot": "not needed: an index is always promoted with all of its images",
 	"generate-promotion-provenance":      "cip writes no records; --referrers promotes those of the source",
 	"json-log-summary":                   "use --output=json, or --report=FILE",
-	"manifest-diff-since":                "use --since=REVISION",
+	"manifest-diff-since":                "use --since, which also takes a date or a duration: --since=14d",
 	"max-signature-copies":               "not needed: --threads is for all requests",
 	"max-signature-ops":                  "not needed: --threads is for all requests",
 	"repository":                         "use --thin-manifest-dir or --manifest in a clone of the repository",
@@ -34,7 +34,7 @@ var formerFlags = map[string]string{
 	"snapshot-service-account":           "not needed: credentials come from Docker's configuration or the cloud; --key-files names keys",
 	"summary-signer-account":             "cip does not sign; --referrers promotes the signatures of the source",
 	"use-legacy-pipeline":                "not needed: there is one pipeline",
-	"use-prow-manifest-diff":             "use --since=$PULL_BASE_SHA before the merge, --since=HEAD^ after it",
+	"use-prow-manifest-diff":             "use --since=auto",
 	"use-service-account":                "not needed: the accounts in manifests are used if --key-files has their keys",
 	"verification-summaries":             "cip writes no summaries; --referrers promotes those of the source",
 }

@@ -137,6 +137,12 @@ func (r *Repository) Branch(name, id string) {
 	r.must(r.disk.SetReference(plumbing.NewSymbolicReference(plumbing.HEAD, ref)))
 }
 
+// Ref points a reference, such as refs/tags/v1, at a commit.
+func (r *Repository) Ref(name, id string) {
+	r.t.Helper()
+	r.must(r.disk.SetReference(plumbing.NewHashReference(plumbing.ReferenceName(name), plumbing.NewHash(id))))
+}
+
 // Pack writes all objects of a NewPacked repository to disk, as one pack.
 func (r *Repository) Pack() {
 	r.t.Helper()

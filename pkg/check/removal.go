@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -38,7 +39,7 @@ func (r Removal) Check(_ context.Context, in *Input) []Finding {
 		return []Finding{{Level: Failed, Pos: in.positions.first, Message: r.Unread.Error()}}
 	}
 	if r.Base.Absent || len(r.Base.Manifests) == 0 && !r.Base.Broken() {
-		return []Finding{{Level: Note, Pos: in.positions.first, Message: "nothing to compare with: there were no manifests here at " + r.Rev}}
+		return []Finding{{Level: Note, Pos: in.positions.first, Message: "nothing to compare with: there were no manifests here at " + cmp.Or(r.Rev, "that time")}}
 	}
 	wanted := map[name.Repository]*plan.Want{}
 	for _, t := range plan.Desired(r.Base, nil).Targets {

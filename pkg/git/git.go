@@ -19,6 +19,7 @@ import (
 	"github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/object"
+	"github.com/go-git/go-git/v5/plumbing/storer"
 	"github.com/go-git/go-git/v5/storage/filesystem"
 )
 
@@ -79,9 +80,15 @@ func absolute(path string) (string, error) {
 // Resolve returns the id of the commit that a revision names.
 //
 // The revision is a branch, a tag, an id or an abbreviation of one, with suffixes
-// such as ~1 (gitrevisions(7)).
+// such as ~1 (gitrevisions(7)). A branch or tag wins over an abbreviation, as in git.
 func (r *Repository) Resolve(rev string) (string, error) {
-	hash, err := r.repo.ResolveRevision(plumbing.Revision(rev))
+	full := rev
+	if end := strings.IndexAny(rev+"^", "^~"); !isID(rev[:end]) {
+		if ref := r.ref(rev[:end]); ref != "" {
+			full = ref + rev[end:]
+		}
+	}
+	hash, err := r.repo.ResolveRevision(plumbing.Revision(full))
 	if err == nil {
 		_, err = r.repo.CommitObject(*hash)
 	}
@@ -99,6 +106,23 @@ func (r *Repository) Resolve(rev string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("reading revision %q of the git repository of %s: %w", rev, r.name, err)
+}
+
+// ref returns the full name of a branch or tag, or "" if there is none.
+func (r *Repository) ref(name string) string {
+	if name == "" || strings.Contains(name, "..") {
+		return ""
+	}
+	for _, rule := range plumbing.RefRevParseRules {
+		full := plumbing.ReferenceName(fmt.Sprintf(rule, name))
+		if !strings.HasPrefix(full.String(), "refs/") {
+			continue // HEAD, or a file of git
+		}
+		if _, err := storer.ResolveReference(r.repo.Storer, full); err == nil {
+			return full.String()
+		}
+	}
+	return ""
 }
 
 // shallow reports whether the repository is a shallow clone.

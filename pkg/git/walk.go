@@ -84,14 +84,10 @@ type step struct {
 // walk is Walk, but it goes on after commits whose parents are missing.
 func (r *Repository) walk(ctx context.Context, tip string, all bool) iter.Seq2[step, error] {
 	return func(yield func(step, error) bool) {
-		shallow, err := r.repo.Storer.Shallow()
+		ends, err := r.ends()
 		if err != nil {
-			yield(step{}, fmt.Errorf("reading where the git repository of %s is shallow: %w", r.name, err))
+			yield(step{}, err)
 			return
-		}
-		ends := map[string]bool{}
-		for _, h := range shallow {
-			ends[h.String()] = true
 		}
 		queue, seen := new(latestFirst), map[string]bool{tip: true}
 		next := []string{tip}
@@ -125,6 +121,19 @@ func (r *Repository) walk(ctx context.Context, tip string, all bool) iter.Seq2[s
 			}
 		}
 	}
+}
+
+// ends returns the ids of the commits at which a shallow clone ends.
+func (r *Repository) ends() (map[string]bool, error) {
+	shallow, err := r.repo.Storer.Shallow()
+	if err != nil {
+		return nil, fmt.Errorf("reading where the git repository of %s is shallow: %w", r.name, err)
+	}
+	ends := map[string]bool{}
+	for _, h := range shallow {
+		ends[h.String()] = true
+	}
+	return ends, nil
 }
 
 // read returns a commit by its id.

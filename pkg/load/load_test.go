@@ -6,12 +6,14 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
 
 	"sigs.k8s.io/k8s-container-image-promoter/internal/gittest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/load"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
 // A base whose files are not all in the clone is not compared with as if they were empty.
@@ -32,7 +34,7 @@ func TestRevisionIsWhole(t *testing.T) {
 	gittest.CommitAll(t, dir)
 	thin, plain := load.Manifests{Dir: dir}, load.Manifests{File: filepath.Join(dir, "plain.yaml")}
 	for _, m := range []load.Manifests{thin, plain} {
-		if set, _, err := m.At("HEAD"); err != nil || len(set.Manifests) != 1 {
+		if set, err := readHead(t, m); err != nil || len(set.Manifests) != 1 {
 			t.Fatalf("%s: got %v %v", m.Path(), set, err)
 		}
 	}
@@ -40,12 +42,21 @@ func TestRevisionIsWhole(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, ".git/objects", lost[:2], lost[2:])); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := thin.At("HEAD"); !errors.Is(err, git.ErrUnreadable) {
+	if _, err := readHead(t, thin); !errors.Is(err, git.ErrUnreadable) {
 		t.Errorf("without images.yaml: got error %v, want ErrUnreadable", err)
 	}
-	if set, _, err := plain.At("HEAD"); err != nil || len(set.Manifests) != 1 {
+	if set, err := readHead(t, plain); err != nil || len(set.Manifests) != 1 {
 		t.Errorf("a plain manifest that is complete: got %v, error %v", set, err)
 	}
+}
+
+func readHead(t *testing.T, m load.Manifests) (*manifest.Set, error) {
+	t.Helper()
+	r, err := m.Revision(t.Context(), "HEAD", time.Now(), os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	return r.Read()
 }
 
 func TestWriteFile(t *testing.T) {

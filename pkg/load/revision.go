@@ -2,11 +2,14 @@ package load
 
 import (
 	"cmp"
+	"context"
+	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path"
 	"sync"
+	"time"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
@@ -15,7 +18,8 @@ import (
 
 // Revision is a git revision of manifests. Its files are read from git's object database.
 type Revision struct {
-	Commit string
+	Commit string // empty: before the first commit, without files
+	Found  string // how the commit was found; empty for a revision
 	Files  fs.FS  // below Root
 	All    fs.FS  // of the commit
 	Dir    string // Root in All
@@ -24,22 +28,27 @@ type Revision struct {
 	path string // of the manifests, as the user wrote it
 }
 
-// Revision opens a git revision of the manifests.
-func (m Manifests) Revision(rev string) (*Revision, error) {
+// Revision opens the manifests at a revision, a date or a duration, as git.Base finds it.
+func (m Manifests) Revision(ctx context.Context, text string, now time.Time, getenv func(string) string) (*Revision, error) {
 	repo, err := git.Open(m.Path())
 	if err != nil {
 		return nil, err
 	}
-	r := &Revision{path: m.Path(), name: "."}
-	if r.Commit, err = repo.Resolve(rev); err != nil {
+	base, err := repo.Base(ctx, text, now, getenv)
+	if err != nil {
 		return nil, err
 	}
+	r := &Revision{Commit: base.Commit, Found: base.Found, path: m.Path(), name: "."}
 	if r.Dir, err = repo.Named(m.Path()); err != nil {
 		return nil, err
 	}
 	if m.File != "" {
 		r.Dir, r.name = path.Split(r.Dir)
 		r.Dir = path.Clean(r.Dir)
+	}
+	if r.Commit == "" {
+		r.Files, r.All = embed.FS{}, embed.FS{}
+		return r, nil
 	}
 	if r.Files, err = repo.FS(r.Commit, r.Dir); err != nil {
 		return nil, err
@@ -81,19 +90,6 @@ func (r *Revision) load(read func(fs.FS) error) error {
 		return fmt.Errorf("reading %s of commit %s: %w", path.Join(r.Dir, r.name), r.Commit, err)
 	}
 	return err
-}
-
-// At reads the manifests in a git revision. If the revision does not have them, the set
-// is empty and marked as absent.
-func (m Manifests) At(rev string) (set *manifest.Set, commit string, err error) {
-	r, err := m.Revision(rev)
-	if err != nil {
-		return nil, "", err
-	}
-	if set, err = r.Read(); err != nil {
-		return nil, "", err
-	}
-	return set, r.Commit, nil
 }
 
 // wholeFS keeps the first error about an object that the clone does not have. Such
