@@ -234,6 +234,21 @@ func (w *world) samePromotions(args []string) {
 	}
 }
 
+// sameReports checks that two JSON reports differ in their costs alone.
+func (w *world) sameReports(args []string) {
+	w.need(args, 2, "same-reports FILE FILE")
+	var trees [2]map[string]any
+	for i, name := range args[:2] {
+		w.Check(json.Unmarshal([]byte(w.ReadFile(name)), &trees[i]))
+		for _, cost := range []string{"estimate", "requests", "durationSeconds"} {
+			delete(trees[i], cost)
+		}
+	}
+	if diff := gocmp.Diff(trees[0], trees[1]); diff != "" {
+		w.Fatalf("%s and %s (-first +second):\n%s", args[0], args[1], diff)
+	}
+}
+
 // union checks that the promotions and faults of several reports are those of one.
 func (w *world) union(args []string) {
 	w.need(args, 2, "union WHOLE PART…")

@@ -38,6 +38,7 @@ import (
 //	summary FILE [KEY=N…]     its summary; what is not named is 0
 //	json FILE PATH VALUE      a value in a JSON file; the path has slashes
 //	same-promotions DRY REAL  both reports have the same promotions in the same order, save for their status
+//	same-reports FILE FILE    two JSON reports are the same, save for requests, estimates and the duration
 //	union WHOLE PART…         each promotion and fault of the whole is in one of the parts, and nothing else is
 //	printable FILE…           nothing in it but lines of visible characters
 //	order FILE TEXT…          the texts occur in this order
@@ -78,6 +79,7 @@ func TestScripts(t *testing.T) {
 			"summary":         onWorld((*world).summary),
 			"json":            onWorld((*world).json),
 			"same-promotions": onWorld((*world).samePromotions),
+			"same-reports":    onWorld((*world).sameReports),
 			"union":           onWorld((*world).union),
 			"printable":       onWorld((*world).printable),
 			"order":           onWorld((*world).order),

@@ -137,6 +137,12 @@ func (o *registryOptions) client(s streams, sites registry.Sites, log logrus.Fie
 	return registry.New(r)
 }
 
+// The usage of flags about reports.
+const (
+	outputUsage   = "output `format`: text (default), json, yaml, csv or markdown"
+	detailedUsage = "dry run: exit with 2 if there are changes; real run: exit with 3 if only failures are left that another run may cure"
+)
+
 // promotionOptions are the flags of a promotion. A command adds flags for some of them.
 type promotionOptions struct {
 	registryOptions
@@ -158,11 +164,11 @@ type promotionOptions struct {
 func (o *promotionOptions) addFlags(f *pflag.FlagSet) {
 	o.confirmOptions.addFlags(f)
 	f.BoolVar(&o.parseOnly, "parse-only", false, "load and validate the files without sending requests")
-	f.StringVarP(&o.output, "output", "o", "", "output `format`: text (default), json, yaml, csv or markdown")
+	f.StringVarP(&o.output, "output", "o", "", outputUsage)
 	f.StringVar(&o.report, "report", "", "also write the JSON report to this `file`")
 	f.BoolVar(&o.allowMissing, "allow-missing", false, "do not fail if an image is in neither source nor destination")
 	f.BoolVar(&o.failFast, "fail-fast", false, "write nothing if anything is refused or cannot be read")
-	f.BoolVar(&o.detailed, "detailed-exitcode", false, "dry run: exit with 2 if there are changes; real run: exit with 3 if only failures are left that another run may cure")
+	f.BoolVar(&o.detailed, "detailed-exitcode", false, detailedUsage)
 	o.registryOptions.addFlags(f)
 	o.logOptions.addFlags(f)
 }

@@ -259,7 +259,7 @@ func (p *promotion) parsed(faults []manifest.Fault) error {
 	report.Manifests = p.origin
 	err := p.save(report)
 	if p.format != output.Text {
-		err = errors.Join(err, p.show(report))
+		err = errors.Join(err, show(p.streams, report, p.format))
 	}
 	if err != nil {
 		return err
@@ -298,7 +298,7 @@ func (p *promotion) promote(ctx context.Context) error {
 	if p.format != output.Text || !sameStream(p.out, p.streams.err) {
 		p.complainOf(report)
 	}
-	if err = errors.Join(err, p.show(report)); err != nil {
+	if err = errors.Join(err, show(p.streams, report, p.format)); err != nil {
 		return err
 	}
 	if ctx.Err() != nil {
@@ -348,9 +348,9 @@ func (p *promotion) save(r *plan.Report) error {
 	return nil
 }
 
-// show writes the report to stdout.
-func (p *promotion) show(r *plan.Report) error {
-	if err := output.WriteReport(p.out, r, p.format, output.Color(p.out, p.getenv)); err != nil {
+// show writes a report to stdout.
+func show(s streams, r *plan.Report, f output.Format) error {
+	if err := output.WriteReport(s.out, r, f, output.Color(s.out, s.getenv)); err != nil {
 		return fmt.Errorf("writing to stdout: %w", err)
 	}
 	return nil

@@ -87,6 +87,15 @@ func ReadReport(r io.Reader) (*plan.Report, error) {
 
 // ReadPlan reads the file of a dry run's JSON report and approves its plan. Errors do not name the file.
 func ReadPlan(file string) (*plan.Approval, error) {
+	report, err := ReadReportFile(file)
+	if err != nil {
+		return nil, err
+	}
+	return report.Approve()
+}
+
+// ReadReportFile parses a file that WriteReport wrote as JSON or YAML. Errors do not name the file.
+func ReadReportFile(file string) (*plan.Report, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		if path, ok := errors.AsType[*fs.PathError](err); ok {
@@ -95,9 +104,5 @@ func ReadPlan(file string) (*plan.Approval, error) {
 		return nil, err
 	}
 	defer f.Close()
-	report, err := ReadReport(f)
-	if err != nil {
-		return nil, err
-	}
-	return report.Approve()
+	return ReadReport(f)
 }

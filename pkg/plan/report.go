@@ -135,6 +135,8 @@ func (p *Plan) Report(dryRun bool, wanted *Wanted) *Report {
 		}
 		r.Faults = append(r.Faults, ReportFault{f.Pos.File, f.Pos.Line, f.Pos.Column, f.Message})
 	}
+	slices.Sort(r.Warnings)
+	r.Warnings = slices.Compact(r.Warnings)
 	return r
 }
 
