@@ -47,7 +47,7 @@ func exits(more ...string) map[string]string {
 
 // The meanings of the exit codes 2 and 3.
 const (
-	retryMeaning      = "nothing was refused, and another run may cure all that failed\n       (a real run with --detailed-exitcode)"
+	retryMeaning      = "only failures that another run may cure (only with --detailed-exitcode)"
 	changesMeaning    = "a clean dry run found changes (only with --detailed-exitcode)"
 	differenceMeaning = "there is a difference (only with --detailed-exitcode)"
 	outdatedMeaning   = "an image is out of date (only with --check)"
