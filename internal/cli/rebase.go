@@ -49,8 +49,8 @@ and saves the rebased apps in the source registry. cip resolve --write then pins
 them.
 
 By default the run image is chosen as by cip run-image, from the given files or
-else the app's metadata. --run-image names another. The digest depends only on app, run image and flags, so a dry
-run and all real runs compute the same one.`,
+else the app's metadata. --run-image names another. The digest depends only on
+app, run image and flags, so a dry run and all real runs compute the same one.`,
 		Example: `  cip rebase registry.example.com/shop/web:1.4
   cip rebase registry.example.com/shop/web:1.4-r1 --previous-image=registry.example.com/shop/web:1.4 --confirm
   cip rebase registry.example.com/shop/web:1.4 --run-image=registry.example.com/base/run:22.04.5 --accept=same-repository
@@ -69,6 +69,11 @@ run and all real runs compute the same one.`,
 			return runRebaseSelectors(cmd.Context(), o, s)
 		},
 	}
+	o.addFlags(cmd)
+	return cmd
+}
+
+func (o *rebaseOptions) addFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.runImage, "run-image", "", "use this run `image` instead of choosing one")
 	f.StringVar(&o.previous, "previous-image", "", "read the app from this `image`; IMAGEs are only written")
@@ -88,7 +93,6 @@ run and all real runs compute the same one.`,
 		cmd.MarkFlagsMutuallyExclusive("thin-manifest-dir", named)
 		cmd.MarkFlagsMutuallyExclusive("manifest", named)
 	}
-	return cmd
 }
 
 // outOfDate is the state, in a check, of an app that would be planned without it.
