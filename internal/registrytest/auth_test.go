@@ -52,10 +52,10 @@ func TestARealClientWithTokens(t *testing.T) {
 				t.Fatalf("%v\n%s", err, s.Summary())
 			}
 			if problems := s.Complete(t, "to", "1"); problems != nil {
-				t.Error(problems)
+				t.Errorf("got problems %q, want none", problems)
 			}
 			if s.Count(Token) == 0 || s.Count(Mount) == 0 {
-				t.Error(s.Summary())
+				t.Errorf("got %d token requests and %d mounts, want some of each\n%s", s.Count(Token), s.Count(Mount), s.Summary())
 			}
 		})
 	}
@@ -117,7 +117,7 @@ func TestChallenge(t *testing.T) {
 	}
 	a := ask(t, s, "POST", "/v2/to/blobs/uploads/?mount=x&from=src", "").want(t, 401)
 	if want := `scope="repository:to:pull,push repository:src:pull"`; !strings.Contains(a.Header.Get("WWW-Authenticate"), want) {
-		t.Errorf("mount: %s", a.Header.Get("WWW-Authenticate"))
+		t.Errorf("mount: got challenge %q, want it to contain %s", a.Header.Get("WWW-Authenticate"), want)
 	}
 }
 
@@ -131,7 +131,7 @@ func TestTokenService(t *testing.T) {
 	ask(t, s, "POST", "/token", "grant_type=refresh_token&refresh_token=refresh", form...).want(t, 200)
 	ask(t, s, "POST", "/token", "grant_type=refresh_token&refresh_token=other", form...).want(t, 401)
 	if got := s.Count(Token); got != 6 || len(s.Writes()) != 0 {
-		t.Errorf("%d token requests, writes %v", got, s.Writes())
+		t.Errorf("got %d token requests and writes %v, want 6 and none", got, s.Writes())
 	}
 	s.Fault(Status(429, nil, ""), Is(Token))
 	ask(t, s, "GET", "/token", "").want(t, 429)
@@ -143,7 +143,7 @@ func TestTokenService(t *testing.T) {
 	ask(t, open, "GET", "/v2/r/manifests/1", "", "Authorization", token).want(t, 200)
 	ask(t, open, "POST", "/v2/r/blobs/uploads/", "", "Authorization", token).want(t, 401)
 	if a := ask(t, open, "GET", "/token", "").want(t, 200); strings.Contains(string(a.body), "expires_in") {
-		t.Errorf("%s", a.body)
+		t.Errorf("got %s, want a token without expires_in", a.body)
 	}
 }
 
@@ -175,7 +175,7 @@ func TestBasicAuth(t *testing.T) {
 	s := New(t, TLS(), BasicAuth("alice", "secret"))
 	a := ask(t, s, "GET", "/v2/", "").want(t, 401)
 	if !strings.HasPrefix(a.Header.Get("WWW-Authenticate"), "Basic ") {
-		t.Errorf("challenge %q", a.Header.Get("WWW-Authenticate"))
+		t.Errorf("got challenge %q, want Basic", a.Header.Get("WWW-Authenticate"))
 	}
 	ask(t, s, "GET", "/v2/", "", "Authorization", "Basic YWxpY2U6d3Jvbmc=").want(t, 401)
 	s.Push(t, "r", Image(1, 1), "1")

@@ -45,7 +45,7 @@ func TestBuildersAreDeterministicAndDistinct(t *testing.T) {
 			t.Errorf("%s differs from itself", name)
 		}
 		if other, ok := seen[a.Digest]; ok {
-			t.Errorf("%s equals %s", name, other)
+			t.Errorf("got one digest for %s and %s, want two", name, other)
 		}
 		seen[a.Digest] = name
 	}
@@ -79,7 +79,7 @@ func TestObjectsStoreWhole(t *testing.T) {
 			s := New(t)
 			s.Push(t, "a/b", o, "1", "2")
 			if problems := s.Complete(t, "a/b", o.Digest); problems != nil {
-				t.Fatal(problems)
+				t.Fatalf("got problems %q, want none", problems)
 			}
 			if diff := cmp.Diff(map[string]string{"1": o.Digest, "2": o.Digest}, s.Tags(t, "a/b")); diff != "" {
 				t.Error(diff)
@@ -123,10 +123,10 @@ func TestManifestFields(t *testing.T) {
 	m := parse(t, Artifact(1, "example/sbom", Subject(subject), Annotate("k", "v")))
 	if m.ArtifactType != "example/sbom" || m.Config.MediaType != ociEmpty || m.Config.Size != 2 || m.Annotations["k"] != "v" ||
 		m.Config.Digest != "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a" {
-		t.Errorf("artifact %+v", m)
+		t.Errorf("got artifact %+v, want type example/sbom, the empty config of 2 bytes and annotation k=v", m)
 	}
 	if m.Subject == nil || m.Subject.Digest != subject.Digest || m.Subject.Size != int64(len(subject.Raw)) {
-		t.Errorf("subject %+v", m.Subject)
+		t.Errorf("got subject %+v, want %s of %d bytes", m.Subject, subject.Digest, len(subject.Raw))
 	}
 	m = parse(t, Index([]Object{img, Attestation(1, img)}))
 	if diff := cmp.Diff(&platform{"arm", "linux", "v7"}, m.Manifests[0].Platform); diff != "" {
@@ -137,24 +137,24 @@ func TestManifestFields(t *testing.T) {
 	}
 	a := m.Manifests[1].Annotations
 	if a["vnd.docker.reference.digest"] != img.Digest || a["vnd.docker.reference.type"] != "attestation-manifest" {
-		t.Errorf("annotations %v", a)
+		t.Errorf("got annotations %v, want an attestation-manifest of %s", a, img.Digest)
 	}
 	foreign := Image(1, 1, Foreign("https://example.com/a"))
 	if l := parse(t, foreign).Layers[1]; l.MediaType != ociForeign || !slices.Equal(l.URLs, []string{"https://example.com/a"}) {
-		t.Errorf("foreign layer %+v", l)
+		t.Errorf("got foreign layer %+v, want media type %s and URL https://example.com/a", l, ociForeign)
 	}
 	if got := len(foreign.BlobDigests()); got != 2 {
 		t.Errorf("%d blobs to store, want config and layer", got)
 	}
 	shared := Image(3, 1, Base(1))
 	if img.Blobs[1].Digest != shared.Blobs[1].Digest || img.Blobs[2].Digest == shared.Blobs[2].Digest {
-		t.Error("base layers are to be shared, own layers not")
+		t.Errorf("got layers %v and %v, want the first shared, the second not", img.BlobDigests(), shared.BlobDigests())
 	}
 	if m := parse(t, Image(1, 1, NoMediaType())); m.MediaType != "" {
-		t.Errorf("mediaType %q", m.MediaType)
+		t.Errorf("got mediaType %q, want none", m.MediaType)
 	}
 	if n := len(Image(1, 1, LayerSize(100_000)).Blobs[1].Raw); n < 100_000 || n > 105_000 {
-		t.Errorf("layer of %d bytes", n)
+		t.Errorf("got a layer of %d bytes, want 100000 to 105000", n)
 	}
 }
 
@@ -182,7 +182,7 @@ func TestReencodingShowsInTheDigest(t *testing.T) {
 	}
 	for _, raw := range [][]byte{compact, indented} {
 		if Wrap(o.MediaType, raw).Digest == o.Digest {
-			t.Errorf("an encoder's own form: %s", raw)
+			t.Errorf("got digest %s for an encoder's own form, want another\n%s", o.Digest, raw)
 		}
 	}
 }
@@ -194,11 +194,11 @@ func TestCompleteAndDelete(t *testing.T) {
 			o := MultiArch(1, 2, 1)
 			s.Push(t, "r", o, "1", "2")
 			if got := s.Complete(t, "r", "none"); len(got) != 1 || !strings.Contains(got[0], "manifest none in r is missing") {
-				t.Errorf("%v", got)
+				t.Errorf("got problems %q, want one: manifest none in r is missing", got)
 			}
 			s.DeleteTag(t, "r", "2")
 			if _, _, ok := s.Manifest(t, "r", "2"); ok || len(s.Tags(t, "r")) != 1 {
-				t.Errorf("tags %v", s.Tags(t, "r"))
+				t.Errorf("got tags %v, want only 1", s.Tags(t, "r"))
 			}
 			s.DeleteBlob(t, "r", o.Children[0].Blobs[1].Digest)
 			s.DeleteManifest(t, "r", o.Children[1].Digest)
@@ -211,7 +211,7 @@ func TestCompleteAndDelete(t *testing.T) {
 			}
 			s.DeleteManifest(t, "r", o.Digest)
 			if tags := s.Tags(t, "r"); len(tags) != 0 {
-				t.Errorf("tags %v", tags)
+				t.Errorf("got tags %v, want none", tags)
 			}
 		})
 	}
@@ -230,6 +230,6 @@ func TestWrapPushesAnyBytes(t *testing.T) {
 	o := Wrap(OCIIndex, []byte(`{"schemaVersion":2,"manifests":[],"x":"\u001b"}`))
 	s.Push(t, "r", o, "odd")
 	if raw, _, _ := s.Manifest(t, "r", o.Digest); !bytes.Equal(raw, o.Raw) {
-		t.Errorf("stored %q", raw)
+		t.Errorf("got stored %q, want %q", raw, o.Raw)
 	}
 }

@@ -102,7 +102,7 @@ func TestFirstAddedFaultIsOutermost(t *testing.T) {
 	ask(t, s, "GET", "/v2/", "").want(t, 418)
 	ask(t, s, "GET", "/v2/", "").want(t, 200)
 	if outer.Hits() != 1 || inner.Hits() != 1 {
-		t.Errorf("hits %d and %d", outer.Hits(), inner.Hits())
+		t.Errorf("got %d and %d hits, want 1 and 1", outer.Hits(), inner.Hits())
 	}
 	third := s.Fault(Status(418, nil, ""))
 	ask(t, s, "GET", "/v2/", "").want(t, 418)
@@ -124,14 +124,14 @@ func TestRandomFaultsFollowTheirSeed(t *testing.T) {
 	}
 	first := run(1)
 	if !slices.Equal(first, run(1)) {
-		t.Error("one seed, two sequences")
+		t.Errorf("got two sequences of one seed, want twice %v", first)
 	}
 	if slices.Equal(first, run(2)) {
-		t.Error("two seeds, one sequence")
+		t.Errorf("got twice %v of two seeds, want two sequences", first)
 	}
 	for _, status := range []int{200, 500, 502, 503, 504} {
 		if !slices.Contains(first, status) {
-			t.Errorf("no %d in %v", status, first)
+			t.Errorf("got statuses %v, want some %d", first, status)
 		}
 	}
 }
@@ -147,16 +147,16 @@ func TestAnswers(t *testing.T) {
 		return &Response{Body: "made up"}
 	}), Is(ManifestGet, ManifestHead))
 	if a := ask(t, s, "GET", "/v2/", "").want(t, 429); a.Header.Get("Retry-After") != "7" || string(a.body) != "slow down" {
-		t.Errorf("%v %s", a.Header, a.body)
+		t.Errorf("got header %v and body %q, want Retry-After 7 and %q", a.Header, a.body, "slow down")
 	}
 	if a := ask(t, s, "GET", "/v2/r/tags/list", "").want(t, 403); a.code(t) != "DENIED" {
-		t.Errorf("%s", a.body)
+		t.Errorf("got %s, want the code DENIED", a.body)
 	}
 	if a := ask(t, s, "GET", "/v2/r/manifests/1", "").want(t, 200); string(a.body) != "made up" {
-		t.Errorf("%s", a.body)
+		t.Errorf("got %q, want %q", a.body, "made up")
 	}
 	if a := ask(t, s, "HEAD", "/v2/r/manifests/1", "").want(t, 200); a.Header.Get("Docker-Content-Digest") == "" {
-		t.Error("HEAD did not pass")
+		t.Errorf("got header %v of HEAD, want a Docker-Content-Digest", a.Header)
 	}
 }
 
@@ -169,14 +169,14 @@ func TestResets(t *testing.T) {
 		s.Fault(ResetBefore(), Ref("before"))
 		s.Fault(ResetAfter(), Ref("after"))
 		if put("before") == nil || put("after") == nil {
-			t.Error("an answer in spite of the reset")
+			t.Error("got an answer, want a reset")
 		}
 		if tags := s.Tags(t, "r"); tags["before"] != "" || tags["after"] != o.Digest {
-			t.Errorf("tags %v: before must not act, after must", tags)
+			t.Errorf("got tags %v, want only after=%s", tags, o.Digest)
 		}
 		for _, r := range s.Requests() {
 			if !r.Aborted || r.Panic != "" || r.Status != 0 {
-				t.Errorf("recorded %+v", r)
+				t.Errorf("recorded %+v, want aborted without panic and status", r)
 			}
 		}
 	})
@@ -213,10 +213,10 @@ func TestTruncate(t *testing.T) {
 		s.Fault(Truncate(70_000), Is(BlobGet), First(1))
 		a := ask(t, s, "GET", layerURL(o), "")
 		if a.err == nil || !bytes.Equal(a.body, layer[:70_000]) || a.ContentLength != int64(len(layer)) {
-			t.Errorf("error %v, %d bytes of %d, Content-Length %d", a.err, len(a.body), len(layer), a.ContentLength)
+			t.Errorf("got error %v, %d bytes and Content-Length %d, want an error, the first 70000 bytes and %d", a.err, len(a.body), a.ContentLength, len(layer))
 		}
 		if r := s.Requests()[0]; r.Out != 70_000 || !r.Aborted {
-			t.Errorf("recorded %+v", r)
+			t.Errorf("recorded %+v, want 70000 bytes out, aborted", r)
 		}
 		// The rest can be had by Range, and a body that is short enough is left alone.
 		a = ask(t, s, "GET", layerURL(o), "", "Range", "bytes=70000-").want(t, 206)
@@ -238,12 +238,12 @@ func TestCorruptFlipsOneBit(t *testing.T) {
 	want := bytes.Clone(layer)
 	want[60_000] ^= 1
 	if !bytes.Equal(a.body, want) || a.Header.Get("Docker-Content-Digest") != o.Blobs[1].Digest {
-		t.Error("not exactly one bit is wrong, or the digest is")
+		t.Errorf("got %d bytes with digest %q, want the layer with one wrong bit and %s", len(a.body), a.Header.Get("Docker-Content-Digest"), o.Blobs[1].Digest)
 	}
 	i.Remove()
 	a = ask(t, s, "GET", layerURL(o), "").want(t, 200)
 	if fmt.Sprintf("sha256:%x", sha256.Sum256(a.body)) != o.Blobs[1].Digest {
-		t.Error("the registry's own copy was changed")
+		t.Errorf("got sha256:%x of the registry's own copy, want %s", sha256.Sum256(a.body), o.Blobs[1].Digest)
 	}
 }
 

@@ -64,16 +64,16 @@ func TestRecordTellsWhatHappened(t *testing.T) {
 	first := got[0]
 	if first.Kind != ManifestGet || first.Query != "x=y" || first.Repo != "r" || first.Ref != "1" || first.Auth != "Basic" ||
 		first.Header.Get("Range") != "bytes=0-9" || first.Status != 206 || first.Out != 10 || first.In != 0 {
-		t.Errorf("ranged GET: %+v", first)
+		t.Errorf("ranged GET: got %+v, want r:1 with ?x=y, Basic, Range bytes=0-9, status 206, 10 bytes out and 0 in", first)
 	}
 	if got[1].Out != 0 || got[1].Status != 200 || got[1].Header.Get("User-Agent") == "" {
-		t.Errorf("HEAD: %+v", got[1])
+		t.Errorf("HEAD: got %+v, want status 200, 0 bytes out and a User-Agent", got[1])
 	}
 	if got[2].In != int64(len(o.Raw)) || got[2].Header.Get("Content-Type") != o.MediaType {
-		t.Errorf("PUT: %+v", got[2])
+		t.Errorf("PUT: got %+v, want %d bytes in of type %s", got[2], len(o.Raw), o.MediaType)
 	}
 	if len(s.Writes()) != 1 || s.Count() != 4 || s.Count(ManifestGet, ManifestPut) != 3 || s.Peak() != 1 {
-		t.Errorf("writes %d, all %d, peak %d", len(s.Writes()), s.Count(), s.Peak())
+		t.Errorf("got %d writes, %d requests, %d of manifests, peak %d, want 1, 4, 3, 1", len(s.Writes()), s.Count(), s.Count(ManifestGet, ManifestPut), s.Peak())
 	}
 	for _, want := range []string{s.Host, "4 requests", "manifest-get 2", "PUT /v2/r/manifests/2 201"} {
 		if !strings.Contains(s.Summary(), want) {
@@ -81,11 +81,11 @@ func TestRecordTellsWhatHappened(t *testing.T) {
 		}
 	}
 	if strings.Contains(s.Summary(), "eDp5") {
-		t.Error("the summary has a password")
+		t.Errorf("got the password eDp5 in the summary, want none\n%s", s.Summary())
 	}
 	s.Reset()
 	if s.Count() != 0 || s.Peak() != 0 {
-		t.Error("not forgotten")
+		t.Errorf("got %d requests and peak %d after a reset, want 0 and 0", s.Count(), s.Peak())
 	}
 }
 
@@ -93,10 +93,10 @@ func TestHandlerPanicIsRecorded(t *testing.T) {
 	s := New(t)
 	s.Push(t, "r", Image(1, 1), "1")
 	if a := ask(t, s, "GET", "/v2/r/tags/list?n=0", ""); a.err == nil {
-		t.Fatalf("olareg answered n=0 with %d: %s", a.StatusCode, a.body)
+		t.Fatalf("got status %d of olareg for n=0, want no answer: %s", a.StatusCode, a.body)
 	}
 	if r := s.Requests()[0]; !r.Aborted || !strings.Contains(r.Panic, "out of range") {
-		t.Errorf("recorded %+v", r)
+		t.Errorf("recorded %+v, want aborted with the panic: out of range", r)
 	}
 }
 
@@ -133,7 +133,7 @@ func TestOpenUploads(t *testing.T) {
 		"completed, answer lost": {nil, func(t *testing.T, s *Server, l string) {
 			s.Fault(ResetAfter(), Is(UploadPut))
 			if a := ask(t, s, "PUT", l+"digest="+b.Digest, string(b.Raw)); a.err == nil {
-				t.Error("no reset")
+				t.Error("got an answer, want a reset")
 			}
 		}, 0},
 	} {
@@ -144,7 +144,7 @@ func TestOpenUploads(t *testing.T) {
 				t.Errorf("open uploads %d, want %d\n%s", got, c.want, s.Summary())
 			}
 			if c.want > 0 && !strings.Contains(s.Summary(), "open upload /v2/r/") {
-				t.Errorf("not in the summary:\n%s", s.Summary())
+				t.Errorf("got a summary without the open upload, want it listed\n%s", s.Summary())
 			}
 		})
 	}
@@ -152,7 +152,7 @@ func TestOpenUploads(t *testing.T) {
 		s := New(t)
 		ask(t, s, "POST", "/v2/r/blobs/uploads/?digest="+b.Digest, string(b.Raw)).want(t, 201)
 		if s.OpenUploads() != 0 || s.Count(UploadPost) != 1 {
-			t.Error(s.Summary())
+			t.Errorf("got %d open uploads and %d POSTs, want 0 and 1\n%s", s.OpenUploads(), s.Count(UploadPost), s.Summary())
 		}
 	})
 }
@@ -167,7 +167,7 @@ func TestAwaitAndPeak(t *testing.T) {
 	}
 	s.Await(t, 3, Ping)
 	if s.Peak() != 3 || s.Requests()[0].Status != 0 {
-		t.Errorf("peak %d, status %d", s.Peak(), s.Requests()[0].Status)
+		t.Errorf("got peak %d and status %d, want 3 and 0", s.Peak(), s.Requests()[0].Status)
 	}
 	close(release)
 	for range 3 {
@@ -183,7 +183,7 @@ func TestStorageSharesContentOnly(t *testing.T) {
 	ask(t, s, "GET", "/v2/r/manifests/1", "").want(t, 401)
 	ask(t, other, "GET", "/v2/r/manifests/1", "").want(t, 200)
 	if s.Host == other.Host || s.Count() != 1 || other.Count() != 1 {
-		t.Errorf("%s%s", s.Summary(), other.Summary())
+		t.Errorf("got hosts %s and %s with %d and %d requests, want two hosts with 1 each\n%s%s", s.Host, other.Host, s.Count(), other.Count(), s.Summary(), other.Summary())
 	}
 	if diff := cmp.Diff(s.Tags(t, "r"), other.Tags(t, "r")); diff != "" {
 		t.Error(diff)
@@ -201,10 +201,10 @@ func TestCloseReleasesHangingRequests(t *testing.T) {
 			s.Await(t, 1, UploadPost)
 			s.Close()
 			if err := <-failed; err == nil {
-				t.Error("an answer from a closed server")
+				t.Error("got an answer of a closed server, want an error")
 			}
 			if !s.Requests()[0].Aborted || len(s.Tags(t, "r")) != 1 {
-				t.Errorf("content is gone or the abort not recorded:\n%s", s.Summary())
+				t.Errorf("got aborted %t and tags %v, want true and one tag\n%s", s.Requests()[0].Aborted, s.Tags(t, "r"), s.Summary())
 			}
 		})
 	}

@@ -18,13 +18,13 @@ func TestHoldAndDelayPassTheBodyOn(t *testing.T) {
 	}()
 	s.Await(t, 1, ManifestPut)
 	if s.Tags(t, "r")["2"] != "" {
-		t.Error("not held")
+		t.Errorf("got tag 2 at %s, want it held", s.Tags(t, "r")["2"])
 	}
 	close(release)
 	(<-done).want(t, 201)
 	ask(t, s, "PUT", "/v2/r/manifests/3", string(o.Raw), "Content-Type", o.MediaType).want(t, 201)
 	if tags := s.Tags(t, "r"); tags["2"] != o.Digest || tags["3"] != o.Digest {
-		t.Errorf("tags %v", tags)
+		t.Errorf("got tags %v, want 2 and 3 at %s", tags, o.Digest)
 	}
 }
 
@@ -57,7 +57,7 @@ func TestRedirectShowsWhatArrives(t *testing.T) {
 	s.Fault(Redirect(storage.URL), Is(BlobGet))
 	a := ask(t, s, "GET", layerURL(o)+"?x=1", "", "Authorization", "Basic dTpw").want(t, 200)
 	if len(a.body) != len(o.Blobs[1].Raw) {
-		t.Errorf("%d bytes", len(a.body))
+		t.Errorf("got %d bytes, want %d", len(a.body), len(o.Blobs[1].Raw))
 	}
 	got := storage.Requests()
 	// Go's own client sends the password along to another port of the same address.
@@ -76,7 +76,7 @@ func TestForgetUpload(t *testing.T) {
 	b := NewBlob("text/plain", []byte("content"))
 	a := ask(t, s, "PUT", loc+"&digest="+b.Digest, string(b.Raw)).want(t, 404)
 	if a.code(t) != "BLOB_UPLOAD_UNKNOWN" || s.OpenUploads() != 0 {
-		t.Errorf("%s, open %d", a.body, s.OpenUploads())
+		t.Errorf("got %s and %d open uploads, want BLOB_UPLOAD_UNKNOWN and 0", a.body, s.OpenUploads())
 	}
 	// The registry has forgotten it too.
 	ask(t, s, "PUT", loc+"&digest="+b.Digest, string(b.Raw)).want(t, 400)
@@ -92,20 +92,20 @@ func TestRefuseMounts(t *testing.T) {
 		s.Fault(RefuseMounts(status))
 		a := ask(t, s, "POST", "/v2/to/blobs/uploads/?mount="+b.Digest+"&from=from", "").want(t, status)
 		if s.HasBlob(t, "to", b.Digest) {
-			t.Errorf("%d: mounted nevertheless", status)
+			t.Errorf("%d: got blob %s mounted, want it refused", status, b.Digest)
 		}
 		if code != "" {
 			if a.code(t) != code {
-				t.Errorf("%d: %s", status, a.body)
+				t.Errorf("%d: got %s, want code %s", status, a.body, code)
 			}
 			continue
 		}
 		if s.OpenUploads() != 1 || s.Count(Mount) != 1 {
-			t.Error(s.Summary())
+			t.Errorf("got %d open uploads and %d mounts, want 1 and 1\n%s", s.OpenUploads(), s.Count(Mount), s.Summary())
 		}
 		ask(t, s, "PUT", a.Header.Get("Location")+"&digest="+b.Digest, string(b.Raw)).want(t, 201)
 		if s.OpenUploads() != 0 || !s.HasBlob(t, "to", b.Digest) {
-			t.Error(s.Summary())
+			t.Errorf("got %d open uploads, blob there %t, want 0 and true\n%s", s.OpenUploads(), s.HasBlob(t, "to", b.Digest), s.Summary())
 		}
 	}
 }
@@ -144,7 +144,7 @@ func TestLinkLoopAndEndlessPages(t *testing.T) {
 	loop := s.Fault(LinkLoop(), Is(Tags))
 	const list = "/v2/r/tags/list?n=2"
 	if a := ask(t, s, "GET", list, "").want(t, 200); nextPage(a.Header.Get("Link")) != list {
-		t.Errorf("Link %q", a.Header.Get("Link"))
+		t.Errorf("got Link %q, want %s", a.Header.Get("Link"), list)
 	}
 	loop.Remove()
 	for perPage, want := range []string{`"tags":[]`, `"tags":["endless-000000003"]`, `"tags":["endless-000000005","endless-000000006"]`} {
@@ -157,7 +157,7 @@ func TestLinkLoopAndEndlessPages(t *testing.T) {
 			a = ask(t, s, "GET", next, "").want(t, 200)
 			next = nextPage(a.Header.Get("Link"))
 			if seen[next] || next == "" {
-				t.Errorf("page %q came before", next)
+				t.Errorf("got page %q, want one that was not served before", next)
 			}
 			seen[next] = true
 		}
@@ -167,6 +167,6 @@ func TestLinkLoopAndEndlessPages(t *testing.T) {
 	}
 	a := ask(t, s, "GET", "/v2/_catalog", "").want(t, 200)
 	if !strings.Contains(string(a.body), `"repositories":["endless-`) {
-		t.Errorf("%s", a.body)
+		t.Errorf("got %s, want repositories endless-…", a.body)
 	}
 }

@@ -111,7 +111,7 @@ func TestARealClientCanPushAndPull(t *testing.T) {
 				t.Error(err)
 			}
 			if s.Count(ManifestGet, ManifestHead) == 0 || s.Count(BlobGet) == 0 {
-				t.Errorf("pull not recorded:\n%s", s.Summary())
+				t.Errorf("got %d requests for manifests and %d for blobs, want some of each\n%s", s.Count(ManifestGet, ManifestHead), s.Count(BlobGet), s.Summary())
 			}
 			if strings.Contains(name, "anonymous") {
 				return
@@ -120,13 +120,13 @@ func TestARealClientCanPushAndPull(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got := s.Tags(t, "copy"); !cmp.Equal(got, map[string]string{"2": o.Digest}) {
-				t.Errorf("tags %v", got)
+				t.Errorf("got tags %v, want 2=%s", got, o.Digest)
 			}
 			if problems := s.Complete(t, "copy", "2"); problems != nil {
 				t.Errorf("not complete: %v", problems)
 			}
 			if s.OpenUploads() != 0 {
-				t.Errorf("uploads left open:\n%s", s.Summary())
+				t.Errorf("got %d open uploads, want 0\n%s", s.OpenUploads(), s.Summary())
 			}
 		})
 	}
@@ -167,7 +167,7 @@ func TestCAFileVerifiesTheServer(t *testing.T) {
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(raw) {
-		t.Fatalf("no certificate in %s", raw)
+		t.Fatalf("got no certificate in %s, want one", raw)
 	}
 	tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}
 	defer tr.CloseIdleConnections()
@@ -181,18 +181,18 @@ func TestStrictnessOfOlaregShowsThrough(t *testing.T) {
 		return ask(t, s, "PUT", "/v2/r/manifests/"+ref, string(o.Raw), "Content-Type", o.MediaType)
 	}
 	if a := put("1.0").want(t, 400); !bytes.Contains(a.body, []byte("MANIFEST_BLOB_UNKNOWN")) {
-		t.Errorf("without blobs: %s", a.body)
+		t.Errorf("without blobs: got %s, want code MANIFEST_BLOB_UNKNOWN", a.body)
 	}
 	s.PushBlob(t, "r", o.Blobs[0])
 	s.PushBlob(t, "r", o.Blobs[1])
 	if a := put(Image(2, 1).Digest).want(t, 400); a.code(t) != "DIGEST_INVALID" {
-		t.Errorf("by another digest: %s", a.body)
+		t.Errorf("by another digest: got %s, want code DIGEST_INVALID", a.body)
 	}
 	put("1.0").want(t, 201)
 	idx := Index([]Object{Image(3, 1)})
 	a := ask(t, s, "PUT", "/v2/r/manifests/i", string(idx.Raw), "Content-Type", idx.MediaType).want(t, 400)
 	if a.code(t) != "MANIFEST_BLOB_UNKNOWN" {
-		t.Errorf("without children: %s", a.body)
+		t.Errorf("without children: got %s, want code MANIFEST_BLOB_UNKNOWN", a.body)
 	}
 }
 
@@ -224,7 +224,7 @@ func TestMount(t *testing.T) {
 				t.Errorf("mounts %d, open uploads %d (want %d)", got, s.OpenUploads(), c.open)
 			}
 			if !s.HasBlob(t, "to", b.Digest) {
-				t.Error("blob is not there") // the permissive registry has one pool for all
+				t.Errorf("got no blob %s in to, want it there", b.Digest) // the permissive registry has one pool for all
 			}
 		})
 	}
@@ -233,7 +233,7 @@ func TestMount(t *testing.T) {
 func TestCatalog(t *testing.T) {
 	s := New(t, WithCatalog())
 	if a := ask(t, s, "GET", "/v2/_catalog", "").want(t, 200); !strings.Contains(string(a.body), `"repositories":[]`) {
-		t.Errorf("empty catalog: %s", a.body)
+		t.Errorf("empty catalog: got %s, want no repositories", a.body)
 	}
 	for i, repo := range []string{"c", "a/x", "b"} {
 		s.Push(t, repo, Image(i, 1), "1")
@@ -261,11 +261,11 @@ func TestPageSizeCapsWhatIsAskedFor(t *testing.T) {
 	for _, query := range []string{"", "?n=1000"} {
 		a := ask(t, s, "GET", "/v2/r/tags/list"+query, "").want(t, 200)
 		if !strings.Contains(string(a.body), `["a","b"]`) {
-			t.Errorf("first page: %s", a.body)
+			t.Errorf("first page: got %s, want tags a and b", a.body)
 		}
 		a = ask(t, s, "GET", nextPage(a.Header.Get("Link")), "").want(t, 200)
 		if !strings.Contains(string(a.body), `["c"]`) || a.Header.Get("Link") != "" {
-			t.Errorf("second page: %s, Link %q", a.body, a.Header.Get("Link"))
+			t.Errorf("second page: got %s and Link %q, want tag c and none", a.body, a.Header.Get("Link"))
 		}
 	}
 }
@@ -282,10 +282,10 @@ func TestDistributionViews(t *testing.T) {
 	s.Push(t, "r", sig)
 	a := ask(t, s, "PUT", multi, string(o.Raw), "Content-Type", o.MediaType).want(t, 201)
 	if got := confirmedTags(a.Header); !cmp.Equal(got, []string{"a", "b"}) || len(s.Tags(t, "r")) != 2 {
-		t.Errorf("olareg confirmed %v, holds %v", got, s.Tags(t, "r"))
+		t.Errorf("olareg: got %v confirmed and tags %v, want a and b confirmed, and two tags", got, s.Tags(t, "r"))
 	}
 	if a := ask(t, s, "GET", refs, "").want(t, 200); !strings.Contains(string(a.body), sig.Digest) {
-		t.Errorf("referrers: %s", a.body)
+		t.Errorf("got referrers %s, want %s", a.body, sig.Digest)
 	}
 
 	s = New(t, Distribution())
@@ -294,13 +294,13 @@ func TestDistributionViews(t *testing.T) {
 	ask(t, s, "GET", refs, "").want(t, 404)
 	a = ask(t, s, "PUT", multi, string(o.Raw), "Content-Type", o.MediaType).want(t, 201)
 	if got := confirmedTags(a.Header); got != nil || len(s.Tags(t, "r")) != 0 {
-		t.Errorf("confirmed %v, holds %v", got, s.Tags(t, "r"))
+		t.Errorf("got %v confirmed and tags %v, want none", got, s.Tags(t, "r"))
 	}
 	s.PushBlob(t, "r", sig.Blobs[0])
 	s.PushBlob(t, "r", sig.Blobs[1])
 	a = ask(t, s, "PUT", "/v2/r/manifests/s", string(sig.Raw), "Content-Type", sig.MediaType).want(t, 201)
 	if a.Header.Get("OCI-Subject") != "" {
-		t.Error("a subject was confirmed")
+		t.Errorf("got subject %s confirmed, want none", a.Header.Get("OCI-Subject"))
 	}
 	ask(t, s, "GET", list, "").want(t, 200)
 }
@@ -322,7 +322,7 @@ func TestReferrersPutAtOnceAreAllListed(t *testing.T) {
 	wg.Wait()
 	a := ask(t, s, "GET", "/v2/r/referrers/"+o.Digest, "").want(t, 200)
 	if got := bytes.Count(a.body, []byte("example/signature")); got != 16 {
-		t.Errorf("%d of 16 referrers listed", got)
+		t.Errorf("got %d referrers, want 16", got)
 	}
 }
 
@@ -347,10 +347,10 @@ func TestGoogleListing(t *testing.T) {
 		t.Error(diff)
 	}
 	if !cmp.Equal(got.Children, []string{"core"}) || !cmp.Equal(got.Tags, []string{"1.0", "latest"}) || got.Name != "p/apple" {
-		t.Errorf("list %+v", got)
+		t.Errorf("got list %+v, want p/apple with child core and tags 1.0 and latest", got)
 	}
 	if a := ask(t, s, "GET", "/v2/p/tags/list", "").want(t, 200); !strings.Contains(string(a.body), `"child":["apple"]`) {
-		t.Errorf("a name without manifests: %s", a.body)
+		t.Errorf("a name without manifests: got %s, want child apple", a.body)
 	}
 	ask(t, s, "GET", "/v2/q/tags/list", "").want(t, 404)
 
@@ -358,7 +358,7 @@ func TestGoogleListing(t *testing.T) {
 	s.DeleteTag(t, "p/apple", "latest")
 	a := ask(t, s, "GET", "/v2/p/apple/tags/list", "").want(t, 200)
 	if !strings.Contains(string(a.body), `"tags":["1.0"]`) {
-		t.Errorf("after delete: %s", a.body)
+		t.Errorf("after delete: got %s, want only tag 1.0", a.body)
 	}
 	seen := map[string]bool{}
 	for next := "/v2/p/apple/core/tags/list?n=2"; next != ""; {
