@@ -303,7 +303,7 @@ func TestEndlessAnswers(t *testing.T) {
 					t.Error("got no error, want one")
 				}
 			case <-time.After(30 * time.Second):
-				t.Error("the read did not end within 30 s")
+				t.Error("got no end of the read within 30 s, want one")
 			}
 		})
 	}

@@ -92,7 +92,7 @@ func TestEachRequestIsLogged(t *testing.T) {
 		t.Errorf("got %d lines, want %d, one for each request\n%s", len(collected.lines), n, s.Summary())
 	}
 	if strings.Contains(collected.text.String(), "planted") {
-		t.Errorf("got a secret in\n%s", collected.text.String())
+		t.Errorf("got a secret, want none in\n%s", collected.text.String())
 	}
 }
 

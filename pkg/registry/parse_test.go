@@ -42,7 +42,7 @@ func FuzzNextLink(f *testing.F) {
 	f.Add(`<<>>,;<`)
 	f.Fuzz(func(t *testing.T, s string) {
 		if got := nextLink([]string{s}); got != "" && !strings.Contains(s, got) {
-			t.Errorf("%q: got %q", s, got)
+			t.Errorf("%q: got %q, want a part of it", s, got)
 		}
 	})
 }
@@ -57,15 +57,15 @@ func FuzzParseManifest(f *testing.F) {
 			return
 		}
 		if !isManifest(got) || got == "" {
-			t.Errorf("got media type %q", got)
+			t.Errorf("got media type %q, want one of a manifest", got)
 		}
 		for _, d := range append(c.Blobs, c.Children...) {
 			if !descriptorDigest.MatchString(d.Digest.String()) || d.Size < 0 {
-				t.Errorf("accepted %+v", d)
+				t.Errorf("got %+v accepted, want a digest and a size", d)
 			}
 		}
 		if len(c.Blobs)+len(c.Children) > MaxChildren {
-			t.Error("accepted too many")
+			t.Errorf("got %d descriptors accepted, want %d at most", len(c.Blobs)+len(c.Children), MaxChildren)
 		}
 	})
 }
@@ -78,11 +78,11 @@ func FuzzSignatureLayers(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw string) {
 		layers, err := signatureLayers(&Manifest{Raw: []byte(raw), MediaType: types.OCIManifestSchema1})
 		if err == nil && len(layers) > maxSignatures {
-			t.Error("accepted too many")
+			t.Errorf("got %d layers accepted, want %d at most", len(layers), maxSignatures)
 		}
 		for _, l := range layers {
 			if !descriptorDigest.MatchString(l.Digest.String()) || l.Size < 0 {
-				t.Errorf("accepted %+v", l)
+				t.Errorf("got %+v accepted, want a digest and a size", l)
 			}
 		}
 	})
@@ -113,7 +113,7 @@ func FuzzTagList(f *testing.F) {
 			return
 		}
 		if !json.Valid(raw) {
-			t.Errorf("it is no JSON: %q", raw)
+			t.Errorf("got %q accepted, want only JSON", raw)
 		}
 		kept := len(p.tags)
 		for _, tag := range p.tags {
@@ -132,7 +132,7 @@ func FuzzTagList(f *testing.F) {
 			}
 		}
 		if kept > p.names {
-			t.Errorf("%d tags of %d names", kept, p.names)
+			t.Errorf("got %d tags, want %d at most, the number of names", kept, p.names)
 		}
 	})
 }

@@ -110,7 +110,7 @@ func TestRefusedPasswordIsTriedTwice(t *testing.T) {
 				return
 			}
 			if n, errs := resolveAll(t, c, s, "public"); n != 20 {
-				t.Errorf("%d public repositories, %v", n, errs)
+				t.Errorf("got %d public repositories, %v, want 20", n, errs)
 			}
 		})
 	}
@@ -129,7 +129,7 @@ func TestAcceptedPasswordKeepsItsRetry(t *testing.T) {
 	for i := range 5 {
 		refuse.Store(i > 0)
 		if n, errs := resolveAll(t, c, s, "r"); n != 20 {
-			t.Errorf("run %d: %d present, %v", i, n, errs)
+			t.Errorf("run %d: got %d present, %v, want 20", i, n, errs)
 		}
 	}
 	if n := p.counts["secret"]; n != 100+3+4 {
@@ -138,7 +138,7 @@ func TestAcceptedPasswordKeepsItsRetry(t *testing.T) {
 	refuse.Store(true)
 	p.right = func(r *http.Request, _, _ string) bool { return !strings.HasPrefix(r.URL.Path, "/v2/r1/") }
 	if n, errs := resolveAll(t, c, s, "r"); n != 19 || len(errs) != 1 {
-		t.Errorf("one repository refused: %d present, %v", n, errs)
+		t.Errorf("one repository refused: got %d present, %v, want 19 and one error", n, errs)
 	}
 }
 
@@ -159,13 +159,13 @@ func TestOneRefusedAccountOfTwo(t *testing.T) {
 	pushAll(t, s, "team/r")
 	c := newClient(t, registry.Options{})
 	if n, errs := resolveAll(t, c, s, "r"); n != 0 || len(errs) != 20 {
-		t.Errorf("%d present, %v", n, errs)
+		t.Errorf("r: got %d present, %v, want 0 and 20 errors", n, errs)
 	}
 	if n, errs := resolveAll(t, c, s, "team/r"); n != 20 {
-		t.Errorf("%d present, %v", n, errs)
+		t.Errorf("team/r: got %d present, %v, want 20", n, errs)
 	}
 	if p.counts["wrong"] != 2 || p.counts["right"] != 20 {
-		t.Errorf("sent %v", p.counts)
+		t.Errorf("got passwords sent %v, want wrong 2 and right 20", p.counts)
 	}
 }
 
@@ -191,6 +191,6 @@ func TestAcceptedPasswordIsCarriedByAllAtOnce(t *testing.T) {
 	}, registrytest.Is(registrytest.ManifestHead))
 	c := newClient(t, registry.Options{})
 	if n, errs := resolveAll(t, c, s, "r"); n != 20 || asked.Load() != 20 {
-		t.Errorf("%d present after %d requests, %v", n, asked.Load(), errs)
+		t.Errorf("got %d present after %d requests, %v, want 20 after 20", n, asked.Load(), errs)
 	}
 }

@@ -92,7 +92,7 @@ func TestSnapshot(t *testing.T) {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 			if len(warnings) != tc.warns {
-				t.Errorf("warnings: %q", warnings)
+				t.Errorf("got warnings %q, want %d", warnings, tc.warns)
 			}
 		})
 	}

@@ -96,7 +96,7 @@ func TestRedirectedWrites(t *testing.T) {
 				t.Errorf("got %v, want a refusal to follow", err)
 			}
 			if n := len(other.Requests()); n > 0 {
-				t.Errorf("%d requests to another registry\n%s", n, other.Summary())
+				t.Errorf("got %d requests to another registry, want 0\n%s", n, other.Summary())
 			}
 		})
 	}

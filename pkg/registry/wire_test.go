@@ -170,7 +170,7 @@ func TestRegistryThatReadsOneScope(t *testing.T) {
 		}
 	}
 	if n := s.Count(registrytest.Token); n > 8 {
-		t.Errorf("%d tokens for 5 repositories\n%s", n, s.Summary())
+		t.Errorf("got %d tokens for 5 repositories, want 8 at most\n%s", n, s.Summary())
 	}
 }
 
@@ -206,7 +206,7 @@ func TestTokenExpiresUnderABody(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !s.HasBlob(t, "a", blob.Digest) {
-				t.Error("the blob is not there")
+				t.Errorf("got no blob %s in a, want it there", blob.Digest)
 			}
 		})
 	}
@@ -226,15 +226,15 @@ func TestRedirectCarriesNoCredentials(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got.Bytes(), b.Raw) {
-		t.Error("other bytes")
+		t.Errorf("got %d other bytes, want the %d of the blob", got.Len(), len(b.Raw))
 	}
 	for _, r := range other.Requests() {
 		if r.Auth != "" {
-			t.Errorf("credentials went to the other host: %s", r)
+			t.Errorf("got credentials sent to the other host, want none: %s", r)
 		}
 	}
 	if n := other.Count(registrytest.BlobGet); n != 1 {
-		t.Errorf("the other host was asked %d times", n)
+		t.Errorf("got %d requests to the other host, want 1", n)
 	}
 }
 
@@ -272,7 +272,7 @@ func TestBlobIsResumedAndVerified(t *testing.T) {
 				case tc.err != "" && (err == nil || !strings.Contains(err.Error(), tc.err)):
 					t.Errorf("got %v", err)
 				case tc.err != "" && got.Len() == len(raw):
-					t.Error("a wrong blob was passed on whole")
+					t.Errorf("got all %d bytes of a wrong blob, want fewer", got.Len())
 				}
 				if n := s.Count(registrytest.BlobGet); n != tc.gets {
 					t.Errorf("%d reads, want %d\n%s", n, tc.gets, s.Summary())
@@ -298,7 +298,7 @@ func TestListingsThatNeverEnd(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 			if n := s.Count(registrytest.Tags); n > 5 {
-				t.Errorf("asked %d times", n)
+				t.Errorf("got %d requests, want 5 at most", n)
 			}
 		})
 	}
@@ -343,6 +343,6 @@ func TestErrorTextIsPrintable(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	if text := err.Error(); strings.ContainsAny(text, "\x1b\x07\u202e") || strings.Contains(text, "planted") {
-		t.Errorf("got %q", text)
+		t.Errorf("got %q, want it escaped and without the secret", text)
 	}
 }
