@@ -77,7 +77,7 @@ func TestSourceBudget(t *testing.T) {
 	names := map[string]string{a.Digest: "a", b.Digest: "b"}
 	for _, line := range []string{"copy done eu/x a 1", "copy done eu/x b 2", "copy done prod/x a 1", "copy done prod/x b 2"} {
 		if !strings.Contains(lines(p, names), line+"\n") {
-			t.Errorf("missing %q in\n%s", line, lines(p, names))
+			t.Errorf("got no %q, want it in\n%s", line, lines(p, names))
 		}
 	}
 	budget(t, src, map[registrytest.Kind]int{
@@ -90,7 +90,7 @@ func TestSourceBudget(t *testing.T) {
 	budget(t, src, map[registrytest.Kind]int{registrytest.Ping: 1, registrytest.ManifestHead: 1})
 	src.Push(t, "staging/x", a, "build-2")
 	if p := r.run(t); len(p.Items) != 0 {
-		t.Errorf("a pin is not compared while nothing lacks: %+v", p.Items)
+		t.Errorf("got %+v, want none: a pin is not compared while nothing lacks", p.Items)
 	}
 	dst.DeleteTag(t, "eu/x", "2")
 	if got, want := lines(r.run(t), names), "invalid refused eu/x b 2\n"; got != want {
@@ -138,7 +138,7 @@ func TestWritingBudget(t *testing.T) {
 			p := rig{manifest: plain(tc.images, s.Host+"/staging", s.Host+"/prod")}.run(t)
 			for _, it := range p.Items {
 				if it.Status != plan.Done {
-					t.Errorf("%+v", it)
+					t.Errorf("got %+v, want done", it)
 				}
 			}
 			tc.want[registrytest.Ping], tc.want[registrytest.Tags] = 1, 1
@@ -162,7 +162,7 @@ func TestRefusedMounts(t *testing.T) {
 			p := rig{manifest: plain(want("x", one.Digest, "1", two.Digest, "2"), s.Host+"/staging", s.Host+"/prod")}.run(t)
 			for _, it := range p.Items {
 				if it.Status != plan.Done {
-					t.Errorf("%+v", it)
+					t.Errorf("got %+v, want done", it)
 				}
 			}
 			blobs := len(one.BlobDigests()) + len(two.BlobDigests())

@@ -70,7 +70,7 @@ func TestMirrorThatIsRead(t *testing.T) {
 			}
 			p := rig{manifest: mirrored(want("x", img.Digest, "1"), src.Host+"/staging", dst.Host+"/prod", far.Host+"/copies", dst.Host+"/mirror")}.run(t)
 			if len(p.Items) != 1 || p.Items[0].Status != tc.status {
-				t.Fatalf("%+v", p.Items)
+				t.Fatalf("got %+v, want one item, %s", p.Items, tc.status)
 			}
 			if tc.want != "" {
 				if got, want := p.Items[0].SourceRef(), repos[tc.want]+"@"+img.Digest; got != want {
@@ -112,11 +112,11 @@ func TestMirrorDownForAll(t *testing.T) {
 	p := rig{manifest: mirrored(want("x", a.Digest, "1", b.Digest, "2"), src.Host+"/staging", dst.Host+"/prod", dst.Host+"/mirror")}.run(t)
 	for _, it := range p.Items {
 		if it.Status != plan.Done {
-			t.Errorf("%+v", it)
+			t.Errorf("got %+v, want done", it)
 		}
 	}
 	if len(p.Items) != 2 || len(p.Warnings) != 1 || !strings.Contains(p.Warnings[0], "403 DENIED") {
-		t.Errorf("%d items, warnings %q", len(p.Items), p.Warnings)
+		t.Errorf("got %d items, warnings %q, want 2 and one of 403 DENIED", len(p.Items), p.Warnings)
 	}
 }
 
@@ -146,7 +146,7 @@ func TestMirrorThatIsNotWhole(t *testing.T) {
 			tc.spoil(dst)
 			p := rig{manifest: mirrored(want("x", img.Digest, "1"), src.Host+"/staging", dst.Host+"/prod", dst.Host+"/mirror")}.run(t)
 			if len(p.Items) != 1 || p.Items[0].Status != plan.Done || p.Items[0].From.RegistryStr() != dst.Host {
-				t.Fatalf("%+v, warnings %q", p.Items, p.Warnings)
+				t.Fatalf("got %+v, warnings %q, want one item done from %s", p.Items, p.Warnings, dst.Host)
 			}
 			if missing := dst.Complete(t, "prod/x", "1"); missing != nil {
 				t.Errorf("got missing content %v, want none", missing)
@@ -179,7 +179,7 @@ func TestMirrorReadForRules(t *testing.T) {
 	}}
 	found := sources.Find(t.Context(), entry, at(near.Host, "prod/x"))
 	if found.From != at(near.Host, "mirror/x") {
-		t.Fatalf("%+v", found)
+		t.Fatalf("got %+v, want it found in the mirror %s", found, at(near.Host, "mirror/x"))
 	}
 	for _, c := range img.Children {
 		if content, err := sources.Read(t.Context(), found.From, c.Digest); err != nil || content == nil {
@@ -198,7 +198,7 @@ func TestMirrorChildUnknown(t *testing.T) {
 	src.Fault(registrytest.Refuse(403, "DENIED", "no"))
 	p := rig{manifest: mirrored(want("x", img.Digest, "1"), src.Host+"/staging", dst.Host+"/prod", dst.Host+"/mirror")}.run(t)
 	if len(p.Items) != 1 || p.Items[0].Status != plan.Failed || !strings.Contains(p.Items[0].Error, "403 DENIED") {
-		t.Errorf("%+v, warnings %q", p.Items, p.Warnings)
+		t.Errorf("got %+v, warnings %q, want one item failed with 403 DENIED", p.Items, p.Warnings)
 	}
 	if writes := dst.Writes(); len(writes) > 0 {
 		t.Errorf("got writes %v, want none", writes)

@@ -68,9 +68,9 @@ func (m *mix) compareChanges(host int, changes []rt.Change, first int) {
 		tg := m.targetOf(host, c.Repo)
 		switch {
 		case c.Kind == rt.Delete:
-			m.t.Errorf("deleted: %+v", c)
+			m.t.Errorf("got deleted %+v, want nothing deleted", c)
 		case tg == nil:
-			m.t.Errorf("written outside of the destinations: %+v", c)
+			m.t.Errorf("got a write outside of the destinations, want none: %+v", c)
 		case c.Kind == rt.ManifestPut && !strings.Contains(c.Ref, ":"):
 			m.compareTagWrite(tg, c, m.excused[excuse{host, first + i}])
 		case !tg.allows(m.referrers, c.Digest) && !m.fallbackIndex(tg, c.Digest):
@@ -88,11 +88,11 @@ func (m *mix) compareTagWrite(tg *mixTarget, c rt.Change, excused bool) {
 		m.t.Errorf("a tag that nothing wants there: %+v", c)
 	}
 	for _, text := range subtract(m.lacks(tg.mixRepo, w.Object), w.before) {
-		m.t.Errorf("a tag whose content is not complete: %+v: %s", c, text)
+		m.t.Errorf("got a tag of incomplete content, want all of it: %+v: %s", c, text)
 	}
 	moved := c.Old != "" && c.Old != c.Digest
 	if moved && !excused && !(tg.mutable && c.Ref == "latest") {
-		m.t.Errorf("got a moved tag that may not move: %+v", c)
+		m.t.Errorf("got a moved tag that may not move, want it where it was: %+v", c)
 	}
 }
 
@@ -105,12 +105,12 @@ func (m *mix) compareTags(host int, before map[string]map[string]string) {
 		for tag, digest := range before[repo] {
 			mayMove := tg != nil && (tg.mutable && tag == "latest" || m.fallbackTag(tg, tag))
 			if now[tag] != digest && !mayMove {
-				m.t.Errorf("%s:%s was %s and is %q", repo, tag, digest, now[tag])
+				m.t.Errorf("%s:%s: got %q, want %s as before", repo, tag, now[tag], digest)
 			}
 		}
 		for tag := range now {
 			if _, ok := before[repo][tag]; !ok && tg == nil {
-				m.t.Errorf("%s:%s appeared outside of the destinations", repo, tag)
+				m.t.Errorf("got %s:%s outside of the destinations, want no such tag", repo, tag)
 			}
 		}
 	}
@@ -121,19 +121,19 @@ func (m *mix) compareDone(it *plan.Item) {
 	where := fmt.Sprintf("done, but not so: %s %s@%s %v", it.Action, it.Destination, it.Digest, it.Tag)
 	tg := m.targetOf(m.hostOf(it.Destination.RegistryStr()), it.Destination.RepositoryStr())
 	if tg == nil {
-		m.t.Errorf("%s: no destination", where)
+		m.t.Errorf("%s: got no destination, want one", where)
 		return
 	}
 	tags := m.hosts[tg.host].Tags(m.t, tg.name)
 	if at := tags[it.Tag]; it.Tag != "" && at != it.Digest.String() {
-		m.t.Errorf("%s: the tag points to %q", where, at)
+		m.t.Errorf("%s: got the tag at %q, want %s", where, at, it.Digest)
 	}
 	w, ok := tg.want(it.Digest.String())
 	switch {
 	case !ok:
 		m.t.Errorf("%s: it is not wanted", where)
 	case w.broken && !it.Present:
-		m.t.Errorf("%s: a manifest with a repeated key", where)
+		m.t.Errorf("%s: got a manifest with a repeated key, want it refused", where)
 	}
 	lacks := m.lacks(tg.mixRepo, w.Object)
 	if it.Present { // then only its tags were put, and its content was not looked at
@@ -151,7 +151,7 @@ func (m *mix) compareTarget(tg *mixTarget) {
 		where := fmt.Sprintf("success, but not so: %s@%s", tg.name, w.Digest)
 		for _, tag := range w.tags {
 			if tags[tag] != w.Digest {
-				m.t.Errorf("%s: tag %s points to %q", where, tag, tags[tag])
+				m.t.Errorf("%s: tag %s: got %q, want %s", where, tag, tags[tag], w.Digest)
 			}
 		}
 		lacks := m.lacks(tg.mixRepo, w.Object)
@@ -181,17 +181,17 @@ func (m *mix) compareRequests() {
 	for _, s := range append(m.hosts, m.decoys...) {
 		for _, r := range s.Requests() {
 			if r.Panic != "" || r.Kind == rt.Delete {
-				m.t.Errorf("sent: %s", r)
+				m.t.Errorf("got %s, want no panic and no delete", r)
 			}
 		}
 	}
 	for _, d := range m.decoys {
 		for _, c := range d.Changes() {
-			m.t.Errorf("stored where no manifest leads: %+v", c)
+			m.t.Errorf("got %+v where no manifest leads, want nothing stored", c)
 		}
 		for _, r := range d.Requests() {
 			if r.Kind == rt.UploadDelete || r.Kind == rt.ManifestPut || r.Auth != "" {
-				m.t.Errorf("sent where no manifest leads: %s", r)
+				m.t.Errorf("got %s where no manifest leads, want no write and no credentials", r)
 			}
 		}
 	}

@@ -98,11 +98,11 @@ func (y *mixTally) judge(t *testing.T) {
 	for _, b := range behaviors() {
 		t.Logf("%-40s chosen %3d, met a request %3d", b.name, y.chosen[b.name], y.requested[b.name])
 		if y.requested[b.name] == 0 {
-			t.Errorf("no request met: %s (chosen %d times)", b.name, y.chosen[b.name])
+			t.Errorf("%s: got no request, chosen %d times, want some", b.name, y.chosen[b.name])
 		}
 	}
 	if y.successes < y.runs/10 || y.successes == y.runs {
-		t.Errorf("%d of %d promotions ended with success: the mix tries too little", y.successes, y.runs)
+		t.Errorf("got %d of %d promotions with success, want a tenth of them or more, not all", y.successes, y.runs)
 	}
 }
 
@@ -171,7 +171,7 @@ func runMix(t *testing.T, seed uint64) *mix {
 	watchdog := time.AfterFunc(mixLimit, cancel) // no deadline: what sees one may give up before it
 	m.plan = rig{plains: m.manifests, deep: m.deep, referrers: m.referrers}.within(ctx, t)
 	if !watchdog.Stop() {
-		t.Errorf("the promotion did not end within %v", mixLimit)
+		t.Errorf("got no end of the promotion, want one within %v", mixLimit)
 	}
 	skipped := slices.ContainsFunc(m.plan.Items, func(it plan.Item) bool { return it.Status == plan.Skipped })
 	m.success = ctx.Err() == nil && !skipped && !m.plan.Refused(false)

@@ -202,7 +202,7 @@ func TestNothingIsAskedTwice(t *testing.T) {
 				}
 				key := r.Method + " " + r.Path + "?" + r.Query
 				if seen[key]++; seen[key] > most {
-					t.Errorf("request %d: %s", seen[key], r)
+					t.Errorf("got request %d of %s, want %d at most", seen[key], r, most)
 				}
 			}
 		})

@@ -32,7 +32,7 @@ func TestImageOnOneHost(t *testing.T) {
 		registrytest.ManifestPut:  1,
 	})
 	if got := s.Tags(t, "prod/apple")["1.0"]; got != img.Digest {
-		t.Errorf("tag: got %s", got)
+		t.Errorf("tag: got %s, want %s", got, img.Digest)
 	}
 	s.Reset()
 	p = r.run(t)
@@ -66,7 +66,7 @@ func TestIndexToTwoHosts(t *testing.T) {
 	p := r.run(t)
 	for _, it := range p.Items {
 		if it.Status != plan.Done {
-			t.Errorf("%+v", it)
+			t.Errorf("got %+v, want done", it)
 		}
 	}
 	blobs := len(index.BlobDigests())
@@ -98,7 +98,7 @@ func TestIndexToTwoHosts(t *testing.T) {
 		t.Errorf("got %+v from a second run, want nothing to do", p.Items)
 	}
 	if got := len(src.Requests()); got != 0 {
-		t.Errorf("the second run asked the source %d times", got)
+		t.Errorf("got %d requests of the second run to the source, want 0", got)
 	}
 }
 
@@ -127,7 +127,7 @@ func TestFailureStaysInItsIndex(t *testing.T) {
 	r := rig{manifest: plain(want("a", broken.Digest, "1")+want("a", sound.Digest, "2"), src.Host+"/staging", dst.Host+"/prod")}
 	got := lines(r.run(t), map[string]string{broken.Digest: "broken", sound.Digest: "sound"})
 	if !strings.Contains(got, "copy failed prod/a broken 1") || !strings.Contains(got, "copy done prod/a sound 2\n") {
-		t.Errorf("got %s", got)
+		t.Errorf("got %s, want 1 of broken failed and 2 of sound done", got)
 	}
 }
 
@@ -150,11 +150,11 @@ func TestDeepRepairsWhatIsLost(t *testing.T) {
 			r := rig{manifest: plain(want("a", index.Digest, "1, 2"), src.Host+"/staging", dst.Host+"/prod"), deep: true}
 			r.run(t)
 			if p := r.run(t); len(p.Items) != 0 || p.UpToDate != 2 {
-				t.Fatalf("nothing is lost yet: %+v", p)
+				t.Fatalf("got %+v while nothing is lost, want 2 up to date", p)
 			}
 			lose(t, dst, index)
 			if dst.Complete(t, "prod/a", "1") == nil {
-				t.Fatal("nothing was lost")
+				t.Fatal("got a complete image, want something lost")
 			}
 			p := r.run(t)
 			if got, want := lines(p, map[string]string{index.Digest: "index"}), "copy done prod/a index 1,2\n"; got != want || p.UpToDate != 0 || len(p.Warnings) != 1 {
@@ -188,12 +188,12 @@ func TestCorruptedBlobToTwoHosts(t *testing.T) {
 			p := rig{manifest: plain(want("a", img.Digest, "v1"), src.Host+"/staging", one.Host+"/prod", two.Host+"/prod")}.run(t)
 			for _, it := range p.Items {
 				if it.Status != tc.want {
-					t.Errorf("%s is %s: %s", it.Destination, it.Status, it.Error)
+					t.Errorf("%s: got %s, want %s: %s", it.Destination, it.Status, tc.want, it.Error)
 				}
 			}
 			for _, s := range []*registrytest.Server{one, two} {
 				if got := s.HasBlob(t, "prod/a", layer.Digest); got != (tc.want == plan.Done) {
-					t.Errorf("the layer is there: %t\n%s", got, s.Summary())
+					t.Errorf("got the layer there: %t, want %t\n%s", got, tc.want == plan.Done, s.Summary())
 				}
 				if n := s.OpenUploads(); n > 0 {
 					t.Errorf("got %d open uploads, want none", n)

@@ -43,7 +43,7 @@ func TestReferrersGoWithTheirSubject(t *testing.T) {
 			r := rig{referrers: true, manifest: plain(want("a", img.Digest, "1.0"), src.Host+"/staging", dst.Host+"/prod")}
 			p := r.run(t)
 			if len(p.Items) != 3 {
-				t.Fatalf("items: %+v", p.Items)
+				t.Fatalf("got items %+v, want 3", p.Items)
 			}
 			for _, o := range []registrytest.Object{of, nested} {
 				if missing := dst.Complete(t, "prod/a", o.Digest); missing != nil {
@@ -53,7 +53,7 @@ func TestReferrersGoWithTheirSubject(t *testing.T) {
 			if len(tc.dst) > 0 {
 				raw, _, ok := dst.Manifest(t, "prod/a", registry.FallbackTag(image.Hash(img.Digest)))
 				if !ok || !strings.Contains(string(raw), of.Digest) || !strings.Contains(string(raw), "vnd.example.sbom") {
-					t.Errorf("fallback index: %v %s", ok, raw)
+					t.Errorf("got fallback index %s (found: %t), want %s of vnd.example.sbom in it", raw, ok, of.Digest)
 				}
 			}
 			dst.Reset()
@@ -61,7 +61,7 @@ func TestReferrersGoWithTheirSubject(t *testing.T) {
 				t.Errorf("got %+v from a second run, want nothing to do", p.Items)
 			}
 			if w := dst.Writes(); len(w) != 0 {
-				t.Errorf("second run wrote %v", w)
+				t.Errorf("got writes %v of the second run, want none", w)
 			}
 		})
 	}
@@ -122,21 +122,21 @@ func TestCosignTagsAreMerged(t *testing.T) {
 	dry.dryRun = true
 	planned := dry.run(t)
 	if w := dst.Writes(); len(w) != 0 {
-		t.Fatalf("dry run wrote %v", w)
+		t.Fatalf("got writes %v of the dry run, want none", w)
 	}
 	p := r.run(t)
 	if p.UpToDate != 1 || len(p.Items) != 2 || len(planned.Items) != 2 {
-		t.Fatalf("%+v", p)
+		t.Fatalf("got %+v, planned %+v, want one edge up to date, and 2 items in both", p, planned.Items)
 	}
 	for i := range p.Items {
 		if !p.Items[i].Referrer || p.Items[i].Digest != planned.Items[i].Digest {
-			t.Errorf("planned %+v, did %+v", planned.Items[i], p.Items[i])
+			t.Errorf("got %+v, want the planned referrer %+v", p.Items[i], planned.Items[i])
 		}
 	}
 	raw, _, _ := dst.Manifest(t, "prod/a", tag)
 	got := string(raw)
 	if strings.Count(got, `"one"`) != 1 || strings.Count(got, `"two"`) != 1 || strings.Index(got, `"other"`) > strings.Index(got, `"one"`) {
-		t.Errorf("merged: %s", got)
+		t.Errorf("got merged %s, want one and two once, after other", got)
 	}
 	if missing := dst.Complete(t, "prod/a", tag); missing != nil {
 		t.Errorf("got missing content %v, want none", missing)
@@ -187,11 +187,11 @@ func TestReferrersHaveTheSubject(t *testing.T) {
 			}
 			for _, digest := range []string{plainImage.Digest, wrong.Digest} {
 				if _, _, there := dst.Manifest(t, "prod/a", digest); there {
-					t.Errorf("%s was promoted", names[digest])
+					t.Errorf("got %s promoted, want it left out", names[digest])
 				}
 			}
 			if n := src.Count(registrytest.ManifestGet); n > 6 { // img, three that are listed, the list by its tag
-				t.Errorf("got %d GETs of manifests: what is judged is not read again", n)
+				t.Errorf("got %d GETs of manifests, want 6 at most: what is judged is not read again", n)
 			}
 		})
 	}

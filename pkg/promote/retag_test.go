@@ -168,14 +168,14 @@ func TestRetagFilesAreOneSet(t *testing.T) {
 		}
 	}
 	if len(p.Items) != 3 || len(p.Faults) != 2 {
-		t.Errorf("%d items, %d faults: %+v", len(p.Items), len(p.Faults), p)
+		t.Errorf("got %d items, %d faults, want 3 and 2: %+v", len(p.Items), len(p.Faults), p)
 	}
 	for _, f := range p.Faults {
 		if !strings.Contains(f.Message, "n1.yaml:2:3") || !strings.Contains(f.Message, "n2.yaml:2:3") {
-			t.Errorf("fault does not name both places: %s", f)
+			t.Errorf("got %s, want both places: n1.yaml:2:3 and n2.yaml:2:3", f)
 		}
 	}
 	if _, there := s.Tags(t, "starlingx/x")["v1"]; there {
-		t.Error("v1 was written")
+		t.Error("got v1 written, want it refused")
 	}
 }

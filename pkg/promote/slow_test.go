@@ -52,7 +52,7 @@ func TestSlowRegistry(t *testing.T) {
 			}
 			for _, it := range p.Items {
 				if strings.HasSuffix(it.Destination.RepositoryStr(), "good") != (it.Status == plan.Done) {
-					t.Errorf("%s: got %s %s %q", it.Destination, it.Action, it.Status, it.Error)
+					t.Errorf("%s: got %s %s %q, want only the good one done", it.Destination, it.Action, it.Status, it.Error)
 				}
 			}
 		})

@@ -277,7 +277,7 @@ func TestFallbackTagKeepsWhatOthersList(t *testing.T) {
 	raw, _, _ := dst.Manifest(t, "prod/a", tag)
 	for _, o := range []registrytest.Object{ours, theirs} {
 		if !strings.Contains(string(raw), o.Digest) {
-			t.Errorf("the index %s does not list %s", raw, o.Digest)
+			t.Errorf("got no %s, want it in the index %s", o.Digest, raw)
 		}
 	}
 }
