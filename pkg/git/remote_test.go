@@ -198,7 +198,7 @@ func TestRemoteHidesCredentials(t *testing.T) {
 				t.Fatalf("%s: got no error, want one", remote)
 			}
 			if text := m.String() + " " + err.Error(); strings.Contains(text, "SECRET") || !strings.Contains(text, "127.0.0.1:1/repo") {
-				t.Errorf("%s: %s", remote, text)
+				t.Errorf("%s: got %s, want 127.0.0.1:1/repo named, without SECRET", remote, text)
 			}
 		}
 	}

@@ -202,7 +202,7 @@ func TestNamed(t *testing.T) {
 	}
 	for _, path := range []string{dir, filepath.Join(dir, "none")} {
 		if got, err := r.Named(path); err == nil {
-			t.Errorf("%s: got %q", path, got)
+			t.Errorf("%s: got %q, want an error", path, got)
 		}
 	}
 }

@@ -164,7 +164,7 @@ func TestSubtrees(t *testing.T) {
 		t.Errorf("which of %v are the same (-want +got):\n%s", paths, diff)
 	}
 	if !slices.Equal(a[3:6], []string{"", "", ""}) || a[0] == "" || a[1] == "" || a[2] == "" {
-		t.Errorf("absent and present: got %q", a)
+		t.Errorf("got %q, want three identities, then three absent", a)
 	}
 	if _, err := open(t, repo.Dir).Subtrees(strings.Repeat("1", 40), paths); err == nil {
 		t.Error("got no error for a missing tree, want one")

@@ -252,7 +252,7 @@ func FuzzImageTags(f *testing.F) {
 		}
 		if tags == nil {
 			if len(faults) == 0 {
-				t.Fatal("got neither tags nor a fault")
+				t.Fatal("got neither tags nor a fault, want one of them")
 			}
 			return
 		}
@@ -270,7 +270,7 @@ func FuzzImageTags(f *testing.F) {
 				t.Fatalf("tag %q: got %v %v, want %v at %q", tag, path, err, ok, at)
 			}
 			if err == nil && len(slices.Compact(slices.Sorted(slices.Values(path)))) != len(path) {
-				t.Fatalf("tag %q: got duplicates in %v", tag, path)
+				t.Fatalf("tag %q: got duplicates in %v, want none", tag, path)
 			}
 		}
 	})

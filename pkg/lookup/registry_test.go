@@ -49,7 +49,7 @@ func TestRegistryOutlivesStop(t *testing.T) {
 				t.Error(err)
 			}
 			if err := <-stopped; err == nil {
-				t.Error("the first was not stopped")
+				t.Error("got no error of the first read, want it stopped")
 			}
 		})
 	}

@@ -30,6 +30,6 @@ func TestActions(t *testing.T) {
 		t.Errorf("got %d actions, want %d", got, len(want))
 	}
 	if plan.Action(0).Writes() {
-		t.Error("the zero action writes")
+		t.Error("the zero action: got a write, want none")
 	}
 }

@@ -149,11 +149,11 @@ func TestSelectApproved(t *testing.T) {
 	w := plan.Desired(s, nil)
 	for _, f := range w.Select(a.Selection(), s.Faults) {
 		if f.Severity != manifest.Warning {
-			t.Errorf("%s", f)
+			t.Errorf("got %s, want only warnings", f)
 		}
 	}
 	if got := w.Edges(); got != 1 {
-		t.Errorf("%d edges", got)
+		t.Errorf("got %d edges, want 1", got)
 	}
 }
 

@@ -65,12 +65,12 @@ func BenchmarkKubernetes(b *testing.B) {
 		for _, t := range wanted.Targets {
 			inv := have[t.Repository]
 			if lack := plan.Lacking(t, inv); len(lack.Entries) > 0 {
-				b.Fatalf("%s lacks %d", t.Repository, len(lack.Entries))
+				b.Fatalf("got %d entries lacking in %s, want none", len(lack.Entries), t.Repository)
 			}
 			items, upToDate := plan.Compute(t, inv, plan.Found{})
 			for _, it := range items {
 				if it.Action != plan.Invalid {
-					b.Fatalf("%+v", it)
+					b.Fatalf("got %+v, want only invalid items", it)
 				}
 			}
 			edges += upToDate

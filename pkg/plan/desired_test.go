@@ -123,7 +123,7 @@ func TestDesired(t *testing.T) {
 			}
 			for _, f := range w.Faults {
 				if f.Pos.File != "m.yaml" || f.Pos.Line == 0 {
-					t.Errorf("a fault without a position: %+v", f)
+					t.Errorf("got fault %+v, want a line of m.yaml", f)
 				}
 			}
 		})
@@ -186,6 +186,6 @@ func TestOverlapsOfMany(t *testing.T) {
 		t.Fatalf("%d faults, want 1000", len(w.Faults))
 	}
 	if got := w.Faults[999].Message; len(got) > 4000 || !strings.HasSuffix(got, " and 980 more") {
-		t.Errorf("%d bytes: %.200s…", len(got), got)
+		t.Errorf("got %d bytes, want 4000 at most, and 980 more at the end: %.200s…", len(got), got)
 	}
 }

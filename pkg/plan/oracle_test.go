@@ -270,7 +270,7 @@ func TestPlanAppliedTwiceIsNothing(t *testing.T) {
 		for _, line := range w.planned() {
 			_, verdict, _ := strings.Cut(line, ": ")
 			if action, _, _ := strings.Cut(verdict, " "); slices.Contains([]string{"copy", "tag", "move"}, action) {
-				t.Fatalf("seed %d: after everything was done: %s", seed, line)
+				t.Fatalf("seed %d: got %s after everything was done, want nothing to write", seed, line)
 			}
 		}
 	}

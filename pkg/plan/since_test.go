@@ -142,7 +142,7 @@ func TestSinceAgreesWithOracle(t *testing.T) {
 				return slices.ContainsFunc(t.Want.Refused, func(r plan.Refusal) bool { return r.Reason == f.Message })
 			})
 			if severe != (f.Severity == manifest.Refused) {
-				t.Fatalf("seed %d: severity %d of %s", seed, f.Severity, f)
+				t.Fatalf("seed %d: got severity %d of %s, want it to refuse %t", seed, f.Severity, f, severe)
 			}
 		}
 		if again, _ := since(now, now); len(again.Targets) > 0 {
@@ -166,7 +166,7 @@ func set(t *testing.T, text string) *manifest.Set {
 	}
 	s := manifest.Plain(fstest.MapFS{"m.yaml": {Data: []byte(text)}}, "m.yaml", "m.yaml")
 	if s.Broken() {
-		t.Fatalf("%v\n%s", s.Faults, text)
+		t.Fatalf("got faults %v, want a manifest that is not broken\n%s", s.Faults, text)
 	}
 	return s
 }
@@ -294,7 +294,7 @@ func TestSinceShares(t *testing.T) {
 	const head = "registries:\n- {name: staging.example/s, src: true}\n- {name: prod.example/p}\n- {name: prod.example/q}\nimages:\n"
 	w, _ := since(set(t, head+"- {name: x, dmap: {$A: ['1'], $B: ['2']}}\n"), set(t, head+"- {name: x, dmap: {$A: ['1']}}\n"))
 	if len(w.Targets) != 2 || w.Targets[0].Want != w.Targets[1].Want || len(w.Targets[0].Want.Entries) != 1 {
-		t.Errorf("got %v", edgesOf(w))
+		t.Errorf("got %v, want one entry, shared by two targets", edgesOf(w))
 	}
 }
 
@@ -305,7 +305,7 @@ func BenchmarkSince(b *testing.B) {
 	img.Digests = img.Digests[1:]
 	for b.Loop() {
 		if w, _ := since(now, base); len(w.Targets) != len(now.Manifests[0].Destinations) {
-			b.Fatalf("%d targets", len(w.Targets))
+			b.Fatalf("got %d targets, want %d", len(w.Targets), len(now.Manifests[0].Destinations))
 		}
 	}
 }

@@ -70,7 +70,7 @@ func FuzzAssemble(f *testing.F) {
 		}
 		second, err := assemble(again, base, m, to, Options{})
 		if err != nil || !second.UpToDate {
-			t.Errorf("a second time: %v, %+v", err, second)
+			t.Errorf("a second time: got %v, %+v, want it up to date", err, second)
 		}
 	})
 }
@@ -99,7 +99,7 @@ func FuzzObject(f *testing.F) {
 		if again, err := parseObject(out); err != nil {
 			t.Error(err)
 		} else if twice, _ := encode(again); !bytes.Equal(out, twice) {
-			t.Errorf("got %s, then %s", out, twice)
+			t.Errorf("got %s, want %s again", twice, out)
 		}
 	})
 }
@@ -112,7 +112,7 @@ func FuzzParseFile(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		got, err := ParseFile("f", data)
 		if err == nil && got.Images == nil && got.LocalMirrors == nil {
-			t.Error("got neither names nor an error")
+			t.Error("got neither names nor an error, want one of them")
 		}
 	})
 }

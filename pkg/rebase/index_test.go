@@ -58,6 +58,6 @@ func TestIndex(t *testing.T) {
 	s.Push(t, "base/run", registrytest.Index([]registrytest.Object{bases[0], baseImage(22, []int{10, 13}, registrytest.Platform("linux/arm64/v8"))}), "22")
 	res, names = rebaseTo(t, name, Options{}, s.Host+"/shop/copy:1", name)
 	if !res.Images[0].UpToDate || res.Images[1].UpToDate || s.Complete(t, "shop/copy", "1") != nil || names[1].State != NameSaved {
-		t.Errorf("images up to date: %t, %t; missing: %v; %+v", res.Images[0].UpToDate, res.Images[1].UpToDate, s.Complete(t, "shop/copy", "1"), names)
+		t.Errorf("got up to date %t, %t; missing %v; %+v, want true, false, nothing missing, saved", res.Images[0].UpToDate, res.Images[1].UpToDate, s.Complete(t, "shop/copy", "1"), names)
 	}
 }

@@ -98,7 +98,7 @@ func TestConfigurationOfTwoReadings(t *testing.T) {
 	t.Parallel()
 	for _, raw := range []string{`{"rootfs":{},"rootfs":{}}`, `{"rootfs":{"diff_ids":[],"Diff_IDs":[]}}`, `{"config":{"Env":[],"env":[]}}`} {
 		if err := (&inputImage{}).parseConfig([]byte(raw)); err == nil {
-			t.Errorf("got no error for %s", raw)
+			t.Errorf("got no error for %s, want one", raw)
 		}
 	}
 	raw := `{"rootfs":{"diff_ids":[]},"config":{"Labels":{"a":"1","A":"2"},"Volumes":{"/x":{},"/X":{}}}}`

@@ -52,7 +52,7 @@ func TestCandidates(t *testing.T) {
 			all := Candidates(ref(t, tc.app).RegistryStr(), tc.names, tc.local, tc.order)
 			got, err := pick(t.Context(), all, func(r Reference) (v1.Hash, error) {
 				if probed[r] {
-					t.Errorf("%s was probed twice", r)
+					t.Errorf("got %s probed twice, want once", r)
 				}
 				probed[r] = true
 				for _, c := range tc.closed {

@@ -235,17 +235,17 @@ func FuzzIdentify(f *testing.F) {
 		} {
 			id, problem := read()
 			if (id == "") == (problem == "") {
-				t.Fatalf("%q: got %q and the problem %q", s, id, problem)
+				t.Fatalf("%q: got %q and the problem %q, want one of them", s, id, problem)
 			}
 			if id != "" && (len(id) < 7 || len(id) > 40 || strings.Trim(id, "0123456789abcdef") != "" || !strings.Contains(strings.ToLower(s), id)) {
-				t.Fatalf("%q: got the commit %q", s, id)
+				t.Fatalf("%q: got the commit %q, want 7 to 40 of its hexadecimal digits", s, id)
 			}
 			if len(problem) > 1500 {
-				t.Fatalf("a problem of %d bytes", len(problem))
+				t.Fatalf("got a problem of %d bytes, want 1500 at most", len(problem))
 			}
 		}
 		if !sameRepository(s, s) {
-			t.Fatalf("%q is not itself", s)
+			t.Fatalf("got %q as another repository than itself, want the same", s)
 		}
 	})
 }

@@ -79,7 +79,7 @@ func readSelectors(t *testing.T, sources, images, lock string) *selector.File {
 	}
 	set, files := manifest.PlainSelectors(fsys, "m.yaml", "")
 	if !set.OK() {
-		t.Error(set.Faults)
+		t.Errorf("got faults %v, want none", set.Faults)
 	}
 	if len(files) != 1 {
 		t.Fatalf("got %d files with selectors, want 1", len(files))

@@ -73,6 +73,6 @@ func TestWaivers(t *testing.T) {
 		}
 	})
 	if _, err := Waivers(filepath.Join(t.TempDir(), "none.yaml")); err == nil {
-		t.Error("got no error for a file that does not exist")
+		t.Error("got no error for a file that does not exist, want one")
 	}
 }

@@ -56,7 +56,7 @@ func TestSpoolEndsItsReaders(t *testing.T) {
 	})
 	wg.Go(func() {
 		if _, err := io.ReadAll(closed); err == nil {
-			t.Error("a closed reader came to an end")
+			t.Error("got the end of a closed reader, want an error")
 		}
 	})
 	closed.Close()
