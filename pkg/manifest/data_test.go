@@ -75,14 +75,14 @@ func TestNativeSelectors(t *testing.T) {
 		t.Helper()
 		set, files := manifest.PlainSelectors(os.DirFS(path.Dir(file)), path.Base(file), "")
 		if len(set.Faults) > 0 || len(set.Manifests) != 1 || !set.Manifests[0].Native || len(set.Manifests[0].Images) != entries {
-			t.Fatalf("not one native manifest of %d images: %v %+v", entries, set.Faults, set.Manifests)
+			t.Fatalf("got faults %v and manifests %+v, want one native manifest of %d images", set.Faults, set.Manifests, entries)
 		}
 		if len(files) != 1 || len(files[0].Entries) != entries || files[0].Images != "" {
-			t.Fatalf("got %d files", len(files))
+			t.Fatalf("got files %+v, want one with %d entries and without images", files, entries)
 		}
 		for _, e := range files[0].Entries {
 			if e.Select.Tag == "" || len(e.Tags) != 1 || e.Ref == "" || e.Repository.RegistryStr() != host {
-				t.Errorf("got %+v", e)
+				t.Errorf("got %+v, want a selector of one tag in %s, with a ref", e, host)
 			}
 		}
 	}
@@ -121,7 +121,7 @@ func editLists(t *testing.T, fsys fs.FS) {
 		}
 	}
 	if len(names) == 0 {
-		t.Fatal("no list was tried")
+		t.Fatal("got no list, want some tried")
 	}
 	for dir, name := range names {
 		raw, err := fs.ReadFile(fsys, "images/"+dir+"/images.yaml")
@@ -143,7 +143,7 @@ func editLists(t *testing.T, fsys fs.FS) {
 			}
 		}
 		if len(before) > 0 {
-			t.Errorf("%s: line %q is changed", dir, before[0])
+			t.Errorf("%s: got line %q changed, want it unchanged", dir, before[0])
 		}
 	}
 }
@@ -153,7 +153,7 @@ func BenchmarkRealThinManifests(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		if len(manifest.Thin(fsys, "").Manifests) == 0 {
-			b.Fatal("nothing read")
+			b.Fatal("got no manifests, want some")
 		}
 	}
 }

@@ -28,7 +28,7 @@ func FuzzEdit(f *testing.F) {
 			text := manifest.NewImagesText([]byte(list), bare)
 			if err := text.Add("x", image.Hash(dig("b")), []string{tag}); err != nil {
 				if string(text.Bytes()) != list {
-					t.Errorf("%v, and the text is %q", err, text.Bytes())
+					t.Errorf("got text %q after %v, want %q", text.Bytes(), err, list)
 				}
 				continue
 			}

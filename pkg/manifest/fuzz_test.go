@@ -30,11 +30,11 @@ func sound(t *testing.T, set *Set) {
 	t.Helper()
 	for _, m := range set.Manifests {
 		if !m.usable() {
-			t.Error("a manifest without source or destination")
+			t.Errorf("got manifest %+v, want a source and a destination", m)
 		}
 		for _, im := range m.Images {
 			if m.Native == (im.Repository == (name.Repository{})) {
-				t.Errorf("image %q with repository %v", im.Name, im.Repository)
+				t.Errorf("got image %q with repository %v in a manifest that is native %t, want none exactly if not", im.Name, im.Repository, m.Native)
 			}
 			for _, d := range im.Digests {
 				if _, err := image.ParseDigest(d.Digest.String()); err != nil {
@@ -50,7 +50,7 @@ func sound(t *testing.T, set *Set) {
 	}
 	for _, f := range set.Faults {
 		if f.Message == "" || f.Severity == 0 || f.Pos.File == "" || f.Pos.Line < 0 || len(f.Message) > 4000 {
-			t.Errorf("fault %#v", f)
+			t.Errorf("got fault %#v, want a short message, a severity and a position", f)
 		}
 	}
 }

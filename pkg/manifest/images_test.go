@@ -136,7 +136,7 @@ func TestRefusals(t *testing.T) {
 			var refused []Refusal
 			for _, r := range m.Refused {
 				if r.Fault.Severity != Refused || r.Fault.Pos.Line == 0 {
-					t.Errorf("refusal with the fault %v", r.Fault)
+					t.Errorf("got a refusal with the fault %v, want severity %v and a line", r.Fault, Refused)
 				}
 				r.Fault = Fault{}
 				refused = append(refused, r)

@@ -150,7 +150,7 @@ images:
 		Digest: set.Digest,
 	})
 	if !set.OK() || set.Broken() {
-		t.Error("a set without faults is not OK")
+		t.Errorf("got OK %t and broken %t, want true and false", set.OK(), set.Broken())
 	}
 }
 
@@ -186,10 +186,10 @@ images:
 	}
 	equal(t, faults(set), want)
 	if set.OK() || !set.Broken() {
-		t.Error("a broken set is OK")
+		t.Errorf("got OK %t and broken %t, want false and true", set.OK(), set.Broken())
 	}
 	if len(set.Manifests) != 0 {
-		t.Error("a manifest without a destination is among the manifests")
+		t.Errorf("got %d manifests, want none without a destination", len(set.Manifests))
 	}
 }
 
@@ -200,12 +200,12 @@ func TestDigestDependsOnFiles(t *testing.T) {
 	}
 	first := file("m.yaml", twoRegistries)
 	if !strings.HasPrefix(first, "sha256:") || len(first) != len(a64) {
-		t.Errorf("digest %q", first)
+		t.Errorf("got digest %q, want sha256: and 64 digits", first)
 	}
 	if first != file("m.yaml", twoRegistries) {
-		t.Error("the same file has two digests")
+		t.Errorf("got another digest of the same file, want %s again", first)
 	}
 	if first == file("n.yaml", twoRegistries) || first == file("m.yaml", twoRegistries+"\n") {
-		t.Error("two files have one digest")
+		t.Errorf("got %s for two different files, want two digests", first)
 	}
 }

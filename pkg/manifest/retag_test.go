@@ -145,7 +145,7 @@ func TestNative(t *testing.T) {
 			set := Native(fstest.MapFS{"f": {Data: []byte(tc.file)}}, "f", "n.yaml")
 			equal(t, faults(set), tc.want)
 			if joined := Join(set, set); len(joined.Manifests) != 2*len(set.Manifests) || len(joined.Faults) != 2*len(set.Faults) || joined.Digest == set.Digest {
-				t.Errorf("joined with itself: %+v", joined)
+				t.Errorf("joined with itself: got %+v, want %d manifests, %d faults and another digest", joined, 2*len(set.Manifests), 2*len(set.Faults))
 			}
 		})
 	}

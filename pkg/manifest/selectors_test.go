@@ -170,7 +170,7 @@ func TestFlux(t *testing.T) {
 	}
 	set, files := manifest.ThinSelectors(thinTree(fluxStream, ""), "", false)
 	if len(set.Faults) > 0 {
-		t.Error(set.Faults)
+		t.Errorf("got faults %v, want none", set.Faults)
 	}
 	if diff := cmp.Diff(want, files[0].Entries, cmpopts.EquateComparable(name.Repository{})); diff != "" {
 		t.Errorf("next to images.yaml (-want +got)\n%s", diff)
@@ -182,16 +182,16 @@ func TestFlux(t *testing.T) {
 		t.Fatalf("only Flux: got %v %v, want one file and no faults", set.Faults, files)
 	}
 	if got := files[0].Entries[1].Name; got != "r.io/staging/app" {
-		t.Errorf("only Flux: got name %q", got)
+		t.Errorf("only Flux: got name %q, want r.io/staging/app", got)
 	}
 	if !manifest.Plain(flux, "flux.yaml", "").Broken() {
-		t.Error("there is nothing to promote in it, and no fault")
+		t.Error("got no fault, want one: there is nothing to promote in it")
 	}
 
 	cut := fstest.MapFS{"flux.yaml": {Data: []byte(fluxStream + "---\nkind: [\n")}}
 	set, _ = manifest.PlainSelectors(cut, "flux.yaml", "")
 	if got := faultsOf(set); len(got) != 1 || !strings.Contains(got[0], "bad YAML") {
-		t.Errorf("with a syntax error behind them: got %q", got)
+		t.Errorf("with a syntax error behind them: got %q, want one fault: bad YAML", got)
 	}
 }
 
@@ -206,7 +206,7 @@ func TestPlainSelectorsRead(t *testing.T) {
 		t.Errorf("(-plain +with selectors)\n%s", diff)
 	}
 	if len(files) != 1 || len(files[0].Entries) != 3 || fsys.of["m.yaml"] != 1 {
-		t.Errorf("got %d files, opened %v", len(files), fsys.of)
+		t.Errorf("got files %+v, m.yaml opened %d times, want one file of 3 entries, opened once", files, fsys.of["m.yaml"])
 	}
 }
 
@@ -260,10 +260,10 @@ func TestIntent(t *testing.T) {
 	}
 	a := intent("- name: x # comment\n  select: {numerical: }\n")
 	if b := intent("- {select: {numerical: {order: asc}}, name: 'x'}"); a != b {
-		t.Error("another order and quoting is another intent")
+		t.Errorf("got intent %v for another order and quoting, want %v", b, a)
 	}
 	if b := intent("- {select: {numerical: {order: desc}}, name: 'x'}"); a == b {
-		t.Error("another order of numbers is the same intent")
+		t.Errorf("got intent %v for another order of numbers, want another", b)
 	}
 }
 

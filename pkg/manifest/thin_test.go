@@ -205,11 +205,11 @@ func TestThinDigest(t *testing.T) {
 	first := Thin(tree(files), "x").Digest
 	files["images/README.md"] = "other"
 	if Thin(tree(files), "y").Digest != first {
-		t.Error("a file that is not read, or the directory's name, changes the digest")
+		t.Errorf("got another digest with a file that is not read and another name, want %s again", first)
 	}
 	files["images/d/images.yaml"] += "#"
 	if Thin(tree(files), "x").Digest == first {
-		t.Error("a changed images.yaml does not change the digest")
+		t.Errorf("got %s again with a changed images.yaml, want another digest", first)
 	}
 }
 
