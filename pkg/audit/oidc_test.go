@@ -91,6 +91,6 @@ func TestOIDC(t *testing.T) {
 		}
 	}
 	if status, text := r.post("/events/distribution", "{}"); status != http.StatusForbidden {
-		t.Errorf("other systems, which show no token: %d %s", status, text)
+		t.Errorf("other systems, which show no token: got %d %s, want 403", status, text)
 	}
 }

@@ -206,12 +206,12 @@ func TestRefusals(t *testing.T) {
 	}
 	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/", "/style.css", "/page.js", "/api/verdicts", "/api/drift", "/api/status"} {
 		if status, text := r.get(path); status != http.StatusOK || strings.Contains(text, "secret") {
-			t.Errorf("%s: %d", path, status)
+			t.Errorf("%s: got %d %q, want 200 without a secret", path, status, text)
 		}
 	}
 	for _, path := range []string{"/api/verdicts?limit=0", "/api/verdicts?verdict=maybe", "/api/verdicts?since=now", "/api/verdicts?after=-1"} {
 		if status, _ := r.get(path); status != http.StatusBadRequest {
-			t.Errorf("%s: %d", path, status)
+			t.Errorf("%s: got %d, want 400", path, status)
 		}
 	}
 }

@@ -75,7 +75,7 @@ func TestPlatforms(t *testing.T) {
 	}
 	for _, text := range []string{"", "linux", "/amd64", "linux/", "linux/arm/v7/x"} {
 		if _, err := check.ParsePlatforms([]string{text}); err == nil {
-			t.Errorf("%q: got no error", text)
+			t.Errorf("%q: got no error, want one", text)
 		}
 	}
 }

@@ -112,7 +112,7 @@ func TestRemoval(t *testing.T) {
 		head := without(without(base, "manifests/one/promoter-manifest.yaml"), "images/one/images.yaml")
 		found := check.Run(t.Context(), []check.Rule{check.Removal{Base: set(t, base), Rev: "BASE"}}, input(set(t, head)))
 		if len(found) != 1 || found[0].Pos.File != "images/one/images.yaml" || len(found[0].Image.Destinations) != 2 || len(found[0].Places) != 3 {
-			t.Errorf("found %s", lines(found))
+			t.Errorf("got %s, want one finding in images/one/images.yaml with 2 destinations and 3 places", lines(found))
 		}
 	})
 }

@@ -43,7 +43,7 @@ func TestValid(t *testing.T) {
 		"m.yaml:10 error"
 	got := lines(check.Run(t.Context(), []check.Rule{check.Valid{}}, input(s)))
 	if !strings.HasPrefix(got, want) || !strings.Contains(got, "m.yaml:12 note") {
-		t.Errorf("found\n%s", got)
+		t.Errorf("got\n%s\nwant first\n%s\nand later a note at m.yaml:12", got, want)
 	}
 }
 
@@ -132,7 +132,7 @@ func TestAbout(t *testing.T) {
 	}
 	offline := input(set(t, plain(apples)))
 	if len(offline.Images) != 3 || offline.Images[0].From != repo("staging/apple") || len(offline.Images[0].Destinations) != 2 {
-		t.Errorf("offline: %+v", offline.Images)
+		t.Errorf("offline: got %+v, want 3 images, the first from staging/apple with 2 destinations", offline.Images)
 	}
 }
 

@@ -179,7 +179,7 @@ func TestSignatureKeys(t *testing.T) {
 	}
 	for _, bad := range []string{"", "apple", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"} {
 		if _, err := check.NewSignature([]byte(bad), nil); err == nil {
-			t.Errorf("key %q was taken", bad)
+			t.Errorf("key %q: got no error, want one", bad)
 		}
 	}
 }
@@ -211,7 +211,7 @@ func TestSignatureUnread(t *testing.T) {
 	s.Fault(registrytest.Refuse(http.StatusForbidden, "DENIED", "no"), registrytest.Is(registrytest.Referrers))
 	expect(t, s.judge(t), 0, "")
 	if n := s.Count(); n != 3 { // ping, manifest, payload
-		t.Errorf("%d requests for a signature under its tag:\n%s", n, s.Summary())
+		t.Errorf("got %d requests for a signature under its tag, want 3\n%s", n, s.Summary())
 	}
 	s.Fault(registrytest.Refuse(http.StatusNotFound, "BLOB_UNKNOWN", "no"), registrytest.Is(registrytest.BlobGet))
 	expect(t, s.judge(t), check.Failed, "BLOB_UNKNOWN")
@@ -271,7 +271,7 @@ func FuzzSignature(f *testing.F) {
 		}
 		im := check.Image{Digest: image.Hash(digestA), From: repo("staging/apple")}
 		if len(rule.Check(t.Context(), &check.Input{Images: []check.Image{im}})) == 0 {
-			t.Errorf("payload %q, signature %q, bundle %q verify", payload, sig, bundle)
+			t.Errorf("got no finding for payload %q, signature %q, bundle %q, want one", payload, sig, bundle)
 		}
 	})
 }

@@ -103,7 +103,7 @@ func TestDifferentCausesAreApart(t *testing.T) {
 	text := asText(t, r, 80)
 	for _, part := range []string{"  d.io/d from s.io/c\n    conflict  refused  sha256:222222222222  t0, t1, t2, t3, t4, t5, t6, t7, t8,\n", "t9, … 2 more\n      " + digest("2") + "\n", "refused: errors in the manifests, see above\n"} {
 		if !strings.Contains(text, part) {
-			t.Errorf("got no %q in\n%s", part, text)
+			t.Errorf("got no %q, want it in\n%s", part, text)
 		}
 	}
 }

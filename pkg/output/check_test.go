@@ -152,7 +152,7 @@ func TestCheckIsOneComment(t *testing.T) {
 	equal(t, strings.Count(got, "was removed from"), maxExamples)
 	for _, part := range []string{"### cip check: 6002 findings, 1 not checked; 3000 tags to promote, 63000 refused or failed (`top`", "… and 2995 more such findings |", "#### Plan: Dry run: 3000 to copy; 63000 unknown", "| copy | planned |"} {
 		if !strings.Contains(got, part) {
-			t.Errorf("got no %q in\n%.3000s", part, got)
+			t.Errorf("got no %q, want it in\n%.3000s", part, got)
 		}
 	}
 	text := writtenCheck(t, r, Text)
@@ -183,7 +183,7 @@ func TestCheckJSON(t *testing.T) {
 		t.Errorf("JSON (-want +got):\n%s", diff)
 	}
 	if empty := writtenCheck(t, &CheckReport{}, JSON); strings.Contains(empty, "null") {
-		t.Errorf("null in\n%s", empty)
+		t.Errorf("got null, want none in\n%s", empty)
 	}
 }
 
@@ -196,13 +196,13 @@ func TestCheckSARIF(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got.Version != "2.1.0" || got.Schema == "" || len(got.Runs) != 1 {
-		t.Fatalf("got %+v", got)
+		t.Fatalf("got %+v, want version 2.1.0, a schema and one run", got)
 	}
 	run := got.Runs[0]
 	levels, places, prints := []string{}, []sarifPhysical{}, map[string]bool{}
 	for _, r := range run.Results {
 		if run.Tool.Driver.Rules[r.RuleIndex].ID != r.RuleID || r.Message.Text == "" || len(r.Locations) != 1 {
-			t.Errorf("result %+v", r)
+			t.Errorf("got result %+v, want the identifier of its rule, a text and one location", r)
 		}
 		levels = append(levels, r.Level)
 		places = append(places, r.Locations[0].Physical)
@@ -222,15 +222,15 @@ func TestCheckSARIF(t *testing.T) {
 		t.Errorf("places (-want +got):\n%s", diff)
 	}
 	if len(prints) != 4 || run.Invocations[0].Successful || len(run.Invocations[0].Notifications) != 3 {
-		t.Errorf("fingerprints %v, invocations %+v", prints, run.Invocations)
+		t.Errorf("got fingerprints %v, invocations %+v, want 4, and a failed one with 3 notifications", prints, run.Invocations)
 	}
 	moved := checked()
 	moved.Findings[1].Pos.Line = 40
 	if fingerprint(moved.Findings[1]) != fingerprint(checked().Findings[1]) {
-		t.Error("a finding that moved within its file is another one")
+		t.Errorf("got %v of a finding that moved within its file, want %v", fingerprint(moved.Findings[1]), fingerprint(checked().Findings[1]))
 	}
 	if empty := writtenCheck(t, &CheckReport{}, SARIF); strings.Contains(empty, "null") || !strings.Contains(empty, `"executionSuccessful": true`) {
-		t.Errorf("empty check:\n%s", empty)
+		t.Errorf("empty check: got null or a failed execution, want neither in\n%s", empty)
 	}
 }
 
@@ -250,17 +250,17 @@ func TestCheckSARIFMany(t *testing.T) {
 	log := r.sarif()
 	results, notes := log.Runs[0].Results, log.Runs[0].Invocations[0].Notifications
 	if len(results) != maxSARIF || results[0].Level != "error" || !strings.HasPrefix(notes[len(notes)-1].Message.Text, "2 of 25002 findings are left out") {
-		t.Errorf("%d results, the first of level %s; notifications %v", len(results), results[0].Level, notes)
+		t.Errorf("got %d results, the first of level %s, notifications %v, want %d, error, and 2 left out", len(results), results[0].Level, notes, maxSARIF)
 	}
 	prints := map[string]bool{}
 	for _, result := range results {
 		prints[result.Fingerprints["primaryLocationLineHash"]] = true
 		if strings.Contains(result.Message.Text, "](") {
-			t.Fatalf("a link in %q", result.Message.Text)
+			t.Fatalf("got a link, want none in %q", result.Message.Text)
 		}
 	}
 	if len(prints) != maxSARIF {
-		t.Errorf("%d findings have %d fingerprints", maxSARIF, len(prints))
+		t.Errorf("got %d fingerprints, want %d", len(prints), maxSARIF)
 	}
 }
 
@@ -271,15 +271,15 @@ func TestCheckForeign(t *testing.T) {
 	r.Findings[0].Message = "a\x1b[31m\nb | `c` <img>"
 	r.Findings[0].Pos.File = "x\n::error::y"
 	if got := writtenCheck(t, r, Text); strings.Count(got, "\n") != 4 || strings.Contains(got, "\x1b") {
-		t.Errorf("text:\n%s", got)
+		t.Errorf("text: got %d lines, want 4 without control characters\n%q", strings.Count(got, "\n"), got)
 	}
 	if got := writtenCheck(t, r, Markdown); strings.Contains(got, "<img>") || strings.Contains(got, "\x1b") || strings.Contains(got, "\n::error") {
-		t.Errorf("markdown:\n%s", got)
+		t.Errorf("markdown: got markup, control characters or a command, want them escaped in\n%q", got)
 	}
 	for range 2000 {
 		r.Findings = append(r.Findings, r.Findings[0])
 	}
 	if got := writtenCheck(t, r, Markdown); len(got) > 65_536 || !strings.Contains(got, "more findings") {
-		t.Errorf("markdown has %d bytes", len(got))
+		t.Errorf("got %d bytes of markdown, want 65536 at most, with the number of more findings", len(got))
 	}
 }

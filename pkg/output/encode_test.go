@@ -75,7 +75,7 @@ func TestReportJSON(t *testing.T) {
 }
 `)
 	if r.Items[0].Tags != nil || r.Faults != nil || r.Warnings != nil {
-		t.Error("the report itself was changed")
+		t.Errorf("got the report itself changed to %+v, want nil tags, faults and warnings", r)
 	}
 }
 
@@ -100,7 +100,7 @@ func TestReportTrees(t *testing.T) {
 			equal(t, &fromJSON, complete(r))
 			equal(t, &fromYAML, complete(r))
 			if strings.Contains(text, "null\n") {
-				t.Errorf("null in\n%s", text)
+				t.Errorf("got null, want none in\n%s", text)
 			}
 		})
 	}

@@ -96,7 +96,7 @@ func TestMarkdownForeign(t *testing.T) {
 		})
 		for _, span := range spans.FindAllString(got, -1) {
 			if strings.ContainsAny(span, "|<") || Escape(span) != span {
-				t.Errorf("unescaped: %q", span)
+				t.Errorf("got %q unescaped, want %q without | and <", span, Escape(span))
 			}
 		}
 	}

@@ -122,7 +122,7 @@ func (s *screen) await(t *testing.T, parts ...string) string {
 			missing = missing[1:]
 		}
 		if s.ended && len(missing) > 0 {
-			t.Errorf("%d columns: no %q in\n%s", s.columns, missing[0], text.String())
+			t.Errorf("%d columns: got no %q, want it in\n%s", s.columns, missing[0], text.String())
 		}
 		if s.ended || len(missing) == 0 && len(parts) > 0 {
 			return text.String()

@@ -74,7 +74,7 @@ us-central1-doc…  99%  998/1000 images`},
 	for width := range 200 {
 		for _, line := range layout(two, width) {
 			if n := utf8.RuneCountInString(line); n >= max(1, width) {
-				t.Errorf("%d columns: %q has %d", width, line, n)
+				t.Errorf("%d columns: got %q of %d, want fewer", width, line, n)
 			}
 		}
 	}

@@ -94,7 +94,7 @@ func FuzzReadReport(f *testing.F) {
 		}
 		other, err := again.Approve()
 		if err != nil || other.Edges() != a.Edges() || other.Refused != a.Refused {
-			t.Fatalf("written and read again: %v, %d edges, then %d", err, a.Edges(), other.Edges())
+			t.Fatalf("written and read again: got %v, %d edges, %v refused, want %d and %v", err, other.Edges(), other.Refused, a.Edges(), a.Refused)
 		}
 	})
 }

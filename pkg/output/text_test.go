@@ -270,7 +270,7 @@ func TestTextForeign(t *testing.T) {
 	got := asText(t, r, 80)
 	for line := range strings.Lines(got) {
 		if line = strings.TrimSuffix(line, "\n"); Escape(line) != line {
-			t.Errorf("unescaped: %q", line)
+			t.Errorf("got %q unescaped, want %q", line, Escape(line))
 		}
 	}
 	equal(t, strings.Count(got, "\nDry run:"), 1)
