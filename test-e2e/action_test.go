@@ -115,7 +115,7 @@ func TestAction(t *testing.T) {
 				t.Errorf("the comment, or else the output, is %q, want it to contain %q", text, c.want)
 			}
 			if strings.Contains(out, "api-token") {
-				t.Errorf("the output has the token: %s", out)
+				t.Errorf("got the token api-token, want it nowhere in the output: %s", out)
 			}
 		})
 	}

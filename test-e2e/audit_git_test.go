@@ -105,14 +105,14 @@ func auditGit(t *testing.T, scheme string) {
 	expect(a, plum, "plum", "3.0", 503, "cannot judge push of "+reg.Host+"/prod/plum:3.0")
 	event := fmt.Sprintf(`{"events":[{"id":"1","action":"push","target":{"repository":"prod/plum","tag":"3.0","digest":%q},"request":{"host":%q}}]}`, plum.Digest, reg.Host)
 	if status, text := a.post(t, "/events/distribution", event); status != http.StatusAccepted {
-		t.Errorf("an event that has to wait: %d %s", status, text)
+		t.Errorf("an event that has to wait: got %d %s, want 202", status, text)
 	}
 	if ready := a.get(t, "/readyz"); !strings.Contains(ready, `"pending": 1`) || !strings.Contains(ready, head) {
-		t.Errorf("without git, but with manifests: %s", ready)
+		t.Errorf("without git, but with manifests: got %s, want 1 pending and %s", ready, head)
 	}
 	a.stop(t)
 	if len(a.verdicts) > 0 {
-		t.Errorf("verdict without git: %+v", <-a.verdicts)
+		t.Errorf("got verdict %+v without git, want none", <-a.verdicts)
 	}
 
 	a = startAuditor(t, args...)

@@ -70,11 +70,11 @@ func TestAuditPage(t *testing.T) {
 		}
 		for _, w := range want {
 			if !strings.Contains(page, w) {
-				t.Errorf("the page does not have %q:\n%s", w, page)
+				t.Errorf("got no %q, want it in the page:\n%s", w, page)
 			}
 		}
 		if strings.Contains(page, "<img") || strings.Contains(page, "<title>taken") {
-			t.Errorf("text of an event is markup:\n%s", page)
+			t.Errorf("got text of an event as markup, want it escaped:\n%s", page)
 		}
 	}
 	b.open(empty.url, 1280, "light")
@@ -217,7 +217,7 @@ func TestAuditPageIsAccessible(t *testing.T) {
 	for _, input := range inputRE.FindAllStringIndex(page, -1) {
 		before := page[:input[0]]
 		if strings.LastIndex(before, "<label") <= strings.LastIndex(before, "</label") {
-			t.Errorf("%s has no label", page[input[0]:input[1]])
+			t.Errorf("got no label of %s, want one", page[input[0]:input[1]])
 		}
 	}
 	text := page
@@ -227,7 +227,7 @@ func TestAuditPageIsAccessible(t *testing.T) {
 	text = strings.ReplaceAll(text, "'http://www.w3.org/2000/svg'", "")
 	for _, elsewhere := range []string{"http://", "https://"} {
 		if strings.Contains(text, elsewhere) {
-			t.Errorf("the page names something elsewhere: %s", elsewhere)
+			t.Errorf("got %s in the page, want no address elsewhere", elsewhere)
 		}
 	}
 	a.stop(t)

@@ -116,7 +116,7 @@ func (a *auditor) next(t testing.TB) verdict {
 				return v
 			}
 		case <-limit.C:
-			t.Fatalf("no verdict comes\n%s", a.log)
+			t.Fatalf("got no verdict, want one\n%s", a.log)
 		}
 	}
 }
@@ -131,7 +131,7 @@ func (a *auditor) get(t testing.TB, path string) string {
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(resp.Body)
 	if err != nil || resp.StatusCode != http.StatusOK {
-		t.Fatalf("%s: %s, %v\n%s", path, resp.Status, err, raw)
+		t.Fatalf("%s: got %s, %v, want 200\n%s", path, resp.Status, err, raw)
 	}
 	return string(raw)
 }
@@ -150,7 +150,7 @@ func request(t testing.TB, method, url, contentType string, body []byte) {
 	}
 	resp.Body.Close()
 	if resp.StatusCode > 299 {
-		t.Fatalf("%s %s: %s", method, url, resp.Status)
+		t.Fatalf("%s %s: got %s, want 299 at most", method, url, resp.Status)
 	}
 }
 
@@ -187,7 +187,7 @@ func TestAudit(t *testing.T) {
 		}
 		seen[v.Verdict]++
 		if v.Verdict != "VERIFIED" || v.AllowedBy == "" || !strings.HasPrefix(v.AllowedBy, manifest) {
-			t.Errorf("while cip promotes: %+v\n%s", v, out)
+			t.Errorf("while cip promotes: got %+v, want VERIFIED, allowed by %s\n%s", v, manifest, out)
 		}
 		if v.Tag != "" {
 			tags++
@@ -207,7 +207,7 @@ func TestAudit(t *testing.T) {
 		case v.Verdict == "REJECTED" && v.Severity == "ALERT" && strings.Contains(v.Message, "TRANSACTION REJECTED: "):
 			rejected[v.Action+" "+v.Tag+v.Digest] = true
 		case v.Verdict != "VERIFIED" && !strings.Contains(v.Repository, "/staging/"):
-			t.Errorf("%+v", v)
+			t.Errorf("got %+v, want REJECTED with an alert, or VERIFIED", v)
 		}
 	}
 	for _, want := range []string{"push evil" + evil.Digest, "delete latest", "delete evil", "delete " + evil.Digest} {
@@ -222,7 +222,7 @@ func TestAudit(t *testing.T) {
 	a.stop(t)
 	a = startAuditor(t, "--manifest="+manifest, "--state="+state)
 	if after := a.get(t, "/api/verdicts?verdict=REJECTED,VERIFIED&limit=1000"); after != before {
-		t.Errorf("verdicts before and after a restart:\n%s\n%s", before, after)
+		t.Errorf("verdicts after a restart: got\n%s\nwant\n%s", after, before)
 	}
 	a.stop(t)
 }
@@ -247,24 +247,24 @@ func TestAuditKill(t *testing.T) {
 	}
 	reg.Await(t, 1)
 	if status := a.get(t, "/readyz"); !strings.Contains(status, `"pending": 100`) {
-		t.Errorf("the events do not wait: %s", status)
+		t.Errorf("got %s, want 100 events pending", status)
 	}
 	if err := a.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	<-a.ended
 	if len(a.verdicts) > 0 {
-		t.Errorf("%d verdicts without a registry", len(a.verdicts))
+		t.Errorf("got %d verdicts without a registry, want 0", len(a.verdicts))
 	}
 	down.Remove()
 	a = startAuditor(t, args...)
 	for range n {
 		if v := a.next(t); v.Verdict != "VERIFIED" {
-			t.Errorf("%+v", v)
+			t.Errorf("got %+v, want VERIFIED", v)
 		}
 	}
 	a.stop(t)
 	if len(a.verdicts) > 0 {
-		t.Errorf("%d verdicts too many", len(a.verdicts))
+		t.Errorf("got %d more verdicts, want 0", len(a.verdicts))
 	}
 }

@@ -157,7 +157,7 @@ func (b *browser) await(condition string) {
 		look();
 	})`)
 	if got != `"yes"` {
-		b.t.Fatalf("%s never holds; the page:\n%s", condition, got)
+		b.t.Fatalf("want %s, which never holds; got the page:\n%s", condition, got)
 	}
 }
 
@@ -194,7 +194,7 @@ func (b *browser) tabTo(selector string) {
 		}
 		seen = append(seen, b.eval("document.activeElement.outerHTML.slice(0, 80)"))
 	}
-	b.t.Fatalf("the tab key never reaches %s, only\n%s", selector, strings.Join(seen, "\n"))
+	b.t.Fatalf("got no %s within %d tab keys, want it focused, only\n%s", selector, most, strings.Join(seen, "\n"))
 }
 
 // quoted returns text as a string of JavaScript.

@@ -121,7 +121,7 @@ func (p *process) wait(t testing.TB, limit time.Duration) outcome {
 	}
 	if out.code >= 0 {
 		for _, name := range litter(p.dir) {
-			t.Errorf("cip left %s behind", name)
+			t.Errorf("got %s left behind, want nothing", name)
 		}
 	}
 	raw, err := os.ReadFile(p.reportFile())
@@ -158,7 +158,7 @@ func run(t testing.TB, code int, args ...string) outcome {
 	t.Helper()
 	out := product(t, code, append([]string{"run"}, args...)...)
 	if out.report == nil {
-		t.Fatalf("cip run wrote no report\n%s", out)
+		t.Fatalf("got no report of cip run, want one\n%s", out)
 	}
 	return out
 }
@@ -212,17 +212,17 @@ func parseReport(t testing.TB, raw []byte) *report {
 	}
 	for i, p := range r.Promotions {
 		if p.Tags == nil {
-			t.Errorf("report: item %d has no list of tags", i)
+			t.Errorf("report: item %d: got no list of tags, want one", i)
 		}
 		if (p.Error == "") != (p.Status == "planned" || p.Status == "done") {
-			t.Errorf("report: item %d is %s with error %q", i, p.Status, p.Error)
+			t.Errorf("report: item %d: got %s with error %q, want an error exactly if neither planned nor done", i, p.Status, p.Error)
 		}
 		if i == 0 {
 			continue
 		}
 		last := r.Promotions[i-1]
 		if p.Destination < last.Destination || p.Destination == last.Destination && p.Digest < last.Digest {
-			t.Errorf("report: item %d (%s %s) stands after %s %s", i, p.Destination, p.Digest, last.Destination, last.Digest)
+			t.Errorf("report: item %d: got %s %s after %s %s, want them sorted", i, p.Destination, p.Digest, last.Destination, last.Digest)
 		}
 	}
 	return &r

@@ -30,7 +30,7 @@ func TestTokensExpireInACrowd(t *testing.T) {
 			p.begin(t)
 			out := p.wait(t, runLimit)
 			if out.code != 0 {
-				t.Fatalf("exit code %d\n%s", out.code, out)
+				t.Fatalf("got exit code %d, want 0\n%s", out.code, out)
 			}
 			for name, o := range images {
 				for _, p := range wrong(t, reg, "prod/"+name, o, "1.0") {

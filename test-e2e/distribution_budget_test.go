@@ -40,7 +40,7 @@ func sameRegistry(t *testing.T, opts []rt.Option) {
 	args := trusting(t, reg, "--manifest="+writeManifest(t, s.images(), reg.Host+"/staging", reg.Host+"/prod"))
 	run(t, 0, args...)
 	if w := reg.Writes(); len(w) > 0 {
-		t.Fatalf("a dry run wrote: %v", w)
+		t.Fatalf("got writes %v of a dry run, want none", w)
 	}
 	reg.Reset()
 	out := run(t, 0, append(args, "--confirm")...)
@@ -55,7 +55,7 @@ func sameRegistry(t *testing.T, opts []rt.Option) {
 		rt.ManifestHead: 2*tags + 2, // the tags before they are written and after, and so the digest that is wanted without one
 	})
 	if out.report.Bytes != 0 {
-		t.Errorf("%d bytes of blobs were copied", out.report.Bytes)
+		t.Errorf("got %d bytes of blobs copied, want 0", out.report.Bytes)
 	}
 	secondRun(t, reg, nil, args)
 }
@@ -69,11 +69,11 @@ func secondRun(t *testing.T, dst, src *rt.Server, args []string) {
 	}
 	out := run(t, 0, append(args, "--confirm")...)
 	if n := len(out.report.Promotions); n > 0 {
-		t.Errorf("the second run found %d promotions", n)
+		t.Errorf("got %d promotions of the second run, want 0", n)
 	}
 	atMost(t, dst, map[rt.Kind]int{rt.Ping: 1, rt.Tags: 3, rt.ManifestHead: 4})
 	if src != nil && src.Count() > 0 {
-		t.Errorf("the second run asked the source\n%s", src.Summary())
+		t.Errorf("got %d requests of the second run to the source, want 0\n%s", src.Count(), src.Summary())
 	}
 }
 
@@ -102,13 +102,13 @@ func twoRegistries(t *testing.T, opts []rt.Option) {
 			rt.ManifestHead: 2*3 + 2 + 1, // the tags and the digest without one, before and after; where there are tags, the digest that none of them has
 		})
 		if n := dst.OpenUploads(); n > 0 {
-			t.Errorf("%d uploads are open\n%s", n, dst.Summary())
+			t.Errorf("got %d open uploads, want 0\n%s", n, dst.Summary())
 		}
 	}
 	if opts != nil {
 		for _, r := range src.Requests() {
 			if r.Proto != "HTTP/2.0" {
-				t.Fatalf("over %s: %s", r.Proto, r)
+				t.Fatalf("got %s, want HTTP/2.0: %s", r.Proto, r)
 			}
 		}
 	}
@@ -124,7 +124,7 @@ func conflictThere(t *testing.T, opts []rt.Option) {
 	args := trusting(t, reg, "--manifest="+writeManifest(t, s.images(), reg.Host+"/staging", reg.Host+"/prod"), "--confirm")
 	out := run(t, 1, args...)
 	if got := reg.Tags(t, "prod/apple")["1.0"]; got != old.Digest {
-		t.Errorf("the tag has moved to %s", got)
+		t.Errorf("got the tag at %s, want %s", got, old.Digest)
 	}
 	statuses := map[string]string{}
 	for _, p := range out.report.Promotions {

@@ -163,7 +163,7 @@ func printed(t *testing.T, page, output string) {
 	}
 	for _, text := range all {
 		if !strings.Contains(output, text) {
-			t.Errorf("got output without this text of the page:\n%s\noutput:\n%s", text, output)
+			t.Errorf("got no such output, want this text of the page:\n%s\noutput:\n%s", text, output)
 		}
 	}
 	if len(all) == 0 {

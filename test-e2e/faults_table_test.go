@@ -233,18 +233,18 @@ func answerFaults() []misbehavior {
 			afterRun: func(tr *trial, _ outcome) {
 				for _, r := range tr.elsewhere.Requests() {
 					if r.Auth != "" {
-						tr.t.Errorf("the credentials went to another host: %s", r)
+						tr.t.Errorf("got credentials sent to another host, want none: %s", r)
 					}
 				}
 				if tr.elsewhere.Count(rt.BlobGet) == 0 {
-					tr.t.Error("nothing was read from where the blobs are")
+					tr.t.Error("got no blob read from where the blobs are, want some")
 				}
 			}},
 		{name: "a tag moved under us", lasting: true, inject: func(tr *trial) {
 			tr.dst.Fault(tr.dst.MoveTag(tr.t, "prod/apple", "1.0", other), rt.Is(rt.ManifestHead), rt.Repo("prod/apple"), rt.Ref("1.0"), rt.First(1))
 		}, code: 1, lost: []string{"apple refused"}, says: other.Digest, afterRun: func(tr *trial, _ outcome) {
 			if got := tr.dst.Tags(tr.t, "prod/apple")["1.0"]; got != other.Digest {
-				tr.t.Errorf("the other promoter's tag was overwritten: %s", got)
+				tr.t.Errorf("got the other promoter's tag at %s, want it still at %s", got, other.Digest)
 			}
 		}},
 		{name: "pages without end", inject: func(tr *trial) { tr.dst.Fault(rt.LinkLoop(), rt.Repo("prod/pear")) },
@@ -272,7 +272,7 @@ func immutableTags() []misbehavior {
 					}
 				}
 				if puts != 1 {
-					tr.t.Errorf("asked %d times", puts)
+					tr.t.Errorf("got %d PUTs, want 1", puts)
 				}
 			},
 		}, misbehavior{

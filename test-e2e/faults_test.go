@@ -122,20 +122,20 @@ func (tr *trial) judge(m *misbehavior, out *outcome) {
 				t.Errorf("%s %s is %s, want %s: %s", p.Action, name, p.Status, want, p.Error)
 			}
 			if want != "done" && !strings.Contains(p.Error, m.says) {
-				t.Errorf("the error of %s does not say %q: %s", name, m.says, p.Error)
+				t.Errorf("%s: got error %q, want it to contain %q", name, p.Error, m.says)
 			}
 		}
 		for tag := range tr.dst.Tags(t, "prod/"+name) {
 			for _, p := range tr.dst.Complete(t, "prod/"+name, tag) {
-				t.Errorf("visible: %s", p)
+				t.Errorf("got visible what is not complete, want it complete: %s", p)
 			}
 		}
 	}
 	if n := tr.dst.OpenUploads(); n > 0 {
-		t.Errorf("%d uploads are left open", n)
+		t.Errorf("got %d open uploads, want 0", n)
 	}
 	if strings.Contains(out.stdout+out.stderr, secret) {
-		t.Errorf("the password is printed\n%s", out)
+		t.Errorf("got the password %s printed, want it nowhere\n%s", secret, out)
 	}
 	if t.Failed() {
 		t.Logf("%s\nsource %s\ndestination %s", out, tr.src.Summary(), tr.dst.Summary())

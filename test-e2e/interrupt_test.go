@@ -52,10 +52,10 @@ func (j *job) visible(t testing.TB) {
 		repo := "prod/" + name
 		for tag, digest := range j.dst.Tags(t, repo) {
 			if digest != j.images[i].Digest {
-				t.Errorf("%s:%s is %s", repo, tag, digest)
+				t.Errorf("%s:%s: got %s, want %s", repo, tag, digest, j.images[i].Digest)
 			}
 			for _, p := range j.dst.Complete(t, repo, tag) {
-				t.Errorf("%s:%s is visible: %s", repo, tag, p)
+				t.Errorf("got %s:%s visible, want it complete: %s", repo, tag, p)
 			}
 		}
 	}
@@ -75,7 +75,7 @@ func (j *job) truthful(t testing.TB, r *report) (done int) {
 		repo := strings.TrimPrefix(p.Destination, j.dst.Host+"/")
 		for _, tag := range p.Tags {
 			if got := j.dst.Tags(t, repo)[tag]; got != p.Digest {
-				t.Errorf("the report says that %s:%s is done; it is %q", repo, tag, got)
+				t.Errorf("%s:%s is done in the report: got %q, want %s", repo, tag, got, p.Digest)
 			}
 		}
 	}
@@ -162,7 +162,7 @@ func TestInterrupt(t *testing.T) {
 			p := start(t, append([]string{"run"}, j.args...)...)
 			awaited(t, reached, "the request to hang")
 			if done := interrupt(t, j, p, sig); step.done && done == 0 {
-				t.Error("nothing is said to be done")
+				t.Error("got nothing done in the report, want some")
 			}
 			j.converges(t)
 		})
@@ -184,7 +184,7 @@ func TestInterruptUploads(t *testing.T) {
 			dst.Await(t, threads, rt.UploadPut)
 			interrupt(t, j, p, sig)
 			if n := dst.OpenUploads(); n > 0 {
-				t.Errorf("%d uploads are left open\n%s", n, dst.Summary())
+				t.Errorf("got %d open uploads, want 0\n%s", n, dst.Summary())
 			}
 			j.converges(t)
 		})
@@ -203,7 +203,7 @@ func TestInterruptOpening(t *testing.T) {
 	awaited(t, reached, "the upload")
 	interrupt(t, j, p, syscall.SIGTERM)
 	if n := dst.OpenUploads(); n > 0 {
-		t.Errorf("%d uploads are left open\n%s", n, dst.Summary())
+		t.Errorf("got %d open uploads, want 0\n%s", n, dst.Summary())
 	}
 	j.converges(t)
 }
@@ -236,7 +236,7 @@ func interrupt(t *testing.T, j *job, p *process, sig os.Signal) (done int) {
 		t.Fatalf("exit code %d, want 130\n%s", out.code, out)
 	}
 	if out.report == nil {
-		t.Fatalf("no report was written\n%s", out)
+		t.Fatalf("got no report, want one\n%s", out)
 	}
 	if !strings.Contains(out.stderr, "interrupted") {
 		t.Errorf("stderr does not say that it was interrupted: %s", out.stderr)
@@ -320,7 +320,7 @@ func TestInterruptWaits(t *testing.T) {
 			j.visible(t)
 			// A host that asked to be left alone is: its sessions stay.
 			if n := dst.OpenUploads(); n > 0 && name != "minutes, says the registry" {
-				t.Errorf("%d uploads are left open\n%s", n, dst.Summary())
+				t.Errorf("got %d open uploads, want 0\n%s", n, dst.Summary())
 			}
 		})
 	}

@@ -69,7 +69,7 @@ func kill(t *testing.T, j *job, at int64) {
 	p = start(t, append([]string{"run"}, j.args...)...)
 	close(started)
 	if out := p.wait(t, runLimit); out.code >= 0 && asked.Load() >= at {
-		t.Errorf("it was not killed: exit code %d\n%s", out.code, out)
+		t.Errorf("got exit code %d after %d requests, want it killed at %d\n%s", out.code, asked.Load(), at, out)
 	}
 	j.dst.ClearFaults()
 	j.src.ClearFaults()

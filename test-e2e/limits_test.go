@@ -53,7 +53,7 @@ func TestLimits(t *testing.T) {
 				t.Error(p)
 			}
 			if tags := dst.Tags(t, "prod/bad"); len(tags) > 0 {
-				t.Errorf("it was promoted: %v", tags)
+				t.Errorf("got tags %v, want none", tags)
 			}
 			for _, p := range out.report.Promotions {
 				if p.Digest == bad.Digest && (p.Status != "failed" || !strings.Contains(p.Error, row.says)) {
@@ -61,7 +61,7 @@ func TestLimits(t *testing.T) {
 				}
 			}
 			if n := dst.OpenUploads(); n > 0 {
-				t.Errorf("%d uploads are left open\n%s", n, dst.Summary())
+				t.Errorf("got %d open uploads, want 0\n%s", n, dst.Summary())
 			}
 		})
 	}

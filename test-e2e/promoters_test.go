@@ -39,7 +39,7 @@ func TestTwoPromoters(t *testing.T) {
 						continue
 					}
 					for _, p := range dst.Complete(t, "prod/"+name, digest) {
-						t.Errorf("visible: %s", p)
+						t.Errorf("got visible what is not complete, want it complete: %s", p)
 					}
 				}
 			})
@@ -52,7 +52,7 @@ func TestTwoPromoters(t *testing.T) {
 			for i, p := range all {
 				outs[i] = p.wait(t, runLimit)
 				if outs[i].report == nil || outs[i].code > 1 || same && outs[i].code != 0 {
-					t.Fatalf("exit code %d\n%s", outs[i].code, outs[i])
+					t.Fatalf("got exit code %d, report %t, want 0, or 1 where the promoters differ, and true\n%s", outs[i].code, outs[i].report != nil, outs[i])
 				}
 			}
 			late := 0
@@ -72,10 +72,10 @@ func TestTwoPromoters(t *testing.T) {
 						late++
 					case item.Status == "done":
 					case item.Status != "refused" && item.Status != "failed" || !strings.Contains(item.Error, tag):
-						t.Errorf("%s is %s and does not say that it met %s: %s", name, item.Status, tag, item.Error)
+						t.Errorf("%s: got %s with error %q, want refused or failed because of %s", name, item.Status, item.Error, tag)
 					}
 					if tag != wants && item == nil {
-						t.Errorf("%s: the promoter that lost does not report it", name)
+						t.Errorf("%s: got no item in the report of the promoter that lost, want one", name)
 					}
 				}
 			}
@@ -86,7 +86,7 @@ func TestTwoPromoters(t *testing.T) {
 				t.Errorf("tags that are done and point to another digest: got %d, want %d at most", late, most)
 			}
 			if n := dst.OpenUploads(); n > 0 {
-				t.Errorf("%d uploads are left open", n)
+				t.Errorf("got %d open uploads, want 0", n)
 			}
 		})
 	}

@@ -114,12 +114,12 @@ func TestSecretsStayInside(t *testing.T) {
 				p.begin(t)
 				out := p.wait(t, runLimit)
 				if want := name != "all is well"; out.report == nil || (out.code == 1) != want {
-					t.Fatalf("exit code %d\n%s", out.code, out)
+					t.Fatalf("got exit code %d, report %t, want failure %t, and a report\n%s", out.code, out.report != nil, want, out)
 				}
 				said := out.stdout + out.stderr + fmt.Sprint(*out.report)
 				for _, word := range words.all() {
 					if strings.Contains(said, word) {
-						t.Errorf("%q is printed\n%s", word, out)
+						t.Errorf("got %q printed, want it nowhere\n%s", word, out)
 					}
 				}
 			})

@@ -95,10 +95,10 @@ func oneLine(t *testing.T, manifests fs.FS, project, source string, destinations
 
 	out := start(t, "run", "--thin-manifest-dir="+dir, "--since=HEAD").wait(t, runLimit)
 	if out.code != 0 || out.report == nil {
-		t.Fatalf("exit code %d\n%s", out.code, out)
+		t.Fatalf("got exit code %d, report %t, want 0 and true\n%s", out.code, out.report != nil, out)
 	}
 	if n := len(out.report.Promotions); n != destinations || out.report.Summary["copy"] != n {
-		t.Errorf("%d promotions, %v", n, out.report.Summary)
+		t.Errorf("got %d promotions, %v, want %d to copy", n, out.report.Summary, destinations)
 	}
 	for kind, most := range map[rt.Kind]int{rt.Ping: 1, rt.Tags: destinations, rt.ManifestHead: destinations, rt.ManifestGet: 1} {
 		if n := reg.Count(kind); n > most {
@@ -106,7 +106,7 @@ func oneLine(t *testing.T, manifests fs.FS, project, source string, destinations
 		}
 	}
 	if n := len(reg.Requests()); n > 2*destinations+2 {
-		t.Errorf("%d requests\n%s", n, reg.Summary())
+		t.Errorf("got %d requests, want %d at most\n%s", n, 2*destinations+2, reg.Summary())
 	}
 }
 
