@@ -183,7 +183,7 @@ func TestMirrorReadForRules(t *testing.T) {
 	}
 	for _, c := range img.Children {
 		if content, err := sources.Read(t.Context(), found.From, c.Digest); err != nil || content == nil {
-			t.Errorf("%s: %v, %v", c.Digest, content, err)
+			t.Errorf("%s: got %v, %v, want its content", c.Digest, content, err)
 		}
 	}
 }

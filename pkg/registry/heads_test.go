@@ -78,7 +78,7 @@ func TestOnlyAManifestIsOne(t *testing.T) {
 				t.Errorf("digest: got %s (%v), want %s", got, err, tc.digest)
 			}
 			if m, err := c.Manifest(t.Context(), repo(s, "a"), "1"); (err == nil) != (tc.tag == inventory.Present) {
-				t.Errorf("reading it: got %+v, %v", m, err)
+				t.Errorf("reading it: got %+v, %v, want it read: %t", m, err, tc.tag == inventory.Present)
 			}
 		})
 	}

@@ -49,7 +49,7 @@ func TestMillionTags(t *testing.T) {
 	before := heap()
 	got, err := c.List(t.Context(), repo(s, "a"), func(tag string) bool { return strings.HasSuffix(tag, "99999") })
 	if err != nil || len(got.Tags) != 10 {
-		t.Fatalf("%d tags, %v", len(got.Tags), err)
+		t.Fatalf("got %d tags, %v, want 10", len(got.Tags), err)
 	}
 	if n := s.Count(registrytest.Tags); n != pages {
 		t.Errorf("%d pages, want %d", n, pages)
@@ -128,7 +128,7 @@ func TestRegistrySendsNobodyToTheMetadataServer(t *testing.T) {
 				s.Fault(tc.fault(target), registrytest.Is(tc.kind))
 				_, state, err := newClient(t, registry.Options{}).Resolve(t.Context(), repo(s, "a"), "1")
 				if state != inventory.Unknown || err == nil || !strings.Contains(err.Error(), "refused") && !strings.Contains(err.Error(), "this machine's link") {
-					t.Errorf("%s %v", state, err)
+					t.Errorf("got %s, %v, want %s, and an error that it is refused or of this machine's link", state, err, inventory.Unknown)
 				}
 			})
 		}

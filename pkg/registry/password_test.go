@@ -90,7 +90,7 @@ func TestRefusedPasswordIsTriedTwice(t *testing.T) {
 						named++
 					}
 					if !strings.HasPrefix(err.Error(), "401 ") || strings.Contains(err.Error(), "planted") {
-						t.Errorf("got %v", err)
+						t.Errorf("got %v, want 401 first, and not the secret", err)
 					}
 				}
 				if len(errs) != 20 {

@@ -53,7 +53,7 @@ func TestReferrersPages(t *testing.T) {
 			s.Fault(pages, api)
 			got, err := newClient(t, registry.Options{}).Referrers(t.Context(), repo(s, "a"), image.Hash(subject), func(string) bool { return false })
 			if len(got) != tc.want || (err != nil) != (tc.err != "") || err != nil && !strings.Contains(err.Error(), tc.err) {
-				t.Errorf("%d referrers, %v", len(got), err)
+				t.Errorf("got %d referrers, %v, want %d and error %q", len(got), err, tc.want, tc.err)
 			}
 			if n := s.Count(registrytest.Referrers); n != tc.asked {
 				t.Errorf("asked %d times, want %d\n%s", n, tc.asked, s.Summary())

@@ -116,7 +116,7 @@ func TestSnapshotBudget(t *testing.T) {
 			root := image.NewRegistry(s.Host, "prod")
 			got, err := newClient(t, registry.Options{}).Snapshot(t.Context(), root, registry.SnapshotOptions{}, func(string) {})
 			if err != nil || len(got) != 30 {
-				t.Fatalf("%d images, %v", len(got), err)
+				t.Fatalf("got %d images, %v, want 30", len(got), err)
 			}
 			for kind, n := range tc.want {
 				if s.Count(kind) != n {
@@ -151,7 +151,7 @@ func TestSnapshotFailsWhole(t *testing.T) {
 			inject(s)
 			got, err := newClient(t, registry.Options{}).Snapshot(t.Context(), image.NewRegistry(s.Host, "prod"), registry.SnapshotOptions{}, func(string) {})
 			if err == nil || got != nil {
-				t.Errorf("got %d images, %v", len(got), err)
+				t.Errorf("got %d images, %v, want an error", len(got), err)
 			}
 		})
 	}

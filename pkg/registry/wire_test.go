@@ -101,7 +101,7 @@ func TestFaultsOfReads(t *testing.T) {
 				}
 				d, state, err := newClient(t, registry.Options{}, s).Resolve(t.Context(), repo(s, "a"), "1")
 				if state != tc.want || state == inventory.Present && d.String() != img.Digest || (err != nil) != (state == inventory.Unknown) {
-					t.Errorf("got %s %s %v", d, state, err)
+					t.Errorf("got %s %s %v, want %s, with %s exactly if present", d, state, err, tc.want, img.Digest)
 				}
 				// A connection that dies on first use may be tried once more below us.
 				if n := s.Count(registrytest.ManifestHead); n < tc.asked || n > tc.asked+2 {
@@ -127,7 +127,7 @@ func TestOneTokenForFiftyRepositories(t *testing.T) {
 	for _, r := range repos {
 		wg.Go(func() {
 			if _, state, err := c.Resolve(t.Context(), r, "1"); state != inventory.Present {
-				t.Errorf("%s: %v", r, err)
+				t.Errorf("%s: got %s, %v, want %s", r, state, err, inventory.Present)
 			}
 		})
 	}
@@ -142,7 +142,7 @@ func TestOneTokenForFiftyRepositories(t *testing.T) {
 	for _, r := range repos {
 		wg.Go(func() {
 			if _, state, err := c.Resolve(t.Context(), r, "1"); state != inventory.Present {
-				t.Errorf("after expiry: %s: %v", r, err)
+				t.Errorf("after expiry: %s: got %s, %v, want %s", r, state, err, inventory.Present)
 			}
 		})
 	}
@@ -165,7 +165,7 @@ func TestRegistryThatReadsOneScope(t *testing.T) {
 	for range 3 {
 		for _, r := range repos {
 			if _, state, err := c.Resolve(t.Context(), r, "1"); state != inventory.Present {
-				t.Errorf("%s: %v", r, err)
+				t.Errorf("%s: got %s, %v, want %s", r, state, err, inventory.Present)
 			}
 		}
 	}
@@ -181,7 +181,7 @@ func TestRefusedCredentialIsTriedOnce(t *testing.T) {
 	for i := range 20 {
 		_, state, err := c.Resolve(t.Context(), repo(s, fmt.Sprintf("r%d", i)), "1")
 		if state != inventory.Unknown || err == nil || strings.Contains(err.Error(), "planted") {
-			t.Fatalf("%s %v", state, err)
+			t.Fatalf("got %s, %v, want %s, and an error without the secret", state, err, inventory.Unknown)
 		}
 	}
 	if n := s.Count(registrytest.Token); n != 1 {
@@ -268,9 +268,9 @@ func TestBlobIsResumedAndVerified(t *testing.T) {
 				err := newClient(t, registry.Options{}, s).FetchBlob(t.Context(), repo(s, "a"), d, &got)
 				switch {
 				case tc.err == "" && (err != nil || !bytes.Equal(got.Bytes(), raw)):
-					t.Errorf("%d bytes, %v", got.Len(), err)
+					t.Errorf("got %d bytes, %v, want the %d of the blob", got.Len(), err, len(raw))
 				case tc.err != "" && (err == nil || !strings.Contains(err.Error(), tc.err)):
-					t.Errorf("got %v", err)
+					t.Errorf("got error %v, want %q", err, tc.err)
 				case tc.err != "" && got.Len() == len(raw):
 					t.Errorf("got all %d bytes of a wrong blob, want fewer", got.Len())
 				}
@@ -295,7 +295,7 @@ func TestListingsThatNeverEnd(t *testing.T) {
 			s.Fault(fault, registrytest.Is(registrytest.Tags))
 			_, err := newClient(t, registry.Options{}).List(t.Context(), repo(s, "a"), nil)
 			if err == nil || !strings.Contains(err.Error(), "never end") {
-				t.Errorf("got %v", err)
+				t.Errorf("got error %v, want one that the pages never end", err)
 			}
 			if n := s.Count(registrytest.Tags); n > 5 {
 				t.Errorf("got %d requests, want 5 at most", n)
@@ -327,7 +327,7 @@ func TestHostileManifests(t *testing.T) {
 				_, err = m.Parse()
 			}
 			if err == nil || !strings.Contains(err.Error(), tc.want) || len(err.Error()) > 500 {
-				t.Errorf("got %.600v", err)
+				t.Errorf("got error %.600v, want %q in 500 bytes at most", err, tc.want)
 			}
 		})
 	}
@@ -340,7 +340,7 @@ func TestErrorTextIsPrintable(t *testing.T) {
 	_, _, err := newClient(t, registry.Options{}).Resolve(t.Context(), repo(s, "a"), "1")
 	var e *registry.Error
 	if !errors.As(err, &e) || e.Status != http.StatusForbidden {
-		t.Fatalf("got %v", err)
+		t.Fatalf("got error %v, want status 403", err)
 	}
 	if text := err.Error(); strings.ContainsAny(text, "\x1b\x07\u202e") || strings.Contains(text, "planted") {
 		t.Errorf("got %q, want it escaped and without the secret", text)
