@@ -57,7 +57,7 @@ images:
 	for _, host := range []string{"r.example.com", "r.example.com:443", "R.Example.com:443"} {
 		events, err := event.Decoders()["distribution"](event.Notification{Body: []byte(distributionBody("1", "push", host, "prod/apple", "evil", digestB.String()))})
 		if err != nil || len(events) != 1 {
-			t.Fatalf("%s: got %+v, %v", host, events, err)
+			t.Fatalf("%s: got %+v, %v, want one event", host, events, err)
 		}
 		if v, _ := r.consider(events[0]); v.Outcome != rejected || v.Event.Repository.String() != "r.example.com/prod/apple" {
 			t.Errorf("%s: got %s, want REJECTED of r.example.com/prod/apple", host, v.Text())

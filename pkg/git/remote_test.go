@@ -166,7 +166,7 @@ func TestFetch(t *testing.T) {
 			t.Fatal(err)
 		}
 		if raw, err := fs.ReadFile(tree, "a.yaml"); err != nil || string(raw) != "next "+m.URL+m.Branch+m.Dir {
-			t.Errorf("%+v: got %q %v", m, raw, err)
+			t.Errorf("%+v: got %q, %v, want %q", m, raw, err, "next "+m.URL+m.Branch+m.Dir)
 		}
 	}
 	secret := strings.Replace(address, "http://", "http://user:hunter2@", 1)

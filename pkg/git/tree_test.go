@@ -58,12 +58,12 @@ func TestFS(t *testing.T) {
 	}
 	for _, rev := range []string{"nowhere", strings.Repeat("1", 40), "HEAD~2", "HEAD^2"} {
 		if _, err := r.Resolve(rev); err == nil || !strings.Contains(err.Error(), "no such revision") {
-			t.Errorf("%s: got %v", rev, err)
+			t.Errorf("%s: got %v, want an error: no such revision", rev, err)
 		}
 	}
 	within, err := r.Within(filepath.Join(dir, "k8s"))
 	if err != nil || within != "k8s" {
-		t.Fatalf("got %q %v", within, err)
+		t.Fatalf("got %q, %v, want k8s", within, err)
 	}
 	tree, err := r.FS(id, within)
 	if err != nil {
@@ -89,7 +89,7 @@ func TestFS(t *testing.T) {
 		}
 	}
 	if _, err := git.Open(t.TempDir()); !errors.Is(err, git.ErrNoRepository) {
-		t.Errorf("outside a repository: got %v", err)
+		t.Errorf("outside a repository: got %v, want %v", err, git.ErrNoRepository)
 	}
 }
 

@@ -142,7 +142,7 @@ func TestSubtrees(t *testing.T) {
 		id := repo.Commit(1, files)
 		found, err := open(t, repo.Dir).Find([]string{id})
 		if err != nil || len(found[id]) != 1 {
-			t.Fatalf("got %v %v", found, err)
+			t.Fatalf("got %v, %v, want one of %s", found, err, id)
 		}
 		return found[id][0]
 	}

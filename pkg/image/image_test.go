@@ -45,7 +45,7 @@ func TestParseRegistry(t *testing.T) {
 		if r, err := image.ParseRegistry(in); err == nil {
 			t.Errorf("%q: got %q, want an error", in, r)
 		} else if strings.ContainsAny(err.Error(), "\x1b\n") || len(err.Error()) > 400 {
-			t.Errorf("%q: unprintable error %q", in, err)
+			t.Errorf("%q: got error %q, want it printable, 400 bytes at most", in, err)
 		}
 	}
 }
@@ -135,10 +135,10 @@ var (
 func agree(t *testing.T, s string) {
 	t.Helper()
 	if err := image.CheckTag(s); (err == nil) != tagRE.MatchString(s) {
-		t.Errorf("tag %q: got %v", s, err)
+		t.Errorf("tag %q: got %v, want valid %t", s, err, tagRE.MatchString(s))
 	}
 	if _, err := image.ParseDigest(s); (err == nil) != digestRE.MatchString(s) {
-		t.Errorf("digest %q: got %v", s, err)
+		t.Errorf("digest %q: got %v, want valid %t", s, err, digestRE.MatchString(s))
 	}
 }
 
@@ -218,6 +218,6 @@ func TestClip(t *testing.T) {
 	}
 	_, err := image.ParseDigest(strings.Repeat("x", 139) + "é")
 	if err == nil || strings.Contains(err.Error(), `\x`) {
-		t.Errorf("a message is cut inside a character: %v", err)
+		t.Errorf("got %v, want a message cut between characters", err)
 	}
 }

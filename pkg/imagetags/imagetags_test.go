@@ -247,7 +247,7 @@ func FuzzImageTags(f *testing.F) {
 		tags, faults := imagetags.Parse("f", raw)
 		for _, f := range faults {
 			if f.Pos.Line < 1 || f.Pos.Column < 1 || int(f.Pos.Line) > 1+strings.Count(string(raw), "\n") {
-				t.Fatalf("fault without a position: %v", f)
+				t.Fatalf("got fault %v, want a line and a column of the file", f)
 			}
 		}
 		if tags == nil {

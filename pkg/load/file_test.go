@@ -34,12 +34,12 @@ func TestFile(t *testing.T) {
 			raw, err := File(file, most)
 			if tc.want == "" {
 				if err != nil || len(raw) != tc.size {
-					t.Errorf("got %d bytes, %v", len(raw), err)
+					t.Errorf("got %d bytes, %v, want %d", len(raw), err, tc.size)
 				}
 				return
 			}
 			if raw != nil || err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), filepath.Dir(file)) {
-				t.Errorf("got %d bytes, %v", len(raw), err)
+				t.Errorf("got %d bytes, %v, want none, and an error with %q and the directory", len(raw), err, tc.want)
 			}
 		})
 	}
@@ -50,6 +50,6 @@ func TestStream(t *testing.T) {
 	t.Parallel()
 	raw, err := Stream(iotest.TimeoutReader(iotest.OneByteReader(strings.NewReader("abc"))), "standard input", 10)
 	if raw != nil || err == nil {
-		t.Errorf("got %q, %v", raw, err)
+		t.Errorf("got %q, %v, want an error", raw, err)
 	}
 }

@@ -35,7 +35,7 @@ func TestRevisionIsWhole(t *testing.T) {
 	thin, plain := load.Manifests{Dir: dir}, load.Manifests{File: filepath.Join(dir, "plain.yaml")}
 	for _, m := range []load.Manifests{thin, plain} {
 		if set, err := readHead(t, m); err != nil || len(set.Manifests) != 1 {
-			t.Fatalf("%s: got %v %v", m.Path(), set, err)
+			t.Fatalf("%s: got %v, %v, want one manifest", m.Path(), set, err)
 		}
 	}
 	lost := plumbing.ComputeHash(plumbing.BlobObject, []byte(images)).String()
@@ -46,7 +46,7 @@ func TestRevisionIsWhole(t *testing.T) {
 		t.Errorf("without images.yaml: got error %v, want ErrUnreadable", err)
 	}
 	if set, err := readHead(t, plain); err != nil || len(set.Manifests) != 1 {
-		t.Errorf("a plain manifest that is complete: got %v, error %v", set, err)
+		t.Errorf("a plain manifest that is complete: got %v, error %v, want one manifest", set, err)
 	}
 }
 

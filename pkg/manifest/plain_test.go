@@ -87,7 +87,7 @@ func TestSourceMayBeABooleanOfYAML11(t *testing.T) {
 	t.Parallel()
 	for _, word := range []string{"true", "True", "yes", "YES", "on", "On", "y", "!!bool 'true'"} {
 		if set := plain("registries:\n- {name: s.io, src: " + word + "}\n- {name: d.io}\n"); len(set.Faults) != 0 {
-			t.Errorf("src: %s: %v", word, set.Faults)
+			t.Errorf("src: %s: got faults %v, want none", word, set.Faults)
 		}
 	}
 }
@@ -237,11 +237,11 @@ func TestLoad(t *testing.T) {
 	} {
 		set, err := Load(fsys, name, "shown")
 		if err != nil || len(set.Manifests) != 1 {
-			t.Fatalf("%s: got %+v %v", name, set, err)
+			t.Fatalf("%s: got %+v, %v, want one manifest", name, set, err)
 		}
 		equal(t, [2]string{set.Manifests[0].File, set.Manifests[0].Images[0].Name}, want)
 	}
 	if _, err := Load(fsys, "p/none", "shown"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("what is not there: got %v", err)
+		t.Errorf("what is not there: got %v, want %v", err, fs.ErrNotExist)
 	}
 }

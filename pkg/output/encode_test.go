@@ -122,7 +122,7 @@ invalid,refused,"s.io/a@x,""y\n\u202e",d.io/a,"x,""y\n\u202e","a,b"
 `)
 	records, err := csv.NewReader(strings.NewReader(got)).ReadAll()
 	if err != nil || len(records) != 5 {
-		t.Errorf("got %d records, error %v", len(records), err)
+		t.Errorf("got %d records, error %v, want 5", len(records), err)
 	}
 	equal(t, encoded(t, &plan.Report{}, CSV), "action,status,source,destination,digest,tag\n")
 }

@@ -103,12 +103,12 @@ func TestWriteErrors(t *testing.T) {
 	s := inventory.Snapshot{{Name: "a", Digests: []inventory.Tagged{{Digest: image.Hash("sha256:aa")}}}}
 	for _, f := range []Format{Text, JSON, YAML, CSV, Markdown} {
 		if err := WriteReport(full{}, r, f, false); !errors.Is(err, errFull) {
-			t.Errorf("report as %s: got error %v", f, err)
+			t.Errorf("report as %s: got error %v, want %v", f, err, errFull)
 		}
 	}
 	for _, f := range []Format{YAML, CSV, JSON} {
 		if err := WriteSnapshot(full{}, s, f); !errors.Is(err, errFull) {
-			t.Errorf("snapshot as %s: got error %v", f, err)
+			t.Errorf("snapshot as %s: got error %v, want %v", f, err, errFull)
 		}
 	}
 	equal(t, said(WriteReport(io.Discard, r, "xml", false)), `a report has no output format "xml"`)

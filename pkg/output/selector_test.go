@@ -64,7 +64,7 @@ func TestTextOrJSON(t *testing.T) {
 	t.Parallel()
 	for s, want := range map[string]Format{"": Text, "Text": Text, "json": JSON} {
 		if got, err := TextOrJSON(s, "tag"); err != nil || got != want {
-			t.Errorf("%q: got %q, %v", s, got, err)
+			t.Errorf("%q: got %q, %v, want %q", s, got, err, want)
 		}
 	}
 	const want = `unknown output format "yaml" of a tag: want text or json`

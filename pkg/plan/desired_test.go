@@ -27,7 +27,7 @@ func load(t *testing.T, text string) *manifest.Set {
 	t.Helper()
 	set := manifest.Plain(fstest.MapFS{"m.yaml": {Data: []byte(text)}}, "m.yaml", "m.yaml")
 	if set.Broken() {
-		t.Fatalf("broken: %v", set.Faults)
+		t.Fatalf("got faults %v, want a manifest that is not broken", set.Faults)
 	}
 	return set
 }
@@ -135,7 +135,7 @@ func TestOfflineOverlapsOfRetags(t *testing.T) {
 	text := registries + "images: [{name: x, dmap: {'" + dB + "': ['2']}, retag: [{src_build_tag: a, tag: '1'}, {src_build_tag: a2, tag: '1'}, {src_build_tag: a, tag: '2'}]}]"
 	w := plan.Desired(load(t, text), nil)
 	if len(w.Faults) != 2 {
-		t.Errorf("faults: %v", w.Faults)
+		t.Errorf("got faults %v, want 2", w.Faults)
 	}
 	if diff := cmp.Diff([]string{"d.example/p/x b 2", "d.example/p/x invalid  1"}, wanted(w)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)

@@ -146,10 +146,10 @@ func TestSinceAgreesWithOracle(t *testing.T) {
 			}
 		}
 		if again, _ := since(now, now); len(again.Targets) > 0 {
-			t.Fatalf("seed %d: since itself: %v", seed, edgesOf(again))
+			t.Fatalf("seed %d: since itself: got %v, want nothing", seed, edgesOf(again))
 		}
 		if all, _ := since(now, &manifest.Set{}); !slices.Equal(edgesOf(all), edgesOf(plan.Desired(now, nil))) {
-			t.Fatalf("seed %d: since nothing: %v", seed, edgesOf(all))
+			t.Fatalf("seed %d: since nothing: got %v, want %v", seed, edgesOf(all), edgesOf(plan.Desired(now, nil)))
 		}
 	}
 }

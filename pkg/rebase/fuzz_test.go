@@ -129,7 +129,7 @@ func FuzzParseReference(f *testing.F) {
 			return
 		}
 		if again, err := ParseReference(r.String()); err != nil || again != r {
-			t.Errorf("%q: parsed as %s, and parsed again as %s, %v", s, r, again, err)
+			t.Errorf("%q: got %s, %v, want %s again", s, again, err, r)
 		}
 	})
 }

@@ -29,7 +29,7 @@ func TestIndex(t *testing.T) {
 		t.Fatalf("got %+v, want it saved", names[0])
 	}
 	if missing := s.Complete(t, "shop/web", "1.4"); missing != nil {
-		t.Errorf("missing: %v", missing)
+		t.Errorf("got missing %v, want nothing missing", missing)
 	}
 	contains(t, strings.Join(res.Notes, "\n"), "attestation "+app.Children[2].Digest+" is dropped")
 	_, children, err := parseIndex(res.Manifest)

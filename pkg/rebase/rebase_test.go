@@ -48,7 +48,7 @@ func TestRebaseOnOneRegistry(t *testing.T) {
 		registrytest.ManifestPut:  1,
 	})
 	if missing := w.Complete(t, "shop/web", "1.4"); missing != nil {
-		t.Errorf("missing: %v", missing)
+		t.Errorf("got missing %v, want nothing missing", missing)
 	}
 	if got := w.Tags(t, "shop/web")["1.4"]; got != res.Digest.String() {
 		t.Errorf("tag: got %s, want %s", got, res.Digest)
@@ -176,7 +176,7 @@ func TestPreviousImage(t *testing.T) {
 		}
 	}
 	if missing := w.Complete(t, "shop/rebased", "latest"); missing != nil {
-		t.Errorf("missing: %v", missing)
+		t.Errorf("got missing %v, want nothing missing", missing)
 	}
 	if got := w.Tags(t, "shop/web")["1.4"]; got != w.app.Digest {
 		t.Errorf("tag of the previous image: got %s, want %s", got, w.app.Digest)
@@ -200,7 +200,7 @@ func TestPreviousImage(t *testing.T) {
 		t.Errorf("tag of the copy: got %s, want %s", got, res.Digest)
 	}
 	if missing := w.Complete(t, "shop/fourth", res.Digest.String()); missing != nil {
-		t.Errorf("missing: %v", missing)
+		t.Errorf("got missing %v, want nothing missing", missing)
 	}
 }
 
@@ -215,7 +215,7 @@ func TestRebaseFromAnotherRegistry(t *testing.T) {
 		t.Fatalf("got %+v, want it saved", names[0])
 	}
 	if missing := w.Complete(t, "shop/web", "1.4"); missing != nil {
-		t.Errorf("missing: %v", missing)
+		t.Errorf("got missing %v, want nothing missing", missing)
 	}
 	checkRequests(t, far, map[registrytest.Kind]int{registrytest.ManifestGet: 1, registrytest.BlobGet: 1 + 2})
 	if got := res.Traffic(ref(t, w.name).Repository); got != (Traffic{There: 3, Copied: 2}) {

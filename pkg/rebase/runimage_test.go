@@ -215,7 +215,7 @@ func TestChooseAmongFiles(t *testing.T) {
 		t.Errorf("local mirrors (-want +got):\n%s", diff)
 	}
 	if names, err = Choose([]File{run}, Names{Image: "y/run"}); err != nil || names.Image != "y/run" {
-		t.Errorf("the app's own: got %v, %v", names, err)
+		t.Errorf("the app's own: got %v, %v, want y/run", names, err)
 	}
 	if _, err = Choose([]File{stack, other}, Names{}); err == nil {
 		t.Error("files with different images: got no error, want one")

@@ -51,7 +51,7 @@ func TestSpoolEndsItsReaders(t *testing.T) {
 	closed, _ := s.body()
 	wg.Go(func() {
 		if _, err := io.ReadAll(waiting); !errors.Is(err, broken) {
-			t.Errorf("got %v", err)
+			t.Errorf("got error %v, want %v", err, broken)
 		}
 	})
 	wg.Go(func() {
@@ -83,12 +83,12 @@ func TestSpoolBeginsAgain(t *testing.T) {
 			}
 			s.Reset()
 			if _, err := early.Read(make([]byte, 1)); !errors.Is(err, errReset) {
-				t.Errorf("a reader of what was dropped: %v", err)
+				t.Errorf("a reader of what was dropped: got error %v, want %v", err, errReset)
 			}
 			_, err := s.Write(want)
 			s.finish(err)
 			if got, err := io.ReadAll(late); err != nil || !bytes.Equal(got, want) {
-				t.Errorf("read %d bytes of %d: %v", len(got), size, err)
+				t.Errorf("got %d bytes, %v, want the %d that were written", len(got), err, size)
 			}
 		})
 	}

@@ -385,7 +385,7 @@ func FuzzDecode(f *testing.F) {
 			}
 			raw, err := json.Marshal(e)
 			if err != nil || !utf8.Valid(raw) || len(e.ID) > maxText || len(e.Actor) > maxText || len(e.Kind) > maxText {
-				t.Errorf("%+v: %v", e, err)
+				t.Errorf("got %+v, %v, want UTF-8, and texts of %d bytes at most", e, err, maxText)
 			}
 		}
 	})
