@@ -96,7 +96,7 @@ func TestCommandsAndFlagsExist(t *testing.T) {
 		}
 	}
 	if examples < 5 {
-		t.Errorf("the examples hold %d commands: they are not found any more", examples)
+		t.Errorf("got %d commands in examples, want more: they are not found any more", examples)
 	}
 	former := formerNames(t, "formerFlags")
 	for page, text := range pages(t) {
@@ -300,7 +300,7 @@ func TestTestsExist(t *testing.T) {
 		}
 	}
 	if named < 50 {
-		t.Errorf("the pages name %d tests: they are not found any more", named)
+		t.Errorf("got %d tests named in the pages, want more: they are not found any more", named)
 	}
 }
 

@@ -63,7 +63,7 @@ func TestLimits(t *testing.T) {
 	} {
 		number := constant(t, "../pkg/"+limit.dir, limit.name)
 		if number%limit.unit != 0 {
-			t.Errorf("%s: %d is not a multiple of %d", limit.name, number, limit.unit)
+			t.Errorf("%s: got %d, want a multiple of %d", limit.name, number, limit.unit)
 		}
 		want := strings.ReplaceAll(limit.text, "#", thousands(number/limit.unit))
 		text := strings.Join(strings.Fields(all[limit.page]), " ")

@@ -295,7 +295,7 @@ func TestHandbookExplainsMessages(t *testing.T) {
 		}
 	}
 	if len(found) < 400 {
-		t.Errorf("got %d messages: they are not found any more", len(found))
+		t.Errorf("got %d messages, want more: they are not found any more", len(found))
 	}
 	for text := range notMessages {
 		if !found[text] {
@@ -346,7 +346,7 @@ func named(t *testing.T, file, name string) []string {
 		return true
 	})
 	if len(all) < 3 {
-		t.Errorf("%s: got %d texts of %s: they are not found any more", file, len(all), name)
+		t.Errorf("%s: got %d texts of %s, want more: they are not found any more", file, len(all), name)
 	}
 	return all
 }

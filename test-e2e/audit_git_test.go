@@ -118,7 +118,7 @@ func auditGit(t *testing.T, scheme string) {
 	a = startAuditor(t, args...)
 	expect(a, apple, "apple", "1.0", 503, "there are no manifests")
 	if resp, err := http.Get(a.url + "/readyz"); err != nil || resp.StatusCode != http.StatusServiceUnavailable {
-		t.Errorf("without any manifests: %v, %v", resp, err)
+		t.Errorf("without any manifests: got %v, %v, want 503", resp, err)
 	} else {
 		resp.Body.Close()
 	}

@@ -239,7 +239,7 @@ func interrupt(t *testing.T, j *job, p *process, sig os.Signal) (done int) {
 		t.Fatalf("got no report, want one\n%s", out)
 	}
 	if !strings.Contains(out.stderr, "interrupted") {
-		t.Errorf("stderr does not say that it was interrupted: %s", out.stderr)
+		t.Errorf("got stderr %s, want it to contain %q", out.stderr, "interrupted")
 	}
 	for _, p := range out.report.Promotions {
 		if p.Status != "done" && p.Status != "skipped" {

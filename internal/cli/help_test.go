@@ -48,7 +48,7 @@ func TestHelpFits(t *testing.T) {
 		}
 		before, rest, _ := strings.Cut(b.String(), "Usage:\n  "+cmd.CommandPath())
 		if before == "" || rest == "" {
-			t.Errorf("%s --help has no description or no usage:\n%s", cmd.CommandPath(), b.String())
+			t.Errorf("%s --help: got no description or no usage, want both:\n%s", cmd.CommandPath(), b.String())
 		}
 		const narrow = 60
 		for line := range strings.Lines(prose(before, narrow) + flagUsages(cmd.Flags(), narrow)) {
@@ -68,7 +68,7 @@ func TestHelpHasExamplesAndExitCodes(t *testing.T) {
 		}
 		text := usage(cmd, helpWidth)
 		if cmd.HasParent() && !strings.Contains(text, "\nExamples:\n") {
-			t.Errorf("%s --help has no example", cmd.CommandPath())
+			t.Errorf("%s --help: got no example, want one", cmd.CommandPath())
 		}
 		if got := strings.Contains(text, "\n  2    "); got != two[cmd.CommandPath()] {
 			t.Errorf("%s --help has exit code 2: got %v, want %v", cmd.CommandPath(), got, two[cmd.CommandPath()])
@@ -88,24 +88,24 @@ func TestFlagsAreGrouped(t *testing.T) {
 		cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
 			known[f.Name] = true
 			if !slices.Contains(grouped, f.Name) && f.Name != "help" && f.Name != "version" && !strings.HasPrefix(cmd.CommandPath(), "cip completion") {
-				t.Errorf("%s: --%s is in no group of flagGroups", cmd.CommandPath(), f.Name)
+				t.Errorf("%s: got --%s in no group of flagGroups, want it in one", cmd.CommandPath(), f.Name)
 			}
 		})
 	})
 	slices.Sort(grouped)
 	if n := len(slices.Compact(slices.Clone(grouped))); n != len(grouped) {
-		t.Errorf("%d flags are in two groups", len(grouped)-n)
+		t.Errorf("got %d flags in two groups, want 0", len(grouped)-n)
 	}
 	for name := range formerFlags {
 		if known[name] {
-			t.Errorf("--%s is among the flags that cip does not have, but it has", name)
+			t.Errorf("got a flag --%s, want none: it is among the flags that cip does not have", name)
 		}
 	}
 	root := newRootCmd(quiet())
 	for name := range formerCommands {
 		for _, sub := range root.Commands() {
 			if sub.Name() == name {
-				t.Errorf("%s is among the commands that cip does not have, but it has", name)
+				t.Errorf("got a command %s, want none: it is among the commands that cip does not have", name)
 			}
 		}
 	}
@@ -120,11 +120,11 @@ func TestRootHelpListsCommands(t *testing.T) {
 	text := usage(root, helpWidth)
 	for _, sub := range root.Commands() {
 		if !strings.Contains(text, "\n  "+sub.Name()+" ") {
-			t.Errorf("got no %s in\n%s", sub.Name(), text)
+			t.Errorf("got no %s, want it in\n%s", sub.Name(), text)
 		}
 	}
 	if strings.Contains(text, "--thin-manifest-dir") {
-		t.Errorf("got flags of run in\n%s", text)
+		t.Errorf("got flags of run, want none in\n%s", text)
 	}
 }
 

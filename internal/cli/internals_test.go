@@ -125,7 +125,7 @@ func TestBadFiles(t *testing.T) {
 		for _, args := range lines {
 			code, out := ran(t, nil, args...)
 			if internals.MatchString(out) {
-				t.Errorf("%s as cip %s: exit code %d, and words of Go in\n%s", name, strings.Join(args, " "), code, out)
+				t.Errorf("%s as cip %s: got exit code %d and words of Go, want none in\n%s", name, strings.Join(args, " "), code, out)
 			}
 		}
 	}

@@ -38,7 +38,7 @@ func schemaOf(t *testing.T, kind string) *jsonschema.Schema {
 	var out, stderr bytes.Buffer
 	to := streams{out: &out, err: &stderr, getenv: func(string) string { return "" }}
 	if code := execute(t.Context(), newRootCmd(to), args, to); code != 0 {
-		t.Fatalf("exit code %d: %s", code, &stderr)
+		t.Fatalf("got exit code %d, want 0: %s", code, &stderr)
 	}
 	doc, err := jsonschema.UnmarshalJSON(&out)
 	if err != nil {
@@ -204,7 +204,7 @@ func TestSchemasAcceptWhatCipAccepts(t *testing.T) {
 	t.Logf("files that were tried, by kind: %v", seen)
 	for _, kind := range manifestKinds {
 		if seen[kind] == 0 {
-			t.Errorf("no file of kind %s was tried", kind)
+			t.Errorf("got no file of kind %s, want some tried", kind)
 		}
 	}
 }
@@ -262,10 +262,10 @@ func TestSchemas(t *testing.T) {
 			}
 			for _, text := range tc.bad {
 				if fits(s, text) == nil {
-					t.Errorf("accepts %s", text)
+					t.Errorf("the schema: got no error, want one for %s", text)
 				}
 				if slices.Contains(manifestKinds, kind) && accepted(kind, text) {
-					t.Errorf("cip itself accepts %s", text)
+					t.Errorf("cip itself: got no error, want one for %s", text)
 				}
 			}
 		})
@@ -297,10 +297,10 @@ func TestSchemasOfWhatIsWritten(t *testing.T) {
 		var out, stderr bytes.Buffer
 		s := streams{out: &out, err: &stderr, getenv: func(string) string { return "" }}
 		if code := execute(t.Context(), newRootCmd(s), []string{"run", "--manifest=" + m, "-o", format}, s); code != exitFailed {
-			t.Fatalf("exit code %d: %s", code, &stderr)
+			t.Fatalf("got exit code %d, want %d: %s", code, exitFailed, &stderr)
 		}
 		if format == "json" && !json.Valid(out.Bytes()) {
-			t.Fatalf("no JSON: %s", &out)
+			t.Fatalf("got output that is not JSON, want JSON: %s", &out)
 		}
 		if err := fits(schemaOf(t, "report"), out.String()); err != nil {
 			t.Errorf("%v\n%s", err, &out)

@@ -86,7 +86,7 @@ func TestObjectsStoreWhole(t *testing.T) {
 			}
 			raw, mediaType, ok := s.Manifest(t, "a/b", "2")
 			if !ok || mediaType != o.MediaType || !bytes.Equal(raw, o.Raw) {
-				t.Errorf("stored as %s, equal bytes: %v", mediaType, bytes.Equal(raw, o.Raw))
+				t.Errorf("got type %s, equal bytes %t, want %s and true", mediaType, bytes.Equal(raw, o.Raw), o.MediaType)
 			}
 			for _, digest := range o.BlobDigests() {
 				if !s.HasBlob(t, "a/b", digest) {

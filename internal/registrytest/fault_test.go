@@ -282,7 +282,7 @@ func TestHangAndStall(t *testing.T) {
 				cancel()
 			}
 			if err := <-failed; !errors.Is(err, context.Canceled) {
-				t.Errorf("%s: %v", c.kind, err)
+				t.Errorf("%s: got error %v, want %v", c.kind, err, context.Canceled)
 			}
 			cancel()
 		}

@@ -62,10 +62,10 @@ func TestRedirectShowsWhatArrives(t *testing.T) {
 	got := storage.Requests()
 	// Go's own client sends the password along to another port of the same address.
 	if len(got) != 1 || got[0].Kind != BlobGet || got[0].Query != "x=1" || got[0].Auth != "Basic" {
-		t.Errorf("at the storage: %v", got)
+		t.Errorf("at the storage: got %v, want one GET of the blob with ?x=1 and Basic", got)
 	}
 	if s.Requests()[0].Status != http.StatusTemporaryRedirect || s.Requests()[0].Out != 0 {
-		t.Errorf("at the registry: %v", s.Requests())
+		t.Errorf("at the registry: got %v, want status 307 and 0 bytes out", s.Requests())
 	}
 }
 
@@ -135,7 +135,7 @@ func TestMoveTag(t *testing.T) {
 		}
 	}
 	if len(s.Writes()) != 0 {
-		t.Errorf("the move was recorded: %v", s.Writes())
+		t.Errorf("got writes %v, want none: the move is not recorded", s.Writes())
 	}
 }
 

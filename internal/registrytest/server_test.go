@@ -101,7 +101,7 @@ func TestARealClientCanPushAndPull(t *testing.T) {
 			o := MultiArch(1, 2, 2)
 			s.Push(t, "apps/apple", o, "1.0")
 			if got := s.Requests(); len(got) > 0 {
-				t.Fatalf("Push was recorded: %v", got)
+				t.Fatalf("got requests %v of Push recorded, want none", got)
 			}
 			idx, err := remote.Index(ref(t, s, "apps/apple:1.0"), remote.WithTransport(s.Client().Transport))
 			if err != nil {
@@ -123,7 +123,7 @@ func TestARealClientCanPushAndPull(t *testing.T) {
 				t.Errorf("got tags %v, want 2=%s", got, o.Digest)
 			}
 			if problems := s.Complete(t, "copy", "2"); problems != nil {
-				t.Errorf("not complete: %v", problems)
+				t.Errorf("got problems %q, want none", problems)
 			}
 			if s.OpenUploads() != 0 {
 				t.Errorf("got %d open uploads, want 0\n%s", s.OpenUploads(), s.Summary())
