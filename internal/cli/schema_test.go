@@ -307,3 +307,40 @@ func TestSchemasOfWhatIsWritten(t *testing.T) {
 		}
 	}
 }
+
+// An editor shows the description of what does not match a pattern, not the pattern.
+func TestSchemaExplainsPatterns(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../schema/schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all any
+	if err := json.Unmarshal(text, &all); err != nil {
+		t.Fatal(err)
+	}
+	patterns := 0
+	var walk func(at string, node any)
+	walk = func(at string, node any) {
+		switch node := node.(type) {
+		case map[string]any:
+			if _, ok := node["pattern"].(string); ok {
+				patterns++
+				if node["description"] == nil {
+					t.Errorf("%s: got a pattern without a description, want both", at)
+				}
+			}
+			for key, sub := range node {
+				walk(at+"/"+key, sub)
+			}
+		case []any:
+			for i, sub := range node {
+				walk(fmt.Sprint(at, "/", i), sub)
+			}
+		}
+	}
+	walk("", all)
+	if patterns < 5 {
+		t.Errorf("got %d patterns, want some", patterns)
+	}
+}

@@ -43,6 +43,7 @@ func run() error {
 	if err != nil {
 		return fmt.Errorf("planning: %w", err)
 	}
+	plan = strings.ReplaceAll(plan, dir+string(filepath.Separator), "") // as if it ran there
 	if err := os.WriteFile("docs/images/plan.svg", terminal("cip run --manifest=promote.yaml", plan), 0o644); err != nil {
 		return err
 	}
@@ -58,7 +59,7 @@ type demo struct {
 	stop func()
 }
 
-var servedRE = regexp.MustCompile(`The registry is at ([^ ,]+),`)
+var servedRE = regexp.MustCompile(`The registry is at (\S+:\d+)`)
 
 // wantedHost is the registry that the files in manifests/ name.
 const wantedHost = "localhost:5000"
