@@ -101,14 +101,8 @@ func (t *text) group(items []*plan.ReportItem) {
 	default:
 		t.put(head, "\n  ", t.indent, from, "\n")
 	}
-	above := ""
 	for _, it := range items {
-		at := wantedBy(it)
-		if at == above {
-			at = ""
-		}
-		above = wantedBy(it)
-		t.row(it, !shared, at)
+		t.row(it, !shared, wantedBy(it))
 		if it.Status == plan.Refused.String() && wellFormed(it.Digest) {
 			t.put(t.indent, "    ", it.Digest, "\n") // in full, to look for it
 		}

@@ -84,6 +84,24 @@ Dry run: 4 to copy, 1 to tag, 1 to move, 1 referrer to copy; 12 up to date; 1 co
 `)
 }
 
+// Every item names who wants it, also where the line above has the same place.
+func TestTextNamesEveryPlace(t *testing.T) {
+	t.Parallel()
+	r := &plan.Report{DryRun: true, Summary: plan.Summary{Copy: 1, Tag: 1}, Items: []plan.ReportItem{
+		item("copy", "planned", "s.io/stage/apple", "d.io/prod/apple", digest("1"), "1.0"),
+		item("tag", "planned", "s.io/stage/apple", "d.io/prod/apple", digest("2"), "1.1"),
+	}}
+	for i := range r.Items {
+		r.Items[i].WantedBy = []string{"images/apple/images.yaml:3:5", "images/pear/images.yaml:7:5"}
+	}
+	equal(t, asText(t, r, 80), `d.io/prod/apple from s.io/stage/apple
+  copy      planned  sha256:111111111111  1.0 (images/apple/images.yaml:3)
+  tag       planned  sha256:222222222222  1.1 (images/apple/images.yaml:3)
+
+Dry run: 1 to copy, 1 to tag; nothing was written. Add --confirm to carry it out.
+`)
+}
+
 func TestTextRealRun(t *testing.T) {
 	t.Parallel()
 	failure := "copying source s.io/a@" + digest("2") + " to d.io/a: putting manifest: 500 UNKNOWN: try\nlater"
