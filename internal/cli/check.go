@@ -131,6 +131,11 @@ func runCheck(ctx context.Context, o *checkOptions, s streams) (err error) {
 	}
 	c.report.Manifests.Path, c.report.Manifests.Digest = o.path(), c.set.Digest
 	c.report.Base, c.report.URI = c.commit, c.at.URIs()
+	for i := range c.report.Findings {
+		if f := &c.report.Findings[i]; f.Pos.File == "" { // about all files, where there are none
+			f.Pos.File = o.path()
+		}
+	}
 	if err := output.WriteCheck(s.out, c.report, format, output.Color(s.out, s.getenv)); err != nil {
 		return fmt.Errorf("writing to stdout: %w", err)
 	}
@@ -190,7 +195,9 @@ func (c *checking) readRevision(ctx context.Context, name, text string) error {
 	}
 	stale, err := staleFaults(selectors)
 	c.old = plan.Desired(c.base, nil)
-	c.had = slices.Concat(selectors.Set.Faults, c.old.Faults, stale)
+	if !c.base.Absent { // else the wrong directory would pass, because the base does not have it either
+		c.had = slices.Concat(selectors.Set.Faults, c.old.Faults, stale)
+	}
 	return err
 }
 
