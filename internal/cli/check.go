@@ -131,11 +131,6 @@ func runCheck(ctx context.Context, o *checkOptions, s streams) (err error) {
 	}
 	c.report.Manifests.Path, c.report.Manifests.Digest = o.path(), c.set.Digest
 	c.report.Base, c.report.URI = c.commit, c.at.URIs()
-	for i := range c.report.Findings {
-		if f := &c.report.Findings[i]; f.Pos.File == "" { // about all files, where there are none
-			f.Pos.File = o.path()
-		}
-	}
 	if err := output.WriteCheck(s.out, c.report, format, output.Color(s.out, s.getenv)); err != nil {
 		return fmt.Errorf("writing to stdout: %w", err)
 	}
