@@ -96,7 +96,7 @@ func (c *Client) FetchBlob(ctx context.Context, repo name.Repository, d v1.Descr
 // errOtherBytes is the error for a blob that does not have its digest.
 var errOtherBytes = errors.New("the registry served other bytes")
 
-// copyBuffers are used again, because most blobs are smaller than one.
+// copyBuffers are used again. Most blobs are smaller than one.
 var copyBuffers = sync.Pool{New: func() any {
 	b := make([]byte, 32<<10)
 	return &b

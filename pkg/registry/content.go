@@ -24,7 +24,7 @@ const MaxChildren = 4096
 
 var descriptorDigest = regexp.MustCompile(`^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$`)
 
-// IsForeign reports whether a layer may be missing in the registry.
+// IsForeign reports whether a registry may lack a layer.
 //
 // Its descriptor has URLs to download it from, or a media type of a layer that must
 // not be distributed.
@@ -75,7 +75,7 @@ func (m *Manifest) Parse() (*Content, error) {
 	return c, err
 }
 
-// parse returns the media type and the content of a manifest.
+// parse returns the media type and content of a manifest.
 //
 // It is an error if raw is not an image manifest, an index or an artifact manifest.
 func parse(raw []byte, served types.MediaType) (mediaType types.MediaType, c *Content, err error) {

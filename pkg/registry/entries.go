@@ -17,7 +17,7 @@ type Entries struct {
 	Warnings []string // of repositories with several accounts
 }
 
-// EntriesOf collects the accounts and absent statuses of the registry entries.
+// EntriesOf collects the registry entries' accounts and absent statuses.
 func EntriesOf(set *manifest.Set) *Entries {
 	s := &Entries{accounts: map[name.Repository]string{}, absent: map[name.Repository][]int{}}
 	for _, m := range set.Manifests {

@@ -22,7 +22,7 @@ const (
 	listed               // the tag list has it
 )
 
-// heads is what is known about HEAD requests to a host.
+// heads is what is known about a host's HEAD responses.
 type heads int
 
 const (
@@ -51,7 +51,7 @@ func (c *Client) notFound(ctx context.Context, repo name.Repository, ref string,
 	return h, err
 }
 
-// setHeads records what is known about HEAD requests to a host.
+// setHeads records what is known about a host's HEAD responses.
 //
 // A host that was unreliable stays so.
 func (c *Client) setHeads(host string, h heads) {
@@ -70,7 +70,7 @@ func (c *Client) setListed(repo name.Repository, empty bool) {
 	c.listed[repo] = empty
 }
 
-// WasEmpty reports whether a repository held nothing when Read read it.
+// WasEmpty reports whether Read found a repository to hold nothing.
 //
 // There may be blobs that no manifest refers to, and digests without tags.
 func (c *Client) WasEmpty(repo name.Repository) bool {

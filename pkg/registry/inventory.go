@@ -94,7 +94,7 @@ func (c *Client) ReadTags(ctx context.Context, repo name.Repository, tags []stri
 	return have
 }
 
-// readTags resolves the wanted tags that are in the tag list.
+// readTags resolves the wanted tags in the tag list.
 func (c *Client) readTags(ctx context.Context, repo name.Repository, listed []string, wanted iter.Seq2[v1.Hash, []string], have *inventory.Repository) error {
 	exists := make(map[string]struct{}, len(listed))
 	for _, t := range listed {

@@ -46,7 +46,7 @@ type Listed struct {
 	Tags      []string        `json:"tag"`
 }
 
-// List reads all pages of the tag list of a repository.
+// List reads all pages of a repository's tag list.
 //
 // It leaves out invalid tags and those for which keep returns false, so the caller
 // limits the memory that the list needs. A nil keep keeps all tags.
@@ -225,7 +225,7 @@ type listing struct {
 	home   bool   // after a redirect to another host, only status 200 is accepted
 }
 
-// errLongList is the error if all pages together take too long.
+// errLongList is the error if all pages take too long.
 var errLongList = inventory.Retryable(errors.New("reading a listing: its pages take too long"))
 
 // errOtherType is the error for an answer that does not have the media type of the list.
@@ -322,7 +322,7 @@ func (b *trackedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// page requests one page. The first request has a page size.
+// page requests one page, first with a page size.
 //
 // If the registry rejects the size, it tries 100, then none.
 func (c *Client) page(ctx context.Context, l listing, next *url.URL) (*http.Response, error) {

@@ -48,7 +48,7 @@ func lastTry(try int, err error) bool {
 	return try >= bodyTries || try >= lateTries && wire.Late(err)
 }
 
-// Manifest is a manifest with the bytes that a registry sent.
+// Manifest is a manifest with the bytes from a registry.
 //
 // Raw is never encoded again, because that would change the digest.
 type Manifest struct {
@@ -75,7 +75,7 @@ func (c *Client) ResolveListed(ctx context.Context, repo name.Repository, tag st
 	return h.digest, s, err
 }
 
-// ResolveUnconfirmed is Resolve without a GET that confirms an absent tag.
+// ResolveUnconfirmed is Resolve without confirming an absent tag by GET.
 //
 // It is for tags that are confirmed later, or written whatever they point to. A GET
 // is only sent if HEAD on the host has failed to find a manifest that exists.
@@ -236,7 +236,7 @@ func digestOf(algorithm string, b []byte) v1.Hash {
 // DigestOf returns the sha256 digest of b.
 func DigestOf(b []byte) v1.Hash { return digestOf("sha256", b) }
 
-// contentType returns the media type that an answer names, without parameters.
+// contentType returns the media type of an answer, without parameters.
 func contentType(h http.Header) types.MediaType {
 	t, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
 	return types.MediaType(t)

@@ -32,7 +32,7 @@ var (
 	errHidden = errors.New("the registry does not show whether the tag exists")
 )
 
-// PutTag writes a manifest under a tag, if may returns nil.
+// PutTag writes a tag's manifest, if may returns nil.
 //
 // It reads the tag right before each try and calls may with the digest that the tag
 // points to, or zero. If the tag points to the manifest already, it writes nothing.
@@ -91,7 +91,7 @@ func (c *Client) at(ctx context.Context, repo name.Repository, tag string) (v1.H
 	return at, err
 }
 
-// unknownOutcome reports whether a failed write may have been carried out.
+// unknownOutcome reports whether a failed write may have succeeded.
 func unknownOutcome(err error) bool {
 	var e *Error
 	return !errors.As(err, &e) || e.Status >= http.StatusInternalServerError

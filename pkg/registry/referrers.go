@@ -61,7 +61,7 @@ func (c *Client) Referrers(ctx context.Context, repo name.Repository, digest v1.
 // counts as one without it. One failure may be a temporary fault of a proxy.
 const doubts = 3
 
-// referrersAPI lists the referrers of a digest with the referrers API.
+// referrersAPI lists a digest's referrers with the referrers API.
 //
 // If the answer is not one of that API, the result is empty. It does not mean that
 // the whole host has no such API.
@@ -115,7 +115,7 @@ func noReferrersAPI(err error) bool {
 	return e.Status >= 300 && e.Status < 400
 }
 
-// tryReferrers reports whether to send a request to the referrers API.
+// tryReferrers reports whether to send a referrers API request.
 //
 // It does unless only failures are known: none succeeded on the host, and doubts failed
 // in the repository.

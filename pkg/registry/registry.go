@@ -86,7 +86,9 @@ type Sites interface {
 	AbsentStatus(name.Repository) []int
 }
 
-// Client reads and writes registries. It is safe for concurrent use.
+// Client reads and writes registries.
+//
+// It is safe for concurrent use.
 type Client struct {
 	files  int
 	wire   *wire.Transport
@@ -207,7 +209,7 @@ func (c *Client) TempFiles() int { return share(c.files, 1) }
 // Close closes idle connections.
 func (c *Client) Close() { c.wire.Close() }
 
-// Pause waits before an operation of several requests is tried again.
+// Pause waits before several requests are tried again.
 //
 // The delay grows with the number of tries. The error is ctx's, if ctx ends first.
 func (c *Client) Pause(ctx context.Context, tried int) error { return c.wire.Pause(ctx, tried) }
@@ -215,7 +217,7 @@ func (c *Client) Pause(ctx context.Context, tried int) error { return c.wire.Pau
 // Requests returns the number of requests sent to each host, retries included.
 func (c *Client) Requests() map[string]int { return c.wire.Requests() }
 
-// BytesCopied returns the number of bytes of blobs sent to registries.
+// BytesCopied returns the number of blob bytes sent to registries.
 func (c *Client) BytesCopied() int64 { return c.bytes.Load() }
 
 // ExpectReads announces repositories to read, so that they share tokens.
@@ -279,7 +281,7 @@ func (c *Client) orAbsent(ctx context.Context, r *wire.Request, err error) error
 // Another try may take as long.
 func Late(err error) bool { return wire.Late(err) }
 
-// isAbsentStatus reports whether a status is in absent-status of the manifest.
+// isAbsentStatus reports whether the manifest's absent-status has a status.
 func (c *Client) isAbsentStatus(repo name.Repository, status int) bool {
 	return slices.Contains(c.absent(repo), status)
 }

@@ -31,7 +31,7 @@ const (
 	maxSignatures = 200     // manifests with signatures, and layers of one manifest
 )
 
-// Signature is a signature of a digest. It is not verified.
+// Signature is a signature of a digest, not verified.
 type Signature struct {
 	Where     string // the reference of the manifest that holds it
 	Payload   []byte // the signed bytes

@@ -32,7 +32,7 @@ type SnapshotOptions struct {
 	Step    func() // called after each repository; may be nil
 }
 
-// repositoriesAtOnce is the number of repositories that a snapshot reads concurrently.
+// repositoriesAtOnce is how many repositories a snapshot reads concurrently.
 // The pace of the host limits the requests.
 const repositoriesAtOnce = 64
 
@@ -173,7 +173,7 @@ func (s *snapshot) one(r name.Repository, l *Listing) {
 	}
 }
 
-// walk adds root and the repositories below it, using Google's extension.
+// walk adds root and repositories below it, using Google's extension.
 //
 // It reads one level after the other, so that the group never waits for itself.
 func (s *snapshot) walk(root name.Repository, self *Listing) {
@@ -215,7 +215,7 @@ func (s *snapshot) walk(root name.Repository, self *Listing) {
 	}
 }
 
-// take adds one repository, with tag list l, to the snapshot.
+// take adds one repository, with list l, to the snapshot.
 func (s *snapshot) take(repo name.Repository, l *Listing) error {
 	defer s.options.Step()
 	if s.options.Tag != "" && !l.Extended && !slices.Contains(l.Tags, s.options.Tag) {
@@ -344,7 +344,7 @@ func (s *snapshot) children(repo name.Repository, digests map[v1.Hash]Listed) (m
 // errNoCatalog is the error for a host without a catalog.
 var errNoCatalog = errors.New("the registry lists no repositories")
 
-// errEmptyCatalog is the error for a host whose catalog is empty.
+// errEmptyCatalog is the error for a host with empty catalog.
 var errEmptyCatalog = errors.New("the registry's catalog is empty")
 
 // catalog returns the names of all repositories of a host.

@@ -166,7 +166,7 @@ func (s *Store) Credential(ctx context.Context, p Principal) (Credential, error)
 	return a.cred, nil
 }
 
-// Forget drops a credential that a registry or token server refused.
+// Forget drops a credential refused by registry or token server.
 //
 // The next call of Credential looks it up again. A credential that was renewed in the
 // meantime stays.
@@ -188,7 +188,7 @@ func principalKey(p Principal) string {
 	return p.Host + " " + p.Key
 }
 
-// once returns a function that logs each key at most once.
+// once returns a function that logs each key only once.
 func once(log func(string)) func(key, text string) {
 	var mu sync.Mutex
 	logged := map[string]struct{}{}

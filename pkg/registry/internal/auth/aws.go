@@ -97,7 +97,7 @@ func (s *Store) awsConfig(ctx context.Context, region string, fips, onEC2 bool) 
 	return config.LoadDefaultConfig(ctx, options...)
 }
 
-// ecrToken returns a token for the private registries of a region.
+// ecrToken returns a token for a region's private registries.
 func (s *Store) ecrToken(ctx context.Context, conf aws.Config) (answer, error) {
 	out, err := ecr.NewFromConfig(conf).GetAuthorizationToken(ctx, &ecr.GetAuthorizationTokenInput{})
 	if err != nil {

@@ -97,7 +97,7 @@ func (c *cache) fresh(key string) *entry {
 	return e
 }
 
-// settle caches the result of a look-up and returns the entry.
+// settle caches a look-up's result and returns the entry.
 //
 // A credential that could not be renewed is used until it expires.
 func (c *cache) settle(key string, a answer, err error) *entry {
@@ -159,7 +159,7 @@ func (e *entry) answer() (answer, error) {
 	return answer{cred: e.cred, renew: e.renew}, e.err
 }
 
-// valid reports whether e holds a credential that has not expired.
+// valid reports whether e holds an unexpired credential.
 func (e *entry) valid(now time.Time) bool {
 	return e != nil && e.err == nil && !e.cred.Anonymous() &&
 		(e.cred.Expires.IsZero() || now.Before(e.cred.Expires))

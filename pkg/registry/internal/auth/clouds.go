@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
-// firmwareDir is where Linux shows the strings in the machine's firmware.
+// firmwareDir is where Linux shows the strings of the firmware.
 const firmwareDir = "/sys/class/dmi/id"
 
 // impliedError is the failure of an identity that was not configured by name.

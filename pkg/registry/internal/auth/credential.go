@@ -23,7 +23,7 @@ type Credential struct {
 // Source returns the kind of place that the credential is from, or "anonymous".
 func (c Credential) Source() string { return cmp.Or(c.Kind, "anonymous") }
 
-// Origin describes where the credential is from, with the user name.
+// Origin describes the credential's source, with the user name.
 func (c Credential) Origin() string {
 	s := c.Kind
 	if c.From != "" {
@@ -43,7 +43,7 @@ func (c Credential) from(kind, where string) Credential {
 	return c
 }
 
-// Anonymous reports whether c holds neither a password nor a token.
+// Anonymous reports whether c holds neither password nor token.
 func (c Credential) Anonymous() bool {
 	return c.same(Credential{})
 }

@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
-// hubServer is the server name that helpers use for Docker Hub.
+// hubServer is the name that helpers use for Docker Hub.
 const hubServer = "https://index.docker.io/v1/"
 
 // dockerConfig is the kind of credentials in configuration files of Docker or Podman.
@@ -100,7 +100,7 @@ func short(name string) string {
 	return name
 }
 
-// Missing describes where a credential for a host was looked for.
+// Missing describes where a host's credential was looked for.
 func (s *Store) Missing(host string) string {
 	text := fmt.Sprintf("no credentials for %s in %s", host, strings.Join(s.places, ", "))
 	if len(s.places) == 0 {
@@ -250,7 +250,7 @@ func parseAuth(data json.RawMessage) (Credential, error) {
 	return c, nil
 }
 
-// configuredPath returns the longest path with an entry, or the host.
+// configuredPath returns the longest path with entry, or the host.
 //
 // The path is that of the repository or one of its parents.
 func (s *Store) configuredPath(host, path string) string {

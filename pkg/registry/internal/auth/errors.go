@@ -64,7 +64,7 @@ func (e *StatusError) Is(target error) bool {
 	return target == inventory.ErrRetryable && (e.Status == http.StatusTooManyRequests || e.Status >= http.StatusInternalServerError)
 }
 
-// statusError returns the error for a status that is not 2xx.
+// statusError returns the error for a status other than 2xx.
 func statusError(status int, header http.Header, message string) error {
 	switch status {
 	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
@@ -132,7 +132,7 @@ func clipTo(s string, n int) string {
 	return strings.ToValidUTF8(image.Clip(HideQueries(s), n-len("…")), "")
 }
 
-// sanitize makes the error of a cloud's SDK safe to print.
+// sanitize makes the error of an SDK safe to print.
 //
 // The result is one line of limited length, and does not hold the request or response.
 func sanitize(err error) error {
@@ -152,7 +152,7 @@ func sanitize(err error) error {
 	return inventory.RetryableAs(errors.New(said[1:len(said)-1]), err)
 }
 
-// withoutURL returns the cause of a failed request without the URL.
+// withoutURL returns a failed request's cause without the URL.
 //
 // The query of the URL may hold a secret. A failed connection is retryable.
 func withoutURL(err error) error {

@@ -93,7 +93,7 @@ func parseRealm(ch Challenge) (*url.URL, error) {
 	return u, nil
 }
 
-// isLinkLocal reports whether host is a link-local, multicast or unspecified address.
+// isLinkLocal reports whether host is link-local, multicast or unspecified.
 //
 // Clouds have identity services at such addresses, whose responses a registry must not
 // be able to request. No token server has one.
@@ -102,7 +102,7 @@ func isLinkLocal(host string) bool {
 	return err == nil && (a.Unmap().IsLinkLocalUnicast() || a.IsUnspecified() || a.IsMulticast())
 }
 
-// token sends the request: POST with a refresh token, else GET.
+// token sends the request: POST with refresh token, else GET.
 //
 // GET is also used if the server does not know POST and there is a password.
 func (x *exchange) token(ctx context.Context) (string, time.Duration, error) {

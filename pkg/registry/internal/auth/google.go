@@ -26,7 +26,7 @@ const (
 	probeWithin    = 500 * time.Millisecond   // on other machines, which usually have no such server
 )
 
-// google returns an access token, which serves all of Google's registries.
+// google returns an access token for all of Google's registries.
 //
 // It uses the first of these identities that exists: the application default
 // credentials, the machine's service account, the user who signed in with gcloud.
@@ -80,7 +80,7 @@ func (s *Store) googleDefault(ctx context.Context) (answer, error) {
 	return answer{}, err
 }
 
-// googleFile returns a token for the identity in a credentials file.
+// googleFile returns a token for a credentials file's identity.
 func (s *Store) googleFile(ctx context.Context, data []byte) (answer, error) {
 	var file struct {
 		Type google.CredentialsType `json:"type"`
@@ -150,7 +150,7 @@ func (s *Store) googleMetadata(ctx context.Context) (answer, error) {
 	})
 }
 
-// gcloud returns a token of the user signed in with gcloud.
+// gcloud returns a token of the user of gcloud.
 func (s *Store) gcloud(ctx context.Context) (answer, error) {
 	// gcloud takes a second to start. Without this file nobody has signed in.
 	if db := under(gcloudDir(), "credentials.db"); db == "" || !exists(db) {

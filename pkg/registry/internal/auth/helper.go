@@ -61,7 +61,7 @@ func run(ctx context.Context, input, name string, args ...string) ([]byte, error
 	return out.data, err
 }
 
-// programError adds the output of a failed program to its error.
+// programError adds a failed program's output to its error.
 //
 // Helpers write credentials and errors to standard output. Output that looks like a
 // credential is not added.

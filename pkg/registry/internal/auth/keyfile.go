@@ -112,7 +112,7 @@ func (s *Store) accountToken(ctx context.Context, a *account) (answer, error) {
 	return s.googleAnswer(tok)
 }
 
-// googleAnswer returns an access token as a user name and password.
+// googleAnswer returns an access token as user name and password.
 func (s *Store) googleAnswer(tok *oauth2.Token) (answer, error) {
 	if tok.AccessToken == "" {
 		return answer{}, errors.New("asking Google for a token: the answer holds none")

@@ -66,7 +66,7 @@ func (h *Host) most() float64 {
 	return min(h.maximum, max(few, startRate*h.fastest.Seconds()))
 }
 
-// Throttled records that the host refused the request with status 429.
+// Throttled records that the host refused with status 429.
 //
 // No request is sent for the duration of pause. Refusals may also lower the rate.
 func (s *Slot) Throttled(pause time.Duration) {
@@ -119,7 +119,7 @@ func (h *Host) pause(until time.Time) {
 	}
 }
 
-// Limited records the rate that the host names in a refusal.
+// Limited records the rate that a host's refusal names.
 func (s *Slot) Limited(perSecond float64) {
 	h := s.host
 	h.mu.Lock()
@@ -189,7 +189,7 @@ func (h *Host) forget() {
 	}
 }
 
-// burst describes the requests between a pause and the next refusal.
+// burst describes the requests from a pause to a refusal.
 //
 // Its times are those when requests were sent, so that they do not include the latency.
 type burst struct {
@@ -219,7 +219,7 @@ func (b burst) least() float64 {
 	return float64(b.total().answers) / max(b.pause+b.total().took, time.Millisecond).Seconds()
 }
 
-// fits reports whether a token bucket would have accepted these requests.
+// fits reports whether a token bucket would accept these requests.
 //
 // The bucket is empty before the pause.
 func (b burst) fits(size, perSecond float64) bool {

@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// Announcement is the quota that a host announces in a response.
+// Announcement is the quota that a response announces.
 type Announcement struct {
 	Remaining int           // requests that the host still accepts
 	Reset     time.Duration // until it accepts more; 0: unknown
 }
 
-// maxAnnounced is the greatest plausible number of requests in an announcement.
+// maxAnnounced is the greatest plausible number of announced requests.
 const maxAnnounced = 1e9
 
 // ParseAnnouncement reads the quota in a response.
@@ -136,7 +136,7 @@ func split(s string, separator rune) []string {
 	return parts
 }
 
-// allowedRate matches the error message of GHCR, such as "allowed: 2000/minute".
+// allowedRate matches GHCR's error message, such as "allowed: 2000/minute".
 var allowedRate = regexp.MustCompile(`(?i)\ballowed:\s*([0-9]{1,9})/(second|minute|hour)\b`)
 
 // AllowedRate returns the requests per second that the text of a refusal allows.

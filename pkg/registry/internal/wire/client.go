@@ -179,7 +179,7 @@ type (
 	realmKey   struct{}
 )
 
-// withOrigin records the registry host for which a request is sent.
+// withOrigin records the registry that a request is for.
 func withOrigin(ctx context.Context, h *host) context.Context {
 	return context.WithValue(ctx, originKey{}, h)
 }

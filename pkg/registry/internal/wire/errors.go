@@ -93,7 +93,7 @@ func (e *Error) said() string {
 	return s
 }
 
-// UnansweredError is the interruption of a request that was already sent.
+// UnansweredError is the interruption of a request already sent.
 //
 // The host may have carried it out.
 type UnansweredError struct{ cause error }
@@ -144,7 +144,7 @@ func (t *Transport) newError(resp *http.Response, body []byte) *Error {
 	return e
 }
 
-// originOf returns the registry host for which a request was sent.
+// originOf returns the registry that a request was for.
 func originOf(req *http.Request) *host {
 	h, _ := req.Context().Value(originKey{}).(*host)
 	return h
@@ -190,7 +190,7 @@ func elsewhere(req *http.Request, resp *http.Response, err error) bool {
 	return bad == nil && at.Host != req.URL.Host
 }
 
-// Clean removes the queries of URLs and secrets from an error.
+// Clean removes queries of URLs and secrets from an error.
 func (t *Transport) Clean(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {

@@ -264,7 +264,7 @@ func (h *host) challenge() (auth.Challenge, bool) {
 	return auth.Challenge{}, false
 }
 
-// learn stores the challenges of a response, if it has any.
+// learn stores the challenges of a response, if any.
 func (h *host) learn(resp *http.Response) {
 	cs := auth.ParseChallenges(resp.Header)
 	if len(cs) == 0 {
@@ -276,7 +276,7 @@ func (h *host) learn(resp *http.Response) {
 	h.challenges = cs
 }
 
-// refuse stores that the token server refused the credential of p.
+// refuse stores that the token server refused p's credential.
 //
 // It is not sent again, because Docker Hub locks an account after a few refusals.
 func (h *host) refuse(p auth.Principal, err error) {

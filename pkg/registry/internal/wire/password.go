@@ -43,7 +43,7 @@ func (h *host) password(p auth.Principal) *password {
 	return h.passwords[p]
 }
 
-// free reports whether a credential can be used without a turn.
+// free reports whether a credential needs no turn.
 //
 // The error is not nil if it was refused too often. A renewed credential starts again
 // without refusals.
@@ -134,7 +134,7 @@ func (l *login) leave() {
 	}
 }
 
-// unanswered lets all requests use the password at the same time.
+// unanswered lets all requests use the password at once.
 //
 // Otherwise the requests to a host that does not respond would wait one after another.
 func (l *login) unanswered() {

@@ -8,7 +8,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/auth"
 )
 
-// Sent describes an HTTP request that was sent, for a log.
+// Sent describes a sent HTTP request, for a log.
 //
 // Requests that follow a redirect have their own. It holds no secret.
 type Sent struct {

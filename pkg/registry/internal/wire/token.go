@@ -21,12 +21,12 @@ import (
 // of headers.
 const maxScopes = 50
 
-// earlyRenewal is how long before its expiry a token is renewed.
+// earlyRenewal is how long before expiry a token is renewed.
 //
 // It is a tenth of the lifetime if that is shorter.
 const earlyRenewal = 15 * time.Second
 
-// maxExpired is how often the token of one request may expire.
+// maxExpired is how often one request's token may expire.
 const maxExpired = 10
 
 // tokenSet is the bearer token for a set of scopes.
@@ -128,7 +128,7 @@ func (h *host) newTokenSet(repo name.Repository) *tokenSet {
 	return &tokenSet{host: h, principal: h.principal(repo), repo: repo, turn: make(chan struct{}, 1)}
 }
 
-// tokenFor returns the expected token set, or one for this request.
+// tokenFor returns the expected token set, or the request's own.
 func (h *host) tokenFor(r *Request, alone bool) *tokenSet {
 	h.mu.Lock()
 	set := h.expected[Grant{r.Repo, r.Access, r.From}]
@@ -316,7 +316,7 @@ func (l *login) sign(ctx context.Context, req *http.Request) error {
 	return nil
 }
 
-// judge decides whether a response needs another try with other credentials.
+// judge decides whether a response needs a try with other credentials.
 //
 // The error is not nil if no credential would help. It is then the error of all requests
 // with the same credentials.

@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 )
 
-// verdict says what to do with the result of one try.
+// verdict is what to do with a try's result.
 type verdict int
 
 const (

@@ -46,7 +46,7 @@ func (h *host) granted() {
 	h.trouble.since, h.trouble.tries = time.Time{}, 0
 }
 
-// failing records a failed try, after which there is a pause.
+// failing records a failed try, followed by a pause.
 //
 // It gives up a host that has had no full response for longer than Limits.Patience,
 // including the pause. From then on all requests to the host fail with the returned

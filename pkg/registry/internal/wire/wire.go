@@ -197,7 +197,7 @@ func (t *Transport) Do(ctx context.Context, r *Request) (*http.Response, error) 
 	})
 }
 
-// where returns the host and path of the request, for logs.
+// where returns the request's host and path, for logs.
 func (r *Request) where() string {
 	if r.URL != nil {
 		return r.URL.Host + r.URL.Path
@@ -266,7 +266,7 @@ func (t *Transport) server(addr string) *host {
 
 const dockerHubAddr = "registry-1.docker.io"
 
-// paceOf returns the pace for an address. The caller holds t.mu.
+// paceOf returns an address's pace. The caller holds t.mu.
 func (t *Transport) paceOf(addr string) *pace.Host {
 	addr = strings.ToLower(addr)
 	if t.paces[addr] == nil {

@@ -28,7 +28,7 @@ func UploadPath(path string) bool {
 	return slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(p, "upload") })
 }
 
-// APIPath reports whether a path is of content or a list.
+// APIPath reports whether a path is of content or lists.
 //
 // It is true for paths with "." or ".." too.
 func APIPath(path string) bool {
@@ -65,7 +65,7 @@ func elements(path string) (parts []string, ok bool) {
 	return parts, true
 }
 
-// SameHost reports whether two URLs have the same host and port.
+// SameHost reports whether two URLs have one host and port.
 //
 // The default ports of HTTP and HTTPS count as the same.
 func SameHost(a, b *url.URL) bool {
