@@ -133,7 +133,7 @@ func (q *inquirer) same(ctx context.Context, dst, src name.Repository, tag strin
 	return len(ours) == 0, nil
 }
 
-// sameReferrers reports whether a source has all referrers of a list.
+// sameReferrers reports whether a source has every referrer listed.
 func (q *inquirer) sameReferrers(ctx context.Context, dst, src name.Repository, list v1.Hash) (bool, error) {
 	m, err := q.relations.members(ctx, []name.Repository{dst}, list)
 	if err != nil || m == nil || len(m.children) == 0 {

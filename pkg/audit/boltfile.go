@@ -66,7 +66,7 @@ type boltPages struct {
 	seen map[uint64]struct{}
 }
 
-// readPages reads the header of a file. size is in bytes.
+// readPages reads a file's header. size is in bytes.
 func readPages(file io.ReaderAt, size int64) (*boltPages, error) {
 	var best *boltMeta
 	read := func(at int64) {

@@ -85,7 +85,7 @@ func (d *drift) news(old *drift) []finding {
 	return fresh
 }
 
-// plain returns the finding without fields that may change between sweeps.
+// plain returns the finding without fields that vary between sweeps.
 func (f finding) plain() finding {
 	f.Line, f.Reason = "", ""
 	return f

@@ -71,7 +71,7 @@ func (q *inquirer) young(e event.Event, limit time.Duration) bool {
 	return q.now().Sub(e.Received) < limit
 }
 
-// unseen judges a wanted push that the registry does not serve.
+// unseen judges a wanted push that the registry lacks.
 //
 // Up to patience after the push, it is an error.
 func (q *inquirer) unseen(v verdict) (verdict, error) {

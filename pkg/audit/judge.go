@@ -33,7 +33,7 @@ type question struct {
 	suffix  string      // attached: cosign's, or empty for a list of referrers
 }
 
-// attachedTo parses a tag that promotions copy along with a digest.
+// attachedTo parses a tag that promotions copy with a digest.
 //
 // The tag has the list of referrers of the digest or is one of cosign's tags.
 func attachedTo(tag string) (subject v1.Hash, suffix string, ok bool) {
@@ -44,7 +44,7 @@ func attachedTo(tag string) (subject v1.Hash, suffix string, ok bool) {
 // unwantedRepository is the reason to reject a push to an unknown repository.
 const unwantedRepository = "no manifest wants anything in this repository"
 
-// consider compares an event with the manifests, without reading a registry.
+// consider compares an event with the manifests, without the registry.
 //
 // It returns a verdict or, if the manifests leave the verdict open, a question. What
 // an event says is enough to reject it, since the sender reports a change that must

@@ -321,7 +321,7 @@ func (e *brokenError) Error() string {
 // maxFaults bounds the number of faults in an error.
 const maxFaults = 5
 
-// broken returns the faults of a broken set as one error.
+// broken returns a broken set's faults as one error.
 func broken(set *manifest.Set) error {
 	var faults []string
 	for _, f := range set.Faults {

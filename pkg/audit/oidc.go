@@ -44,7 +44,7 @@ func newVerifier(ctx context.Context, o OIDC) *verifier {
 	return &verifier{o.Email, oidc.NewVerifier(googleIssuer, keys, &oidc.Config{ClientID: o.Audience})}
 }
 
-// check returns an error unless a request has a valid token.
+// check returns an error unless a request's token is valid.
 func (v *verifier) check(r *http.Request) error {
 	raw, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok {

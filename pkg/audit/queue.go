@@ -15,7 +15,7 @@ import (
 // sameSpan bounds how much equal events make a waiting event younger.
 const sameSpan = 30 * time.Second
 
-// queued is an event that waits and is not being judged.
+// queued is a waiting event that is not being judged.
 type queued struct {
 	seq    uint64
 	latest time.Time // when the last equal event was received
@@ -171,7 +171,7 @@ func (q *enqueuing) count() {
 	}
 }
 
-// pendingAt returns the waiting event with a sequence number, or nil.
+// pendingAt returns the event waiting under a sequence number, or nil.
 func pendingAt(tx *bbolt.Tx, seq uint64) (*event.Event, error) {
 	raw := tx.Bucket([]byte(bucketPending)).Get(number(seq))
 	if raw == nil {
@@ -188,7 +188,7 @@ func decodeEvent(raw []byte) (*event.Event, error) {
 	return e, nil
 }
 
-// part is an event that waits as a part of another.
+// part is an event that waits as another's part.
 type part struct {
 	key []byte
 	*event.Event
@@ -226,7 +226,7 @@ func (s *store) EachPending(f func(waitingEvent)) error {
 	return s.db.View(func(tx *bbolt.Tx) error { return eachPending(tx, f) })
 }
 
-// Take returns a waiting event that is about to be judged.
+// Take returns a waiting event about to be judged.
 //
 // ok is false if the event no longer waits. From now on, equal events do not become
 // parts of it: they may be about a later state of the registry than the one that is

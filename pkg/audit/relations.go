@@ -135,7 +135,7 @@ func (f *relations) explainTo(ctx context.Context, repo name.Repository, d v1.Ha
 	return nil, nil
 }
 
-// sourcesOf returns the source repositories of the entries of a repository.
+// sourcesOf returns the source repositories of a repository's entries.
 //
 // It leaves out the repository itself: content of a repository that is its own
 // source proves nothing.

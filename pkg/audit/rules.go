@@ -119,7 +119,7 @@ func (r *rules) tagged(repo name.Repository, tag string) *plan.Entry {
 	return nil
 }
 
-// retags returns the retag entries without a pin for a repository.
+// retags returns a repository's retag entries without a pin.
 //
 // If tag is not empty, they are those for this tag.
 func (r *rules) retags(repo name.Repository, tag string) []plan.Retag {

@@ -58,7 +58,7 @@ type server struct {
 	warned map[string]struct{}  // keys of warnings that are logged once
 }
 
-// server returns the HTTP server of the auditor, with its limits.
+// server returns the auditor's HTTP server, with its limits.
 func (a *Auditor) server() *http.Server {
 	return &http.Server{
 		Handler: a.handler(), ReadHeaderTimeout: readLimit, ReadTimeout: readLimit,
@@ -104,7 +104,7 @@ func answer(w http.ResponseWriter, status int, text string) {
 	fmt.Fprintln(w, output.Escape(text))
 }
 
-// refuse writes the response to a notification that is not accepted.
+// refuse writes the response to a refused notification.
 func (s *server) refuse(w http.ResponseWriter, status int, text string) {
 	s.metrics.refused.WithLabelValues(strconv.Itoa(status)).Inc()
 	switch status {

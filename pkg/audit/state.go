@@ -13,7 +13,7 @@ import (
 // errForeign is the error about a file of another program.
 var errForeign = errors.New("it is not a store of cip audit: --state needs another file")
 
-// errBusy is the error about a store that is in use.
+// errBusy is the error about a store in use.
 var errBusy = errors.New("another process uses it")
 
 const (
@@ -21,7 +21,7 @@ const (
 	lockPause = 50 * time.Millisecond // between two tries
 )
 
-// checkState returns an error if a file cannot be a store.
+// checkState returns an error for files that cannot be stores.
 //
 // It reads the whole file. A file that does not exist or is empty can be a store.
 func checkState(name string) error {

@@ -52,7 +52,7 @@ const (
 	sweepLimit  = time.Hour // for one destination, which is unread if it takes longer
 )
 
-// sweep compares every destination with the manifests and stores the drift.
+// sweep compares all destinations with the manifests and stores drift.
 //
 // A destination that cannot be read is a finding and not an error. It does not delay
 // the others.
@@ -84,7 +84,7 @@ func (a *Auditor) sweep(ctx context.Context) error {
 	return nil
 }
 
-// sweepOne compares one destination with the manifests and stores the drift.
+// sweepOne compares one destination with the manifests and stores drift.
 func (a *Auditor) sweepOne(ctx context.Context, r *rules, root image.Registry, targets []*plan.Target) error {
 	w := &sweep{inquirer: a.inquirer, rules: r, root: root}
 	w.drift = drift{Destination: root.String(), Commit: r.Commit}
@@ -110,7 +110,7 @@ func (a *Auditor) sweepOne(ctx context.Context, r *rules, root image.Registry, t
 	return nil
 }
 
-// resolve reads the source tags of retag entries without a pin.
+// resolve reads the source tags of unpinned retag entries.
 //
 // A tag that takes too long is unknown.
 func (a *Auditor) resolve(ctx context.Context, tags []plan.SourceTag) map[plan.SourceTag]plan.Resolution {
@@ -210,7 +210,7 @@ func (s *sweep) read(ctx context.Context) (map[name.Repository][]inventory.Tagge
 	return held, g.Wait()
 }
 
-// named returns the repository that a snapshot of a registry calls name.
+// named returns the repository that a registry's snapshot calls name.
 //
 // A repository at the prefix of the registry is called by its last path element.
 func (s *sweep) named(root image.Registry, name string) (name.Repository, bool) {
@@ -270,7 +270,7 @@ func (s *sweep) compare(ctx context.Context, repo name.Repository, t *plan.Targe
 	return g.Wait()
 }
 
-// refused adds findings for source tags that could not be read.
+// refused adds findings for unreadable source tags.
 func (s *sweep) refused(t *plan.Target) {
 	for _, r := range t.Want.Refused {
 		if r.Action == plan.Unreadable {
@@ -279,7 +279,7 @@ func (s *sweep) refused(t *plan.Target) {
 	}
 }
 
-// tag compares a wanted tag with the digest that it has.
+// tag compares a wanted tag with the digest it has.
 func (s *sweep) tag(repo name.Repository, tag string, want, has v1.Hash) {
 	f := finding{Repository: repo.String(), Tag: tag, Digest: want, Line: s.rules.pos(repo, want, tag).String()}
 	switch has {
@@ -293,7 +293,7 @@ func (s *sweep) tag(repo name.Repository, tag string, want, has v1.Hash) {
 	s.add(f)
 }
 
-// content compares a wanted digest and its children with the repository.
+// content compares a wanted digest with the repository, children included.
 //
 // It returns the children. there has the digests that the registry lists.
 func (s *sweep) content(ctx context.Context, repo name.Repository, e *plan.Entry, there map[v1.Hash]struct{}) ([]v1.Hash, error) {
@@ -333,7 +333,7 @@ func (s *sweep) content(ctx context.Context, repo name.Repository, e *plan.Entry
 	return children, nil
 }
 
-// extras adds findings for content that the manifests do not want.
+// extras adds findings for content that no manifest wants.
 //
 // Content is judged as if it had just been pushed, so that content that belongs to a
 // wanted image is not a finding.

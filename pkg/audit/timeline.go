@@ -23,7 +23,7 @@ type minute struct {
 	Ignored  int       `json:"ignored"`
 }
 
-// newTimeline returns a timeline with the newest verdicts of a store.
+// newTimeline returns a timeline with a store's newest verdicts.
 func newTimeline(s *store, now time.Time) (*timeline, error) {
 	t := &timeline{minutes: map[int64]*minute{}}
 	all, err := s.Verdicts(query{Since: now.Add(-timelineSpan), Limit: maxScanned})

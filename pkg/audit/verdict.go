@@ -32,7 +32,7 @@ type verdict struct {
 	Judged  time.Time
 }
 
-// Text returns the verdict as a sentence for answers and logs.
+// Text returns the verdict's sentence for answers and logs.
 func (v verdict) Text() string {
 	if v.Event.Action == "" {
 		return fmt.Sprintf("TRANSACTION %s: %s", v.Outcome, v.Reason)

@@ -95,9 +95,9 @@ func (s *store) settle(tx *bbolt.Tx, v verdict) (r record, isNew bool, err error
 // Beyond it, all of them are forgotten.
 const maxRejected = 500_000
 
-// repeats reports whether an equal event was rejected since the start.
+// repeats reports whether an equal event was rejected before.
 //
-// It remembers that this one was.
+// It knows the rejections since the start, and remembers this one.
 func (s *store) repeats(tx *bbolt.Tx, w event.Fingerprint) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -179,7 +179,7 @@ func settled(tx *bbolt.Tx, at []byte) (record, bool) {
 	return r, len(value) > keyLength && json.Unmarshal(value[keyLength:], &r) == nil
 }
 
-// Known returns the verdict on an event that was sent before.
+// Known returns the verdict on an event sent before.
 func (s *store) Known(e event.Event) (r record, ok bool) {
 	key := e.Key()
 	if key == "" {
@@ -214,7 +214,7 @@ const maxScanned = 50_000
 // errEnough ends a query that needs no more verdicts.
 var errEnough = errors.New("enough")
 
-// Verdicts returns the verdicts that a query selects, the newest first.
+// Verdicts returns the verdicts of a query, the newest first.
 func (s *store) Verdicts(q query) ([]record, error) {
 	out := []record{}
 	err := s.db.View(func(tx *bbolt.Tx) error {

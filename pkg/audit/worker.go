@@ -74,7 +74,7 @@ func (s *schedule) Pop() any {
 	return last
 }
 
-// newWorker returns a worker for the waiting events of a store.
+// newWorker returns a worker for a store's waiting events.
 func newWorker(s *store, judge func(context.Context, event.Event) (verdict, error), settled func(record), warn func(string)) (*worker, error) {
 	w := &worker{store: s, judge: judge, settled: settled, warn: warn, wakeup: make(chan struct{}, 1), hosts: map[string]outage{}, busy: map[string]int{}, held: map[string][]appointment{}}
 	err := s.EachPending(func(e waitingEvent) {

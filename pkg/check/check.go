@@ -72,7 +72,7 @@ type Finding struct {
 	Retryable bool // the rule could not be applied, and another run may cure that
 }
 
-// Place is an entry of a manifest that a finding is about.
+// Place is a manifest's entry that a finding is about.
 type Place struct {
 	Pos       manifest.Pos
 	Digest    v1.Hash // zero: not known
@@ -80,7 +80,7 @@ type Place struct {
 	Tag       string
 }
 
-// Idle is a rule that was not run, with the reason.
+// Idle is a rule that was not run, with reason.
 type Idle struct {
 	Name string
 	Why  string

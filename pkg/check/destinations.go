@@ -18,7 +18,7 @@ type dropped struct {
 	names  map[*droppedFile]map[image.Registry]struct{}
 }
 
-// droppedFile has the destinations that a manifest lost, with their edges.
+// droppedFile has the destinations a manifest lost, with their edges.
 type droppedFile struct {
 	pos          manifest.Pos // of the first destination
 	destinations []image.Registry

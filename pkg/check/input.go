@@ -138,7 +138,7 @@ func (in *Input) unread() []Finding {
 	return found
 }
 
-// gathering collects the images of an input, one for each digest.
+// gathering collects an input's images, one for each digest.
 type gathering struct {
 	in      *Input
 	at      map[v1.Hash]int     // index in in.Images

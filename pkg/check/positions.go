@@ -51,7 +51,7 @@ func (p positions) ofTag(repo name.Repository, d v1.Hash, tags []string) manifes
 	return p.of(repo, d, tags)
 }
 
-// destinations returns the repositories to which an image entry is promoted.
+// destinations returns the repositories that an image is promoted to.
 func destinations(m *manifest.Manifest, img *manifest.Image) []name.Repository {
 	if m.Native {
 		return []name.Repository{img.Repository}

@@ -150,7 +150,7 @@ func (s Size) largest(ctx context.Context, repo name.Repository, digest string, 
 	return top, g.Wait()
 }
 
-// first returns the smaller of two texts, ignoring an empty one.
+// first returns the smaller text, ignoring an empty one.
 func first(a, b string) string {
 	if a == "" || b != "" && b < a {
 		return b

@@ -18,7 +18,7 @@ type Waiver struct {
 	Pos     manifest.Pos
 }
 
-// expired reports whether the last day of a waiver is over.
+// expired reports whether a waiver's last day is over.
 func (w *Waiver) expired(now time.Time) bool { return !now.Before(w.Until.AddDate(0, 0, 1)) }
 
 // matches reports whether a waiver is about a vulnerability of an image with one of the digests.
@@ -27,7 +27,7 @@ func (w *Waiver) matches(v weakness, digests ...string) bool {
 		(w.Digest == "" || slices.Contains(digests, w.Digest))
 }
 
-// expired returns a finding for each waiver whose time is over.
+// expired returns a finding for each waiver that has expired.
 func (v Vulnerability) expired() []Finding {
 	var found []Finding
 	for i := range v.Waivers {

@@ -77,7 +77,7 @@ func absolute(path string) (string, error) {
 	return filepath.EvalSymlinks(abs)
 }
 
-// Resolve returns the id of the commit that a revision names.
+// Resolve returns the commit id that a revision names.
 //
 // The revision is a branch, a tag, an id or an abbreviation of one, with suffixes
 // such as ~1 (gitrevisions(7)). A branch or tag wins over an abbreviation, as in git.

@@ -102,7 +102,7 @@ var watchHTTP = sync.OnceFunc(func() {
 	client.InstallProtocol("https", c)
 })
 
-// guard limits the responses to requests whose context has a watch.
+// guard limits responses to requests whose context has a watch.
 type guard struct{ http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.

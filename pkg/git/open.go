@@ -99,7 +99,7 @@ func findDot(dir string) (dot, work string, err error) {
 	}
 }
 
-// readPath returns the text of a file that contains a path.
+// readPath returns a file's text, which is a path.
 func readPath(name string) (string, error) {
 	f, err := regular{osfs.New(filepath.Dir(name))}.open(filepath.Base(name), maxTarget)
 	if err != nil {

@@ -39,7 +39,7 @@ type Remote struct {
 	Limits Limits // of the size and duration of a fetch
 }
 
-// NoBranchError is the error about a branch that does not exist.
+// NoBranchError is the error about a missing branch.
 type NoBranchError struct{ Repository, Branch string }
 
 func (e *NoBranchError) Error() string {
@@ -213,7 +213,7 @@ func (r *Repository) branch(names ...plumbing.ReferenceName) (string, error) {
 	return "", &NoBranchError{r.name, names[0].Short()}
 }
 
-// open returns the copy. It is empty before the first fetch.
+// open returns the copy, empty before the first fetch.
 func (m Remote) open() (*git.Repository, error) {
 	var store storage.Storer = memory.NewStorage()
 	if m.Dir != "" {

@@ -45,7 +45,7 @@ func (r *Repository) FS(commit, dir string) (fs.FS, error) {
 	return &treeFS{repo: r.repo, root: root, dir: path.Clean(dir), when: c.Committer.When}, nil
 }
 
-// treeFS is the tree of a commit as a file system.
+// treeFS is a commit's tree as a file system.
 type treeFS struct {
 	repo *git.Repository
 	root *object.Tree
@@ -97,7 +97,7 @@ func (t *treeFS) open(name string) (fs.File, error) {
 	return &openFile{info: info, Reader: bytes.NewReader(raw)}, nil
 }
 
-// find returns the entry at a path. It follows symbolic links.
+// find returns the entry at a path, following symbolic links.
 //
 // The error is fs.ErrNotExist only if an element of name itself does not exist.
 func (t *treeFS) find(name string) (object.TreeEntry, error) {

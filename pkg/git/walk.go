@@ -33,7 +33,7 @@ func (e *ShallowError) Error() string {
 	return fmt.Sprintf("history ends at %s: the clone is shallow, fetch more of it", e.At)
 }
 
-// Walk returns the history of a commit, starting with the commit itself.
+// Walk returns the history of a commit, from itself on.
 //
 // If all is false, it follows first parents. If all is true, it visits all commits
 // that can be reached, those with the latest commit time first, as git log does. At

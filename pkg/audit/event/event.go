@@ -63,7 +63,7 @@ func other(source, kind string, known ...string) Event {
 	return Event{Source: source, Action: Other, Kind: Clip(kind), Unknown: !slices.Contains(known, kind)}
 }
 
-// about returns an event that is not judged, with its reference.
+// about returns an unjudged event with its reference.
 //
 // The reference is only for messages, so that an invalid name is left out.
 func (e Event) about(n Notification, host, path, tag, digest string) Event {

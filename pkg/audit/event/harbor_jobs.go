@@ -8,7 +8,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
-// harborArtifact is one artifact that a job of Harbor has changed.
+// harborArtifact is one artifact that a Harbor job has changed.
 //
 // Its name is "name:tag" or "name@digest", below the namespace or the project of the
 // job. For several artifacts or tags, Harbor names the first, or only their number.
@@ -68,7 +68,7 @@ func (r *harborReplication) events(n Notification, template Event) ([]Event, err
 	return harborEvents(n, template, host, r.Target.Namespace, r.Done)
 }
 
-// harborRunning reports whether a job is not finished or was stopped.
+// harborRunning reports whether a job is unfinished or was stopped.
 func harborRunning(status string) bool {
 	return slices.Contains([]string{"Pending", "Running", "Scheduled", "Stopped", "Error"}, status)
 }

@@ -14,7 +14,7 @@ import (
 // PubSub is the Source of events that Pub/Sub pushes for Google registries.
 const PubSub = "pubsub"
 
-// pubsubChange is a message of the topic of a Google registry.
+// pubsubChange is a message of a Google registry's topic.
 type pubsubChange struct{ Action, Digest, Tag string }
 
 // pubsubPush is the body of a Pub/Sub push.
