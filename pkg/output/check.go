@@ -29,7 +29,7 @@ type CheckReport struct {
 	URI func(file string) string
 }
 
-// SARIF is the format of code scanning. Only checks have it.
+// SARIF is the format of code scanning, only for checks.
 const SARIF Format = "sarif"
 
 // CheckFormat parses the format of a check, in any case. The default is Text.
@@ -173,7 +173,7 @@ type checkFinding struct {
 	Places []checkPlace `json:"places,omitempty"`
 }
 
-// checkPlace is one of several entries that a finding is about.
+// checkPlace is one of the entries of a finding.
 type checkPlace struct {
 	File      string `json:"file"`
 	Line      int32  `json:"line"`

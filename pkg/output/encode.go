@@ -45,7 +45,7 @@ func encodeJSON(v any, prefix string) ([]byte, error) {
 	return EscapeJSON(bytes.TrimSuffix(b.Bytes(), []byte("\n"))), nil
 }
 
-// WriteJSON writes v as indented JSON, with escapes for invisible characters.
+// WriteJSON writes v as indented JSON, and escapes invisible characters.
 func WriteJSON(w io.Writer, v any) error {
 	b, err := encodeJSON(v, "")
 	if err != nil {

@@ -24,7 +24,7 @@ type page struct {
 	kept int // bytes for what follows
 }
 
-// room returns the number of bytes that can be written now.
+// room returns the number of bytes that still fit.
 func (p *page) room() int { return pageSize - pageEnd - p.kept - p.Len() }
 
 func writeMarkdown(w io.Writer, r *plan.Report) error {
@@ -64,7 +64,7 @@ func outcome(r *plan.Report) string {
 	return l.String()
 }
 
-// capital returns a text with a capital letter at its beginning.
+// capital returns a text with a capital first letter.
 func capital(text string) string {
 	if text == "" {
 		return ""

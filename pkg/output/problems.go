@@ -6,7 +6,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
-// Problem is a reason why items were refused or have failed.
+// Problem is a reason why items were refused or failed.
 type Problem struct {
 	Action       string // of the items
 	Text         string // the reason, in one line

@@ -111,7 +111,7 @@ func (a *App) SetNames(names []rebase.Name) {
 	a.State = all.String()
 }
 
-// WriteRebase writes a report of cip rebase as Text or JSON.
+// WriteRebase writes a rebase report as Text or JSON.
 func WriteRebase(w io.Writer, r Rebase, f Format) error {
 	switch {
 	case f == JSON:

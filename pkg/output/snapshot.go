@@ -84,7 +84,7 @@ type jsonImage struct {
 	Dmap map[v1.Hash][]string `json:"dmap"`
 }
 
-// writeSnapshotJSON writes a list of images, encoding one at a time.
+// writeSnapshotJSON writes a list of images, encoding one by one.
 func writeSnapshotJSON(w io.Writer, s inventory.Snapshot) error {
 	if len(s) == 0 {
 		return WriteJSON(w, []jsonImage{})

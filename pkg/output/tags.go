@@ -87,7 +87,7 @@ func WriteTags(w io.Writer, all []ListedTag, f Format) error {
 	return table.Flush()
 }
 
-// WriteResolvedTag writes an image as Text (only the digest) or JSON.
+// WriteResolvedTag writes an image as JSON, or its digest as Text.
 func WriteResolvedTag(w io.Writer, t ResolvedTag, f Format) error {
 	if f == JSON {
 		return WriteJSON(w, t)

@@ -23,7 +23,7 @@ func (a Action) String() string { return actions[a] }
 // Writes reports whether the action writes to a registry.
 func (a Action) Writes() bool { return a == Copy || a == TagOnly || a == Move }
 
-// Refused reports whether the action is that nothing may be done.
+// Refused reports whether the action is a refusal.
 func (a Action) Refused() bool { return a == Conflict || a == Missing || a == Invalid }
 
 // Status returns the status of an item of the action before the plan is carried out.

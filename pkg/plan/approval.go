@@ -180,7 +180,7 @@ func (a *Approval) Shard(shards *Shards, index int) {
 	}
 }
 
-// Edges returns the number of approved edges. Referrers are not counted.
+// Edges returns the number of approved edges, without referrers.
 func (a *Approval) Edges() int {
 	n := 0
 	for at := range a.edges {

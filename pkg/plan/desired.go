@@ -39,7 +39,7 @@ func newWantedImage(source name.Repository) *wantedImage {
 	return img
 }
 
-// wantedEdge is a wanted edge, with its position and its source.
+// wantedEdge is a wanted edge, with its position and source.
 type wantedEdge struct {
 	Edge   // without a digest if it is a retag entry that is not resolved
 	pos    manifest.Pos
@@ -272,7 +272,7 @@ func (b *builder) entry(want *Want, edges []wantedEdge, clash map[string]string)
 	}
 }
 
-// unresolved refuses the retag entries whose source tag is absent or unreadable.
+// unresolved refuses retag entries whose source tag is absent or unreadable.
 func (b *builder) unresolved(want *Want, edges []wantedEdge, clash map[string]string) {
 	for i, e := range edges {
 		reason, overlap := clash[e.Tag]
@@ -332,7 +332,7 @@ func sourceOf(m *manifest.Manifest, img *manifest.Image) (*Source, error) {
 	return src, nil
 }
 
-// refusals returns the refused edges of an entry with a fault.
+// refusals returns a faulty entry's edges as refused.
 func refusals(m *manifest.Manifest, r *manifest.Refusal) []Refusal {
 	one := Refusal{
 		Action: Invalid, Edge: Edge{Digest: image.Hash(r.Digest)}, Source: refusedSource(m, r), Reason: r.Fault.String(),

@@ -66,7 +66,7 @@ func enumerated(texts []string) string {
 	return strings.Join(texts[:last], ", ") + " and " + texts[last]
 }
 
-// disagree reports whether the edges at these indices want different content.
+// disagree reports whether the edges at indices want different content.
 func disagree(edges []wantedEdge, at []int) bool {
 	var digest v1.Hash
 	var from SourceTag

@@ -41,7 +41,7 @@ func (it *Item) SourceRef() string {
 	return it.From.Digest(image.DigestString(it.Digest)).String()
 }
 
-// Writes reports whether carrying out the item writes to a registry.
+// Writes reports whether the item's action writes to a registry.
 func (it *Item) Writes() bool { return it.Action.Writes() && it.Status == Planned }
 
 // Attached returns the digest that the item is promoted with: a referrer's subject, or
@@ -73,7 +73,7 @@ func unreadable(doing, source string, cause error) Item {
 	return it
 }
 
-// Compare orders items by destination, digest, action, previous digest and tag.
+// Compare orders by destination, digest, action, previous digest and tag.
 func Compare(a, b Item) int {
 	return cmp.Or(
 		image.CompareRepositories(a.Destination, b.Destination),

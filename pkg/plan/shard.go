@@ -168,7 +168,7 @@ func (w *Wanted) Shard(shards *Shards, index int, faults []manifest.Fault) []man
 // family, and the root to itself.
 type relatives map[name.Repository]name.Repository
 
-// root returns the repository that stands for the family of repo.
+// root returns the repository that represents the family of repo.
 func (r relatives) root(repo name.Repository) name.Repository {
 	for {
 		next, ok := r[repo]

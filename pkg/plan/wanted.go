@@ -42,14 +42,14 @@ type Target struct {
 	ifExists     IfExists
 }
 
-// Want is what one or more manifests want of a repository.
+// Want is what the manifests want of a repository.
 type Want struct {
 	Entries []Entry            // by digest
 	Pins    map[Edge]SourceTag // of retag entries with a pin
 	Refused []Refusal          // edges that are refused before a registry is read
 }
 
-// Entry returns the entry of a digest in a repository, or nil.
+// Entry returns a digest's entry in a repository, or nil.
 func (w *Wanted) Entry(repo name.Repository, d v1.Hash) *Entry {
 	t := w.Target(repo)
 	if t == nil {
@@ -63,7 +63,7 @@ func (w *Wanted) Entry(repo name.Repository, d v1.Hash) *Entry {
 	return &entries[i]
 }
 
-// Edge is a digest under a tag, or without a tag.
+// Edge is a digest, under a tag or without.
 type Edge struct {
 	Digest v1.Hash
 	Tag    string
@@ -119,7 +119,7 @@ type Resolution struct {
 	Err    error // why State is Unknown
 }
 
-// Refusal is an edge that is refused before a registry is read.
+// Refusal is an edge refused before a registry is read.
 type Refusal struct {
 	Action Action // Invalid, Missing or Unreadable
 	Edge          // as written: digest and tag may be malformed

@@ -157,7 +157,7 @@ type locks[K comparable] struct {
 	all map[K]*sync.Mutex
 }
 
-// lock locks the mutex of a key, and returns its Unlock.
+// lock locks a key's mutex, and returns its Unlock.
 func (l *locks[K]) lock(key K) (unlock func()) {
 	l.mu.Lock()
 	if l.all == nil {

@@ -28,7 +28,7 @@ func (e *engine) content(ctx context.Context, u *unit) (*registry.Manifest, erro
 	return e.sources.manifest(u.tree.loaded)
 }
 
-// held returns the manifest of a digest that the destination holds.
+// held returns the manifest of a digest at the destination.
 func (e *engine) held(ctx context.Context, u *unit) (*registry.Manifest, error) {
 	if known := e.sources.kept(u.digest); known != nil {
 		return e.sources.manifest(known)
@@ -37,7 +37,7 @@ func (e *engine) held(ctx context.Context, u *unit) (*registry.Manifest, error) 
 	return m, wrap(err, "reading the manifest from the destination")
 }
 
-// below brings the blobs of a manifest, and puts its children.
+// below brings a manifest's blobs, and puts its children.
 func (e *engine) below(ctx context.Context, dst name.Repository, n *node) error {
 	var g errgroup.Group // without a context: other images may wait for a blob that a failure would stop
 	g.SetLimit(32)

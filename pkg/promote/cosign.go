@@ -75,7 +75,7 @@ func (s *sources) merge(ctx context.Context, c *registry.Client, dst, src name.R
 	return s.keepMerged(&registry.Manifest{Raw: raw, MediaType: have.MediaType}, m)
 }
 
-// keepMerged keeps a merged manifest for the run that puts it.
+// keepMerged keeps a merged manifest until a run puts it.
 func (s *sources) keepMerged(union *registry.Manifest, m *merged) (string, error) {
 	union.Digest = registry.DigestOf(union.Raw)
 	content, err := union.Parse()

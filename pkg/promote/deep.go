@@ -125,7 +125,7 @@ func (d *deep) manifest(ctx context.Context, digest string, depth int) (lost str
 	})
 }
 
-// below returns the first missing child or blob of a manifest.
+// below returns a manifest's first missing child or blob.
 func (d *deep) below(ctx context.Context, content *registry.Content, depth int) (lost string, err error) {
 	found := make([]string, len(content.Children)+len(content.Blobs))
 	var g errgroup.Group // without a context: a failure must not stop what other images wait for

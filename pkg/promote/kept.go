@@ -28,7 +28,7 @@ func (s *sources) parse(m *registry.Manifest) (*loaded, error) {
 	return s.keep(m, content)
 }
 
-// keep stores the bytes of a manifest, once for each digest.
+// keep stores a manifest's bytes, once for each digest.
 func (s *sources) keep(m *registry.Manifest, content *registry.Content) (*loaded, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -139,7 +139,7 @@ func (p *Promotion) Plan(ctx context.Context) *plan.Plan {
 	return result
 }
 
-// Outside returns the number of wanted edges outside of the selection.
+// Outside returns the number of wanted edges outside the selection.
 func (p *Promotion) Outside() int { return p.wanted.Outside }
 
 // AllFaults returns the faults of all manifests, with no regard to the job's

@@ -81,7 +81,7 @@ func (e *engine) readBack(ctx context.Context, units []*unit) {
 	}
 }
 
-// check returns an error unless the registry has what was written.
+// check returns an error if the registry lacks what was written.
 func (w writing) check(ctx context.Context, c *registry.Client) error {
 	for try := 1; ; try++ {
 		at, err := c.ReadBack(ctx, w.repo, w.ref)

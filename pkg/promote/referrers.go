@@ -188,7 +188,7 @@ func (r *relations) tags(ctx context.Context, repo name.Repository) (map[string]
 	return l.tags, errors.Join(l.err, err)
 }
 
-// cosign compares cosign's tags of a digest at source and destination.
+// cosign compares a digest's cosign tags at source and destination.
 func (r *relations) cosign(ctx context.Context, dst, src name.Repository, digest v1.Hash) []plan.Item {
 	there, err := r.tags(ctx, src)
 	if err != nil {

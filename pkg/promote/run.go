@@ -33,7 +33,7 @@ type engine struct {
 	warnings []string
 }
 
-// unit is the work on one digest in one destination repository.
+// unit is the work on one digest in one destination.
 type unit struct {
 	dst       name.Repository
 	digest    string
@@ -160,7 +160,7 @@ func split(items []plan.Item) (units []*unit, rest []plan.Item) {
 	return units, rest
 }
 
-// countUnits returns the number of times that carryOut will call step.
+// countUnits returns how many times carryOut will call step.
 func countUnits(p *plan.Plan) int {
 	units, _ := split(p.Items)
 	return len(units)

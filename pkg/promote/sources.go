@@ -118,7 +118,7 @@ func (s *sources) head(ctx context.Context, tag plan.SourceTag) plan.Resolution 
 	return r
 }
 
-// damage records a blob of a destination that has wrong bytes.
+// damage records a destination's blob with wrong bytes.
 func (s *sources) damage(at repoDigest) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -219,7 +219,7 @@ func isSource(e *plan.Entry, repo name.Repository) bool {
 	return false
 }
 
-// found records the other candidates for the content of a digest.
+// found records other candidates for the content of a digest.
 func (s *sources) found(e *plan.Entry, from name.Repository) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -259,7 +259,7 @@ func (s *sources) first(ctx context.Context, candidates []name.Repository, diges
 	return nil, nil, unread
 }
 
-// passOver warns of a repository that could not be read, once.
+// passOver warns once of a repository that could not be read.
 func (s *sources) passOver(side string, repo name.Repository, err error) {
 	s.mu.Lock()
 	_, warned := s.failed[repo]
@@ -308,7 +308,7 @@ func (s *sources) below(ctx context.Context, repo name.Repository, digest string
 	return r.content, nil
 }
 
-// hostBlob is a blob on a host, with its declared size.
+// hostBlob is a blob on a host, with declared size.
 type hostBlob struct {
 	host, digest string
 	size         int64

@@ -30,7 +30,7 @@ func (w *Writer) Blob(ctx context.Context, dst, from name.Repository, d v1.Descr
 // Moved returns how many blobs were brought into a repository.
 func (w *Writer) Moved(dst name.Repository) transfer.Moved { return w.engine.blobs.Moved(dst) }
 
-// Upload puts a blob that was just made into a repository.
+// Upload puts a newly made blob into a repository.
 func (w *Writer) Upload(ctx context.Context, dst name.Repository, d v1.Descriptor, raw []byte) error {
 	return w.engine.blobs.SendNew(ctx, dst, d, raw)
 }

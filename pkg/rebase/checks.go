@@ -88,7 +88,7 @@ func checkMixins(app, base *inputImage) error {
 	return nil
 }
 
-// mixins returns the mixins in the label of an image, sorted.
+// mixins returns the mixins in an image's label, sorted.
 //
 // It removes the stage prefixes "run:" and "build:".
 func mixins(side string, p *inputImage) ([]string, error) {

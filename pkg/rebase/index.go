@@ -55,7 +55,7 @@ func parseIndex(m *registry.Manifest) (*object, []child, error) {
 	return doc, all, nil
 }
 
-// forPlatform returns the child that fits platform want best, or nil.
+// forPlatform returns the best child for platform want, or nil.
 //
 // Operating system and architecture must be equal. Among several such children,
 // the same OS version comes first, then the same OS build (Windows), then any. Among
@@ -149,7 +149,7 @@ func (r *Reader) index(ctx context.Context, res *Result, m *registry.Manifest, o
 	return nil
 }
 
-// rebased returns the index entry of img, which replaces the child.
+// rebased returns the index entry of img, replacing the child.
 func (c *child) rebased(img *Image) (*object, error) {
 	desc := c.desc.clone()
 	desc.set("digest", img.Manifest.Digest.String())

@@ -260,7 +260,7 @@ func (p *inputImage) history(from int) []*object {
 	return out
 }
 
-// steps returns the history entries, and whether they match the layers.
+// steps returns the history, and whether it matches the layers.
 func (p *inputImage) steps() ([]*object, bool) {
 	steps, err := p.config.objects("history")
 	if err != nil {

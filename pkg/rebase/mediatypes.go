@@ -27,7 +27,7 @@ const (
 // dockerUncompressedForeignLayer is missing in package types.
 const dockerUncompressedForeignLayer types.MediaType = "application/vnd.docker.image.rootfs.foreign.diff.tar"
 
-// counterparts lists the equivalent layer types of both families, OCI first.
+// counterparts lists equivalent layer types of both families, OCI first.
 var counterparts = [][2]types.MediaType{
 	{types.OCILayer, types.DockerLayer},
 	{types.OCIUncompressedLayer, types.DockerUncompressedLayer},

@@ -202,7 +202,7 @@ func (m *metadata) rebased(topLayer, reference string, names *Names) (string, er
 	return string(raw), err
 }
 
-// builderNames returns the run image in the label of a builder.
+// builderNames returns the run image in a builder's label.
 //
 // It is the first of "images", or else "stack.runImage", which older builders have.
 func builderNames(label string) (Names, error) {

@@ -52,7 +52,7 @@ func (r *Reader) manifest(ctx context.Context, ref Reference) (*registry.Manifes
 	return read.Manifest, read.err
 }
 
-// inputImage returns the image of manifest m. It reads the configuration.
+// inputImage returns the image of manifest m, reading its configuration.
 func (r *Reader) inputImage(ctx context.Context, repo name.Repository, m *registry.Manifest) (*inputImage, error) {
 	key := manifestKey{repo, m.Digest.String()}
 	if p := r.images[key]; p != nil {
@@ -100,7 +100,7 @@ func (r *Reader) Names(ctx context.Context, ref Reference) (Names, error) {
 	return Names{}, fmt.Errorf("reading %s: could not find label %s or %s: it was not made by buildpacks", ref, lifecycleLabel, builderLabel)
 }
 
-// first reads an image, or the first image of an index.
+// first reads an image, or an index's first image.
 func (r *Reader) first(ctx context.Context, ref Reference) (*inputImage, error) {
 	m, err := r.manifest(ctx, ref)
 	if err != nil {
@@ -137,7 +137,7 @@ func (r *Reader) child(ctx context.Context, repo name.Repository, c child) (*inp
 	return p, nil
 }
 
-// base reads the image of a run image for a platform.
+// base reads a run image for a platform.
 //
 // digest is the digest of ref, which may be an index.
 func (r *Reader) base(ctx context.Context, ref Reference, want platform) (p *inputImage, digest v1.Hash, err error) {
@@ -226,7 +226,7 @@ func (r *Reader) Rebase(ctx context.Context, app Reference, o Options) (*Result,
 	return res, nil
 }
 
-// singleImage rebases an app that is an image, not an index.
+// singleImage rebases an app of one image, without index.
 func (r *Reader) singleImage(ctx context.Context, res *Result, m *registry.Manifest, o Options) error {
 	app, err := r.inputImage(ctx, res.App.Repository, m)
 	if err != nil {

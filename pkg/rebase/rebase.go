@@ -148,7 +148,7 @@ func acceptBase(m *metadata, to newBase, o Options) (names *Names, note string, 
 	return nil, "", fmt.Errorf("%s: %s would accept it", text, hint)
 }
 
-// newBase is a reference to the new base of an app.
+// newBase is a reference to an app's new base.
 type newBase struct {
 	Reference
 	given  string   // spelling of the user, file or label
@@ -226,7 +226,7 @@ func baseLayerCount(app *inputImage, m *metadata) (int, error) {
 	return 0, fmt.Errorf("could not find base layer in image: no layer has diff ID %.100q, the runImage.topLayer of label %s", m.topLayer, lifecycleLabel)
 }
 
-// buildManifest sets the manifest and the blobs of a rebased image.
+// buildManifest sets the manifest and blobs of a rebased image.
 //
 // The first cut layers of app are those of its old base.
 func (img *Image) buildManifest(app, base *inputImage, cut int, config []byte) error {

@@ -43,7 +43,9 @@ func newFileSpool() (*spool, error) {
 	return s, nil
 }
 
-// Write appends to the spool. Only the writer may call it.
+// Write appends to the spool.
+//
+// Only the writer may call it.
 func (s *spool) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	at := s.n
@@ -125,7 +127,7 @@ func (s *spool) failed() error {
 	return s.err
 }
 
-// close frees the spool. There must be no reader any more.
+// close frees the spool, when no reader is left.
 func (s *spool) close() {
 	if s.file != nil {
 		_ = s.file.Close() // the file was removed when it was created

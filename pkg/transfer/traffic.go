@@ -31,7 +31,7 @@ func (b *Blobs) trafficOf(host string) *traffic {
 // blob begins to count the bytes of a blob, which are in the total already.
 func (t *traffic) blob(d v1.Descriptor) *sending { return &sending{traffic: t, size: d.Size} }
 
-// sending counts the bytes of one blob while it is sent.
+// sending counts the bytes of a blob being sent.
 type sending struct {
 	traffic *traffic
 	size    int64

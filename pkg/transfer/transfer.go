@@ -31,7 +31,9 @@ type Source interface {
 	FetchBlob(ctx context.Context, repo name.Repository, d v1.Descriptor, w io.Writer) error
 }
 
-// Blobs brings blobs into repositories. It is safe for concurrent use.
+// Blobs brings blobs into repositories.
+//
+// It is safe for concurrent use.
 type Blobs struct {
 	client *registry.Client
 	source Source
@@ -66,7 +68,7 @@ type blob struct {
 	hosts map[string]*delivery
 }
 
-// delivery is the copy of a blob's body to one host.
+// delivery is the copy of a blob to one host.
 type delivery struct {
 	to      name.Repository
 	started bool
@@ -156,10 +158,10 @@ func (b *Blobs) Begin(dst name.Repository) {
 	}
 }
 
-// End announces that no more blobs are committed in a repository.
+// End announces that a repository gets no more blobs.
 func (b *Blobs) End(dst name.Repository) { close(b.work(dst)) }
 
-// work returns a channel that End closes, or nil without Begin.
+// work returns a channel that End closes; nil without Begin.
 func (b *Blobs) work(dst name.Repository) chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()
