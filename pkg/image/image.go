@@ -45,7 +45,7 @@ func ParseDigest(s string) (v1.Hash, error) {
 	return Hash(s), nil
 }
 
-// Hash splits a digest into algorithm and hexadecimal digits, without validation.
+// Hash splits a digest into algorithm and digits, without validation.
 //
 // Use it for digests that were validated before, and for error messages about
 // invalid ones. A string without a colon becomes the Hex field.
@@ -91,7 +91,7 @@ func isDigest(s string) bool {
 	return true
 }
 
-// CheckTag returns an error if s is not a valid tag.
+// CheckTag returns an error unless s is a valid tag.
 //
 // The grammar is in the OCI distribution-spec v1.1, "Pulling manifests".
 func CheckTag(s string) error {
@@ -218,7 +218,7 @@ func (r Registry) String() string {
 	return r.Name() + "/" + r.Prefix
 }
 
-// Repository returns the repository with a name below the registry's prefix.
+// Repository returns the repository of a name below the prefix.
 func (r Registry) Repository(below string) (name.Repository, error) {
 	if !pathRE.MatchString(below) {
 		return name.Repository{}, fmt.Errorf("bad repository name %q: want lower-case letters and digits, joined by '.', '_', '__', '-' or '/'", clip(below))

@@ -7,7 +7,7 @@ const (
 	// OCIArtifactManifest is the manifest of an artifact. OCI image-spec 1.1 dropped
 	// it before its release, but registries hold such manifests.
 	OCIArtifactManifest types.MediaType = "application/vnd.oci.artifact.manifest.v1+json"
-	// CosignSimpleSigning is the payload of a cosign signature, as a layer.
+	// CosignSimpleSigning is a cosign signature's payload, as a layer.
 	CosignSimpleSigning types.MediaType = "application/vnd.dev.cosign.simplesigning.v1+json"
 	// CosignSignature is the artifact type of a cosign signature.
 	CosignSignature types.MediaType = "application/vnd.dev.cosign.artifact.sig.v1+json"
@@ -21,7 +21,7 @@ const (
 // Bundles with another predicate say something else about the image.
 const CosignPredicate = "https://sigstore.dev/cosign/sign/v1"
 
-// IsAttestation reports whether a child of an index is an attestation.
+// IsAttestation reports whether an index's child is an attestation.
 //
 // BuildKit stores attestations of the other children in the index itself. They have
 // the annotation vnd.docker.reference.type and the platform unknown/unknown. One of

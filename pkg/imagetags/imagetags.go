@@ -194,7 +194,7 @@ func (t *File) fault(tag, format string, args ...any) yamlread.Fault {
 	return yamlread.Fault{Pos: pos, Severity: yamlread.Broken, Message: fmt.Sprintf(format, args...)}
 }
 
-// noLabelsError is the error that a tag leads to no labels.
+// noLabelsError is the error for a tag without labels.
 type noLabelsError struct{ fault yamlread.Fault }
 
 func (e *noLabelsError) Error() string { return e.fault.String() }
@@ -209,7 +209,7 @@ func FormatChain(path []string) string {
 	return strings.Join(short, " -> ")
 }
 
-// Merged holds the labels of a tag together with given labels.
+// Merged holds a tag's labels together with given labels.
 type Merged struct {
 	Path   []string // chain of the tag, see Chain; nil without a tag or without a file
 	Labels map[string]string

@@ -20,7 +20,7 @@ const (
 	maxFaults    = 1000
 )
 
-// jsonNode is a value in a JSON file and its position.
+// jsonNode is a value in a JSON file, with position.
 type jsonNode struct {
 	kind   string // "an object", "a string" and so on, for messages
 	text   string // value of a string

@@ -99,7 +99,7 @@ func (r *reader) pairs(n *yaml.Node, from, to repository, tags, as []string) {
 	}
 }
 
-// isPattern reports whether a tag is a regular expression between slashes.
+// isPattern reports whether a tag is a /regular expression/.
 func isPattern(tag string) bool { return len(tag) > 1 && tag[0] == '/' && tag[len(tag)-1] == '/' }
 
 // parseTags parses a repository with tags, with a digest, with a pattern of tags, or alone.

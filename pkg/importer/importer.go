@@ -39,7 +39,7 @@ func (t Tool) String() string {
 	return [...]string{"", "regsync", "skopeo", "image-syncer", "dregsy"}[t]
 }
 
-// Options are settings that a tool has on its command line.
+// Options are settings of a tool's command line.
 type Options struct {
 	Destinations []image.Registry // skopeo: required; image-syncer: for images without a destination
 	Scoped       bool             // skopeo: keep the whole name of the source below the destination
@@ -235,7 +235,7 @@ func (r *reader) allTags(n *yaml.Node, from repository) {
 		"`cip snapshot %[1]s --minimal-snapshot` prints them as a list of images", from)
 }
 
-// anyTags refuses a pattern that may match any number of tags.
+// anyTags refuses a pattern that matches any number of tags.
 func (r *reader) anyTags(n *yaml.Node, what, pattern string, from repository) {
 	r.refuse(n, "%s %q selects any number of tags of %s: a manifest lists each image: "+
 		"`cip snapshot %[3]s --minimal-snapshot` prints all of them", what, yamlread.Clip(pattern), from)

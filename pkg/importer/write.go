@@ -10,7 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Write writes plain manifests, as the documents of one YAML file.
+// Write writes plain manifests as documents of one YAML file.
 func Write(w io.Writer, manifests []Manifest) error {
 	var out bytes.Buffer
 	for i := range manifests {

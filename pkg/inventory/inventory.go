@@ -11,7 +11,7 @@ package inventory
 
 import v1 "github.com/google/go-containerregistry/pkg/v1"
 
-// State says whether a registry holds a tag or a digest.
+// State says whether a registry holds a tag or digest.
 type State uint8
 
 // The states. The zero value is Unknown, so that a missing entry is never absent.
@@ -61,7 +61,7 @@ func (r *Repository) SetAbsent(tag string) {
 	r.tags[tag] = v1.Hash{}
 }
 
-// SetFailed records the error of reading tag. The tag stays unknown.
+// SetFailed records an error of reading tag, which stays unknown.
 func (r *Repository) SetFailed(tag string, err error) {
 	if r.failed == nil {
 		r.failed = map[string]error{}
@@ -80,7 +80,7 @@ func (r *Repository) SetDigest(d v1.Hash, s State) {
 	r.digests[d] = s
 }
 
-// CloseTags records that all tags of the repository have been set.
+// CloseTags records that all the repository's tags are set.
 //
 // Any other tag is absent from then on. Digests are not affected: a repository
 // can hold digests that no tag points to.

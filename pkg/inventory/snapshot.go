@@ -9,7 +9,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
-// Snapshot is the inventory of a registry in the form of images.yaml.
+// Snapshot is a registry's inventory in the form of images.yaml.
 //
 // It lists what the registry holds, or what the manifest files want it to hold.
 // A printed snapshot is a valid images.yaml that parses to the same content.

@@ -37,7 +37,7 @@ func At(path string) Manifests {
 	return Manifests{File: path}
 }
 
-// Path returns the file or directory, as the user wrote it.
+// Path returns the file or directory in the user's spelling.
 func (m Manifests) Path() string {
 	if m.File != "" {
 		return m.File

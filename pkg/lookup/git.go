@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
 )
 
-// Histories opens the git repositories that selectors name, each branch once.
+// Histories opens the selectors' git repositories, each branch once.
 type Histories struct {
 	mu   sync.Mutex
 	open map[git.Remote]func() (*history, error)

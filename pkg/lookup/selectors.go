@@ -100,12 +100,12 @@ func (s *Selectors) Names() []string {
 	return slices.Compact(names)
 }
 
-// Named reports whether a selector is one of those to resolve.
+// Named reports whether a selector is to be resolved.
 func (s *Selectors) Named(p *selector.Selector) bool {
 	return len(s.only) == 0 || slices.ContainsFunc(s.only, func(name string) bool { return hasName(name)(p) })
 }
 
-// Path returns the path on disk of a file of the manifests.
+// Path returns the path on disk of a manifest file.
 func (s *Selectors) Path(name string) string {
 	return filepath.Join(s.root, filepath.FromSlash(name))
 }

@@ -106,7 +106,7 @@ func (t *ImagesText) RemoveTag(name string, d v1.Hash, tag string) error {
 	})
 }
 
-// RemoveDigest removes a digest and its tags from the image name.
+// RemoveDigest removes a digest and its tags from image name.
 func (t *ImagesText) RemoveDigest(name string, d v1.Hash) error {
 	return t.change("removing "+d.String()+" from "+name, func() error {
 		for {

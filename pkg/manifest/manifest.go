@@ -28,7 +28,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/yamlread"
 )
 
-// Set is the content of all manifest files that a command loads.
+// Set is the content of all of a command's manifests.
 type Set struct {
 	Manifests []*Manifest // in the order of the files
 	Faults    []Fault     // ordered by file, line and column
@@ -126,7 +126,7 @@ type Retag struct {
 	Pos       Pos
 }
 
-// Refusal is an entry that is not promoted because of a fault.
+// Refusal is an entry not promoted because of a fault.
 //
 // Its strings are those of the file and may be malformed.
 type Refusal struct {

@@ -84,12 +84,12 @@ func (r *reader) manifests(content string, read func(root *yaml.Node, m *Manifes
 	return manifests
 }
 
-// onlyResources reports whether all documents of the file are Flux resources.
+// onlyResources reports whether all the file's documents are Flux resources.
 func (r *reader) onlyResources() bool {
 	return len(r.Docs) > 0 && !slices.ContainsFunc(r.Docs, func(root *yaml.Node) bool { return !selector.IsResource(root) })
 }
 
-// document reads a plain manifest or a native file into m.
+// document reads a plain manifest or native file into m.
 func (r *reader) document(root *yaml.Node, m *Manifest) {
 	if yamlread.Deref(root).Kind == yaml.SequenceNode {
 		r.Fault(Broken, root, "a bare list, as in a thin manifest's images.yaml: load its directory as thin manifests, "+

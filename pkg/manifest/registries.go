@@ -145,7 +145,7 @@ func glob(n *yaml.Node) (string, error) {
 	return pattern, nil
 }
 
-// neverAbsent are HTTP statuses that cannot mean that something is absent.
+// neverAbsent are HTTP statuses that cannot mean an absence.
 //
 // 401 and 407 ask for credentials. 408, 425 and 429 ask for another attempt.
 var neverAbsent = []int{401, 407, 408, 425, 429}

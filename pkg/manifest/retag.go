@@ -83,7 +83,7 @@ func (t Retag) refusal(name string, why Fault) Refusal {
 const mixed = "an entry without src_build_tag in a file without registries: " +
 	"a manifest needs registries, a native StarlingX file needs src_build_tag in every entry"
 
-// native reads the entries of a native StarlingX file into m.
+// native reads a native StarlingX file's entries into m.
 //
 // guessed means that the type of the file was guessed from one of its entries.
 func (r *reader) native(entries []*yaml.Node, m *Manifest, guessed bool) {

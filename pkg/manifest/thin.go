@@ -87,10 +87,10 @@ func (t *thin) read() *Set {
 	return set.bound()
 }
 
-// displayName returns the name of a file or directory for messages.
+// displayName returns a file's or directory's name for messages.
 func (t *thin) displayName(name string) string { return path.Join(t.display, name) }
 
-// fault adds a fault of the whole file or directory name.
+// fault adds a fault of a whole file or directory.
 func (t *thin) fault(severity Severity, name, message string) {
 	t.faults = append(t.faults, Fault{Pos: Pos{File: t.displayName(name)}, Severity: severity, Message: message})
 }

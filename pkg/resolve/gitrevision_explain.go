@@ -72,7 +72,7 @@ func (s *gitSearch) explain(ctx context.Context, found *hit) ([]string, error) {
 	return s.counts(found), ctx.Err()
 }
 
-// explain sets the reason of a build, unless it has one.
+// explain sets a build's reason, unless it has one.
 func (b *build) explain(format string, args ...any) {
 	if b.reason == "" {
 		b.reason = fmt.Sprintf(format, args...)
@@ -135,7 +135,7 @@ func (s *gitSearch) explainWalked(waiting map[string][]*build, unknown int) bool
 	return len(waiting) == 0
 }
 
-// explainMerged does the same for commits that are not first parents.
+// explainMerged does the same for commits other than first parents.
 func (s *gitSearch) explainMerged(ctx context.Context, waiting map[string][]*build) bool {
 	n := 0
 	for c, err := range s.history.Walk(ctx, s.tip, true) {

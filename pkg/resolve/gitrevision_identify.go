@@ -21,7 +21,7 @@ const (
 	sourceLabel   = "org.opencontainers.image.source"
 )
 
-// idLength is the number of hex digits in a commit id.
+// idLength is the number of digits in a commit id.
 const idLength = 40
 
 // maxConcurrentReads is the maximum number of images that are read concurrently. It
@@ -113,7 +113,7 @@ func (p *tagIdentifier) identify(_ context.Context, r *buildReader, tags []strin
 	return builds, nil
 }
 
-// read returns the build for a tag. It makes no requests.
+// read returns the build for a tag, without requests.
 func (p *tagIdentifier) read(tag string, minLength int) *build {
 	b := &build{tag: tag, by: byTag}
 	match := p.pattern.FindStringSubmatchIndex(tag)
@@ -214,7 +214,7 @@ func (r *buildReader) labelMaps(ctx context.Context, digest v1.Hash) ([]map[stri
 	return append(labelMaps, img.Labels), nil
 }
 
-// firstValue returns the first value of key that is not empty.
+// firstValue returns the first non-empty value of key.
 func firstValue(labelMaps []map[string]string, key string) string {
 	for _, labels := range labelMaps {
 		if labels[key] != "" {
@@ -248,7 +248,7 @@ func parseRevision(s string, minLength int) (id, problem string) {
 	return id, problem
 }
 
-// sameRepository reports whether two git URLs are for the same repository.
+// sameRepository reports whether two git URLs are for one repository.
 //
 // https://host/path, git@host:path and ssh://git@host/path.git are the same.
 func sameRepository(a, b string) bool {

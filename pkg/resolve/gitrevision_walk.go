@@ -47,7 +47,7 @@ func (t *commitWalk) at(i int) (Commit, bool, error) {
 	return t.commits[i], true, nil
 }
 
-// index returns the index of a commit read before, or -1.
+// index returns the index of a known commit, or -1.
 func (t *commitWalk) index(id string) int {
 	if i, ok := t.indexes[id]; ok {
 		return i

@@ -26,7 +26,7 @@ type matcher struct {
 	looked    int  // index entries so far
 }
 
-// part is the digest itself, or an image in its index.
+// part is the digest or an image in its index.
 type part struct {
 	digest       v1.Hash
 	platformName string              // set for an image of an index

@@ -72,7 +72,7 @@ func parseQuery(labels map[string]string) (query, error) {
 	return a, a.setPlatform()
 }
 
-// setPlatform sets the platform from the labels os, arch and variant.
+// setPlatform sets the platform from labels os, arch and variant.
 func (a *query) setPlatform() error {
 	os, hasOS := a.labels["os"]
 	arch, hasArch := a.labels["arch"]

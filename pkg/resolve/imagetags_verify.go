@@ -30,7 +30,7 @@ type Verification struct {
 	repository name.Repository // that VerifyImages looked in; zero: it was not called
 }
 
-// VerifyChains follows the aliases of every tag. It sends no request.
+// VerifyChains follows the aliases of every tag, without requests.
 func VerifyChains(t *imagetags.File) *Verification {
 	v := &Verification{tags: t}
 	ends := map[string]struct{}{}

@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 )
 
-// policy orders tags by their values. The best tag is selected.
+// policy orders tags by value. The best is selected.
 type policy interface {
 	// parse converts a value to a rank. It returns a reason if the tag is not a
 	// candidate, and an error if no choice is possible with this tag.
@@ -27,7 +27,7 @@ type policy interface {
 	describe() string
 }
 
-// noter is a policy that has a hint about rejected tags.
+// noter is a policy with a hint about rejected tags.
 type noter interface {
 	// note returns a hint, or "". best is nil if no tag can be selected.
 	note(rejected []ranked, best *ranked) string

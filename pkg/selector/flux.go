@@ -9,7 +9,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/yamlread"
 )
 
-// flux holds the resources of Flux' image automation in one file.
+// flux holds one file's resources of Flux image automation.
 //
 // An ImagePolicy becomes a selector, together with the ImageRepository and the
 // GitRepository that it refers to. Their API groups are image.toolkit.fluxcd.io and

@@ -48,7 +48,7 @@ func Read(f *yamlread.File, items []*yaml.Node, registry *image.Registry) []*Sel
 	return all
 }
 
-// AddSources adds the selectors and Flux resources of the sources.yaml f.
+// AddSources adds selectors and Flux resources of the sources.yaml f.
 //
 // Names are relative to registry.
 func (p *File) AddSources(f *yamlread.File, registry *image.Registry) {

@@ -24,7 +24,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/yamlread"
 )
 
-// File holds the selectors of one file and their lock entries.
+// File holds one file's selectors and their lock entries.
 //
 // The file is a sources.yaml, a plain manifest, a native StarlingX file, or a stream
 // of Flux resources.
@@ -250,7 +250,7 @@ func (t Times) MarshalYAML() (any, error) {
 	return n, nil
 }
 
-// LockRebase records the images that a rebased image was made of.
+// LockRebase records the images that make a rebased image.
 type LockRebase struct {
 	App         v1.Hash  `yaml:"app"`
 	From        LockBase `yaml:"from,flow"`

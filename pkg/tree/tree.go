@@ -20,7 +20,7 @@ import (
 	"syscall"
 )
 
-// maxLinks limits the symbolic links on a path, as Linux does.
+// maxLinks limits symbolic links on a path, as in Linux.
 const maxLinks = 40
 
 // errDangling is the error for a link whose target does not exist.

@@ -218,7 +218,7 @@ func (t *Text) line(at int) (from, next int) {
 	return from, len(t.data)
 }
 
-// LineEnd returns the line end of the text: "\n" or "\r\n".
+// LineEnd returns the text's line end: "\n" or "\r\n".
 func (t *Text) LineEnd() string {
 	if i := bytes.IndexByte(t.data, '\n'); i > 0 && t.data[i-1] == '\r' {
 		return "\r\n"

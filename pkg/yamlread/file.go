@@ -85,7 +85,7 @@ func Of(root *yaml.Node) *File {
 	return f
 }
 
-// Digest returns a digest of the names and contents of files.
+// Digest returns a digest of files' names and contents.
 //
 // Files that could not be read do not count.
 func Digest(files []*File) string {

@@ -65,7 +65,7 @@ func checkText(data []byte) error {
 	return nil
 }
 
-// Parse calls yield with the root of every document in data.
+// Parse calls yield with each document's root.
 func Parse(data []byte, yield func(root *yaml.Node)) error {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	for {
@@ -93,7 +93,7 @@ func decode(dec *yaml.Decoder, doc *yaml.Node) (err error) {
 	return dec.Decode(doc)
 }
 
-// syntaxError adds a fault for an error of the YAML parser.
+// syntaxError adds a fault for a YAML parser error.
 func (f *File) syntaxError(data []byte, err error) {
 	line, column := 1, 1
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
@@ -115,7 +115,7 @@ func (f *File) syntaxError(data []byte, err error) {
 	f.Faults = append(f.Faults, Fault{Pos: pos, Severity: Broken, Message: "bad YAML: " + withoutQuotes(text)})
 }
 
-// withoutQuotes returns a syntax error without the text that it quotes.
+// withoutQuotes returns a syntax error without the quoted text.
 //
 // The file may be any file.
 func withoutQuotes(text string) string {
@@ -127,7 +127,7 @@ func withoutQuotes(text string) string {
 	return text
 }
 
-// failingLine returns the first line at which parsing fails with message.
+// failingLine returns the first line where parsing fails with message.
 //
 // The parser itself names the line at which the surrounding list or mapping begins,
 // counted from 0.
