@@ -3,7 +3,7 @@ package manifests
 
 import "embed"
 
-// Demo is the thin manifest directory of cip demo, below "demo".
+// Demo has the thin manifest directory of cip demo: "demo".
 //
 //go:embed demo
 var Demo embed.FS

@@ -23,7 +23,7 @@ import (
 // baseVariable names the commit that a pull request will be merged into. Prow sets it.
 const baseVariable = "PULL_BASE_SHA"
 
-// defaultImageSize is the default of --max-image-size in cip check, in MiB.
+// defaultImageSize is the default of cip check --max-image-size, in MiB.
 const defaultImageSize = 2048
 
 // checkOptions are the flags of cip check.
@@ -159,7 +159,7 @@ func staleFaults(s *lookup.Selectors) ([]manifest.Fault, error) {
 	return s.Stale()
 }
 
-// readBase reads the manifests at the base, if there is one.
+// readBase reads the manifests at the base, if any.
 func (c *checking) readBase(ctx context.Context) {
 	rev, name := c.checkOptions.base, "--base"
 	if rev == "" && !given(c.flags, "base") {
@@ -241,7 +241,7 @@ func (c *checking) choose() error {
 	return err
 }
 
-// obstacle returns the reason why a rule cannot be run, or "".
+// obstacle returns why a rule cannot be run, or "".
 func (c *checking) obstacle(rule check.Rule) string {
 	if rule == nil {
 		return ""

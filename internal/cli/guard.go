@@ -38,7 +38,7 @@ func (o *guardOptions) addFlags(f *pflag.FlagSet, maxImageSize int) {
 	f.StringVar(&o.allow, "vuln-allow", "", "accept the vulnerabilities in this YAML `file`, each until a date and for a reason")
 }
 
-// size returns the size rule, nil if there is no limit.
+// size returns the size rule, nil without a limit.
 func (o *guardOptions) size(e *promote.RuleReader) (check.Rule, error) {
 	const mib, most = 1 << 20, 1 << 40
 	switch {
@@ -50,7 +50,7 @@ func (o *guardOptions) size(e *promote.RuleReader) (check.Rule, error) {
 	return check.Size{Limit: int64(o.maxImageSize) * mib, Contents: e}, nil
 }
 
-// signature returns the signature rule, nil if there is no key.
+// signature returns the signature rule, nil without a key.
 func (o *guardOptions) signature(e *promote.RuleReader) (check.Rule, error) {
 	if o.signatureKey == "" {
 		return nil, nil

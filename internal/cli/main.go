@@ -48,7 +48,7 @@ func Main(p Program, b version.Build) int {
 	return execute(ctx, p.command(s), os.Args[1:], s)
 }
 
-// Command returns the program's root command, for what describes commands without
+// Command returns the root command, for programs that describe commands without
 // running them. It has no streams and an empty environment.
 func (p Program) Command() *cobra.Command {
 	return p.command(streams{out: io.Discard, err: io.Discard, getenv: func(string) string { return "" }})

@@ -57,7 +57,7 @@ func (o *logOptions) logger(s streams) (*logrus.Logger, *output.Progress, error)
 	return log, progress, nil
 }
 
-// confirmOptions are the flags that select dry run or real run.
+// confirmOptions are the flags for a dry or real run.
 type confirmOptions struct {
 	flags           *pflag.FlagSet
 	dryRun, confirm bool

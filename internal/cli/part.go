@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/promote"
 )
 
-// partOptions are the flags that select a part of the wanted edges.
+// partOptions are the flags for a part of the edges.
 type partOptions struct {
 	since      string
 	shard      string
@@ -107,7 +107,7 @@ func shardOf(getenv func(string) string) (string, error) {
 	return found, nil
 }
 
-// shard returns the shard of an engine, whose index is set.
+// shard returns an engine's shard. Its index is set.
 func (e engine) shard(getenv func(string) string) (string, error) {
 	if getenv(e.count) == "" {
 		return "", fmt.Errorf("%s is set, but not %s, the number of shards", e.index, e.count)

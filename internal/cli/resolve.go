@@ -211,7 +211,7 @@ func (r *resolution) show(all []*lookup.Resolved, format output.Format) error {
 	return r.WriteDiff(r.out, all)
 }
 
-// exit logs the number of results and returns the exit code.
+// exit logs counts of results and returns the exit code.
 func (r *resolution) exit(all []*lookup.Resolved) error {
 	changed, same, failed := lookup.Count(all)
 	r.log.Infof("%d changed, %d unchanged, %d failed", changed, same, failed)

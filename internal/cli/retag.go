@@ -79,7 +79,7 @@ func runRetag(ctx context.Context, o *retagOptions, s streams, args []string) er
 	return p.start(ctx)
 }
 
-// rule returns the treatment of tags that exist, for each repository.
+// rule returns the treatment of existing tags, for each repository.
 func (o *retagOptions) rule() (func(name.Repository) plan.IfExists, error) {
 	answers := map[string]plan.IfExists{"error": plan.Refuse, "skip": plan.Leave, "overwrite": plan.Overwrite}
 	answer, ok := answers[o.ifExists]

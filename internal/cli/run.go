@@ -71,7 +71,7 @@ this part are warnings.`,
 	return cmd
 }
 
-// runSnapshot prints a snapshot of a registry or of the manifests.
+// runSnapshot prints a snapshot of a registry or the manifests.
 func (o *runOptions) runSnapshot(ctx context.Context, s streams) error {
 	log, progress, err := o.logger(s)
 	switch {
@@ -356,7 +356,7 @@ func show(s streams, r *plan.Report, f output.Format) error {
 	return nil
 }
 
-// verdict returns the exit code of a report. detailed is --detailed-exitcode.
+// verdict returns a report's exit code. detailed is --detailed-exitcode.
 func verdict(r *plan.Report, detailed bool) error {
 	switch v := r.Verdict(); {
 	case v == plan.Interrupted:

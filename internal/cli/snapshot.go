@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// snapshotFilter are the flags that select a part of a snapshot.
+// snapshotFilter are the flags for a part of a snapshot.
 type snapshotFilter struct {
 	minimal bool
 	tag     string

@@ -97,7 +97,7 @@ var wanted = map[string]string{
 	"stringSlice": "values separated by commas",
 }
 
-// badFlag returns the error for a bad value of a flag.
+// badFlag returns the error for a flag's bad value.
 func badFlag(f *pflag.Flag, value string, err error) error {
 	return fmt.Errorf("--%s: %w", f.Name, badValue(f, value, err))
 }

@@ -44,7 +44,7 @@ func (r *Registry) fill(ctx context.Context) error {
 	return r.fillApps(ctx)
 }
 
-// push pushes an image or index under a repository with a tag.
+// push pushes an image or index to a repository's tag.
 func (r *Registry) push(ctx context.Context, ref string, content remote.Taggable) error {
 	tag, err := name.NewTag(r.Host + "/" + ref)
 	if err == nil {

@@ -85,7 +85,7 @@ func (d *show) writeManifests() error {
 	})
 }
 
-// steps runs the commands of the demo as a user would.
+// steps runs the demo's commands as a user would.
 func (d *show) steps(ctx context.Context) (code int, err error) {
 	thin := "--thin-manifest-dir=" + d.dir
 	steps := []struct {

@@ -53,7 +53,7 @@ func In(t testing.TB, dir string) *Repository {
 	return r
 }
 
-// NewPacked returns an empty repository that keeps new objects in memory.
+// NewPacked returns an empty repository with new objects in memory.
 //
 // Pack writes them to disk. For thousands of commits this is much faster than one
 // file per object.
@@ -160,7 +160,7 @@ func (r *Repository) Pack() {
 	r.must(w.Close())
 }
 
-// Shallow returns a shallow clone that has only the given commits.
+// Shallow returns a shallow clone with only the given commits.
 //
 // The first commit is the head of the branch. The parents of the commits in ends
 // are missing: there the history is cut off.

@@ -38,7 +38,7 @@ func Answer(f func(r *http.Request) *Response) Fault {
 	}
 }
 
-// Status answers with this status, header (may be nil) and body.
+// Status answers with a status, header (or nil) and body.
 func Status(code int, header http.Header, body string) Fault {
 	return Answer(func(*http.Request) *Response { return &Response{code, header, body} })
 }
@@ -48,7 +48,7 @@ func Refuse(status int, code, message string) Fault {
 	return Status(status, http.Header{"Content-Type": {"application/json"}}, errorBody(code, message))
 }
 
-// Header makes a header of one field, as Status takes it.
+// Header makes a header of one field, for Status.
 func Header(name, value string) http.Header {
 	return http.Header{http.CanonicalHeaderKey(name): {value}}
 }
@@ -144,7 +144,7 @@ func Before(f func(r *http.Request)) Fault {
 	}
 }
 
-// EditRequest passes on a copy of the request that f has changed.
+// EditRequest passes on a copy that f has changed.
 func EditRequest(f func(r *http.Request)) Fault {
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		r = clone(r)

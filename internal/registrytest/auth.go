@@ -40,7 +40,7 @@ func TokenAuth(users map[string]string, opts ...TokenOption) Option {
 	}
 }
 
-// AnonymousPull hands tokens for pulling to those who show no password.
+// AnonymousPull hands tokens for pulling to clients without a password.
 func AnonymousPull() TokenOption {
 	return func(tk *tokens) { tk.anonymous = true }
 }

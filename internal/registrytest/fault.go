@@ -123,13 +123,13 @@ func Not(m Match) Match {
 	return func(r *http.Request) bool { return !m(r) }
 }
 
-// Nth matches the n-th request that reaches it, counting from one.
+// Nth matches the n-th request that reaches it, from one.
 func Nth(n int) Match { return counted(func(i int) bool { return i == n }) }
 
 // First matches the first n requests that reach it.
 func First(n int) Match { return counted(func(i int) bool { return i <= n }) }
 
-// After matches all requests after the first n that reach it.
+// After matches requests after the first n that reach it.
 func After(n int) Match { return counted(func(i int) bool { return i > n }) }
 
 // Every matches each n-th request that reaches it.

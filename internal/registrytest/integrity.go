@@ -13,7 +13,7 @@ func (s *Server) DeleteTag(t TB, repo, tag string) {
 	s.remove(t, manifestPath(repo, tag), http.StatusAccepted)
 }
 
-// DeleteManifest removes a manifest and every tag that points at it.
+// DeleteManifest removes a manifest and all tags pointing at it.
 func (s *Server) DeleteManifest(t TB, repo, digest string) {
 	t.Helper()
 	tags := s.Tags(t, repo)

@@ -34,7 +34,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	return &conn{Conn: c, listener: l, ready: time.Now().Add(l.handshakes)}, nil
 }
 
-// Connections returns the number of connections that clients have opened so far.
+// Connections returns the number of connections clients have opened.
 func (s *Server) Connections() int { return int(s.listener.accepted.Load()) }
 
 type conn struct {

@@ -37,7 +37,9 @@ func created(w http.ResponseWriter, path, digest string) {
 	w.WriteHeader(http.StatusCreated)
 }
 
-// FalseMounts answers 201 to mounts, and mounts nothing. Other requests pass.
+// FalseMounts answers 201 to mounts, but mounts nothing.
+//
+// Other requests pass.
 func FalseMounts() Fault {
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		kind, repo, _ := classify(r)
@@ -123,7 +125,7 @@ func UploadsOnManifest(ref string) Fault {
 	})
 }
 
-// relocate changes the Location of the answers that open upload sessions.
+// relocate changes the Location of answers that open upload sessions.
 func relocate(to func(asked, location *url.URL) string) Fault {
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		kind, _, _ := classify(r)

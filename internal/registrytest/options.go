@@ -8,7 +8,7 @@ import (
 // Option configures a server.
 type Option func(*config)
 
-// view answers some requests itself and passes the others to next.
+// view answers some requests itself and passes others to next.
 type view func(st *store, next http.Handler) http.Handler
 
 type config struct {
@@ -63,7 +63,7 @@ func Permissive() Option {
 	return func(c *config) { c.permissive = true }
 }
 
-// Sparse accepts images without their blobs and indexes without their children.
+// Sparse accepts images without blobs and indexes without children.
 func Sparse() Option {
 	return func(c *config) { c.sparse = true }
 }

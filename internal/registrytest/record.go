@@ -15,7 +15,7 @@ import (
 // awaitLimit bounds a wait for requests that never come; a test reaches it only when it fails.
 const awaitLimit = 30 * time.Second
 
-// summaryLimit is how many requests a summary lists one by one.
+// summaryLimit is how many requests a summary lists individually.
 const summaryLimit = 200
 
 type record struct {
@@ -126,7 +126,7 @@ func (s *Server) noteUpload(kind Kind, asked *url.URL, status int, location stri
 	}
 }
 
-// Requests returns a copy of the record, in order of arrival.
+// Requests returns a copy of the record, by arrival.
 func (s *Server) Requests() []Request {
 	s.record.mu.Lock()
 	defer s.record.mu.Unlock()
@@ -161,7 +161,7 @@ func (s *Server) Writes() []Request {
 	})
 }
 
-// Peak returns the most requests that were ever in flight at once.
+// Peak returns the most requests in flight at once.
 func (s *Server) Peak() int {
 	s.record.mu.Lock()
 	defer s.record.mu.Unlock()

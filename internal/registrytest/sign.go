@@ -25,7 +25,7 @@ const (
 	SignPredicate     = "https://sigstore.dev/cosign/sign/v1"
 )
 
-// Key is a key pair that signs images as cosign does.
+// Key is a key pair that signs images like cosign.
 type Key struct {
 	t      TB
 	signer signature.SignerVerifier
@@ -106,7 +106,7 @@ func (k *Key) Layer(payload []byte) Blob {
 	return b
 }
 
-// Bundle returns a layer that is a sigstore bundle of a statement.
+// Bundle returns a statement's sigstore bundle as a layer.
 func (k *Key) Bundle(statement []byte) Blob {
 	k.t.Helper()
 	envelope, err := dsse.WrapSigner(k.signer, inToto).SignMessage(bytes.NewReader(statement))

@@ -123,7 +123,7 @@ func registries(names []string) []promotionRegistry {
 	return all
 }
 
-// images returns what is wanted, as manifests and snapshots say it.
+// images returns what is wanted, as manifests and snapshots do.
 func images(r *ready) []promoted {
 	all := []promoted{}
 	for _, repo := range repositories(r) {

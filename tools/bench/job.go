@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// job is what a client is to run for a scenario.
+// job is what a client runs for a scenario.
 type job struct {
 	Commands [][]string
 	AtOnce   int

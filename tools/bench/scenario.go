@@ -23,7 +23,7 @@ type scenario struct {
 	aim      aim
 }
 
-// aim is what cip is to stay within; 0: no aim.
+// aim is what cip must stay within; 0: none.
 type aim struct {
 	Near, Far float64 // seconds of wall time at 20 and at 100 ms
 	Peer      float64 // of the wall time of the best peer
@@ -106,7 +106,7 @@ const (
 	far  = 100 * time.Millisecond
 )
 
-// links returns every combination of latencies, separated by commas, and protocols.
+// links combines latencies, separated by commas, with all protocols.
 func links(latencies string, protocols []bool) (all []link, err error) {
 	for _, http2 := range protocols {
 		for _, text := range strings.Split(latencies, ",") {

@@ -71,7 +71,7 @@ type world struct {
 	ready    ready
 }
 
-// host is a registry with what is done to its requests.
+// host is a registry and what happens to its requests.
 type host struct {
 	*registrytest.Server
 	limited *registrytest.Injection

@@ -69,7 +69,7 @@ func man(root *cobra.Command, dir string) error {
 	return doc.GenManTree(root, &doc.GenManHeader{Section: "1", Source: "cip", Manual: "cip manual", Date: &epoch}, dir)
 }
 
-// completions writes the files under the names that shells look for.
+// completions writes the files under names that shells expect.
 func completions(root *cobra.Command, dir string) error {
 	if !root.HasSubCommands() {
 		return nil // cip-auditor
