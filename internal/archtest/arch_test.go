@@ -20,7 +20,8 @@ var allowed = map[string][]string{
 	"check": {"image", "inventory", "manifest", "plan", "strictjson", "golang.org/x/sync/errgroup",
 		"github.com/sigstore/sigstore/pkg/cryptoutils", "github.com/sigstore/sigstore/pkg/signature",
 		"github.com/sigstore/sigstore/pkg/signature/dsse", "github.com/sigstore/sigstore/pkg/signature/payload"},
-	"git":        {"secret"}, // trees of files, whatever is in them
+	"git":        {"secret"},                           // trees of files, whatever is in them
+	"history":    {"git", "image", "load", "manifest"}, // follows tags of manifests through commits
 	"image":      {},
 	"imagetags":  {"image", "yamlread"},                                                           // its faults are those of manifests
 	"importer":   {"image", "yamlread", "github.com/Masterminds/semver/v3", "go.yaml.in/yaml/v3"}, // files of other tools
@@ -28,8 +29,8 @@ var allowed = map[string][]string{
 	"load":       {"git", "importer", "manifest", "selector", "tree"},                                                                            // opens the files that manifest parses
 	"lookup":     {"git", "image", "inventory", "load", "manifest", "output", "rebase", "registry", "resolve", "selector", "strictjson", "tree"}, // reads and writes for resolve
 	"manifest":   {"image", "selector", "yamledit", "yamlread", "go.yaml.in/yaml/v3"},
-	"memo":       {},                                                                                                // one result for each key, whatever it is
-	"output":     {"check", "image", "imagetags", "inventory", "manifest", "plan", "rebase", "resolve", "selector"}, // formats the values of other packages
+	"memo":       {},                                                                                                           // one result for each key, whatever it is
+	"output":     {"check", "history", "image", "imagetags", "inventory", "manifest", "plan", "rebase", "resolve", "selector"}, // formats the values of other packages
 	"plan":       {"image", "inventory", "manifest"},
 	"promote":    {"check", "image", "inventory", "manifest", "memo", "plan", "registry", "strictjson", "transfer"},
 	"rebase":     {"image", "inventory", "promote", "registry", "strictjson"}, // makes an image and pushes it

@@ -70,9 +70,15 @@ func NewPacked(t testing.TB) *Repository {
 // fixed date, so that equal calls give equal ids.
 func (r *Repository) Commit(second int, files map[string]string, parents ...string) string {
 	r.t.Helper()
+	return r.CommitBy("a", fmt.Sprintf("commit of second %d\n\nIts body.\n", second), second, files, parents...)
+}
+
+// CommitBy is Commit with an author and a message.
+func (r *Repository) CommitBy(author, message string, second int, files map[string]string, parents ...string) string {
+	r.t.Helper()
 	when := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(second) * time.Second)
-	by := object.Signature{Name: "a", Email: "a@example.com", When: when}
-	c := &object.Commit{Author: by, Committer: by, TreeHash: r.tree(files), Message: fmt.Sprintf("commit of second %d\n\nIts body.\n", second)}
+	by := object.Signature{Name: author, Email: author + "@example.com", When: when}
+	c := &object.Commit{Author: by, Committer: by, TreeHash: r.tree(files), Message: message}
 	for _, p := range parents {
 		c.ParentHashes = append(c.ParentHashes, plumbing.NewHash(p))
 	}

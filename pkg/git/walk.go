@@ -3,6 +3,7 @@ package git
 import (
 	"container/heap"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"path"
@@ -155,6 +156,15 @@ func (r *Repository) read(id string) (LogEntry, error) {
 	return entry, nil
 }
 
+// Author returns the author of a commit, as "name <email>".
+func (r *Repository) Author(id string) (string, error) {
+	c, err := r.commit(id)
+	if err != nil {
+		return "", err
+	}
+	return strings.ToValidUTF8(c.Author.Name+" <"+c.Author.Email+">", "\uFFFD"), nil
+}
+
 // queued is a commit that a walk will visit.
 type queued struct {
 	LogEntry
@@ -223,4 +233,39 @@ func (r *Repository) entryAt(tree *object.Tree, name string) (string, error) {
 		}
 		name = rest
 	}
+}
+
+// Entries returns the entries of a directory in a tree, as Subtrees does, by name.
+//
+// It returns nil if there is no such directory, or a link in its place.
+func (r *Repository) Entries(tree, dir string) (map[string]string, error) {
+	found, err := r.Subtrees(tree, []string{dir})
+	if err != nil || found[0] == "" {
+		return nil, err
+	}
+	hash := found[0][strings.LastIndexByte(found[0], ' ')+1:]
+	t, err := r.repo.TreeObject(plumbing.NewHash(hash))
+	if errors.Is(err, plumbing.ErrObjectNotFound) && hash != found[0] && !strings.HasPrefix(found[0], filemode.Dir.String()) {
+		return nil, nil // a file
+	}
+	if err != nil {
+		return nil, unreadable(plumbing.NewHash(hash), err)
+	}
+	entries := make(map[string]string, len(t.Entries))
+	for _, e := range t.Entries {
+		entries[e.Name] = e.Mode.String() + " " + e.Hash.String()
+	}
+	return entries, nil
+}
+
+// Text returns the bytes of a regular file. entry is its mode and hash, as Subtrees
+// returns them. ok is false if it is another kind of entry, or larger than a manifest.
+func (r *Repository) Text(entry string) (text []byte, ok bool, err error) {
+	bits, hash, _ := strings.Cut(entry, " ")
+	m, err := filemode.New(bits)
+	if err != nil || !mode(m).IsRegular() {
+		return nil, false, nil
+	}
+	text, err = (&treeFS{repo: r.repo}).read(plumbing.NewHash(hash), maxFile)
+	return text, err == nil, err
 }

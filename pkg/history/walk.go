@@ -1,0 +1,390 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/load"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+)
+
+// Files of a thin manifest directory.
+const (
+	manifestsDir = "manifests"
+	imagesDir    = "images"
+	manifestFile = "/promoter-manifest.yaml"
+	imagesFile   = "/images.yaml"
+)
+
+// regularMode begins the mode of a regular file in git, linkMode is that of a link.
+const (
+	regularMode = "0100"
+	linkMode    = " 0120000 "
+)
+
+// maxKept is the number of tags of versions that are kept, about 200 MB.
+const maxKept = 1_000_000
+
+// places are tags with their places.
+type places map[wanted]manifest.Pos
+
+// version is what was read of a version of a team's files.
+type version struct {
+	tags   places
+	broken bool
+}
+
+// walker follows tags from commit to commit.
+type walker struct {
+	query Query
+	first bool // only the first destination of each manifest
+
+	repo   *git.Repository
+	path   string // of the manifests, as the user wrote it
+	dir    string // the same in the git repository: a directory or a file
+	isFile bool
+
+	versions map[string]version // by the hashes of the files
+	kept     int                // number of tags in versions
+	teams    map[string]places
+	past     map[string][]git.LogEntry // the commits that changed the files of a team, the oldest first
+	counts   map[wanted]int            // number of teams that have a tag
+	live     map[wanted]Event          // with first: the events by which tags are there
+	events   []Event                   // without first
+	cut      *git.ShallowError         // the history is not complete
+}
+
+// run reads the history of the manifests.
+func (w *walker) run(ctx context.Context, at load.Manifests) (err error) {
+	w.path, w.isFile = at.Path(), at.File != ""
+	if w.repo, err = git.Open(w.path); err != nil {
+		return err
+	}
+	if w.dir, err = w.repo.Named(w.path); err != nil {
+		return err
+	}
+	w.versions, w.teams, w.past = map[string]version{}, map[string]places{}, map[string][]git.LogEntry{}
+	w.counts, w.live = map[wanted]int{}, map[wanted]Event{}
+	commits, err := w.commits(ctx)
+	if err != nil {
+		return err
+	}
+	var files map[string]string
+	for _, c := range commits {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		found, err := w.repo.Subtrees(c.Tree, []string{w.dir})
+		if err != nil {
+			return err
+		}
+		if files != nil && found[0] == files["."] {
+			continue
+		}
+		now, err := w.entries(c.Tree)
+		if err != nil {
+			return fmt.Errorf("reading %s in commit %s: %w", w.path, c.ID, err)
+		}
+		changed := differing(files, now)
+		now["."] = found[0]
+		if err := w.step(c, changed); err != nil {
+			return fmt.Errorf("reading %s in commit %s: %w", w.path, c.ID, err)
+		}
+		files = now
+	}
+	return nil
+}
+
+// entries returns the directories of each team in a tree, as mode and hash.
+func (w *walker) entries(tree string) (map[string]string, error) {
+	now := map[string]string{}
+	if w.isFile {
+		return now, nil
+	}
+	for _, dir := range []string{manifestsDir, imagesDir} {
+		entries, err := w.repo.Entries(tree, path.Join(w.dir, dir))
+		if err != nil {
+			return nil, err
+		}
+		for name, entry := range entries {
+			now[name] += dir + " " + entry + " "
+		}
+	}
+	return now, nil
+}
+
+// differing returns the teams with different entries, sorted. The key "." is none.
+func differing(before, now map[string]string) (names []string) {
+	for name, entry := range now {
+		if before[name] != entry || strings.Contains(entry, linkMode) { // a link may lead to what has changed
+			names = append(names, name)
+		}
+	}
+	for name := range before {
+		if _, ok := now[name]; !ok && name != "." {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// step compares the tags of a commit with those of the one before.
+func (w *walker) step(c git.LogEntry, teams []string) error {
+	if w.isFile {
+		teams = []string{"."}
+	}
+	delta, added, removed := map[wanted]int{}, map[wanted]Event{}, map[wanted]Event{}
+	for _, team := range teams {
+		v, err := w.version(c, team, w.query, len(w.teams[team]) > 0)
+		if err != nil {
+			return err
+		}
+		if v.broken {
+			continue // not promoted: what was wanted before stays as it was
+		}
+		old := w.teams[team]
+		for tag, pos := range v.tags {
+			if _, had := old[tag]; !had {
+				delta[tag]++
+				added[tag] = event(Added, c, team, tag, pos)
+			}
+		}
+		for tag, pos := range old {
+			if _, has := v.tags[tag]; !has {
+				delta[tag]--
+				removed[tag] = event(Removed, c, team, tag, pos)
+			}
+		}
+		w.teams[team] = v.tags
+	}
+	var events []Event
+	for tag, n := range delta {
+		before := w.counts[tag]
+		w.counts[tag] += n
+		switch {
+		case before == 0 && n > 0:
+			events = append(events, added[tag])
+		case before > 0 && before+n == 0:
+			events = append(events, removed[tag])
+			delete(w.live, tag)
+			delete(w.counts, tag)
+		}
+	}
+	events, err := w.join(c, teams, events)
+	if err != nil {
+		return err
+	}
+	for _, team := range teams {
+		w.past[team] = append(w.past[team], c)
+	}
+	if len(events) == 0 {
+		return nil
+	}
+	return w.keep(c, events)
+}
+
+// keep keeps the events of a commit.
+func (w *walker) keep(c git.LogEntry, events []Event) error {
+	author, err := w.repo.Author(c.ID)
+	if err != nil {
+		return err
+	}
+	for _, e := range events {
+		e.Author = author
+		if e.Action != Removed && w.first {
+			w.live[wanted{e.Repository, e.Digest, e.Tag}] = e
+		} else if !w.first {
+			w.events = append(w.events, e)
+		}
+	}
+	return nil
+}
+
+// event returns an event of a tag.
+func event(action string, c git.LogEntry, team string, tag wanted, pos manifest.Pos) Event {
+	if team == "." {
+		team = ""
+	}
+	return Event{
+		Action: action, Digest: tag.digest, Repository: tag.repository, Tag: tag.tag, Team: team, File: pos.File, Line: int(pos.Line),
+		Commit: c.ID, Date: c.When.UTC(), PullRequest: pullRequest(c.Subject),
+	}
+}
+
+// name is a tag in a repository, whatever its digest.
+type name struct{ repository, tag string }
+
+// join makes one event of a tag that one digest lost and another one got.
+func (w *walker) join(c git.LogEntry, teams []string, events []Event) ([]Event, error) {
+	lost, got := map[name]Event{}, map[name]Event{}
+	for _, e := range events {
+		if e.Tag == "" {
+			continue
+		}
+		if e.Action == Removed {
+			lost[name{e.Repository, e.Tag}] = e
+		} else {
+			got[name{e.Repository, e.Tag}] = e
+		}
+	}
+	if w.query.Digest != "" { // the other digest was not looked for
+		if err := w.partners(c, teams, lost, got); err != nil {
+			return nil, err
+		}
+	}
+	var all []Event
+	for _, e := range events {
+		key := name{e.Repository, e.Tag}
+		from, wasThere := lost[key]
+		to, isThere := got[key]
+		switch {
+		case e.Tag == "" || !wasThere || !isThere || from.Digest == to.Digest:
+			all = append(all, e)
+		case e.Action == Added, w.query.Digest != "":
+			to.Action, to.Previous = Moved, from.Digest
+			all = append(all, to)
+		}
+	}
+	slices.SortFunc(all, compare)
+	return all, nil
+}
+
+// partners adds the digests that tags had before c, or have in c.
+func (w *walker) partners(c git.LogEntry, teams []string, lost, got map[name]Event) error {
+	moved := slices.Concat(slices.Collect(maps.Keys(lost)), slices.Collect(maps.Keys(got)))
+	for _, key := range moved {
+		for _, team := range teams {
+			if err := w.partner(w.past[team], c, team, key, lost); err != nil {
+				return err
+			}
+			if err := w.partner([]git.LogEntry{c}, c, team, key, got); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// partner adds the other digest that a tag has in the last commit that is not broken.
+func (w *walker) partner(past []git.LogEntry, c git.LogEntry, team string, key name, into map[name]Event) error {
+	if _, known := into[key]; known {
+		return nil
+	}
+	for _, at := range slices.Backward(past) {
+		v, err := w.version(at, team, Query{Repository: key.repository, Tag: key.tag}, true)
+		if err != nil {
+			return err
+		}
+		if v.broken {
+			continue
+		}
+		for tag, pos := range v.tags {
+			if tag.digest != w.query.Digest {
+				into[key] = event(Added, c, team, tag, pos)
+			}
+		}
+		return nil
+	}
+	return nil
+}
+
+// version reads the tags of a team in a commit that a query selects.
+//
+// If all is false, files that cannot have an answer are not parsed: they may be broken.
+func (w *walker) version(c git.LogEntry, team string, q Query, all bool) (version, error) {
+	files := []string{w.dir}
+	if !w.isFile {
+		files = []string{path.Join(w.dir, manifestsDir, team) + manifestFile, path.Join(w.dir, imagesDir, team) + imagesFile}
+	}
+	entries, err := w.repo.Subtrees(c.Tree, files)
+	if err != nil {
+		return version{}, err
+	}
+	key := team + "\x00" + strings.Join(entries, " ") + "\x00" + fmt.Sprint(q)
+	text, regular, err := w.repo.Text(entries[len(entries)-1])
+	switch {
+	case err != nil:
+		return version{}, err
+	case regular && !all && !q.possible(text):
+		return version{}, nil
+	case !regular || !strings.HasPrefix(entries[0], regularMode):
+		key = c.Tree + key // a link: what it leads to is not in the key
+	}
+	if v, ok := w.versions[key]; ok {
+		return v, nil
+	}
+	v, err := w.parse(c, team, files, q)
+	if w.kept += len(v.tags); w.kept <= maxKept {
+		w.versions[key] = v
+	}
+	return v, err
+}
+
+// parse parses the files of a team in a commit.
+func (w *walker) parse(c git.LogEntry, team string, files []string, q Query) (v version, err error) {
+	var set *manifest.Set
+	if w.isFile {
+		all, err := w.repo.FS(c.ID, path.Dir(w.dir))
+		if err != nil {
+			return v, err
+		}
+		if _, err := fs.Stat(all, path.Base(w.dir)); err != nil {
+			return v, absent(err)
+		}
+		set = manifest.Plain(all, path.Base(w.dir), w.dir)
+	} else {
+		all, err := w.repo.FS(c.ID, w.dir)
+		if err != nil {
+			return v, err
+		}
+		if _, err := fs.Stat(all, manifestsDir+"/"+team+manifestFile); err != nil {
+			return v, absent(err)
+		}
+		set = manifest.Thin(oneTeam{all, team}, w.dir)
+	}
+	for _, f := range files {
+		v.broken = v.broken || set.Part(f).Broken
+	}
+	v.tags = places{}
+	images(set, w.first, func(tag wanted, pos manifest.Pos) {
+		if _, has := v.tags[tag]; !has && q.matches(tag) {
+			v.tags[tag] = pos
+		}
+	})
+	return v, nil
+}
+
+// absent returns nil if a file does not exist, or cannot be one of a manifest. An
+// object that the clone does not have is an error.
+func absent(err error) error {
+	if errors.Is(err, git.ErrUnreadable) {
+		return err
+	}
+	return nil
+}
+
+// oneTeam is a thin manifest directory with the files of one team.
+type oneTeam struct {
+	fs.FS
+	team string
+}
+
+// ReadDir implements fs.ReadDirFS.
+func (o oneTeam) ReadDir(name string) ([]fs.DirEntry, error) {
+	if name != manifestsDir && name != imagesDir {
+		return fs.ReadDir(o.FS, name)
+	}
+	info, err := fs.Stat(o.FS, name+"/"+o.team)
+	if err != nil {
+		return nil, nil //nolint:nilerr // the other directory has the team
+	}
+	return []fs.DirEntry{fs.FileInfoToDirEntry(info)}, nil
+}
