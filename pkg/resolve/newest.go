@@ -59,7 +59,7 @@ func (j *job) newest(ctx context.Context) (*Choice, error) {
 		case d.absent:
 			out = append(out, Candidate{Tag: d.tag, Reason: removed})
 		case d.created.IsZero():
-			out = append(out, Candidate{Tag: d.tag, Digest: d.digest, Reason: "its image has no creation time"})
+			out = append(out, Candidate{Tag: d.tag, Digest: d.digest, Reason: "has an image without a creation time"})
 		default:
 			in = append(in, d)
 		}

@@ -95,7 +95,7 @@ func TestNewest(t *testing.T) {
 		{name: "an index: a bad annotation", tags: "x=b y=6", want: "y", created: "2024-05-04T08:00:00.5Z"},
 		{name: "an index of too many", tags: "x=b y=7", err: "creation time of tag y: the index has more than 64 images"},
 		{name: "images without a time", tags: "1=e 2=f 3=0 4=a", want: "4", created: "2024-05-01T08:00:00.5Z"},
-		{name: "no image has a time", tags: "1=e 2=f", err: "none of the 2 tags of source registry.example.com/staging/shop can be selected: 1 its image has no creation time"},
+		{name: "no image has a time", tags: "1=e 2=f", err: "none of the 2 tags of source registry.example.com/staging/shop can be selected: 1 has an image without a creation time"},
 		{name: "no tags", err: "has no tags"},
 		{name: "a tag that was deleted", tags: "1=a 2=", want: "1", created: "2024-05-01T08:00:00.5Z"},
 		{name: "filterTags", tags: "v1=a x2=c", filter: "^v", want: "v1", created: "2024-05-01T08:00:00.5Z", read: "a"},
