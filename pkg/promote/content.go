@@ -40,7 +40,7 @@ func (e *engine) held(ctx context.Context, u *unit) (*registry.Manifest, error) 
 // below brings a manifest's blobs, and puts its children.
 func (e *engine) below(ctx context.Context, dst name.Repository, n *node) error {
 	var g errgroup.Group // without a context: other images may wait for a blob that a failure would stop
-	g.SetLimit(32)
+	g.SetLimit(e.parts)
 	for _, d := range n.content.Blobs {
 		g.Go(func() error { return e.blob(ctx, dst, n, d) })
 	}

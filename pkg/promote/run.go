@@ -27,6 +27,7 @@ type engine struct {
 	manifests memo.Tasks[repoDigest]
 	written   written
 	hosts     []*hostCount           // destination hosts
+	parts     int                    // blobs and children of a manifest that are brought at a time
 	fallback  locks[name.Repository] // held while a fallback tag of the repository is changed
 
 	mu       sync.Mutex
@@ -57,6 +58,7 @@ func (p *Promotion) carryOut(ctx context.Context, result *plan.Plan, step func()
 	units, rest := split(result.Items)
 	e.begin(units)
 	e.hosts = countHosts(units)
+	e.parts = min(maxParts, max(minParts, minParts*maxUnits/max(1, len(units))))
 	p.running.Store(e)
 	e.expect(units)
 	// The manifests of a source are read before the first write, so that each blob is read

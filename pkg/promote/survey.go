@@ -17,9 +17,11 @@ import (
 
 // Limits of concurrency. They bound memory; the pace of each host bounds its requests.
 const (
-	maxReads        = 96 // repositories per host that are read at a time, mostly with one request each
-	maxUnits        = 40 // units at a time, with several requests each; divided among the hosts…
-	minUnitsPerHost = 8  // …but each host gets at least this many
+	maxReads        = 96  // repositories per host that are read at a time, mostly with one request each
+	maxUnits        = 100 // units at a time, with several requests each; divided among the hosts…
+	minUnitsPerHost = 8   // …but each host gets at least this many
+	maxParts        = 32  // blobs and children of a manifest at a time…
+	minParts        = 3   // …or only this many where many units are worked on
 )
 
 // resolveTags reads the source tags of retag entries, with one HEAD each. Tags that are

@@ -46,7 +46,7 @@ func (h *Host) speedUp(s *Slot) {
 	switch {
 	case now == h.qps:
 		return
-	case h.qps == 0 && faster > h.maximum/h.fastest.Seconds(): // the requests in flight limit the rate anyway
+	case h.qps == 0 && faster > h.maximum()/h.fastest.Seconds(): // the requests in flight limit the rate anyway
 		h.learned, h.sure, h.rate = false, false, nil
 		return
 	}
@@ -59,11 +59,22 @@ func (h *Host) speedUp(s *Slot) {
 
 // most returns what the limit of requests in flight may grow to now.
 func (h *Host) most() float64 {
-	if h.learned || h.answered >= probation {
-		return h.maximum
+	switch {
+	case h.learned, h.answered >= probation && h.answered < farProbation:
+		return min(h.maximum(), maxInFlight)
+	case h.answered >= farProbation:
+		return h.maximum()
 	}
 	few := min(startFew, startInFlight+float64(h.answered)/fewer)
-	return min(h.maximum, max(few, startRate*h.fastest.Seconds()))
+	return min(h.maximum(), max(few, startRate*h.fastest.Seconds()))
+}
+
+// maximum returns the maximum of requests in flight.
+func (h *Host) maximum() float64 {
+	if h.threads > 0 {
+		return h.threads
+	}
+	return min(farInFlight, max(maxInFlight, farRate*h.fastest.Seconds()))
 }
 
 // Throttled records that the host refused with status 429.

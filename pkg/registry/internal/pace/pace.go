@@ -23,7 +23,13 @@ import (
 // simulation_test.go shows what they cost with and without limits on requests per second.
 const (
 	startInFlight = 10  // requests in flight to a host at first
-	maxInFlight   = 100 // requests in flight; more make no host faster for one client
+	maxInFlight   = 100 // requests in flight, as long as these make farRate
+	farInFlight   = 160 // requests in flight to a host so far away that fewer do not make farRate
+
+	// farRate is a rate, in requests per second, from which more in flight make no run
+	// much faster. A host has to accept farProbation requests for more than maxInFlight.
+	farRate      = 1500
+	farProbation = 800
 
 	// Until a host has accepted probation requests, no more than startRate are sent in a
 	// second. A host with a limit usually refuses one by then, and then refuses all that
@@ -107,7 +113,7 @@ type Options struct {
 type Host struct {
 	mu       sync.Mutex
 	limit    float64 // current limit of requests in flight
-	maximum  float64 // of limit
+	threads  float64 // the user's maximum of limit; 0: none
 	halved   float64 // limit after the last refusal
 	inFlight int
 	waiting  list.List // of chan struct{}, which is closed when the waiter gets a slot
@@ -143,10 +149,9 @@ type Host struct {
 
 // New returns the pace of one host.
 func New(o Options) *Host {
-	h := &Host{limit: startInFlight, halved: maxInFlight, maximum: maxInFlight, over: make(chan struct{}), qps: o.QPS}
+	h := &Host{limit: startInFlight, halved: farInFlight, threads: float64(o.Threads), over: make(chan struct{}), qps: o.QPS}
 	if o.Threads > 0 {
-		h.maximum = float64(o.Threads)
-		h.limit = min(h.limit, h.maximum)
+		h.limit = min(h.limit, h.threads)
 	}
 	if o.QPS > 0 {
 		h.rate = rate.NewLimiter(rate.Limit(o.QPS), 1)

@@ -37,7 +37,7 @@ func (t *Transport) newClient() (*http.Client, error) {
 		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		ForceAttemptHTTP2:      true,
 		MaxIdleConns:           (t.options.Connections + 1) / 2, // 0: no limit
-		MaxIdleConnsPerHost:    128,                             // more than the pace allows in flight
+		MaxIdleConnsPerHost:    192,                             // more than the pace allows in flight
 		IdleConnTimeout:        90 * time.Second,
 		TLSHandshakeTimeout:    15 * time.Second,
 		ExpectContinueTimeout:  time.Second,
