@@ -20,12 +20,12 @@ var flagGroups = []struct {
 	flags []string
 }{
 	{"What", []string{
-		"manifest", "thin-manifest-dir", "file", "url", "branch", "path", "since", "plan", "shard", "list-shards", "only", "skip", "base", "older-than", "referrers", "repush",
+		"manifest", "thin-manifest-dir", "file", "url", "branch", "path", "since", "plan", "shard", "list-shards", "assume-empty", "only", "skip", "base", "older-than", "referrers", "repush",
 		"snapshot", "manifest-based-snapshot-of", "snapshot-tag", "minimal-snapshot", "image-tags", "for", "local-mirror", "fallback-version",
 		"fold-aliases", "order", "run-image", "previous-image", "serve", "destination", "scoped", "append-suffix",
 	}},
 	{"How", []string{
-		"confirm", "dry-run", "parse-only", "allow-missing", "fail-fast", "deep", "if-exists", "write", "check", "allow-rollback", "refresh", "offline",
+		"confirm", "dry-run", "estimate", "round-trip", "parse-only", "allow-missing", "fail-fast", "deep", "if-exists", "write", "check", "allow-rollback", "refresh", "offline",
 		"force", "accept", "strict-mirrors", "sweep-interval", "state",
 	}},
 	{"Checks", []string{

@@ -30,6 +30,7 @@ type runOptions struct {
 
 	snapshotOf         string
 	manifestSnapshotOf string
+	estimateOptions
 }
 
 func (o *runOptions) addFlags(f *pflag.FlagSet) {
@@ -40,6 +41,7 @@ func (o *runOptions) addFlags(f *pflag.FlagSet) {
 	o.snapshotFilter.addFlags(f)
 	f.Lookup("output").Usage += "; of a snapshot: yaml (default), csv or json"
 	o.partOptions.addFlags(f)
+	o.estimateOptions.addFlags(f)
 	f.BoolVar(&o.referrers, "referrers", false, "also promote signatures, attestations and other referrers")
 	f.BoolVar(&o.deep, "deep", false, "also verify the children and blobs of images that are up to date, and repair them")
 	o.guardOptions.addFlags(f, 0)
@@ -114,6 +116,10 @@ func runRun(ctx context.Context, o *runOptions, s streams) error {
 		}
 		set, err := r.Read()
 		return set, r.Commit, err
+	}
+	var err error
+	if p.job.Estimate, err = o.estimateOptions.estimate(o); err != nil {
+		return err
 	}
 	p.job.Reader = &promote.RuleReader{}
 	size, signature, vulnerability, err := o.rules(p.job.Reader, false)
@@ -195,6 +201,9 @@ func (p *promotion) check() (err error) {
 	p.origin = plan.Origin{Path: strings.Join(p.paths, ","), Digest: set.Digest, Since: p.since, Shard: p.shard}
 	if p.origin.Commit, err = load.Commit(p.paths...); err != nil {
 		p.log.Debugf("the report names no git commit: %v", err)
+	}
+	if err := checkEmpty(p.job.Estimate, set); err != nil {
+		return err
 	}
 	p.job.Set, p.job.Referrers, p.job.Deep = set, p.referrers, p.deep
 	p.job.AllowMissing, p.job.FailFast = p.allowMissing, p.failFast

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
@@ -259,7 +260,11 @@ func (t *text) estimate(hosts map[string]plan.Estimate) {
 			least = "at least "
 		}
 		shown := Escape(name)
-		t.put("  ", shown, strings.Repeat(" ", wide-columns(shown)), "  ", least, plural(e.Requests, "request", "requests"), ", ", size(e.Bytes), "\n")
+		t.put("  ", shown, strings.Repeat(" ", wide-columns(shown)), "  ", least, plural(e.Requests, "request", "requests"), ", ", size(e.Bytes))
+		if e.Seconds > 0 {
+			t.put(", ", time.Duration(math.Ceil(e.Seconds)*float64(time.Second)).String())
+		}
+		t.put("\n")
 	}
 	t.put("\n")
 }

@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"time"
+
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -9,8 +11,9 @@ import (
 
 // Weight is the content of a manifest, as far as it is known before the copy.
 type Weight struct {
-	Blobs    []BlobWeight
-	Children int // of an index; their blobs are unknown
+	Blobs    []BlobWeight // of the manifest and of those below it that were read
+	Children []string     // digests of the manifests below it
+	Unread   []string     // those of them that were not read: their blobs are unknown
 }
 
 // BlobWeight is one blob of a manifest.
@@ -38,6 +41,22 @@ func (p *Plan) EstimateWrites(weigh func(v1.Hash) Weight, upload func(name.Repos
 		last = it
 	}
 	return e.hosts
+}
+
+// Pace is how fast requests are sent to one host.
+type Pace struct {
+	QPS       float64       // maximum number of requests in a second; 0: no limit
+	InFlight  int           // requests in flight at a time
+	RoundTrip time.Duration // from a request to its answer
+}
+
+// Seconds returns the time that requests to one host take.
+func (p Pace) Seconds(requests int) float64 {
+	seconds := float64(requests) * p.RoundTrip.Seconds() / float64(max(1, p.InFlight))
+	if p.QPS > 0 {
+		seconds = max(seconds, float64(requests)/p.QPS)
+	}
+	return seconds
 }
 
 type estimator struct {
@@ -79,9 +98,17 @@ func (e *estimator) item(it *Item, same bool) {
 		return
 	}
 	w := e.weigh(it.Digest)
-	if w.Children > 0 {
-		e.add(it.From.RegistryStr(), w.Children, 0)
-		e.add(dst, w.Children, 0)
+	for _, child := range w.Children {
+		if e.first(it.Destination, child) {
+			e.add(dst, 1, 0)
+		}
+	}
+	for _, child := range w.Unread {
+		if e.first(it.From, "manifest "+child) {
+			e.add(it.From.RegistryStr(), 1, 0)
+		}
+	}
+	if len(w.Unread) > 0 {
 		for _, host := range []string{it.From.RegistryStr(), dst} {
 			h := e.hosts[host]
 			h.AtLeast = true

@@ -90,7 +90,7 @@ func (p Part) costs() error {
 		bad = bad || n < 0
 	}
 	for _, e := range p.Estimate {
-		bad = bad || e.Requests < 0 || e.Bytes < 0
+		bad = bad || e.Requests < 0 || e.Bytes < 0 || e.Seconds < 0
 	}
 	if bad {
 		return errors.New("a number of requests, bytes or seconds is negative")
@@ -201,7 +201,7 @@ func (r *Report) add(p *Report) {
 			r.Estimate = map[string]Estimate{}
 		}
 		sum := r.Estimate[host]
-		r.Estimate[host] = Estimate{Requests: sum.Requests + e.Requests, Bytes: sum.Bytes + e.Bytes, AtLeast: sum.AtLeast || e.AtLeast}
+		r.Estimate[host] = Estimate{Requests: sum.Requests + e.Requests, Bytes: sum.Bytes + e.Bytes, AtLeast: sum.AtLeast || e.AtLeast, Seconds: max(sum.Seconds, e.Seconds)}
 	}
 	r.Bytes += p.Bytes
 	r.Seconds = max(r.Seconds, p.Seconds)

@@ -190,7 +190,8 @@ func (s *Summary) of(a Action) *int {
 
 // Estimate is the cost of carrying out a plan at one host.
 type Estimate struct {
-	Requests int   `json:"requests"`
-	Bytes    int64 `json:"bytes"`             // blob bodies, read and written
-	AtLeast  bool  `json:"atLeast,omitempty"` // there are indexes, and the blobs of their children are not counted
+	Requests int     `json:"requests"`
+	Bytes    int64   `json:"bytes"`             // blob bodies, read and written
+	AtLeast  bool    `json:"atLeast,omitempty"` // there are indexes, and the blobs of their children are not counted
+	Seconds  float64 `json:"seconds,omitempty"` // the time that the requests take; only if it was asked for
 }

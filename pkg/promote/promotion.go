@@ -27,7 +27,6 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/transfer"
 )
 
 // Job describes a promotion.
@@ -39,6 +38,8 @@ type Job struct {
 	Deep         bool // verify the content of digests that are up to date, and repair it
 	AllowMissing bool // do not count missing images as refused
 	FailFast     bool // write nothing if anything is refused or unreadable
+
+	Estimate *Estimate // of a dry run; nil: an estimate without what is below indexes
 
 	// IfExists says, for each repository of a native file, what happens to a
 	// tag that points to another digest. Without it such a tag is a conflict.
@@ -80,6 +81,7 @@ type Promotion struct {
 
 	mu       sync.Mutex
 	warnings []string
+	unsent   map[string]int // requests of reads that were left out, by host
 }
 
 // New returns a promotion, which the caller must Close. It sends no request yet.
@@ -123,7 +125,7 @@ func (p *Promotion) Plan(ctx context.Context) *plan.Plan {
 	if p.job.IfExists != nil {
 		wanted.SetIfExists(p.job.IfExists)
 	}
-	result := survey(ctx, p.client, p.sources, wanted, p.phase("reading repositories", len(wanted.Targets)))
+	result := p.survey(ctx, wanted, p.phase("reading repositories", len(wanted.Targets)))
 	if p.job.Deep {
 		surveyDeep(ctx, p.client, p.sources, wanted, result, p.phase("looking into repositories", len(wanted.Targets)))
 	}
@@ -136,6 +138,9 @@ func (p *Promotion) Plan(ctx context.Context) *plan.Plan {
 	}
 	result.Faults = append(result.Faults, faults...)
 	p.judge(ctx, result)
+	if p.job.Estimate != nil {
+		p.readBelow(ctx, result)
+	}
 	return result
 }
 
@@ -210,27 +215,6 @@ func (p *Promotion) Report(result *plan.Plan, dryRun bool) *plan.Report {
 	r.Requests, r.Bytes = p.client.Requests(), p.client.BytesCopied()
 	r.Seconds = time.Since(p.began).Seconds()
 	return r
-}
-
-// estimate returns the requests and bytes of a real run: the reads so far, and the writes.
-func (p *Promotion) estimate(result *plan.Plan) map[string]plan.Estimate {
-	all := result.EstimateWrites(func(d v1.Hash) plan.Weight {
-		content := p.sources.content(d.String())
-		if content == nil {
-			return plan.Weight{}
-		}
-		w := plan.Weight{Children: len(content.Children)}
-		for _, b := range content.Blobs {
-			w.Blobs = append(w.Blobs, plan.BlobWeight{Digest: b.Digest.String(), Size: b.Size})
-		}
-		return w
-	}, func(dst name.Repository, b plan.BlobWeight) int { return transfer.Requests(p.client, dst, b.Size) })
-	for host, n := range p.client.Requests() {
-		e := all[host]
-		e.Requests += n
-		all[host] = e
-	}
-	return all
 }
 
 // warn reports warnings and keeps them for the report.

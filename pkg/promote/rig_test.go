@@ -30,6 +30,7 @@ type rig struct {
 	referrers bool
 	shard     promote.Shard
 	options   registry.Options
+	estimate  *promote.Estimate
 }
 
 // run plans and, unless it is a dry run, promotes.
@@ -59,7 +60,7 @@ func (r rig) promotion(t *testing.T) *promote.Promotion {
 		t.Fatalf("broken manifest: %v\n%s", set.Faults, r.manifest)
 	}
 	job := promote.Job{
-		Set: set, Deep: r.deep, Referrers: r.referrers, Registry: r.options, Selection: promote.Selection{Shard: r.shard},
+		Set: set, Deep: r.deep, Referrers: r.referrers, Estimate: r.estimate, Registry: r.options, Selection: promote.Selection{Shard: r.shard},
 		IfExists: func(name.Repository) plan.IfExists { return r.ifExists },
 	}
 	job.Registry.NoAmbient = true

@@ -187,27 +187,7 @@ func (e *engine) expect(units []*unit) {
 // readTrees reads all manifests below the digests to be copied, and announces which
 // hosts will need which blob, so that each blob is read once for all hosts.
 func (e *engine) readTrees(ctx context.Context, units []*unit) {
-	type read struct {
-		tree *node
-		err  error
-	}
-	var trees memo.Map[repoDigest, read]
-	var g errgroup.Group
-	g.SetLimit(maxReads)
-	for _, u := range units {
-		if u.copied == (name.Repository{}) {
-			continue
-		}
-		g.Go(func() error {
-			r, err := trees.Do(ctx, repoDigest{u.copied, u.digest}, func() (r read) {
-				r.tree, r.err = e.sources.tree(ctx, u.copied, u.digest)
-				return r
-			})
-			u.tree, u.err = r.tree, errors.Join(r.err, err)
-			return nil
-		})
-	}
-	_ = g.Wait() // no function returns an error
+	readTrees(ctx, e.sources, units)
 	for _, u := range units {
 		if u.tree == nil {
 			continue
@@ -221,6 +201,31 @@ func (e *engine) readTrees(ctx context.Context, units []*unit) {
 			}
 		})
 	}
+}
+
+// readTrees reads all manifests below the digests to be copied, each once.
+func readTrees(ctx context.Context, s *sources, units []*unit) {
+	type read struct {
+		tree *node
+		err  error
+	}
+	var trees memo.Map[repoDigest, read]
+	var g errgroup.Group
+	g.SetLimit(maxReads)
+	for _, u := range units {
+		if u.copied == (name.Repository{}) {
+			continue
+		}
+		g.Go(func() error {
+			r, err := trees.Do(ctx, repoDigest{u.copied, u.digest}, func() (r read) {
+				r.tree, r.err = s.tree(ctx, u.copied, u.digest)
+				return r
+			})
+			u.tree, u.err = r.tree, errors.Join(r.err, err)
+			return nil
+		})
+	}
+	_ = g.Wait() // no function returns an error
 }
 
 // run carries out one unit and records the outcome in its items.

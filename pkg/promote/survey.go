@@ -43,12 +43,12 @@ func resolveTags(ctx context.Context, s *sources, tags []plan.SourceTag) map[pla
 // survey reads the repository of every target, asks the sources for the missing digests,
 // and returns the plan. step is called after each target. A read that fails becomes an
 // item of the plan. After ctx has ended, all reads fail.
-func survey(ctx context.Context, c *registry.Client, s *sources, w *plan.Wanted, step func()) *plan.Plan {
+func (promotion *Promotion) survey(ctx context.Context, w *plan.Wanted, step func()) *plan.Plan {
 	p := &plan.Plan{Items: append([]plan.Item{}, w.Invalid...), Warnings: append([]string{}, w.Warnings...)}
-	c.ExpectReads(repositories(w))
+	promotion.client.ExpectReads(repositories(w))
 	var mu sync.Mutex
 	byHost(maxReads, w.Targets, func(t *plan.Target) string { return t.Repository.RegistryStr() }, func(t *plan.Target) {
-		items, upToDate := surveyTarget(ctx, c, s, t)
+		items, upToDate := promotion.surveyTarget(ctx, t)
 		if ctx.Err() != nil {
 			interrupt(items)
 		}
@@ -72,13 +72,18 @@ func interrupt(items []plan.Item) {
 }
 
 // surveyTarget plans one target.
-func surveyTarget(ctx context.Context, c *registry.Client, s *sources, t *plan.Target) (items []plan.Item, upToDate int) {
+func (promotion *Promotion) surveyTarget(ctx context.Context, t *plan.Target) (items []plan.Item, upToDate int) {
+	c, s := promotion.client, promotion.sources
 	if t.InPlace() {
 		have := c.ReadTags(ctx, t.Repository, t.Tags())
 		return plan.Compute(t, have, findLacking(ctx, c, s, t, have))
 	}
 	if len(t.Want.Entries) == 0 {
 		return plan.Compute(t, &inventory.Repository{}, plan.Found{})
+	}
+	if promotion.job.Estimate.isEmpty(t.Repository) {
+		have := promotion.assumed(t)
+		return plan.Compute(t, have, findLacking(ctx, c, s, t, have))
 	}
 	have, err := c.Read(ctx, t.Repository, t.Want.Digests())
 	if err != nil {

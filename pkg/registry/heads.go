@@ -70,6 +70,9 @@ func (c *Client) setListed(repo name.Repository, empty bool) {
 	c.listed[repo] = empty
 }
 
+// AssumeEmpty makes WasEmpty report that a repository held nothing. It is not read.
+func (c *Client) AssumeEmpty(repo name.Repository) { c.setListed(repo, true) }
+
 // WasEmpty reports whether Read found a repository to hold nothing.
 //
 // There may be blobs that no manifest refers to, and digests without tags.

@@ -1,0 +1,120 @@
+package promote
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/transfer"
+)
+
+// Estimate asks for an exact estimate of the cost of Run. Plan then also reads the
+// manifests below the indexes that would be copied.
+type Estimate struct {
+	RoundTrip time.Duration    // from a request to its answer
+	Empty     []image.Registry // destinations that are not read: they hold nothing
+}
+
+// isEmpty reports whether a repository is not read, because it is said to hold nothing.
+func (e *Estimate) isEmpty(repo name.Repository) bool {
+	return e != nil && slices.ContainsFunc(e.Empty, func(r image.Registry) bool {
+		_, below := r.Relative(repo)
+		return below
+	})
+}
+
+// assumed returns the inventory of a repository that is said to hold nothing.
+func (p *Promotion) assumed(t *plan.Target) *inventory.Repository {
+	have := &inventory.Repository{}
+	have.Close()
+	p.client.AssumeEmpty(t.Repository)
+	reads := 1 // its list
+	if !image.Google(t.Repository.RegistryStr()) {
+		for i := range t.Want.Entries {
+			if len(t.Want.Entries[i].Tags) == 0 {
+				reads++ // a digest without a tag is asked for
+			}
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.unsent == nil {
+		p.unsent = map[string]int{}
+	}
+	host := t.Repository.RegistryStr()
+	if p.unsent[host] == 0 {
+		reads++ // the ping
+	}
+	p.unsent[host] += reads
+	return have
+}
+
+// readBelow reads the manifests below the digests that would be copied. What cannot be
+// read is missing in the estimate, which is then a minimum.
+func (p *Promotion) readBelow(ctx context.Context, result *plan.Plan) {
+	units, _ := split(result.Items)
+	readTrees(ctx, p.sources, units)
+	for _, u := range units {
+		if u.err != nil && ctx.Err() == nil {
+			p.warn("estimating: " + u.dst.String() + "@" + u.digest + ": " + u.err.Error())
+		}
+	}
+}
+
+// estimate returns the requests and bytes of a real run: the reads so far, and the writes.
+func (p *Promotion) estimate(result *plan.Plan) map[string]plan.Estimate {
+	all := result.EstimateWrites(p.weigh, func(dst name.Repository, b plan.BlobWeight) int { return transfer.Requests(p.client, dst, b.Size) })
+	for _, requests := range []map[string]int{p.client.Requests(), p.unsent} {
+		for host, n := range requests {
+			e := all[host]
+			e.Requests += n
+			all[host] = e
+		}
+	}
+	if p.job.Estimate == nil {
+		return all
+	}
+	pace := plan.Pace{QPS: p.job.Registry.QPS, InFlight: p.job.Registry.Threads, RoundTrip: p.job.Estimate.RoundTrip}
+	if pace.InFlight == 0 {
+		pace.InFlight = maxUnits
+	}
+	for host, e := range all {
+		e.Seconds = pace.Seconds(e.Requests)
+		all[host] = e
+	}
+	return all
+}
+
+// weigh returns what is known of the content of a digest.
+func (p *Promotion) weigh(d v1.Hash) (w plan.Weight) {
+	seen := map[string]struct{}{}
+	var visit func(digest string)
+	visit = func(digest string) {
+		content := p.sources.content(digest)
+		if content == nil {
+			if digest != d.String() {
+				w.Unread = append(w.Unread, digest)
+			}
+			return
+		}
+		for _, b := range content.Blobs {
+			w.Blobs = append(w.Blobs, plan.BlobWeight{Digest: b.Digest.String(), Size: b.Size})
+		}
+		for _, c := range content.Children {
+			child := c.Digest.String()
+			if _, ok := seen[child]; !ok {
+				seen[child] = struct{}{}
+				w.Children = append(w.Children, child)
+				visit(child)
+			}
+		}
+	}
+	visit(d.String())
+	return w
+}
