@@ -61,7 +61,7 @@ func TestHelpFits(t *testing.T) {
 
 func TestHelpHasExamplesAndExitCodes(t *testing.T) {
 	t.Parallel()
-	two := map[string]bool{"cip": true, "cip run": true, "cip retag": true, "cip snapshot diff": true, "cip rebase": true}
+	two := map[string]bool{"cip": true, "cip run": true, "cip retag": true, "cip snapshot diff": true, "cip rebase": true, "cip report merge": true}
 	commands(func(cmd *cobra.Command) {
 		if !cmd.Runnable() || cmd.Name() == "help" || strings.HasPrefix(cmd.CommandPath(), "cip completion") {
 			return

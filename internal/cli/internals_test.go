@@ -35,7 +35,7 @@ func TestBadValuesOfFlags(t *testing.T) {
 	}
 	arguments := map[string][]string{
 		"cip explain": {"a"}, "cip snapshot": {"127.0.0.1:1/a"}, "cip snapshot diff": {"a", "b"}, "cip tags export": {"127.0.0.1:1/a"}, "cip tags resolve": {"a"},
-		"cip import regsync": {"a"}, "cip import skopeo": {"a"}, "cip import image-syncer": {"a"}, "cip import dregsy": {"a"},
+		"cip import regsync": {"a"}, "cip import skopeo": {"a"}, "cip import image-syncer": {"a"}, "cip import dregsy": {"a"}, "cip report merge": {"a"},
 	}
 	flags := 0
 	commands(func(cmd *cobra.Command) {

@@ -15,7 +15,8 @@ func newReportCmd(s streams) *cobra.Command {
 		Short:   "Merge the reports of shards",
 		Long:    "report works with reports of cip run. Nothing is sent to a registry.",
 		Example: "  cip report merge 0.json 1.json 2.json 3.json",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newReportMergeCmd(s))
 	return cmd
@@ -40,7 +41,7 @@ duration is the longest. A missing or repeated shard is an error. So are reports
 of different manifests or --since, and reports of dry runs and real runs mixed.`,
 		Example: `  cip report merge shard-*.json
   cip report merge 0.json 1.json --output=json --detailed-exitcode`,
-		Args: cobra.MinimumNArgs(1),
+		Args: someArgs,
 		RunE: func(cmd *cobra.Command, files []string) error {
 			return offline(cmd.Context(), func() error { return o.run(s, files) })
 		},

@@ -171,6 +171,14 @@ func maxOneArg(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
+// someArgs is the rule of commands with one argument or more.
+func someArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return wrongArgs(cmd, args)
+	}
+	return nil
+}
+
 func wrongArgs(cmd *cobra.Command, args []string) error {
 	got := "no argument"
 	if len(args) > 0 {
