@@ -3,7 +3,6 @@ package git
 import (
 	"container/heap"
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"path"
@@ -237,17 +236,20 @@ func (r *Repository) entryAt(tree *object.Tree, name string) (string, error) {
 
 // Entries returns the entries of a directory in a tree, as Subtrees does, by name.
 //
-// It returns nil if there is no such directory, or a link in its place.
+// It returns nil if there is no such directory: a file or a link is none.
 func (r *Repository) Entries(tree, dir string) (map[string]string, error) {
 	found, err := r.Subtrees(tree, []string{dir})
-	if err != nil || found[0] == "" {
+	if err != nil {
 		return nil, err
 	}
-	hash := found[0][strings.LastIndexByte(found[0], ' ')+1:]
-	t, err := r.repo.TreeObject(plumbing.NewHash(hash))
-	if errors.Is(err, plumbing.ErrObjectNotFound) && hash != found[0] && !strings.HasPrefix(found[0], filemode.Dir.String()) {
-		return nil, nil // a file
+	hash := tree // of the root, which has no mode
+	if found[0] != tree {
+		var isDir bool
+		if hash, isDir = strings.CutPrefix(found[0], filemode.Dir.String()+" "); !isDir {
+			return nil, nil
+		}
 	}
+	t, err := r.repo.TreeObject(plumbing.NewHash(hash))
 	if err != nil {
 		return nil, unreadable(plumbing.NewHash(hash), err)
 	}
@@ -259,7 +261,7 @@ func (r *Repository) Entries(tree, dir string) (map[string]string, error) {
 }
 
 // Text returns the bytes of a regular file. entry is its mode and hash, as Subtrees
-// returns them. ok is false if it is another kind of entry, or larger than a manifest.
+// returns them. ok is false if it is another kind of entry.
 func (r *Repository) Text(entry string) (text []byte, ok bool, err error) {
 	bits, hash, _ := strings.Cut(entry, " ")
 	m, err := filemode.New(bits)

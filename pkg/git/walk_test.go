@@ -3,6 +3,7 @@ package git_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -267,4 +268,35 @@ func BenchmarkHistory(b *testing.B) {
 		_, err := r.Find(some)
 		return err
 	})
+}
+
+func TestEntries(t *testing.T) {
+	t.Parallel()
+	s := newSample(t)
+	r := open(t, s.Dir)
+	for c, err := range r.Walk(t.Context(), s.ids["m4"], false) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for dir, want := range map[string]string{".": "a top", "a": "b", "a/b": "file", "top": "", "none": "", "a/none": ""} {
+			entries, err := r.Entries(c.Tree, dir)
+			got := slices.Sorted(maps.Keys(entries))
+			if err != nil || strings.Join(got, " ") != want {
+				t.Errorf("Entries(%q): got %v, error %v, want %q", dir, got, err, want)
+			}
+		}
+		entries, err := r.Entries(c.Tree, "a/b")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text, ok, err := r.Text(entries["file"]); err != nil || !ok || string(text) != "m4" {
+			t.Errorf("Text: got %q, %t, error %v, want m4", text, ok, err)
+		}
+		for _, entry := range []string{"", "0120000 " + c.Tree, "0040000 " + c.Tree} {
+			if text, ok, err := r.Text(entry); err != nil || ok {
+				t.Errorf("Text(%q): got %q, %t, error %v, want no text", entry, text, ok, err)
+			}
+		}
+		break
+	}
 }

@@ -153,6 +153,40 @@ func TestOf(t *testing.T) {
 	}
 }
 
+// Most commits only add lines. They must count as if the whole file were parsed.
+func TestLinesOfOthers(t *testing.T) {
+	t.Parallel()
+	steps := []struct {
+		entries []string
+		want    string // the place of the tag 1.0 if it were removed then
+	}{
+		{[]string{"b 1.0"}, "4"},
+		{[]string{"a 0.9", "b 1.0"}, "5"},
+		{[]string{"a 0.9", "b 1.0", "c 2"}, "5"},
+		{[]string{"b 1.0", "c 2"}, "4"},
+		{[]string{"d 3, 4", "e 1.0.1", "b 1.0", "c 2"}, "6"},
+		{[]string{"d 3, 4", "d 5", "b 1.0", "c 2"}, "6"}, // broken
+		{[]string{"d 3, 4", "d 5", "c 2"}, "6"},          // still broken
+	}
+	for n := range steps {
+		s := &sample{Repository: gittest.New(t), names: map[string]string{}, ids: map[string]string{}, files: map[string]string{file: registries}}
+		for i, step := range steps[:n+1] {
+			s.commit(fmt.Sprint(i), "Change it", map[string]string{list: images(step.entries...)})
+		}
+		s.commit("last", "Remove it", map[string]string{list: images("c 2")})
+		s.Branch("main", s.tip)
+		at, q := load.Manifests{Dir: workTree(t, s.Repository) + "/top"}, history.Query{Repository: "r.example/prod/apple", Tag: "1.0"}
+		events, err := history.Of(t.Context(), at, q)
+		want := []string{
+			"added r.example/prod/apple:1.0 b " + list + ":4 0 #0" + ann,
+			"removed r.example/prod/apple:1.0 b " + list + ":" + steps[n].want + " last #0" + ann,
+		}
+		if diff := cmp.Diff(want, s.lines(events)); diff != "" || err != nil {
+			t.Errorf("after %d steps: error %v, events (-want +got)\n%s", n+1, err, diff)
+		}
+	}
+}
+
 func TestOlderThan(t *testing.T) {
 	t.Parallel()
 	s := newSample(t)
@@ -238,6 +272,9 @@ func BenchmarkOf(b *testing.B) {
 	files, tags, tip := map[string]string{}, make([][]string, teams), ""
 	for i := range commits {
 		team := i % teams
+		if i%8 == 0 {
+			team = 0 // a list of 90 KB
+		}
 		d := fmt.Sprintf("%064x", i)
 		tags[team] = append(tags[team], fmt.Sprintf("    sha256:%s: [\"v1.%d\"]\n", d, i))
 		files[fmt.Sprintf("manifests/t%d/promoter-manifest.yaml", team)] = registries
@@ -253,7 +290,7 @@ func BenchmarkOf(b *testing.B) {
 	at := load.Manifests{Dir: workTree(b, r)}
 	b.Run("tag", func(b *testing.B) {
 		for b.Loop() {
-			events, err := history.Of(b.Context(), at, history.Query{Repository: "r.example/prod/image-5", Tag: "v1.79"})
+			events, err := history.Of(b.Context(), at, history.Query{Repository: "r.example/prod/image-0", Tag: "v1.8"})
 			if err != nil || len(events) != 1 {
 				b.Fatalf("got %v, error %v, want one event", events, err)
 			}
@@ -261,7 +298,7 @@ func BenchmarkOf(b *testing.B) {
 	})
 	b.Run("digest", func(b *testing.B) {
 		for b.Loop() {
-			events, err := history.Of(b.Context(), at, history.Query{Digest: fmt.Sprintf("sha256:%064x", 79)})
+			events, err := history.Of(b.Context(), at, history.Query{Digest: fmt.Sprintf("sha256:%064x", 16)})
 			if err != nil || len(events) != 2 {
 				b.Fatalf("got %v, error %v, want two events", events, err)
 			}

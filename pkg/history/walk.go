@@ -54,6 +54,7 @@ type walker struct {
 	versions map[string]version // by the hashes of the files
 	kept     int                // number of tags in versions
 	teams    map[string]places
+	sources  map[string]source         // of teams; none if the last version was broken
 	past     map[string][]git.LogEntry // the commits that changed the files of a team, the oldest first
 	counts   map[wanted]int            // number of teams that have a tag
 	live     map[wanted]Event          // with first: the events by which tags are there
@@ -71,6 +72,7 @@ func (w *walker) run(ctx context.Context, at load.Manifests) (err error) {
 		return err
 	}
 	w.versions, w.teams, w.past = map[string]version{}, map[string]places{}, map[string][]git.LogEntry{}
+	w.sources = map[string]source{}
 	w.counts, w.live = map[wanted]int{}, map[wanted]Event{}
 	commits, err := w.commits(ctx)
 	if err != nil {
@@ -143,11 +145,20 @@ func (w *walker) step(c git.LogEntry, teams []string) error {
 	}
 	delta, added, removed := map[wanted]int{}, map[wanted]Event{}, map[wanted]Event{}
 	for _, team := range teams {
+		tags, ok, err := w.moved(c, team)
+		if err != nil {
+			return err
+		}
+		if ok {
+			w.teams[team] = tags
+			continue
+		}
 		v, err := w.version(c, team, w.query, len(w.teams[team]) > 0)
 		if err != nil {
 			return err
 		}
 		if v.broken {
+			delete(w.sources, team)
 			continue // not promoted: what was wanted before stays as it was
 		}
 		old := w.teams[team]
@@ -165,6 +176,22 @@ func (w *walker) step(c git.LogEntry, teams []string) error {
 		}
 		w.teams[team] = v.tags
 	}
+	events, err := w.join(c, teams, w.count(delta, added, removed))
+	if err != nil {
+		return err
+	}
+	for _, team := range teams {
+		w.past[team] = append(w.past[team], c)
+	}
+	if len(events) == 0 {
+		return nil
+	}
+	return w.keep(c, events)
+}
+
+// count changes the numbers of teams that have tags, and returns the events of tags
+// that the first team got or the last one lost.
+func (w *walker) count(delta map[wanted]int, added, removed map[wanted]Event) []Event {
 	var events []Event
 	for tag, n := range delta {
 		before := w.counts[tag]
@@ -178,17 +205,7 @@ func (w *walker) step(c git.LogEntry, teams []string) error {
 			delete(w.counts, tag)
 		}
 	}
-	events, err := w.join(c, teams, events)
-	if err != nil {
-		return err
-	}
-	for _, team := range teams {
-		w.past[team] = append(w.past[team], c)
-	}
-	if len(events) == 0 {
-		return nil
-	}
-	return w.keep(c, events)
+	return events
 }
 
 // keep keeps the events of a commit.
@@ -296,14 +313,19 @@ func (w *walker) partner(past []git.LogEntry, c git.LogEntry, team string, key n
 	return nil
 }
 
+// files returns the paths of a team's files, the one with the images last.
+func (w *walker) files(team string) []string {
+	if w.isFile {
+		return []string{w.dir}
+	}
+	return []string{path.Join(w.dir, manifestsDir, team) + manifestFile, path.Join(w.dir, imagesDir, team) + imagesFile}
+}
+
 // version reads the tags of a team in a commit that a query selects.
 //
 // If all is false, files that cannot have an answer are not parsed: they may be broken.
 func (w *walker) version(c git.LogEntry, team string, q Query, all bool) (version, error) {
-	files := []string{w.dir}
-	if !w.isFile {
-		files = []string{path.Join(w.dir, manifestsDir, team) + manifestFile, path.Join(w.dir, imagesDir, team) + imagesFile}
-	}
+	files := w.files(team)
 	entries, err := w.repo.Subtrees(c.Tree, files)
 	if err != nil {
 		return version{}, err
