@@ -180,11 +180,11 @@ func names(all []Candidate) string {
 // atOnce is the number of images that a rule checks at the same time.
 const atOnce = 16
 
-// each checks up to most images at the same time and returns all findings.
-func each(ctx context.Context, images []Image, most int, judge func(context.Context, Image) []Finding) []Finding {
+// each checks images, some at the same time, and returns all findings.
+func each(ctx context.Context, images []Image, judge func(context.Context, Image) []Finding) []Finding {
 	found := make([][]Finding, len(images))
 	var g errgroup.Group
-	g.SetLimit(most)
+	g.SetLimit(atOnce)
 	for i, im := range images {
 		g.Go(func() error {
 			found[i] = judge(ctx, im)

@@ -88,7 +88,7 @@ func (e Exists) conflicting(ctx context.Context, in *Input) []Finding {
 		known[key{it.Destination, it.Digest}] = struct{}{}
 		ask = append(ask, in.about(it))
 	}
-	return each(ctx, ask, atOnce, func(ctx context.Context, im Image) []Finding {
+	return each(ctx, ask, func(ctx context.Context, im Image) []Finding {
 		dst := im.Destinations[0]
 		state, err := e.Finder.Find(ctx, dst, im.Digest)
 		switch {

@@ -54,7 +54,7 @@ func (Platforms) Reach() Reach { return Registries }
 
 // Check implements Rule.
 func (p Platforms) Check(ctx context.Context, in *Input) []Finding {
-	return each(ctx, in.Images, atOnce, p.judge)
+	return each(ctx, in.Images, p.judge)
 }
 
 func (p Platforms) judge(ctx context.Context, im Image) []Finding {

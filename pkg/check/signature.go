@@ -77,7 +77,7 @@ func (*Signature) Reach() Reach { return Registries }
 
 // Check implements Rule.
 func (s *Signature) Check(ctx context.Context, in *Input) []Finding {
-	return each(ctx, in.Images, atOnce, s.judge)
+	return each(ctx, in.Images, s.judge)
 }
 
 // judge looks for one signature that verifies.

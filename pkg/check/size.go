@@ -53,7 +53,7 @@ func (Size) Reach() Reach { return Registries }
 
 // Check implements Rule.
 func (s Size) Check(ctx context.Context, in *Input) []Finding {
-	return each(ctx, in.Images, atOnce, s.judge)
+	return each(ctx, in.Images, s.judge)
 }
 
 func (s Size) judge(ctx context.Context, im Image) (found []Finding) {
