@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -41,6 +40,12 @@ type version struct {
 	broken bool
 }
 
+// listing has the entries of a directory.
+type listing struct {
+	tree    string // its mode and hash
+	entries map[string]string
+}
+
 // walker follows tags from commit to commit.
 type walker struct {
 	query Query
@@ -54,6 +59,7 @@ type walker struct {
 	versions map[string]version // by the hashes of the files
 	kept     int                // number of tags in versions
 	teams    map[string]places
+	listed   [2]listing                // of manifestsDir and imagesDir in the last commit
 	sources  map[string]source         // of teams; none if the last version was broken
 	past     map[string][]git.LogEntry // the commits that changed the files of a team, the oldest first
 	counts   map[wanted]int            // number of teams that have a tag
@@ -110,12 +116,20 @@ func (w *walker) entries(tree string) (map[string]string, error) {
 	if w.isFile {
 		return now, nil
 	}
-	for _, dir := range []string{manifestsDir, imagesDir} {
-		entries, err := w.repo.Entries(tree, path.Join(w.dir, dir))
-		if err != nil {
-			return nil, err
+	dirs := []string{path.Join(w.dir, manifestsDir), path.Join(w.dir, imagesDir)}
+	found, err := w.repo.Subtrees(tree, dirs)
+	if err != nil {
+		return nil, err
+	}
+	for i, dir := range dirs {
+		if l := w.listed[i]; l.tree != found[i] { // most commits change only one of them
+			entries, err := w.repo.Entries(tree, dir)
+			if err != nil {
+				return nil, err
+			}
+			w.listed[i] = listing{found[i], entries}
 		}
-		for name, entry := range entries {
+		for name, entry := range w.listed[i].entries {
 			now[name] += dir + " " + entry + " "
 		}
 	}
@@ -234,83 +248,6 @@ func event(action string, c git.LogEntry, team string, tag wanted, pos manifest.
 		Action: action, Digest: tag.digest, Repository: tag.repository, Tag: tag.tag, Team: team, File: pos.File, Line: int(pos.Line),
 		Commit: c.ID, Date: c.When.UTC(), PullRequest: pullRequest(c.Subject),
 	}
-}
-
-// name is a tag in a repository, whatever its digest.
-type name struct{ repository, tag string }
-
-// join makes one event of a tag that one digest lost and another one got.
-func (w *walker) join(c git.LogEntry, teams []string, events []Event) ([]Event, error) {
-	lost, got := map[name]Event{}, map[name]Event{}
-	for _, e := range events {
-		if e.Tag == "" {
-			continue
-		}
-		if e.Action == Removed {
-			lost[name{e.Repository, e.Tag}] = e
-		} else {
-			got[name{e.Repository, e.Tag}] = e
-		}
-	}
-	if w.query.Digest != "" { // the other digest was not looked for
-		if err := w.partners(c, teams, lost, got); err != nil {
-			return nil, err
-		}
-	}
-	var all []Event
-	for _, e := range events {
-		key := name{e.Repository, e.Tag}
-		from, wasThere := lost[key]
-		to, isThere := got[key]
-		switch {
-		case e.Tag == "" || !wasThere || !isThere || from.Digest == to.Digest:
-			all = append(all, e)
-		case e.Action == Added, w.query.Digest != "":
-			to.Action, to.Previous = Moved, from.Digest
-			all = append(all, to)
-		}
-	}
-	slices.SortFunc(all, compare)
-	return all, nil
-}
-
-// partners adds the digests that tags had before c, or have in c.
-func (w *walker) partners(c git.LogEntry, teams []string, lost, got map[name]Event) error {
-	moved := slices.Concat(slices.Collect(maps.Keys(lost)), slices.Collect(maps.Keys(got)))
-	for _, key := range moved {
-		for _, team := range teams {
-			if err := w.partner(w.past[team], c, team, key, lost); err != nil {
-				return err
-			}
-			if err := w.partner([]git.LogEntry{c}, c, team, key, got); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// partner adds the other digest that a tag has in the last commit that is not broken.
-func (w *walker) partner(past []git.LogEntry, c git.LogEntry, team string, key name, into map[name]Event) error {
-	if _, known := into[key]; known {
-		return nil
-	}
-	for _, at := range slices.Backward(past) {
-		v, err := w.version(at, team, Query{Repository: key.repository, Tag: key.tag}, true)
-		if err != nil {
-			return err
-		}
-		if v.broken {
-			continue
-		}
-		for tag, pos := range v.tags {
-			if tag.digest != w.query.Digest {
-				into[key] = event(Added, c, team, tag, pos)
-			}
-		}
-		return nil
-	}
-	return nil
 }
 
 // files returns the paths of a team's files, the one with the images last.
