@@ -14,6 +14,10 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/transfer"
 )
 
+// usualInFlight is the average number of requests in flight that estimates assume: 120
+// images of 8 layers kept 50 in flight to a host 100 ms away.
+const usualInFlight = 50
+
 // Estimate asks for an exact estimate of the cost of Run. Plan then also reads the
 // manifests below the indexes that would be copied.
 type Estimate struct {
@@ -82,7 +86,7 @@ func (p *Promotion) estimate(result *plan.Plan) map[string]plan.Estimate {
 	}
 	pace := plan.Pace{QPS: p.job.Registry.QPS, InFlight: p.job.Registry.Threads, RoundTrip: p.job.Estimate.RoundTrip}
 	if pace.InFlight == 0 {
-		pace.InFlight = maxUnits
+		pace.InFlight = usualInFlight
 	}
 	for host, e := range all {
 		e.Seconds = pace.Seconds(e.Requests)

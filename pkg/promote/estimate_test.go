@@ -64,7 +64,7 @@ func TestExactEstimate(t *testing.T) {
 				if off := float64(e.Requests-sent) / float64(sent); off < -0.02 || off > 0.02 {
 					t.Errorf("%s: got an estimate of %d requests, want %d within 2 %%", host, e.Requests, sent)
 				}
-				wantSeconds := (plan.Pace{QPS: tc.qps, InFlight: 40, RoundTrip: 100 * time.Millisecond}).Seconds(e.Requests)
+				wantSeconds := (plan.Pace{QPS: tc.qps, InFlight: 50, RoundTrip: 100 * time.Millisecond}).Seconds(e.Requests)
 				if e.AtLeast || e.Seconds != wantSeconds {
 					t.Errorf("%s: got %+v, want an exact estimate of %g s", host, e, wantSeconds)
 				}
