@@ -34,6 +34,11 @@ type engine struct {
 	warnings []string
 }
 
+// newEngine returns an engine for a number of units. The caller sets its sources.
+func newEngine(c *registry.Client, from transfer.Source, units int) *engine {
+	return &engine{client: c, blobs: transfer.New(c, from), parts: min(maxParts, max(minParts, minParts*maxUnits/max(1, units)))}
+}
+
 // unit is the work on one digest in one destination.
 type unit struct {
 	dst       name.Repository
@@ -51,14 +56,14 @@ type unit struct {
 // returns when all is done, or soon after ctx ends; items that were not begun by then
 // are skipped. step is called after each digest of each repository.
 func (p *Promotion) carryOut(ctx context.Context, result *plan.Plan, step func()) {
-	e := &engine{client: p.client, sources: p.sources, blobs: transfer.New(p.client, p.sources.from)}
+	units, rest := split(result.Items)
+	e := newEngine(p.client, p.sources.from, len(units))
+	e.sources = p.sources
 	for _, at := range p.sources.damaged {
 		e.blobs.Distrust(at.repo, at.digest)
 	}
-	units, rest := split(result.Items)
 	e.begin(units)
 	e.hosts = countHosts(units)
-	e.parts = min(maxParts, max(minParts, minParts*maxUnits/max(1, len(units))))
 	p.running.Store(e)
 	e.expect(units)
 	// The manifests of a source are read before the first write, so that each blob is read

@@ -17,7 +17,7 @@ type Writer struct{ engine *engine }
 
 // NewWriter returns a Writer, which the caller must Close.
 func NewWriter(c *registry.Client) *Writer {
-	e := &engine{client: c, blobs: transfer.New(c, c)}
+	e := newEngine(c, c, 1)
 	e.sources = newSources(c, e.warn)
 	return &Writer{e}
 }
