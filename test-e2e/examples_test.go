@@ -221,6 +221,8 @@ func wrapped(text string) (string, bool) {
 	has := func(key string) bool { return regexp.MustCompile(`(?m)^` + key + `:`).MatchString(text) }
 	item := func(key string) bool { return regexp.MustCompile(`(?m)^  ` + key + `:`).MatchString(text) }
 	switch {
+	case has("kind"): // of Kubernetes or kustomize
+		return "", false
 	case has("registries"), has("images") && item("src_build_tag"):
 		return text, true
 	case has("images"):
