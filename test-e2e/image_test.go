@@ -52,7 +52,7 @@ func TestImagesPromoteThemselves(t *testing.T) {
 	if err := os.WriteFile(manifest, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	run(t, 0, "run", "--manifest="+manifest, "--confirm")
+	run(t, 0, "--manifest="+manifest, "--confirm")
 
 	for _, program := range []string{"cip", "cip-auditor"} {
 		want := index(t, staging+"/cip/"+program+":1.2.3")
