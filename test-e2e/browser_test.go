@@ -42,7 +42,12 @@ func startBrowser(t testing.TB) *browser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
+	// Not t.TempDir: helper processes of the browser may write for a moment after it was
+	// killed, and a directory that cannot be removed would fail the test.
+	dir, err := os.MkdirTemp("", "cip-browser-")
+	if err != nil {
+		t.Fatal(err)
+	}
 	cmd := exec.Command(browserPath(), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--user-data-dir="+dir, "--remote-debugging-pipe")
 	cmd.Env = append(environment(dir), "XDG_CONFIG_HOME="+dir, "XDG_CACHE_HOME="+dir)
 	cmd.ExtraFiles = []*os.File{theirIn, theirOut} // 3 and 4, as the flag wants them
@@ -55,6 +60,7 @@ func startBrowser(t testing.TB) *browser {
 		limit.Stop()
 		_, _ = cmd.Process.Kill(), cmd.Wait()
 		_, _ = in.Close(), out.Close()
+		_ = os.RemoveAll(dir)
 	})
 	b := &browser{t: t, in: in, out: bufio.NewReader(out)}
 	var target struct {
