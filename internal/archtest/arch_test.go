@@ -17,9 +17,10 @@ import (
 // row. The flow is manifest → plan ← inventory ← registry, plan → promote → output.
 var allowed = map[string][]string{
 	"audit": {"git", "image", "inventory", "manifest", "output", "plan", "registry", "strictjson", "tree"}, // a server, not a part of the flow
-	"check": {"image", "inventory", "manifest", "plan", "strictjson", "golang.org/x/sync/errgroup",
+	"check": {"image", "inventory", "manifest", "plan", "provenance", "strictjson", "golang.org/x/sync/errgroup",
 		"github.com/sigstore/sigstore/pkg/cryptoutils", "github.com/sigstore/sigstore/pkg/signature",
 		"github.com/sigstore/sigstore/pkg/signature/dsse", "github.com/sigstore/sigstore/pkg/signature/payload"},
+	"evidence":   {"image", "inventory", "manifest", "memo", "provenance", "registry", "strictjson"},
 	"git":        {"secret"},                           // trees of files, whatever is in them
 	"history":    {"git", "image", "load", "manifest"}, // follows tags of manifests through commits
 	"image":      {},
@@ -28,11 +29,12 @@ var allowed = map[string][]string{
 	"inventory":  {"image"},
 	"load":       {"git", "importer", "manifest", "selector", "tree"},                                                                            // opens the files that manifest parses
 	"lookup":     {"git", "image", "inventory", "load", "manifest", "output", "rebase", "registry", "resolve", "selector", "strictjson", "tree"}, // reads and writes for resolve
-	"manifest":   {"image", "selector", "yamledit", "yamlread", "go.yaml.in/yaml/v3"},
+	"manifest":   {"image", "provenance", "selector", "yamledit", "yamlread", "go.yaml.in/yaml/v3"},
 	"memo":       {},                                                                                                           // one result for each key, whatever it is
 	"output":     {"check", "history", "image", "imagetags", "inventory", "manifest", "plan", "rebase", "resolve", "selector"}, // formats the values of other packages
 	"plan":       {"image", "inventory", "manifest"},
-	"promote":    {"check", "image", "inventory", "manifest", "memo", "plan", "registry", "strictjson", "transfer"},
+	"promote":    {"check", "evidence", "image", "inventory", "manifest", "memo", "plan", "provenance", "registry", "strictjson", "transfer"},
+	"provenance": {"image", "yamlread", "go.yaml.in/yaml/v3"},                 // policies, read with the manifests that they belong to
 	"rebase":     {"image", "inventory", "promote", "registry", "strictjson"}, // makes an image and pushes it
 	"registry":   {"image", "inventory", "manifest", "secret", "strictjson"},  // decides nothing, so it knows no plan; of manifests it needs the settings of registries
 	"resolve":    {"image", "imagetags", "manifest", "selector", "github.com/Masterminds/semver/v3", "golang.org/x/sync/errgroup"},
@@ -47,7 +49,7 @@ var allowed = map[string][]string{
 }
 
 // pure packages decide and never look: what they need is handed to them.
-var pure = []string{"image", "inventory", "manifest", "plan", "resolve", "check", "imagetags", "importer", "selector", "yamledit", "yamlread"}
+var pure = []string{"image", "inventory", "manifest", "plan", "resolve", "check", "imagetags", "importer", "provenance", "selector", "yamledit", "yamlread"}
 
 // vocabulary are packages of go-containerregistry that hold types, and that every package may import.
 var vocabulary = []string{
