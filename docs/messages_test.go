@@ -30,7 +30,7 @@ var messageDirs = map[string][]string{
 	"pkg/transfer": messageMakers, "pkg/check": messageMakers, "pkg/scan": messageMakers, "pkg/audit": messageMakers,
 	"internal/cli": messageMakers, "pkg/output": errorMakers, "pkg/selector": errorMakers, "pkg/resolve": errorMakers,
 	"pkg/lookup": errorMakers, "pkg/imagetags": errorMakers, "pkg/rebase": errorMakers, "pkg/importer": errorMakers,
-	"pkg/audit/event": errorMakers, "pkg/strictjson": errorMakers, "pkg/yamledit": errorMakers, "internal/demo": errorMakers, "internal/schema": errorMakers,
+	"pkg/audit/event": errorMakers, "pkg/strictjson": errorMakers, "pkg/yamledit": errorMakers, "pkg/provenance": errorMakers, "internal/demo": errorMakers, "internal/schema": errorMakers,
 }
 
 // notMessages are texts that users never see, or that are a part of a message, with the reason.
