@@ -51,6 +51,9 @@ var allowed = map[string][]string{
 // pure packages decide and never look: what they need is handed to them.
 var pure = []string{"image", "inventory", "manifest", "plan", "resolve", "check", "imagetags", "importer", "provenance", "selector", "yamledit", "yamlread"}
 
+// forTests are packages that only tests import.
+var forTests = []string{"internal/registrytest", "internal/gittest", "internal/sigstoretest"}
+
 // vocabulary are packages of go-containerregistry that hold types, and that every package may import.
 var vocabulary = []string{
 	"github.com/google/go-containerregistry/pkg/name",
@@ -98,7 +101,11 @@ func objection(dir, path string) string {
 	name, _, _ = strings.Cut(name, "/")
 	isPure := ok && slices.Contains(pure, name)
 	switch {
-	case ours && (within(path, "internal/registrytest") || within(path, "internal/gittest")):
+	case dir == "internal/sigstoretest" && ours && path != "internal/registrytest":
+		return "of the project's packages it may import internal/registrytest alone, so that every package's tests can use it"
+	case dir == "internal/sigstoretest" && ours:
+		return ""
+	case ours && slices.Contains(forTests, path):
 		return "it is for tests"
 	case dir == "internal/registrytest" && ours && path != "pkg/image":
 		return "of the project's packages it may import pkg/image alone, so that every package's tests can use it"

@@ -97,13 +97,19 @@ func Statement(predicate string, digests ...string) []byte {
 // Layer returns a layer that is a payload, with its signature in an annotation.
 func (k *Key) Layer(payload []byte) Blob {
 	k.t.Helper()
-	sig, err := k.signer.SignMessage(bytes.NewReader(payload))
+	b := NewBlob(SignaturePayload, payload)
+	b.Annotations = map[string]string{"dev.cosignproject.cosign/signature": base64.StdEncoding.EncodeToString(k.Sign(payload))}
+	return b
+}
+
+// Sign signs a message.
+func (k *Key) Sign(message []byte) []byte {
+	k.t.Helper()
+	sig, err := k.signer.SignMessage(bytes.NewReader(message))
 	if err != nil {
 		k.t.Fatalf("signing: %v", err)
 	}
-	b := NewBlob(SignaturePayload, payload)
-	b.Annotations = map[string]string{"dev.cosignproject.cosign/signature": base64.StdEncoding.EncodeToString(sig)}
-	return b
+	return sig
 }
 
 // Bundle returns a statement's sigstore bundle as a layer.
@@ -129,6 +135,14 @@ func Signatures(layers []Blob, opts ...BuildOption) Object {
 		ids = append(ids, l.Digest)
 	}
 	o := b.image(b.config(0, ids), layers)
+	o.Platform = ""
+	return o
+}
+
+// Attached makes the manifest of layers that refer to a subject, with the empty config.
+func Attached(layers []Blob, opts ...BuildOption) Object {
+	b := newBuild(opts)
+	o := b.image(b.blob(ociEmpty, []byte("{}")), layers)
 	o.Platform = ""
 	return o
 }
