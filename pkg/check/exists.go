@@ -46,7 +46,7 @@ func (Exists) missing(in *Input) []Finding {
 	var found []Finding
 	at := map[key]int{}
 	for it := range plan.Groups(in.Plan.Items) {
-		if it.Action != plan.Missing || it.Referrer {
+		if it.Action != plan.Missing || it.Kind != 0 {
 			continue
 		}
 		k := key{it.SourceRef(), it.Digest}
@@ -82,7 +82,7 @@ func (e Exists) conflicting(ctx context.Context, in *Input) []Finding {
 	}
 	var ask []Image
 	for it := range plan.Groups(in.Plan.Items) {
-		if _, ok := known[key{it.Destination, it.Digest}]; ok || it.Referrer {
+		if _, ok := known[key{it.Destination, it.Digest}]; ok || it.Kind != 0 {
 			continue
 		}
 		known[key{it.Destination, it.Digest}] = struct{}{}

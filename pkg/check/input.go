@@ -76,7 +76,7 @@ func NewInput(set *manifest.Set, faults []manifest.Fault, wanted *plan.Wanted, p
 		return g.done()
 	}
 	for it := range plan.Groups(p.Items) {
-		if !it.Writes() || it.Referrer {
+		if !it.Writes() || it.Kind != 0 {
 			continue
 		}
 		from := []name.Repository{it.From}

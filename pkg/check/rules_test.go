@@ -121,7 +121,7 @@ func TestAbout(t *testing.T) {
 	present := item(plan.TagOnly, "prod/apple", digestB, "2.0")
 	present.Present = true
 	signature := item(plan.Copy, "prod/apple", digestA)
-	signature.Referrer, signature.Subject = true, image.Hash(digestB)
+	signature.Kind, signature.Subject = plan.Referrer, image.Hash(digestB)
 	in := input(set(t, plain(apples)), item(plan.Missing, "prod/apple", digestA, "1.0"), present, signature, item(plan.Conflict, "prod/pear", digestC))
 	want := []check.Image{{
 		Digest: image.Hash(digestB), From: repo("prod/apple"), Also: []name.Repository{repo("staging/apple")}, Source: repo("staging/apple"),
@@ -223,7 +223,7 @@ func TestUnread(t *testing.T) {
 func TestRefuse(t *testing.T) {
 	t.Parallel()
 	signature := item(plan.Copy, "prod/apple", digestC)
-	signature.Referrer, signature.Subject = true, image.Hash(digestA)
+	signature.Kind, signature.Subject = plan.Referrer, image.Hash(digestA)
 	p := &plan.Plan{Items: []plan.Item{
 		item(plan.Copy, "prod/apple", digestA, "1.0"), item(plan.Move, "eu/apple", digestA, "1.0"), signature,
 		item(plan.Conflict, "eu/apple", digestA, "2.0"), item(plan.Copy, "prod/apple", digestB, "2.0"), item(plan.Copy, "prod/pear", digestC),

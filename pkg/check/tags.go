@@ -36,7 +36,7 @@ func (Tags) Check(_ context.Context, in *Input) []Finding {
 	var found []Finding
 	at := map[key]int{}
 	for it := range plan.Groups(in.Plan.Items) {
-		if it.Action != plan.Conflict || it.Referrer {
+		if it.Action != plan.Conflict || it.Kind != 0 {
 			continue
 		}
 		k := key{it.Digest, it.Previous, strings.Join(it.Tags, ",")}

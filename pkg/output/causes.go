@@ -113,7 +113,11 @@ func (c *cause) choose() {
 
 // extent returns the number of tags, repositories and hosts.
 func (c *cause) extent() string {
-	text := plural(c.tags, "tag", "tags") + " in " + plural(c.repos, "repository", "repositories")
+	text := plural(c.tags, "tag", "tags")
+	if c.examples[0].Kind == plan.Evidence.String() {
+		text = plural(c.items, "piece of evidence", "pieces of evidence")
+	}
+	text += " in " + plural(c.repos, "repository", "repositories")
 	if c.hosts > 1 {
 		text += " on " + plural(c.hosts, "host", "hosts")
 	}

@@ -58,15 +58,19 @@ func WriteJSON(w io.Writer, v any) error {
 // writeReportCSV writes one line for each edge of each item.
 func writeReportCSV(w io.Writer, r *plan.Report) error {
 	c := csv.NewWriter(w)
-	_ = c.Write([]string{"action", "status", "source", "destination", "digest", "tag"}) // Error returns the error at the end
+	_ = c.Write([]string{"action", "status", "source", "destination", "digest", "tag", "what"}) // Error returns the error at the end
 	for i := range r.Items {
 		it := &r.Items[i]
 		tags := it.Tags
 		if len(tags) == 0 {
 			tags = []string{""}
 		}
+		what := it.What
+		if it.Kind == plan.Referrer.String() {
+			what = it.Kind
+		}
 		for _, tag := range tags {
-			_ = c.Write([]string{it.Action, it.Status, Escape(it.Source), Escape(it.Destination), Escape(it.Digest), Escape(tag)})
+			_ = c.Write([]string{it.Action, it.Status, Escape(it.Source), Escape(it.Destination), Escape(it.Digest), Escape(tag), what})
 		}
 	}
 	c.Flush()

@@ -39,9 +39,9 @@ func writeMarkdown(w io.Writer, r *plan.Report) error {
 // outcome returns the numbers that matter: what is promoted, and what is not.
 func outcome(r *plan.Report) string {
 	t, text := count(r), ""
-	good, lost := t.copies+t.tags+t.moves+t.referrers, t.referrersLost
+	good, lost := t.copies+t.tags+t.moves+t.referrers.fine, t.referrers.lost+t.evidence.lost
 	for i := range r.Items {
-		if it := &r.Items[i]; bad(it) && it.Kind != referrer {
+		if it := &r.Items[i]; bad(it) && it.Kind == "" {
 			lost += max(1, len(it.Tags))
 		}
 	}
@@ -177,8 +177,11 @@ func (p *page) section(title string, n int, what string, line func(int) string) 
 // row returns the table row of an item with the given last cells. show formats a digest.
 func row(it *plan.ReportItem, show func(digest string) string, more ...string) string {
 	action, digest := it.Action, code(show(it.Digest), cellSize)
-	if it.Kind == referrer {
+	switch it.Kind {
+	case plan.Referrer.String():
 		action += " (referrer)"
+	case plan.Evidence.String():
+		action += " (" + it.What + ")"
 	}
 	if it.PreviousDigest != "" && !strings.Contains(it.Error, it.PreviousDigest) {
 		digest += " (" + now(it) + " " + code(show(it.PreviousDigest), cellSize) + ")"

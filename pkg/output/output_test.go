@@ -27,6 +27,15 @@ func because(it plan.ReportItem, text string) plan.ReportItem {
 	return it
 }
 
+// ofKind makes an item one of a kind. Evidence has no source.
+func ofKind(it plan.ReportItem, kind plan.Kind, what plan.What) plan.ReportItem {
+	it.Kind, it.What = kind.String(), what.String()
+	if kind == plan.Evidence {
+		it.Source = ""
+	}
+	return it
+}
+
 // was gives an item a previous digest.
 func was(it plan.ReportItem, digest string) plan.ReportItem {
 	it.PreviousDigest = digest

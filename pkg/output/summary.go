@@ -18,15 +18,22 @@ type tally struct {
 	skipped             int // of any action
 	unread              int // skipped before it was known what to do
 
-	referrers, referrersLost, referrersSkipped int
+	referrers, evidence extras
 }
+
+// extras count items that are not edges.
+type extras struct{ fine, lost, skipped int }
 
 func count(r *plan.Report) tally {
 	t := tally{copies: r.Summary.Copy, tags: r.Summary.Tag, moves: r.Summary.Move}
 	for i := range r.Items {
 		it := &r.Items[i]
-		if it.Kind == referrer {
-			t.referrer(it)
+		switch it.Kind {
+		case plan.Referrer.String():
+			t.referrers.count(it)
+			continue
+		case plan.Evidence.String():
+			t.evidence.count(it)
 			continue
 		}
 		at, n := t.of(it.Action), max(1, len(it.Tags))
@@ -62,19 +69,16 @@ func (t *tally) of(action string) *int {
 	return nil
 }
 
-func (t *tally) referrer(it *plan.ReportItem) {
+func (e *extras) count(it *plan.ReportItem) {
 	switch {
 	case fine(it):
-		t.referrers++
+		e.fine++
 	case bad(it):
-		t.referrersLost++
+		e.lost++
 	default:
-		t.referrersSkipped++
+		e.skipped++
 	}
 }
-
-// referrer is the kind of items that are referrers, such as signatures.
-const referrer = "referrer"
 
 // fine reports whether an item is, or will be, done.
 func fine(it *plan.ReportItem) bool {
@@ -96,7 +100,7 @@ func idle(r *plan.Report) bool {
 // pending reports whether a real run would write something.
 func pending(r *plan.Report) bool {
 	t := count(r)
-	return r.DryRun && t.skipped == 0 && t.copies+t.tags+t.moves+t.referrers > 0
+	return r.DryRun && t.skipped == 0 && t.copies+t.tags+t.moves+t.referrers.fine+t.evidence.fine > 0
 }
 
 // summary returns the report in one sentence.
@@ -119,7 +123,8 @@ func summary(r *plan.Report) string {
 		done.add(t.copies, "to copy", "to copy")
 		done.add(t.tags, "to tag", "to tag")
 		done.add(t.moves, "to move", "to move")
-		done.add(t.referrers, "referrer to copy", "referrers to copy")
+		done.add(t.referrers.fine, "referrer to copy", "referrers to copy")
+		done.add(t.evidence.fine, "piece of evidence to write", "pieces of evidence to write")
 		lead := "Dry run: " + cmp.Or(done.String(), "nothing to promote")
 		if interrupted(r) {
 			lead = "Interrupted: the plan is not complete"
@@ -129,7 +134,8 @@ func summary(r *plan.Report) string {
 	done.add(t.copies, "copied", "copied")
 	done.add(t.tags, "tagged", "tagged")
 	done.add(t.moves, "moved", "moved")
-	done.add(t.referrers, "referrer copied", "referrers copied")
+	done.add(t.referrers.fine, "referrer copied", "referrers copied")
+	done.add(t.evidence.fine, "piece of evidence written", "pieces of evidence written")
 	lead := "Nothing was promoted"
 	switch {
 	case interrupted(r):
@@ -158,8 +164,10 @@ func (t tally) troubles(r *plan.Report) string {
 	l.add(t.failed, "failed", "failed")
 	l.add(t.refused, "refused", "refused")
 	l.add(t.skipped, "skipped", "skipped")
-	l.add(t.referrersLost, "referrer refused or failed", "referrers refused or failed")
-	l.add(t.referrersSkipped, "referrer skipped", "referrers skipped")
+	l.add(t.referrers.lost, "referrer refused or failed", "referrers refused or failed")
+	l.add(t.referrers.skipped, "referrer skipped", "referrers skipped")
+	l.add(t.evidence.lost, "piece of evidence failed", "pieces of evidence failed")
+	l.add(t.evidence.skipped, "piece of evidence skipped", "pieces of evidence skipped")
 	return l.String()
 }
 

@@ -224,13 +224,21 @@ func (t *text) words(it *plan.ReportItem, source bool) []string {
 		last := len(words) - 1
 		words[last] = strings.TrimSuffix(words[last], ",")
 	}
-	if it.Kind == referrer {
+	switch it.Kind {
+	case plan.Referrer.String():
 		words = append(words, "(referrer)")
+	case plan.Evidence.String():
+		words = []string{it.What}
 	}
 	if it.PreviousDigest != "" && !strings.Contains(t.said, it.PreviousDigest) {
 		words = append(words, "("+now(it)+" "+t.short(it.PreviousDigest)+")")
 	}
-	if from := sourceOf(it); source && from != "" {
+	switch from := sourceOf(it); {
+	case from == "":
+	case it.Kind == plan.Evidence.String():
+		repo, digest, _ := strings.Cut(from, "@")
+		words = append(words, "(from "+Escape(repo)+"@"+t.short(digest)+")")
+	case source:
 		words = append(words, "(from "+Escape(from)+")")
 	}
 	return words
@@ -313,11 +321,16 @@ func wellFormed(digest string) bool {
 	return err == nil
 }
 
-// common returns the source of the items, if all of them have the same one.
+// common returns the source of the items, if all of them have the same one. Evidence has
+// none, or one of its own.
 func common(items []*plan.ReportItem) (source string, shared bool) {
-	source = sourceOf(items[0])
+	first := true
 	for _, it := range items {
-		if sourceOf(it) != source {
+		switch {
+		case it.Kind == plan.Evidence.String():
+		case first:
+			source, first = sourceOf(it), false
+		case sourceOf(it) != source:
 			return "", false
 		}
 	}

@@ -84,6 +84,36 @@ Dry run: 4 to copy, 1 to tag, 1 to move, 1 referrer to copy; 12 up to date; 1 co
 `)
 }
 
+func TestTextEvidence(t *testing.T) {
+	t.Parallel()
+	carried := ofKind(item("attest", "done", "s.io/a", "d.io/a", digest("1")), plan.Evidence, plan.CarriedAttestation)
+	carried.Source = "s.io/a@" + digest("2")
+	r := &plan.Report{Summary: plan.Summary{Copy: 1}, Items: []plan.ReportItem{
+		item("copy", "done", "s.io/a", "d.io/a", digest("1"), "1"),
+		carried,
+		because(ofKind(item("attest", "failed", "", "d.io/a", digest("1")), plan.Evidence, plan.PromotionRecord), "signing the record: no"),
+		because(ofKind(item("attest", "failed", "", "d.io/b", digest("1")), plan.Evidence, plan.PromotionRecord), "signing the record: no"),
+		because(ofKind(item("attest", "skipped", "", "d.io/c", digest("1")), plan.Evidence, plan.VerificationSummary), "interrupted"),
+	}}
+	equal(t, asText(t, r, 80), `d.io/a from s.io/a
+  copy      done     sha256:111111111111  1
+  attest    done     sha256:111111111111  attestation
+                                          (from s.io/a@sha256:222222222222)
+
+failed: signing the record: no (2 pieces of evidence in 2 repositories)
+  d.io/a
+    attest    failed   sha256:111111111111  record
+  d.io/b
+    attest    failed   sha256:111111111111  record
+
+skipped: interrupted
+  d.io/c
+    attest    skipped  sha256:111111111111  summary
+
+Interrupted: 1 copied, 1 piece of evidence written; 2 pieces of evidence failed, 1 piece of evidence skipped.
+`)
+}
+
 // Every item names who wants it, also where the line above has the same place.
 func TestTextNamesEveryPlace(t *testing.T) {
 	t.Parallel()

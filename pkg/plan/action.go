@@ -13,15 +13,16 @@ const (
 	Invalid                      // the entry is invalid, or contradicts another one
 	Unreadable                   // a registry could not be read
 	Existing                     // the tags point to another digest, and stay there (IfExists)
+	Attest                       // write evidence
 )
 
-var actions = [...]string{"", "copy", "tag", "move", "conflict", "missing", "invalid", "unknown", "existing"}
+var actions = [...]string{"", "copy", "tag", "move", "conflict", "missing", "invalid", "unknown", "existing", "attest"}
 
 // String returns the name of the action in reports.
 func (a Action) String() string { return actions[a] }
 
 // Writes reports whether the action writes to a registry.
-func (a Action) Writes() bool { return a == Copy || a == TagOnly || a == Move }
+func (a Action) Writes() bool { return a == Copy || a == TagOnly || a == Move || a == Attest }
 
 // Refused reports whether the action is a refusal.
 func (a Action) Refused() bool { return a == Conflict || a == Missing || a == Invalid }

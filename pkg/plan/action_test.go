@@ -20,6 +20,7 @@ func TestActions(t *testing.T) {
 		plan.Invalid:    {false, true, plan.Refused},
 		plan.Unreadable: {false, false, plan.Failed},
 		plan.Existing:   {false, false, plan.Done},
+		plan.Attest:     {true, false, plan.Planned},
 	}
 	for a, w := range want {
 		if a.Writes() != w.writes || a.Refused() != w.refused || a.Status() != w.status {

@@ -35,9 +35,9 @@ type approved struct {
 // key identifies the edge of the item.
 func (it *Item) key() edgeKey {
 	if it.Tag == "" {
-		return edgeKey{it.Destination, it.Digest.String(), it.Referrer}
+		return edgeKey{it.Destination, it.Digest.String(), it.Kind == Referrer}
 	}
-	return edgeKey{it.Destination, it.Tag, it.Referrer}
+	return edgeKey{it.Destination, it.Tag, it.Kind == Referrer}
 }
 
 // Approve returns the plan of a dry run's report. It returns an error if the report is
@@ -70,7 +70,8 @@ func (a *Approval) add(r *ReportItem) error {
 	}
 	for _, it := range items {
 		switch {
-		case it.Status != Planned && !it.Referrer:
+		case it.Kind == Evidence: // the flags of the run say what it writes
+		case it.Status != Planned && it.Kind == 0:
 			a.Refused++
 		case it.Status != Planned:
 		case !it.Action.Writes():
@@ -79,7 +80,7 @@ func (a *Approval) add(r *ReportItem) error {
 			return fmt.Errorf("%s is planned twice", it.key())
 		default:
 			a.edges[it.key()] = &approved{item: it}
-			a.Referrers = a.Referrers || it.Referrer
+			a.Referrers = a.Referrers || it.Kind == Referrer
 		}
 	}
 	return nil
@@ -96,17 +97,22 @@ func (s edgeKey) String() string {
 // items returns the items of a report item. Only planned items have a Destination.
 func (r *ReportItem) items() ([]Item, error) {
 	action, status := slices.Index(actions[1:], r.Action)+1, slices.Index(statuses[1:], r.Status)+1
+	kind, what := slices.Index(kinds[:], r.Kind), slices.Index(whats[:], r.What)
 	switch {
 	case action == 0:
 		return nil, fmt.Errorf("unknown action %.100q", r.Action)
 	case status == 0:
 		return nil, fmt.Errorf("unknown status %.100q", r.Status)
-	case r.Kind != "" && r.Kind != referrerKind:
+	case kind < 0:
 		return nil, fmt.Errorf("unknown kind %.100q", r.Kind)
+	case what < 0:
+		return nil, fmt.Errorf("unknown evidence %.100q", r.What)
+	case (Kind(kind) == Evidence) != (what > 0), (Kind(kind) == Evidence) != (Action(action) == Attest):
+		return nil, fmt.Errorf("kind %q, action %q and evidence %q do not belong together", r.Kind, r.Action, r.What)
 	}
 	it := Item{
 		Action: Action(action), Status: Status(status), Digest: image.Hash(r.Digest), Previous: image.Hash(r.PreviousDigest),
-		Source: r.Source, Referrer: r.Kind == referrerKind, Subject: image.Hash(r.Subject),
+		Source: r.Source, Kind: Kind(kind), What: What(what), Subject: image.Hash(r.Subject),
 	}
 	if it.Status == Planned {
 		var err error
@@ -142,7 +148,7 @@ func (it *Item) check(tags []string) error {
 		}
 	}
 	switch {
-	case it.Referrer && it.Subject == (v1.Hash{}):
+	case it.Kind == Referrer && it.Subject == (v1.Hash{}):
 		return errors.New("a referrer without subject")
 	case it.Action == Move && (it.Previous == (v1.Hash{}) || len(tags) == 0):
 		return errors.New("a move without tags or previousDigest")

@@ -157,6 +157,21 @@ func TestSelectApproved(t *testing.T) {
 	}
 }
 
+// The flags of a run say which evidence it writes, not the plan that it applies.
+func TestApproveLeavesEvidenceOut(t *testing.T) {
+	t.Parallel()
+	at := plan.ReportItem{Status: "planned", Destination: "prod.example/x", Digest: digest(1).String()}
+	copied, record := at, at
+	copied.Action, record.Action, record.Kind, record.What = "copy", "attest", "evidence", "record"
+	a, err := (&plan.Report{Version: 1, DryRun: true, Items: []plan.ReportItem{copied, record}}).Approve()
+	if err != nil {
+		t.Fatalf("got %v, want no error", err)
+	}
+	if got := a.Edges(); got != 1 || a.Referrers || a.Refused != 0 {
+		t.Errorf("got %d edges, referrers %t, %d refused, want one edge alone", got, a.Referrers, a.Refused)
+	}
+}
+
 func TestApproveRefuses(t *testing.T) {
 	t.Parallel()
 	good := plan.ReportItem{Action: "copy", Status: "planned", Destination: "prod.example/x", Digest: digest(1).String(), Tags: []string{"1"}}
@@ -183,6 +198,9 @@ func TestApproveRefuses(t *testing.T) {
 		"tag":              {plan.Report{Items: with(func(r *plan.ReportItem) { r.Tags = []string{"a b"} })}, "bad tag"},
 		"destination":      {plan.Report{Items: with(func(r *plan.ReportItem) { r.Destination = "x" })}, "promotions[0]"},
 		"a move from what": {plan.Report{Items: with(func(r *plan.ReportItem) { r.Action = "move" })}, "without tags or previousDigest"},
+		"evidence":         {plan.Report{Items: with(func(r *plan.ReportItem) { r.Kind, r.Action, r.What = "evidence", "attest", "odd" })}, `unknown evidence "odd"`},
+		"a copy of a kind": {plan.Report{Items: with(func(r *plan.ReportItem) { r.Kind, r.What = "evidence", "record" })}, "do not belong together"},
+		"attest alone":     {plan.Report{Items: with(func(r *plan.ReportItem) { r.Action = "attest" })}, "do not belong together"},
 		"of no subject":    {plan.Report{Items: with(func(r *plan.ReportItem) { r.Kind = "referrer" })}, "referrer without subject"},
 		"twice":            {plan.Report{Items: append(with(func(r *plan.ReportItem) { r.Digest = digest(2).String() }), good)}, "promotions[1]: prod.example/x:1 is planned twice"},
 	} {

@@ -33,7 +33,7 @@ func (p *Plan) EstimateWrites(weigh func(v1.Hash) Weight, upload func(name.Repos
 	var last *Item // the following items of the same digest share its content
 	for i := range p.Items {
 		it := &p.Items[i]
-		if !it.Writes() || it.Referrer {
+		if !it.Writes() || it.Kind != 0 {
 			continue
 		}
 		same := last != nil && last.Destination == it.Destination && last.Digest == it.Digest

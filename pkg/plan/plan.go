@@ -20,7 +20,8 @@ type Item struct {
 	Action      Action
 	Status      Status
 	Present     bool // the destination holds the digest: only the tag is put
-	Referrer    bool // a signature, attestation or other referrer: reported, but not counted
+	Kind        Kind // zero: a wanted edge
+	What        What // of evidence
 	Destination name.Repository
 	Digest      v1.Hash         // in an invalid item as written, which may be malformed
 	Tag         string          // empty: the digest without a tag
@@ -29,7 +30,7 @@ type Item struct {
 	Source      string          // the source reference if it is not From@Digest
 	Error       string
 	Retryable   bool          // the item has failed, and another run may cure that
-	Subject     v1.Hash       // the wanted digest that a referrer belongs to
+	Subject     v1.Hash       // the wanted digest that the item belongs to, if it is another one
 	pos         *manifest.Pos // of an invalid entry, which is not an edge
 }
 
@@ -44,10 +45,10 @@ func (it *Item) SourceRef() string {
 // Writes reports whether the item's action writes to a registry.
 func (it *Item) Writes() bool { return it.Action.Writes() && it.Status == Planned }
 
-// Attached returns the digest that the item is promoted with: a referrer's subject, or
-// its own digest.
+// Attached returns the wanted digest that the item belongs to: its subject, or its own
+// digest.
 func (it *Item) Attached() v1.Hash {
-	if it.Referrer {
+	if it.Subject != (v1.Hash{}) {
 		return it.Subject
 	}
 	return it.Digest
@@ -73,13 +74,14 @@ func unreadable(doing, source string, cause error) Item {
 	return it
 }
 
-// Compare orders by destination, digest, action, previous digest and tag.
+// Compare orders by destination, digest, action, previous digest, kind of evidence and tag.
 func Compare(a, b Item) int {
 	return cmp.Or(
 		image.CompareRepositories(a.Destination, b.Destination),
 		image.CompareDigests(a.Digest, b.Digest),
 		cmp.Compare(a.Action, b.Action),
 		image.CompareDigests(a.Previous, b.Previous),
+		cmp.Compare(a.What, b.What),
 		strings.Compare(a.Tag, b.Tag),
 		strings.Compare(a.Source, b.Source),
 		strings.Compare(a.Error, b.Error),

@@ -71,7 +71,8 @@ func (l *locator) wantedBy(g *Group) []string {
 	return texts
 }
 
-// positions returns all positions that want a group. Referrers have those of their subject.
+// positions returns all positions that want a group. Referrers and evidence have those of
+// the digest that they belong to.
 func (l *locator) positions(g *Group) (all []manifest.Pos) {
 	if g.pos != nil {
 		return []manifest.Pos{*g.pos}
@@ -80,7 +81,7 @@ func (l *locator) positions(g *Group) (all []manifest.Pos) {
 	if t == nil {
 		return nil
 	}
-	if g.Referrer || len(g.Tags) == 0 {
+	if g.Kind != 0 || len(g.Tags) == 0 {
 		return t.positions(Edge{Digest: g.Attached()})
 	}
 	for _, tag := range g.Tags {

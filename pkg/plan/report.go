@@ -86,7 +86,8 @@ type Summary struct {
 
 // ReportItem is a Group in a report.
 type ReportItem struct {
-	Kind           string   `json:"kind,omitempty"` // "referrer", or empty for a wanted image
+	Kind           string   `json:"kind,omitempty"` // "referrer", "evidence", or empty for a wanted image
+	What           string   `json:"what,omitempty"` // of evidence: "record", "summary", "signature" or "attestation"
 	Action         string   `json:"action"`
 	Status         string   `json:"status"`
 	Source         string   `json:"source"`
@@ -96,12 +97,9 @@ type ReportItem struct {
 	PreviousDigest string   `json:"previousDigest"`
 	Error          string   `json:"error"`
 	Retryable      bool     `json:"retryable,omitempty"` // it has failed, and another run may cure that
-	Subject        string   `json:"subject,omitempty"`   // the wanted digest that a referrer belongs to
+	Subject        string   `json:"subject,omitempty"`   // the wanted digest that a referrer or the evidence about a platform belongs to
 	WantedBy       []string `json:"wantedBy"`            // up to 10 positions in manifests, sorted
 }
-
-// referrerKind is the kind of items that are referrers.
-const referrerKind = "referrer"
 
 // ReportFault is a fault of a file.
 type ReportFault struct {
@@ -145,8 +143,8 @@ func (it *Group) report() ReportItem {
 		Action: it.Action.String(), Status: it.Status.String(), Source: it.SourceRef(), Destination: strings.TrimSuffix(it.Destination.String(), "/"), // an invalid name may have no path
 		Digest: image.DigestString(it.Digest), Tags: it.Tags, PreviousDigest: image.DigestString(it.Previous), Error: it.Error, Retryable: it.Retryable,
 	}
-	if it.Referrer {
-		r.Kind, r.Subject = referrerKind, image.DigestString(it.Subject)
+	if it.Kind != 0 {
+		r.Kind, r.What, r.Subject = it.Kind.String(), it.What.String(), image.DigestString(it.Subject)
 	}
 	if r.Tags == nil {
 		r.Tags = []string{}
@@ -155,7 +153,7 @@ func (it *Group) report() ReportItem {
 }
 
 func (s *Summary) count(it *Item) {
-	if it.Referrer {
+	if it.Kind != 0 {
 		return
 	}
 	if at := s.of(it.Action); at != nil {

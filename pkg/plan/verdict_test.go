@@ -27,8 +27,10 @@ func TestVerdict(t *testing.T) {
 		"skipped because of a failure":  {Report{Items: []ReportItem{failed, skipped}}, Retry},
 		"skipped":                       {Report{Items: []ReportItem{skipped}}, Unsuccessful},
 		"interrupted":                   {Report{Items: []ReportItem{failed, hopeless, skipped}, Interrupted: true}, Interrupted},
-		"a referrer that may be cured":  {Report{Items: []ReportItem{{Kind: referrerKind, Action: Copy.String(), Status: Failed.String(), Retryable: true}}}, Retry},
-		"a referrer that may not be":    {Report{Items: []ReportItem{{Kind: referrerKind, Action: Copy.String(), Status: Failed.String()}}}, Unsuccessful},
+		"a referrer that may be cured":  {Report{Items: []ReportItem{{Kind: Referrer.String(), Action: Copy.String(), Status: Failed.String(), Retryable: true}}}, Retry},
+		"planned evidence":              {Report{DryRun: true, Items: []ReportItem{{Kind: Evidence.String(), Action: Attest.String(), Status: Planned.String()}}}, Changes},
+		"evidence that failed":          {Report{Items: []ReportItem{{Kind: Evidence.String(), Action: Attest.String(), Status: Failed.String()}}}, Unsuccessful},
+		"a referrer that may not be":    {Report{Items: []ReportItem{{Kind: Referrer.String(), Action: Copy.String(), Status: Failed.String()}}}, Unsuccessful},
 		"existing tags are left as are": {Report{Items: []ReportItem{item(Existing, Done, false)}}, Succeeded},
 	} {
 		if got := tc.report.Verdict(); got != tc.want {

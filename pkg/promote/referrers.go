@@ -89,7 +89,7 @@ func (r *relations) of(ctx context.Context, dst name.Repository, e *plan.Entry) 
 	slices.SortFunc(items, plan.Compare)
 	items = slices.CompactFunc(items, func(a, b plan.Item) bool { return a.Digest == b.Digest && a.Tag == b.Tag })
 	for i := range items {
-		items[i].Destination, items[i].Referrer, items[i].Subject = dst, true, e.Digest
+		items[i].Destination, items[i].Kind, items[i].Subject = dst, plan.Referrer, e.Digest
 		items[i].Status = items[i].Action.Status()
 	}
 	return items

@@ -129,7 +129,7 @@ func TestCosignTagsAreMerged(t *testing.T) {
 		t.Fatalf("got %+v, planned %+v, want one edge up to date, and 2 items in both", p, planned.Items)
 	}
 	for i := range p.Items {
-		if !p.Items[i].Referrer || p.Items[i].Digest != planned.Items[i].Digest {
+		if p.Items[i].Kind != plan.Referrer || p.Items[i].Digest != planned.Items[i].Digest {
 			t.Errorf("got %+v, want the planned referrer %+v", p.Items[i], planned.Items[i])
 		}
 	}

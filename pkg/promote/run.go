@@ -155,7 +155,7 @@ func split(items []plan.Item) (units []*unit, rest []plan.Item) {
 			at[key] = u
 			units = append(units, u)
 		}
-		if it.Referrer {
+		if it.Kind == plan.Referrer {
 			u.referrers = append(u.referrers, it)
 			continue
 		}
