@@ -133,7 +133,7 @@ func (e *engine) put(ctx context.Context, dst name.Repository, n *node, m *regis
 		if err != nil {
 			return err
 		}
-		return stored(res, m.Digest.String())
+		return res.Stored(m.Digest)
 	})
 }
 
@@ -178,12 +178,4 @@ func (n *node) digests() []string {
 		all = append(all, c.digest)
 	}
 	return all
-}
-
-// stored returns an error if a registry answers with another digest than it was sent.
-func stored(res registry.PutResult, digest string) error {
-	if res.Digest != "" && res.Digest != digest {
-		return fmt.Errorf("the registry stored it under another digest, %.100q", res.Digest)
-	}
-	return nil
 }

@@ -26,9 +26,8 @@ type engine struct {
 	blobs     *transfer.Blobs
 	manifests memo.Tasks[repoDigest]
 	written   written
-	hosts     []*hostCount           // destination hosts
-	parts     int                    // blobs and children of a manifest that are brought at a time
-	fallback  locks[name.Repository] // held while a fallback tag of the repository is changed
+	hosts     []*hostCount // destination hosts
+	parts     int          // blobs and children of a manifest that are brought at a time
 
 	mu       sync.Mutex
 	warnings []string

@@ -7,6 +7,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
@@ -74,7 +75,7 @@ func (t tagging) put(ctx context.Context, w writing, put func() (registry.PutRes
 				return err
 			}
 		}
-		if err := stored(res, t.u.digest); err != nil {
+		if err := res.Stored(image.Hash(t.u.digest)); err != nil {
 			return err
 		}
 		if !res.There {

@@ -58,7 +58,7 @@ func (w *Writer) Put(ctx context.Context, dst name.Repository, m *registry.Manif
 func (w *Writer) Tag(ctx context.Context, dst name.Repository, tag string, m *registry.Manifest, may func(at v1.Hash) error) error {
 	res, err := w.engine.client.PutTag(ctx, dst, tag, m, may)
 	if err == nil {
-		err = stored(res, m.Digest.String())
+		err = res.Stored(m.Digest)
 	}
 	if err != nil || res.There {
 		return wrap(err, "putting manifest")

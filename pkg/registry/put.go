@@ -22,6 +22,15 @@ type PutResult struct {
 	Took    time.Duration // set by PutTag: from reading the tag to the answer
 }
 
+// Stored returns an error if the registry says that it stored the manifest under another
+// digest.
+func (r PutResult) Stored(digest v1.Hash) error {
+	if r.Digest != "" && r.Digest != digest.String() {
+		return fmt.Errorf("the registry stored it under another digest, %.100q", r.Digest)
+	}
+	return nil
+}
+
 // Put writes a manifest by digest.
 func (c *Client) Put(ctx context.Context, repo name.Repository, digest v1.Hash, m *Manifest) (PutResult, error) {
 	return c.send(ctx, putRequest(repo, digest.String(), m))

@@ -2,7 +2,7 @@
 //
 // A Client reads what repositories hold (Read, List, Resolve, Has, Snapshot), what
 // refers to a digest (Referrers, Signatures), and content (Manifest, FetchBlob). It
-// writes content with Mount, Upload, Put and PutTag. It handles the differences
+// writes content with Mount, Upload, Put, PutTag and PutReferrer. It handles the differences
 // between registries. It does not decide what to write or in which order: packages
 // plan and promote do. Requests and retries are in internal/wire, credentials and
 // tokens in internal/auth, request rates in internal/pace.
@@ -97,6 +97,7 @@ type Client struct {
 	bytes  atomic.Int64
 	mounts mounts
 	posts  posts
+	links  locks[name.Repository] // held while a fallback tag of the repository is changed
 
 	mu          sync.Mutex
 	put         map[name.Repository]struct{} // repositories that a manifest was put into

@@ -1,0 +1,164 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// linkTries is the maximum number of times that a fallback tag is read and written while
+// other clients write it, too.
+const linkTries = 5
+
+// PutReferrer writes a manifest that has a subject, by digest.
+//
+// Where the registry does not link it to the subject, it adds it to the fallback tag.
+func (c *Client) PutReferrer(ctx context.Context, repo name.Repository, m *Manifest) error {
+	res, err := c.Put(ctx, repo, m.Digest, m)
+	if err == nil {
+		err = res.Stored(m.Digest)
+	}
+	if err != nil {
+		return fmt.Errorf("putting manifest: %w", err)
+	}
+	return c.LinkReferrer(ctx, repo, m, res)
+}
+
+// LinkReferrer adds a manifest that was put to the fallback tag of its subject.
+//
+// It does nothing if the answer to the PUT says that the registry keeps the list itself
+// (OCI distribution-spec, "Pushing manifests with subject").
+func (c *Client) LinkReferrer(ctx context.Context, repo name.Repository, m *Manifest, res PutResult) error {
+	if res.Subject {
+		return nil
+	}
+	content, err := m.Parse()
+	if err != nil {
+		return err
+	}
+	if content.Subject == nil {
+		return errors.New("the manifest has no subject")
+	}
+	defer c.links.lock(repo)() // the tag is read, changed and written
+	if err := c.link(ctx, repo, FallbackTag(content.Subject.Digest), m); err != nil {
+		return fmt.Errorf("listing it under its subject's tag: %w", err)
+	}
+	return nil
+}
+
+// errChanged is the error of a tag that another client has written since it was read.
+var errChanged = errors.New("it was written by somebody else, again and again")
+
+// link adds a manifest to the index under a fallback tag.
+//
+// It keeps the entries of other clients, and starts again if one of them writes the tag
+// in between.
+func (c *Client) link(ctx context.Context, repo name.Repository, tag string, m *Manifest) error {
+	for try := 1; ; try++ {
+		was, next, err := c.withReferrer(ctx, repo, tag, m)
+		if next == nil || err != nil {
+			return err
+		}
+		res, err := c.PutTag(ctx, repo, tag, next, func(at v1.Hash) error {
+			if at != was {
+				return errChanged
+			}
+			return nil
+		})
+		switch {
+		case err == nil:
+			return res.Stored(next.Digest)
+		case !errors.Is(err, errChanged) || try == linkTries:
+			return err
+		}
+		if err := c.Pause(ctx, try); err != nil {
+			return err
+		}
+	}
+}
+
+// withReferrer returns the digest that a fallback tag points to, and its index with the
+// manifest added.
+//
+// The index is nil if it lists the manifest already.
+func (c *Client) withReferrer(ctx context.Context, repo name.Repository, tag string, m *Manifest) (was v1.Hash, next *Manifest, err error) {
+	index := fallbackIndex{"schemaVersion": json.RawMessage("2"), "mediaType": json.RawMessage(`"` + types.OCIImageIndex + `"`)}
+	var all []json.RawMessage
+	have, err := c.Manifest(ctx, repo, tag)
+	switch {
+	case errors.Is(err, ErrNotFound):
+	case err != nil:
+		return v1.Hash{}, nil, err
+	default:
+		was = have.Digest
+		if err := json.Unmarshal(have.Raw, &index); err != nil {
+			return v1.Hash{}, nil, fmt.Errorf("parsing tag %s: %w", tag, err)
+		}
+		if err := json.Unmarshal(index["manifests"], &all); err != nil {
+			return v1.Hash{}, nil, fmt.Errorf("parsing tag %s: %w", tag, err)
+		}
+	}
+	for _, raw := range all {
+		var d v1.Descriptor
+		if json.Unmarshal(raw, &d) == nil && d.Digest == m.Digest {
+			return was, nil, nil
+		}
+	}
+	entry, err := m.ReferrerDescriptor()
+	if err != nil {
+		return v1.Hash{}, nil, err
+	}
+	raw, err := encode(entry)
+	if err != nil {
+		return v1.Hash{}, nil, err
+	}
+	if index["manifests"], err = encode(append(all, raw)); err != nil {
+		return v1.Hash{}, nil, err
+	}
+	if raw, err = encode(index); err != nil {
+		return v1.Hash{}, nil, err
+	}
+	return was, &Manifest{Raw: raw, MediaType: types.OCIImageIndex, Digest: DigestOf(raw)}, nil
+}
+
+// fallbackIndex is an index that keeps unknown fields.
+type fallbackIndex map[string]json.RawMessage
+
+// encode returns the JSON of a value for a manifest: without a newline, and without
+// escapes for HTML.
+func encode(v any) (json.RawMessage, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+}
+
+// locks are mutexes by key.
+type locks[K comparable] struct {
+	mu  sync.Mutex
+	all map[K]*sync.Mutex
+}
+
+// lock locks a key's mutex, and returns its Unlock.
+func (l *locks[K]) lock(key K) (unlock func()) {
+	l.mu.Lock()
+	if l.all == nil {
+		l.all = map[K]*sync.Mutex{}
+	}
+	one := l.all[key]
+	if one == nil {
+		one = &sync.Mutex{}
+		l.all[key] = one
+	}
+	l.mu.Unlock()
+	one.Lock()
+	return one.Unlock
+}

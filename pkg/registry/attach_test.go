@@ -1,0 +1,96 @@
+package registry_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"sync"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
+)
+
+// A referrer is listed by the API where there is one, and else under the fallback tag.
+func TestPutReferrer(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		options []registrytest.Option
+		tag     bool
+	}{
+		"referrers API": {nil, false},
+		"none":          {[]registrytest.Option{registrytest.NoReferrers()}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := registrytest.New(t, tc.options...)
+			subject := registrytest.Image(1, 1)
+			s.Push(t, "a", subject)
+			c := newClient(t, registry.Options{})
+			var all sync.WaitGroup
+			want := map[string]bool{}
+			for i := range 8 { // at the same time
+				o := registrytest.Artifact(10+i, "application/vnd.example.sbom", registrytest.Subject(subject))
+				for _, b := range o.Blobs {
+					s.PushBlob(t, "a", b)
+				}
+				want[o.Digest] = true
+				all.Go(func() {
+					for range 2 { // the second time it is listed already
+						if err := c.PutReferrer(t.Context(), repo(s, "a"), manifestOf(o)); err != nil {
+							t.Errorf("got %v, want no error", err)
+						}
+					}
+				})
+			}
+			all.Wait()
+			tag := registry.FallbackTag(image.Hash(subject.Digest))
+			if _, has := s.Tags(t, "a")[tag]; has != tc.tag {
+				t.Errorf("got fallback tag %t, want %t", has, tc.tag)
+			}
+			got, err := c.Referrers(t.Context(), repo(s, "a"), image.Hash(subject.Digest), func(string) bool { return true })
+			if err != nil || len(got) != len(want) {
+				t.Fatalf("got %d referrers, %v, want %d", len(got), err, len(want))
+			}
+			for _, d := range got {
+				if !want[d.Digest.String()] || d.ArtifactType != "application/vnd.example.sbom" {
+					t.Errorf("got %s of type %q, want one of the artifacts with its type", d.Digest, d.ArtifactType)
+				}
+			}
+		})
+	}
+}
+
+// Entries of another client stay, also if it writes the tag at the same time.
+func TestPutReferrerKeepsOthers(t *testing.T) {
+	t.Parallel()
+	s := registrytest.New(t, registrytest.NoReferrers())
+	subject := registrytest.Image(1, 1)
+	s.Push(t, "a", subject)
+	tag := registry.FallbackTag(image.Hash(subject.Digest))
+	foreign := registrytest.Artifact(2, "application/vnd.example.sbom", registrytest.Subject(subject))
+	ours := registrytest.Artifact(3, "application/vnd.example.sbom", registrytest.Subject(subject))
+	s.Push(t, "a", foreign)
+	for _, b := range ours.Blobs {
+		s.PushBlob(t, "a", b)
+	}
+	var once sync.Once
+	s.Fault(registrytest.Before(func(*http.Request) {
+		once.Do(func() { s.Push(t, "a", registrytest.Index([]registrytest.Object{foreign}), tag) })
+	}), registrytest.Is(registrytest.ManifestHead), registrytest.Ref(tag))
+	if err := newClient(t, registry.Options{}).PutReferrer(t.Context(), repo(s, "a"), manifestOf(ours)); err != nil {
+		t.Fatalf("got %v, want no error", err)
+	}
+	raw, _, _ := s.Manifest(t, "a", tag)
+	var index struct{ Manifests []v1.Descriptor }
+	if err := json.Unmarshal(raw, &index); err != nil || len(index.Manifests) != 2 {
+		t.Errorf("got %s, %v, want both referrers", raw, err)
+	}
+}
+
+func manifestOf(o registrytest.Object) *registry.Manifest {
+	return &registry.Manifest{Digest: image.Hash(o.Digest), MediaType: types.MediaType(o.MediaType), Raw: o.Raw}
+}
