@@ -43,16 +43,27 @@ func (p *Plan) EstimateWrites(weigh func(v1.Hash) Weight, upload func(name.Repos
 	return e.hosts
 }
 
-// Pace is how fast requests are sent to one host.
+// Pace is how fast requests are sent.
 type Pace struct {
-	QPS       float64       // maximum number of requests in a second; 0: no limit
-	InFlight  int           // requests in flight at a time
-	RoundTrip time.Duration // from a request to its answer
+	QPS       float64       // maximum number of requests to a host in a second; 0: no limit
+	Threads   int           // maximum number of requests in flight to a host; 0: no limit
+	InFlight  int           // requests in flight to all hosts
+	RoundTrip time.Duration // from a request to its answer; 0: not known
+	Start     time.Duration // that a run is slower at the beginning
 }
 
-// Seconds returns the time that requests to one host take.
-func (p Pace) Seconds(requests int) float64 {
-	seconds := float64(requests) * p.RoundTrip.Seconds() / float64(max(1, p.InFlight))
+// Seconds returns the time that requests to one host take, in a run that sends all
+// requests to all hosts: the images that are promoted at a time wait for their source
+// and for their destination.
+func (p Pace) Seconds(requests, all int) float64 {
+	var seconds float64
+	trip := p.RoundTrip.Seconds()
+	if trip > 0 {
+		seconds = p.Start.Seconds() + float64(all)*trip/float64(max(1, p.InFlight))
+	}
+	if p.Threads > 0 {
+		seconds = max(seconds, float64(requests)*trip/float64(p.Threads))
+	}
 	if p.QPS > 0 {
 		seconds = max(seconds, float64(requests)/p.QPS)
 	}

@@ -14,9 +14,13 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/transfer"
 )
 
-// usualInFlight is the average number of requests in flight that estimates assume: 120
-// images of 8 layers kept 50 in flight to a host 100 ms away.
-const usualInFlight = 50
+// What estimates assume of the pace. A promotion works on maxUnits images at a time, and
+// each has about one request in flight. The start is measured: the benchmark's runs take
+// about a second longer, because the pace begins with few requests.
+const (
+	usualInFlight = maxUnits
+	usualStart    = time.Second
+)
 
 // Estimate asks for an exact estimate of the cost of Run. Plan then also reads the
 // manifests below the indexes that would be copied.
@@ -84,12 +88,15 @@ func (p *Promotion) estimate(result *plan.Plan) map[string]plan.Estimate {
 	if p.job.Estimate == nil {
 		return all
 	}
-	pace := plan.Pace{QPS: p.job.Registry.QPS, InFlight: p.job.Registry.Threads, RoundTrip: p.job.Estimate.RoundTrip}
-	if pace.InFlight == 0 {
-		pace.InFlight = usualInFlight
+	pace := plan.Pace{
+		QPS: p.job.Registry.QPS, Threads: p.job.Registry.Threads, InFlight: usualInFlight, RoundTrip: p.job.Estimate.RoundTrip, Start: usualStart,
+	}
+	sum := 0
+	for _, e := range all {
+		sum += e.Requests
 	}
 	for host, e := range all {
-		e.Seconds = pace.Seconds(e.Requests)
+		e.Seconds = pace.Seconds(e.Requests, sum)
 		all[host] = e
 	}
 	return all

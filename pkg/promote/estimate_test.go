@@ -59,12 +59,16 @@ func TestExactEstimate(t *testing.T) {
 			}
 			r.dryRun, r.estimate, r.options = false, nil, registry.Options{}
 			did := reportOf(t, r)
+			sum := 0
+			for _, e := range estimate {
+				sum += e.Requests
+			}
 			for host, sent := range did.Requests {
 				e := estimate[host]
 				if off := float64(e.Requests-sent) / float64(sent); off < -0.02 || off > 0.02 {
 					t.Errorf("%s: got an estimate of %d requests, want %d within 2 %%", host, e.Requests, sent)
 				}
-				wantSeconds := (plan.Pace{QPS: tc.qps, InFlight: 50, RoundTrip: 100 * time.Millisecond}).Seconds(e.Requests)
+				wantSeconds := (plan.Pace{QPS: tc.qps, InFlight: 100, RoundTrip: 100 * time.Millisecond, Start: time.Second}).Seconds(e.Requests, sum)
 				if e.AtLeast || e.Seconds != wantSeconds {
 					t.Errorf("%s: got %+v, want an exact estimate of %g s", host, e, wantSeconds)
 				}
@@ -104,12 +108,15 @@ func TestPace(t *testing.T) {
 		want float64
 	}{
 		{plan.Pace{QPS: 83, InFlight: 40, RoundTrip: 100 * time.Millisecond}, 1000},
-		{plan.Pace{InFlight: 40, RoundTrip: 100 * time.Millisecond}, 207.5},
-		{plan.Pace{QPS: 1000, InFlight: 10, RoundTrip: 100 * time.Millisecond}, 830},
-		{plan.Pace{}, 0},
+		{plan.Pace{InFlight: 100, RoundTrip: 100 * time.Millisecond}, 166},
+		{plan.Pace{InFlight: 100, RoundTrip: 100 * time.Millisecond, Start: time.Second}, 167},
+		{plan.Pace{Threads: 10, InFlight: 100, RoundTrip: 100 * time.Millisecond, Start: time.Second}, 830},
+		{plan.Pace{QPS: 100, Threads: 10, InFlight: 100, RoundTrip: 100 * time.Millisecond}, 830},
+		{plan.Pace{QPS: 83, Start: time.Second}, 1000},
+		{plan.Pace{Start: time.Second}, 0},
 	} {
-		if got := tc.pace.Seconds(83_000); got != tc.want {
-			t.Errorf("%+v: got %g s for 83,000 requests, want %g s", tc.pace, got, tc.want)
+		if got := tc.pace.Seconds(83_000, 166_000); got != tc.want {
+			t.Errorf("%+v: got %g s for 83,000 of 166,000 requests, want %g s", tc.pace, got, tc.want)
 		}
 	}
 }

@@ -194,3 +194,41 @@ func TestFiguresInPieces(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// Estimates are of first promotions, and shards of the scenarios that are about them.
+func TestClients(t *testing.T) {
+	t.Parallel()
+	all := tools{ours: "cip", crane: "crane", regsync: "regsync", skopeo: "skopeo"}
+	for scenario, want := range map[string]string{
+		"noop":       "cip, crane, regsync tuned",
+		"two":        "cip, crane, regsync tuned",
+		"snapshot":   "cip, crane",
+		"kubernetes": "cip",
+		"shards":     "cip, estimate of cip, cip 4 shards, cip 16 shards, cip 64 shards",
+	} {
+		if got := strings.Join(find(scenario).clients(&options{}, all), ", "); got != want {
+			t.Errorf("%s: clients %q, want %q", scenario, got, want)
+		}
+	}
+	everybody := &options{clients: strings.Join(everyone, ",")}
+	for scenario, want := range map[string]string{
+		"noop":       "cip, crane, regsync, regsync tuned, skopeo",
+		"one":        "cip, estimate of cip, crane, regsync, regsync tuned, skopeo",
+		"limited-20": "cip",
+	} {
+		if got := strings.Join(find(scenario).clients(everybody, all), ", "); got != want {
+			t.Errorf("%s: clients %q, want %q", scenario, got, want)
+		}
+	}
+}
+
+func TestExpected(t *testing.T) {
+	t.Parallel()
+	requests, seconds, err := expected([]byte(`{"estimate": {"a": {"requests": 3, "seconds": 1.5}, "b": {"requests": 4, "seconds": 2.5}}}`))
+	if requests != 7 || seconds != 2.5 || err != nil {
+		t.Errorf("expected %d requests, %g s, %v; want 7 requests, 2.5 s", requests, seconds, err)
+	}
+	if _, _, err := expected([]byte("no JSON")); err == nil {
+		t.Error("no JSON: got no error, want one")
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -19,20 +20,39 @@ const (
 	regsync = "regsync"
 	tuned   = "regsync tuned"
 	skopeo  = "skopeo"
+
+	// cip in other forms. The figures of an estimate are those that cip expects, so its
+	// ratios say how far they are off.
+	estimate = "estimate of cip"
+	shards4  = "cip 4 shards"
+	shards16 = "cip 16 shards"
+	shards64 = "cip 64 shards"
 )
 
 // everyone is who may be measured, in the order of the tables.
-var everyone = []string{ours, crane, regsync, tuned, skopeo}
+var everyone = []string{ours, estimate, shards4, shards16, shards64, crane, regsync, tuned, skopeo}
+
+// shardCounts are the processes of the clients that divide the work.
+var shardCounts = map[string]int{shards4: 4, shards16: 16, shards64: 64}
+
+// isCip reports whether a client is cip, in any form.
+func isCip(client string) bool {
+	return client == ours || client == estimate || shardCounts[client] > 0
+}
 
 // clients returns who is measured in a scenario. Those that take minutes have to be asked for.
 func (s *scenario) clients(o *options, t tools) []string {
 	asked := []string{ours, crane, tuned}
+	if s.divided { // peers have no shards
+		asked = []string{ours, estimate, shards4, shards16, shards64}
+	}
 	if o.clients != "" {
 		asked = strings.Split(o.clients, ",")
 	}
 	return slices.DeleteFunc(slices.Clone(everyone), func(client string) bool {
 		return !slices.Contains(asked, client) || t.of(client) == "" ||
-			client != ours && !s.peers || s.snapshot && client != ours && client != crane
+			!isCip(client) && !s.peers || s.snapshot && client != ours && client != crane ||
+			client == estimate && (s.promoted || s.limit > 0) || shardCounts[client] > 0 && !s.divided
 	})
 }
 
@@ -45,9 +65,16 @@ func (s *scenario) job(t tools, client string, l link, dir string, r *ready) (*j
 	var config any
 	file, path := filepath.Join(dir, "config.yaml"), t.of(client)
 	switch client {
-	case ours:
+	case ours, estimate, shards4, shards16, shards64:
 		config = promotion{registries(append([]string{r.Hosts[0] + staging}, r.destinations()...)), images(r)}
 		s.cip(j, path, file, dir, r)
+		if l := l.Latency.String(); client == estimate {
+			j.Commands[0] = append(without(j.Commands[0], "--confirm"), "--estimate", "--round-trip", l)
+			j.right, j.expect = nil, expected
+		}
+		if n := shardCounts[client]; n > 0 {
+			j.divide(n, path, dir, r)
+		}
 	case crane: // a process for each repository, or tag of a snapshot, sixteen at once
 		j.AtOnce = 16
 		if s.snapshot {
@@ -149,10 +176,54 @@ func (s *scenario) cip(j *job, path, file, dir string, r *ready) {
 	case s.content == nil:
 		args = []string{path, "run", "--thin-manifest-dir", filepath.Join(dir, "thin")}
 	}
+	if s.qps > 0 {
+		args = append(args, "--qps", strconv.Itoa(s.qps))
+	}
 	if r.CA != "" { // without the flag, cip tries plain HTTP first on loopback, as it does nowhere else
 		args = append(args, "--insecure-skip-tls-verify", strings.Join(r.Hosts, ","))
 	}
 	j.Commands = [][]string{append(args, "--quiet", "--output", "json")}
+}
+
+func without(args []string, one string) []string {
+	return slices.DeleteFunc(args, func(arg string) bool { return arg == one })
+}
+
+// divide makes a job of one process into one of n shards, whose reports are merged.
+func (j *job) divide(n int, path, dir string, r *ready) {
+	whole := j.Commands[0]
+	merge := []string{"report", "merge", "--output", "json"}
+	j.Commands, j.AtOnce = nil, n
+	for i := range n {
+		report := filepath.Join(dir, fmt.Sprintf("report-%d.json", i))
+		merge = append(merge, report)
+		j.Commands = append(j.Commands, append(slices.Clone(whole), "--report", report, "--shard", fmt.Sprintf("%d/%d", i, n)))
+	}
+	j.right = func(code int, _ []byte) error {
+		merged, err := exec.Command(path, merge...).Output()
+		if err != nil {
+			return fmt.Errorf("merging the reports of shards: %w", err)
+		}
+		return rightReport(code, merged, r)
+	}
+}
+
+// expected returns the requests and the seconds that a dry run expects of the busiest host.
+func expected(stdout []byte) (requests int, seconds float64, err error) {
+	var report struct {
+		Estimate map[string]struct {
+			Requests int
+			Seconds  float64
+		}
+	}
+	if err := json.Unmarshal(stdout, &report); err != nil {
+		return 0, 0, fmt.Errorf("parsing the estimate: %w", err)
+	}
+	for _, h := range report.Estimate {
+		requests += h.Requests
+		seconds = max(seconds, h.Seconds)
+	}
+	return requests, seconds, nil
 }
 
 // rightReport holds a report against what was there before. What is promoted is

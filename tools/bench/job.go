@@ -21,7 +21,8 @@ type job struct {
 	Commands [][]string
 	AtOnce   int
 	Env      []string
-	right    func(code int, stdout []byte) error // of its one command; nil: exit code 0
+	right    func(code int, stdout []byte) error                            // of its one command; nil: exit code 0
+	expect   func(stdout []byte) (requests int, seconds float64, err error) // reads an estimate, in place of doing the work; nil: the work is done
 }
 
 // usage is what the commands of a job took.
@@ -31,6 +32,8 @@ type usage struct {
 	RSS  float64 // MB, of the largest process
 	Code int     // of the first that failed
 	Said string  // by that, on stderr, in the end
+
+	expected int // requests, of an estimate
 }
 
 // measure runs a job, in a process that does nothing else: on Linux the peak memory
@@ -50,12 +53,16 @@ func (j *job) measure(ctx context.Context, dir string) (*usage, error) {
 	if err := json.Unmarshal(raw, u); err != nil {
 		return nil, fmt.Errorf("running the client: %w", err)
 	}
-	if j.right != nil {
-		if raw, err = os.ReadFile(filepath.Join(dir, "stdout")); err == nil {
-			err = j.right(u.Code, raw)
-		}
-	} else if u.Code != 0 {
+	if raw, err = os.ReadFile(filepath.Join(dir, "stdout")); err != nil {
+		return nil, err
+	}
+	switch {
+	case j.right != nil:
+		err = j.right(u.Code, raw)
+	case u.Code != 0:
 		err = fmt.Errorf("exit code %d", u.Code)
+	case j.expect != nil:
+		u.expected, u.Wall, err = j.expect(raw)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s", err, u.Said)

@@ -69,11 +69,19 @@ func (s *sample) String() string {
 // busiest host at the most that were in flight there, and those of the longest chain.
 func (s *sample) limit() float64 {
 	sc := find(s.Scenario)
+	if len(s.Seen.Hosts) == 0 {
+		return 0 // an estimate
+	}
 	var trips float64
+	busiest := 0
 	for _, h := range s.Seen.Hosts {
 		trips = max(trips, float64(h.requests())/float64(max(1, h.Peak)))
+		busiest = max(busiest, h.requests())
 	}
 	limit := (trips + float64(sc.chain+s.Link.handshakes())) * s.Link.Latency.Seconds()
+	if sc.qps > 0 {
+		limit = max(limit, float64(busiest)/float64(sc.qps))
+	}
 	if sc.limit > 0 {
 		limit = max(limit, float64(s.Requests-sc.burst)/float64(sc.limit))
 	}

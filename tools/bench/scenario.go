@@ -16,6 +16,9 @@ type scenario struct {
 	snapshot bool            // a snapshot of the destination, not a promotion
 	limit    int             // requests a second to a host; 0: no bound
 	burst    int             // requests that the limit allows at once
+	sessions bool            // the registries store no blob that is sent with the POST of an upload
+	qps      int             // requests a second that cip sends itself at most; 0: no limit
+	divided  bool            // also by several processes of cip at once
 	faults   float64         // fraction of the requests to be hit
 	chain    int             // requests that can only be sent one after the other
 	peers    bool
@@ -48,6 +51,9 @@ var scenarios = []*scenario{
 	{name: "three", content: mixed, hosts: 3, chain: 6, peers: true, aim: aim{Peer: 0.8, RSS: 64}},
 	{name: "snapshot", content: wide, promoted: true, snapshot: true, chain: 3, peers: true, aim: aim{Near: 1.6, Peer: 0.8, Requests: 2250, RSS: 64}},
 	{name: "kubernetes", promoted: true, chain: 1, aim: aim{Near: 10, CPU: 8, RSS: 150, Requests: 10250}},
+	{name: "two-sessions", content: mixed, hosts: 1, sessions: true, chain: 7, aim: aim{RSS: 64}},
+	{name: "shards", content: mixed, hosts: 1, chain: 6, divided: true, aim: aim{RSS: 64}},
+	{name: "shards-83", content: mixed, hosts: 1, qps: 83, chain: 6, divided: true, aim: aim{RSS: 64}},
 	limited("limited-20", 20), limited("limited-200", 200), limited("limited-400", 400),
 	{name: "faults", content: mixed, faults: 0.02, chain: 5, base: "one", aim: aim{Base: 2, RSS: 64}},
 	{name: "faults-two", content: mixed, hosts: 1, faults: 0.02, chain: 6, base: "two", aim: aim{Base: 2, RSS: 64}},

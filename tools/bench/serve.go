@@ -150,6 +150,9 @@ func newHost(t registrytest.TB, s *scenario, l link, seed uint64) *host {
 	if l.HTTP2 {
 		opts = append(opts, registrytest.HTTP2())
 	}
+	if s.sessions {
+		opts = append(opts, registrytest.NoSinglePost())
+	}
 	h := &host{Server: registrytest.New(t, opts...)}
 	if s.limit > 0 {
 		later := registrytest.Header("Retry-After", "1")

@@ -17,6 +17,9 @@ type tools map[string]string
 
 // of returns the binary of a client.
 func (t tools) of(client string) string {
+	if isCip(client) {
+		return t[ours]
+	}
 	name, _, _ := strings.Cut(client, " ")
 	return t[name]
 }
