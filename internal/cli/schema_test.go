@@ -213,10 +213,21 @@ func TestSchemas(t *testing.T) {
 	t.Parallel()
 	digest := "sha256:" + strings.Repeat("0", 64)
 	const registries = "registries: [{name: example.com/s, src: true}, {name: example.com/p}]\n"
+	const policy = `provenance:
+  mode: require
+  signers: ["sigstore::i::me"]
+  builders: [{id: b, level: 3, signers: ["sigstore::i::me"], caller: {refs: [refs/heads/main], workflows: [.github/workflows/a.yml]}}]
+  sources: [s]
+  predicateTypes: [t]
+  level: 2
+  levels: [{images: [a], level: 3}]
+`
 	source := func(selection string) string { return "- {name: a, select: {" + selection + "}}" }
 	for kind, tc := range map[string]struct{ good, bad []string }{
 		"plain": {
-			good: []string{registries, registries + "provenance: {mode: warn, level: 2}", registries + "provenance: {mode: off}", registries + "images:\n- {name: a/b, dmap: {" + digest + ": [1.10, v1, true, 2021-01-01]}}"},
+			good: []string{registries, registries + policy, registries + "provenance: {mode: off, level: 2}", registries + "provenance: {mode: off}", registries + "provenance:",
+				"registries: [{name: example.com/s, src: true}, {name: example.com/p, public-name: p.example.com, attestations: true, referrers: accepted}]",
+				registries + "images:\n- {name: a/b, dmap: {" + digest + ": [1.10, v1, true, 2021-01-01]}}"},
 			bad: []string{
 				"{}", "images: []", registries + "image: []", "registries: [{name: example.com/s, src: true}]",
 				"registries: [{name: example.com/s}, {name: example.com/p}]",
@@ -224,7 +235,13 @@ func TestSchemas(t *testing.T) {
 				"registries: [{name: example.com/s, src: true, absent-status: [403]}, {name: example.com/p}]",
 				"registries: [{name: example.com/s, src: true}, {name: example.com/p, mirrors: [example.com/q]}]",
 				"registries: [{name: example.com/s, src: true}, {name: example.com/p, absent-status: [403, 429]}]",
-				registries + "provenance: {mode: require}", registries + "provenance: {mode: all}", registries + "provenance: {modes: off}", registries + "provenance: x",
+				registries + "provenance: {mode: require}", registries + "provenance: {mode: all}", registries + "provenance: {mode: }",
+				registries + strings.Replace(policy, "level: 2", "level: 1", 1), registries + strings.Replace(policy, "sources: [s]", "sources: []", 1),
+				registries + strings.Replace(policy, "refs: [refs/heads/main]", "refs: [main]", 1), registries + strings.Replace(policy, "refs: ", "events: [push], refs: ", 1),
+				registries + strings.Replace(policy, "images: [a]", "images: [a/]", 1), registries + strings.Replace(policy, "sources: [s]", "sources: [s@v1]", 1),
+				"registries: [{name: example.com/s, src: true, public-name: p.example.com}, {name: example.com/p}]",
+				"registries: [{name: example.com/s, src: true}, {name: example.com/p, referrers: some}]",
+				registries + "provenance: {modes: off}", registries + "provenance: x",
 				registries + "images: [{name: a}]", registries + "images: [{dmap: {}}]", registries + "images: [{name: A, dmap: {}}]",
 				registries + "images: [{name: a, dmap: {" + digest + ": v1}}]", registries + "images: [{name: a, dmap: {sha256:0: [v1]}}]",
 				registries + "images: [{name: a, dmap: {" + digest + ": [-v1]}}]", registries + "images: [{name: a, retag: [{tag: x}]}]",

@@ -24,6 +24,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/provenance"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/yamlread"
 )
@@ -81,6 +82,7 @@ type Manifest struct {
 	Images       []Image              // in file order; names may repeat
 	Refused      []Refusal            // entries with a fault, in file order
 	Selectors    []*selector.Selector // entries of sources in a plain manifest
+	Policy       *provenance.Policy   // of the images of the source; nil: none
 }
 
 // Registry is one entry of registries in a manifest.
@@ -90,7 +92,30 @@ type Registry struct {
 	Mirrors        []image.Registry // other registries that have the images of the source (source only)
 	MutableTags    []string         // path.Match patterns of tags that may move
 	AbsentStatus   []int            // HTTP statuses that mean "absent", in addition to 404 (destinations only)
+	PublicName     string           // registry that evidence names in place of Name (destinations only)
+	Attestations   bool             // evidence is written here (destinations only)
+	Referrers      ReferrersMode    // what it gets of the source's referrers (destinations only)
 	Pos            Pos
+}
+
+// ReferrersMode says which referrers of a source are promoted. Zero: as the command says.
+type ReferrersMode int
+
+// The referrers that a destination gets.
+const (
+	ReferrersNone     ReferrersMode = iota + 1 // none
+	ReferrersAccepted                          // those that the policies of the image accept
+	ReferrersAll                               // all
+)
+
+var referrersModes = []string{"none", "accepted", "all"}
+
+// String returns the mode as in a manifest.
+func (m ReferrersMode) String() string {
+	if m == 0 {
+		return ""
+	}
+	return referrersModes[m-1]
 }
 
 // Image is one entry of images: a name and its wanted digests and tags.

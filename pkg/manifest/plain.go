@@ -10,6 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/provenance"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/yamlread"
 )
@@ -106,12 +107,15 @@ func (r *reader) document(root *yaml.Node, m *Manifest) {
 	if f, ok := e["images"]; ok {
 		entries, _ = r.Items(f.Value, "images")
 	}
-	r.provenance(e)
 	if _, ok := e["registries"]; !ok && slices.ContainsFunc(entries, hasBuildTag) {
 		m.Native = true
+		if f, ok := e["provenance"]; ok {
+			r.Fault(Broken, f.Key, "provenance in a native file: a policy belongs to the source of a manifest, and a native file has none")
+		}
 		r.native(entries, m, true)
 		return
 	}
+	m.Policy = r.policy(e)
 	r.registries(root, e, m)
 	r.images(entries, m)
 	if f, ok := e["sources"]; ok {
@@ -145,33 +149,14 @@ func (r *reader) nativeDocument(root *yaml.Node, m *Manifest) {
 	r.native(entries, m, false)
 }
 
-// provenance warns of a policy, because policies are not enforced.
-//
-// A policy with mode require is Broken: images would be promoted unchecked.
-func (r *reader) provenance(e map[string]yamlread.Field) {
+// policy reads the policy of a manifest, nil if there is none.
+func (r *reader) policy(e map[string]yamlread.Field) *provenance.Policy {
 	f, ok := e["provenance"]
 	if !ok {
-		return
+		return nil
 	}
-	mode := ""
-	if !yamlread.IsNull(yamlread.Deref(f.Value)) {
-		keys := r.Known(f.Value, "provenance", "mode", "signers", "builders", "sources", "predicateTypes", "level", "levels")
-		mode = r.OneOf(keys, "mode", provenanceOff, provenanceWarn, provenanceRequire)
-		if mode == provenanceRequire {
-			r.Fault(Broken, keys["mode"].Value, "provenance: mode require is not supported yet: images would be promoted without the check")
-		}
-	}
-	if mode != provenanceOff {
-		r.Fault(Warning, f.Key, "provenance is not enforced")
-	}
+	return provenance.Read(r.File, f)
 }
-
-// The modes of a provenance policy.
-const (
-	provenanceOff     = "off"
-	provenanceWarn    = "warn"
-	provenanceRequire = "require"
-)
 
 // usable reports whether m has a source and destinations, or is native.
 func (m *Manifest) usable() bool {

@@ -57,6 +57,27 @@ func TestRegistriesRules(t *testing.T) {
 			`broken m.yaml:3:31: mutable-tags: malformed pattern "[a"`,
 			`broken m.yaml:3:41: mutable-tags: empty pattern`,
 		}},
+		{"keys about evidence", src + "- {name: d.io, public-name: p.io/x, attestations: true, referrers: accepted}\n", nil},
+		{"keys about evidence on the source", "registries:\n- {name: s.io, src: true, public-name: p.io, attestations: false, referrers: all}\n- {name: d.io}\n", []string{
+			`broken m.yaml:2:27: public-name on the source: it is for destinations only`,
+			`broken m.yaml:2:46: attestations on the source: it is for destinations only`,
+			`broken m.yaml:2:67: referrers on the source: it is for destinations only`,
+		}},
+		{"bad keys about evidence", src + "- {name: d.io, public-name: p, attestations: maybe, referrers: some}\n", []string{
+			`broken m.yaml:3:29: public-name: bad registry name "p": "p" is not a registry host: it has neither '.' nor ':'`,
+			`broken m.yaml:3:46: attestations: want true or false, found the value "maybe"`,
+			`broken m.yaml:3:64: bad referrers "some": want none, accepted or all`,
+		}},
+		{"empty keys about evidence", src + "- {name: d.io, public-name: , referrers: }\n", []string{
+			`broken m.yaml:3:29: public-name: empty registry name`,
+			`broken m.yaml:3:42: bad referrers "": want none, accepted or all`,
+		}},
+		{
+			"a destination with other keys about evidence",
+			src + "- {name: d.io, referrers: all}\n- {name: d.io, referrers: all}\n- {name: d.io, attestations: true}\n", []string{
+				`broken m.yaml:5:3: destination d.io again with another public-name, attestations or referrers: the first is on line 3`,
+			},
+		},
 		{"absent-status on the source", "registries:\n- {name: s.io, src: true, absent-status: [403]}\n- {name: d.io}\n", []string{
 			`broken m.yaml:2:27: absent-status on the source: it is for destinations only`,
 		}},
@@ -158,30 +179,12 @@ func TestDocumentRules(t *testing.T) {
 		}},
 		{"sources of a wrong type", twoRegistries + "sources: x\n", []string{`broken m.yaml:4:10: sources: want a list, found the value "x"`}},
 		{"provenance that is off", twoRegistries + "provenance: {mode: off}\n", nil},
-		{"provenance of no mode", twoRegistries + "provenance: {signers: [x], level: 2}\n", []string{`warning m.yaml:4:1: provenance is not enforced`}},
-		{"provenance that is required", twoRegistries + "provenance:\n  mode: require\n", []string{
-			`warning m.yaml:4:1: provenance is not enforced`,
-			`broken m.yaml:5:9: provenance: mode require is not supported yet: images would be promoted without the check`,
+		{"provenance without a mode", twoRegistries + "provenance: {level: 2}\n", []string{
+			`warning m.yaml:4:1: provenance without mode: the policy is off, no image is judged`,
 		}},
-		{"provenance merged", "x: &x {mode: require}\n" + twoRegistries + "provenance: {<<: *x}\n", []string{
-			`broken m.yaml:1:1: a manifest: unknown key "x"`,
-			`broken m.yaml:1:14: provenance: mode require is not supported yet: images would be promoted without the check`,
-			`warning m.yaml:5:1: provenance is not enforced`,
+		{"provenance of a native file", "images: [{name: a.io/b, src_build_tag: x, tag: y}]\nprovenance: {mode: off}\n", []string{
+			`broken m.yaml:2:1: provenance in a native file: a policy belongs to the source of a manifest, and a native file has none`,
 		}},
-		{"provenance of an unknown mode", twoRegistries + "provenance: {mode: Require}\n", []string{
-			`warning m.yaml:4:1: provenance is not enforced`,
-			`broken m.yaml:4:20: bad mode "Require": want off or warn or require`,
-		}},
-		{"provenance of another form", twoRegistries + "provenance: require\n", []string{
-			`warning m.yaml:4:1: provenance is not enforced`,
-			`broken m.yaml:4:13: provenance: want a mapping, found the value "require"`,
-		}},
-		{"provenance with unknown keys", twoRegistries + "provenance: {modes: require, x: y}\n", []string{
-			`warning m.yaml:4:1: provenance is not enforced`,
-			`broken m.yaml:4:14: provenance: unknown key "modes": did you mean "mode"?`,
-			`broken m.yaml:4:30: provenance: unknown key "x"`,
-		}},
-		{"provenance is warned of", twoRegistries + "provenance: {mode: warn}\n", []string{`warning m.yaml:4:1: provenance is not enforced`}},
 		{"CRLF and BOM", "\ufeff" + strings.ReplaceAll(twoRegistries, "\n", "\r\n"), nil},
 		{"JSON", `{"registries": [{"name": "s.io", "src": true},` + "\n\t" + `{"name": "d.io"}], "images": [{"name": "a", "dmap": {"$A": ["1"]}}]}`, nil},
 		{"a trailing separator is not a document", twoRegistries + "---\n", nil},

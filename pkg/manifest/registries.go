@@ -63,7 +63,8 @@ func (r *reader) registries(n *yaml.Node, e map[string]yamlread.Field, m *Manife
 //
 // src is the key src of a source, or nil for a destination.
 func (r *reader) registry(n *yaml.Node) (reg *Registry, src *yaml.Node) {
-	e := r.Known(n, "a registries entry", "name", "service-account", "src", "mirrors", "mutable-tags", "absent-status")
+	e := r.Known(n, "a registries entry", "name", "service-account", "src", "mirrors", "mutable-tags", "absent-status",
+		"public-name", "attestations", "referrers")
 	if e == nil {
 		return nil, nil
 	}
@@ -83,19 +84,48 @@ func (r *reader) registry(n *yaml.Node) (reg *Registry, src *yaml.Node) {
 	reg.Mirrors = yamlread.Values(r.File, e, "mirrors", func(n *yaml.Node) (image.Registry, error) { return image.ParseRegistry(yamlread.Deref(n).Value) })
 	reg.MutableTags = yamlread.Values(r.File, e, "mutable-tags", glob)
 	reg.AbsentStatus = yamlread.Values(r.File, e, "absent-status", status)
-	if f, given := e["mirrors"]; given && src == nil {
-		r.Fault(Broken, f.Key, "mirrors on a destination: mirrors belong to the source")
-	}
-	if f, given := e["mutable-tags"]; given && src != nil {
-		r.Fault(Warning, f.Key, "mutable-tags on the source: it has no effect, tags move in destinations only")
-	}
-	if f, given := e["absent-status"]; given && src != nil {
-		r.Fault(Broken, f.Key, "absent-status on the source: it is for destinations only")
-	}
+	r.evidence(e, reg)
+	r.misplaced(e, src != nil)
 	if !ok {
 		return nil, src
 	}
 	return reg, src
+}
+
+// evidence reads the keys about evidence of an entry.
+func (r *reader) evidence(e map[string]yamlread.Field, reg *Registry) {
+	if f, ok := e["public-name"]; ok {
+		text, _ := r.Text(f.Value, "public-name")
+		if _, err := image.ParseRegistry(text); err != nil {
+			r.Fault(Broken, f.Value, "public-name: %v", err)
+		}
+		reg.PublicName = strings.TrimSuffix(text, "/")
+	}
+	if f, ok := e["attestations"]; ok {
+		reg.Attestations = r.Boolean(f.Value, "attestations")
+	}
+	if f, ok := e["referrers"]; ok {
+		text, isText := r.Text(f.Value, "referrers")
+		reg.Referrers = ReferrersMode(slices.Index(referrersModes, text) + 1)
+		if isText && reg.Referrers == 0 {
+			r.Fault(Broken, f.Value, "bad referrers %q: want none, accepted or all", yamlread.Clip(text))
+		}
+	}
+}
+
+// misplaced adds faults for keys that belong to the other kind of entry.
+func (r *reader) misplaced(e map[string]yamlread.Field, source bool) {
+	if f, ok := e["mirrors"]; ok && !source {
+		r.Fault(Broken, f.Key, "mirrors on a destination: mirrors belong to the source")
+	}
+	if f, ok := e["mutable-tags"]; ok && source {
+		r.Fault(Warning, f.Key, "mutable-tags on the source: it has no effect, tags move in destinations only")
+	}
+	for _, key := range []string{"absent-status", "public-name", "attestations", "referrers"} {
+		if f, ok := e[key]; ok && source {
+			r.Fault(Broken, f.Key, "%s on the source: it is for destinations only", key)
+		}
+	}
 }
 
 // destination appends reg, the entry at node n, to m unless an earlier entry is equal.
@@ -107,6 +137,9 @@ func (r *reader) destination(n *yaml.Node, reg *Registry, m *Manifest) {
 			first = cmp.Or(first, d)
 			repeated = repeated || sameSet(d.MutableTags, reg.MutableTags) && sameSet(d.AbsentStatus, reg.AbsentStatus)
 		}
+	}
+	if first != nil && (first.PublicName != reg.PublicName || first.Attestations != reg.Attestations || first.Referrers != reg.Referrers) {
+		r.Fault(Broken, n, "destination %s again with another public-name, attestations or referrers: the first is on line %d", reg.Name, yamlread.Line(first.Pos.Line))
 	}
 	if first != nil && first.ServiceAccount != reg.ServiceAccount {
 		r.Fault(Warning, n, "destination %s again with another service-account: the one on line %d is used", reg.Name, yamlread.Line(first.Pos.Line))

@@ -179,7 +179,7 @@ func (t *thin) pair(d string, hasImages bool) pair {
 // thinManifest reads a document of a promoter-manifest.yaml into m.
 func (r *reader) thinManifest(root *yaml.Node, m *Manifest) {
 	if e := r.Known(root, "a thin manifest", "registries", "imagesPath", "provenance"); e != nil {
-		r.provenance(e)
+		m.Policy = r.policy(e)
 		r.registries(root, e, m)
 	}
 }

@@ -67,9 +67,9 @@ func TestThinRules(t *testing.T) {
 			[]string{"manifests/d/promoter-manifest.yaml a", "manifests/d/promoter-manifest.yaml b"}, nil,
 		},
 		{
-			"provenance is warned of",
+			"provenance is read",
 			map[string]string{"manifests/d/promoter-manifest.yaml": twoRegistries + "provenance: {}\n", "images/d/images.yaml": imageA},
-			[]string{"manifests/d/promoter-manifest.yaml a"}, []string{"warning manifests/d/promoter-manifest.yaml:4:1: provenance is not enforced"},
+			[]string{"manifests/d/promoter-manifest.yaml a"}, []string{"warning manifests/d/promoter-manifest.yaml:4:1: provenance without mode: the policy is off, no image is judged"},
 		},
 		{
 			"faults of every file, in the order of the files",
