@@ -3,6 +3,8 @@
 package kubernetes
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/resmap"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
 )
@@ -134,5 +137,86 @@ func TestJob(t *testing.T) {
 	}
 	if actions[1] != batchv1.PodFailurePolicyActionFailIndex || actions[3] != batchv1.PodFailurePolicyActionCount {
 		t.Errorf("actions %v, want exit code 1 to fail the index and 3 to count", actions)
+	}
+}
+
+// overlay renders the example of docs/scale.md on top of the base.
+func overlay(t *testing.T) resmap.ResMap {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/scale.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const (
+		first  = "apiVersion: kustomize.config.k8s.io"
+		remote = "https://git.example.com/mirror/cip//manifests/kubernetes?ref=v0.1.0"
+	)
+	_, example, _ := strings.Cut(string(page), "```yaml\n"+first)
+	example, _, _ = strings.Cut(first+example, "```")
+	if !strings.Contains(example, remote) {
+		t.Fatalf("docs/scale.md has no kustomization of %s", remote)
+	}
+	files := filesys.MakeFsInMemory()
+	write := func(name, text string) {
+		if err := files.WriteFile(name, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	entries, err := os.ReadDir(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		text, err := os.ReadFile(filepath.Join(base, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		write("/base/"+e.Name(), string(text))
+	}
+	write("/overlay/kustomization.yaml", strings.Replace(example, remote, "../base", 1))
+	rendered, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(files, "/overlay")
+	if err != nil {
+		t.Fatalf("rendering the example: %v", err)
+	}
+	return rendered
+}
+
+// TestOverlay checks that the example of docs/scale.md changes what it says.
+func TestOverlay(t *testing.T) {
+	t.Parallel()
+	var job batchv1.Job
+	var account corev1.ServiceAccount
+	var config corev1.ConfigMap
+	for _, r := range overlay(t).Resources() {
+		into := map[string]any{"Job promotion": &job, "ServiceAccount promoter": &account, "ConfigMap manifests": &config}[r.GetKind()+" "+r.GetName()]
+		if into == nil {
+			continue
+		}
+		text, err := r.AsYAML()
+		if err == nil {
+			err = yaml.UnmarshalStrict(text, into)
+		}
+		if err != nil {
+			t.Fatalf("%s %s: %v", r.GetKind(), r.GetName(), err)
+		}
+	}
+	pod := &job.Spec.Template.Spec
+	env := map[string]string{}
+	for _, e := range pod.Containers[0].Env {
+		env[e.Name] = e.Value
+	}
+	got := []string{
+		pod.Containers[0].Image, env["CIP_SHARDS"], env["CIP_QPS"],
+		account.Annotations["iam.gke.io/gcp-service-account"], config.Data["GITSYNC_REPO"], config.Data["CIP_THIN_MANIFEST_DIR"],
+	}
+	want := []string{
+		"eu.example.com/tools/cip:v0.1.0", "4", "83",
+		"promoter@myproject.iam.gserviceaccount.com", "https://git.example.com/team/manifests", "/manifests/current/production",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the example gives %q, want %q", got, want)
+	}
+	if c, p := job.Spec.Completions, job.Spec.Parallelism; c == nil || p == nil || *c != 4 || *p != 4 {
+		t.Errorf("the example gives completions %v and parallelism %v, want 4", c, p)
 	}
 }
