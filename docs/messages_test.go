@@ -21,6 +21,9 @@ var errorMakers = []string{"New", "Errorf", "Fault", "fault", "Whole", "refusal"
 // messageMakers are also those that make a warning, a finding or the reason of a verdict.
 var messageMakers = append([]string{"finding", "Warn", "Warnf", "warn", "refused", "refuse", "skip", "append", "Sprintf", "once", "waiting", "TrimSuffix"}, errorMakers...)
 
+// judgeMakers are those that make an error, or a reason why evidence does not count.
+var judgeMakers = append([]string{"fail", "rejected", "because", "violate", "Sprintf"}, errorMakers...)
+
 // messageDirs are the packages with the messages, and the functions that make them there. In
 // some, other functions make the lines of a report.
 var messageDirs = map[string][]string{
@@ -30,7 +33,7 @@ var messageDirs = map[string][]string{
 	"pkg/transfer": messageMakers, "pkg/check": messageMakers, "pkg/scan": messageMakers, "pkg/audit": messageMakers,
 	"internal/cli": messageMakers, "pkg/output": errorMakers, "pkg/selector": errorMakers, "pkg/resolve": errorMakers,
 	"pkg/lookup": errorMakers, "pkg/imagetags": errorMakers, "pkg/rebase": errorMakers, "pkg/importer": errorMakers,
-	"pkg/audit/event": errorMakers, "pkg/strictjson": errorMakers, "pkg/yamledit": errorMakers, "pkg/provenance": errorMakers, "internal/demo": errorMakers, "internal/schema": errorMakers,
+	"pkg/audit/event": errorMakers, "pkg/strictjson": errorMakers, "pkg/yamledit": errorMakers, "pkg/provenance": judgeMakers, "internal/demo": errorMakers, "internal/schema": errorMakers,
 }
 
 // notMessages are texts that users never see, or that are a part of a message, with the reason.

@@ -34,7 +34,7 @@ var allowed = map[string][]string{
 	"output":     {"check", "history", "image", "imagetags", "inventory", "manifest", "plan", "rebase", "resolve", "selector"}, // formats the values of other packages
 	"plan":       {"image", "inventory", "manifest"},
 	"promote":    {"check", "evidence", "image", "inventory", "manifest", "memo", "plan", "provenance", "registry", "strictjson", "transfer"},
-	"provenance": {"image", "yamlread", "go.yaml.in/yaml/v3"},                 // policies, read with the manifests that they belong to
+	"provenance": {"image", "strictjson", "yamlread", "go.yaml.in/yaml/v3"},   // policies, read with the manifests that they belong to
 	"rebase":     {"image", "inventory", "promote", "registry", "strictjson"}, // makes an image and pushes it
 	"registry":   {"image", "inventory", "manifest", "secret", "strictjson"},  // decides nothing, so it knows no plan; of manifests it needs the settings of registries
 	"resolve":    {"image", "imagetags", "manifest", "selector", "github.com/Masterminds/semver/v3", "golang.org/x/sync/errgroup"},

@@ -10,7 +10,9 @@ import (
 //
 // It never stands for a longer path.
 func (b *Builder) StandsFor(id string) bool {
-	return id == b.ID || !strings.Contains(b.ID, "@") && strings.HasPrefix(id, b.ID+"@")
+	rest, ok := strings.CutPrefix(id, b.ID)
+	atRef := !strings.Contains(b.ID, "@") && len(rest) > 1 && rest[0] == '@'
+	return ok && b.ID != "" && (rest == "" || atRef)
 }
 
 // Claimable returns the builders that a certificate may name which matches the signers

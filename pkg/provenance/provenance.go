@@ -58,7 +58,7 @@ type Builder struct {
 
 // Caller restricts the workflows that call a reusable workflow.
 type Caller struct {
-	Workflows []string // below .github/workflows/
+	Workflows []string // paths that begin with .github/workflows/; none: all
 	Refs      []string // path.Match patterns that begin with refs/
 }
 
@@ -151,10 +151,10 @@ type Result struct {
 	Level      int              // verified SLSA build level, 0 to 3
 	Violations []string         // none: the policy is satisfied
 	Accepted   []*Attestation   // that the policy accepts, those of platforms too
-	Platforms  []PlatformResult // the platforms of an index without provenance of its own
+	Platforms  []PlatformResult // of an index; they count only if it has no provenance of its own
 }
 
-// PlatformResult is the result of a policy for a platform of an index.
+// PlatformResult is the result of a policy for a platform of an index, by its own attestations.
 type PlatformResult struct {
 	Digest v1.Hash
 	Result Result
