@@ -122,7 +122,7 @@ func pushedFrom(file string) (string, error) {
 		return "", fmt.Errorf("reading GITHUB_EVENT_PATH %s: %w", file, err)
 	}
 	switch {
-	case !isID(event.Before):
+	case !IsID(event.Before):
 		return "", fmt.Errorf("GITHUB_EVENT_PATH %s: before is %q, not the id of a commit", file, event.Before)
 	case strings.Trim(event.Before, "0") == "":
 		return "", errors.New("the push created the branch: it has no commit before")
@@ -130,7 +130,7 @@ func pushedFrom(file string) (string, error) {
 	return event.Before, nil
 }
 
-// isID reports whether text is a full commit id.
-func isID(text string) bool {
+// IsID reports whether text is a full commit id.
+func IsID(text string) bool {
 	return len(text) == idLength && strings.Trim(text, "0123456789abcdef") == ""
 }

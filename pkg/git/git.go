@@ -83,7 +83,7 @@ func absolute(path string) (string, error) {
 // such as ~1 (gitrevisions(7)). A branch or tag wins over an abbreviation, as in git.
 func (r *Repository) Resolve(rev string) (string, error) {
 	full := rev
-	if end := strings.IndexAny(rev+"^", "^~"); !isID(rev[:end]) {
+	if end := strings.IndexAny(rev+"^", "^~"); !IsID(rev[:end]) {
 		if ref := r.ref(rev[:end]); ref != "" {
 			full = ref + rev[end:]
 		}

@@ -263,11 +263,17 @@ func (r *Repository) Entries(tree, dir string) (map[string]string, error) {
 // Text returns the bytes of a regular file. entry is its mode and hash, as Subtrees
 // returns them. ok is false if it is another kind of entry.
 func (r *Repository) Text(entry string) (text []byte, ok bool, err error) {
-	bits, hash, _ := strings.Cut(entry, " ")
-	m, err := filemode.New(bits)
-	if err != nil || !mode(m).IsRegular() {
+	if !IsRegular(entry) {
 		return nil, false, nil
 	}
+	_, hash, _ := strings.Cut(entry, " ")
 	text, err = (&treeFS{repo: r.repo}).read(plumbing.NewHash(hash), maxFile)
 	return text, err == nil, err
+}
+
+// IsRegular reports whether an entry, as Subtrees returns it, is a regular file.
+func IsRegular(entry string) bool {
+	bits, _, _ := strings.Cut(entry, " ")
+	m, err := filemode.New(bits)
+	return err == nil && mode(m).IsRegular()
 }

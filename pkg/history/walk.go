@@ -14,19 +14,14 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
-// Files of a thin manifest directory.
+// Directories of teams in a thin manifest directory.
 const (
 	manifestsDir = "manifests"
 	imagesDir    = "images"
-	manifestFile = "/promoter-manifest.yaml"
-	imagesFile   = "/images.yaml"
 )
 
-// regularMode begins the mode of a regular file in git, linkMode is that of a link.
-const (
-	regularMode = "0100"
-	linkMode    = " 0120000 "
-)
+// linkMode is the mode of a link in git.
+const linkMode = " 0120000 "
 
 // maxKept is the number of tags of versions that are kept, about 200 MB.
 const maxKept = 1_000_000
@@ -255,7 +250,8 @@ func (w *walker) files(team string) []string {
 	if w.isFile {
 		return []string{w.dir}
 	}
-	return []string{path.Join(w.dir, manifestsDir, team) + manifestFile, path.Join(w.dir, imagesDir, team) + imagesFile}
+	images, registries := manifest.TeamFiles(team)
+	return []string{path.Join(w.dir, registries), path.Join(w.dir, images)}
 }
 
 // version reads the tags of a team in a commit that a query selects.
@@ -274,7 +270,7 @@ func (w *walker) version(c git.LogEntry, team string, q Query, all bool) (versio
 		return version{}, err
 	case regular && !all && !q.possible(text):
 		return version{}, nil
-	case !regular || !strings.HasPrefix(entries[0], regularMode):
+	case !regular || !git.IsRegular(entries[0]):
 		key = c.Tree + key // a link: what it leads to is not in the key
 	}
 	if v, ok := w.versions[key]; ok {
@@ -304,10 +300,11 @@ func (w *walker) parse(c git.LogEntry, team string, files []string, q Query) (v 
 		if err != nil {
 			return v, err
 		}
-		if _, err := fs.Stat(all, manifestsDir+"/"+team+manifestFile); err != nil {
+		_, registries := manifest.TeamFiles(team)
+		if _, err := fs.Stat(all, registries); err != nil {
 			return v, absent(err)
 		}
-		set = manifest.Thin(oneTeam{all, team}, w.dir)
+		set = manifest.Team(all, w.dir, team)
 	}
 	for _, f := range files {
 		v.broken = v.broken || set.Part(f).Broken
@@ -328,22 +325,4 @@ func absent(err error) error {
 		return err
 	}
 	return nil
-}
-
-// oneTeam is a thin manifest directory with the files of one team.
-type oneTeam struct {
-	fs.FS
-	team string
-}
-
-// ReadDir implements fs.ReadDirFS.
-func (o oneTeam) ReadDir(name string) ([]fs.DirEntry, error) {
-	if name != manifestsDir && name != imagesDir {
-		return fs.ReadDir(o.FS, name)
-	}
-	info, err := fs.Stat(o.FS, name+"/"+o.team)
-	if err != nil {
-		return nil, nil //nolint:nilerr // the other directory has the team
-	}
-	return []fs.DirEntry{fs.FileInfoToDirEntry(info)}, nil
 }
