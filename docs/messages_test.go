@@ -34,6 +34,7 @@ var messageDirs = map[string][]string{
 	"internal/cli": messageMakers, "pkg/output": errorMakers, "pkg/selector": errorMakers, "pkg/resolve": errorMakers,
 	"pkg/lookup": errorMakers, "pkg/imagetags": errorMakers, "pkg/rebase": errorMakers, "pkg/importer": errorMakers,
 	"pkg/audit/event": errorMakers, "pkg/strictjson": errorMakers, "pkg/yamledit": errorMakers, "pkg/provenance": judgeMakers, "internal/demo": errorMakers, "internal/schema": errorMakers,
+	"pkg/verify": append([]string{"missing", "invalid"}, errorMakers...),
 }
 
 // notMessages are texts that users never see, or that are a part of a message, with the reason.

@@ -30,8 +30,8 @@ var allowed = map[string][]string{
 	"load":       {"git", "importer", "manifest", "selector", "tree"},                                                                            // opens the files that manifest parses
 	"lookup":     {"git", "image", "inventory", "load", "manifest", "output", "rebase", "registry", "resolve", "selector", "strictjson", "tree"}, // reads and writes for resolve
 	"manifest":   {"image", "provenance", "selector", "yamledit", "yamlread", "go.yaml.in/yaml/v3"},
-	"memo":       {},                                                                                                           // one result for each key, whatever it is
-	"output":     {"check", "history", "image", "imagetags", "inventory", "manifest", "plan", "rebase", "resolve", "selector"}, // formats the values of other packages
+	"memo":       {},                                                                                                                     // one result for each key, whatever it is
+	"output":     {"check", "history", "image", "imagetags", "inventory", "manifest", "plan", "rebase", "resolve", "selector", "verify"}, // formats the values of other packages
 	"plan":       {"image", "inventory", "manifest"},
 	"promote":    {"check", "evidence", "image", "inventory", "manifest", "memo", "plan", "provenance", "registry", "strictjson", "transfer"},
 	"provenance": {"image", "strictjson", "yamlread", "go.yaml.in/yaml/v3"},   // policies, read with the manifests that they belong to
@@ -42,10 +42,11 @@ var allowed = map[string][]string{
 	"secret":     {},                                                                              // what must not be printed, wherever it came from
 	"selector":   {"image", "yamlread", "github.com/Masterminds/semver/v3", "go.yaml.in/yaml/v3"}, // read with the manifests that they belong to
 	"strictjson": {},
-	"transfer":   {"image", "inventory", "memo", "registry"}, // moves blobs, and knows no manifest or plan
-	"tree":       {},                                         // files on disk, whatever is in them
-	"yamledit":   {"yamlread", "go.yaml.in/yaml/v3"},         // YAML without keys: the caller knows them
-	"yamlread":   {"image", "go.yaml.in/yaml/v3"},            // strict YAML, for manifests and selectors
+	"transfer":   {"image", "inventory", "memo", "registry"},                                            // moves blobs, and knows no manifest or plan
+	"tree":       {},                                                                                    // files on disk, whatever is in them
+	"verify":     {"git", "image", "inventory", "load", "manifest", "plan", "provenance", "strictjson"}, // follows records to manifests in commits
+	"yamledit":   {"yamlread", "go.yaml.in/yaml/v3"},                                                    // YAML without keys: the caller knows them
+	"yamlread":   {"image", "go.yaml.in/yaml/v3"},                                                       // strict YAML, for manifests and selectors
 }
 
 // pure packages decide and never look: what they need is handed to them.

@@ -1,0 +1,176 @@
+package verify
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
+)
+
+// Scope is what the current manifests say. The zero value means that there are none.
+type Scope struct {
+	set    *manifest.Set
+	wanted *plan.Wanted
+}
+
+// NewScope returns the scope of manifests. wanted is all that they want.
+func NewScope(set *manifest.Set, wanted *plan.Wanted) *Scope { return &Scope{set, wanted} }
+
+// All returns the images that a selection of the manifests wants, once for each
+// destination that gets evidence, sorted by reference.
+func (s *Scope) All(selected *plan.Wanted) []Subject {
+	homes := map[name.Repository][]Home{}
+	for _, m := range s.set.Manifests {
+		for _, r := range m.Attested() {
+			for i := range m.Images {
+				home, err := homeOf(r, m.Images[i].Name)
+				if err == nil && !slices.Contains(homes[home.Repository], home) {
+					homes[home.Repository] = append(homes[home.Repository], home)
+				}
+			}
+		}
+	}
+	var all []Subject
+	for _, t := range selected.Targets {
+		if homes[t.Repository] == nil {
+			continue
+		}
+		for i := range t.Want.Entries {
+			d := t.Want.Entries[i].Digest
+			all = append(all, Subject{
+				Reference: t.Repository.Digest(d.String()).String(), Repository: t.Repository, Digest: d, Homes: homes[t.Repository],
+			})
+		}
+	}
+	return all
+}
+
+// homeOf returns the home of an image in a destination.
+func homeOf(r *manifest.Registry, image string) (Home, error) {
+	repo, production, err := r.Production(image)
+	return Home{repo, production}, err
+}
+
+// candidate is an image of a manifest that a reference may mean.
+type candidate struct {
+	repo     name.Repository // the destination
+	homes    []Home
+	attested bool // the destination gets evidence
+	listed   bool // the manifest has an image of that name
+	wanted   bool // the manifest wants the digest
+}
+
+// Find parses a reference: a repository with a tag or a digest. The repository is a
+// destination of the manifests, or a public name of one.
+//
+// The subject has no digest if the reference has none: Settle sets it.
+func (s *Scope) Find(text string) (Subject, error) {
+	sub := Subject{Reference: text}
+	rest, digest, hasDigest := strings.Cut(text, "@")
+	if hasDigest {
+		d, err := image.ParseDigest(digest)
+		if err != nil {
+			return sub, fmt.Errorf("parsing reference %q: %w", text, err)
+		}
+		sub.Digest = d
+	}
+	if i := strings.LastIndexByte(rest, ':'); i > strings.LastIndexByte(rest, '/') {
+		rest, sub.Tag = rest[:i], rest[i+1:]
+		if err := image.CheckTag(sub.Tag); err != nil {
+			return sub, fmt.Errorf("parsing reference %q: %w", text, err)
+		}
+	}
+	if sub.Tag == "" && !hasDigest {
+		return sub, fmt.Errorf("parsing reference %q: %w", text, errors.New("want a tag or a digest"))
+	}
+	repo, err := image.ParseRepository(rest)
+	if err != nil {
+		return sub, fmt.Errorf("parsing reference %q: %w", text, err)
+	}
+	sub.Repository = repo
+	if all := s.candidates(repo, v1.Hash{}); len(all) > 0 {
+		sub.Repository = all[0].repo
+	}
+	return sub, nil
+}
+
+// Settle sets the digest of a subject, and the homes of its records: those of the
+// manifests that want the digest there, or else of all that have the destination.
+func (s *Scope) Settle(sub *Subject, digest v1.Hash) {
+	sub.Digest, sub.Homes = digest, nil
+	all := s.candidates(sub.Repository, digest)
+	for _, c := range all {
+		for _, home := range c.homes {
+			if !slices.Contains(sub.Homes, home) {
+				sub.Homes = append(sub.Homes, home)
+			}
+		}
+	}
+	if len(all) == 0 { // of no manifest
+		sub.Homes = []Home{{sub.Repository, sub.Repository.String()}}
+	}
+}
+
+// candidates returns the destinations that a repository is, or else those that it is a
+// public name of. If manifests want the digest there, it returns only theirs.
+func (s *Scope) candidates(repo name.Repository, digest v1.Hash) []candidate {
+	if s.set == nil {
+		return nil
+	}
+	var same, public []candidate
+	for _, m := range s.set.Manifests {
+		attested := m.Attested()
+		for _, r := range m.Destinations {
+			if below, ok := r.Name.Relative(repo); ok {
+				if c, ok := newCandidate(m, r, attested, below, digest); ok && c.repo == repo {
+					same = append(same, c)
+				}
+			}
+			if below, ok := r.BelowPublicName(repo); ok {
+				if c, ok := newCandidate(m, r, attested, below, digest); ok {
+					public = append(public, c)
+				}
+			}
+		}
+	}
+	all := same
+	if len(same) == 0 {
+		all = public
+	}
+	for _, best := range []func(candidate) bool{
+		func(c candidate) bool { return c.wanted }, func(c candidate) bool { return c.listed }, func(c candidate) bool { return c.attested },
+	} {
+		if slices.ContainsFunc(all, best) {
+			all = slices.DeleteFunc(all, func(c candidate) bool { return !best(c) })
+		}
+	}
+	return all
+}
+
+// newCandidate returns the candidate for an image at a destination of a manifest.
+func newCandidate(m *manifest.Manifest, r *manifest.Registry, attested []*manifest.Registry, below string, digest v1.Hash) (candidate, bool) {
+	repo, err := r.Name.Repository(below)
+	if err != nil {
+		return candidate{}, false
+	}
+	c := candidate{repo: repo, attested: slices.Contains(attested, r)}
+	for i := range m.Images {
+		if m.Images[i].Name == below {
+			c.listed = true
+			c.wanted = c.wanted || m.Images[i].Wants(digest)
+		}
+	}
+	for _, a := range attested {
+		if home, err := homeOf(a, below); err == nil {
+			c.homes = append(c.homes, home)
+		}
+	}
+	return c, true
+}

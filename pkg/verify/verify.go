@@ -1,0 +1,135 @@
+// Package verify checks that images are in production for a reason.
+//
+// A Chain leads from a digest to its reason:
+//
+//	digest ─ record ─▶ manifest file, line and commit ─▶ source ─▶ signature, provenance
+//
+// The record is the promotion record, a signed statement that is attached to the digest
+// in a destination. Links of the chain are judged by pure functions. What they need is
+// read by a Verifier from registries, through interfaces, and from git, through Commits.
+// The package never decides whose signatures count and never writes anything.
+package verify
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/provenance"
+)
+
+// Kind is the kind of a link.
+type Kind string
+
+// The kinds of links, in the order of a chain.
+const (
+	KindRecord     Kind = "record"
+	KindManifest   Kind = "manifest"
+	KindSource     Kind = "source"
+	KindSignature  Kind = "signature"
+	KindProvenance Kind = "provenance" // one for each policy
+)
+
+// Status is the result of checking a link.
+type Status string
+
+// The statuses of links.
+const (
+	OK         Status = "ok"
+	Missing    Status = "missing"    // there is none, or it could not be read
+	Invalid    Status = "invalid"    // there is one, and it does not verify
+	NotChecked Status = "notChecked" // it is not required, or there is nothing to compare it with
+)
+
+// The verdicts about chains.
+const (
+	Intact = "ok"
+	Broken = "broken"
+)
+
+// Link is one link of a chain.
+type Link struct {
+	Kind   Kind   `json:"kind"`
+	Status Status `json:"status"`
+	Detail string `json:"detail"`
+}
+
+// Chain is the result for one reference.
+type Chain struct {
+	Reference string   `json:"reference"`
+	Digest    string   `json:"digest"`
+	Verdict   string   `json:"verdict"` // Intact or Broken
+	Links     []Link   `json:"links"`
+	Notes     []string `json:"notes,omitempty"` // what is no proof, such as records of strangers
+}
+
+// add appends links. A link that is missing or invalid breaks the chain.
+func (c *Chain) add(links ...Link) {
+	for _, l := range links {
+		if l.Status == Missing || l.Status == Invalid {
+			c.Verdict = Broken
+		}
+		c.Links = append(c.Links, l)
+	}
+}
+
+// Bad reports whether a chain is broken.
+func Bad(chains []Chain) bool {
+	for i := range chains {
+		if chains[i].Verdict != Intact {
+			return true
+		}
+	}
+	return false
+}
+
+// Subject is an image to verify, at a destination.
+type Subject struct {
+	Reference  string // as the user wrote it, or repository@digest
+	Repository name.Repository
+	Tag        string // of the reference; may be empty
+	Digest     v1.Hash
+	Homes      []Home // where its records may be
+}
+
+// Home is a place of promotion records: a repository that gets evidence.
+type Home struct {
+	Repository name.Repository
+	Name       string // the production name that records have as their subject
+}
+
+// Signer says whose records and signatures count.
+type Signer struct {
+	Name    string // for messages, such as an identity or the file of a key
+	Matches func(provenance.Identity) bool
+}
+
+// matchesAny reports whether one of the identities counts.
+func (s Signer) matchesAny(all []provenance.Identity) bool {
+	return slices.ContainsFunc(all, s.Matches)
+}
+
+// signedBy returns the name of a verified signer.
+func signedBy(id provenance.Identity) string {
+	switch {
+	case id.Key != "":
+		return "key " + id.Key
+	case id.Issuer != "":
+		return fmt.Sprintf("%s (%s)", id.SAN, id.Issuer)
+	}
+	return id.SAN
+}
+
+func missing(k Kind, format string, args ...any) Link { return link(k, Missing, format, args...) }
+
+func invalid(k Kind, format string, args ...any) Link { return link(k, Invalid, format, args...) }
+
+func notChecked(k Kind, format string, args ...any) Link { return link(k, NotChecked, format, args...) }
+
+func good(k Kind, format string, args ...any) Link { return link(k, OK, format, args...) }
+
+func link(k Kind, s Status, format string, args ...any) Link {
+	return Link{Kind: k, Status: s, Detail: fmt.Sprintf(format, args...)}
+}
