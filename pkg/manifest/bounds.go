@@ -16,8 +16,15 @@ const (
 // The Kubernetes tree has up to 30.
 const maxRegistries = 10_000
 
+// checked adds the faults between files to a set that is complete otherwise.
+func (s *Set) checked() *Set {
+	s.checkPolicies()
+	s.bound()
+	return s
+}
+
 // bound adds a fault to a set that exceeds the limits, and removes the manifests beyond them.
-func (s *Set) bound() *Set {
+func (s *Set) bound() {
 	repositories, edges := 0, 0
 	for i, m := range s.Manifests {
 		r, e := m.size()
@@ -36,9 +43,8 @@ func (s *Set) bound() *Set {
 		}
 		s.Faults = append(s.Faults, Fault{Pos: Pos{File: m.File}, Severity: Broken, Message: message})
 		s.Manifests = s.Manifests[:i]
-		return s
+		return
 	}
-	return s
 }
 
 // size returns the number of repositories and edges of m.

@@ -29,7 +29,7 @@ func Plain(fsys fs.FS, name, display string) *Set {
 	set := &Set{}
 	set.add(r.manifests("registries", r.document), r.File)
 	set.Digest = yamlread.Digest([]*yamlread.File{r.File})
-	return set.bound()
+	return set.checked()
 }
 
 // Native reads the native StarlingX file name of fsys. Messages call it display.
@@ -40,7 +40,7 @@ func Native(fsys fs.FS, name, display string) *Set {
 	set := &Set{}
 	set.add(r.manifests("images", r.nativeDocument), r.File)
 	set.Digest = yamlread.Digest([]*yamlread.File{r.File})
-	return set.bound()
+	return set.checked()
 }
 
 // Join returns one set with the manifests and faults of several, in order.
@@ -53,7 +53,7 @@ func Join(sets ...*Set) *Set {
 		fmt.Fprintln(h, s.Digest)
 	}
 	all.Digest = "sha256:" + hex.EncodeToString(h.Sum(nil))
-	return all.bound()
+	return all.checked()
 }
 
 // manifests reads every document of the file as a manifest.

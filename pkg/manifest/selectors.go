@@ -106,7 +106,7 @@ func PlainSelectors(fsys fs.FS, name, display string) (*Set, []*selector.File) {
 	set := &Set{Digest: yamlread.Digest([]*yamlread.File{r.File})}
 	set.add(manifests, r.File)
 	set.add(nil, p.ReadLock(fsys, display+lockSuffix))
-	set.bound()
+	set.checked()
 	if len(p.Entries) == 0 && len(p.Locked) == 0 {
 		return set, nil
 	}

@@ -84,7 +84,7 @@ func (t *thin) read() *Set {
 	}
 	set.Faults = append(set.Faults, t.faults...)
 	set.Digest = yamlread.Digest(files)
-	return set.bound()
+	return set.checked()
 }
 
 // displayName returns a file's or directory's name for messages.

@@ -313,7 +313,7 @@ func sourceNamed(m *manifest.Manifest, of string) name.Repository {
 }
 
 func sourceOf(m *manifest.Manifest, img *manifest.Image) (*Source, error) {
-	repo, err := sourceRepository(m, img)
+	repo, err := m.SourceRepository(img)
 	if err != nil {
 		return nil, err
 	}

@@ -233,7 +233,7 @@ func Unpinned(set *manifest.Set) []SourceTag {
 	for _, m := range set.Manifests {
 		for i := range m.Images {
 			img := &m.Images[i]
-			src, err := sourceRepository(m, img)
+			src, err := m.SourceRepository(img)
 			if err != nil {
 				continue // Desired refuses it
 			}
@@ -259,13 +259,6 @@ func sortTags(seen map[SourceTag]struct{}) []SourceTag {
 		return strings.Compare(a.Tag, b.Tag)
 	})
 	return tags
-}
-
-func sourceRepository(m *manifest.Manifest, img *manifest.Image) (name.Repository, error) {
-	if m.Native {
-		return img.Repository, nil
-	}
-	return m.Source.Name.Repository(img.Name)
 }
 
 // Snapshot returns what is wanted below a registry, as a snapshot of a registry.

@@ -14,6 +14,9 @@ import (
 // match a certificate are compared for each attestation.
 const maxItems = 200
 
+// maxPatterns is the number of patterns in levels. All images are compared with each.
+const maxPatterns = 1_000
+
 // maxLevel is the highest SLSA build level.
 const maxLevel = 3
 
@@ -180,7 +183,7 @@ func (r *reader) level(keys map[string]yamlread.Field) {
 
 // levels reads the minimum levels of some images.
 func (r *reader) levels(keys map[string]yamlread.Field) {
-	p := r.policy
+	p, patterns := r.policy, 0
 	for _, n := range r.items(keys, "levels") {
 		e := r.Known(n, "a levels entry", "images", "level")
 		if e == nil {
@@ -198,6 +201,10 @@ func (r *reader) levels(keys map[string]yamlread.Field) {
 			}
 		}
 		p.Levels = append(p.Levels, l)
+		patterns += len(l.Images)
+	}
+	if patterns > maxPatterns {
+		r.Fault(yamlread.Broken, keys["levels"].Key, "levels: more than %d patterns", maxPatterns)
 	}
 }
 
