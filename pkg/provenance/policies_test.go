@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	images "sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/provenance"
 )
 
@@ -29,7 +29,7 @@ func policyOf(t *testing.T, mode string, lines ...string) *provenance.Policy {
 func TestPoliciesOf(t *testing.T) {
 	t.Parallel()
 	bound := func(source, file string, p *provenance.Policy) provenance.Bound {
-		r, err := image.ParseRegistry(source)
+		r, err := images.ParseRegistry(source)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,7 +70,7 @@ func TestPoliciesOf(t *testing.T) {
 		"docker.io/z/b":      "hub 2",
 		"docker.io/library/": "bad",
 	} {
-		r, err := image.ParseRepository(repo)
+		r, err := images.ParseRepository(repo)
 		if err != nil {
 			if want != "bad" {
 				t.Errorf("%s: got error %v, want none", repo, err)
@@ -89,7 +89,7 @@ func TestPoliciesOf(t *testing.T) {
 		t.Error("Any: got false, want true")
 	}
 	var none *provenance.Policies
-	if none.Any() || none.Of(image.NewRepository("r.io", "p/a")) != nil {
+	if none.Any() || none.Of(images.NewRepository("r.io", "p/a")) != nil {
 		t.Error("no policies: got some, want none")
 	}
 	if provenance.NewPolicies([]provenance.Bound{bound("r.io", "off", policyOf(t, "off"))}).Any() {
