@@ -21,9 +21,9 @@ var allowed = map[string][]string{
 		"github.com/sigstore/sigstore/pkg/cryptoutils", "github.com/sigstore/sigstore/pkg/signature",
 		"github.com/sigstore/sigstore/pkg/signature/dsse", "github.com/sigstore/sigstore/pkg/signature/payload"},
 	"evidence":   {"image", "inventory", "manifest", "memo", "provenance", "registry", "strictjson"},
-	"git":        {"secret"},                           // trees of files, whatever is in them
-	"history":    {"git", "image", "load", "manifest"}, // follows tags of manifests through commits
-	"image":      {},
+	"git":        {"secret"},                                                                      // trees of files, whatever is in them
+	"history":    {"git", "image", "load", "manifest"},                                            // follows tags of manifests through commits
+	"image":      {"github.com/Masterminds/semver/v3"},                                            // the order of versions is that of tags
 	"imagetags":  {"image", "yamlread"},                                                           // its faults are those of manifests
 	"importer":   {"image", "yamlread", "github.com/Masterminds/semver/v3", "go.yaml.in/yaml/v3"}, // files of other tools
 	"inventory":  {"image"},

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -38,4 +39,11 @@ func Attached(tag string) (subject v1.Hash, suffix string, ok bool) {
 		subject = Hash(d)
 	}
 	return subject, suffix, true
+}
+
+// IsAttached reports whether a tag belongs to a signature, attestation, SBOM or list of
+// referrers, whatever its subject is.
+func IsAttached(tag string) bool {
+	_, _, attached := Attached(tag)
+	return attached || slices.ContainsFunc(CosignSuffixes(), func(s string) bool { return strings.HasSuffix(tag, s) })
 }

@@ -9,6 +9,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/yamledit"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/yamlread"
@@ -21,8 +22,9 @@ import (
 // Comments, quotes, order and repeated names stay as they are. If an edit would have
 // to change other text too, it returns an error and changes nothing.
 type ImagesText struct {
-	text yamledit.Text
-	bare bool // the file is an images.yaml, not a plain manifest
+	text     yamledit.Text
+	bare     bool // the file is an images.yaml, not a plain manifest
+	document int  // the one to edit, counted from 0; -1: see NewImagesText
 
 	list      *imagesList // the parsed text, as it was after listEdits edits; nil: not parsed
 	listEdits int
@@ -32,7 +34,13 @@ type ImagesText struct {
 //
 // Of several documents in a plain manifest, the one with the key sources is edited.
 func NewImagesText(data []byte, bare bool) *ImagesText {
-	return &ImagesText{text: yamledit.New(data), bare: bare}
+	return &ImagesText{text: yamledit.New(data), bare: bare, document: -1}
+}
+
+// NewImagesTextOf returns the text with the images list of a manifest, whose content is
+// data: an images.yaml, or the plain manifest itself. In that, its own document is edited.
+func NewImagesTextOf(m *Manifest, data []byte) *ImagesText {
+	return &ImagesText{text: yamledit.New(data), bare: m.Directory != "", document: m.Document}
 }
 
 // Clone returns a copy that can be edited independently.
@@ -79,6 +87,48 @@ func (t *ImagesText) Add(name string, d v1.Hash, tags []string) error {
 		}
 		wants[k] = all
 	})
+}
+
+// Moved is a tag that an edit moves from another digest.
+type Moved struct {
+	Tag  string
+	From v1.Hash
+}
+
+// Move adds a digest with tags like Add, and removes these tags from other digests of the image.
+//
+// fixed returns a destination in which a tag may not move, or "". Such a tag is an error,
+// and the text stays as it is. The digests that lose a tag stay in the list.
+func (t *ImagesText) Move(name string, d v1.Hash, tags []string, fixed func(tag string) string) ([]Moved, error) {
+	wants, err := t.Wants()
+	if err != nil {
+		return nil, err
+	}
+	edited := t.Clone()
+	var moved []Moved
+	for _, key := range slices.Sorted(maps.Keys(wants)) {
+		other, ok := strings.CutPrefix(key, name+"@")
+		if !ok || other == d.String() {
+			continue
+		}
+		for _, tag := range tags {
+			if !slices.Contains(wants[key], tag) {
+				continue
+			}
+			if destination := fixed(tag); destination != "" {
+				return nil, fmt.Errorf("tag %s of %s belongs to %s and may not move to %s: it is not in mutable-tags of %s", tag, name, other, d, destination)
+			}
+			if err := edited.RemoveTag(name, image.Hash(other), tag); err != nil {
+				return nil, err
+			}
+			moved = append(moved, Moved{Tag: tag, From: image.Hash(other)})
+		}
+	}
+	if err := edited.Add(name, d, tags); err != nil {
+		return nil, err
+	}
+	*t = *edited
+	return moved, nil
 }
 
 // RemoveTag removes a tag from a digest of the image name. The digest stays.
@@ -241,6 +291,9 @@ func (t *ImagesText) parse() (*imagesList, error) {
 	if err := yamlread.Parse(t.text.Bytes(), func(root *yaml.Node) { docs = append(docs, root) }); err != nil {
 		return nil, errors.New("bad YAML") // Plain and Thin report the position
 	}
+	if !t.bare && t.document >= 0 && t.document < len(docs) {
+		docs = docs[t.document : t.document+1]
+	}
 	docs = slices.DeleteFunc(docs, selector.IsResource)
 	if len(docs) > 1 && !t.bare {
 		docs = slices.DeleteFunc(docs, func(root *yaml.Node) bool { return yamlread.Child(root, "sources") == nil })
@@ -294,37 +347,6 @@ func missingTags(digests []yamlread.Field, tags []string) []string {
 		}
 	}
 	return missing
-}
-
-// addEntry adds a new entry to the end of the list l.
-func (t *ImagesText) addEntry(l *imagesList, name string, d v1.Hash, tags []string) error {
-	lines := []string{"- name: " + yamledit.Word(name), "  dmap:", "    " + digestLine(d, tags)}
-	switch {
-	case l.items == nil && !t.bare:
-		if l.root.Kind != yaml.MappingNode || len(l.root.Content) == 0 {
-			return yamledit.ErrShape
-		}
-		return t.addList(l.root, lines, flowEntry(l.root.Content[0], name, d, tags))
-	case l.items == nil || t.bare && yamlread.IsNull(l.items):
-		t.text.AppendLines(lines)
-		return nil
-	case l.items.Kind == yaml.AliasNode:
-		return yamledit.ErrAlias
-	case len(l.items.Content) == 0 && t.bare:
-		return t.text.Rewrite(l.items, strings.Join(lines, t.text.LineEnd()))
-	case len(l.items.Content) == 0:
-		key, _ := yamledit.Pair(l.root, "images")
-		if l.root.Style&yaml.FlowStyle != 0 {
-			return t.text.SetValue(key, l.items, "["+flowEntry(key, name, d, tags)+"]")
-		}
-		return t.text.SetLines(key, l.items, lines)
-	}
-	last := l.items.Content[len(l.items.Content)-1]
-	return t.text.Grow(l.items, flowEntry(yamlread.Deref(last).Content[0], name, d, tags), func() ([]string, error) {
-		prefix, err := t.text.Dash(last)
-		pad := strings.Repeat(" ", len(prefix))
-		return []string{prefix + "name: " + yamledit.Word(name), pad + "dmap:", pad + "  " + digestLine(d, tags)}, err
-	})
 }
 
 // flowEntry returns an entry in brackets, its keys in quotes like those of key.

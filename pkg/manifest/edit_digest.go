@@ -32,7 +32,18 @@ func (t *ImagesText) addDigest(entry *yaml.Node, d v1.Hash, tags []string) error
 	case dmap.Style&yaml.FlowStyle != 0 && len(dmap.Content) > 0 && t.text.Missing(dmap.Content[len(dmap.Content)-1]):
 		return t.text.InsertAfter(dmap.Content[len(dmap.Content)-2], ": [], "+line)
 	}
-	return t.text.Grow(dmap, line, func() ([]string, error) { return t.digestLines(dmap, d, tags) })
+	at := placeOfDigest(dmap, tags)
+	if pairs := len(dmap.Content) / 2; at == pairs || dmap.Style&yaml.FlowStyle != 0 {
+		return t.text.Grow(dmap, line, func() ([]string, error) { return t.digestLines(dmap, pairs, d, tags) })
+	}
+	lines, err := t.digestLines(dmap, at, d, tags)
+	switch {
+	case err != nil:
+		return err
+	case at == 0:
+		return t.text.InsertLinesBefore(dmap.Content[0], lines)
+	}
+	return t.text.InsertLinesAfterPair(dmap.Content[2*at-2], dmap.Content[2*at-1], lines)
 }
 
 // addList adds a list of images to a plain manifest that has none.
@@ -66,16 +77,17 @@ func (t *ImagesText) addDmap(entry *yaml.Node, line string) error {
 	return t.text.InsertLinesAfter(name, []string{pad + "dmap:", pad + "  " + line})
 }
 
-// digestLines returns the lines of a digest at the end of a dmap, in the style of its last one.
-func (t *ImagesText) digestLines(dmap *yaml.Node, d v1.Hash, tags []string) ([]string, error) {
-	key, value := dmap.Content[len(dmap.Content)-2], dmap.Content[len(dmap.Content)-1]
+// digestLines returns the lines of a digest at an index of a dmap, in the style of the one before.
+func (t *ImagesText) digestLines(dmap *yaml.Node, at int, d v1.Hash, tags []string) ([]string, error) {
+	at = max(0, at-1)
+	key, value := dmap.Content[2*at], dmap.Content[2*at+1]
 	pad, err := t.text.Indent(key)
 	if err != nil {
 		return nil, err
 	}
 	head := pad + yamledit.Like(key, d.String()) + ":"
 	if value.Kind != yaml.SequenceNode || value.Style&yaml.FlowStyle != 0 || len(tags) == 0 {
-		return []string{head + " " + yamledit.List(tags)}, nil
+		return []string{head + " " + t.text.ListLike(tagsModel(dmap, at), tags)}, nil
 	}
 	first := value.Content[0]
 	prefix, err := t.text.Dash(first)
@@ -84,6 +96,17 @@ func (t *ImagesText) digestLines(dmap *yaml.Node, d v1.Hash, tags []string) ([]s
 		lines = append(lines, prefix+yamledit.Like(first, tag))
 	}
 	return lines, err
+}
+
+// tagsModel returns the list of tags at an index of a dmap or the nearest one before it
+// that is not empty and in brackets, or nil.
+func tagsModel(dmap *yaml.Node, at int) *yaml.Node {
+	for ; at >= 0; at-- {
+		if n := dmap.Content[2*at+1]; n.Kind == yaml.SequenceNode && n.Style&yaml.FlowStyle != 0 && len(n.Content) > 0 {
+			return n
+		}
+	}
+	return nil
 }
 
 // removeDigest removes a digest and its tags from the dmap of an entry.

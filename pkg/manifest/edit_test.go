@@ -1,6 +1,7 @@
 package manifest_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -73,7 +74,7 @@ func TestEditImages(t *testing.T) {
 		{"null dmap", "- name: x\n  dmap: # none\n- name: y\n  dmap:\n", add("x", "b", "2"), "- name: x\n  dmap: # none\n    \"~B\": [\"2\"]\n- name: y\n  dmap:\n", ""},
 		{"written null dmap", "- name: x\n  dmap: ~\n", add("x", "b", "2"), "- name: x\n  dmap:\n    \"~B\": [\"2\"]\n", ""},
 		{"no dmap", "-   name: x # c\n    retag: [{src_build_tag: a, tag: b}]\n", add("x", "b", "2"), "-   name: x # c\n    dmap:\n      \"~B\": [\"2\"]\n    retag: [{src_build_tag: a, tag: b}]\n", ""},
-		{"new name", "-   name: x\n    dmap:\n        \"~A\": []\n# end", add("y/z", "b"), "-   name: x\n    dmap:\n        \"~A\": []\n-   name: y/z\n    dmap:\n      \"~B\": []\n# end", ""},
+		{"new name", "-   name: x\n    dmap:\n        \"~A\": []\n# end", add("y/z", "b"), "-   name: x\n    dmap:\n        \"~A\": []\n-   name: y/z\n    dmap:\n        \"~B\": []\n# end", ""},
 		{"first name", "# nothing yet\n", add("1", "b"), "# nothing yet\n- name: \"1\"\n  dmap:\n    \"~B\": []\n", ""},
 		{"first name in an empty file", "", add("x", "b"), "- name: x\n  dmap:\n    \"~B\": []\n", ""},
 		{"first name in an empty list", "# c\n[] # d\n", add("x", "b", "1"), "# c\n- name: x\n  dmap:\n    \"~B\": [\"1\"] # d\n", ""},
@@ -83,6 +84,15 @@ func TestEditImages(t *testing.T) {
 		{"tags to the quotes of the one before", "- name: x\n  dmap:\n    ~A: [v1]\n", add("x", "a", "v2", "1.0", "v3"), "- name: x\n  dmap:\n    ~A: [v1, v2, \"1.0\", \"v3\"]\n", ""},
 		{"an alias", "- name: x\n  dmap: &d\n    \"~A\": []\n- name: y\n  dmap: *d\n", add("y", "b"), "", "it is an alias"},
 		{"an anchor", "- name: x\n  dmap: &d\n    \"~A\": []\n- name: y\n  dmap: *d\n", add("x", "b"), "", "cannot be edited"},
+		{"digest with the spaces of the one before", "- name: x\n  dmap:\n    \"~A\": [ \"1\" ]\n", add("x", "b", "2", "3"), "- name: x\n  dmap:\n    \"~A\": [ \"1\" ]\n    \"~B\": [ \"2\", \"3\" ]\n", ""},
+		{"digest without quotes", "- name: x\n  dmap:\n    ~A: [v1,v2]\n", add("x", "b", "v3", "v4"), "- name: x\n  dmap:\n    ~A: [v1,v2]\n    ~B: [v3,v4]\n", ""},
+		{"tag without a space", "- name: x\n  dmap:\n    ~A: ['1','2']\n", add("x", "a", "3"), "- name: x\n  dmap:\n    ~A: ['1','2','3']\n", ""},
+		{"digest like the last one with tags", "- name: x\n  dmap:\n    \"~A\": ['1']\n    \"~B\": []\n", add("x", "c", "3"), "- name: x\n  dmap:\n    \"~A\": ['1']\n    \"~B\": []\n    \"~C\": ['3']\n", ""},
+		{"new name after an empty line", "- name: x\n  dmap:\n    ~A: [a]\n\n# y\n- name: 'y'\n  dmap:\n    - &a\n- name: z\n", add("w", "b"), "", "adding"},
+		{"new name like the last one", "- name: 'x'\n  dmap:\n      '~A': [ 'a' ]\n\n# y\n- 'name': 'y'\n  'dmap':\n      '~A': [ 'a' ] # end\n# end\n", add("w", "b", "b"),
+			"- name: 'x'\n  dmap:\n      '~A': [ 'a' ]\n\n# y\n- 'name': 'y'\n  'dmap':\n      '~A': [ 'a' ] # end\n\n- 'name': 'w'\n  'dmap':\n      '~B': [ 'b' ]\n# end\n", ""},
+		{"new name next to block lists", "- name: x\n  dmap:\n    ~A:\n    - a\n", add("w", "b", "b", "c"), "- name: x\n  dmap:\n    ~A:\n    - a\n- name: w\n  dmap:\n    ~B:\n    - b\n    - c\n", ""},
+		{"new name after an alias", "- &a {name: x, dmap: {}}\n- *a\n", add("w", "b", "b"), "- &a {name: x, dmap: {}}\n- *a\n- name: w\n  dmap:\n    \"~B\": [\"b\"]\n", ""},
 		{"tag is there", "- name: x\n  dmap: {\"~A\": [\"1\"]}\n", add("x", "a", "1"), "- name: x\n  dmap: {\"~A\": [\"1\"]}\n", ""},
 		{"remove a tag", "- name: x\n  dmap:\n    \"~A\": [\"1\", \"2\", \"3\"]\n", untag("x", "a", "2"), "- name: x\n  dmap:\n    \"~A\": [\"1\", \"3\"]\n", ""},
 		{"remove the first tag", "- name: x\n  dmap:\n    \"~A\": [\"1\", \"2\"]\n", untag("x", "a", "1"), "- name: x\n  dmap:\n    \"~A\": [\"2\"]\n", ""},
@@ -135,5 +145,106 @@ func TestEditPlain(t *testing.T) {
 		if diff := cmp.Diff(long(tt[1]), string(text.Bytes())); diff != "" {
 			t.Errorf("(-want +got)\n%s", diff)
 		}
+	}
+}
+
+// TestPlace adds a digest, or an entry, to lists that are sorted, or are not.
+func TestPlace(t *testing.T) {
+	t.Parallel()
+	digests := []string{"1", "2", "3", "4", "5"}
+	for name, tt := range map[string]struct {
+		tags []string // of the digests of x, in order; a minus: none
+		tag  string
+		want int // the index of the new digest
+	}{
+		"versions, the newest":     {[]string{"v1.8.0", "v1.9.0", "v1.10.0"}, "v1.11.0", 3},
+		"versions, in between":     {[]string{"v1.8.0", "v1.9.0", "v1.10.0"}, "v1.9.1", 2},
+		"versions, the oldest":     {[]string{"v1.8.0", "v1.9.0", "v1.10.0"}, "v1.7.0", 0},
+		"versions downwards":       {[]string{"v1.10.0", "v1.9.0", "v1.8.0"}, "v1.11.0", 0},
+		"versions downwards, old":  {[]string{"v1.10.0", "v1.9.0", "v1.8.0"}, "v1.2.0", 3},
+		"one of two tags":          {[]string{"v1.8.0", "v1.9.0", "v1.10.0 latest"}, "v1.9.1", 2},
+		"as text":                  {[]string{"v1.10.0", "v1.8.0", "v1.9.0"}, "v1.11.0", 1},
+		"as text downwards":        {[]string{"c", "b", "a"}, "d", 3},
+		"dates":                    {[]string{"20240101-a", "20240102-b", "20240301-c"}, "20240401-d", 3},
+		"not a version":            {[]string{"v1.8.0", "v1.9.0", "v1.10.0"}, "latest", 3},
+		"too short":                {[]string{"v2.0.0", "v1.0.0"}, "v3.0.0", 2},
+		"without order":            {[]string{"v1.9.0", "v1.8.0", "v1.10.0"}, "v1.8.1", 3},
+		"a digest without a tag":   {[]string{"v1.8.0", "-", "v1.9.0"}, "v1.8.1", 3},
+		"equal ones stay in order": {[]string{"a", "b", "b", "c"}, "b", 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var lines []string
+			for i, tags := range tt.tags {
+				list := "[]"
+				if tags != "-" {
+					list = "[" + strings.ReplaceAll(tags, " ", ", ") + "]"
+				}
+				lines = append(lines, "    "+dig(digests[i])+": "+list+" # "+digests[i])
+			}
+			head, tail := "- name: x # c\n  dmap: # d\n", "\n# end\n"
+			text := manifest.NewImagesText([]byte(head+strings.Join(lines, "\n")+tail), true)
+			if err := text.Add("x", image.Hash(dig("a")), []string{tt.tag}); err != nil {
+				t.Fatal(err)
+			}
+			added := "    " + dig("a") + ": [" + tt.tag + "]"
+			if strings.HasPrefix(tt.tag, "2") || strings.Contains(tt.tags[0], "2024") {
+				added = "    " + dig("a") + ": [\"" + tt.tag + "\"]"
+			}
+			want := head + strings.Join(slices.Insert(lines, tt.want, added), "\n") + tail
+			if diff := cmp.Diff(want, string(text.Bytes())); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestPlaceOfEntry(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, list, add, want string }{
+		{"in between", "# a\n- name: a\n  dmap: {}\n# b\n- name: b\n  dmap: {}\n# d\n- name: d\n  dmap: {}\n", "c",
+			"# a\n- name: a\n  dmap: {}\n# b\n- name: b\n  dmap: {}\n- name: c\n  dmap:\n    \"~A\": []\n# d\n- name: d\n  dmap: {}\n"},
+		{"first, with empty lines", "- name: b\n  dmap: {}\n\n- name: c\n  dmap: {}\n\n- name: d\n  dmap: {}\n", "a",
+			"- name: a\n  dmap:\n    \"~A\": []\n\n- name: b\n  dmap: {}\n\n- name: c\n  dmap: {}\n\n- name: d\n  dmap: {}\n"},
+		{"in between, with empty lines", "- name: a\n  dmap: {}\n\n- name: c\n  dmap: {}\n\n- name: d\n  dmap: {}\n", "b",
+			"- name: a\n  dmap: {}\n\n- name: b\n  dmap:\n    \"~A\": []\n\n- name: c\n  dmap: {}\n\n- name: d\n  dmap: {}\n"},
+		{"without order", "- name: c\n  dmap: {}\n- name: a\n  dmap: {}\n- name: d\n  dmap: {}\n", "b",
+			"- name: c\n  dmap: {}\n- name: a\n  dmap: {}\n- name: d\n  dmap: {}\n- name: b\n  dmap:\n    \"~A\": []\n"},
+	} {
+		text := manifest.NewImagesText([]byte(tt.list), true)
+		if err := text.Add(tt.add, image.Hash(dig("a")), nil); err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		if diff := cmp.Diff(long(tt.want), string(text.Bytes())); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", tt.name, diff)
+		}
+	}
+}
+
+func TestMove(t *testing.T) {
+	t.Parallel()
+	const list = "- name: x\n  dmap:\n    \"~A\": [\"1\", \"latest\"]\n- name: x\n  dmap:\n    \"~B\": [\"2\", \"stable\"]\n- name: y\n  dmap:\n    \"~A\": [\"latest\"]\n"
+	fixed := func(tag string) string {
+		if tag == "latest" || tag == "stable" {
+			return ""
+		}
+		return "r.example/prod"
+	}
+	text := manifest.NewImagesText([]byte(long(list)), true)
+	moved, err := text.Move("x", image.Hash(dig("c")), []string{"3", "stable", "latest"}, fixed)
+	want := []manifest.Moved{{Tag: "latest", From: image.Hash(dig("a"))}, {Tag: "stable", From: image.Hash(dig("b"))}}
+	if diff := cmp.Diff(want, moved); err != nil || diff != "" {
+		t.Errorf("got error %v (-want +got)\n%s", err, diff)
+	}
+	after := "- name: x\n  dmap:\n    \"~A\": [\"1\"]\n- name: x\n  dmap:\n    \"~B\": [\"2\"]\n    \"~C\": [\"3\", \"stable\", \"latest\"]\n- name: y\n  dmap:\n    \"~A\": [\"latest\"]\n"
+	if diff := cmp.Diff(long(after), string(text.Bytes())); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	_, err = text.Move("x", image.Hash(dig("a")), []string{"stable", "2"}, fixed)
+	if err == nil || !strings.Contains(err.Error(), "tag 2 of x belongs to "+dig("b")+" and may not move to "+dig("a")+": it is not in mutable-tags of r.example/prod") {
+		t.Errorf("got error %v, want one about tag 2", err)
+	}
+	if diff := cmp.Diff(long(after), string(text.Bytes())); diff != "" {
+		t.Errorf("after the error (-want +got)\n%s", diff)
 	}
 }

@@ -76,6 +76,8 @@ func directory(fsys fs.FS, name string) (fs.FS, error) {
 // Manifest is one document of a manifest file: registries and wanted images.
 type Manifest struct {
 	File         string               // name of the file with the registries, for messages
+	Document     int                  // its place among the documents of File, from 0
+	Directory    string               // of a thin manifest: the directory below manifests/ and images/
 	Native       bool                 // StarlingX document: images have full names, and tags are set in the same repository
 	Source       *Registry            // nil if native
 	Destinations []*Registry          // in file order, without repeated ones; nil if native

@@ -63,7 +63,7 @@ func Join(sets ...*Set) *Set {
 func (r *reader) manifests(content string, read func(root *yaml.Node, m *Manifest)) []*Manifest {
 	var manifests []*Manifest
 	empty := r.Read && len(r.Faults) == 0
-	for _, root := range r.Docs {
+	for i, root := range r.Docs {
 		if yamlread.IsNull(yamlread.Deref(root)) {
 			continue
 		}
@@ -71,7 +71,7 @@ func (r *reader) manifests(content string, read func(root *yaml.Node, m *Manifes
 		if selector.IsResource(root) {
 			continue
 		}
-		m := &Manifest{File: r.Display}
+		m := &Manifest{File: r.Display, Document: i}
 		if read(root, m); m.usable() {
 			manifests = append(manifests, m)
 		}

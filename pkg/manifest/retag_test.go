@@ -62,7 +62,7 @@ images: [{name: docker.io/dex, src_build_tag: b3, tag: v3}]
 				Pos:        Pos{File: "m.yaml", Line: 7, Column: 3},
 			}},
 		}, {
-			File: "m.yaml", Native: true,
+			File: "m.yaml", Document: 1, Native: true,
 			Images: []Image{{
 				Name:       "docker.io/dex",
 				Repository: image.NewRepository("docker.io", "library/dex"),

@@ -24,6 +24,10 @@ const (
 	workers      = 4       // files parsed at a time; most of the time is spent parsing
 )
 
+// ImagesFile returns the name of the images list of the thin manifest in a directory. It
+// is relative to the thin manifest directory.
+func ImagesFile(directory string) string { return imagesDir + "/" + directory + "/" + imagesName }
+
 // thin reads a thin manifest directory.
 type thin struct {
 	fsys    fs.FS
@@ -149,11 +153,14 @@ func (t *thin) pair(d string, hasImages bool) pair {
 	p := pair{files: []*yamlread.File{m}, found: true}
 	r := &reader{m}
 	p.manifests = r.manifests("registries", r.thinManifest)
+	for _, thin := range p.manifests {
+		thin.Directory = d
+	}
 	isNew := hasImages && t.hasEntry(imagesDir+"/"+d, sourcesName) && !t.hasEntry(imagesDir+"/"+d, imagesName)
 	if !hasImages || isNew && t.newList {
 		return p
 	}
-	name = imagesDir + "/" + d + "/" + imagesName
+	name = ImagesFile(d)
 	im := yamlread.Open(t.fsys, name, t.displayName(name))
 	if !im.Read {
 		im.Faults[0].Message += ": " + m.Display + " needs it"

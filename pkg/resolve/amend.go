@@ -110,29 +110,13 @@ func (a *amendment) write(text *manifest.ImagesText, r *Result, previous *select
 	if err != nil {
 		return err
 	}
-	for key, wantedTags := range wants {
-		other, ok := strings.CutPrefix(key, name+"@")
-		if !ok || other == d.String() {
-			continue
-		}
-		for _, tag := range tags {
-			if !slices.Contains(wantedTags, tag) {
-				continue
-			}
-			if destination := a.immutable(tag); destination != "" {
-				return fmt.Errorf("tag %s of %s belongs to %s and may not move to %s: it is not in mutable-tags of %s", tag, name, other, d, destination)
-			}
-			if err := text.RemoveTag(name, image.Hash(other), tag); err != nil {
-				return err
-			}
-		}
+	if _, err := text.Move(name, d, tags, a.immutable); err != nil {
+		return err
 	}
 	if r.Selector.Update == selector.UpdateReplace && previous != nil && previous.Digest != d {
-		if err := a.removePrevious(text, r.Selector, previous, wants[name+"@"+previous.Digest.String()]); err != nil {
-			return err
-		}
+		return a.removePrevious(text, r.Selector, previous, wants[name+"@"+previous.Digest.String()])
 	}
-	return text.Add(name, d, tags)
+	return nil
 }
 
 // removePrevious removes the digest and tags that a selector wrote the last time.

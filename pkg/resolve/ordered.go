@@ -168,13 +168,6 @@ func (j *job) checkRollback(p policy, best ranked) error {
 // value is a tag and the part of it that is compared.
 type value struct{ tag, value string }
 
-// isAttachedTag reports whether a tag belongs to a signature, attestation, SBOM or
-// list of referrers. These are never candidates.
-func isAttachedTag(tag string) bool {
-	_, _, attached := image.Attached(tag)
-	return attached || slices.ContainsFunc(image.CosignSuffixes(), func(s string) bool { return strings.HasSuffix(tag, s) })
-}
-
 // filter applies filterTags and exclude of the selector.
 //
 // It returns the candidates with their values, and the rejected tags with reasons.
@@ -194,7 +187,7 @@ func (j *job) filter(tags []string) (in []value, out []Candidate) {
 			groups = pattern.FindStringSubmatchIndex(tag)
 		}
 		switch {
-		case isAttachedTag(tag):
+		case image.IsAttached(tag):
 			out = append(out, Candidate{Tag: tag, Reason: "belongs to another image: a signature, attestation, SBOM or referrer"})
 		case i >= 0:
 			out = append(out, Candidate{Tag: tag, Reason: "excluded by " + j.Exclude[i]})

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/Masterminds/semver/v3"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // semVer implements the policy semver: it selects the highest version in a range.
@@ -27,11 +29,6 @@ func newSemVer(text string) *semVer {
 	}
 	return &semVer{text, constraints}
 }
-
-var (
-	versionRE = regexp.MustCompile(`^v?([0-9]+)\.([0-9]+)\.([0-9]+)((?:[-+].*)?)$`)
-	zerosRE   = regexp.MustCompile(`^0+([0-9])`)
-)
 
 func (*semVer) parse(value string) (any, string, error) {
 	v, reason := version(value)
@@ -88,23 +85,10 @@ func (s *semVer) note(rejected []ranked, best *ranked) string {
 
 // version parses a version, or returns the reason why value is not one.
 func version(value string) (*semver.Version, string) {
-	const not = "is not a semantic version of three numbers"
-	m := versionRE.FindStringSubmatch(value)
-	if m == nil {
-		return nil, not
+	if v, ok := image.Version(value); ok {
+		return v, ""
 	}
-	text := ""
-	for i, number := range m[1:4] {
-		if i > 0 {
-			text += "."
-		}
-		text += zerosRE.ReplaceAllString(number, "$1")
-	}
-	v, err := semver.StrictNewVersion(text + m[4])
-	if err != nil {
-		return nil, not
-	}
-	return v, ""
+	return nil, "is not a semantic version of three numbers"
 }
 
 func (s *semVer) compare(x, y any) int { return x.(*semver.Version).Compare(y.(*semver.Version)) }

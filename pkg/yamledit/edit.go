@@ -1,6 +1,7 @@
 package yamledit
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
@@ -23,7 +24,7 @@ func (t *Text) Grow(n *yaml.Node, flow string, lines func() ([]string, error)) e
 		if t.Missing(last) {
 			return ErrShape
 		}
-		return t.InsertAfter(last, ", "+flow)
+		return t.InsertAfter(last, t.separator(n)+flow)
 	}
 	all, err := lines()
 	if err != nil {
@@ -48,7 +49,7 @@ func (t *Text) AppendItems(key, list *yaml.Node, texts []string) error {
 		model = list.Content[len(list.Content)-1]
 	}
 	all := alike(model, texts)
-	return t.Grow(list, strings.Join(all, ", "), func() ([]string, error) {
+	return t.Grow(list, strings.Join(all, t.separator(list)), func() ([]string, error) {
 		prefix, err := t.Dash(model)
 		for i := range all {
 			all[i] = prefix + all[i]
@@ -60,6 +61,35 @@ func (t *Text) AppendItems(key, list *yaml.Node, texts []string) error {
 // List returns texts as a list in brackets, each text in double quotes.
 func List(texts []string) string {
 	return "[" + strings.Join(alike(&yaml.Node{Style: yaml.DoubleQuotedStyle}, texts), ", ") + "]"
+}
+
+// ListLike returns texts as a list in brackets, with the quotes and spaces of the list n.
+//
+// If n is nil, or has several lines, the list is one of List.
+func (t *Text) ListLike(n *yaml.Node, texts []string) string {
+	if n == nil || len(texts) == 0 {
+		return List(texts)
+	}
+	from := t.start(n)
+	to, err := t.closing(from)
+	if err != nil || bytes.IndexByte(t.data[from:to], '\n') >= 0 {
+		return List(texts)
+	}
+	inside := string(t.data[from+1 : to-1])
+	left := inside[:len(inside)-len(strings.TrimLeft(inside, " "))]
+	right := inside[len(strings.TrimRight(inside, " ")):]
+	return "[" + left + strings.Join(alike(n.Content[0], texts), t.separator(n)) + right + "]"
+}
+
+// separator returns the text between the items of a list in brackets: "," where the last two
+// have no space between them, or else ", ".
+func (t *Text) separator(list *yaml.Node) string {
+	if last := len(list.Content) - 1; last > 0 {
+		if end, err := t.end(list.Content[last-1]); err == nil && string(t.data[end:t.start(list.Content[last])]) == "," {
+			return ","
+		}
+	}
+	return ", "
 }
 
 // alike returns texts in quotes like those of n.
@@ -148,11 +178,7 @@ func (t *Text) RemoveKey(key, mapping *yaml.Node, name string) error {
 		return err
 	}
 	at := t.start(mapping.Content[i])
-	value := mapping.Content[i+1]
-	end, err := t.colon(mapping.Content[i])
-	if err == nil && !t.Missing(value) {
-		end, err = t.end(value)
-	}
+	end, err := t.pairEnd(mapping.Content[i], mapping.Content[i+1])
 	if err != nil {
 		return err
 	}
@@ -166,6 +192,50 @@ func (t *Text) RemoveKey(key, mapping *yaml.Node, name string) error {
 		t.replace(at, at, " {}")
 	}
 	return err
+}
+
+// pairEnd returns the offset after a key and its value.
+func (t *Text) pairEnd(key, value *yaml.Node) (int, error) {
+	if t.Missing(value) {
+		return t.colon(key)
+	}
+	return t.end(value)
+}
+
+// InsertLinesAfterPair inserts lines after the last line of a key and its value.
+func (t *Text) InsertLinesAfterPair(key, value *yaml.Node, lines []string) error {
+	at, err := t.pairEnd(key, value)
+	if err == nil {
+		t.insertLines(at, lines)
+	}
+	return err
+}
+
+// InsertLinesBefore inserts lines before the line of n, which must begin with n or its dash.
+func (t *Text) InsertLinesBefore(n *yaml.Node, lines []string) error {
+	if _, err := t.Indent(n); err != nil {
+		return err
+	}
+	from, _ := t.line(t.start(n))
+	feed := t.LineEnd()
+	t.replace(from, from, strings.Join(lines, feed)+feed)
+	return nil
+}
+
+// SpaceBefore reports whether an empty line is before n, or before the comments above it.
+func (t *Text) SpaceBefore(n *yaml.Node) bool {
+	at, _ := t.line(t.start(n))
+	for at > 0 {
+		from, _ := t.line(at - 1)
+		switch line := bytes.TrimSpace(t.data[from:at]); {
+		case len(line) == 0:
+			return true
+		case line[0] != '#':
+			return false
+		}
+		at = from
+	}
+	return false
 }
 
 // Pair returns the node of a mapping's key and that of its value.
