@@ -16,6 +16,7 @@ import (
 // and for a pure one the modules too. Packages below it (internal/...) follow its
 // row. The flow is manifest → plan ← inventory ← registry, plan → promote → output.
 var allowed = map[string][]string{
+	"add":   {"image", "inventory", "manifest", "plan", "yamlread", "golang.org/x/sync/errgroup"},          // computes edits of manifests
 	"audit": {"git", "image", "inventory", "manifest", "output", "plan", "registry", "strictjson", "tree"}, // a server, not a part of the flow
 	"check": {"image", "inventory", "manifest", "plan", "provenance", "strictjson", "golang.org/x/sync/errgroup",
 		"github.com/sigstore/sigstore/pkg/cryptoutils", "github.com/sigstore/sigstore/pkg/signature",
@@ -30,8 +31,8 @@ var allowed = map[string][]string{
 	"load":       {"git", "importer", "manifest", "selector", "tree"},                                                                            // opens the files that manifest parses
 	"lookup":     {"git", "image", "inventory", "load", "manifest", "output", "rebase", "registry", "resolve", "selector", "strictjson", "tree"}, // reads and writes for resolve
 	"manifest":   {"image", "provenance", "selector", "yamledit", "yamlread", "go.yaml.in/yaml/v3"},
-	"memo":       {},                                                                                                                     // one result for each key, whatever it is
-	"output":     {"check", "history", "image", "imagetags", "inventory", "manifest", "plan", "rebase", "resolve", "selector", "verify"}, // formats the values of other packages
+	"memo":       {},                                                                                                                            // one result for each key, whatever it is
+	"output":     {"add", "check", "history", "image", "imagetags", "inventory", "manifest", "plan", "rebase", "resolve", "selector", "verify"}, // formats the values of other packages
 	"plan":       {"image", "inventory", "manifest"},
 	"promote":    {"check", "evidence", "image", "inventory", "manifest", "memo", "plan", "provenance", "registry", "strictjson", "transfer"},
 	"provenance": {"image", "strictjson", "yamlread", "go.yaml.in/yaml/v3"},   // policies, read with the manifests that they belong to
@@ -50,7 +51,7 @@ var allowed = map[string][]string{
 }
 
 // pure packages decide and never look: what they need is handed to them.
-var pure = []string{"image", "inventory", "manifest", "plan", "resolve", "check", "imagetags", "importer", "provenance", "selector", "yamledit", "yamlread"}
+var pure = []string{"add", "image", "inventory", "manifest", "plan", "resolve", "check", "imagetags", "importer", "provenance", "selector", "yamledit", "yamlread"}
 
 // forTests are packages that only tests import.
 var forTests = []string{"internal/registrytest", "internal/gittest", "internal/sigstoretest"}

@@ -20,7 +20,7 @@ var flagGroups = []struct {
 	flags []string
 }{
 	{"What", []string{
-		"manifest", "thin-manifest-dir", "file", "url", "branch", "path", "since", "plan", "shard", "list-shards", "assume-empty", "only", "skip", "base", "older-than", "referrers", "repush",
+		"manifest", "thin-manifest-dir", "tag", "filter-tag", "all", "image", "digest", "from-snapshot", "file", "url", "branch", "path", "since", "plan", "shard", "list-shards", "assume-empty", "only", "skip", "base", "older-than", "referrers", "repush",
 		"snapshot", "manifest-based-snapshot-of", "snapshot-tag", "minimal-snapshot", "image-tags", "for", "local-mirror", "fallback-version",
 		"fold-aliases", "order", "run-image", "previous-image", "serve", "destination", "scoped", "append-suffix",
 	}},

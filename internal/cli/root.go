@@ -203,7 +203,7 @@ CIP_THIN_MANIFEST_DIR.`,
 	setHelp(root, s)
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
-		newRunCmd(s), newRetagCmd(s), newSnapshotCmd(s), newReportCmd(s), newCheckCmd(s), newHistoryCmd(s), newResolveCmd(s), newExplainCmd(s),
+		newRunCmd(s), newRetagCmd(s), newSnapshotCmd(s), newReportCmd(s), newCheckCmd(s), newHistoryCmd(s), newAddCmd(s), newResolveCmd(s), newExplainCmd(s),
 		newTagsCmd(s), newRunImageCmd(s), newRebaseCmd(s), newAuditCmd(s), newDemoCmd(s),
 		newImportCmd(s), newSchemaCmd(s), newVersionCmd(s),
 	)
@@ -227,14 +227,17 @@ var exclusive = [][]string{
 	{"write", "check"},
 }
 
-// restraints are flags without which more would be promoted. An empty value on the
-// command line, such as from an unset shell variable, is an error.
-var restraints = []string{"plan", "signature-key"}
+// restraints are flags without which more would be promoted, and what they want. An empty
+// value on the command line, such as from an unset shell variable, is an error.
+var restraints = [][2]string{
+	{"plan", "a file"}, {"signature-key", "a file"}, {"from-snapshot", "a file"},
+	{"tag", "a tag"}, {"filter-tag", "a pattern"}, {"image", "an image"}, {"digest", "a digest"},
+}
 
 func refuseEmpty(flags *pflag.FlagSet) error {
-	for _, name := range restraints {
-		if flags.Changed(name) && flags.Lookup(name).Value.String() == "" {
-			return fmt.Errorf("--%s is empty: want a file", name)
+	for _, r := range restraints {
+		if flags.Changed(r[0]) && slices.Contains([]string{"", "[]"}, flags.Lookup(r[0]).Value.String()) {
+			return fmt.Errorf("--%s is empty: want %s", r[0], r[1])
 		}
 	}
 	return nil

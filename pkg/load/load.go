@@ -76,6 +76,17 @@ type deviceFS struct{ fs.FS }
 // Close implements io.Closer.
 func (deviceFS) Close() error { return nil }
 
+// Files opens Root, and returns the name of the manifests in it: a file, or ".". The
+// caller must call done.
+func (m Manifests) Files() (files fs.FS, name string, done func()) {
+	opened := m.open()
+	name = "."
+	if m.File != "" {
+		name = filepath.Base(m.File)
+	}
+	return opened, name, func() { _ = opened.Close() }
+}
+
 // Import converts the configuration of another tool.
 func Import(tool importer.Tool, name string, o importer.Options) *importer.Result {
 	files := Manifests{File: name}.open()

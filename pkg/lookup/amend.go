@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/rogpeppe/go-internal/diff"
-
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/load"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
@@ -70,17 +68,11 @@ func (s *Selectors) amend(r *Resolved) error {
 	return nil
 }
 
-// WriteDiff writes the changes as unified diffs. Characters that are invisible or that
-// CI systems read as commands are escaped.
+// WriteDiff writes the changes as unified diffs.
 func (s *Selectors) WriteDiff(w io.Writer, all []*Resolved) error {
 	for _, r := range all {
 		for _, c := range r.Changes {
-			name := filepath.ToSlash(s.Path(c.Name))
-			from := name
-			if c.Before == nil {
-				from = "/dev/null"
-			}
-			if _, err := w.Write(output.EscapeLines(diff.Diff(from, c.Before, name, c.After))); err != nil {
+			if err := output.WriteFileDiff(w, filepath.ToSlash(s.Path(c.Name)), c.Before, c.After); err != nil {
 				return err
 			}
 		}

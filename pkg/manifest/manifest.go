@@ -17,6 +17,7 @@ package manifest
 import (
 	"cmp"
 	"io/fs"
+	"path"
 	"slices"
 	"strings"
 
@@ -118,6 +119,11 @@ func (m ReferrersMode) String() string {
 		return ""
 	}
 	return referrersModes[m-1]
+}
+
+// MayMove reports whether a tag may move in the registry.
+func (r *Registry) MayMove(tag string) bool {
+	return slices.ContainsFunc(r.MutableTags, func(glob string) bool { ok, _ := path.Match(glob, tag); return ok })
 }
 
 // Image is one entry of images: a name and its wanted digests and tags.

@@ -25,11 +25,13 @@ import (
 
 // SnapshotOptions select what a snapshot contains.
 type SnapshotOptions struct {
-	Minimal bool   // omit tagless digests that are children of an index in the repository
-	Listed  bool   // omit digests that are only known from an index
-	Alone   bool   // root is one repository; ignore repositories below it
-	Tag     string // include only digests that have this tag, with all their tags
-	Step    func() // called after each repository; may be nil
+	Minimal bool                  // omit tagless digests that are children of an index in the repository
+	Listed  bool                  // omit digests that are only known from an index
+	Alone   bool                  // root is one repository; ignore repositories below it
+	Tag     string                // include only digests that have this tag, with all their tags
+	Keep    func(tag string) bool // leave out other tags, which are not read; nil: all tags
+	Paths   bool                  // name images by their path on the host, not relative to root
+	Step    func()                // called after each repository; may be nil
 }
 
 // repositoriesAtOnce is how many repositories a snapshot reads concurrently.
@@ -81,7 +83,7 @@ func (s *snapshot) read(warn func(string)) error {
 	repo := image.NewRepository(s.root.RegistryStr(), s.root.Prefix)
 	if repo.RepositoryStr() != "" {
 		var err error
-		self, err = s.client.List(s.ctx, repo, nil)
+		self, err = s.client.List(s.ctx, repo, s.options.Keep)
 		switch {
 		case errors.Is(err, ErrNotFound) && !s.options.Alone:
 			self, missing = nil, err
@@ -114,7 +116,7 @@ func (s *snapshot) unlisted(root name.Repository, self *Listing, why, missing er
 		return fmt.Errorf("%w, and %s is %w", why, root, missing)
 	case self == nil: // a whole host is not a repository
 		return why
-	case len(self.Tags) == 0: // some registries answer so for repositories that do not exist
+	case self.Empty: // some registries answer so for repositories that do not exist
 		return fmt.Errorf("%w, and %s has no tags: the repositories at or below it are unknown", why, root)
 	}
 	catalog := "no"
@@ -131,7 +133,7 @@ func (s *snapshot) unlisted(root name.Repository, self *Listing, why, missing er
 // self is the tag list of root. Root is included even if names does not contain it,
 // because an account may read repositories that are not in its catalog.
 func (s *snapshot) listed(names []string, root name.Repository, self *Listing, warn func(string)) error {
-	if self != nil && len(self.Tags) > 0 && !slices.Contains(names, root.RepositoryStr()) {
+	if self != nil && !self.Empty && !slices.Contains(names, root.RepositoryStr()) {
 		warn(fmt.Sprintf("the catalog of %s does not name %s, which can be read: others may be missing as well", s.root.RegistryStr(), root))
 		names = append(slices.Clip(names), root.RepositoryStr())
 	}
@@ -153,7 +155,7 @@ func (s *snapshot) listed(names []string, root name.Repository, self *Listing, w
 			continue
 		}
 		s.group.Go(func() error {
-			l, err := s.client.List(s.ctx, r, nil)
+			l, err := s.client.List(s.ctx, r, s.options.Keep)
 			if errors.Is(err, ErrNotFound) { // the catalog can contain deleted repositories
 				return nil
 			}
@@ -198,7 +200,7 @@ func (s *snapshot) walk(root name.Repository, self *Listing) {
 		}
 		s.client.ExpectReads(next)
 		lists, err := each(s.ctx, next, func(ctx context.Context, r name.Repository) (*Listing, error) {
-			l, err := s.client.List(ctx, r, nil)
+			l, err := s.client.List(ctx, r, s.options.Keep)
 			if err != nil {
 				return nil, fmt.Errorf("listing %s: %w", r, err)
 			}
@@ -247,6 +249,9 @@ func (s *snapshot) take(repo name.Repository, l *Listing) error {
 		return err
 	}
 	name, _ := s.root.Relative(repo)
+	if s.options.Paths {
+		name = repo.RepositoryStr()
+	}
 	img := inventory.Image{Name: name}
 	for d, m := range digests {
 		if _, child := children[d]; child && len(m.Tags) == 0 && s.options.Minimal {

@@ -15,12 +15,40 @@ import (
 // If the file is a symbolic link, the link is replaced, not its target. It is an error if
 // a directory on the way is a symbolic link, because the file also has another name then.
 func (t *Tree) Replace(name string, data []byte) error {
-	mode, err := t.replaceable(name)
-	if err == nil {
-		err = t.replace(name, data, mode)
+	return t.ReplaceAll([]File{{name, data}})
+}
+
+// File is a file with new content.
+type File struct {
+	Name string
+	Data []byte
+}
+
+// ReplaceAll replaces files as Replace does, one after the other. None is replaced if the
+// new content of one cannot be stored.
+func (t *Tree) ReplaceAll(files []File) error {
+	var stored []string // the temporary files
+	defer func() {
+		for _, name := range stored {
+			_ = t.root.Remove(name)
+		}
+	}()
+	for _, f := range files {
+		mode, err := t.replaceable(f.Name)
+		if err != nil {
+			return named("write", f.Name, err)
+		}
+		temporary, err := t.store(f, mode)
+		if err != nil {
+			return named("write", f.Name, err)
+		}
+		stored = append(stored, temporary)
 	}
-	if err != nil {
-		return named("write", name, err)
+	for _, f := range files {
+		if err := t.root.Rename(stored[0], f.Name); err != nil {
+			return named("write", f.Name, err)
+		}
+		stored = stored[1:]
 	}
 	return nil
 }
@@ -62,20 +90,17 @@ func (t *Tree) replaceable(name string) (fs.FileMode, error) {
 	return info.Mode().Perm(), nil
 }
 
-// replace writes a temporary file and renames it.
-func (t *Tree) replace(name string, data []byte, mode fs.FileMode) error {
-	dir, base := path.Split(name)
-	temporary := dir + "." + base + "-" + strings.ToLower(rand.Text())
+// store writes the content of a file to a temporary file next to it, and returns its name.
+func (t *Tree) store(file File, mode fs.FileMode) (temporary string, err error) {
+	dir, base := path.Split(file.Name)
+	temporary = dir + "." + base + "-" + strings.ToLower(rand.Text())
 	f, err := t.root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return err
+		return "", err
 	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Chmod(mode), f.Close()); err == nil {
-		err = t.root.Rename(temporary, name)
-	}
-	if err != nil {
+	_, err = f.Write(file.Data)
+	if err = errors.Join(err, f.Chmod(mode), f.Close()); err != nil {
 		_ = t.root.Remove(temporary)
 	}
-	return err
+	return temporary, err
 }
