@@ -33,7 +33,7 @@ var messageDirs = map[string][]string{
 	"pkg/transfer": messageMakers, "pkg/check": messageMakers, "pkg/scan": messageMakers, "pkg/audit": messageMakers,
 	"internal/cli": messageMakers, "pkg/output": errorMakers, "pkg/selector": errorMakers, "pkg/resolve": errorMakers, "pkg/add": errorMakers,
 	"pkg/lookup": errorMakers, "pkg/imagetags": errorMakers, "pkg/rebase": errorMakers, "pkg/importer": errorMakers,
-	"pkg/audit/event": errorMakers, "pkg/strictjson": errorMakers, "pkg/yamledit": errorMakers, "pkg/provenance": judgeMakers, "internal/demo": errorMakers, "internal/schema": errorMakers,
+	"pkg/audit/event": errorMakers, "pkg/strictjson": errorMakers, "pkg/yamledit": errorMakers, "pkg/provenance": judgeMakers, "pkg/attest": messageMakers, "internal/demo": errorMakers, "internal/schema": errorMakers,
 	"pkg/verify": append([]string{"missing", "invalid"}, errorMakers...),
 }
 

@@ -27,8 +27,9 @@ const (
 
 // Key is a key pair that signs images like cosign.
 type Key struct {
-	t      TB
-	signer signature.SignerVerifier
+	t       TB
+	signer  signature.SignerVerifier
+	private crypto.PrivateKey
 }
 
 // NewKey makes a key pair: p256, p384, rsa or ed25519.
@@ -48,7 +49,7 @@ func NewKey(t TB, kind string) *Key {
 	default:
 		t.Fatalf("no kind of key %q", kind)
 	}
-	k := &Key{t: t}
+	k := &Key{t: t, private: private}
 	if err == nil {
 		k.signer, err = signature.LoadSignerVerifier(private, crypto.SHA256)
 	}
@@ -66,6 +67,16 @@ func (k *Key) Public() []byte {
 		k.t.Fatalf("registrytest: %v", err)
 	}
 	raw, err := cryptoutils.MarshalPublicKeyToPEM(public)
+	if err != nil {
+		k.t.Fatalf("registrytest: %v", err)
+	}
+	return raw
+}
+
+// Private returns the private key in PEM form (PKCS #8), not encrypted.
+func (k *Key) Private() []byte {
+	k.t.Helper()
+	raw, err := cryptoutils.MarshalPrivateKeyToPEM(k.private)
 	if err != nil {
 		k.t.Fatalf("registrytest: %v", err)
 	}

@@ -34,7 +34,7 @@ func (s *Sigstore) CosignLayer(id Identity, payload []byte, opts ...Option) regi
 		logged, loggedSig = o.logged, by.sign(o.logged)
 	}
 	annotations := s.annotations(by, sig, func() *protorekor.TransparencyLogEntry {
-		return s.entry(messageBody(logged, loggedSig, by.verifier()), o.at, o)
+		return s.entry(messageBody(sha256Of(logged), loggedSig, by.verifier()), o.at, o)
 	}, o)
 	annotations[signatureKey] = base64.StdEncoding.EncodeToString(sig)
 	if o.tampered {

@@ -120,8 +120,8 @@ func envelopeBody(envelope, payload, sig, verifier []byte) body {
 	}{sha256Of(envelope), sha256Of(payload), []signature{{sig, verifier}}}}
 }
 
-// messageBody returns the entry for the signature of a message.
-func messageBody(message, sig, verifier []byte) body {
+// messageBody returns the entry for the signature of a message with a hash.
+func messageBody(message hash, sig, verifier []byte) body {
 	type content struct {
 		Content []byte `json:"content"`
 	}
@@ -135,5 +135,5 @@ func messageBody(message, sig, verifier []byte) body {
 	return body{"0.0.1", "hashedrekord", struct {
 		Data      data      `json:"data"`
 		Signature signature `json:"signature"`
-	}{data{sha256Of(message)}, signature{sig, content{verifier}}}}
+	}{data{message}, signature{sig, content{verifier}}}}
 }
