@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/provenance"
 )
 
@@ -125,6 +127,13 @@ func TestJudgeCandidates(t *testing.T) {
 				e.Attestations[0].Statement.Subjects[0] = provenance.Subject{Name: "registry.example/team/app@" + a.String()}
 			},
 			violation: "it is about nothing, want",
+		},
+		"no digest": {
+			evidence: func(e *provenance.Evidence) {
+				e.Digest = v1.Hash{}
+				e.Attestations[0].Statement.Subjects[0].Digest = map[string]string{"": ""}
+			},
+			violation: "it is about",
 		},
 		"in another repository": {
 			evidence: func(e *provenance.Evidence) {
