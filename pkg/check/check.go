@@ -69,7 +69,8 @@ type Finding struct {
 	Image   Image   // zero if the finding is about a file
 	Places  []Place // that the finding is about; none: only Pos
 
-	Retryable bool // the rule could not be applied, and another run may cure that
+	Warning   bool // a note that a run reports as a warning
+	Retryable bool // something could not be read, and another run may cure that
 }
 
 // Place is a manifest's entry that a finding is about.

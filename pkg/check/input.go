@@ -2,6 +2,7 @@ package check
 
 import (
 	"errors"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -75,22 +76,39 @@ func NewInput(set *manifest.Set, faults []manifest.Fault, wanted *plan.Wanted, p
 		}
 		return g.done()
 	}
-	for it := range plan.Groups(p.Items) {
-		if !it.Writes() || it.Kind != 0 {
-			continue
-		}
+	for it := range in.writes() {
 		from := []name.Repository{it.From}
 		if it.Present {
 			from = []name.Repository{it.Destination, it.From}
 		}
-		source := it.From
-		if e := wanted.Entry(it.Destination, it.Digest); e != nil {
-			source = e.Sources[0].Repository
-			from = append(from, sourcesOf(e)...)
-		}
-		g.add(it.Destination, it.Digest, it.Tags, from, source)
+		g.add(it.Destination, it.Digest, it.Tags, append(from, it.sources...), it.sources[0])
 	}
 	return g.done()
+}
+
+// write is a group of items that the plan would write, with the repositories that the
+// manifests promote it from, one or more.
+type write struct {
+	*plan.Group
+	sources []name.Repository
+}
+
+// writes returns the wanted edges that the plan would write.
+func (in *Input) writes() iter.Seq[write] {
+	return func(yield func(write) bool) {
+		for it := range plan.Groups(in.Plan.Items) {
+			if !it.Writes() || it.Kind != 0 {
+				continue
+			}
+			sources := []name.Repository{it.From}
+			if e := in.positions.wanted.Entry(it.Destination, it.Digest); e != nil {
+				sources = sourcesOf(e)
+			}
+			if !yield(write{it, sources}) {
+				return
+			}
+		}
+	}
 }
 
 func sourcesOf(e *plan.Entry) []name.Repository {
@@ -175,12 +193,16 @@ func (g *gathering) add(dst name.Repository, d v1.Hash, tags []string, from []na
 
 func (g *gathering) done() *Input {
 	for i := range g.in.Images {
-		im := &g.in.Images[i]
-		slices.Sort(im.Tags)
-		slices.SortFunc(im.Destinations, image.CompareRepositories)
-		im.Tags, im.Destinations = slices.Compact(im.Tags), slices.Compact(im.Destinations)
+		g.in.Images[i].sort()
 	}
 	return g.in
+}
+
+// sort sorts the destinations and tags of the image, and leaves each in once.
+func (im *Image) sort() {
+	slices.Sort(im.Tags)
+	slices.SortFunc(im.Destinations, image.CompareRepositories)
+	im.Tags, im.Destinations = slices.Compact(im.Tags), slices.Compact(im.Destinations)
 }
 
 // some is the number of names that a message lists.

@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -15,7 +16,7 @@ const maxNamed = 3
 // forbids reports whether findings of a rule are about the content of images to be
 // promoted. Those of other rules are about files, or about items that the plan refuses.
 func forbids(rule string) bool {
-	return rule == Size{}.Name() || rule == (*Signature)(nil).Name() || rule == Vulnerability{}.Name()
+	return rule == Size{}.Name() || rule == (*Signature)(nil).Name() || rule == Vulnerability{}.Name() || rule == Provenance{}.Name()
 }
 
 // Refuse refuses the items of a plan that would write a digest with a finding about its
@@ -29,7 +30,7 @@ func Refuse(p *plan.Plan, findings []Finding) {
 	}
 	for i := range p.Items {
 		it := &p.Items[i]
-		against := verdicts[it.Attached()]
+		against := slices.DeleteFunc(slices.Clone(verdicts[it.Attached()]), func(f Finding) bool { return !f.Image.concerns(it) })
 		if len(against) == 0 || !it.Writes() {
 			continue
 		}
@@ -41,6 +42,14 @@ func Refuse(p *plan.Plan, findings []Finding) {
 			it.Retryable = it.Retryable && f.Retryable
 		}
 	}
+}
+
+// concerns reports whether a finding about the image is one about an item of its digest.
+//
+// The same digest may be promoted from two sources, to other destinations, and be bound by
+// a policy in only one of them. Referrers and evidence belong to the digest, wherever they are.
+func (im *Image) concerns(it *plan.Item) bool {
+	return it.Kind != 0 || len(im.Destinations) == 0 || slices.Contains(im.Destinations, it.Destination)
 }
 
 func reason(findings []Finding) string {

@@ -29,7 +29,7 @@ type Item struct {
 	From        name.Repository // the repository that holds the digest, or may hold it
 	Source      string          // the source reference if it is not From@Digest
 	Error       string
-	Retryable   bool          // the item has failed, and another run may cure that
+	Retryable   bool          // the item has failed, or its evidence could not be read, and another run may cure that
 	Subject     v1.Hash       // the wanted digest that the item belongs to, if it is another one
 	pos         *manifest.Pos // of an invalid entry, which is not an edge
 }

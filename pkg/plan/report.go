@@ -96,7 +96,7 @@ type ReportItem struct {
 	Tags           []string `json:"tags"`
 	PreviousDigest string   `json:"previousDigest"`
 	Error          string   `json:"error"`
-	Retryable      bool     `json:"retryable,omitempty"` // it has failed, and another run may cure that
+	Retryable      bool     `json:"retryable,omitempty"` // see Item
 	Subject        string   `json:"subject,omitempty"`   // the wanted digest that a referrer or the evidence about a platform belongs to
 	WantedBy       []string `json:"wantedBy"`            // up to 10 positions in manifests, sorted
 }

@@ -7,7 +7,7 @@ type Verdict int
 const (
 	Succeeded    Verdict = iota // all that was wanted is so, or would be
 	Changes                     // a dry run would write something
-	Retry                       // a real run refused nothing, and another run may cure all that failed
+	Retry                       // of a real run: another run may cure all that failed or was refused
 	Unsuccessful                // something is not so, for another reason
 	Interrupted                 // the run was stopped before its end
 )
@@ -19,8 +19,8 @@ func (r *Report) Verdict() Verdict {
 		it := &r.Items[i]
 		switch {
 		case it.Action == Missing.String() && r.AllowMissing:
-		case it.Status == Failed.String() && it.Retryable:
-			failed = true
+		case it.Retryable && (it.Status == Failed.String() || it.Status == Refused.String()):
+			failed = true // an image is refused, too, if its evidence could not be read
 		case it.Status == Failed.String(), it.Status == Refused.String():
 			final = true
 		case it.Status == Skipped.String():

@@ -22,6 +22,8 @@ func TestVerdict(t *testing.T) {
 		"one that may not be":           {Report{Items: []ReportItem{failed, hopeless}}, Unsuccessful},
 		"a refusal":                     {Report{Items: []ReportItem{missing, failed}}, Unsuccessful},
 		"a bad entry":                   {Report{Items: []ReportItem{failed}, Faults: []ReportFault{{}}}, Unsuccessful},
+		"evidence that was not read":    {Report{Items: []ReportItem{done, {Action: Copy.String(), Status: Refused.String(), Retryable: true}}}, Retry},
+		"evidence that was not enough":  {Report{Items: []ReportItem{failed, {Action: Copy.String(), Status: Refused.String()}}}, Unsuccessful},
 		"an allowed refusal":            {Report{Items: []ReportItem{missing, failed}, AllowMissing: true}, Retry},
 		"only allowed refusals":         {Report{Items: []ReportItem{missing, done}, AllowMissing: true}, Succeeded},
 		"skipped because of a failure":  {Report{Items: []ReportItem{failed, skipped}}, Retry},

@@ -36,6 +36,9 @@ func NewPolicies(policies []Bound) *Policies {
 	return p
 }
 
+// Equal reports whether two policies demand the same of an image.
+func (b Bound) Equal(other Bound) bool { return b.Want == other.Want && b.content() == other.content() }
+
 // Any reports whether there is an enabled policy.
 func (p *Policies) Any() bool { return p != nil && len(p.all) > 0 }
 
