@@ -16,9 +16,9 @@ import (
 // and for a pure one the modules too. Packages below it (internal/...) follow its
 // row. The flow is manifest → plan ← inventory ← registry, plan → promote → output.
 var allowed = map[string][]string{
-	"add":    {"image", "inventory", "manifest", "plan", "yamlread", "golang.org/x/sync/errgroup"},                  // computes edits of manifests
-	"attest": {"evidence", "image", "inventory", "manifest", "plan", "promote", "provenance", "registry", "secret"}, // writes what is known about a promotion, after it
-	"audit":  {"git", "image", "inventory", "manifest", "output", "plan", "registry", "strictjson", "tree"},         // a server, not a part of the flow
+	"add":    {"image", "inventory", "manifest", "plan", "yamlread", "golang.org/x/sync/errgroup"},                                // computes edits of manifests
+	"attest": {"evidence", "image", "inventory", "manifest", "plan", "promote", "provenance", "registry", "secret", "strictjson"}, // writes what is known about a promotion, after it
+	"audit":  {"git", "image", "inventory", "manifest", "output", "plan", "registry", "strictjson", "tree"},                       // a server, not a part of the flow
 	"check": {"image", "inventory", "manifest", "plan", "provenance", "strictjson", "golang.org/x/sync/errgroup",
 		"github.com/sigstore/sigstore/pkg/cryptoutils", "github.com/sigstore/sigstore/pkg/signature",
 		"github.com/sigstore/sigstore/pkg/signature/dsse", "github.com/sigstore/sigstore/pkg/signature/payload"},
@@ -44,11 +44,11 @@ var allowed = map[string][]string{
 	"secret":     {},                                                                              // what must not be printed, wherever it came from
 	"selector":   {"image", "yamlread", "github.com/Masterminds/semver/v3", "go.yaml.in/yaml/v3"}, // read with the manifests that they belong to
 	"strictjson": {},
-	"transfer":   {"image", "inventory", "memo", "registry"},                                            // moves blobs, and knows no manifest or plan
-	"tree":       {},                                                                                    // files on disk, whatever is in them
-	"verify":     {"git", "image", "inventory", "load", "manifest", "plan", "provenance", "strictjson"}, // follows records to manifests in commits
-	"yamledit":   {"yamlread", "go.yaml.in/yaml/v3"},                                                    // YAML without keys: the caller knows them
-	"yamlread":   {"image", "go.yaml.in/yaml/v3"},                                                       // strict YAML, for manifests and selectors
+	"transfer":   {"image", "inventory", "memo", "registry"},                                                               // moves blobs, and knows no manifest or plan
+	"tree":       {},                                                                                                       // files on disk, whatever is in them
+	"verify":     {"attest", "check", "git", "load", "manifest", "image", "inventory", "plan", "provenance", "strictjson"}, // follows records to manifests in commits
+	"yamledit":   {"yamlread", "go.yaml.in/yaml/v3"},                                                                       // YAML without keys: the caller knows them
+	"yamlread":   {"image", "go.yaml.in/yaml/v3"},                                                                          // strict YAML, for manifests and selectors
 }
 
 // pure packages decide and never look: what they need is handed to them.
