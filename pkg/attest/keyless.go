@@ -1,12 +1,18 @@
 package attest
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -32,6 +38,7 @@ type keyless struct {
 type certified struct {
 	pair     *keypair
 	leaf     *x509.Certificate
+	chain    [][]byte // of the authorities (DER), from that which has signed the leaf
 	identity provenance.Identity
 }
 
@@ -70,7 +77,8 @@ func (s *Signer) request(ctx context.Context, token string) (*certified, error) 
 	if err != nil {
 		return nil, err
 	}
-	fulcio := sign.NewFulcio(&sign.FulcioOptions{BaseURL: strings.TrimSuffix(s.o.Fulcio, "/"), Timeout: -1, Transport: s.transport(ctx)})
+	answers := &chainReader{RoundTripper: s.transport(ctx)}
+	fulcio := sign.NewFulcio(&sign.FulcioOptions{BaseURL: strings.TrimSuffix(s.o.Fulcio, "/"), Timeout: -1, Transport: answers})
 	raw, err := fulcio.GetCertificate(ctx, pair, &sign.CertificateProviderOptions{IDToken: token})
 	if err != nil {
 		return nil, err
@@ -80,13 +88,52 @@ func (s *Signer) request(ctx context.Context, token string) (*certified, error) 
 		return nil, err
 	}
 	if !key.PublicKey.Equal(leaf.PublicKey) {
-		return nil, fmt.Errorf("the certificate is for another key")
+		return nil, errors.New("the certificate is for another key")
 	}
 	info, err := certificate.SummarizeCertificate(leaf)
 	if err != nil {
 		return nil, err
 	}
-	return &certified{pair, leaf, provenance.Identity{
+	return &certified{pair, leaf, answers.chain, provenance.Identity{
 		SAN: info.SubjectAlternativeName, Issuer: info.Issuer, SourceRepository: info.SourceRepositoryURI, BuildConfig: info.BuildConfigURI,
 	}}, nil
+}
+
+// chainReader keeps the certificates of authorities in Fulcio's answer: the client returns
+// only the first one.
+type chainReader struct {
+	http.RoundTripper
+	chain [][]byte
+}
+
+// RoundTrip sends a request and reads its answer.
+func (c *chainReader) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := c.RoundTripper.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	type issued struct {
+		Chain struct {
+			Certificates []string `json:"certificates"`
+		} `json:"chain"`
+	}
+	var answer struct {
+		Embedded issued `json:"signedCertificateEmbeddedSct"`
+		Detached issued `json:"signedCertificateDetachedSct"`
+	}
+	if json.Unmarshal(body, &answer) != nil {
+		return resp, nil // the client says so
+	}
+	for i, text := range append(answer.Embedded.Chain.Certificates, answer.Detached.Chain.Certificates...) {
+		if block, _ := pem.Decode([]byte(text)); block != nil && i > 0 {
+			c.chain = append(c.chain, block.Bytes)
+		}
+	}
+	return resp, nil
 }

@@ -20,10 +20,10 @@ type File struct {
 	Commit string
 }
 
-// file returns a file by the name that messages have.
+// file returns a file by the name that messages have; "" stands for all of them.
 func (o *Origin) file(display string) File {
 	f := File{Name: display}
-	if o.Path != nil {
+	if o.Path != nil && display != "" {
 		f.Name = o.Path(display)
 	}
 	if o.Commit != "" {

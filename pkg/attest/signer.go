@@ -149,17 +149,17 @@ func (s *Signer) SignStatement(ctx context.Context, statement []byte) ([]byte, e
 }
 
 // sign signs content. It returns the certificate too, if there is one.
-func (s *Signer) sign(ctx context.Context, content sign.Content) (*protobundle.Bundle, *x509.Certificate, error) {
+func (s *Signer) sign(ctx context.Context, content sign.Content) (*protobundle.Bundle, *certified, error) {
 	ctx, cancel := context.WithTimeout(ctx, signWithin)
 	defer cancel()
 	pair, o := sign.Keypair(s.key), sign.BundleOptions{Context: ctx}
-	var leaf *x509.Certificate
+	var by *certified
 	if s.key == nil {
 		c, err := s.certificate(ctx)
 		if err != nil {
 			return nil, nil, err
 		}
-		pair, o.CertificateProvider, leaf = c.pair, c, c.leaf
+		pair, o.CertificateProvider, by = c.pair, c, c
 	}
 	if s.log != nil {
 		o.TransparencyLogs = []sign.Transparency{s.log}
@@ -173,7 +173,7 @@ func (s *Signer) sign(ctx context.Context, content sign.Content) (*protobundle.B
 	if err != nil {
 		return nil, nil, s.clean(ctx, err)
 	}
-	return b, leaf, nil
+	return b, by, nil
 }
 
 // transparency returns the client of the log. It has the certificates and the proxy of

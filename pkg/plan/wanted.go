@@ -12,6 +12,7 @@
 package plan
 
 import (
+	"cmp"
 	"iter"
 	"slices"
 	"strings"
@@ -224,6 +225,18 @@ func (e *Entry) Candidates(host string) []name.Repository {
 type destination struct {
 	image    *wantedImage
 	registry *manifest.Registry // the destination entry; nil in a native file
+}
+
+// Referrers returns what the target gets of its sources' referrers. usual is what it gets
+// if no manifest says it; of several manifests that say it the one with the most counts.
+func (t *Target) Referrers(usual manifest.ReferrersMode) manifest.ReferrersMode {
+	var most manifest.ReferrersMode
+	for _, d := range t.destinations {
+		if d.registry != nil {
+			most = max(most, d.registry.Referrers)
+		}
+	}
+	return cmp.Or(most, usual)
 }
 
 // Unpinned returns the source tags of retag entries without a pin, sorted. Desired

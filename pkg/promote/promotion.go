@@ -34,7 +34,7 @@ type Job struct {
 	Set       *manifest.Set // the manifests; must not be broken
 	Selection Selection     // the part to promote
 
-	Referrers    bool // also promote signatures, attestations and other referrers
+	Referrers    bool // also promote signatures, attestations and other referrers, unless a manifest says otherwise
 	Deep         bool // verify the content of digests that are up to date, and repair it
 	AllowMissing bool // do not count missing images as refused
 	FailFast     bool // write nothing if anything is refused or unreadable
@@ -129,8 +129,8 @@ func (p *Promotion) Plan(ctx context.Context) *plan.Plan {
 	if p.job.Deep {
 		surveyDeep(ctx, p.client, p.sources, wanted, result, p.phase("looking into repositories", len(wanted.Targets)))
 	}
-	if p.job.Selection.referrers(p.job.Referrers) {
-		surveyReferrers(ctx, p.client, p.sources, wanted, result, p.phase("reading referrers", len(wanted.Targets)))
+	if targets := p.job.Selection.referrers(wanted.Targets, p.job.Referrers); len(targets) > 0 {
+		surveyReferrers(ctx, p.client, p.sources, targets, result, p.phase("reading referrers", len(targets)))
 	}
 	p.job.Progress.Finish()
 	if approval := p.job.Selection.Approval; approval != nil {

@@ -40,11 +40,11 @@ type tagList struct {
 // attestations and others that a source has and the destination does not. It includes
 // digests that are up to date, because an image may be signed after its promotion. step
 // is called after each target.
-func surveyReferrers(ctx context.Context, c *registry.Client, s *sources, w *plan.Wanted, p *plan.Plan, step func()) {
+func surveyReferrers(ctx context.Context, c *registry.Client, s *sources, targets []*plan.Target, p *plan.Plan, step func()) {
 	r := &relations{client: c, sources: s}
 	refused := refusedDigests(p)
 	var mu sync.Mutex
-	byHost(maxReads, w.Targets, func(t *plan.Target) string { return t.Repository.RegistryStr() }, func(t *plan.Target) {
+	byHost(maxReads, targets, func(t *plan.Target) string { return t.Repository.RegistryStr() }, func(t *plan.Target) {
 		var items []plan.Item
 		for i := range t.Want.Entries {
 			e := &t.Want.Entries[i]

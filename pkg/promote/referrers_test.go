@@ -196,3 +196,45 @@ func TestReferrersHaveTheSubject(t *testing.T) {
 		})
 	}
 }
+
+// The key referrers of a destination beats the flag. Referrers that a policy accepts are
+// not promoted here: package attest carries them along.
+func TestReferrersOfADestination(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		flag bool
+		key  string
+		want int // referrers
+	}{
+		"flag":                    {true, "", 1},
+		"no flag":                 {false, "", 0},
+		"all without the flag":    {false, "referrers: all", 1},
+		"none beats the flag":     {true, "referrers: none", 0},
+		"accepted beats the flag": {true, "referrers: accepted", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			src, dst := registrytest.New(t), registrytest.New(t)
+			img := registrytest.Image(1, 1)
+			src.Push(t, "staging/a", img, "x")
+			src.Push(t, "staging/a", registrytest.Artifact(2, "application/vnd.example.sbom", registrytest.Subject(img)))
+			text := plain(want("a", img.Digest, "1.0"), src.Host+"/staging", dst.Host+"/prod")
+			if tc.key != "" {
+				entry := "- name: " + dst.Host + "/prod\n"
+				if !strings.Contains(text, entry) {
+					t.Fatalf("got manifest without %q\n%s", entry, text)
+				}
+				text = strings.Replace(text, entry, entry+"  "+tc.key+"\n", 1)
+			}
+			got := 0
+			for _, it := range (rig{referrers: tc.flag, manifest: text}).run(t).Items {
+				if it.Kind == plan.Referrer {
+					got++
+				}
+			}
+			if n := src.Count(registrytest.Referrers); got != tc.want || (n == 0) != (tc.want == 0) {
+				t.Errorf("got %d referrers with %d requests for them, want %d", got, n, tc.want)
+			}
+		})
+	}
+}

@@ -138,12 +138,12 @@ func skip(p *plan.Plan, why string) {
 }
 
 // split groups the items to be carried out by repository and digest. Referrers are in
-// the group of their subject. rest are the other items.
+// the group of their subject. rest are the other items; package attest writes evidence.
 func split(items []plan.Item) (units []*unit, rest []plan.Item) {
 	at := map[repoDigest]*unit{}
 	for i := range items {
 		it := items[i]
-		if !it.Writes() {
+		if !it.Writes() || it.Kind == plan.Evidence {
 			rest = append(rest, it)
 			continue
 		}

@@ -153,10 +153,15 @@ func OfSelection(faults, all []manifest.Fault) (own []manifest.Fault, elsewhere 
 	return own, elsewhere
 }
 
-// referrers reports whether referrers are promoted. An approved plan decides that itself.
-func (s *Selection) referrers(asked bool) bool {
-	if s.Approval != nil {
-		return s.Approval.Referrers
+// referrers returns the targets that get all referrers. asked says whether a target gets
+// them if its manifest does not say it. An approved plan decides whether there are any.
+func (s *Selection) referrers(targets []*plan.Target, asked bool) []*plan.Target {
+	usual := manifest.ReferrersNone
+	switch {
+	case s.Approval != nil && !s.Approval.Referrers:
+		return nil
+	case s.Approval != nil || asked:
+		usual = manifest.ReferrersAll
 	}
-	return asked
+	return slices.DeleteFunc(slices.Clone(targets), func(t *plan.Target) bool { return t.Referrers(usual) != manifest.ReferrersAll })
 }
