@@ -30,7 +30,7 @@ var messageDirs = map[string][]string{
 	"pkg/image": messageMakers, "pkg/inventory": errorMakers, "pkg/yamlread": messageMakers, "pkg/tree": messageMakers, "pkg/manifest": messageMakers,
 	"pkg/load": messageMakers, "pkg/git": messageMakers, "pkg/history": errorMakers, "pkg/plan": messageMakers, "pkg/registry": messageMakers,
 	"pkg/registry/internal/wire": messageMakers, "pkg/registry/internal/auth": messageMakers, "pkg/promote": messageMakers,
-	"pkg/transfer": messageMakers, "pkg/check": messageMakers, "pkg/scan": messageMakers, "pkg/audit": messageMakers,
+	"pkg/evidence": messageMakers, "pkg/transfer": messageMakers, "pkg/check": messageMakers, "pkg/scan": messageMakers, "pkg/audit": messageMakers,
 	"internal/cli": messageMakers, "pkg/output": errorMakers, "pkg/selector": errorMakers, "pkg/resolve": errorMakers, "pkg/add": errorMakers,
 	"pkg/lookup": errorMakers, "pkg/imagetags": errorMakers, "pkg/rebase": errorMakers, "pkg/importer": errorMakers,
 	"pkg/audit/event": errorMakers, "pkg/strictjson": errorMakers, "pkg/yamledit": errorMakers, "pkg/provenance": judgeMakers, "pkg/attest": messageMakers, "internal/demo": errorMakers, "internal/schema": errorMakers,

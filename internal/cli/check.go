@@ -198,7 +198,7 @@ func (c *checking) readRevision(ctx context.Context, name, text string) error {
 
 // choose decides which rules to run.
 func (c *checking) choose() error {
-	size, signature, vulnerability, err := c.rules(c.reader, c.offline)
+	size, signature, vulnerability, err := c.rules(c.reader, c.streams, c.offline)
 	if err != nil {
 		return err
 	}
@@ -222,7 +222,7 @@ func (c *checking) choose() error {
 		{Name: "exists", Rule: check.Exists{Finder: c.reader}},
 		{Name: "tags", Rule: check.Tags{}},
 		{Name: "size", Rule: size, Why: "no limit (set --max-image-size)"},
-		{Name: "signature", Rule: signature, Why: "no key (set --signature-key)"},
+		{Name: "signature", Rule: signature, Why: "no key or identity (set --signature-key or --certificate-identity)"},
 		{Name: "vulnerability", Rule: vulnerability, Why: "no severity (set --vuln-severity-threshold)"},
 		required,
 	}

@@ -10,15 +10,14 @@ import (
 	"github.com/spf13/pflag"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/load"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/promote"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/scan"
 )
 
 // guardOptions are the flags of rules about images that are about to be promoted.
 type guardOptions struct {
+	trustOptions
 	maxImageSize int
-	signatureKey string
 	threshold    string
 	scanner      string
 	reports      string
@@ -30,7 +29,7 @@ const noThreshold = "-1"
 
 func (o *guardOptions) addFlags(f *pflag.FlagSet, maxImageSize int) {
 	f.IntVar(&o.maxImageSize, "max-image-size", maxImageSize, "refuse images larger than this many `MiB` (0: no limit)")
-	f.StringVar(&o.signatureKey, "signature-key", "", "refuse images without a cosign signature by the public key in this PEM `file`")
+	o.trustOptions.addFlags(f)
 	f.StringVar(&o.threshold, "vuln-severity-threshold", noThreshold,
 		"refuse images with fixable vulnerabilities of this `severity` or higher: "+check.SeverityList()+"; "+noThreshold+": off")
 	f.StringVar(&o.scanner, "vuln-scanner", "", "scanner `command` that prints Trivy or Grype JSON; the image reference is appended")
@@ -48,22 +47,6 @@ func (o *guardOptions) size(e *promote.RuleReader) (check.Rule, error) {
 		return nil, nil
 	}
 	return check.Size{Limit: int64(o.maxImageSize) * mib, Contents: e}, nil
-}
-
-// signature returns the signature rule, nil without a key.
-func (o *guardOptions) signature(e *promote.RuleReader) (check.Rule, error) {
-	if o.signatureKey == "" {
-		return nil, nil
-	}
-	pem, err := load.File(o.signatureKey, load.MaxKey)
-	if err != nil {
-		return nil, fmt.Errorf("reading --signature-key: %w", err)
-	}
-	rule, err := check.NewSignature(pem, e)
-	if err != nil {
-		return nil, fmt.Errorf("reading --signature-key %s: %w (cosign public-key prints the public key)", o.signatureKey, err)
-	}
-	return rule, nil
 }
 
 // vulnerability returns the vulnerability rule, nil if there is no threshold. platforms
@@ -113,11 +96,11 @@ func (o *guardOptions) scans() (check.Scanner, error) {
 
 // rules returns the three rules. A rule whose flag is not set is nil. If offline is set,
 // the rules do not read registries.
-func (o *guardOptions) rules(e *promote.RuleReader, offline bool) (size, signature, vulnerability check.Rule, err error) {
+func (o *guardOptions) rules(e *promote.RuleReader, s streams, offline bool) (size, signature, vulnerability check.Rule, err error) {
 	if size, err = o.size(e); err != nil {
 		return nil, nil, nil, err
 	}
-	if signature, err = o.signature(e); err != nil {
+	if signature, err = o.signature(e, s); err != nil {
 		return nil, nil, nil, err
 	}
 	var platforms check.PlatformReader

@@ -29,7 +29,8 @@ var flagGroups = []struct {
 		"force", "accept", "strict-mirrors", "sweep-interval", "state",
 	}},
 	{"Checks", []string{
-		"max-image-size", "signature-key", "vuln-severity-threshold", "vuln-scanner", "vuln-reports", "vuln-allow", "required-platforms",
+		"max-image-size", "signature-key", "certificate-identity", "certificate-identity-regexp", "certificate-oidc-issuer",
+		"certificate-oidc-issuer-regexp", "trusted-root", "vuln-severity-threshold", "vuln-scanner", "vuln-reports", "vuln-allow", "required-platforms",
 	}},
 	{"Output", []string{
 		"output", "report", "detailed-exitcode", "verbose", "quiet", "log-level", "log-format", "no-progress", "json",

@@ -89,10 +89,13 @@ func TestBadFiles(t *testing.T) {
 		"alias": "a: &a [*a, *b]\n", "twice": "a: 1\na: 2\n", "key": "-----BEGIN PUBLIC KEY-----\nMFkw\n-----END PUBLIC KEY-----\n", "toml": "[run\nx = 1", "account": `{"type": "service_account", "private_key": "x", "client_email": 4}`,
 	}
 	kinds := map[string]func(file string) []string{
-		"manifest":   func(f string) []string { return []string{"run", "--manifest=" + f} },
-		"native":     func(f string) []string { return []string{"retag", "-f", f} },
-		"plan":       func(f string) []string { return []string{"run", "--manifest=" + good, "--plan=" + f} },
-		"key":        func(f string) []string { return []string{"run", "--manifest=" + good, "--signature-key=" + f} },
+		"manifest": func(f string) []string { return []string{"run", "--manifest=" + f} },
+		"native":   func(f string) []string { return []string{"retag", "-f", f} },
+		"plan":     func(f string) []string { return []string{"run", "--manifest=" + good, "--plan=" + f} },
+		"key":      func(f string) []string { return []string{"run", "--manifest=" + good, "--signature-key=" + f} },
+		"root": func(f string) []string {
+			return []string{"run", "--manifest=" + good, "--trusted-root=" + f, "--certificate-identity=a", "--certificate-oidc-issuer=b"}
+		},
 		"ca":         func(f string) []string { return []string{"run", "--manifest=" + good, "--ca-file=" + f} },
 		"account":    func(f string) []string { return []string{"run", "--manifest=" + good, "--key-files=" + f} },
 		"selectors":  func(f string) []string { return []string{"resolve", "--check", "--manifest=" + f} },

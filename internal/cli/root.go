@@ -231,6 +231,8 @@ var exclusive = [][]string{
 // value on the command line, such as from an unset shell variable, is an error.
 var restraints = [][2]string{
 	{"plan", "a file"}, {"signature-key", "a file"}, {"from-snapshot", "a file"},
+	{"certificate-identity", "an identity"}, {"certificate-identity-regexp", "an expression"},
+	{"certificate-oidc-issuer", "a URL"}, {"certificate-oidc-issuer-regexp", "an expression"}, {"trusted-root", "a file"},
 	{"tag", "a tag"}, {"filter-tag", "a pattern"}, {"image", "an image"}, {"digest", "a digest"},
 }
 

@@ -122,7 +122,7 @@ func runRun(ctx context.Context, o *runOptions, s streams) error {
 		return err
 	}
 	p.job.Reader = &promote.RuleReader{}
-	size, signature, vulnerability, err := o.rules(p.job.Reader, false)
+	size, signature, vulnerability, err := o.rules(p.job.Reader, s, false)
 	if err != nil {
 		return err
 	}

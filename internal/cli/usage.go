@@ -17,10 +17,6 @@ var formerFlags = map[string]string{
 	"allowed-builders":                   "write a policy: the key provenance of a manifest",
 	"allowed-source-repos":               "write a policy: the key provenance of a manifest",
 	"require-provenance":                 "write a policy: the key provenance of a manifest",
-	"certificate-identity":               "cip run verifies signatures by a key: --signature-key",
-	"certificate-identity-regexp":        "cip run verifies signatures by a key: --signature-key",
-	"certificate-oidc-issuer":            "cip run verifies signatures by a key: --signature-key",
-	"certificate-oidc-issuer-regexp":     "cip run verifies signatures by a key: --signature-key",
 	"check-manifest-lists-from-snapshot": "not needed: an index is always promoted with all of its images",
 	"generate-promotion-provenance":      "cip writes no records; --referrers promotes those of the source",
 	"json-log-summary":                   "use --output=json, or --report=FILE",
@@ -47,7 +43,7 @@ var formerCommands = map[string]string{
 	"pr":                   "use cip resolve --write, then open a pull request",
 	"promote":              "use cip run",
 	"replicate-signatures": "use cip run --referrers",
-	"sigcheck":             "use cip check --signature-key",
+	"sigcheck":             "use cip check --certificate-identity or --signature-key",
 }
 
 // flagError explains an error about the flags of a command.

@@ -30,7 +30,6 @@ func (s *Sigstore) Bundle(id Identity, statement []byte, opts ...Option) []byte 
 	o := s.options(opts)
 	by := s.signer(id, o)
 	envelope := s.envelope(by, statement, o)
-	sig := envelope.GetSignatures()[0].GetSig()
 	b := &protobundle.Bundle{
 		MediaType:            registrytest.SignatureBundle,
 		VerificationMaterial: by.material(),
@@ -41,7 +40,7 @@ func (s *Sigstore) Bundle(id Identity, statement []byte, opts ...Option) []byte 
 	}
 	if !o.noTimestamp {
 		b.VerificationMaterial.TimestampVerificationData = &protobundle.TimestampVerificationData{
-			Rfc3161Timestamps: []*protocommon.RFC3161SignedTimestamp{{SignedTimestamp: s.timestamp(sig, o.at)}},
+			Rfc3161Timestamps: []*protocommon.RFC3161SignedTimestamp{{SignedTimestamp: s.timestamp(envelope.GetSignatures()[0].GetSig(), o.at)}},
 		}
 	}
 	if o.tampered {

@@ -61,6 +61,7 @@ func Late() Option { return func(o *options) { o.at = o.from.Add(late) } }
 func LogEntryFor(statement []byte) Option { return func(o *options) { o.logged = statement } }
 
 // Signatures puts a number of signatures into the envelope, all by the same certificate.
+// With none, leave the log entry and the timestamp out, too.
 func Signatures(n int) Option { return func(o *options) { o.signatures = n } }
 
 // PayloadType signs an envelope of another type.

@@ -15,22 +15,27 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/evidence"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/provenance"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// reader reads signatures with a registry client.
-type reader struct{ client *registry.Client }
+// reader reads signatures with a registry client, and verifies them.
+type reader struct{ *evidence.Reader }
 
 func (r reader) Signatures(ctx context.Context, repo name.Repository, digest v1.Hash) iter.Seq2[check.Attached, error] {
 	return func(yield func(check.Attached, error) bool) {
-		for s, err := range r.client.Signatures(ctx, repo, digest) {
+		for s, err := range r.Reader.Signatures(ctx, repo, digest) {
 			if !yield(check.Attached(s), err) {
 				return
 			}
 		}
 	}
 }
+
+// byKey is the signer whose key is trusted.
+var byKey = check.Signer{Name: "the key", Matches: provenance.Identity.IsKey}
 
 // signed is a registry with an image, and the rule for a key.
 type signed struct {
@@ -61,10 +66,11 @@ func (s signed) judge(t *testing.T) []check.Finding {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	rule, err := check.NewSignature(s.key.Public(), reader{client})
+	trust, err := evidence.NewTrust(evidence.TrustOptions{Keys: [][]byte{s.key.Public()}})
 	if err != nil {
 		t.Fatal(err)
 	}
+	rule := check.Signature{Read: reader{evidence.NewReader(evidence.Direct(client), trust)}, Signers: []check.Signer{byKey}}
 	repo := image.NewRepository(s.Host, "staging/apple")
 	return rule.Check(t.Context(), &check.Input{Images: []check.Image{{Digest: image.Hash(s.apple.Digest), From: repo}}})
 }
@@ -177,11 +183,6 @@ func TestSignatureKeys(t *testing.T) {
 			expect(t, bundled.judge(t), 0, "")
 		})
 	}
-	for _, bad := range []string{"", "apple", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"} {
-		if _, err := check.NewSignature([]byte(bad), nil); err == nil {
-			t.Errorf("key %q: got no error, want one", bad)
-		}
-	}
 }
 
 // TestSignatureFallback holds signatures in registries without referrers.
@@ -220,26 +221,65 @@ func TestSignatureUnread(t *testing.T) {
 // TestSignatureElsewhere finds a signature in another place that knows of the image.
 func TestSignatureElsewhere(t *testing.T) {
 	t.Parallel()
-	key := registrytest.NewKey(t, "p256")
 	places := fixed{
 		"mirror/apple":  {{err: errors.New("no answer")}},
-		"staging/apple": {{Attached: check.Attached{}}, {Attached: layer(key.Layer(registrytest.Claim(digestA)))}},
+		"staging/apple": {{Attached: check.Attached{Where: "staging/apple:1", Invalid: "it is wrong"}}, {Attached: check.Attached{By: keyed}}},
 	}
-	rule, err := check.NewSignature(key.Public(), places)
-	if err != nil {
-		t.Fatal(err)
-	}
+	rule := check.Signature{Read: places, Signers: []check.Signer{byKey}}
 	im := check.Image{Digest: image.Hash(digestA), From: repo("mirror/apple"), Also: []name.Repository{repo("staging/apple")}}
 	expect(t, rule.Check(t.Context(), &check.Input{Images: []check.Image{im}}), 0, "")
 	im.Also = nil
 	expect(t, rule.Check(t.Context(), &check.Input{Images: []check.Image{im}}), check.Failed, "no answer")
 }
 
-// fixed are signatures by repository path.
-type fixed map[string][]struct {
+var (
+	keyed     = provenance.Identity{Key: "sha256:00"}
+	certified = provenance.Identity{SAN: "builder@example.com", Issuer: "https://accounts.google.com"}
+	stranger  = provenance.Identity{SAN: "stranger@example.com", Issuer: "https://accounts.google.com"}
+)
+
+// TestSignatureOfSigners demands a signature of each signer.
+func TestSignatureOfSigners(t *testing.T) {
+	t.Parallel()
+	byCertificate := check.Signer{Name: "builder@example.com", Matches: func(id provenance.Identity) bool { return id == certified }}
+	key, certificate, both := []check.Signer{byKey}, []check.Signer{byCertificate}, []check.Signer{byKey, byCertificate}
+	for name, tc := range map[string]struct {
+		signers []check.Signer
+		by      []provenance.Identity
+		want    string
+	}{
+		"key":                          {key, []provenance.Identity{keyed}, ""},
+		"certificate":                  {certificate, []provenance.Identity{certified}, ""},
+		"key, and a stranger":          {key, []provenance.Identity{stranger, keyed}, ""},
+		"a stranger instead":           {certificate, []provenance.Identity{stranger}, `carries no signature that verifies: : it was made by "stranger@example.com" of "https://accounts.google.com"`},
+		"a key instead":                {certificate, []provenance.Identity{keyed}, `it was made by the key "sha256:00"`},
+		"both":                         {both, []provenance.Identity{certified, keyed}, ""},
+		"both, by the key alone":       {both, []provenance.Identity{keyed, keyed}, "carries no signature of builder@example.com"},
+		"both, by the identity alone":  {both, []provenance.Identity{certified}, "carries no signature of the key"},
+		"both, by nobody":              {both, nil, "carries no signature of the key"},
+		"both, by key and by stranger": {both, []provenance.Identity{keyed, stranger}, "carries no signature of builder@example.com that verifies: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			places := fixed{}
+			for _, by := range tc.by {
+				places["staging/apple"] = append(places["staging/apple"], attached{Attached: check.Attached{By: by}})
+			}
+			rule := check.Signature{Read: places, Signers: tc.signers}
+			im := check.Image{Digest: image.Hash(digestA), From: repo("staging/apple")}
+			expect(t, rule.Check(t.Context(), &check.Input{Images: []check.Image{im}}), check.Error, tc.want)
+		})
+	}
+}
+
+// attached is what reading a signature returns.
+type attached struct {
 	check.Attached
 	err error
 }
+
+// fixed are signatures by repository path.
+type fixed map[string][]attached
 
 func (f fixed) Signatures(_ context.Context, repo name.Repository, _ v1.Hash) iter.Seq2[check.Attached, error] {
 	return func(yield func(check.Attached, error) bool) {
@@ -249,31 +289,6 @@ func (f fixed) Signatures(_ context.Context, repo name.Repository, _ v1.Hash) it
 			}
 		}
 	}
-}
-
-func layer(b registrytest.Blob) check.Attached {
-	return check.Attached{Payload: b.Raw, Signature: b.Annotations["dev.cosignproject.cosign/signature"]}
-}
-
-// FuzzSignature reads hostile payloads and bundles: none may verify, nor break the rule.
-func FuzzSignature(f *testing.F) {
-	key, other := registrytest.NewKey(f, "p256"), registrytest.NewKey(f, "p256")
-	f.Add(registrytest.Claim(digestA), "", []byte(nil))
-	f.Add(registrytest.Claim(digestA), other.Layer(registrytest.Claim(digestA)).Annotations["dev.cosignproject.cosign/signature"], []byte(nil))
-	f.Add([]byte(nil), "", other.Bundle(registrytest.Statement(registrytest.SignPredicate, digestA)).Raw)
-	f.Add([]byte(nil), "", []byte(`{"dsseEnvelope":{"payloadType":"","payload":"","signatures":[]}}`))
-	public := key.Public()
-	f.Fuzz(func(t *testing.T, payload []byte, sig string, bundle []byte) {
-		places := fixed{"staging/apple": {{Attached: check.Attached{Payload: payload, Signature: sig, Bundle: bundle}}}}
-		rule, err := check.NewSignature(public, places)
-		if err != nil {
-			t.Fatal(err)
-		}
-		im := check.Image{Digest: image.Hash(digestA), From: repo("staging/apple")}
-		if len(rule.Check(t.Context(), &check.Input{Images: []check.Image{im}})) == 0 {
-			t.Errorf("got no finding for payload %q, signature %q, bundle %q, want one", payload, sig, bundle)
-		}
-	})
 }
 
 // TestSignatureOfTwoReadings takes no payload that two readers may read differently,

@@ -3,7 +3,6 @@ package promote
 import (
 	"context"
 	"errors"
-	"iter"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 
@@ -51,17 +50,6 @@ func (r *RuleReader) BlobSize(ctx context.Context, repo name.Repository, b check
 		return b.Size, nil
 	}
 	return n, err
-}
-
-// Signatures implements check.Signatures.
-func (r *RuleReader) Signatures(ctx context.Context, repo name.Repository, digest v1.Hash) iter.Seq2[check.Attached, error] {
-	return func(yield func(check.Attached, error) bool) {
-		for s, err := range r.client.Signatures(ctx, repo, digest) {
-			if !yield(check.Attached(s), err) {
-				return
-			}
-		}
-	}
 }
 
 // Find implements check.Finder.

@@ -163,7 +163,7 @@ func (b Bound) fault(e *Evidence, a *Attestation) (fault string, signers []strin
 	}
 	signers = b.matching(a.Signer)
 	if len(signers) == 0 {
-		return fmt.Sprintf("it is signed by %s, want %s", a.Signer.name(), listSigners(b.Signers)), nil
+		return fmt.Sprintf("it is signed by %s, want %s", a.Signer, listSigners(b.Signers)), nil
 	}
 	if !a.Statement.names(e.Digest) {
 		return subjectFault(a.Statement, e.Digest), nil

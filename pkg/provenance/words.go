@@ -100,8 +100,8 @@ func listSubjects(subjects []Subject, algorithm string) string {
 	return list(digests)
 }
 
-// name returns the identity for a message.
-func (id Identity) name() string {
+// String returns the identity for a message.
+func (id Identity) String() string {
 	if id.Key != "" {
 		return "the key " + quote(id.Key)
 	}

@@ -75,6 +75,21 @@ func (m *Manifest) Parse() (*Content, error) {
 	return c, err
 }
 
+// LayerDescriptors returns the layers of an image manifest, in their order. An index has none.
+//
+// A digest can occur several times with other annotations, because a payload can be signed
+// with several keys.
+func (m *Manifest) LayerDescriptors() ([]v1.Descriptor, error) {
+	if _, err := m.Parse(); err != nil {
+		return nil, err
+	}
+	var doc document
+	if err := json.Unmarshal(m.Raw, &doc); err != nil {
+		return nil, fmt.Errorf("parsing the manifest: %w", err)
+	}
+	return doc.Layers, nil
+}
+
 // parse returns the media type and content of a manifest.
 //
 // It is an error if raw is not an image manifest, an index or an artifact manifest.

@@ -30,31 +30,53 @@ var errManyReferrers = fmt.Errorf("more than %d", MaxChildren)
 //
 // It reads the referrers API and, if hasTag returns true for it, the fallback tag.
 func (c *Client) Referrers(ctx context.Context, repo name.Repository, digest v1.Hash, hasTag func(string) bool) ([]v1.Descriptor, error) {
-	var all []v1.Descriptor
-	if c.tryReferrers(repo) {
-		listed, err := c.referrersAPI(ctx, repo, digest)
-		if err != nil {
-			return nil, fmt.Errorf("listing referrers of %s: %w", digest, err)
-		}
-		all = listed
+	all, _, err := c.referrersAPI(ctx, repo, digest)
+	if err != nil {
+		return nil, err
 	}
-	if tag := FallbackTag(digest); hasTag(tag) {
-		m, err := c.Manifest(ctx, repo, tag)
-		if err != nil && !errors.Is(err, ErrNotFound) {
-			return nil, fmt.Errorf("reading the referrers tag %s: %w", tag, err)
+	if hasTag(FallbackTag(digest)) {
+		tagged, err := c.fallbackList(ctx, repo, digest)
+		if err != nil {
+			return nil, err
 		}
-		if err == nil {
-			content, err := m.Parse()
-			if err != nil {
-				return nil, fmt.Errorf("reading the referrers tag %s: %w", tag, err)
-			}
-			all = append(all, content.Children...)
-		}
+		all = append(all, tagged...)
 	}
 	if len(all) > MaxChildren {
 		return nil, fmt.Errorf("listing referrers of %s: %w", digest, errManyReferrers)
 	}
 	return distinct(all)
+}
+
+// ReferrersOrTag returns the descriptors of the manifests that refer to a digest.
+//
+// It reads the referrers API, and the fallback tag only if there is no such API. One
+// request is enough in most registries.
+func (c *Client) ReferrersOrTag(ctx context.Context, repo name.Repository, digest v1.Hash) ([]v1.Descriptor, error) {
+	all, answered, err := c.referrersAPI(ctx, repo, digest)
+	if err == nil && !answered {
+		all, err = c.fallbackList(ctx, repo, digest)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return distinct(all)
+}
+
+// fallbackList returns the list under the fallback tag of a digest, empty if there is none.
+func (c *Client) fallbackList(ctx context.Context, repo name.Repository, digest v1.Hash) ([]v1.Descriptor, error) {
+	tag := FallbackTag(digest)
+	m, err := c.Manifest(ctx, repo, tag)
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the referrers tag %s: %w", tag, err)
+	}
+	content, err := m.Parse()
+	if err != nil {
+		return nil, fmt.Errorf("reading the referrers tag %s: %w", tag, err)
+	}
+	return content.Children, nil
 }
 
 // doubts is the number of failed requests to the referrers API after which a repository
@@ -63,12 +85,14 @@ const doubts = 3
 
 // referrersAPI lists a digest's referrers with the referrers API.
 //
-// If the answer is not one of that API, the result is empty. It does not mean that
-// the whole host has no such API.
-func (c *Client) referrersAPI(ctx context.Context, repo name.Repository, digest v1.Hash) ([]v1.Descriptor, error) {
-	var all []v1.Descriptor
+// If the answer is not one of that API, answered is false. It does not mean that the
+// whole host has no such API.
+func (c *Client) referrersAPI(ctx context.Context, repo name.Repository, digest v1.Hash) (all []v1.Descriptor, answered bool, err error) {
+	if !c.tryReferrers(repo) {
+		return nil, false, nil
+	}
 	list := listing{repo: repo, path: repo.RepositoryStr() + "/referrers/" + digest.String(), accept: string(types.OCIImageIndex), home: true}
-	err := c.pages(ctx, list, func(body io.Reader) (func() int, error) {
+	err = c.pages(ctx, list, func(body io.Reader) (func() int, error) {
 		var index struct {
 			Manifests []v1.Descriptor `json:"manifests"`
 		}
@@ -92,9 +116,12 @@ func (c *Client) referrersAPI(ctx context.Context, repo name.Repository, digest 
 	}
 	if noReferrersAPI(err) {
 		c.doubtReferrers(repo)
-		return nil, nil
+		return nil, false, nil
 	}
-	return all, err
+	if err != nil {
+		return nil, false, fmt.Errorf("listing referrers of %s: %w", digest, err)
+	}
+	return all, true, nil
 }
 
 // noReferrersAPI reports whether an error means that there is no referrers API.

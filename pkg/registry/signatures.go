@@ -3,7 +3,6 @@ package registry
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -33,10 +32,10 @@ const (
 
 // Signature is a signature of a digest, not verified.
 type Signature struct {
-	Where     string // the reference of the manifest that holds it
-	Payload   []byte // the signed bytes
-	Signature string // of Payload, in base64
-	Bundle    []byte // a sigstore bundle; Payload and Signature are then empty
+	Where       string            // the reference of the manifest that holds it
+	Payload     []byte            // the signed bytes
+	Annotations map[string]string // of the layer with Payload: the signature, and what verifies it
+	Bundle      []byte            // a sigstore bundle; Payload and Annotations are then empty
 }
 
 // Signatures reads the signatures of a digest in a repository.
@@ -124,20 +123,13 @@ func (c *Client) signaturesOf(ctx context.Context, repo name.Repository, ref str
 }
 
 // signatureLayers returns the layers of a manifest that are signatures.
-//
-// A digest can occur several times, because a payload can be signed with several keys.
 func signatureLayers(m *Manifest) ([]v1.Descriptor, error) {
-	if _, err := m.Parse(); err != nil {
+	all, err := m.LayerDescriptors()
+	if err != nil {
 		return nil, err
 	}
-	var doc struct {
-		Layers []v1.Descriptor `json:"layers"`
-	}
-	if err := json.Unmarshal(m.Raw, &doc); err != nil {
-		return nil, fmt.Errorf("parsing the manifest: %w", err)
-	}
 	var layers []v1.Descriptor
-	for _, l := range doc.Layers {
+	for _, l := range all {
 		if l.MediaType == image.CosignSimpleSigning && l.Annotations[signatureAnnotation] != "" || strings.HasPrefix(string(l.MediaType), image.SigstoreBundlePrefix) {
 			layers = append(layers, l)
 		}
@@ -158,7 +150,7 @@ func (c *Client) signature(ctx context.Context, repo name.Repository, l v1.Descr
 		return Signature{}, fmt.Errorf("reading layer %s: %w", l.Digest, err)
 	}
 	if l.MediaType == image.CosignSimpleSigning {
-		return Signature{Payload: b.Bytes(), Signature: l.Annotations[signatureAnnotation]}, nil
+		return Signature{Payload: b.Bytes(), Annotations: l.Annotations}, nil
 	}
 	return Signature{Bundle: b.Bytes()}, nil
 }
