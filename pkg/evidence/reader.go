@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/memo"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/provenance"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
@@ -66,11 +67,14 @@ type Reader struct {
 	from  Source
 	trust *Trust
 	bytes *semaphore.Weighted // of bundles in memory
+
+	images  memo.Map[place, outcome[*provenance.Evidence]]
+	digests memo.Map[place, outcome[*attached]]
 }
 
 // NewReader returns a Reader.
 func NewReader(from Source, trust *Trust) *Reader {
-	return &Reader{from, trust, semaphore.NewWeighted(maxBytes)}
+	return &Reader{from: from, trust: trust, bytes: semaphore.NewWeighted(maxBytes)}
 }
 
 // Attestations returns the attestations of a digest with a predicate type, sorted.
@@ -92,8 +96,9 @@ type attached struct {
 	attestations []provenance.Attestation
 	notes        []string
 
-	mu    sync.Mutex
-	total int64 // bytes
+	judged bool // of statements that are not provenance, only the head is needed
+	mu     sync.Mutex
+	total  int64 // bytes
 }
 
 // grow adds to the bytes that are read. The error is that they are too many.
@@ -107,13 +112,18 @@ func (a *attached) grow(where at, n int64) error {
 }
 
 func (a *attached) add(one provenance.Attestation) {
+	if s := one.Statement; a.judged && s != nil && s.PredicateType != provenance.ProvenanceV1 && s.PredicateType != provenance.ProvenanceV02 {
+		s.Predicate = nil
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.attestations = append(a.attestations, one)
 }
 
 // attached reads the attestations of a digest. Those that say they have another predicate
-// type are not read, unless predicateType is empty.
+// type are not read.
+//
+// Without a predicate type all are read, and predicates are kept of provenance alone.
 func (r *Reader) attached(ctx context.Context, repo name.Repository, digest v1.Hash, predicateType string) (*attached, error) {
 	referrers, err := r.from.ReferrersOrTag(ctx, repo, digest)
 	if err != nil {
@@ -127,7 +137,7 @@ func (r *Reader) attached(ctx context.Context, repo name.Repository, digest v1.H
 		return nil, fmt.Errorf("%s has %d referrers and layers under %s: more than %d are not read",
 			digest, n, attestationTag(digest), maxAttestations)
 	}
-	out := &attached{}
+	out := &attached{judged: predicateType == ""}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(inFlight)
 	for _, d := range referrers {
