@@ -4,13 +4,6 @@
 //	provenance.Policies, Evidence ─ Judge ─▶ provenance.Verdict
 //
 // Trust decides whether a signature is valid: by sigstore's roots or by a public key.
-// Package provenance decides whether the signer and the statement satisfy a policy.
+// Package provenance decides whether the signer and the statement satisfy a policy. This
+// package never signs and never writes.
 package evidence
-
-import (
-	_ "github.com/sigstore/sigstore-go/pkg/bundle"
-	_ "github.com/sigstore/sigstore-go/pkg/root"
-	_ "github.com/sigstore/sigstore-go/pkg/sign"
-	_ "github.com/sigstore/sigstore-go/pkg/tuf"
-	_ "github.com/sigstore/sigstore-go/pkg/verify"
-)
