@@ -144,6 +144,11 @@ func runCheck(ctx context.Context, o *checkOptions, s streams) (err error) {
 func (c *checking) read() error {
 	selectors := lookup.OpenSelectors(c.at, nil, false)
 	defer selectors.Close()
+	return c.take(selectors)
+}
+
+// take makes manifests those that are checked.
+func (c *checking) take(selectors *lookup.Selectors) error {
 	c.set = selectors.Set
 	stale, err := staleFaults(selectors)
 	c.set.Faults = append(c.set.Faults, stale...)
@@ -180,11 +185,16 @@ func (c *checking) readRevision(ctx context.Context, name, text string) error {
 	if err != nil {
 		return err
 	}
+	return c.compareWith(at)
+}
+
+// compareWith makes a revision the base.
+func (c *checking) compareWith(at *load.Revision) (err error) {
 	c.commit = at.Commit
 	if c.base, err = at.Read(); err != nil {
 		return err
 	}
-	selectors, err := lookup.SelectorsAt(c.at, at)
+	selectors, err := lookup.SelectorsAt(c.at, at, nil, false)
 	if err != nil {
 		return err
 	}
