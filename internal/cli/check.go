@@ -68,7 +68,7 @@ file:line: rule: message. The exit code is 1 if there is a finding.
 ` + output.RuleList(check.All()) + `
 valid always runs. removal runs if a base is known. exists, tags and size do not
 run with --offline. signature, vulnerability and platforms run if their flags
-are set. Rules that are not run are listed with the reason.`,
+are set, provenance if the manifests have a policy. Rules that are not run are listed with the reason.`,
 		Example: `  cip check --thin-manifest-dir=manifests/thin --offline
   cip check --thin-manifest-dir=registry.k8s.io --base=origin/main --output=markdown
   cip check --manifest=promote.yaml --vuln-severity-threshold=high --vuln-scanner="trivy image --quiet --format=json"`,
@@ -222,6 +222,14 @@ func (c *checking) choose() error {
 	} else if len(c.only) == 0 && !slices.Contains(c.skip, platforms.Name()) {
 		c.advice = []check.Rule{platforms}
 	}
+	policies := check.Candidate{Name: check.Provenance{}.Name(), Why: "no policy in the manifests"}
+	if c.set.Policies().Any() || c.base != nil && c.base.Policies().Any() {
+		read, err := c.evidence(c.reader, c.streams)
+		if err != nil {
+			return err
+		}
+		policies.Rule = check.Provenance{Evidence: read, Base: c.base}
+	}
 	removal := check.Candidate{Name: "removal", Why: "no base (set --base or $" + baseVariable + ")"}
 	if c.base != nil || c.unread != nil {
 		removal.Rule = check.Removal{Base: c.base, Rev: c.commit, Unread: c.unread}
@@ -235,6 +243,7 @@ func (c *checking) choose() error {
 		{Name: "signature", Rule: signature, Why: "no key or identity (set --signature-key or --certificate-identity)"},
 		{Name: "vulnerability", Rule: vulnerability, Why: "no severity (set --vuln-severity-threshold)"},
 		required,
+		policies,
 	}
 	for i := range all {
 		if why := c.obstacle(all[i].Rule); why != "" {
@@ -288,7 +297,7 @@ func (c *checking) judge(ctx context.Context) error {
 	}
 	// With a base, only the changes since then are checked.
 	job := promote.Job{
-		Set: c.set, Selection: promote.Selection{Base: c.base}, Reader: c.reader,
+		Set: c.set, Selection: promote.Selection{Base: c.base}, Reader: c.reader, Unjudged: true,
 		Progress: c.progress, Warn: func(text string) { c.log.Warn(text) },
 	}
 	needsPlan := func(r check.Rule) bool { return r.Reach() > check.Files }
