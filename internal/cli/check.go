@@ -68,7 +68,8 @@ file:line: rule: message. The exit code is 1 if there is a finding.
 ` + output.RuleList(check.All()) + `
 valid always runs. removal runs if a base is known. exists, tags and size do not
 run with --offline. signature, vulnerability and platforms run if their flags
-are set, provenance if the manifests have a policy. Rules that are not run are listed with the reason.`,
+are set, provenance if the manifests have a policy. Rules that are not run are
+listed with the reason.`,
 		Example: `  cip check --thin-manifest-dir=manifests/thin --offline
   cip check --thin-manifest-dir=registry.k8s.io --base=origin/main --output=markdown
   cip check --manifest=promote.yaml --vuln-severity-threshold=high --vuln-scanner="trivy image --quiet --format=json"`,
@@ -222,13 +223,9 @@ func (c *checking) choose() error {
 	} else if len(c.only) == 0 && !slices.Contains(c.skip, platforms.Name()) {
 		c.advice = []check.Rule{platforms}
 	}
-	policies := check.Candidate{Name: check.Provenance{}.Name(), Why: "no policy in the manifests"}
-	if c.set.Policies().Any() || c.base != nil && c.base.Policies().Any() {
-		read, err := c.evidence(c.reader, c.streams)
-		if err != nil {
-			return err
-		}
-		policies.Rule = check.Provenance{Evidence: read, Base: c.base}
+	policies, err := c.policies()
+	if err != nil {
+		return err
 	}
 	removal := check.Candidate{Name: "removal", Why: "no base (set --base or $" + baseVariable + ")"}
 	if c.base != nil || c.unread != nil {
@@ -258,6 +255,19 @@ func (c *checking) choose() error {
 		logFaults(c.log, c.set.Faults)
 	}
 	return err
+}
+
+// policies returns the candidate that judges evidence by the policies, now and at the base.
+func (c *checking) policies() (check.Candidate, error) {
+	rule := check.Provenance{Base: c.base}
+	one := check.Candidate{Name: rule.Name(), Why: "no policy in the manifests"}
+	if !c.set.Policies().Any() && (c.base == nil || !c.base.Policies().Any()) {
+		return one, nil
+	}
+	var err error
+	rule.Evidence, err = c.evidence(c.reader, c.streams)
+	one.Rule = rule
+	return one, err
 }
 
 // obstacle returns why a rule cannot be run, or "".
