@@ -90,30 +90,24 @@ func newResolution(ctx context.Context, o *selectorOptions, s streams) (*resolut
 	if err != nil {
 		return nil, err
 	}
-	return r, r.load(ctx, func() (*lookup.Selectors, error) { return lookup.OpenSelectors(at, o.only, true), nil })
-}
-
-// load opens the selectors and logs the faults of the manifests. The caller must Close
-// them, unless there is an error.
-func (r *resolution) load(ctx context.Context, open func() (*lookup.Selectors, error)) error {
-	err := offline(ctx, func() (err error) {
-		r.Selectors, err = open()
-		return err
+	err = offline(ctx, func() error {
+		r.Selectors = lookup.OpenSelectors(at, o.only, true)
+		return nil
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	logFaults(r.log, r.Set.Faults)
 	if r.Set.Broken() {
-		return errors.Join(&exitError{code: exitFailed}, r.Close())
+		return nil, errors.Join(&exitError{code: exitFailed}, r.Close())
 	}
 	if name := r.Unknown(); name != "" {
-		return errors.Join(fmt.Errorf("there is no selector %q in %s: %s", name, r.path(), listNames(r.Names())), r.Close())
+		return nil, errors.Join(fmt.Errorf("there is no selector %q in %s: %s", name, o.path(), listNames(r.Names())), r.Close())
 	}
 	if r.Len() == 0 {
-		r.log.Infof("there are no selectors in %s", r.path())
+		r.log.Infof("there are no selectors in %s", o.path())
 	}
-	return nil
+	return r, nil
 }
 
 // listNames returns the names that there are, for errors.
@@ -197,20 +191,6 @@ func (r *resolution) check() error {
 
 // show prints the diff, or the results as JSON, and logs errors.
 func (r *resolution) show(all []*lookup.Resolved, format output.Format) error {
-	found := r.describe(all)
-	if format == output.JSON {
-		return output.WriteJSON(r.out, found)
-	}
-	for i := range found {
-		for _, note := range found[i].Notes {
-			r.log.Infof("%s: %s", found[i].Name, note)
-		}
-	}
-	return r.WriteDiff(r.out, all)
-}
-
-// describe returns the results for people, and logs errors.
-func (r *resolution) describe(all []*lookup.Resolved) []output.ResolvedSelector {
 	found := []output.ResolvedSelector{}
 	for _, file := range all {
 		for _, result := range file.Ran() {
@@ -220,7 +200,15 @@ func (r *resolution) describe(all []*lookup.Resolved) []output.ResolvedSelector 
 			found = append(found, output.DescribeResult(file.File, result))
 		}
 	}
-	return found
+	if format == output.JSON {
+		return output.WriteJSON(r.out, found)
+	}
+	for i := range found {
+		for _, note := range found[i].Notes {
+			r.log.Infof("%s: %s", found[i].Name, note)
+		}
+	}
+	return r.WriteDiff(r.out, all)
 }
 
 // exit logs counts of results and returns the exit code.

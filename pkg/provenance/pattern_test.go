@@ -120,7 +120,7 @@ func TestBadSigner(t *testing.T) {
 		"sigstore::i::":           `bad identity of signer "sigstore::i::": it is empty`,
 		"sigstore::i:: ":          `bad identity of signer "sigstore::i:: ": it is empty`,
 		"sigstore()::i::me":       `bad signer "sigstore()::i::me": unknown parameter ""`,
-		"sigstore(regexp::i::me":  `bad signer "sigstore(regexp::i::me": no ) before ::`,
+		"sigstore(regexp::i::me":  `bad signer "sigstore(regexp::i::me": the ) before :: is missing`,
 		"sigstore(regex)::i::me":  `bad signer "sigstore(regex)::i::me": unknown parameter "regex"`,
 		"sigstore(regexp)::(::me": `bad issuer of signer "sigstore(regexp)::(::me": malformed pattern "("`,
 		"sigstore(identityMatch=like)::i::me": `bad signer "sigstore(identityMatch=like)::i::me": ` +

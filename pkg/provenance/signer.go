@@ -65,7 +65,7 @@ func parseKinds(s string) (kinds, error) {
 	}
 	inner, ok := strings.CutSuffix(strings.TrimPrefix(s, "("), ")")
 	if !ok {
-		return k, errors.New("no ) before ::")
+		return k, errors.New("the ) before :: is missing")
 	}
 	for parameter := range strings.SplitSeq(inner, ",") {
 		name, kind, _ := strings.Cut(strings.TrimSpace(parameter), "=")
