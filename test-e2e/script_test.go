@@ -8,6 +8,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/sigstoretest"
 )
 
 // TestScripts runs the scripts. In addition to testscript's commands they have:
@@ -26,6 +27,8 @@ import (
 //	delete NAME REPO@DIGEST|REPO:TAG           remove it
 //	key NAME KIND             make a key pair; NAME.pem is the public key
 //	sign NAME REPO VAR KEY tag|referrer|bundle  put a signature of an object
+//	sigstore NAME             make a sigstore; NAME.json is its trusted root
+//	keyless NAME REPO VAR SIGSTORE IDENTITY tag|bundle  put a signature of an object by an identity of https://issuer.test
 //	fault NAME FAULT [MATCH…] make requests fail; clear NAME… ends that
 //
 //	[!] holds NAME REPO[:TAG,…] VAR  the object is there, whole and unchanged, under these tags (not at all)
@@ -65,6 +68,8 @@ func TestScripts(t *testing.T) {
 			"delete":          onWorld((*world).remove),
 			"key":             onWorld((*world).key),
 			"sign":            onWorld((*world).sign),
+			"sigstore":        onWorld((*world).sigstore),
+			"keyless":         onWorld((*world).keyless),
 			"fault":           onWorld((*world).fault),
 			"clear":           onWorld((*world).clear),
 			"holds":           onWorld((*world).holds),
@@ -97,6 +102,7 @@ type world struct {
 	objects                map[string]registrytest.Object
 	repositories           map[string]*repository // by directory
 	keys                   map[string]*registrytest.Key
+	sigstores              map[string]*sigstoretest.Sigstore
 }
 
 type worldKey struct{}
@@ -117,6 +123,7 @@ func setUp(env *testscript.Env) error {
 
 		repositories: map[string]*repository{},
 		keys:         map[string]*registrytest.Key{},
+		sigstores:    map[string]*sigstoretest.Sigstore{},
 	}
 	return nil
 }
