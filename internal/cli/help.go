@@ -30,7 +30,7 @@ var flagGroups = []struct {
 	}},
 	{"Checks", []string{
 		"max-image-size", "signature-key", "certificate-identity", "certificate-identity-regexp", "certificate-oidc-issuer",
-		"certificate-oidc-issuer-regexp", "trusted-root", "vuln-severity-threshold", "vuln-scanner", "vuln-reports", "vuln-allow", "required-platforms",
+		"certificate-oidc-issuer-regexp", "trusted-root", "require-signature", "vuln-severity-threshold", "vuln-scanner", "vuln-reports", "vuln-allow", "required-platforms",
 	}},
 	{"Output", []string{
 		"output", "report", "detailed-exitcode", "verbose", "quiet", "log-level", "log-format", "no-progress", "json",

@@ -204,7 +204,7 @@ CIP_THIN_MANIFEST_DIR.`,
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
 		newRunCmd(s), newRetagCmd(s), newSnapshotCmd(s), newReportCmd(s), newCheckCmd(s), newHistoryCmd(s), newAddCmd(s), newResolveCmd(s), newExplainCmd(s),
-		newTagsCmd(s), newRunImageCmd(s), newRebaseCmd(s), newAuditCmd(s), newDemoCmd(s),
+		newVerifyCmd(s), newTagsCmd(s), newRunImageCmd(s), newRebaseCmd(s), newAuditCmd(s), newDemoCmd(s),
 		newImportCmd(s), newSchemaCmd(s), newVersionCmd(s),
 	)
 	return root

@@ -43,7 +43,7 @@ var formerCommands = map[string]string{
 	"pr":                   "use cip resolve --write, then open a pull request",
 	"promote":              "use cip run",
 	"replicate-signatures": "use cip run --referrers",
-	"sigcheck":             "use cip check --certificate-identity or --signature-key",
+	"sigcheck":             "use cip verify",
 }
 
 // flagError explains an error about the flags of a command.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/attest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/provenance"
 )
 
@@ -46,9 +47,9 @@ func judgeManifest(s *Subject, rec *record, r reason) Link {
 }
 
 // named returns the manifest that a record names.
-func named(m resource) string {
-	if c := m.commit(); c != "" {
-		return m.Name + " in commit " + c
+func named(m attest.File) string {
+	if m.Commit != "" {
+		return m.Name + " in commit " + m.Commit
 	}
 	return m.Name
 }
@@ -63,7 +64,7 @@ func judgeSource(s *Subject, rec *record, r reason) (Link, []name.Repository) {
 	if r.then != nil {
 		wanted = r.then.Sources
 	}
-	if rec == nil || rec.Source.Name == "" {
+	if rec == nil || rec.Source == (name.Repository{}) {
 		why := "the record names no source"
 		if rec == nil {
 			why = "no record names a source"
@@ -76,16 +77,16 @@ func judgeSource(s *Subject, rec *record, r reason) (Link, []name.Repository) {
 		}
 		return good(KindSource, "%s (of the current manifests: %s)", references(wanted, s), why), judged
 	}
-	if !slices.Contains(judged, rec.from) {
-		judged = append(judged, rec.from)
+	if !slices.Contains(judged, rec.Source) {
+		judged = append(judged, rec.Source)
 	}
-	from := rec.from.Digest(s.Digest.String()).String()
+	from := rec.Source.Digest(s.Digest.String()).String()
 	switch {
 	case len(wanted) == 0 && r.known:
 		return notChecked(KindSource, "the record names %s, and no manifest wants it", from), judged
 	case len(wanted) == 0:
 		return notChecked(KindSource, "%s; the record names %s", noManifests, from), judged
-	case !slices.Contains(wanted, rec.from):
+	case !slices.Contains(wanted, rec.Source):
 		return invalid(KindSource, "the record names %s, the manifest %s", from, references(wanted, s)), judged
 	}
 	return good(KindSource, "%s", from), judged
@@ -100,14 +101,26 @@ func references(repos []name.Repository, s *Subject) string {
 	return list(texts)
 }
 
+// judged are the results of the policies of a source.
+type judged struct {
+	source    name.Repository
+	copies    string // where the evidence was read, if the source has lost the image; else empty
+	judgments []provenance.Judgment
+}
+
+// satisfied reports whether no policy is violated.
+func (v judged) satisfied() bool {
+	return !slices.ContainsFunc(v.judgments, func(j provenance.Judgment) bool { return len(j.Result.Violations) > 0 })
+}
+
 // judgeProvenance returns one link for each policy that applies.
-func judgeProvenance(verdicts []provenance.Verdict, known bool) []Link {
+func judgeProvenance(verdicts []judged, known bool) []Link {
 	if !known {
 		return []Link{notChecked(KindProvenance, "%s: their policies are unknown", noManifests)}
 	}
 	var links []Link
 	for _, v := range verdicts {
-		for _, j := range v.Judgments {
+		for _, j := range v.judgments {
 			links = append(links, judgment(v, j))
 		}
 	}
@@ -119,8 +132,11 @@ func judgeProvenance(verdicts []provenance.Verdict, known bool) []Link {
 
 // judgment returns the link of one policy. A policy that only warns does not break the
 // chain: its promotion was right.
-func judgment(v provenance.Verdict, j provenance.Judgment) Link {
-	policy := fmt.Sprintf("policy %s, %s", j.Policy.Policy.Pos, v.Repository)
+func judgment(v judged, j provenance.Judgment) Link {
+	policy := fmt.Sprintf("policy %s, %s", j.Policy.Pos, v.source)
+	if v.copies != "" {
+		policy += " (which has lost the image; by the evidence in " + v.copies + ")"
+	}
 	violations := j.Result.Violations
 	switch {
 	case len(violations) == 0:

@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/name"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/attest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/provenance"
@@ -20,7 +21,7 @@ var (
 
 func TestManifestLink(t *testing.T) {
 	t.Parallel()
-	full := &record{Manifest: resource{Name: listFile, Digest: map[string]string{"gitCommit": commitA}}}
+	full := &record{Record: &attest.Record{Manifest: attest.File{Name: listFile, Commit: commitA}}}
 	cases := map[string]struct {
 		tag  string
 		rec  *record
@@ -52,7 +53,7 @@ func TestManifestLink(t *testing.T) {
 			want: Link{KindManifest, Missing, "commit x is not in this clone: fetch it first"},
 		},
 		"no commit to read": {
-			rec: &record{}, r: reason{known: true, now: now, why: "current; the record names no manifest"},
+			rec: &record{Record: &attest.Record{}}, r: reason{known: true, now: now, why: "current; the record names no manifest"},
 			want: Link{KindManifest, OK, "k8s/images/orchard/images.yaml:3:5 (current; the record names no manifest)"},
 		},
 		"no record": {
@@ -75,7 +76,7 @@ func TestManifestLink(t *testing.T) {
 
 func TestSourceLink(t *testing.T) {
 	t.Parallel()
-	from := func(repo name.Repository) *record { return &record{Source: resource{Name: repo.String()}, from: repo} }
+	from := func(repo name.Repository) *record { return &record{Record: &attest.Record{Source: repo}} }
 	at := "@sha256:" + sha
 	cases := map[string]struct {
 		rec    *record
@@ -110,11 +111,11 @@ func TestSourceLink(t *testing.T) {
 			judged: []name.Repository{staged},
 		},
 		"none in the record": {
-			rec: &record{}, r: reason{known: true, now: now},
+			rec: &record{Record: &attest.Record{}}, r: reason{known: true, now: now},
 			want:   Link{KindSource, OK, staged.String() + at + " (of the current manifests: the record names no source)"},
 			judged: []name.Repository{staged},
 		},
-		"none anywhere": {rec: &record{}, want: Link{KindSource, NotChecked, "the record names no source"}},
+		"none anywhere": {rec: &record{Record: &attest.Record{}}, want: Link{KindSource, NotChecked, "the record names no source"}},
 		"no record": {
 			r:      reason{known: true, now: now},
 			want:   Link{KindSource, NotChecked, "no record names a source; it is " + staged.String() + at + " in the manifests"},
@@ -147,12 +148,12 @@ func TestProvenanceLinks(t *testing.T) {
 	policy := func(mode provenance.Mode, line int32) provenance.Bound {
 		return provenance.Bound{Policy: &provenance.Policy{Mode: mode, Pos: manifest.Pos{File: "m.yaml", Line: line, Column: 1}}}
 	}
-	verdict := func(all ...provenance.Judgment) []provenance.Verdict {
-		return []provenance.Verdict{{Repository: staged, Digest: digest, Judgments: all}}
+	verdict := func(all ...provenance.Judgment) []judged {
+		return []judged{{source: staged, judgments: all}}
 	}
 	bad := provenance.Result{Violations: []string{"no provenance", "no SBOM"}}
 	cases := map[string]struct {
-		verdicts []provenance.Verdict
+		verdicts []judged
 		unknown  bool
 		want     []Link
 	}{
@@ -161,6 +162,13 @@ func TestProvenanceLinks(t *testing.T) {
 		"satisfied": {
 			verdicts: verdict(provenance.Judgment{Policy: policy(provenance.Require, 4), Result: provenance.Result{Level: 3}}),
 			want:     []Link{{KindProvenance, OK, "policy m.yaml:4:1, staging.example.com/orchard/apple: satisfied, build level 3"}},
+		},
+		"lost by the source": {
+			verdicts: []judged{{staged, "prod.example.com/apple", []provenance.Judgment{{Policy: policy(provenance.Require, 4)}}}},
+			want: []Link{{
+				KindProvenance, OK,
+				"policy m.yaml:4:1, staging.example.com/orchard/apple (which has lost the image; by the evidence in prod.example.com/apple): satisfied, build level 0",
+			}},
 		},
 		"violated": {
 			verdicts: verdict(provenance.Judgment{Policy: policy(provenance.Require, 4), Result: bad}),

@@ -6,52 +6,26 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/attest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/provenance"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
-
-// RecordType is the predicate type of promotion records.
-const RecordType = "https://k8s.io/promo-tools/promotion/v1"
 
 // maxNotes is the number of notes of a chain. More are counted.
 const maxNotes = 10
 
-// record is the predicate of a promotion record, as far as a chain needs it. A record
-// that was written later has neither source nor manifest.
+// record is a promotion record that verifies.
 type record struct {
-	SourceRef   string    `json:"srcRef"`
-	Destination string    `json:"dstRef"`
-	Digest      string    `json:"digest"`
-	Time        time.Time `json:"timestamp"`
-	Source      resource  `json:"source"`
-	Target      resource  `json:"destination"`
-	Manifest    resource  `json:"manifest"`
-	Job         struct {
-		Name    string `json:"name"`
-		BuildID string `json:"buildId"`
-	} `json:"job"`
-
-	from   name.Repository // Source
+	*attest.Record
 	signer string
 	uri    string
 	home   Home
 }
 
-// resource is something that a record names.
-type resource struct {
-	Name   string            `json:"name"`
-	Digest map[string]string `json:"digest"`
-}
-
-// commit returns the commit of a manifest, or "".
-func (r resource) commit() string { return r.Digest["gitCommit"] }
-
-// evidence is what was read in one home.
-type evidence struct {
+// reading is what was read in one home.
+type reading struct {
 	home         Home
 	attestations []provenance.Attestation // promotion records
 	err          error
@@ -66,7 +40,7 @@ type records struct {
 }
 
 // judgeRecords finds the newest valid record of each signer.
-func judgeRecords(s *Subject, found []evidence, signers []Signer) records {
+func judgeRecords(s *Subject, found []reading, signers []check.Signer) records {
 	var r records
 	by := make([]*record, len(signers))
 	var unread []error
@@ -112,7 +86,7 @@ func judgeRecords(s *Subject, found []evidence, signers []Signer) records {
 }
 
 // add judges one attestation. by has the newest record of each signer.
-func (r *records) add(by []*record, signers []Signer, a *provenance.Attestation, home Home, digest v1.Hash) {
+func (r *records) add(by []*record, signers []check.Signer, a *provenance.Attestation, home Home, digest v1.Hash) {
 	if a.State == provenance.Failed {
 		r.rejected = append(r.rejected, fmt.Sprintf("%s: %s", a.URI, a.Reason))
 		return
@@ -137,57 +111,26 @@ func (r *records) add(by []*record, signers []Signer, a *provenance.Attestation,
 		}
 	}
 	if !counts {
-		r.notes = append(r.notes, fmt.Sprintf("record %s is no proof: its signer is %s", a.URI, signedBy(a.Signer)))
+		r.notes = append(r.notes, fmt.Sprintf("record %s is no proof: its signer is %s", a.URI, a.Signer))
 	}
 }
 
 // parseRecord returns the record in a verified attestation, which must be about a digest
 // under the production name of its home.
 func parseRecord(a *provenance.Attestation, home Home, digest v1.Hash) (*record, error) {
-	s := a.Statement
+	if a.Statement == nil {
+		return nil, errors.New("the record has no statement")
+	}
+	r, err := attest.ParseRecord(a.Statement)
 	switch {
-	case s == nil:
-		return nil, fmt.Errorf("parsing the statement: %s", a.Reason)
-	case s.PredicateType != RecordType:
-		return nil, fmt.Errorf("the statement is a %.80q, not a %q", s.PredicateType, RecordType)
-	case len(s.Subjects) != 1:
-		return nil, fmt.Errorf("the statement has %d subjects, not one", len(s.Subjects))
-	case s.Subjects[0].Digest[digest.Algorithm] != digest.Hex:
-		return nil, fmt.Errorf("the record is about %s:%.80s", digest.Algorithm, s.Subjects[0].Digest[digest.Algorithm])
-	case s.Subjects[0].Name != home.Name:
-		return nil, fmt.Errorf("the record is for %.200q, not for %q", s.Subjects[0].Name, home.Name)
+	case err != nil:
+		return nil, err
+	case r.Digest != digest:
+		return nil, fmt.Errorf("the record is about %s", r.Digest)
+	case r.Name != home.Name:
+		return nil, fmt.Errorf("the record is for %.200q, not for %q", r.Name, home.Name)
 	}
-	rec := &record{signer: signedBy(a.Signer), uri: a.URI, home: home}
-	if err := strictjson.Unmarshal(s.Predicate, rec); err != nil {
-		return nil, fmt.Errorf("parsing the record: %w", err)
-	}
-	return rec, rec.check(home, digest)
-}
-
-// check compares the fields of a record that repeat its subject, or each other. It sets from.
-func (r *record) check(home Home, digest v1.Hash) error {
-	switch {
-	case r.Digest != digest.String():
-		return fmt.Errorf("the record's digest is %.80q", r.Digest)
-	case r.Destination != home.Name:
-		return fmt.Errorf("the record's dstRef is %.200q, not %q", r.Destination, home.Name)
-	case r.Time.IsZero():
-		return errors.New("the record has no timestamp")
-	case r.Target.Name != "" && (r.Target.Name != home.Name || r.Target.Digest[digest.Algorithm] != digest.Hex):
-		return fmt.Errorf("the record's destination is %.200q with digest %.80q", r.Target.Name, r.Target.Digest[digest.Algorithm])
-	case r.Source.Name != "" && r.Source.Digest[digest.Algorithm] != digest.Hex:
-		return fmt.Errorf("the record's source has the digest %.80q", r.Source.Digest[digest.Algorithm])
-	case r.Source.Name != "" && r.SourceRef != "" && r.SourceRef != r.Source.Name+"@"+digest.String():
-		return fmt.Errorf("the record has two sources: %.300q and %.200q", r.SourceRef, r.Source.Name)
-	}
-	if r.Source.Name == "" {
-		return nil
-	}
-	var err error
-	if r.from, err = image.ParseRepository(r.Source.Name); err != nil {
-		return fmt.Errorf("parsing the record's source: %w", err)
-	}
-	return nil
+	return &record{r, a.Signer.String(), a.URI, home}, nil
 }
 
 // String says who signed the record, when, and in which job.
@@ -196,14 +139,14 @@ func (r *record) String() string {
 	if r.Job.Name != "" {
 		text += ", job " + r.Job.Name
 	}
-	if r.Job.BuildID != "" {
-		text += ", build " + r.Job.BuildID
+	if r.Job.Build != "" {
+		text += ", build " + r.Job.Build
 	}
 	return text + ": " + r.uri
 }
 
 // homes names the repositories that were read.
-func homes(found []evidence) string {
+func homes(found []reading) string {
 	var names []string
 	for _, e := range found {
 		names = append(names, e.home.Repository.String())

@@ -12,16 +12,20 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/provenance"
 )
 
 // Scope is what the current manifests say. The zero value means that there are none.
 type Scope struct {
-	set    *manifest.Set
-	wanted *plan.Wanted
+	set      *manifest.Set
+	wanted   *plan.Wanted
+	policies *provenance.Policies
 }
 
 // NewScope returns the scope of manifests. wanted is all that they want.
-func NewScope(set *manifest.Set, wanted *plan.Wanted) *Scope { return &Scope{set, wanted} }
+func NewScope(set *manifest.Set, wanted *plan.Wanted) *Scope {
+	return &Scope{set, wanted, set.Policies()}
+}
 
 // All returns the images that a selection of the manifests wants, once for each
 // destination that gets evidence, sorted by reference.

@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/attest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/provenance"
 )
 
@@ -23,8 +27,8 @@ type Images interface {
 	Has(ctx context.Context, repo name.Repository, digest v1.Hash) (inventory.State, error)
 }
 
-// Evidence reads what is attached to images, and verifies it.
-type Evidence interface {
+// Records reads what is attached to images in destinations.
+type Records interface {
 	// Attestations returns the attestations with a predicate type that are attached to a
 	// digest, with the results of verifying their signatures.
 	Attestations(ctx context.Context, repo name.Repository, digest v1.Hash, predicateType string) ([]provenance.Attestation, error)
@@ -32,19 +36,19 @@ type Evidence interface {
 	Signed(ctx context.Context, repo name.Repository, digest v1.Hash) (signers []provenance.Identity, invalid []string, err error)
 }
 
-// Judge judges an image in a source by the policies that bind it.
-type Judge interface {
-	Image(ctx context.Context, source name.Repository, digest v1.Hash) provenance.Verdict
+// Evidence reads what policies judge.
+type Evidence interface {
+	Gather(ctx context.Context, repo name.Repository, digest v1.Hash) *provenance.Evidence
 }
 
 // Verifier verifies images.
 type Verifier struct {
 	Scope    *Scope
 	Images   Images
-	Evidence Evidence
-	Judge    Judge    // nil: there are no manifests
-	Commits  *Commits // nil: the manifests are not in a git repository, because of NoCommits
-	Signers  []Signer // whose records count; there must be a record of each
+	Records  Records
+	Policies Evidence
+	Commits  *Commits       // nil: the manifests are not in a git repository, because of NoCommits
+	Signers  []check.Signer // whose records count; there must be a record of each
 
 	NoCommits        string
 	RequireSignature bool
@@ -77,23 +81,21 @@ func (v *Verifier) verify(ctx context.Context, s Subject) Chain {
 		return c
 	}
 	c.Digest = s.Digest.String()
-	found := make([]evidence, 0, len(s.Homes))
+	found := make([]reading, 0, len(s.Homes))
 	for _, h := range s.Homes {
-		all, err := v.Evidence.Attestations(ctx, h.Repository, s.Digest, RecordType)
-		found = append(found, evidence{h, all, err})
+		all, err := v.Records.Attestations(ctx, h.Repository, s.Digest, attest.RecordType)
+		found = append(found, reading{h, all, err})
 	}
 	records := judgeRecords(&s, found, v.Signers)
 	r := v.reason(&s, records.newest)
 	c.add(records.link, judgeManifest(&s, records.newest, r))
 	source, sources := judgeSource(&s, records.newest, r)
 	c.add(source, judgeSignature(v.signatures(ctx, &s)))
-	var verdicts []provenance.Verdict
-	if v.Judge != nil {
-		for _, repo := range sources {
-			verdicts = append(verdicts, v.Judge.Image(ctx, repo, s.Digest))
-		}
+	var verdicts []judged
+	for _, repo := range sources {
+		verdicts = append(verdicts, v.judge(ctx, &s, repo))
 	}
-	c.add(judgeProvenance(verdicts, v.Judge != nil)...)
+	c.add(judgeProvenance(verdicts, r.known)...)
 	c.Notes = records.notes
 	return c
 }
@@ -133,15 +135,49 @@ func (v *Verifier) reason(s *Subject, rec *record) reason {
 		r.why = "current; no record names a commit"
 	case rec.Manifest.Name == "":
 		r.why = "current; the record names no manifest"
-	case rec.Manifest.commit() == "":
+	case rec.Manifest.Commit == "":
 		r.why = "current; the record names no commit"
 	case v.Commits == nil:
-		r.why = "current; commit " + rec.Manifest.commit() + " is not read: " + v.NoCommits
+		r.why = "current; commit " + rec.Manifest.Commit + " is not read: " + v.NoCommits
 	default:
-		r.commit = rec.Manifest.commit()
+		r.commit = rec.Manifest.Commit
 		r.then, r.err = v.Commits.Entry(r.commit, rec.Manifest.Name, rec.home.Repository, s.Digest)
 	}
 	return r
+}
+
+// judge judges an image by the policies of a source. Sources keep images for a limited time.
+// If this one has lost the image, evidence that was carried to the destination counts: its
+// signatures name the digest.
+func (v *Verifier) judge(ctx context.Context, s *Subject, source name.Repository) judged {
+	policies := v.Scope.policies.Of(source)
+	if len(policies) == 0 {
+		return judged{}
+	}
+	first := v.judgeBy(ctx, policies, source, s.Digest)
+	if first.satisfied() {
+		return first
+	}
+	if state, err := v.Images.Has(ctx, source, s.Digest); err != nil || state != inventory.Absent {
+		return first
+	}
+	for _, h := range s.Homes {
+		if again := v.judgeBy(ctx, policies, h.Repository, s.Digest); again.satisfied() {
+			again.source, again.copies = source, h.Repository.String()
+			return again
+		}
+	}
+	return first
+}
+
+// judgeBy judges an image by the evidence in a repository.
+func (v *Verifier) judgeBy(ctx context.Context, policies []provenance.Bound, repo name.Repository, digest v1.Hash) judged {
+	out := judged{source: repo}
+	e := v.Policies.Gather(ctx, repo, digest)
+	for _, p := range policies {
+		out.judgments = append(out.judgments, provenance.Judgment{Policy: p, Result: provenance.Judge(p, e)})
+	}
+	return out
 }
 
 // signatures reads the signatures of an image, if they are required.
@@ -153,16 +189,35 @@ func (v *Verifier) signatures(ctx context.Context, s *Subject) signatures {
 	var all []provenance.Identity
 	var errs []error
 	for _, h := range s.Homes {
-		signers, wrong, err := v.Evidence.Signed(ctx, h.Repository, s.Digest)
+		signers, wrong, err := v.Records.Signed(ctx, h.Repository, s.Digest)
 		all, f.invalid, errs = append(all, signers...), append(f.invalid, wrong...), append(errs, err)
 	}
 	f.err = errors.Join(errs...)
 	for _, signer := range v.Signers {
-		if signer.matchesAny(all) {
+		if slices.ContainsFunc(all, signer.Matches) {
 			f.by = append(f.by, signer.Name)
 		} else {
 			f.absent = append(f.absent, signer.Name)
 		}
 	}
 	return f
+}
+
+// Tags returns what source tags of retag entries point to.
+func Tags(ctx context.Context, images Images, tags []plan.SourceTag) map[plan.SourceTag]plan.Resolution {
+	found := make([]plan.Resolution, len(tags))
+	var group errgroup.Group
+	group.SetLimit(inFlight)
+	for i, t := range tags {
+		group.Go(func() error {
+			found[i].Digest, found[i].State, found[i].Err = images.Resolve(ctx, t.Repository, t.Tag)
+			return nil
+		})
+	}
+	_ = group.Wait() // no function returns an error
+	all := make(map[plan.SourceTag]plan.Resolution, len(tags))
+	for i, t := range tags {
+		all[t] = found[i]
+	}
+	return all
 }

@@ -12,12 +12,9 @@ package verify
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/provenance"
 )
 
 // Kind is the kind of a link.
@@ -98,28 +95,6 @@ type Subject struct {
 type Home struct {
 	Repository name.Repository
 	Name       string // the production name that records have as their subject
-}
-
-// Signer says whose records and signatures count.
-type Signer struct {
-	Name    string // for messages, such as an identity or the file of a key
-	Matches func(provenance.Identity) bool
-}
-
-// matchesAny reports whether one of the identities counts.
-func (s Signer) matchesAny(all []provenance.Identity) bool {
-	return slices.ContainsFunc(all, s.Matches)
-}
-
-// signedBy returns the name of a verified signer.
-func signedBy(id provenance.Identity) string {
-	switch {
-	case id.Key != "":
-		return "key " + id.Key
-	case id.Issuer != "":
-		return fmt.Sprintf("%s (%s)", id.SAN, id.Issuer)
-	}
-	return id.SAN
 }
 
 func missing(k Kind, format string, args ...any) Link { return link(k, Missing, format, args...) }

@@ -1,0 +1,216 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/evidence"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/promote"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/verify"
+)
+
+// verifyOptions are the flags of cip verify.
+type verifyOptions struct {
+	manifestOptions
+	trustOptions
+	registryOptions
+	logOptions
+
+	since     string
+	signature bool
+	output    string
+}
+
+func (o *verifyOptions) addFlags(f *pflag.FlagSet) {
+	o.manifestOptions.addFlags(f)
+	o.trustOptions.addFlags(f)
+	f.Lookup("signature-key").Usage = "count records and signatures by the public key in this PEM `file`"
+	f.Lookup("certificate-identity").Usage = "count records and signatures by a certificate of this `identity`"
+	f.StringVar(&o.since, "since", "", "verify only what changed in the manifests since this git `revision`, date (2026-11-01) or duration (14d); auto: as the job's environment says")
+	f.BoolVar(&o.signature, "require-signature", false, "also require a signature of each image")
+	f.StringVarP(&o.output, "output", "o", "", "output `format`: text, json or markdown (default text)")
+	o.registryOptions.addFlags(f)
+	o.addAccountFlags(f)
+	o.logOptions.addFlags(f)
+}
+
+func newVerifyCmd(s streams) *cobra.Command {
+	o := &verifyOptions{}
+	cmd := &cobra.Command{
+		Use:   "verify [REFERENCE…]",
+		Short: "Verify that images are in production for a reason",
+		Long: `verify prints the chain from each image to its reason: the promotion record,
+the line of the manifest that wants the image, in the commit that the record
+names, the source, and the provenance by each policy. REFERENCE is an image at a
+destination, or under its public name, with a tag or a digest. Without it, all
+images that the manifests want are verified, or with --since those that changed.
+
+The flags --signature-key and --certificate-* say whose records count. The exit
+code is 1 if a link is missing or does not verify.`,
+		Annotations: exits(),
+		Example: `  cip verify registry.example.com/web:1.4 --signature-key=release.pub
+  cip verify registry.example.com/web:1.4 --thin-manifest-dir=. --signature-key=release.pub
+  cip verify --thin-manifest-dir=. --since=14d --signature-key=release.pub --output=markdown`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error { return runVerify(cmd.Context(), o, args, s) },
+	}
+	o.addFlags(cmd.Flags())
+	return cmd
+}
+
+// verification is one run of cip verify.
+type verification struct {
+	*verifyOptions
+	streams
+	log      *logrus.Logger
+	progress *output.Progress
+	set      *manifest.Set // nil: none are given
+	base     *manifest.Set // nil: without --since
+	verifier verify.Verifier
+}
+
+// runVerify carries out cip verify.
+func runVerify(ctx context.Context, o *verifyOptions, args []string, s streams) (err error) {
+	v := &verification{verifyOptions: o, streams: s}
+	if v.log, v.progress, err = o.logger(s); err != nil {
+		return err
+	}
+	format, err := output.VerifyFormat(o.output)
+	if err != nil {
+		return err
+	}
+	switch {
+	case len(args) == 0 && o.path() == "":
+		return errors.New("want a REFERENCE, --manifest or --thin-manifest-dir")
+	case len(args) > 0 && o.since != "":
+		return errors.New("--since selects images of the manifests: it excludes a REFERENCE")
+	}
+	if v.verifier.Signers, err = o.signers(); err != nil {
+		return err
+	}
+	if len(v.verifier.Signers) == 0 {
+		return errors.New("say whose records count: --signature-key, or --certificate-identity and --certificate-oidc-issuer")
+	}
+	v.verifier.RequireSignature = o.signature
+	if err := offline(ctx, func() error { return v.read(ctx) }); err != nil {
+		return err
+	}
+	client, err := v.connect()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	chains, err := v.chains(ctx, args)
+	if ctx.Err() != nil {
+		return errInterrupted
+	}
+	if err != nil {
+		return err
+	}
+	result := output.Verification{Chains: chains, Named: len(args) > 0}
+	if err := output.WriteVerification(s.out, result, format, output.Color(s.out, s.getenv)); err != nil {
+		return fmt.Errorf("writing to stdout: %w", err)
+	}
+	return failIf(verify.Bad(chains))
+}
+
+// read reads the manifests and opens their git repository.
+func (v *verification) read(ctx context.Context) error {
+	if v.path() == "" {
+		return nil
+	}
+	at, err := v.location()
+	if err != nil {
+		return err
+	}
+	v.set = at.Read()
+	logFaults(v.log, v.set.Faults)
+	if v.set.Broken() {
+		return fmt.Errorf("the manifests at %s are broken", v.path())
+	}
+	v.verifier.Commits, err = verify.OpenCommits(at)
+	if errors.Is(err, git.ErrNoRepository) {
+		v.verifier.NoCommits = err.Error()
+	} else if err != nil {
+		return err
+	}
+	if v.since == "" {
+		return nil
+	}
+	r, err := openRevision(ctx, v.streams, v.log, at, "--since", v.since)
+	if err == nil {
+		v.base, err = r.Read()
+	}
+	if err != nil {
+		return fmt.Errorf("reading --since %s: %w", v.since, err)
+	}
+	return nil
+}
+
+// connect returns the registry client, and connects the readers of the verifier with it.
+//
+// Without an identity, records are verified by the key alone: sigstore's public root is
+// then loaded for policies only.
+func (v *verification) connect() (*registry.Client, error) {
+	trust, err := v.trust(v.streams)
+	if err != nil {
+		return nil, err
+	}
+	recorders := trust
+	if c, _ := v.certificate(); c == nil {
+		if recorders, err = v.trustKey(v.streams); err != nil {
+			return nil, err
+		}
+	}
+	var sites registry.Sites
+	if v.set != nil {
+		entries := registry.EntriesOf(v.set)
+		for _, text := range entries.Warnings {
+			v.log.Warn(text)
+		}
+		sites = entries
+	}
+	client, err := v.client(v.streams, sites, v.log)
+	if err != nil {
+		return nil, err
+	}
+	source := evidence.Direct(client)
+	v.verifier.Images, v.verifier.Records, v.verifier.Policies = client, evidence.NewReader(source, recorders), evidence.NewReader(source, trust)
+	return client, nil
+}
+
+// chains verifies the images that the arguments name, or those of the manifests.
+func (v *verification) chains(ctx context.Context, args []string) ([]verify.Chain, error) {
+	v.verifier.Scope = &verify.Scope{}
+	var subjects []verify.Subject
+	if v.set != nil {
+		found := verify.Tags(ctx, v.verifier.Images, plan.Unpinned(v.set))
+		resolve := func([]plan.SourceTag) map[plan.SourceTag]plan.Resolution { return found }
+		wanted, _, _ := (&promote.Job{Set: v.set}).Wanted(resolve)
+		v.verifier.Scope = verify.NewScope(v.set, wanted)
+		selected, _, _ := (&promote.Job{Set: v.set, Selection: promote.Selection{Base: v.base}}).Wanted(resolve)
+		if len(args) == 0 {
+			subjects = v.verifier.Scope.All(selected)
+		}
+	}
+	for _, text := range args {
+		s, err := v.verifier.Scope.Find(text)
+		if err != nil {
+			return nil, err
+		}
+		subjects = append(subjects, s)
+	}
+	v.progress.Start("verifying", len(subjects))
+	defer v.progress.Finish()
+	return v.verifier.Verify(ctx, subjects, v.progress.Step)
+}

@@ -1,0 +1,460 @@
+package verify
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/sigstoretest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/attest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/evidence"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/load"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
+)
+
+const policyText = `provenance:
+  mode: require
+  signers: ["sigstore::https://accounts.example.com::builder@example.com"]
+  builders: [{id: "https://builder.example/b", level: 3}]
+  sources: ["https://github.com/example/apple"]
+`
+
+// world is a registry with a promoted image, a git repository with its manifests, and a
+// sigstore.
+type world struct {
+	*registrytest.Server
+	t        *testing.T
+	sigstore *sigstoretest.Sigstore
+	apple    registrytest.Object
+	dir      string // of the git repository
+	commit   string // that wants the image
+	client   *registry.Client
+}
+
+func newWorld(t *testing.T, opts ...registrytest.Option) *world {
+	t.Helper()
+	w := &world{Server: registrytest.New(t, opts...), t: t, sigstore: sigstoretest.New(t), apple: registrytest.Image(1, 1), dir: t.TempDir()}
+	w.Push(t, "staging/apple", w.apple, "v1")
+	w.Push(t, "prod/apple", w.apple, "v1")
+	w.commit = w.manifests("v1")
+	client, err := registry.New(registry.Options{NoAmbient: true, Backoff: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	w.client = client
+	return w
+}
+
+// manifests commits manifests that want the image under some tags, or not at all.
+func (w *world) manifests(tags ...string) string {
+	w.t.Helper()
+	images := "[]\n"
+	if len(tags) > 0 {
+		images = fmt.Sprintf("- name: apple\n  dmap:\n    %q: [%s]\n", w.apple.Digest, strings.Join(tags, ", "))
+	}
+	return write(w.t, w.dir, map[string]string{
+		"k8s/images/orchard/images.yaml": images,
+		"k8s/manifests/orchard/promoter-manifest.yaml": policyText + "registries:\n- {name: " + w.Host + "/staging, src: true}\n" +
+			"- {name: " + w.Host + "/prod, public-name: registry.example.com/orchard}\n",
+	})
+}
+
+// statement returns the statement of a record. Edits change keys of its predicate.
+func (w *world) statement(name string, edits map[string]any) []byte {
+	of := func(name string) map[string]any {
+		return map[string]any{"name": name, "digest": map[string]string{"sha256": strings.TrimPrefix(w.apple.Digest, "sha256:")}}
+	}
+	staging := w.Host + "/staging/apple"
+	p := map[string]any{
+		"srcRef": staging + "@" + w.apple.Digest, "dstRef": name, "digest": w.apple.Digest, "timestamp": "2026-11-02T06:30:00Z",
+		"source": of(staging), "destination": of(name),
+		"manifest": map[string]any{"name": "k8s/images/orchard/images.yaml", "digest": map[string]string{"gitCommit": w.commit}},
+	}
+	for k, v := range edits {
+		if p[k] = v; v == nil {
+			delete(p, k)
+		}
+	}
+	return encoded(w.t, map[string]any{"_type": "https://in-toto.io/Statement/v1", "predicateType": attest.RecordType, "subject": []any{of(name)}, "predicate": p})
+}
+
+func encoded(t *testing.T, v any) []byte {
+	t.Helper()
+	raw, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+// record attaches a record that somebody has signed.
+func (w *world) record(signer string, statement []byte, opts ...sigstoretest.Option) {
+	w.t.Helper()
+	sigstoretest.Attach(w.t, w.Server, "prod/apple", w.apple, w.sigstore.Bundle(sigstoretest.Identity{SAN: signer, Issuer: issuer}, statement, opts...))
+}
+
+// build attaches provenance of the build to the image in a repository.
+func (w *world) build(repo, builder string) {
+	w.t.Helper()
+	statement := encoded(w.t, map[string]any{
+		"_type": "https://in-toto.io/Statement/v1", "predicateType": "https://slsa.dev/provenance/v1",
+		"subject": []any{map[string]any{"name": "apple", "digest": map[string]string{"sha256": strings.TrimPrefix(w.apple.Digest, "sha256:")}}},
+		"predicate": map[string]any{
+			"buildDefinition": map[string]any{"externalParameters": map[string]any{}, "resolvedDependencies": []any{map[string]any{"uri": "git+https://github.com/example/apple"}}},
+			"runDetails":      map[string]any{"builder": map[string]any{"id": builder}, "metadata": map[string]any{"invocationId": "7"}},
+		},
+	})
+	sigstoretest.Attach(w.t, w.Server, repo, w.apple, w.sigstore.Bundle(sigstoretest.Identity{SAN: "builder@example.com", Issuer: issuer}, statement))
+}
+
+const (
+	goodBuilder = "https://builder.example/b"
+	publicName  = "registry.example.com/orchard/apple"
+)
+
+// verifier returns a verifier for the current manifests.
+func (w *world) verifier() *Verifier {
+	w.t.Helper()
+	trust, err := evidence.NewTrust(evidence.TrustOptions{Roots: [][]byte{w.sigstore.TrustedRoot()}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	at := load.Manifests{Dir: filepath.Join(w.dir, "k8s")}
+	set := at.Read()
+	if !set.OK() {
+		w.t.Fatalf("got faults %v, want none", set.Faults)
+	}
+	commits, err := OpenCommits(at)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	reader := evidence.NewReader(evidence.Direct(w.client), trust)
+	return &Verifier{
+		Scope: NewScope(set, plan.Desired(set, nil)), Images: w.client, Records: reader, Policies: reader, Commits: commits, Signers: []check.Signer{byName},
+	}
+}
+
+// verify verifies references.
+func (w *world) verify(v *Verifier, references ...string) []Chain {
+	w.t.Helper()
+	var subjects []Subject
+	for _, r := range references {
+		s, err := v.Scope.Find(r)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		subjects = append(subjects, s)
+	}
+	chains, err := v.Verify(w.t.Context(), subjects, func() {})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return chains
+}
+
+// statuses are the statuses of a chain's links, by kind.
+func statuses(c Chain) map[Kind]Status {
+	all := map[Kind]Status{}
+	for _, l := range c.Links {
+		all[l.Kind] = l.Status
+	}
+	return all
+}
+
+func TestIntactChain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.record(recorder, w.statement(publicName, nil))
+	w.build("staging/apple", goodBuilder)
+	v := w.verifier()
+	v.Scope.set.Manifests[0].File = "" // only names of files in git are compared below
+	chains := w.verify(v, publicName+":v1", w.Host+"/prod/apple@"+w.apple.Digest)
+	for _, c := range chains {
+		if c.Verdict != Intact || c.Digest != w.apple.Digest || len(c.Notes) > 0 {
+			t.Errorf("%s: got verdict %q, digest %s and notes %q, want %q, %s and none", c.Reference, c.Verdict, c.Digest, c.Notes, Intact, w.apple.Digest)
+		}
+		want := map[Kind]string{
+			KindRecord:     `signed by "promoter@example.com" of "https://accounts.example.com" at 2026-11-02T06:30:00Z: ` + w.Host + "/prod/apple@sha256:",
+			KindManifest:   "k8s/images/orchard/images.yaml:3:5 in commit " + w.commit,
+			KindSource:     w.Host + "/staging/apple@" + w.apple.Digest,
+			KindSignature:  "not required",
+			KindProvenance: "promoter-manifest.yaml:1:1, " + w.Host + "/staging/apple: satisfied, build level 3",
+		}
+		for _, l := range c.Links {
+			if !strings.Contains(l.Detail, want[l.Kind]) {
+				t.Errorf("%s of %s: got detail %q, want %q in it", l.Kind, c.Reference, l.Detail, want[l.Kind])
+			}
+			delete(want, l.Kind)
+		}
+		if len(want) > 0 {
+			t.Errorf("%s: got no link for %v", c.Reference, want)
+		}
+	}
+}
+
+func TestBrokenChains(t *testing.T) {
+	t.Parallel()
+	intact := func() map[Kind]Status {
+		return map[Kind]Status{KindRecord: OK, KindManifest: OK, KindSource: OK, KindSignature: NotChecked, KindProvenance: OK}
+	}
+	cases := map[string]struct {
+		prepare func(w *world, v *Verifier)
+		build   string          // the builder that the provenance names; default: the good one
+		want    map[Kind]Status // that differ
+		words   string          // in a detail or note
+	}{
+		"no record": {
+			want: map[Kind]Status{KindRecord: Missing, KindSource: NotChecked}, words: "no record of promoter@example.com",
+		},
+		"a stranger's record": {
+			prepare: func(w *world, _ *Verifier) { w.record("eve@example.com", w.statement(publicName, nil)) },
+			want:    map[Kind]Status{KindRecord: Missing, KindSource: NotChecked}, words: `is no proof: its signer is "eve@example.com"`,
+		},
+		"another sigstore": {
+			prepare: func(w *world, _ *Verifier) {
+				w.sigstore = sigstoretest.New(w.t)
+				w.record(recorder, w.statement(publicName, nil))
+			},
+			want: map[Kind]Status{KindRecord: Missing, KindSource: NotChecked}, words: "is no proof: no trusted root",
+		},
+		"a tampered record": {
+			prepare: func(w *world, _ *Verifier) { w.record(recorder, w.statement(publicName, nil), sigstoretest.Tampered()) },
+			want:    map[Kind]Status{KindRecord: Invalid, KindSource: NotChecked}, words: "no record of promoter@example.com verifies",
+		},
+		"a record for another name": {
+			prepare: func(w *world, _ *Verifier) { w.record(recorder, w.statement("registry.example.com/pear", nil)) },
+			want:    map[Kind]Status{KindRecord: Invalid, KindSource: NotChecked}, words: `is for "registry.example.com/pear"`,
+		},
+		"an unknown commit": {
+			prepare: func(w *world, _ *Verifier) {
+				w.record(recorder, w.statement(publicName, map[string]any{
+					"manifest": map[string]any{"name": "k8s/images/orchard/images.yaml", "digest": map[string]string{"gitCommit": commitA}},
+				}))
+			},
+			want: map[Kind]Status{KindManifest: Missing}, words: "commit " + commitA + " is not in this clone",
+		},
+		"a commit without it": {
+			prepare: func(w *world, _ *Verifier) {
+				w.record(recorder, w.statement(publicName, map[string]any{
+					"manifest": map[string]any{"name": "k8s/images/orchard/images.yaml", "digest": map[string]string{"gitCommit": w.manifests()}},
+				}))
+			},
+			want: map[Kind]Status{KindManifest: Invalid}, words: "does not want the digest",
+		},
+		"another source": {
+			prepare: func(w *world, _ *Verifier) {
+				w.record(recorder, w.statement(publicName, map[string]any{"srcRef": nil, "source": map[string]any{
+					"name": "evil.example.com/apple", "digest": map[string]string{"sha256": strings.TrimPrefix(w.apple.Digest, "sha256:")},
+				}}))
+			},
+			want: map[Kind]Status{KindSource: Invalid}, words: "the record names evil.example.com/apple@",
+		},
+		"another builder": {
+			prepare: func(w *world, _ *Verifier) { w.record(recorder, w.statement(publicName, nil)) }, build: "https://evil.example/b",
+			want: map[Kind]Status{KindProvenance: Invalid}, words: "not satisfied",
+		},
+		"no signature": {
+			prepare: func(w *world, v *Verifier) {
+				w.record(recorder, w.statement(publicName, nil))
+				v.RequireSignature = true
+			},
+			want: map[Kind]Status{KindSignature: Missing}, words: "no signature of promoter@example.com",
+		},
+		"written later": {
+			prepare: func(w *world, _ *Verifier) {
+				w.record(recorder, w.statement(publicName, map[string]any{"srcRef": nil, "source": nil, "manifest": nil}))
+			},
+			words: "(current; the record names no manifest)",
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.build("staging/apple", map[bool]string{true: goodBuilder, false: c.build}[c.build == ""])
+			v := w.verifier()
+			if c.prepare != nil {
+				c.prepare(w, v)
+			}
+			want := intact()
+			for k, s := range c.want {
+				want[k] = s
+			}
+			chain := w.verify(v, publicName+":v1")[0]
+			if diff := cmp.Diff(want, statuses(chain)); diff != "" {
+				t.Errorf("statuses (-want +got):\n%s\n%+v", diff, chain)
+			}
+			verdict := Broken
+			if len(c.want) == 0 {
+				verdict = Intact
+			}
+			if chain.Verdict != verdict {
+				t.Errorf("got verdict %q, want %q: %+v", chain.Verdict, verdict, chain)
+			}
+			if text := fmt.Sprint(chain.Links, chain.Notes); !strings.Contains(text, c.words) {
+				t.Errorf("got %s, want %q in it", text, c.words)
+			}
+		})
+	}
+}
+
+func TestNotWantedAnyMore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.record(recorder, w.statement(publicName, nil))
+	w.manifests()
+	chain := w.verify(w.verifier(), publicName+"@"+w.apple.Digest)[0]
+	want := Link{KindManifest, Missing, "not wanted any more: no manifest wants the digest in " + w.Host + "/prod/apple"}
+	if !slices.Contains(chain.Links, want) || chain.Verdict != Broken {
+		t.Errorf("got %+v, want the link %+v", chain, want)
+	}
+}
+
+func TestMovedTag(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.record(recorder, w.statement(publicName, nil))
+	w.build("staging/apple", goodBuilder)
+	w.Push(t, "prod/apple", w.apple, "latest")
+	chain := w.verify(w.verifier(), publicName+":latest")[0]
+	if got := statuses(chain)[KindManifest]; got != Invalid {
+		t.Errorf("a tag that the manifests do not want: got %q, want %q: %+v", got, Invalid, chain)
+	}
+}
+
+func TestReferencesThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Server.Fault(registrytest.Refuse(http.StatusForbidden, "DENIED", "no"), registrytest.Repo("prod/pear"))
+	for reference, want := range map[string]string{
+		w.Host + "/prod/apple:v9":                    w.Host + "/prod/apple:v9 does not exist",
+		w.Host + "/prod/apple@sha256:" + otherSHA:    w.Host + "/prod/apple@sha256:" + otherSHA + " does not exist",
+		w.Host + "/prod/apple:v1@sha256:" + otherSHA: w.Host + "/prod/apple:v1 has the digest " + w.apple.Digest,
+		w.Host + "/prod/pear:v1":                     "reading " + w.Host + "/prod/pear:v1: ",
+	} {
+		chain := w.verify(w.verifier(), reference)[0]
+		if len(chain.Links) != 1 || chain.Links[0].Status != Missing || !strings.HasPrefix(chain.Links[0].Detail, want) || chain.Verdict != Broken {
+			t.Errorf("%s: got %+v, want one missing link with %q", reference, chain, want)
+		}
+	}
+}
+
+// TestSourceHasLostTheImage holds that evidence that was carried to the destination counts.
+func TestSourceHasLostTheImage(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		carried bool
+		want    Status
+	}{"carried": {true, OK}, "not carried": {false, Invalid}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.record(recorder, w.statement(publicName, nil))
+			w.DeleteManifest(t, "staging/apple", w.apple.Digest)
+			if c.carried {
+				w.build("prod/apple", goodBuilder)
+			}
+			chain := w.verify(w.verifier(), publicName+":v1")[0]
+			if got := statuses(chain)[KindProvenance]; got != c.want {
+				t.Errorf("got %q, want %q: %+v", got, c.want, chain)
+			}
+		})
+	}
+}
+
+// TestRequests holds the numbers in docs/verify.md.
+func TestRequests(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.record(recorder, w.statement(publicName, nil))
+	v := w.verifier()
+	v.Scope.policies = nil
+	w.verify(v, w.Host+"/prod/apple@"+w.apple.Digest)
+	w.Reset()
+	const want = 5 // the image, referrers, cosign's tag, the record's manifest, its bundle
+	if chain := w.verify(v, w.Host+"/prod/apple@"+w.apple.Digest)[0]; chain.Verdict != Intact {
+		t.Errorf("got %+v, want an intact chain", chain)
+	}
+	if got := len(w.Server.Requests()); got != want {
+		t.Errorf("got %d requests, want %d:\n%s", got, want, w.Summary())
+	}
+}
+
+// TestManyImages holds that each image costs a fixed number of requests.
+func TestManyImages(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const n = 150
+	images := ""
+	for i := range n {
+		o := registrytest.Image(100+i, 1)
+		w.apple = o
+		w.Push(t, "prod/apple", o)
+		images += fmt.Sprintf("    %q: [v%d]\n", o.Digest, i)
+		w.record(recorder, w.statement(publicName, map[string]any{"manifest": nil}))
+	}
+	write(t, w.dir, map[string]string{"k8s/images/orchard/images.yaml": "- name: apple\n  dmap:\n" + images})
+	v := w.verifier()
+	v.Scope.policies = nil
+	subjects := v.Scope.All(v.Scope.wanted)
+	w.Reset()
+	chains, err := v.Verify(t.Context(), subjects, func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(chains) != n || Bad(chains) {
+		t.Errorf("got %d chains, bad %t, want %d intact ones: %+v", len(chains), Bad(chains), n, chains[0])
+	}
+	const each, more = 5, 5 // handshakes
+	if got := len(w.Server.Requests()); got > each*n+more {
+		t.Errorf("got %d requests, want %d at most", got, each*n+more)
+	}
+}
+
+func TestSignedImage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.record(recorder, w.statement(publicName, nil))
+	w.build("staging/apple", goodBuilder)
+	sign := func(by string) {
+		layer := w.sigstore.CosignLayer(sigstoretest.Identity{SAN: by, Issuer: issuer}, registrytest.Claim(w.apple.Digest))
+		sigstoretest.PutTag(t, w.Server, "prod/apple", w.apple.Digest, ".sig", layer)
+	}
+	v := w.verifier()
+	v.RequireSignature = true
+	for _, c := range []struct {
+		by   string
+		want Status
+	}{{"eve@example.com", Missing}, {recorder, OK}} {
+		sign(c.by)
+		chain := w.verify(v, publicName+":v1")[0]
+		if got := statuses(chain)[KindSignature]; got != c.want {
+			t.Errorf("signed by %s: got %q, want %q: %+v", c.by, got, c.want, chain)
+		}
+	}
+}
+
+func TestVerifyIsInterrupted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	subjects := []Subject{{Repository: image.NewRepository(w.Host, "prod/apple"), Digest: image.Hash(w.apple.Digest)}}
+	if _, err := w.verifier().Verify(ctx, subjects, func() {}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got error %v, want %v", err, context.Canceled)
+	}
+}
