@@ -107,7 +107,10 @@ func (a *attached) skip(ctx context.Context, where at, err error) error {
 func (r *Reader) bundle(ctx context.Context, where at, l v1.Descriptor, out *attached) error {
 	return r.layer(ctx, where, l, out, func(raw []byte) (provenance.Attestation, error) {
 		b, err := parseBundle(raw)
-		if err != nil {
+		switch {
+		case errors.Is(err, errNoEnvelope):
+			return provenance.Attestation{}, err
+		case err != nil:
 			return provenance.Attestation{State: provenance.Failed, Reason: err.Error(), Digest: l.Digest}, nil
 		}
 		a, err := r.trust.attestation(ctx, b, where.digest)
@@ -134,7 +137,7 @@ func (r *Reader) taggedLayer(ctx context.Context, where at, l v1.Descriptor, out
 
 // unsigned returns the attestation for a statement without a signature.
 func unsigned(raw []byte) provenance.Attestation {
-	a := provenance.Attestation{State: provenance.Unsigned, Reason: "it is not signed", Digest: registry.DigestOf(raw)}
+	a := provenance.Attestation{State: provenance.Unsigned, Reason: "the layer is a statement without an envelope", Digest: registry.DigestOf(raw)}
 	statement, err := provenance.ParseStatement(raw)
 	if err != nil {
 		a.Reason += "; parsing the statement: " + err.Error()
@@ -145,8 +148,8 @@ func unsigned(raw []byte) provenance.Attestation {
 }
 
 // layer reads a layer and adds the attestation that verify returns for its bytes. A layer
-// that cannot be read is left out. The error of verify is about the trusted roots: it
-// concerns all attestations.
+// that cannot be read is left out, and so is a bundle that is not an attestation. Another
+// error of verify is about the trusted roots: it concerns all attestations.
 func (r *Reader) layer(ctx context.Context, where at, l v1.Descriptor, out *attached, verify func(raw []byte) (provenance.Attestation, error)) error {
 	if l.Size > MaxBundle {
 		return out.skip(ctx, where, fmt.Errorf("layer %s has %d bytes: more than %d are refused", l.Digest, l.Size, MaxBundle))
@@ -164,6 +167,9 @@ func (r *Reader) layer(ctx context.Context, where at, l v1.Descriptor, out *atta
 		return out.skip(ctx, where, fmt.Errorf("reading layer %s: %w", l.Digest, err))
 	}
 	a, err := verify(b.Bytes())
+	if errors.Is(err, errNoEnvelope) {
+		return out.skip(ctx, where, err)
+	}
 	if err != nil {
 		return err
 	}

@@ -365,6 +365,10 @@ func TestGatherLeavesOut(t *testing.T) {
 				}
 			}, registrytest.Ref(broken(t, o).Blobs[1].Digest))
 		}, "reading layer"},
+		"bundle with the signature of a message": {func(t *testing.T, o *orchard, _ registrytest.Object) {
+			message := `{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","verificationMaterial":{"publicKey":{}},"messageSignature":{"signature":"AAAA"}}`
+			sigstoretest.Attach(t, o.Server, repo, o.apple, []byte(message))
+		}, "no DSSE envelope"},
 		"a list with the referrer of another image": {func(t *testing.T, o *orchard, good registrytest.Object) {
 			o.Push(t, repo, pear)
 			other := sigstoretest.Referrer(pear, o.Bundle(workflow, registrytest.Statement(slsa, o.apple.Digest)))

@@ -108,6 +108,9 @@ func (t *Trust) Verify(ctx context.Context, bundle []byte, digest v1.Hash) prove
 	return a
 }
 
+// errNoEnvelope is the error for a bundle with another signature, which is not an attestation.
+var errNoEnvelope = errors.New("the bundle has no DSSE envelope")
+
 // parseBundle parses a bundle with an envelope.
 func parseBundle(raw []byte) (*protobundle.Bundle, error) {
 	if len(raw) > MaxBundle {
@@ -121,7 +124,7 @@ func parseBundle(raw []byte) (*protobundle.Bundle, error) {
 		return nil, fmt.Errorf("parsing the bundle: %w", err)
 	}
 	if b.GetDsseEnvelope() == nil {
-		return nil, errors.New("the bundle has no DSSE envelope")
+		return nil, errNoEnvelope
 	}
 	return b, nil
 }

@@ -157,7 +157,7 @@ func (b Bound) fault(e *Evidence, a *Attestation) (fault string, signers []strin
 	case a.State == Unverifiable:
 		return because("its signature cannot be verified", a.Reason), nil
 	case a.State != Verified:
-		return because("its signature is wrong", a.Reason), nil
+		return because("it is not valid", a.Reason), nil
 	case a.Statement == nil:
 		return because("its statement is invalid", a.Reason), nil
 	}

@@ -53,11 +53,11 @@ func TestJudgeCandidates(t *testing.T) {
 			evidence: func(e *provenance.Evidence) {
 				e.Attestations[0].State, e.Attestations[0].Reason = provenance.Failed, "no SCT"
 			},
-			violation: "its signature is wrong: no SCT",
+			violation: "it is not valid: no SCT",
 		},
 		"no state": {
 			evidence:  func(e *provenance.Evidence) { e.Attestations[0].State = 0 },
-			violation: "its signature is wrong",
+			violation: "it is not valid",
 		},
 		"no statement": {
 			evidence: func(e *provenance.Evidence) {
