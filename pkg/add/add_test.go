@@ -189,6 +189,7 @@ func TestCompute(t *testing.T) {
 		"no tag":                                       {images("a/apple"), nil, "no tag of apple is named: source s.example/a/apple has v1.10.0, v1.2.0, v1.1.0, v1.0.0, stable and 1 more: add one as a/apple:v1.10.0, or several with --tag, --filter-tag or --all", nil},
 		"no image":                                     {images(), nil, "no IMAGE is named", nil},
 		"an image without tags":                        {images("b/none"), nil, "source s.example/b/none has no tags", nil},
+		"a name like another":                          {images("b/plun:v1"), nil, "source s.example/b/plun has no tag v1: it has no tags; did you mean plum?", nil},
 		"a name of two teams":                          {images("apple:v1.1.0"), nil, "several teams have an image apple: name one of a/apple, b/apple", nil},
 		"a name of no team":                            {images("plumb:v1"), nil, `no list has an image "plumb": name a new one with the directory of its team, or in full, as in a/plumb; did you mean plum?`, nil},
 		"a destination":                                {images("p.example/a/apple:v1.1.0"), nil, "p.example/a/apple is in a destination: name the image in its source, s.example/a/apple", nil},

@@ -73,19 +73,28 @@ func (c *computation) editImage(text *manifest.ImagesText, w *wanted) ([]Added, 
 		return nil, err
 	}
 	var all []Added
+	var additions []manifest.Addition
 	for _, d := range w.sorted() {
 		have, listed := before[w.name+"@"+d.String()]
 		tags := slices.DeleteFunc(w.tags(d), func(tag string) bool { return slices.Contains(have, tag) })
 		if listed && len(tags) == 0 {
 			continue
 		}
-		moved, err := text.Move(w.name, d, tags, func(tag string) string { return c.fixed(w.team, tag) })
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, Added{Image: w.name, Source: w.repo, Digest: d, New: !listed, Tags: tags, Moved: moved})
+		additions = append(additions, manifest.Addition{Digest: d, Tags: tags})
+		all = append(all, Added{Image: w.name, Source: w.repo, Digest: d, New: !listed, Tags: tags})
 	}
-	return all, nil
+	if len(all) == 0 {
+		return nil, nil
+	}
+	moved, err := text.Move(w.name, func(tag string) string { return c.fixed(w.team, tag) }, additions...)
+	for i := range all {
+		for _, m := range moved {
+			if m.To == all[i].Digest {
+				all[i].Moved = append(all[i].Moved, m)
+			}
+		}
+	}
+	return all, err
 }
 
 // fixed returns a destination of a list in which a tag may not move, or "".

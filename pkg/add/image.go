@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/yamlread"
 )
 
 // errNoTag is the error for an image without anything that selects tags.
@@ -132,14 +134,14 @@ func (c *computation) hint(ctx context.Context, t *target, err error) error {
 	tags, unread := c.reader.Tags(ctx, t.repo)
 	tags = slices.DeleteFunc(slices.Clone(tags), image.IsAttached)
 	switch {
-	case unread != nil && errors.Is(err, errNoTag):
-		return unread
+	case unread != nil && !errors.Is(err, errNoTag):
+		return t.near(err) // which says enough
 	case unread != nil:
-		return err // which says enough
+		return t.near(unread)
 	case len(tags) == 0 && errors.Is(err, errNoTag):
-		return fmt.Errorf("source %s has no tags", t.repo)
+		return t.near(fmt.Errorf("source %s has no tags", t.repo))
 	case len(tags) == 0:
-		return fmt.Errorf("%w: it has no tags", err)
+		return t.near(fmt.Errorf("%w: it has no tags", err))
 	}
 	newest := newest(tags)
 	if errors.Is(err, errNoTag) {
@@ -147,6 +149,17 @@ func (c *computation) hint(ctx context.Context, t *target, err error) error {
 			t.name, t.repo, newest, t.text, tags[0])
 	}
 	return fmt.Errorf("%w: it has %s", err, newest)
+}
+
+// near returns an error about an image that is not in its list with the most similar name that is.
+func (t *target) near(err error) error {
+	if t.team.has(t.name) {
+		return err
+	}
+	if like := yamlread.Closest(t.name, slices.Sorted(maps.Keys(t.team.images))); like != "" {
+		return fmt.Errorf("%w; did you mean %s?", err, like)
+	}
+	return err
 }
 
 // newest returns the first few tags, the highest versions first, and the number of others. It

@@ -38,7 +38,7 @@ func (c *computation) targets() (images []*target, regions []region, err error) 
 	var faults []error
 	switch {
 	case len(r.Images) == 0 && r.Snapshot == nil && !r.All && len(r.Below) == 0:
-		return nil, nil, errors.New("no IMAGE is named")
+		return nil, nil, errors.New("no IMAGE is named: want IMAGE:TAG, or --all")
 	case len(r.Images) == 0 && len(r.Below) == 0 && r.Snapshot != nil:
 		regions = []region{{text: "the snapshot", whole: true}}
 	case len(r.Below) > 0:
@@ -122,7 +122,7 @@ func (c *computation) region(text string) (region, error) {
 		case len(near) == 0:
 			return region{}, c.unowned(root.Repo(root.Prefix))
 		case c.request.Snapshot != nil && len(near) > 1:
-			return region{}, fmt.Errorf("a snapshot is that of one source: name one of %s", labels(near, ""))
+			return region{}, fmt.Errorf("a snapshot is that of one source: name one of %s", c.labels(near, ""))
 		}
 		return region{text: text, root: root}, nil
 	}
@@ -131,7 +131,7 @@ func (c *computation) region(text string) (region, error) {
 	case len(teams) == 1:
 		return region{text: teams[0].Source.Name.String(), root: teams[0].Source.Name, team: teams[0]}, nil
 	case len(teams) > 1:
-		return region{}, fmt.Errorf("several sources could be meant: name one of %s", labels(teams, ""))
+		return region{}, fmt.Errorf("several sources could be meant: name one of %s", c.labels(teams, ""))
 	}
 	t, below, err := c.find(text)
 	if err != nil {

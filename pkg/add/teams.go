@@ -1,7 +1,6 @@
 package add
 
 import (
-	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -23,22 +22,26 @@ type team struct {
 
 	path   string // of the file
 	images map[string]struct{}
+	repos  map[name.Repository]string // the names of images by their repositories in the source
 }
 
 // teamsOf returns the manifests that images can be added to. Several documents of a thin
-// manifest that have one source are one team. name is that of the manifests in their files.
-func teamsOf(set *manifest.Set, name string) []*team {
+// manifest that have one source are one team. at is the name of the manifests in their files.
+func teamsOf(set *manifest.Set, at string) []*team {
 	var teams []*team
 	for _, m := range set.Manifests {
 		if m.Native {
 			continue
 		}
-		t := &team{Manifest: m, path: name, images: map[string]struct{}{}}
+		t := &team{Manifest: m, path: at, images: map[string]struct{}{}, repos: map[name.Repository]string{}}
 		if m.Directory != "" {
-			t.path = path.Join(name, manifest.ImagesFile(m.Directory))
+			t.path = path.Join(at, manifest.ImagesFile(m.Directory))
 		}
 		for i := range m.Images {
 			t.images[m.Images[i].Name] = struct{}{}
+			if repo, err := m.Source.Name.Repository(m.Images[i].Name); err == nil {
+				t.repos[repo] = m.Images[i].Name
+			}
 		}
 		if !slices.ContainsFunc(teams, func(other *team) bool { return other.sameList(t) && other.Source.Name == m.Source.Name }) {
 			teams = append(teams, t)
@@ -64,18 +67,19 @@ func (t *team) contains(repo name.Repository) bool {
 	return ok && repo.RepositoryStr() != t.Source.Name.Prefix
 }
 
-// label returns what names the team: its directory, or else its source.
-func (t *team) label() string { return cmp.Or(t.Directory, t.Source.Name.String()) }
+// label returns the name of the team among all: its directory, or else its source.
+func (t *team) label(all []*team) string {
+	if t.Directory == "" || slices.ContainsFunc(all, func(other *team) bool { return other != t && other.Directory == t.Directory }) {
+		return t.Source.Name.String()
+	}
+	return t.Directory
+}
 
-// labels returns the names of an image in several teams, for errors.
-func labels(teams []*team, image string) string {
+// labels returns the names of an image in some teams, for errors.
+func (c *computation) labels(some []*team, image string) string {
 	var names []string
-	for _, t := range teams {
-		text := t.label()
-		if slices.ContainsFunc(teams, func(other *team) bool { return other != t && other.label() == text }) {
-			text = t.Source.Name.String()
-		}
-		names = append(names, path.Join(text, image))
+	for _, t := range some {
+		names = append(names, path.Join(t.label(c.teams), image))
 	}
 	return listed(names)
 }
@@ -129,11 +133,11 @@ func (c *computation) find(text string) (*team, string, error) {
 	case 1:
 		return found[0].team, found[0].name, nil
 	}
-	var teams []*team
+	var names []string
 	for _, f := range found {
-		teams = append(teams, f.team)
+		names = append(names, path.Join(f.team.label(c.teams), f.name))
 	}
-	return nil, "", fmt.Errorf("several teams have an image %s: name one of %s", text, labels(teams, found[0].name))
+	return nil, "", fmt.Errorf("several teams have an image %s: name one of %s", text, listed(names))
 }
 
 // owner returns the team of a repository: the one whose list has it, or else the one whose
@@ -145,8 +149,10 @@ func (c *computation) owner(repo name.Repository) (*team, string, error) {
 		if !t.contains(repo) {
 			continue
 		}
-		below, _ := t.Source.Name.Relative(repo)
-		has := t.has(below)
+		below, has := t.repos[repo]
+		if !has {
+			below, _ = t.Source.Name.Relative(repo)
+		}
 		switch {
 		case len(best) > 0 && (listing && !has || has == listing && len(below) > len(name)):
 			continue
@@ -161,7 +167,7 @@ func (c *computation) owner(repo name.Repository) (*team, string, error) {
 	case 1:
 		return best[0], name, nil
 	}
-	return nil, "", fmt.Errorf("several teams have the source of %s: name one of %s", repo, labels(best, name))
+	return nil, "", fmt.Errorf("several teams have the source of %s: name one of %s", repo, c.labels(best, name))
 }
 
 // unknown returns the error for a short name that no list has.
@@ -178,7 +184,7 @@ func (c *computation) unknown(text string) error {
 		hint = fmt.Sprintf("; did you mean %s?", near)
 	}
 	return fmt.Errorf("no list has an image %q: name a new one with the directory of its team, or in full, as in %s%s",
-		text, labels(c.teams[:1], path.Base(text)), hint)
+		text, c.labels(c.teams[:1], path.Base(text)), hint)
 }
 
 // unowned returns the error for a repository that no manifest has the source of.

@@ -24,10 +24,10 @@ func BenchmarkEdit(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		text := manifest.NewImagesText([]byte(list.String()), true)
-		if err := text.Add("image-1000", d, tags); err != nil {
+		if err := text.Add("image-1000", manifest.Addition{Digest: d, Tags: tags}); err != nil {
 			b.Fatal(err)
 		}
-		if err := text.Add("image", d, tags); err != nil {
+		if err := text.Add("image", manifest.Addition{Digest: d, Tags: tags}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -131,7 +131,7 @@ func editLists(t *testing.T, fsys fs.FS) {
 		text := manifest.NewImagesText(raw, true)
 		for _, n := range []string{name, "new/name"} {
 			for _, tag := range []string{"v9.9.9", "v9.9.9-1"} {
-				if err := text.Add(n, image.Hash(dig("a")), []string{tag}); err != nil {
+				if err := text.Add(n, manifest.Addition{Digest: image.Hash(dig("a")), Tags: []string{tag}}); err != nil {
 					t.Errorf("%s: %v", dir, err)
 				}
 			}

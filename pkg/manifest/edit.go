@@ -9,7 +9,6 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/yamledit"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/yamlread"
@@ -52,83 +51,71 @@ func (t *ImagesText) Clone() *ImagesText {
 // Bytes returns the text. The caller must not modify it.
 func (t *ImagesText) Bytes() []byte { return t.text.Bytes() }
 
-// Add adds a digest with tags to the image name.
+// Addition is a digest to add to an image, with its tags.
+type Addition struct {
+	Digest v1.Hash
+	Tags   []string
+}
+
+// Add adds digests with tags to the image name.
 //
-// Tags that the digest has already stay. A new digest is added to the last entry of
-// that name, a new name to the end of the list.
-func (t *ImagesText) Add(name string, d v1.Hash, tags []string) error {
-	return t.change("adding "+d.String()+" to "+name, func() error {
+// Tags that a digest has already stay. New digests are added to the last entry of that
+// name, a new name to the list. They go to their place in a sorted list, or else to the end.
+func (t *ImagesText) Add(name string, all ...Addition) error {
+	return t.change("adding to "+name, func() error {
+		var fresh []Addition
+		for _, a := range all {
+			isNew, err := t.addTags(name, a)
+			if err != nil {
+				return err
+			}
+			if isNew {
+				fresh = append(fresh, a)
+			}
+		}
+		if len(fresh) == 0 {
+			return nil
+		}
 		l, err := t.read()
 		if err != nil {
 			return err
 		}
-		digests, entries := l.digests(name, d), l.entries(name)
-		missing := missingTags(digests, tags)
-		if len(digests) > 0 && len(missing) == 0 {
-			return nil
-		}
 		if err := t.text.CheckLineEnds(); err != nil {
 			return err
 		}
-		switch {
-		case len(digests) > 0:
-			return t.text.AppendItems(digests[0].Key, digests[0].Value, missing)
-		case len(entries) > 0:
-			return t.addDigest(entries[len(entries)-1], d, tags)
+		if entries := l.entries(name); len(entries) > 0 {
+			return t.addDigests(entries[len(entries)-1], fresh)
 		}
-		return t.addEntry(l, name, d, tags)
+		return t.addEntry(l, name, fresh)
 	}, func(wants map[string][]string) {
-		k := name + "@" + d.String()
-		all := append([]string{}, wants[k]...)
-		for _, tag := range tags {
-			if !slices.Contains(all, tag) {
-				all = append(all, tag)
+		for _, a := range all {
+			k := name + "@" + a.Digest.String()
+			tags := append([]string{}, wants[k]...)
+			for _, tag := range a.Tags {
+				if !slices.Contains(tags, tag) {
+					tags = append(tags, tag)
+				}
 			}
+			wants[k] = tags
 		}
-		wants[k] = all
 	})
 }
 
-// Moved is a tag that an edit moves from another digest.
-type Moved struct {
-	Tag  string
-	From v1.Hash
-}
-
-// Move adds a digest with tags like Add, and removes these tags from other digests of the image.
-//
-// fixed returns a destination in which a tag may not move, or "". Such a tag is an error,
-// and the text stays as it is. The digests that lose a tag stay in the list.
-func (t *ImagesText) Move(name string, d v1.Hash, tags []string, fixed func(tag string) string) ([]Moved, error) {
-	wants, err := t.Wants()
+// addTags adds the tags of a digest that the list has. It reports whether it lacks the digest.
+func (t *ImagesText) addTags(name string, a Addition) (isNew bool, err error) {
+	l, err := t.read()
 	if err != nil {
-		return nil, err
+		return false, err
 	}
-	edited := t.Clone()
-	var moved []Moved
-	for _, key := range slices.Sorted(maps.Keys(wants)) {
-		other, ok := strings.CutPrefix(key, name+"@")
-		if !ok || other == d.String() {
-			continue
-		}
-		for _, tag := range tags {
-			if !slices.Contains(wants[key], tag) {
-				continue
-			}
-			if destination := fixed(tag); destination != "" {
-				return nil, fmt.Errorf("tag %s of %s belongs to %s and may not move to %s: it is not in mutable-tags of %s", tag, name, other, d, destination)
-			}
-			if err := edited.RemoveTag(name, image.Hash(other), tag); err != nil {
-				return nil, err
-			}
-			moved = append(moved, Moved{Tag: tag, From: image.Hash(other)})
-		}
+	digests := l.digests(name, a.Digest)
+	missing := missingTags(digests, a.Tags)
+	if len(digests) == 0 || len(missing) == 0 {
+		return len(digests) == 0, nil
 	}
-	if err := edited.Add(name, d, tags); err != nil {
-		return nil, err
+	if err := t.text.CheckLineEnds(); err != nil {
+		return false, err
 	}
-	*t = *edited
-	return moved, nil
+	return false, t.text.AppendItems(digests[0].Key, digests[0].Value, missing)
 }
 
 // RemoveTag removes a tag from a digest of the image name. The digest stays.
@@ -350,11 +337,18 @@ func missingTags(digests []yamlread.Field, tags []string) []string {
 }
 
 // flowEntry returns an entry in brackets, its keys in quotes like those of key.
-func flowEntry(key *yaml.Node, name string, d v1.Hash, tags []string) string {
-	return fmt.Sprintf("{%s: %q, %s: {%s}}", yamledit.Like(key, "name"), name, yamledit.Like(key, "dmap"), digestLine(d, tags))
+func flowEntry(key *yaml.Node, name string, all []Addition) string {
+	return fmt.Sprintf("{%s: %q, %s: {%s}}", yamledit.Like(key, "name"), name, yamledit.Like(key, "dmap"), flowDigests(all))
 }
 
-// digestLine returns the line of a digest and its tags in a dmap.
-func digestLine(d v1.Hash, tags []string) string {
-	return fmt.Sprintf("%q: %s", d.String(), yamledit.List(tags))
+// flowDigests returns digests and their tags for a dmap in brackets.
+func flowDigests(all []Addition) string { return strings.Join(plainLines("", all), ", ") }
+
+// plainLines returns a line for each digest and its tags in a dmap.
+func plainLines(pad string, all []Addition) []string {
+	var lines []string
+	for _, a := range all {
+		lines = append(lines, fmt.Sprintf("%s%q: %s", pad, a.Digest.String(), yamledit.List(a.Tags)))
+	}
+	return lines
 }

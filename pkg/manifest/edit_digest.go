@@ -9,41 +9,48 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// addDigest adds a digest to the dmap of an entry, or adds a dmap with it.
-func (t *ImagesText) addDigest(entry *yaml.Node, d v1.Hash, tags []string) error {
+// addDigests adds digests to the dmap of an entry, or adds a dmap with them.
+func (t *ImagesText) addDigests(entry *yaml.Node, all []Addition) error {
 	if entry.Kind == yaml.AliasNode {
 		return yamledit.ErrAlias
 	}
-	line := digestLine(d, tags)
 	key, dmap := yamledit.Pair(entry, "dmap")
 	switch {
 	case key == nil && yamlread.Child(entry, "dmap") != nil, key != nil && dmap.Kind == yaml.AliasNode:
 		return yamledit.ErrAlias
 	case key == nil:
-		return t.addDmap(entry, line)
+		return t.addDmap(entry, all)
 	case yamlread.IsNull(dmap) && entry.Style&yaml.FlowStyle == 0:
 		pad, err := t.text.Indent(key)
 		if err != nil {
 			return err
 		}
-		return t.text.SetLines(key, dmap, []string{pad + "  " + line})
+		return t.text.SetLines(key, dmap, plainLines(pad+"  ", all))
 	case yamlread.IsNull(dmap):
-		return t.text.SetValue(key, dmap, "{"+line+"}")
+		return t.text.SetValue(key, dmap, "{"+flowDigests(all)+"}")
 	case dmap.Style&yaml.FlowStyle != 0 && len(dmap.Content) > 0 && t.text.Missing(dmap.Content[len(dmap.Content)-1]):
-		return t.text.InsertAfter(dmap.Content[len(dmap.Content)-2], ": [], "+line)
+		return t.text.InsertAfter(dmap.Content[len(dmap.Content)-2], ": [], "+flowDigests(all))
+	case dmap.Style&yaml.FlowStyle != 0 || len(dmap.Content) == 0:
+		return t.text.Grow(dmap, flowDigests(all), nil)
 	}
-	at := placeOfDigest(dmap, tags)
-	if pairs := len(dmap.Content) / 2; at == pairs || dmap.Style&yaml.FlowStyle != 0 {
-		return t.text.Grow(dmap, line, func() ([]string, error) { return t.digestLines(dmap, pairs, d, tags) })
+	groups := placesOf(dmap, all)
+	for at := len(groups) - 1; at >= 0; at-- { // the last first: an insertion keeps the positions before it
+		if len(groups[at]) == 0 {
+			continue
+		}
+		lines, err := t.digestLines(dmap, at, groups[at])
+		switch {
+		case err != nil:
+		case at == 0:
+			err = t.text.InsertLinesBefore(dmap.Content[0], lines)
+		default:
+			err = t.text.InsertLinesAfterPair(dmap.Content[2*at-2], dmap.Content[2*at-1], lines)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	lines, err := t.digestLines(dmap, at, d, tags)
-	switch {
-	case err != nil:
-		return err
-	case at == 0:
-		return t.text.InsertLinesBefore(dmap.Content[0], lines)
-	}
-	return t.text.InsertLinesAfterPair(dmap.Content[2*at-2], dmap.Content[2*at-1], lines)
+	return nil
 }
 
 // addList adds a list of images to a plain manifest that has none.
@@ -61,41 +68,49 @@ func (t *ImagesText) addList(root *yaml.Node, lines []string, flow string) error
 	})
 }
 
-// addDmap adds a dmap with one line to an entry that has none.
-func (t *ImagesText) addDmap(entry *yaml.Node, line string) error {
+// addDmap adds a dmap to an entry that has none.
+func (t *ImagesText) addDmap(entry *yaml.Node, all []Addition) error {
 	key, name := yamledit.Pair(entry, "name")
 	if name == nil {
 		return yamledit.ErrAlias
 	}
 	if entry.Style&yaml.FlowStyle != 0 {
-		return t.text.InsertAfter(name, ", "+yamledit.Like(key, "dmap")+": {"+line+"}")
+		return t.text.InsertAfter(name, ", "+yamledit.Like(key, "dmap")+": {"+flowDigests(all)+"}")
 	}
 	pad, err := t.text.Indent(entry.Content[0])
 	if err != nil {
 		return err
 	}
-	return t.text.InsertLinesAfter(name, []string{pad + "dmap:", pad + "  " + line})
+	return t.text.InsertLinesAfter(name, append([]string{pad + "dmap:"}, plainLines(pad+"  ", all)...))
 }
 
-// digestLines returns the lines of a digest at an index of a dmap, in the style of the one before.
-func (t *ImagesText) digestLines(dmap *yaml.Node, at int, d v1.Hash, tags []string) ([]string, error) {
+// digestLines returns the lines of digests at an index of a dmap, in the style of the one before.
+func (t *ImagesText) digestLines(dmap *yaml.Node, at int, all []Addition) ([]string, error) {
 	at = max(0, at-1)
 	key, value := dmap.Content[2*at], dmap.Content[2*at+1]
 	pad, err := t.text.Indent(key)
 	if err != nil {
 		return nil, err
 	}
-	head := pad + yamledit.Like(key, d.String()) + ":"
-	if value.Kind != yaml.SequenceNode || value.Style&yaml.FlowStyle != 0 || len(tags) == 0 {
-		return []string{head + " " + t.text.ListLike(tagsModel(dmap, at), tags)}, nil
+	block := value.Kind == yaml.SequenceNode && value.Style&yaml.FlowStyle == 0
+	var lines []string
+	for _, a := range all {
+		head := pad + yamledit.Like(key, a.Digest.String()) + ":"
+		if !block || len(a.Tags) == 0 {
+			lines = append(lines, head+" "+t.text.ListLike(tagsModel(dmap, at), a.Tags))
+			continue
+		}
+		first := value.Content[0]
+		prefix, err := t.text.Dash(first)
+		if err != nil {
+			return nil, err
+		}
+		lines = append(lines, head)
+		for _, tag := range a.Tags {
+			lines = append(lines, prefix+yamledit.Like(first, tag))
+		}
 	}
-	first := value.Content[0]
-	prefix, err := t.text.Dash(first)
-	lines := []string{head}
-	for _, tag := range tags {
-		lines = append(lines, prefix+yamledit.Like(first, tag))
-	}
-	return lines, err
+	return lines, nil
 }
 
 // tagsModel returns the list of tags at an index of a dmap or the nearest one before it

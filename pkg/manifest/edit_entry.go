@@ -4,8 +4,6 @@ import (
 	"slices"
 	"strings"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/yamledit"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/yamlread"
 
@@ -13,14 +11,14 @@ import (
 )
 
 // addEntry adds a new entry to the list l: in the order of a sorted list, or else at the end.
-func (t *ImagesText) addEntry(l *imagesList, name string, d v1.Hash, tags []string) error {
-	lines := []string{"- name: " + yamledit.Word(name), "  dmap:", "    " + digestLine(d, tags)}
+func (t *ImagesText) addEntry(l *imagesList, name string, all []Addition) error {
+	lines := append([]string{"- name: " + yamledit.Word(name), "  dmap:"}, plainLines("    ", all)...)
 	switch {
 	case l.items == nil && !t.bare:
 		if l.root.Kind != yaml.MappingNode || len(l.root.Content) == 0 {
 			return yamledit.ErrShape
 		}
-		return t.addList(l.root, lines, flowEntry(l.root.Content[0], name, d, tags))
+		return t.addList(l.root, lines, flowEntry(l.root.Content[0], name, all))
 	case l.items == nil || t.bare && yamlread.IsNull(l.items):
 		t.text.AppendLines(lines)
 		return nil
@@ -31,7 +29,7 @@ func (t *ImagesText) addEntry(l *imagesList, name string, d v1.Hash, tags []stri
 	case len(l.items.Content) == 0:
 		key, _ := yamledit.Pair(l.root, "images")
 		if l.root.Style&yaml.FlowStyle != 0 {
-			return t.text.SetValue(key, l.items, "["+flowEntry(key, name, d, tags)+"]")
+			return t.text.SetValue(key, l.items, "["+flowEntry(key, name, all)+"]")
 		}
 		return t.text.SetLines(key, l.items, lines)
 	}
@@ -39,11 +37,11 @@ func (t *ImagesText) addEntry(l *imagesList, name string, d v1.Hash, tags []stri
 	at := placeOfName(entries, name)
 	if at == len(entries) || l.items.Style&yaml.FlowStyle != 0 {
 		last := entries[len(entries)-1]
-		return t.text.Grow(l.items, flowEntry(yamlread.Deref(last).Content[0], name, d, tags), func() ([]string, error) {
-			return t.entryLines(entries, len(entries), name, d, tags)
+		return t.text.Grow(l.items, flowEntry(yamlread.Deref(last).Content[0], name, all), func() ([]string, error) {
+			return t.entryLines(entries, len(entries), name, all)
 		})
 	}
-	lines, err := t.entryLines(entries, at, name, d, tags)
+	lines, err := t.entryLines(entries, at, name, all)
 	switch {
 	case err != nil:
 		return err
@@ -72,7 +70,7 @@ func placeOfName(entries []*yaml.Node, name string) int {
 
 // entryLines returns the lines of an entry at an index of a list, in the style of the one
 // before. An empty line comes first if the list has one before its last entry.
-func (t *ImagesText) entryLines(entries []*yaml.Node, at int, name string, d v1.Hash, tags []string) ([]string, error) {
+func (t *ImagesText) entryLines(entries []*yaml.Node, at int, name string, all []Addition) ([]string, error) {
 	model := entries[max(0, at-1)]
 	prefix, err := t.text.Dash(model)
 	if err != nil {
@@ -95,8 +93,8 @@ func (t *ImagesText) entryLines(entries []*yaml.Node, at int, name string, d v1.
 		lines = slices.Insert(lines, 0, "")
 	}
 	if dmap == nil || dmap.Kind != yaml.MappingNode || len(dmap.Content) == 0 || dmap.Style&yaml.FlowStyle != 0 {
-		return append(lines, pad+"  "+digestLine(d, tags)), nil
+		return append(lines, plainLines(pad+"  ", all)...), nil
 	}
-	digest, err := t.digestLines(dmap, len(dmap.Content)/2, d, tags)
-	return append(lines, digest...), err
+	digests, err := t.digestLines(dmap, len(dmap.Content)/2, all)
+	return append(lines, digests...), err
 }

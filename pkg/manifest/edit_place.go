@@ -34,37 +34,53 @@ func orders() []order {
 	}
 }
 
-// placeOfDigest returns the index at which a digest with tags belongs in a dmap: that of a
-// sorted dmap, or else the end.
-func placeOfDigest(dmap *yaml.Node, tags []string) int {
+// placesOf returns the digests to add at each index of a dmap: in the order of a sorted
+// dmap, or else at the end.
+func placesOf(dmap *yaml.Node, all []Addition) [][]Addition {
 	n := len(dmap.Content) / 2
-	if n < minSorted || len(tags) == 0 {
-		return n
+	groups := make([][]Addition, n+1)
+	o, ranks := orderOf(dmap)
+	if o == nil {
+		groups[n] = all
+		return groups
+	}
+	var others []Addition // without a rank: at the end
+	for _, a := range all {
+		if len(a.Tags) == 0 || !o.accepts(o.rank(a.Tags)) {
+			others = append(others, a)
+			continue
+		}
+		own := o.rank(a.Tags)
+		at := sort.Search(n, func(i int) bool { return o.compare(ranks[i], own) > 0 })
+		groups[at] = append(groups[at], a)
+	}
+	for _, group := range groups {
+		slices.SortStableFunc(group, func(a, b Addition) int { return o.compare(o.rank(a.Tags), o.rank(b.Tags)) })
+	}
+	groups[n] = append(groups[n], others...)
+	return groups
+}
+
+// orderOf returns the order of a dmap and the ranks of its digests. It is nil if there is none.
+func orderOf(dmap *yaml.Node) (*order, []string) {
+	n := len(dmap.Content) / 2
+	if n < minSorted {
+		return nil, nil
 	}
 	lists := make([][]string, n)
 	for i := range lists {
 		if lists[i] = yamlread.Texts(yamlread.Deref(dmap.Content[2*i+1]).Content); len(lists[i]) == 0 {
-			return n
+			return nil, nil
 		}
 	}
 	for _, o := range orders() {
-		if at, ok := o.place(lists, tags); ok {
-			return at
+		ranks := make([]string, n)
+		for i, list := range lists {
+			ranks[i] = o.rank(list)
+		}
+		if !slices.ContainsFunc(ranks, func(tag string) bool { return !o.accepts(tag) }) && slices.IsSortedFunc(ranks, o.compare) {
+			return &o, ranks
 		}
 	}
-	return n
-}
-
-// place returns the index at which tags belong among lists of tags, if these are in order.
-func (o *order) place(lists [][]string, tags []string) (int, bool) {
-	ranks := make([]string, len(lists))
-	for i, list := range lists {
-		ranks[i] = o.rank(list)
-	}
-	own := o.rank(tags)
-	refused := func(tag string) bool { return !o.accepts(tag) }
-	if slices.ContainsFunc(append(slices.Clone(ranks), own), refused) || !slices.IsSortedFunc(ranks, o.compare) {
-		return 0, false
-	}
-	return sort.Search(len(ranks), func(i int) bool { return o.compare(ranks[i], own) > 0 }), true
+	return nil, nil
 }

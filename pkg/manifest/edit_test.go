@@ -22,7 +22,9 @@ func TestEditImages(t *testing.T) {
 	t.Parallel()
 	type edit = func(*manifest.ImagesText) error
 	add := func(name, d string, tags ...string) edit {
-		return func(t *manifest.ImagesText) error { return t.Add(name, image.Hash(dig(d)), tags) }
+		return func(t *manifest.ImagesText) error {
+			return t.Add(name, manifest.Addition{Digest: image.Hash(dig(d)), Tags: tags})
+		}
 	}
 	untag := func(name, d, tag string) edit {
 		return func(t *manifest.ImagesText) error { return t.RemoveTag(name, image.Hash(dig(d)), tag) }
@@ -139,7 +141,7 @@ func TestEditPlain(t *testing.T) {
 		},
 	} {
 		text := manifest.NewImagesText([]byte(long(tt[0])), false)
-		if err := text.Add("x", image.Hash(dig("a")), []string{"1"}); err != nil {
+		if err := text.Add("x", manifest.Addition{Digest: image.Hash(dig("a")), Tags: []string{"1"}}); err != nil {
 			t.Error(err)
 		}
 		if diff := cmp.Diff(long(tt[1]), string(text.Bytes())); diff != "" {
@@ -184,7 +186,7 @@ func TestPlace(t *testing.T) {
 			}
 			head, tail := "- name: x # c\n  dmap: # d\n", "\n# end\n"
 			text := manifest.NewImagesText([]byte(head+strings.Join(lines, "\n")+tail), true)
-			if err := text.Add("x", image.Hash(dig("a")), []string{tt.tag}); err != nil {
+			if err := text.Add("x", manifest.Addition{Digest: image.Hash(dig("a")), Tags: []string{tt.tag}}); err != nil {
 				t.Fatal(err)
 			}
 			added := "    " + dig("a") + ": [" + tt.tag + "]"
@@ -212,7 +214,7 @@ func TestPlaceOfEntry(t *testing.T) {
 			"- name: c\n  dmap: {}\n- name: a\n  dmap: {}\n- name: d\n  dmap: {}\n- name: b\n  dmap:\n    \"~A\": []\n"},
 	} {
 		text := manifest.NewImagesText([]byte(tt.list), true)
-		if err := text.Add(tt.add, image.Hash(dig("a")), nil); err != nil {
+		if err := text.Add(tt.add, manifest.Addition{Digest: image.Hash(dig("a"))}); err != nil {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 		if diff := cmp.Diff(long(tt.want), string(text.Bytes())); diff != "" {
@@ -231,8 +233,8 @@ func TestMove(t *testing.T) {
 		return "r.example/prod"
 	}
 	text := manifest.NewImagesText([]byte(long(list)), true)
-	moved, err := text.Move("x", image.Hash(dig("c")), []string{"3", "stable", "latest"}, fixed)
-	want := []manifest.Moved{{Tag: "latest", From: image.Hash(dig("a"))}, {Tag: "stable", From: image.Hash(dig("b"))}}
+	moved, err := text.Move("x", fixed, manifest.Addition{Digest: image.Hash(dig("c")), Tags: []string{"3", "stable", "latest"}})
+	want := []manifest.Moved{{Tag: "latest", From: image.Hash(dig("a")), To: image.Hash(dig("c"))}, {Tag: "stable", From: image.Hash(dig("b")), To: image.Hash(dig("c"))}}
 	if diff := cmp.Diff(want, moved); err != nil || diff != "" {
 		t.Errorf("got error %v (-want +got)\n%s", err, diff)
 	}
@@ -240,11 +242,39 @@ func TestMove(t *testing.T) {
 	if diff := cmp.Diff(long(after), string(text.Bytes())); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-	_, err = text.Move("x", image.Hash(dig("a")), []string{"stable", "2"}, fixed)
+	_, err = text.Move("x", fixed, manifest.Addition{Digest: image.Hash(dig("a")), Tags: []string{"stable", "2"}})
 	if err == nil || !strings.Contains(err.Error(), "tag 2 of x belongs to "+dig("b")+" and may not move to "+dig("a")+": it is not in mutable-tags of r.example/prod") {
 		t.Errorf("got error %v, want one about tag 2", err)
 	}
 	if diff := cmp.Diff(long(after), string(text.Bytes())); diff != "" {
 		t.Errorf("after the error (-want +got)\n%s", diff)
+	}
+}
+
+// TestAddSeveral adds digests in one edit: each goes to its place.
+func TestAddSeveral(t *testing.T) {
+	t.Parallel()
+	one := func(c string, tags ...string) manifest.Addition {
+		return manifest.Addition{Digest: image.Hash(dig(c)), Tags: tags}
+	}
+	for _, tt := range []struct{ name, list, want string }{
+		{"upwards", "- name: x\n  dmap:\n    1: [v1.0.0]\n    2: [v1.2.0]\n    3: [v1.3.0]\n",
+			"- name: x\n  dmap:\n    e: [v0.9.0]\n    1: [v1.0.0]\n    c: [v1.1.0, a]\n    d: [v1.1.1]\n    2: [v1.2.0]\n    3: [v1.3.0]\n    b: [v1.4.0]\n    f: [x]\n    0: []\n"},
+		{"downwards", "- name: x\n  dmap:\n    3: [v1.3.0]\n    2: [v1.2.0]\n    1: [v1.0.0]\n",
+			"- name: x\n  dmap:\n    b: [v1.4.0]\n    3: [v1.3.0]\n    2: [v1.2.0]\n    d: [v1.1.1]\n    c: [v1.1.0, a]\n    1: [v1.0.0]\n    e: [v0.9.0]\n    f: [x]\n    0: []\n"},
+		{"without order", "- name: x\n  dmap:\n    2: [v1.2.0]\n",
+			"- name: x\n  dmap:\n    2: [v1.2.0]\n    e: [v0.9.0]\n    f: [x]\n    c: [v1.1.0, a]\n    0: []\n    d: [v1.1.1]\n    b: [v1.4.0]\n"},
+	} {
+		spell := func(s string) string {
+			for _, c := range strings.Split("0123bcdef", "") {
+				s = strings.ReplaceAll(s, " "+c+": ", " "+dig(c)+": ")
+			}
+			return s
+		}
+		text := manifest.NewImagesText([]byte(spell(tt.list)), true)
+		err := text.Add("x", one("e", "v0.9.0"), one("f", "x"), one("c", "v1.1.0", "a"), one("0"), one("2", "v1.2.0"), one("d", "v1.1.1"), one("b", "v1.4.0"))
+		if diff := cmp.Diff(spell(tt.want), string(text.Bytes())); err != nil || diff != "" {
+			t.Errorf("%s: error %v (-want +got)\n%s", tt.name, err, diff)
+		}
 	}
 }

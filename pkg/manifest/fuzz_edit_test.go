@@ -26,7 +26,7 @@ func FuzzEdit(f *testing.F) {
 	f.Fuzz(func(t *testing.T, list, tag string) {
 		for _, bare := range []bool{true, false} {
 			text := manifest.NewImagesText([]byte(list), bare)
-			if err := text.Add("x", image.Hash(dig("b")), []string{tag}); err != nil {
+			if err := text.Add("x", manifest.Addition{Digest: image.Hash(dig("b")), Tags: []string{tag}}); err != nil {
 				if string(text.Bytes()) != list {
 					t.Errorf("got text %q after %v, want %q", text.Bytes(), err, list)
 				}

@@ -64,6 +64,15 @@ func TestSnapshot(t *testing.T) {
 		"one tag, with all tags of its digest": {
 			[]registrytest.Option{registrytest.WithCatalog()}, "/prod", registry.SnapshotOptions{Tag: "2"}, []string{"a img 1,2"}, 0,
 		},
+		"tags that are kept, by path": {
+			[]registrytest.Option{registrytest.WithCatalog()}, "/prod",
+			registry.SnapshotOptions{Listed: true, Paths: true, Keep: func(tag string) bool { return tag != "1" }},
+			[]string{"prod/a img 2", "prod/sub/b child tagged-child", "prod/sub/b index x"}, 0,
+		},
+		"Google's listing of tags that are kept": {
+			[]registrytest.Option{registrytest.GoogleListing()}, "/prod", registry.SnapshotOptions{Keep: func(tag string) bool { return tag == "2" }},
+			[]string{"a img 2", "sub/b child", "sub/b index", "sub/b inner", "sub/b leaf", "sub/b lone"}, 0,
+		},
 		"Google's listing": {
 			[]registrytest.Option{registrytest.GoogleListing()}, "/prod", registry.SnapshotOptions{},
 			append([]string{"a img 1,2", "sub/b inner", "sub/b leaf", "sub/b lone"}, index...), 0,

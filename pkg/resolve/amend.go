@@ -110,7 +110,7 @@ func (a *amendment) write(text *manifest.ImagesText, r *Result, previous *select
 	if err != nil {
 		return err
 	}
-	if _, err := text.Move(name, d, tags, a.immutable); err != nil {
+	if _, err := text.Move(name, a.immutable, manifest.Addition{Digest: d, Tags: tags}); err != nil {
 		return err
 	}
 	if r.Selector.Update == selector.UpdateReplace && previous != nil && previous.Digest != d {

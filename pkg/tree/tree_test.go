@@ -190,6 +190,36 @@ func TestTreeReplaces(t *testing.T) {
 	}
 }
 
+// Several files are replaced, or none if one of them cannot be written.
+func TestTreeReplacesAll(t *testing.T) {
+	t.Parallel()
+	before := map[string]string{"a": "1", "d/b": "2", "e": "-> d"}
+	for name, tc := range map[string]struct {
+		last string // the name of the last file
+		want map[string]string
+	}{
+		"all":  {"d/c", map[string]string{"a": "new a", "d/b": "new d/b", "d/c": "new d/c", "e": "-> d"}},
+		"none": {"e/c", before},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := write(t, before)
+			files := tree.Open(dir)
+			defer files.Close()
+			var all []tree.File
+			for _, name := range []string{"a", "d/b", tc.last} {
+				all = append(all, tree.File{Name: name, Data: []byte("new " + name)})
+			}
+			if err := files.ReplaceAll(all); (err != nil) != (name == "none") {
+				t.Errorf("got error %v, want one: %t", err, name == "none")
+			}
+			if diff := cmp.Diff(tc.want, snapshot(t, dir)); diff != "" {
+				t.Errorf("files (-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestTreeKeepsPermissions(t *testing.T) {
 	t.Parallel()
 	dir := write(t, map[string]string{"file": "old"})
