@@ -1,6 +1,7 @@
 package add
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -95,15 +96,20 @@ func (w *wanted) sorted() []v1.Hash {
 	})
 }
 
-// tags returns the tags of a digest in the order in which they are added: versions first.
+// tags returns the tags of a digest in the order in which they are added: versions, others,
+// latest.
 func (w *wanted) tags(d v1.Hash) []string {
-	tags := slices.Clone(w.byDigest[d])
-	slices.SortFunc(tags, func(a, b string) int {
-		_, isVersion := image.Version(a)
-		if _, other := image.Version(b); isVersion != other {
-			return image.CompareTags(b, a)
+	group := func(tag string) int {
+		_, isVersion := image.Version(tag)
+		switch {
+		case isVersion:
+			return 1
+		case tag != Latest:
+			return 2
 		}
-		return image.CompareTags(a, b)
-	})
+		return 3
+	}
+	tags := slices.Clone(w.byDigest[d])
+	slices.SortFunc(tags, func(a, b string) int { return cmp.Or(group(a)-group(b), image.CompareTags(a, b)) })
 	return slices.Compact(tags)
 }

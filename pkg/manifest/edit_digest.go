@@ -20,7 +20,7 @@ func (t *ImagesText) addDigests(entry *yaml.Node, all []Addition) error {
 		return yamledit.ErrAlias
 	case key == nil:
 		return t.addDmap(entry, all)
-	case yamlread.IsNull(dmap) && entry.Style&yaml.FlowStyle == 0:
+	case (yamlread.IsNull(dmap) || len(dmap.Content) == 0) && entry.Style&yaml.FlowStyle == 0:
 		pad, err := t.text.Indent(key)
 		if err != nil {
 			return err
