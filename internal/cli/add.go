@@ -163,7 +163,11 @@ func runAdd(ctx context.Context, o *addOptions, s streams, args []string) error 
 
 // compute returns the changes that a request makes to manifests. It logs errors.
 func (o *additionOptions) compute(ctx context.Context, files add.Files, request add.Request, s streams, log *logrus.Logger, progress *output.Progress) ([]add.Change, error) {
-	manifests, err := add.Load(files)
+	var manifests *add.Manifests
+	err := offline(ctx, func() (err error) {
+		manifests, err = add.Load(files)
+		return err
+	})
 	if broken, ok := errors.AsType[*add.BrokenError](err); ok {
 		logFaults(log, broken.Faults)
 		return nil, failIf(true)
@@ -230,9 +234,15 @@ func (o *addOptions) finish(at load.Manifests, changes []add.Change, log *logrus
 		for _, a := range c.Added {
 			digests++
 			tags += len(a.Tags)
+			for _, m := range a.Moved {
+				log.Infof("tag %s of %s moves from %s to %s", m.Tag, a.Image, m.From, m.To)
+			}
 		}
 	}
-	what := output.Plural(tags, "tag") + " of " + output.Plural(digests, "digest")
+	what := output.Plural(digests, "digest")
+	if tags > 0 {
+		what = output.Plural(tags, "tag") + " of " + what
+	}
 	if !o.write {
 		log.Infof("%s to add; --write writes the change into the files", what)
 		return nil

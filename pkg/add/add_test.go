@@ -321,3 +321,63 @@ func TestBroken(t *testing.T) {
 		t.Errorf("got error %v, want the faults", err)
 	}
 }
+
+// A tag that another list wants for another digest at the same destination is refused, and so
+// is one of a retag entry. What contradicted itself before does not matter.
+func TestContradictions(t *testing.T) {
+	t.Parallel()
+	files := fstest.MapFS{}
+	put := func(name, text string) { files[name] = &fstest.MapFile{Data: []byte(long(text))} }
+	for _, team := range []string{"a", "b"} {
+		put("manifests/"+team+"/promoter-manifest.yaml", "registries: [{name: s.example/"+team+", src: true}, {name: p.example}]\n")
+	}
+	put("images/a/images.yaml", "- name: x\n  dmap:\n    \"~a\": [\"v1.0.0\"]\n- name: y\n  retag:\n  - {src_build_tag: build, tag: v1.1.0, digest: ~b}\n")
+	put("images/b/images.yaml", "- name: x\n  dmap:\n    \"~b\": [\"v1.0.0\", \"v1.1.0\"]\n")
+	reader := &holdings{tags: map[string]map[string]string{
+		"s.example/a/x": {"v1.1.0": "c", "v1.2.0": "d"}, "s.example/a/y": {"v1.1.0": "c"},
+	}}
+	for image, want := range map[string]string{
+		"a/x:v1.1.0": `team/images/a/images.yaml:4:81: overlap: tag "v1.1.0" of p.example/x is wanted for ` + dig("c"),
+		"a/y:v1.1.0": `overlap: tag "v1.1.0" of p.example/y is wanted for`,
+		"a/x:v1.2.0": "",
+	} {
+		changes, err := compute(t, add.Files{FS: files, Name: ".", Display: "team"}, add.Request{Images: []string{image}}, reader)
+		if want == "" && (err != nil || len(changes) != 1) || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: got changes %v, error %v, want %q", image, added(changes), err, want)
+		}
+	}
+}
+
+// Manifests may be below the root of a file system, and files of others are not touched.
+func TestBelowRoot(t *testing.T) {
+	t.Parallel()
+	files := fstest.MapFS{}
+	for name, file := range thin() {
+		files["registry/"+name] = file
+	}
+	changes, err := compute(t, add.Files{FS: files, Name: "registry", Display: "../registry"}, add.Request{Images: []string{"pear:v1.1.0"}}, registries())
+	if want := []string{"registry/images/a/images.yaml: pear@e new v1.1.0"}; err != nil || !slices.Equal(added(changes), want) {
+		t.Errorf("got %v, error %v, want %v", added(changes), err, want)
+	}
+	_, err = compute(t, add.Files{FS: files, Name: "registry", Display: "../registry"}, add.Request{Images: []string{"a/apple:stable"}}, registries())
+	if err == nil || !strings.Contains(err.Error(), "editing ../registry/images/a/images.yaml: ") {
+		t.Errorf("got error %v, want one with the path", err)
+	}
+	_, err = compute(t, add.Files{FS: files, Name: "none", Display: "../none"}, add.Request{}, nil)
+	if err == nil || !strings.Contains(err.Error(), "reading ../none: ") {
+		t.Errorf("got error %v, want one with the path", err)
+	}
+}
+
+// Names of Docker Hub have several spellings: the one in the list stays.
+func TestSpelling(t *testing.T) {
+	t.Parallel()
+	files := fstest.MapFS{"m.yaml": &fstest.MapFile{Data: []byte("registries: [{name: docker.io, src: true}, {name: p.example}]\nimages:\n- name: busybox\n  dmap:\n")}}
+	reader := &holdings{tags: map[string]map[string]string{"index.docker.io/library/busybox": {"1.37.0": "a"}}}
+	for _, name := range []string{"busybox:1.37.0", "docker.io/busybox:1.37.0", "index.docker.io/library/busybox:1.37.0"} {
+		changes, err := compute(t, add.Files{FS: files, Name: "m.yaml"}, add.Request{Images: []string{name}}, reader)
+		if want := []string{"m.yaml: busybox@a new 1.37.0"}; err != nil || !slices.Equal(added(changes), want) {
+			t.Errorf("%s: got %v, error %v, want %v", name, added(changes), err, want)
+		}
+	}
+}
