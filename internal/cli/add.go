@@ -214,7 +214,7 @@ func showAdded(s streams, changes []add.Change, format output.Format, path func(
 		return output.WriteJSON(s.out, output.DescribeAdded(changes, path))
 	}
 	for _, c := range changes {
-		if err := output.WriteFileDiff(s.out, path(c.Path), c.Old, c.New); err != nil {
+		if err := output.WriteFileDiff(s.out, path(c.Path), c.Old, c.New, output.Color(s.out, s.getenv)); err != nil {
 			return err
 		}
 	}

@@ -208,7 +208,7 @@ func (r *resolution) show(all []*lookup.Resolved, format output.Format) error {
 			r.log.Infof("%s: %s", found[i].Name, note)
 		}
 	}
-	return r.WriteDiff(r.out, all)
+	return r.WriteDiff(r.out, all, output.Color(r.out, r.getenv))
 }
 
 // exit logs counts of results and returns the exit code.

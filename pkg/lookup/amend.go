@@ -69,10 +69,10 @@ func (s *Selectors) amend(r *Resolved) error {
 }
 
 // WriteDiff writes the changes as unified diffs.
-func (s *Selectors) WriteDiff(w io.Writer, all []*Resolved) error {
+func (s *Selectors) WriteDiff(w io.Writer, all []*Resolved, color bool) error {
 	for _, r := range all {
 		for _, c := range r.Changes {
-			if err := output.WriteFileDiff(w, filepath.ToSlash(s.Path(c.Name)), c.Before, c.After); err != nil {
+			if err := output.WriteFileDiff(w, filepath.ToSlash(s.Path(c.Name)), c.Before, c.After, color); err != nil {
 				return err
 			}
 		}

@@ -52,7 +52,7 @@ func TestSelectors(t *testing.T) {
 		t.Errorf("got %d changed, %d unchanged, %d failed, want 1, 0, 0: %v", changed, same, failed, all[0].Ran()[0].Err)
 	}
 	var diff strings.Builder
-	if err := s.WriteDiff(&diff, all); err != nil || !strings.Contains(diff.String(), "\n+") || !strings.Contains(diff.String(), "--- /dev/null\n") {
+	if err := s.WriteDiff(&diff, all, false); err != nil || !strings.Contains(diff.String(), "\n+") || !strings.Contains(diff.String(), "--- /dev/null\n") {
 		t.Errorf("got error %v and the diff\n%s\nwant additions and a new file", err, &diff)
 	}
 	var wrote []string
