@@ -28,7 +28,7 @@ var judgeMakers = append([]string{"fail", "rejected", "because", "violate", "Spr
 // some, other functions make the lines of a report.
 var messageDirs = map[string][]string{
 	"pkg/image": messageMakers, "pkg/inventory": errorMakers, "pkg/yamlread": messageMakers, "pkg/tree": messageMakers, "pkg/manifest": messageMakers,
-	"pkg/load": messageMakers, "pkg/git": messageMakers, "pkg/history": errorMakers, "pkg/plan": messageMakers, "pkg/registry": messageMakers,
+	"pkg/load": messageMakers, "pkg/git": messageMakers, "pkg/propose": messageMakers, "pkg/history": errorMakers, "pkg/plan": messageMakers, "pkg/registry": messageMakers,
 	"pkg/registry/internal/wire": messageMakers, "pkg/registry/internal/auth": messageMakers, "pkg/promote": messageMakers,
 	"pkg/evidence": messageMakers, "pkg/transfer": messageMakers, "pkg/check": messageMakers, "pkg/scan": messageMakers, "pkg/audit": messageMakers,
 	"internal/cli": messageMakers, "pkg/output": errorMakers, "pkg/selector": errorMakers, "pkg/resolve": errorMakers, "pkg/add": errorMakers,

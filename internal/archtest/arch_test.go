@@ -30,10 +30,11 @@ var allowed = map[string][]string{
 	"load":       {"git", "importer", "manifest", "selector", "tree"},                                                                            // opens the files that manifest parses
 	"lookup":     {"git", "image", "inventory", "load", "manifest", "output", "rebase", "registry", "resolve", "selector", "strictjson", "tree"}, // reads and writes for resolve
 	"manifest":   {"image", "provenance", "selector", "yamledit", "yamlread", "go.yaml.in/yaml/v3"},
-	"memo":       {},                                                                                                                            // one result for each key, whatever it is
-	"output":     {"add", "check", "history", "image", "imagetags", "inventory", "manifest", "plan", "rebase", "resolve", "selector", "verify"}, // formats the values of other packages
+	"memo":       {},                                                                                                                                       // one result for each key, whatever it is
+	"output":     {"add", "check", "history", "image", "imagetags", "inventory", "manifest", "plan", "propose", "rebase", "resolve", "selector", "verify"}, // formats the values of other packages
 	"plan":       {"image", "inventory", "manifest"},
 	"promote":    {"check", "evidence", "image", "inventory", "manifest", "memo", "plan", "provenance", "registry", "strictjson", "transfer"},
+	"propose":    {"git", "secret"},                                           // proposes changes of files, whatever is in them
 	"provenance": {"image", "strictjson", "yamlread", "go.yaml.in/yaml/v3"},   // policies, read with the manifests that they belong to
 	"rebase":     {"image", "inventory", "promote", "registry", "strictjson"}, // makes an image and pushes it
 	"registry":   {"image", "inventory", "manifest", "secret", "strictjson"},  // decides nothing, so it knows no plan; of manifests it needs the settings of registries

@@ -68,7 +68,8 @@ file:line: rule: message. The exit code is 1 if there is a finding.
 ` + output.RuleList(check.All()) + `
 valid always runs. removal runs if a base is known. exists, tags and size do not
 run with --offline. signature, vulnerability and platforms run if their flags
-are set. Rules that are not run are listed with the reason.`,
+are set, provenance if the manifests have a policy. Rules that are not run are
+listed with the reason.`,
 		Example: `  cip check --thin-manifest-dir=manifests/thin --offline
   cip check --thin-manifest-dir=registry.k8s.io --base=origin/main --output=markdown
   cip check --manifest=promote.yaml --vuln-severity-threshold=high --vuln-scanner="trivy image --quiet --format=json"`,
@@ -144,6 +145,11 @@ func runCheck(ctx context.Context, o *checkOptions, s streams) (err error) {
 func (c *checking) read() error {
 	selectors := lookup.OpenSelectors(c.at, nil, false)
 	defer selectors.Close()
+	return c.take(selectors)
+}
+
+// take makes manifests those that are checked.
+func (c *checking) take(selectors *lookup.Selectors) error {
 	c.set = selectors.Set
 	stale, err := staleFaults(selectors)
 	c.set.Faults = append(c.set.Faults, stale...)
@@ -180,11 +186,16 @@ func (c *checking) readRevision(ctx context.Context, name, text string) error {
 	if err != nil {
 		return err
 	}
+	return c.compareWith(at)
+}
+
+// compareWith makes a revision the base.
+func (c *checking) compareWith(at *load.Revision) (err error) {
 	c.commit = at.Commit
 	if c.base, err = at.Read(); err != nil {
 		return err
 	}
-	selectors, err := lookup.SelectorsAt(c.at, at)
+	selectors, err := lookup.SelectorsAt(c.at, at, nil, false)
 	if err != nil {
 		return err
 	}
@@ -212,6 +223,10 @@ func (c *checking) choose() error {
 	} else if len(c.only) == 0 && !slices.Contains(c.skip, platforms.Name()) {
 		c.advice = []check.Rule{platforms}
 	}
+	policies, err := c.policies()
+	if err != nil {
+		return err
+	}
 	removal := check.Candidate{Name: "removal", Why: "no base (set --base or $" + baseVariable + ")"}
 	if c.base != nil || c.unread != nil {
 		removal.Rule = check.Removal{Base: c.base, Rev: c.commit, Unread: c.unread}
@@ -225,6 +240,7 @@ func (c *checking) choose() error {
 		{Name: "signature", Rule: signature, Why: "no key or identity (set --signature-key or --certificate-identity)"},
 		{Name: "vulnerability", Rule: vulnerability, Why: "no severity (set --vuln-severity-threshold)"},
 		required,
+		policies,
 	}
 	for i := range all {
 		if why := c.obstacle(all[i].Rule); why != "" {
@@ -239,6 +255,19 @@ func (c *checking) choose() error {
 		logFaults(c.log, c.set.Faults)
 	}
 	return err
+}
+
+// policies returns the candidate that judges evidence by the policies, now and at the base.
+func (c *checking) policies() (check.Candidate, error) {
+	rule := check.Provenance{Base: c.base}
+	one := check.Candidate{Name: rule.Name(), Why: "no policy in the manifests"}
+	if !c.set.Policies().Any() && (c.base == nil || !c.base.Policies().Any()) {
+		return one, nil
+	}
+	var err error
+	rule.Evidence, err = c.evidence(c.reader, c.streams)
+	one.Rule = rule
+	return one, err
 }
 
 // obstacle returns why a rule cannot be run, or "".
@@ -278,7 +307,7 @@ func (c *checking) judge(ctx context.Context) error {
 	}
 	// With a base, only the changes since then are checked.
 	job := promote.Job{
-		Set: c.set, Selection: promote.Selection{Base: c.base}, Reader: c.reader,
+		Set: c.set, Selection: promote.Selection{Base: c.base}, Reader: c.reader, Unjudged: true,
 		Progress: c.progress, Warn: func(text string) { c.log.Warn(text) },
 	}
 	needsPlan := func(r check.Rule) bool { return r.Reach() > check.Files }

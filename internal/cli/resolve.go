@@ -90,24 +90,30 @@ func newResolution(ctx context.Context, o *selectorOptions, s streams) (*resolut
 	if err != nil {
 		return nil, err
 	}
-	err = offline(ctx, func() error {
-		r.Selectors = lookup.OpenSelectors(at, o.only, true)
-		return nil
+	return r, r.load(ctx, func() (*lookup.Selectors, error) { return lookup.OpenSelectors(at, o.only, true), nil })
+}
+
+// load opens the selectors and logs the faults of the manifests. The caller must Close
+// them, unless there is an error.
+func (r *resolution) load(ctx context.Context, open func() (*lookup.Selectors, error)) error {
+	err := offline(ctx, func() (err error) {
+		r.Selectors, err = open()
+		return err
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	logFaults(r.log, r.Set.Faults)
 	if r.Set.Broken() {
-		return nil, errors.Join(&exitError{code: exitFailed}, r.Close())
+		return errors.Join(&exitError{code: exitFailed}, r.Close())
 	}
 	if name := r.Unknown(); name != "" {
-		return nil, errors.Join(fmt.Errorf("there is no selector %q in %s: %s", name, o.path(), listNames(r.Names())), r.Close())
+		return errors.Join(fmt.Errorf("there is no selector %q in %s: %s", name, r.path(), listNames(r.Names())), r.Close())
 	}
 	if r.Len() == 0 {
-		r.log.Infof("there are no selectors in %s", o.path())
+		r.log.Infof("there are no selectors in %s", r.path())
 	}
-	return r, nil
+	return nil
 }
 
 // listNames returns the names that there are, for errors.
@@ -191,15 +197,7 @@ func (r *resolution) check() error {
 
 // show prints the diff, or the results as JSON, and logs errors.
 func (r *resolution) show(all []*lookup.Resolved, format output.Format) error {
-	found := []output.ResolvedSelector{}
-	for _, file := range all {
-		for _, result := range file.Ran() {
-			if pos := result.Selector.Pos; result.Err != nil {
-				r.log.WithField("place", pos.String()).Errorf("%s: resolving %s: %v", pos, result.Selector.Name, result.Err)
-			}
-			found = append(found, output.DescribeResult(file.File, result))
-		}
-	}
+	found := r.describe(all)
 	if format == output.JSON {
 		return output.WriteJSON(r.out, found)
 	}
@@ -209,6 +207,20 @@ func (r *resolution) show(all []*lookup.Resolved, format output.Format) error {
 		}
 	}
 	return r.WriteDiff(r.out, all, output.Color(r.out, r.getenv))
+}
+
+// describe returns the results for people, and logs errors.
+func (r *resolution) describe(all []*lookup.Resolved) []output.ResolvedSelector {
+	found := []output.ResolvedSelector{}
+	for _, file := range all {
+		for _, result := range file.Ran() {
+			if pos := result.Selector.Pos; result.Err != nil {
+				r.log.WithField("place", pos.String()).Errorf("%s: resolving %s: %v", pos, result.Selector.Name, result.Err)
+			}
+			found = append(found, output.DescribeResult(file.File, result))
+		}
+	}
+	return found
 }
 
 // exit logs counts of results and returns the exit code.

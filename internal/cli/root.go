@@ -203,7 +203,7 @@ CIP_THIN_MANIFEST_DIR.`,
 	setHelp(root, s)
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
-		newRunCmd(s), newRetagCmd(s), newSnapshotCmd(s), newReportCmd(s), newCheckCmd(s), newHistoryCmd(s), newAddCmd(s), newResolveCmd(s), newExplainCmd(s),
+		newRunCmd(s), newRetagCmd(s), newSnapshotCmd(s), newReportCmd(s), newCheckCmd(s), newHistoryCmd(s), newAddCmd(s), newPRCmd(s), newResolveCmd(s), newExplainCmd(s),
 		newVerifyCmd(s), newTagsCmd(s), newRunImageCmd(s), newRebaseCmd(s), newAuditCmd(s), newDemoCmd(s),
 		newImportCmd(s), newSchemaCmd(s), newVersionCmd(s),
 	)

@@ -126,6 +126,9 @@ func runRun(ctx context.Context, o *runOptions, s streams) error {
 	if err != nil {
 		return err
 	}
+	if p.job.Evidence, err = o.evidence(p.job.Reader, s); err != nil {
+		return err
+	}
 	p.job.Rules = slices.DeleteFunc([]check.Rule{size, signature, vulnerability}, func(r check.Rule) bool { return r == nil })
 	return p.start(ctx)
 }

@@ -104,6 +104,15 @@ func (o *trustOptions) trustKey(streams) (*evidence.Trust, error) {
 	return evidence.NewTrust(evidence.TrustOptions{Keys: keys})
 }
 
+// evidence returns what reads attestations and verifies their signatures, for policies.
+func (o *trustOptions) evidence(from evidence.Source, s streams) (*evidence.Reader, error) {
+	trust, err := o.trust(s)
+	if err != nil {
+		return nil, err
+	}
+	return evidence.NewReader(from, trust), nil
+}
+
 // rootCache returns the directory for sigstore's public root; empty: it is not kept.
 func rootCache(s streams) string {
 	if dir := s.getenv(tufVariable); dir != "" {

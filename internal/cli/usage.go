@@ -40,7 +40,6 @@ var formerCommands = map[string]string{
 	"cip":                  "leave it out: kpromo cip is cip run",
 	"manifest":             "use cip check --offline",
 	"mm":                   "leave it out: use cip run",
-	"pr":                   "use cip resolve --write, then open a pull request",
 	"promote":              "use cip run",
 	"replicate-signatures": "use cip run --referrers",
 	"sigcheck":             "use cip verify",

@@ -70,6 +70,7 @@ type Finding struct {
 	Places  []Place // that the finding is about; none: only Pos
 
 	Warning   bool // a note that a run reports as a warning
+	New       bool // the base does not have it, even if it wanted the same
 	Retryable bool // something could not be read, and another run may cure that
 }
 
@@ -100,7 +101,7 @@ func Run(ctx context.Context, rules []Rule, in *Input) []Finding {
 		}
 		for _, f := range found {
 			f.Rule = r.Name()
-			if r.Reach() > Files && f.Level == Error && in.had(&f) {
+			if r.Reach() > Files && f.Level == Error && !f.New && in.had(&f) {
 				f.Level, f.Old = Note, true
 			}
 			all = append(all, f)
@@ -128,7 +129,7 @@ func Bad(findings []Finding) bool {
 // All returns all rules in the order in which they run. They only describe themselves:
 // most need more than their zero value to check anything.
 func All() []Rule {
-	return []Rule{Valid{}, Removal{}, Exists{}, Tags{}, Size{}, &Signature{}, Vulnerability{}, Platforms{}}
+	return []Rule{Valid{}, Removal{}, Exists{}, Tags{}, Size{}, &Signature{}, Vulnerability{}, Platforms{}, Provenance{}}
 }
 
 // Candidate is a rule that can be chosen. If Rule is nil, Why is the reason why it cannot be run.

@@ -13,21 +13,22 @@ import (
 
 // preview returns what a change of policies does to the digests that the manifests had at
 // the base, too. judged are the findings about images that are about to be promoted.
-func (p Provenance) preview(ctx context.Context, in *Input, now *provenance.Policies, judged []Finding) []Finding {
-	if p.Base == nil {
+func (p Provenance) preview(ctx context.Context, in *Input, c *changes, judged []Finding) []Finding {
+	if c == nil {
 		return nil
 	}
-	before := p.Base.Policies()
-	if !now.Any() && !before.Any() {
-		return nil
+	reported := map[sourceDigest]struct{}{}
+	for i := range judged {
+		reported[sourceDigest{judged[i].Image.Source, judged[i].Image.Digest}] = struct{}{}
 	}
-	changes := changes{before: before, now: now, of: map[name.Repository]*change{}}
 	had := digestsOf(p.Base)
 	var images []Image
 	places := map[sourceDigest][]Place{}
 	for _, l := range listed(in.Set) {
 		key := sourceDigest{l.source, l.place.Digest}
-		if _, ok := had[key]; !ok || changes.in(l.source) == nil {
+		_, old := had[key]
+		_, done := reported[key]
+		if !old || done || !c.in(l.source) {
 			continue
 		}
 		if places[key] == nil {
@@ -35,28 +36,18 @@ func (p Provenance) preview(ctx context.Context, in *Input, now *provenance.Poli
 		}
 		places[key] = append(places[key], l.place)
 	}
-	reported := map[sourceDigest]struct{}{}
-	for i := range judged {
-		if f := &judged[i]; !in.had(f) {
-			reported[sourceDigest{f.Image.Source, f.Image.Digest}] = struct{}{}
-		}
-	}
 	return each(ctx, images, func(ctx context.Context, im Image) []Finding {
-		key := sourceDigest{im.Source, im.Digest}
-		if _, ok := reported[key]; ok {
-			return nil
-		}
-		found := p.compare(ctx, im, changes.in(im.Source))
+		found := p.compare(ctx, im, c)
 		for i := range found {
-			found[i].Places, found[i].Image = places[key], Image{} // it is not about to be promoted
+			found[i].Places, found[i].Image = places[sourceDigest{im.Source, im.Digest}], Image{} // it is not about to be promoted
 		}
 		return found
 	})
 }
 
 // compare judges an image by the policies before and after a change.
-func (p Provenance) compare(ctx context.Context, im Image, c *change) []Finding {
-	before, now := p.judge(ctx, im, c.before), p.judge(ctx, im, c.now)
+func (p Provenance) compare(ctx context.Context, im Image, c *changes) []Finding {
+	before, now := p.judge(ctx, im, c.before.Of(im.Source)), p.judge(ctx, im, c.now.Of(im.Source))
 	switch {
 	case Bad(before) && !Bad(now):
 		return []Finding{im.finding(Note, "newly passes: "+im.sourceRef()+" was refused by the policies of the base")}
@@ -76,23 +67,32 @@ func (p Provenance) compare(ctx context.Context, im Image, c *change) []Finding 
 // changes finds the repositories whose policies differ between two sets of manifests.
 type changes struct {
 	before, now *provenance.Policies
-	of          map[name.Repository]*change
+	differ      map[name.Repository]bool
 }
 
-// change is what binds a repository, before and after.
-type change struct{ before, now []provenance.Bound }
-
-// in returns the change in a repository, or nil if the policies demand the same as before.
-func (c *changes) in(repo name.Repository) *change {
-	one, ok := c.of[repo]
-	if !ok {
-		one = &change{c.before.Of(repo), c.now.Of(repo)}
-		if slices.EqualFunc(one.before, one.now, provenance.Bound.Equal) {
-			one = nil
-		}
-		c.of[repo] = one
+// changes returns the changes since the base, or nil if there are none.
+func (p Provenance) changes(now *provenance.Policies) *changes {
+	if p.Base == nil {
+		return nil
 	}
-	return one
+	c := &changes{p.Base.Policies(), now, map[name.Repository]bool{}}
+	if !now.Any() && !c.before.Any() {
+		return nil
+	}
+	return c
+}
+
+// in reports whether the policies demand something else of a repository than before.
+func (c *changes) in(repo name.Repository) bool {
+	if c == nil {
+		return false
+	}
+	differ, ok := c.differ[repo]
+	if !ok {
+		differ = c.before.Demands(repo) != c.now.Demands(repo)
+		c.differ[repo] = differ
+	}
+	return differ
 }
 
 // listing is a digest that a manifest lists, and where.

@@ -46,7 +46,12 @@ func (p Provenance) Check(ctx context.Context, in *Input) []Finding {
 	found := each(ctx, in.bound(policies), func(ctx context.Context, im Image) []Finding {
 		return p.judge(ctx, im, policies.Of(im.Source))
 	})
-	return append(found, p.preview(ctx, in, policies, found)...)
+	c := p.changes(policies)
+	for i := range found {
+		f := &found[i]
+		f.New = c.in(f.Image.Source) && !Bad(p.judge(ctx, f.Image, c.before.Of(f.Image.Source)))
+	}
+	return append(found, p.preview(ctx, in, c, found)...)
 }
 
 // judge returns a finding for each policy that an image does not satisfy.

@@ -1,9 +1,11 @@
-// Package git reads git repositories.
+// Package git reads git repositories, and pushes commits to new branches.
 //
 // It finds the commit that files on disk belong to, reads the files and the history
-// of commits, and fetches remote repositories. It does not need the git program: the
-// files of a commit are an fs.FS over git objects. It never changes a work tree, and
-// it never interprets the files. If the history of a shallow clone ends before the
+// of commits, and fetches remote repositories. This does not need the git program: the
+// files of a commit are an fs.FS over git objects. A Draft does, since a push uses what
+// the user has set up for it: a commit is made in a temporary repository and pushed as a
+// new branch. The package never changes a work tree, an index or a branch that exists,
+// and it never interprets the files. If the history of a shallow clone ends before the
 // answer, the error says so.
 package git
 

@@ -38,24 +38,39 @@ func (m Manifests) Revision(ctx context.Context, text string, now time.Time, get
 	if err != nil {
 		return nil, err
 	}
-	r := &Revision{Commit: base.Commit, Found: base.Found, path: m.Path(), name: "."}
-	if r.Dir, err = repo.Named(m.Path()); err != nil {
+	where, err := repo.Named(m.Path())
+	if err != nil {
 		return nil, err
 	}
+	r, err := m.In(repo, base.Commit, where)
+	if err == nil {
+		r.Found = base.Found
+	}
+	return r, err
+}
+
+// In opens the manifests in a commit, "" for one without files. where is their path from
+// the root of the repository.
+func (m Manifests) In(repo *git.Repository, commit, where string) (*Revision, error) {
+	r := &Revision{Commit: commit, Dir: where, path: m.Path(), name: "."}
 	if m.File != "" {
-		r.Dir, r.name = path.Split(r.Dir)
+		r.Dir, r.name = path.Split(where)
 		r.Dir = path.Clean(r.Dir)
 	}
-	if r.Commit == "" {
+	if commit == "" {
 		r.Files, r.All = embed.FS{}, embed.FS{}
 		return r, nil
 	}
-	if r.Files, err = repo.FS(r.Commit, r.Dir); err != nil {
+	var err error
+	if r.Files, err = repo.FS(commit, r.Dir); err != nil {
 		return nil, err
 	}
-	r.All, err = repo.FS(r.Commit, ".")
+	r.All, err = repo.FS(commit, ".")
 	return r, err
 }
+
+// Name returns the name of the manifests in Files: "." or a file.
+func (r *Revision) Name() string { return r.name }
 
 // Read reads the manifests. If the revision does not have them, the set is empty and
 // marked as absent.
@@ -71,9 +86,9 @@ func (r *Revision) Read() (set *manifest.Set, err error) {
 }
 
 // ReadAll reads the manifests and their selectors, as Manifests.ReadAll does.
-func (r *Revision) ReadAll() (set *manifest.Set, selectors []*selector.File, err error) {
+func (r *Revision) ReadAll(newLists bool) (set *manifest.Set, selectors []*selector.File, err error) {
 	err = r.load(func(files fs.FS) (err error) {
-		set, selectors, err = manifest.LoadSelectors(files, r.name, r.path)
+		set, selectors, err = manifest.LoadSelectors(files, r.name, r.path, newLists)
 		return err
 	})
 	if errors.Is(err, fs.ErrNotExist) {

@@ -44,14 +44,13 @@ func OpenSelectors(at load.Manifests, only []string, newLists bool) *Selectors {
 	return s
 }
 
-// SelectorsAt reads the manifests and selectors of a git revision. They can only be
-// compared with each other (Stale).
-func SelectorsAt(at load.Manifests, rev *load.Revision) (*Selectors, error) {
-	set, files, err := rev.ReadAll()
+// SelectorsAt is OpenSelectors in a git revision. Its files cannot be written (Write).
+func SelectorsAt(at load.Manifests, rev *load.Revision, only []string, newLists bool) (*Selectors, error) {
+	set, files, err := rev.ReadAll(newLists)
 	if err != nil {
 		return nil, err
 	}
-	return &Selectors{Set: set, Files: files, root: at.Root(), files: rev.Files, at: rev}, nil
+	return &Selectors{Set: set, Files: files, only: only, root: at.Root(), files: rev.Files, at: rev}, nil
 }
 
 // Close closes the directory of the files.

@@ -18,7 +18,7 @@ const (
 // LoadSelectors reads a directory like ThinSelectors, or a file like PlainSelectors.
 //
 // It is an error if name does not exist in fsys. Messages call it display.
-func LoadSelectors(fsys fs.FS, name, display string) (*Set, []*selector.File, error) {
+func LoadSelectors(fsys fs.FS, name, display string, newLists bool) (*Set, []*selector.File, error) {
 	below, err := directory(fsys, name)
 	switch {
 	case err != nil:
@@ -27,7 +27,7 @@ func LoadSelectors(fsys fs.FS, name, display string) (*Set, []*selector.File, er
 		set, files := PlainSelectors(fsys, name, display)
 		return set, files, nil
 	}
-	set, files := ThinSelectors(below, display, false)
+	set, files := ThinSelectors(below, display, newLists)
 	return set, files, nil
 }
 

@@ -54,7 +54,8 @@ type builder struct {
 	resolved map[SourceTag]Resolution // nil: offline
 	wanted   *Wanted
 	targets  map[name.Repository]*Target
-	seen     map[string]struct{} // faults that are reported
+	seen     map[string]struct{}          // faults that are reported
+	demands  func(name.Repository) string // what policies demand of a source's images
 }
 
 // Desired returns what the manifests want of every destination repository.
@@ -67,6 +68,7 @@ func Desired(set *manifest.Set, resolved map[SourceTag]Resolution) *Wanted {
 		wanted:   &Wanted{prefix: set.Prefix},
 		targets:  map[name.Repository]*Target{},
 		seen:     map[string]struct{}{},
+		demands:  set.Policies().Demands,
 	}
 	for _, m := range set.Manifests {
 		b.add(m)
@@ -96,6 +98,7 @@ func (b *builder) add(m *manifest.Manifest) {
 				b.fault(img.Pos, err.Error(), "")
 				continue
 			}
+			src.evidence = b.demands(src.Repository)
 			sources[img.Name] = src
 		}
 		b.addImage(of(img.Name), img, src)

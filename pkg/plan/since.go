@@ -13,9 +13,9 @@ import (
 
 // Since returns the edges that are wanted now and were not wanted in base.
 //
-// An edge counts as changed if its pin, its sources, the permission to move its tag, or
-// the way to access its registries is different: an edge that could not be promoted
-// before may be possible now. Both arguments are offline, so retag entries without a
+// An edge counts as changed if its pin, its sources, the policies of these, the permission
+// to move its tag, or the way to access its registries is different: an edge that could not
+// be promoted before may be possible now. Both arguments are offline, so retag entries without a
 // pin are compared by their source tags. faults are those of base's files; a fault that
 // base has too is not a change.
 func Since(now, base *Wanted, faults []manifest.Fault) *Selection {
@@ -84,8 +84,9 @@ type edgeID struct {
 	source string // Source.reach
 }
 
-// reach identifies the repositories of the source and the account for them.
-func (s *Source) reach() string { return fmt.Sprint(s.Repository, s.Mirrors, s.account) }
+// reach identifies the repositories of the source, the account for them, and the evidence
+// that they must have.
+func (s *Source) reach() string { return fmt.Sprint(s.Repository, s.Mirrors, s.account, s.evidence) }
 
 // reach identifies the way to access the target's repository.
 func (t *Target) reach() string {

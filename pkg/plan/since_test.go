@@ -209,6 +209,18 @@ func TestSince(t *testing.T) {
 				"- {name: x, dmap: {$A: ['1']}}\n",
 			want: []string{"x A 1: granted"},
 		},
+		"a policy of the source": {
+			base: "- {name: x, dmap: {$A: ['1']}}\n- {name: y, dmap: {$B: []}}\n",
+			now: "registries:\n- {name: staging.example/s, src: true}\n- {name: prod.example/p}\n" +
+				"provenance: {mode: warn, signers: ['sigstore::i::me'], builders: [{id: b, level: 3}], sources: [s]}\nimages:\n" +
+				"- {name: x, dmap: {$A: ['1']}}\n- {name: y, dmap: {$B: []}}\n",
+			want: []string{"x A 1: granted", "y B : granted"},
+		},
+		"a policy that is off": {
+			base: "- {name: x, dmap: {$A: ['1']}}\n",
+			now: "registries:\n- {name: staging.example/s, src: true}\n- {name: prod.example/p}\nprovenance: {mode: off}\nimages:\n" +
+				"- {name: x, dmap: {$A: ['1']}}\n",
+		},
 		"a destination that answers absent otherwise": {
 			base: "registries:\n- {name: staging.example/s, src: true}\n- {name: prod.example/p}\n- {name: prod.example/q}\nimages:\n" +
 				"- {name: x, dmap: {$A: ['1']}}\n",

@@ -104,6 +104,7 @@ type Source struct {
 	Repository name.Repository
 	Mirrors    []name.Repository
 	account    string // of the registry entry
+	evidence   string // that policies demand of its images
 	image      string // the name in the manifest
 }
 

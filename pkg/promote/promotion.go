@@ -15,6 +15,7 @@ package promote
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -49,6 +50,13 @@ type Job struct {
 	// The rules read registries with Reader; New connects it.
 	Rules  []check.Rule
 	Reader *RuleReader
+
+	// Evidence is judged by the policies of the manifests, with no need of a rule. It is
+	// read only of images that a policy binds. nil: there is none that is trusted.
+	Evidence check.Evidence
+	// Unjudged leaves out the rules and policies. The caller applies them with Check, and
+	// the plan cannot be carried out.
+	Unjudged bool
 
 	Registry registry.Options // of the client; New sets its Sites
 	Progress Progress         // nil: none is shown
@@ -161,19 +169,37 @@ func (p *Promotion) phase(name string, steps int) (step func()) {
 
 // judge applies the rules of the job to a plan, and refuses the images they object to.
 func (p *Promotion) judge(ctx context.Context, result *plan.Plan) {
-	if len(p.job.Rules) == 0 {
+	rules := p.rules()
+	if len(rules) == 0 || p.job.Unjudged {
 		return
 	}
-	findings := p.Check(ctx, p.job.Rules, nil, nil, result)
+	findings := p.Check(ctx, rules, nil, nil, result)
 	if ctx.Err() != nil {
 		return // interrupted rules have false findings
 	}
 	for _, f := range findings {
-		if refuses := f.Level > check.Note && f.Image.Digest != (v1.Hash{}); !refuses && p.job.Note != nil {
+		refuses := f.Level > check.Note && f.Image.Digest != (v1.Hash{})
+		switch {
+		case f.Warning:
+			p.warn(fmt.Sprintf("%s: %s: %s", f.Pos, f.Rule, f.Message))
+		case !refuses && p.job.Note != nil:
 			p.job.Note(f)
 		}
 	}
 	check.Refuse(result, findings)
+}
+
+// rules returns the rules of the job and, if the manifests have a policy, the one that
+// enforces it. No selection and no flag leaves that one out.
+func (p *Promotion) rules() []check.Rule {
+	if !p.job.Set.Policies().Any() {
+		return p.job.Rules
+	}
+	evidence := p.job.Evidence
+	if evidence == nil {
+		evidence = noEvidence{}
+	}
+	return append(slices.Clone(p.job.Rules), check.Provenance{Evidence: evidence})
 }
 
 // Check returns the findings of rules about a plan. faults are those of the manifests,
@@ -195,6 +221,8 @@ func (p *Promotion) Run(ctx context.Context, result *plan.Plan) {
 		skip(result, "interrupted")
 	case p.job.FailFast && result.Refused(p.job.AllowMissing):
 		skip(result, "not tried: something is refused (--fail-fast)")
+	case p.job.Unjudged:
+		skip(result, "not tried: the plan was not checked")
 	default:
 		p.carryOut(ctx, result, p.phase("promoting", countUnits(result)))
 		p.job.Progress.Finish()

@@ -31,6 +31,7 @@ type rig struct {
 	shard     promote.Shard
 	options   registry.Options
 	estimate  *promote.Estimate
+	change    func(*promote.Job) // what else is different; nil: nothing
 }
 
 // run plans and, unless it is a dry run, promotes.
@@ -66,6 +67,9 @@ func (r rig) promotion(t *testing.T) *promote.Promotion {
 	job.Registry.NoAmbient = true
 	if job.Registry.Backoff == 0 {
 		job.Registry.Backoff = time.Millisecond
+	}
+	if r.change != nil {
+		r.change(&job)
 	}
 	promotion, err := promote.New(job)
 	if err != nil {

@@ -1,6 +1,7 @@
 package provenance
 
 import (
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -21,7 +22,7 @@ type Policies struct {
 // sourcePolicy is a policy that binds the images of a source.
 type sourcePolicy struct {
 	Bound
-	content string
+	digest string // of the policy
 }
 
 // NewPolicies returns the enabled ones of policies. Their Want has no meaning.
@@ -29,15 +30,12 @@ func NewPolicies(policies []Bound) *Policies {
 	p := &Policies{}
 	for _, b := range policies {
 		if b.Policy.Enabled() {
-			p.all = append(p.all, sourcePolicy{b, b.content().String()})
+			p.all = append(p.all, sourcePolicy{b, b.Digest()})
 		}
 	}
 	slices.SortStableFunc(p.all, func(a, b sourcePolicy) int { return strings.Compare(a.Source.String(), b.Source.String()) })
 	return p
 }
-
-// Equal reports whether two policies demand the same of an image.
-func (b Bound) Equal(other Bound) bool { return b.Want == other.Want && b.content() == other.content() }
 
 // Any reports whether there is an enabled policy.
 func (p *Policies) Any() bool { return p != nil && len(p.all) > 0 }
@@ -47,24 +45,36 @@ func (p *Policies) Any() bool { return p != nil && len(p.all) > 0 }
 // Those are the policies whose source is the repository or contains it. Equal ones that
 // demand the same level count once.
 func (p *Policies) Of(repo name.Repository) []Bound {
+	var all []Bound
+	for _, s := range p.binding(repo) {
+		all = append(all, s.Bound)
+	}
+	return all
+}
+
+// Demands returns a text that is equal for two sets of manifests if their policies demand
+// the same of the images of a repository. It is empty if none binds them.
+func (p *Policies) Demands(repo name.Repository) string {
+	var all []string
+	for _, s := range p.binding(repo) {
+		all = append(all, fmt.Sprint(s.digest, " ", s.Want))
+	}
+	return strings.Join(all, ",")
+}
+
+func (p *Policies) binding(repo name.Repository) []sourcePolicy {
 	if p == nil {
 		return nil
 	}
-	var bound []Bound
-	var contents []string
+	var bound []sourcePolicy
 	for _, s := range p.all {
 		names, ok := relative(s.Source, repo)
 		if !ok {
 			continue
 		}
-		b := s.Bound
-		b.Want = s.wanted(names)
-		again := false
-		for i := range bound {
-			again = again || contents[i] == s.content && bound[i].Want == b.Want
-		}
-		if !again {
-			bound, contents = append(bound, b), append(contents, s.content)
+		s.Want = s.wanted(names)
+		if !slices.ContainsFunc(bound, func(b sourcePolicy) bool { return b.digest == s.digest && b.Want == s.Want }) {
+			bound = append(bound, s)
 		}
 	}
 	return bound
