@@ -145,12 +145,12 @@ func TestPR(t *testing.T) {
 		t.Errorf("dry run: got branches %v, want main alone", g.up.Branches())
 	}
 	const url = "https://github.example/team/up/pull/1\n"
-	if out := g.pr(0, "apple:1.1", "--confirm", "--sign-off", "--draft"); out.stdout != url {
+	if out := g.pr(0, "apple:1.1", "--confirm", "--sign-off", "--draft", "--body=See #7."); out.stdout != url {
 		t.Errorf("got %s, want %s", out, url)
 	}
 	pulls := g.github.Pulls()
 	if len(pulls) != 1 || !pulls[0].Draft || pulls[0].Title != "Promote apple 1.1" ||
-		!strings.HasPrefix(pulls[0].Body, "- `apple`: `1.1`, `"+g.apple.Digest+"`\n\n### cip check: no findings; 1 tag to promote") || strings.Contains(pulls[0].Body, g.clone) {
+		!strings.HasPrefix(pulls[0].Body, "See #7.\n\n- `apple`: `1.1`, `"+g.apple.Digest+"`\n\n### cip check: no findings; 1 tag to promote") || strings.Contains(pulls[0].Body, g.clone) {
 		t.Errorf("got %+v, want a draft with the plan", pulls)
 	}
 	if got, want := g.file("cip/apple-1.1"), strings.Replace(g.list, `["1.0"]`, `["1.0", "1.1"]`, 1); got != want {
@@ -217,5 +217,27 @@ func TestPRFromForkByResolve(t *testing.T) {
 	}
 	if len(g.up.Branches()) != 1 || g.fork.Branches()["apples"] == "" {
 		t.Errorf("got branches %v and %v of the fork, want the branch in the fork", g.up.Branches(), g.fork.Branches())
+	}
+}
+
+// A plain manifest at the root of the repository, named from there.
+func TestPRPlain(t *testing.T) {
+	t.Parallel()
+	g := newPRRig(t)
+	prod := rt.New(t)
+	prod.Fault(rt.Status(http.StatusForbidden, nil, ""))
+	plain := "registries:\n- {name: " + g.staging.Host + "/staging, src: true}\n- {name: " + prod.Host + "/prod}\nimages:\n- name: apple\n  dmap: {}\n"
+	g.up.Branch("main", g.up.Commit(2, map[string]string{"promote.yaml": plain}, g.head))
+	g.write("promote.yaml", "# Not committed.\n")
+	p := prepare(t, "pr", "apple:1.0", "--manifest=promote.yaml", "--confirm", "--forge=none", "--remote="+g.up.Dir)
+	p.Dir, p.Env = g.clone, append(p.Env, g.env...)
+	p.begin(t)
+	out := p.wait(t, runLimit)
+	if out.code != 0 || out.stdout != "" || !strings.Contains(out.stderr, "has the change: open a pull request there") || !strings.Contains(out.stderr, "the check of the change has findings") {
+		t.Fatalf("got %s, want a branch, and a warning about a registry that cannot be read", out)
+	}
+	got := g.run("--git-dir="+g.up.Dir, "show", "cip/apple-1.0:promote.yaml")
+	if want := strings.Replace(plain, "dmap: {}", "dmap: {\""+g.apple.Digest+"\": [\"1.0\"]}", 1); got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -28,7 +28,7 @@ var flagGroups = []struct {
 		"confirm", "dry-run", "estimate", "round-trip", "parse-only", "allow-missing", "fail-fast", "deep", "if-exists", "write", "check", "allow-rollback", "refresh", "offline",
 		"force", "accept", "strict-mirrors", "sweep-interval", "state",
 	}},
-	{"Pull request", []string{"base-branch", "remote", "fork", "forge", "title", "sign-off", "draft"}},
+	{"Pull request", []string{"base-branch", "remote", "fork", "forge", "title", "body", "sign-off", "draft"}},
 	{"Checks", []string{
 		"max-image-size", "signature-key", "certificate-identity", "certificate-identity-regexp", "certificate-oidc-issuer",
 		"certificate-oidc-issuer-regexp", "trusted-root", "require-signature", "vuln-severity-threshold", "vuln-scanner", "vuln-reports", "vuln-allow", "required-platforms",

@@ -28,7 +28,7 @@ type prOptions struct {
 	only                    []string
 	branch, baseBranch      string
 	remote, fork, forge     string
-	title                   string
+	title, body             string
 }
 
 func (o *prOptions) addFlags(f *pflag.FlagSet) {
@@ -42,6 +42,7 @@ func (o *prOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.fork, "fork", "", "push the branch to this fork: `OWNER` or OWNER/REPOSITORY")
 	f.StringVar(&o.forge, "forge", "", "`service` that has the pull requests: github, gitlab or none (default: as the remote's host says)")
 	f.StringVar(&o.title, "title", "", "`title` of the pull request and the commit")
+	f.StringVar(&o.body, "body", "", "`text` of the pull request before the plan, such as a link to an issue")
 	f.BoolVar(&o.signOff, "sign-off", false, "add Signed-off-by to the commit's message")
 	f.BoolVar(&o.draft, "draft", false, "open the pull request as a draft")
 }

@@ -29,7 +29,12 @@ func (p *proposing) proposal(ctx context.Context, files []git.FileChange, promot
 	if err != nil {
 		return all, err
 	}
-	all.Body = strings.TrimPrefix(output.ProposalList(promoted)+"\n"+plan, "\n")
+	for _, part := range []string{p.body, output.ProposalList(promoted), plan} {
+		if part != "" {
+			all.Body += strings.TrimRight(part, "\n") + "\n\n"
+		}
+	}
+	all.Body = strings.TrimSuffix(all.Body, "\n")
 	return all, nil
 }
 

@@ -91,6 +91,14 @@ func (r *Repository) Set(section, subsection, key, value string) {
 	r.must(f.Close())
 }
 
+// Signature returns the signature of a commit.
+func (r *Repository) Signature(id string) string {
+	r.t.Helper()
+	c, err := object.GetCommit(r.disk, plumbing.NewHash(id))
+	r.must(err)
+	return c.PGPSignature
+}
+
 // Script writes a program for the shell and returns its path.
 //
 // No process that another test starts at the same time inherits the open file: Linux

@@ -99,6 +99,27 @@ func TestDraft(t *testing.T) {
 	}
 }
 
+// A commit is signed if the user's settings say so.
+func TestDraftSigns(t *testing.T) {
+	t.Parallel()
+	r, _, _ := upstream(t)
+	signer := gittest.Script(t, filepath.Join(t.TempDir(), "gpg"), "cat >/dev/null\necho '[GNUPG:] SIG_CREATED ' >&2\necho SIGNED\n")
+	clone := gittest.New(t)
+	clone.Set("commit", "", "gpgSign", "yes")
+	clone.Set("gpg", "", "program", signer)
+	d, at := draft(t, program(t, clone.Dir, gittest.Env(t, "robot")), r.Dir, "main")
+	commit, err := d.Commit(t.Context(), []git.FileChange{{Path: "c", After: []byte("c")}}, "Add c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Push(t.Context(), at, commit, "c", nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Signature(commit); got != "SIGNED\n" {
+		t.Errorf("got signature %q, want that of the program", got)
+	}
+}
+
 // A name that is not a regular file or a directory is not replaced by one.
 func TestDraftCommitConflicts(t *testing.T) {
 	t.Parallel()

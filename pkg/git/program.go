@@ -19,9 +19,10 @@ import (
 
 // Limits of the git program's output.
 const (
-	maxStdout = 64 << 20        // bytes; a list of a million branches has about as many
-	maxStderr = 16 << 10        // bytes; servers send a few lines about a push
-	killWait  = 5 * time.Second // from an interrupt until the program is killed
+	maxStdout = 64 << 20         // bytes; a list of a million branches has about as many
+	maxStderr = 16 << 10         // bytes; servers send a few lines about a push
+	maxTime   = 15 * time.Minute // of one command, as of a fetch; people may have to type a password
+	killWait  = 5 * time.Second  // from an interrupt until the program is killed
 )
 
 // Login is a user name and a password for a server. The password may be a token.
@@ -170,7 +171,9 @@ func (p *Program) Use(l Login) {
 // run runs git in a directory, with further settings. The secrets that are known are
 // removed from what it prints.
 func (p *Program) run(ctx context.Context, dir string, more []setting, stdin []byte, args ...string) (stdout, stderr string, err error) {
-	cmd := exec.CommandContext(ctx, p.path, args...)
+	timed, stop := context.WithTimeout(ctx, maxTime)
+	defer stop()
+	cmd := exec.CommandContext(timed, p.path, args...)
 	cmd.Dir, cmd.Stdin, cmd.Env = dir, bytes.NewReader(stdin), slices.Clone(p.env)
 	all := slices.Concat(p.settings, more)
 	cmd.Env = append(cmd.Env, fmt.Sprintf("GIT_CONFIG_COUNT=%d", len(all)))
@@ -186,6 +189,8 @@ func (p *Program) run(ctx context.Context, dir string, more []setting, stdin []b
 	switch exit := (*exec.ExitError)(nil); {
 	case ctx.Err() != nil:
 		err = ctx.Err()
+	case timed.Err() != nil:
+		err = fmt.Errorf("running git %s: it took more than %v", args[0], maxTime)
 	case out.full:
 		err = fmt.Errorf("running git %s: it printed more than %s", args[0], size(maxStdout))
 	case errors.As(err, &exit) && stderr != "":
