@@ -57,11 +57,11 @@ func newPRRig(t *testing.T) *prRig {
 	g.write("top/images/fruit/images.yaml", "- name: mine\n  dmap: {}\n")
 	g.write("staged", "x")
 	g.run("-C", g.clone, "add", "staged")
-	real, err := exec.LookPath("git")
+	program, err := exec.LookPath("git")
 	if err != nil {
 		t.Fatal(err)
 	}
-	gittest.Script(t, filepath.Join(g.git, "git"), "printf '%s\\n' \"$*\" >>"+filepath.Join(g.git, "args")+"\nexec "+real+" \"$@\"\n")
+	gittest.Script(t, filepath.Join(g.git, "git"), "printf '%s\\n' \"$*\" >>"+filepath.Join(g.git, "args")+"\nexec "+program+" \"$@\"\n")
 	return g
 }
 
