@@ -369,6 +369,24 @@ func TestBelowRoot(t *testing.T) {
 	}
 }
 
+// The directory of a team may look like a host.
+func TestDirectoryLikeHost(t *testing.T) {
+	t.Parallel()
+	files := fstest.MapFS{}
+	for name, file := range thin() {
+		files[strings.ReplaceAll(name, "/b/", "/b.example/")] = file
+	}
+	for _, request := range []add.Request{
+		{Images: []string{"b.example/apple:v1.1.0"}},
+		{Images: []string{"b.example"}, Below: []string{"apple"}, Tags: []string{"v1.1.0"}},
+	} {
+		changes, err := compute(t, add.Files{FS: files, Name: "."}, request, registries())
+		if want := []string{"images/b.example/images.yaml: apple@b new v1.1.0"}; err != nil || !slices.Equal(added(changes), want) {
+			t.Errorf("%v: got %v, error %v, want %v", request.Images, added(changes), err, want)
+		}
+	}
+}
+
 // Names of Docker Hub have several spellings: the one in the list stays.
 func TestSpelling(t *testing.T) {
 	t.Parallel()

@@ -114,7 +114,7 @@ func (c *computation) targetIn(r region, text string) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !slices.ContainsFunc(c.teams, func(t *team) bool { return t.contains(repo) }) {
+	if !c.owned(repo) {
 		return nil, nil //nolint:nilnil // an image of another registry next to the sources
 	}
 	return c.targetOf(r, repo)

@@ -111,7 +111,8 @@ func (c *computation) region(text string) (region, error) {
 	if strings.Contains(text, "@") || strings.Contains(path.Base(text), ":") && strings.Contains(text, "/") {
 		return region{}, fmt.Errorf("%s has a tag or digest: name tags with --tag, and digests with --digest", text)
 	}
-	if isFull(text) {
+	teams := slices.DeleteFunc(slices.Clone(c.teams), func(t *team) bool { return text != "" && t.Directory != text })
+	if isFull(text) && len(teams) == 0 {
 		root, err := image.ParseRegistry(text)
 		if err != nil {
 			return region{}, err
@@ -120,13 +121,12 @@ func (c *computation) region(text string) (region, error) {
 		near := slices.DeleteFunc(slices.Clone(c.teams), apart)
 		switch {
 		case len(near) == 0:
-			return region{}, c.unowned(root.Repo(root.Prefix))
+			return region{}, c.unowned(root.String())
 		case c.request.Snapshot != nil && len(near) > 1:
 			return region{}, fmt.Errorf("a snapshot is that of one source: name one of %s", c.labels(near, ""))
 		}
 		return region{text: text, root: root}, nil
 	}
-	teams := slices.DeleteFunc(slices.Clone(c.teams), func(t *team) bool { return text != "" && t.Directory != text })
 	switch {
 	case len(teams) == 1:
 		return region{text: teams[0].Source.Name.String(), root: teams[0].Source.Name, team: teams[0]}, nil

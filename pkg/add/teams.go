@@ -103,8 +103,8 @@ func isFull(text string) bool {
 //
 // The name is in full, or begins with the directory of a team, or is the one in a list.
 func (c *computation) find(text string) (*team, string, error) {
-	if strings.Contains(text, "/") && isFull(text) {
-		repo, err := image.ParseRepository(text)
+	full := strings.Contains(text, "/") && isFull(text)
+	if repo, err := image.ParseRepository(text); full && (err != nil || c.owned(repo)) {
 		if err != nil {
 			return nil, "", err
 		}
@@ -124,6 +124,9 @@ func (c *computation) find(text string) (*team, string, error) {
 			found = append(found, candidate{t, below})
 		}
 	}
+	if len(found) == 0 && full {
+		return nil, "", c.unowned(text)
+	}
 	if len(found) == 0 && len(c.teams) == 1 {
 		found = append(found, candidate{c.teams[0], text})
 	}
@@ -138,6 +141,11 @@ func (c *computation) find(text string) (*team, string, error) {
 		names = append(names, path.Join(f.team.label(c.teams), f.name))
 	}
 	return nil, "", fmt.Errorf("several teams have an image %s: name one of %s", text, listed(names))
+}
+
+// owned reports whether a repository is in a source.
+func (c *computation) owned(repo name.Repository) bool {
+	return slices.ContainsFunc(c.teams, func(t *team) bool { return t.contains(repo) })
 }
 
 // owner returns the team of a repository: the one whose list has it, or else the one whose
@@ -163,7 +171,7 @@ func (c *computation) owner(repo name.Repository) (*team, string, error) {
 	}
 	switch len(best) {
 	case 0:
-		return nil, "", c.unowned(repo)
+		return nil, "", c.unowned(repo.String())
 	case 1:
 		return best[0], name, nil
 	}
@@ -188,11 +196,12 @@ func (c *computation) unknown(text string) error {
 }
 
 // unowned returns the error for a repository that no manifest has the source of.
-func (c *computation) unowned(repo name.Repository) error {
+func (c *computation) unowned(text string) error {
+	repo, _ := image.ParseRepository(text) // a registry is below no destination
 	for _, t := range c.teams {
 		for _, d := range t.Destinations {
 			if below, ok := d.Name.Relative(repo); ok && t.has(below) {
-				return fmt.Errorf("%s is in a destination: name the image in its source, %s/%s", repo, t.Source.Name, below)
+				return fmt.Errorf("%s is in a destination: name the image in its source, %s/%s", text, t.Source.Name, below)
 			}
 		}
 	}
@@ -200,5 +209,5 @@ func (c *computation) unowned(repo name.Repository) error {
 	for _, t := range c.teams {
 		sources = append(sources, t.Source.Name.String())
 	}
-	return fmt.Errorf("no manifest has a source with %s: the sources are %s", repo, listed(sources))
+	return fmt.Errorf("no manifest has a source with %s: the sources are %s", text, listed(sources))
 }
