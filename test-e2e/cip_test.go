@@ -193,6 +193,7 @@ type fault struct {
 // promotion is one item of a report.
 type promotion struct {
 	Kind           string   `json:"kind"`
+	What           string   `json:"what"`
 	Action         string   `json:"action"`
 	Status         string   `json:"status"`
 	Source         string   `json:"source"`

@@ -16,9 +16,9 @@ import (
 // and for a pure one the modules too. Packages below it (internal/...) follow its
 // row. The flow is manifest → plan ← inventory ← registry, plan → promote → output.
 var allowed = map[string][]string{
-	"add":        {"image", "inventory", "manifest", "plan", "yamlread", "golang.org/x/sync/errgroup"},                                // computes edits of manifests
-	"attest":     {"evidence", "image", "inventory", "manifest", "plan", "promote", "provenance", "registry", "secret", "strictjson"}, // writes what is known about a promotion, after it
-	"audit":      {"git", "image", "inventory", "manifest", "output", "plan", "registry", "strictjson", "tree"},                       // a server, not a part of the flow
+	"add":        {"image", "inventory", "manifest", "plan", "yamlread", "golang.org/x/sync/errgroup"},                                        // computes edits of manifests
+	"attest":     {"evidence", "image", "inventory", "manifest", "memo", "plan", "promote", "provenance", "registry", "secret", "strictjson"}, // writes what is known about a promotion, after it
+	"audit":      {"git", "image", "inventory", "manifest", "output", "plan", "registry", "strictjson", "tree"},                               // a server, not a part of the flow
 	"check":      {"image", "inventory", "manifest", "plan", "provenance", "golang.org/x/sync/errgroup"},
 	"evidence":   {"image", "inventory", "manifest", "memo", "provenance", "registry", "strictjson"},
 	"git":        {"secret"},                                                                      // trees of files, whatever is in them

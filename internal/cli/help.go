@@ -33,6 +33,10 @@ var flagGroups = []struct {
 		"max-image-size", "signature-key", "certificate-identity", "certificate-identity-regexp", "certificate-oidc-issuer",
 		"certificate-oidc-issuer-regexp", "trusted-root", "require-signature", "vuln-severity-threshold", "vuln-scanner", "vuln-reports", "vuln-allow", "required-platforms",
 	}},
+	{"Evidence", []string{
+		"attest", "verification-summaries", "sign", "signing-key", "identity-token-file", "signer-account", "fulcio-url", "rekor-url", "timestamp-url",
+		"builder-id", "verifier-id", "reviewed-level",
+	}},
 	{"Output", []string{
 		"output", "report", "detailed-exitcode", "verbose", "quiet", "log-level", "log-format", "no-progress", "json",
 		"alert-url", "page-url", "commit-url", "project", "uuid",

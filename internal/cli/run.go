@@ -27,6 +27,7 @@ type runOptions struct {
 	promotionOptions
 	snapshotFilter
 	guardOptions
+	attestOptions
 
 	snapshotOf         string
 	manifestSnapshotOf string
@@ -45,6 +46,7 @@ func (o *runOptions) addFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.referrers, "referrers", false, "also promote signatures, attestations and other referrers")
 	f.BoolVar(&o.deep, "deep", false, "also verify the children and blobs of images that are up to date, and repair them")
 	o.guardOptions.addFlags(f, 0)
+	o.attestOptions.addFlags(f)
 	o.addAccountFlags(f)
 }
 
@@ -101,6 +103,8 @@ type promotion struct {
 	warnings *warnings
 	isDry    bool
 	origin   plan.Origin
+
+	attestation *attestation // nil: no evidence is written
 }
 
 // runRun carries out cip run.
@@ -126,8 +130,13 @@ func runRun(ctx context.Context, o *runOptions, s streams) error {
 	if err != nil {
 		return err
 	}
-	if p.job.Evidence, err = o.evidence(p.job.Reader, s); err != nil {
+	sources, err := o.evidence(p.job.Reader, s)
+	if err != nil {
 		return err
+	}
+	p.job.Evidence = sources
+	p.attestation = &attestation{
+		attestOptions: &o.attestOptions, trust: &o.trustOptions, sources: sources, at: load.Manifests{File: o.manifest, Dir: o.thinDir},
 	}
 	p.job.Rules = slices.DeleteFunc([]check.Rule{size, signature, vulnerability}, func(r check.Rule) bool { return r == nil })
 	return p.start(ctx)
@@ -173,6 +182,9 @@ func (p *promotion) start(ctx context.Context) error {
 		})
 	}
 	if p.job.Registry, err = p.settings(p.streams, p.log); err != nil {
+		return err
+	}
+	if err := p.prepareEvidence(ctx); err != nil {
 		return err
 	}
 	p.job.Registry.QPS = p.job.Selection.Shard.Quota(p.job.Registry.QPS)
@@ -296,9 +308,7 @@ func (p *promotion) promote(ctx context.Context) error {
 	if n := promotion.Outside(); p.job.Selection.Approval != nil && n > 0 {
 		p.log.Infof("left alone: what the manifests want and the plan does not have (tags: %d)", n)
 	}
-	if !p.isDry {
-		promotion.Run(ctx, result)
-	}
+	p.carryOut(ctx, promotion, result)
 	late := result.Warnings
 	report := promotion.Report(result, p.isDry)
 	report.Manifests, report.AllowMissing, report.Interrupted = p.origin, p.allowMissing, ctx.Err() != nil

@@ -73,14 +73,14 @@ func (o *trustOptions) key() ([][]byte, error) {
 	return [][]byte{pem}, nil
 }
 
-// trust returns what verifies signatures, by the key and by certificates. It reads files,
-// and sends no request: sigstore's public root is loaded for the first certificate.
-func (o *trustOptions) trust(s streams) (*evidence.Trust, error) {
+// trust returns what verifies signatures, by the key, more keys and certificates. It reads
+// files, and sends no request: sigstore's public root is loaded for the first certificate.
+func (o *trustOptions) trust(s streams, more ...[]byte) (*evidence.Trust, error) {
 	keys, err := o.key()
 	if err != nil {
 		return nil, err
 	}
-	t := evidence.TrustOptions{Keys: keys}
+	t := evidence.TrustOptions{Keys: append(keys, more...)}
 	for _, name := range o.trustedRoots {
 		raw, err := load.File(name, load.MaxFile)
 		if err == nil {
@@ -96,7 +96,7 @@ func (o *trustOptions) trust(s streams) (*evidence.Trust, error) {
 }
 
 // trustKey returns what verifies signatures by the key alone.
-func (o *trustOptions) trustKey(streams) (*evidence.Trust, error) {
+func (o *trustOptions) trustKey() (*evidence.Trust, error) {
 	keys, err := o.key()
 	if err != nil {
 		return nil, err
@@ -132,11 +132,12 @@ func (o *trustOptions) signature(from evidence.Source, s streams) (check.Rule, e
 	if err != nil || len(signers) == 0 {
 		return nil, err
 	}
-	trusting := o.trust
+	var trust *evidence.Trust
 	if c, _ := o.certificate(); c == nil {
-		trusting = o.trustKey
+		trust, err = o.trustKey()
+	} else {
+		trust, err = o.trust(s)
 	}
-	trust, err := trusting(s)
 	if err != nil {
 		return nil, err
 	}

@@ -18,21 +18,18 @@ var formerFlags = map[string]string{
 	"allowed-source-repos":               "write a policy: the key provenance of a manifest",
 	"require-provenance":                 "write a policy: the key provenance of a manifest",
 	"check-manifest-lists-from-snapshot": "not needed: an index is always promoted with all of its images",
-	"generate-promotion-provenance":      "cip writes no records; --referrers promotes those of the source",
+	"generate-promotion-provenance":      "use --attest",
 	"json-log-summary":                   "use --output=json, or --report=FILE",
 	"manifest-diff-since":                "use --since, which also takes a date or a duration: --since=14d",
 	"max-signature-copies":               "not needed: --threads is for all requests",
 	"max-signature-ops":                  "not needed: --threads is for all requests",
 	"repository":                         "use --thin-manifest-dir or --manifest in a clone of the repository",
 	"severity-threshold":                 "use --vuln-severity-threshold",
-	"sign":                               "cip does not sign; --referrers promotes the signatures of the source",
-	"signer-account":                     "cip does not sign; --referrers promotes the signatures of the source",
 	"snapshot-service-account":           "not needed: credentials come from Docker's configuration or the cloud; --key-files names keys",
-	"summary-signer-account":             "cip does not sign; --referrers promotes the signatures of the source",
+	"summary-signer-account":             "not needed: one signer signs records, summaries and images; see --signer-account",
 	"use-legacy-pipeline":                "not needed: there is one pipeline",
 	"use-prow-manifest-diff":             "use --since=auto",
 	"use-service-account":                "not needed: the accounts in manifests are used if --key-files has their keys",
-	"verification-summaries":             "cip writes no summaries; --referrers promotes those of the source",
 }
 
 // formerCommands are commands of kpromo that cip does not have, and what replaces them.

@@ -168,7 +168,7 @@ func (v *verification) connect() (*registry.Client, error) {
 	}
 	recorders := trust
 	if c, _ := v.certificate(); c == nil {
-		if recorders, err = v.trustKey(v.streams); err != nil {
+		if recorders, err = v.trustKey(); err != nil {
 			return nil, err
 		}
 	}

@@ -1,7 +1,6 @@
 package attest
 
 import (
-	"encoding/json"
 	"slices"
 	"time"
 
@@ -86,12 +85,9 @@ func (r *Record) sourceRef() string {
 // says: that the image was promoted from its source, with all its tags. The time, the
 // job, the commit and the version of the promoter are those of the earlier run.
 func (r *Record) saidBy(s *provenance.Statement) bool {
-	var p recordPredicate
-	if s == nil || s.PredicateType != RecordType || !isAbout(s, r.Name, r.Digest) || json.Unmarshal(s.Predicate, &p) != nil {
-		return false
-	}
-	return p.Destination == r.Name && p.Digest == r.Digest.String() && (r.Source == (name.Repository{}) || p.SourceRef == r.sourceRef()) &&
-		!slices.ContainsFunc(r.Tags, func(tag string) bool { return !slices.Contains(p.Tags, tag) })
+	earlier, err := ParseRecord(s)
+	return err == nil && earlier.Name == r.Name && earlier.Digest == r.Digest && (r.Source == (name.Repository{}) || earlier.Source == r.Source) &&
+		!slices.ContainsFunc(r.Tags, func(tag string) bool { return !slices.Contains(earlier.Tags, tag) })
 }
 
 // isAbout reports whether a statement has one subject, of the given name and digest.

@@ -44,7 +44,7 @@ func (r *Reader) gather(ctx context.Context, e *provenance.Evidence) error {
 	}
 	e.Index = content.Index
 	for _, child := range content.Children {
-		if isPlatform(child) {
+		if IsPlatform(child) {
 			e.Platforms = append(e.Platforms, provenance.Evidence{Repository: e.Repository, Digest: child.Digest, Index: child.MediaType.IsIndex()})
 		}
 	}
@@ -105,11 +105,11 @@ const (
 	unknown             = "unknown" // operating system and architecture
 )
 
-// isPlatform reports whether a child of an index is an image for a platform.
+// IsPlatform reports whether a child of an index is an image for a platform.
 //
 // All images and indexes are, except attestations of BuildKit. Those have an annotation
 // and no platform. An image that has only one of the two might run, so it counts.
-func isPlatform(d v1.Descriptor) bool {
+func IsPlatform(d v1.Descriptor) bool {
 	if !d.MediaType.IsImage() && !d.MediaType.IsIndex() {
 		return false
 	}

@@ -109,8 +109,14 @@ func New(job Job) (*Promotion, error) {
 		return nil, err
 	}
 	p.sources = newSources(p.client, func(text string) { p.warn(text) })
+	if job.Reader != nil {
+		job.Reader.client, job.Reader.sources = p.client, p.sources
+	}
 	return p, nil
 }
+
+// Client returns the client of the promotion.
+func (p *Promotion) Client() *registry.Client { return p.client }
 
 // Close closes connections and removes temporary files.
 func (p *Promotion) Close() error {
@@ -206,7 +212,7 @@ func (p *Promotion) rules() []check.Rule {
 // base is what they wanted earlier, or nil.
 func (p *Promotion) Check(ctx context.Context, rules []check.Rule, faults []manifest.Fault, base *plan.Wanted, result *plan.Plan) []check.Finding {
 	if p.job.Reader != nil {
-		p.job.Reader.client, p.job.Reader.sources, p.job.Reader.wanted = p.client, p.sources, p.wanted
+		p.job.Reader.wanted = p.wanted
 	}
 	in := check.NewInput(p.job.Set, faults, p.wanted, result)
 	in.Base = base

@@ -17,8 +17,8 @@ import (
 )
 
 // RuleReader reads from registries for check rules. It uses the client of a promotion,
-// and does not repeat its reads. Put the zero value into a Job; it works when the
-// promotion of that job runs the rules.
+// and does not repeat its reads. Put the zero value into a Job; New connects it. Find works
+// when the promotion runs the rules.
 type RuleReader struct {
 	client  *registry.Client
 	sources *sources
