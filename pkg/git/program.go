@@ -229,9 +229,6 @@ func (c *capped) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Redact removes the secrets that git uses from a text.
-func (p *Program) Redact(text string) string { return p.secrets.Redact(text) }
-
 // Identity returns the name and address of the user's commits, as "name <address>".
 func (p *Program) Identity(ctx context.Context) (string, error) {
 	for _, who := range []string{"GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT"} {

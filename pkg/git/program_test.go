@@ -99,9 +99,6 @@ func TestLoginRefused(t *testing.T) {
 	if err == nil || strings.Contains(err.Error(), token) || !strings.Contains(err.Error(), "fetching branch main") {
 		t.Errorf("got %v, want an error without the token", err)
 	}
-	if got := p.Redact("Basic " + token); strings.Contains(got, token) {
-		t.Errorf("got %q, want it without the token", got)
-	}
 }
 
 func TestRemote(t *testing.T) {

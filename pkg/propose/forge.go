@@ -109,7 +109,7 @@ func detect(s Site, api *url.URL, getenv func(string) string) string {
 	switch {
 	case s.Host == "":
 		return "none"
-	case s.Host == serverHost(api):
+	case s.isOn(api):
 		return "github"
 	case s.Host == getenv("CI_SERVER_HOST"), strings.HasPrefix(s.Host, "gitlab."), strings.Contains(s.Host, ".gitlab."):
 		return "gitlab"

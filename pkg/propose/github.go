@@ -36,6 +36,12 @@ func serverHost(api *url.URL) string {
 	return strings.TrimPrefix(strings.ToLower(api.Hostname()), "api.")
 }
 
+// isOn reports whether a site is on the server of an API. Its SSH also has a host of its
+// own, for networks that allow only the port of https.
+func (s Site) isOn(api *url.URL) bool {
+	return strings.TrimPrefix(s.Host, "ssh.") == serverHost(api)
+}
+
 // gitHub opens pull requests with the API of GitHub.
 type gitHub struct {
 	client     *github.Client
@@ -78,7 +84,7 @@ func newGitHub(p Place, api *url.URL) (Forge, *git.Login, error) {
 // address does not, such as one with an alias of SSH.
 func ownSite(at git.Address, api *url.URL, getenv func(string) string) (Site, error) {
 	site := SiteOf(at.Fetch)
-	if named := getenv("GITHUB_REPOSITORY"); site.Host != serverHost(api) && named != "" {
+	if named := getenv("GITHUB_REPOSITORY"); !site.isOn(api) && named != "" {
 		site.Path = named
 	}
 	if owner, name := site.owner(); owner == "" || name == "" || strings.Contains(owner, "/") {

@@ -127,10 +127,11 @@ func (w *Work) Plan(ctx context.Context, p Proposal) (*Plan, error) {
 	return plan, err
 }
 
-// usable reports whether a pull request may be opened from a commit with the same change.
-// Its parent must be in the base branch, or the pull request would have more changes.
-func (w *Work) usable(ctx context.Context, id string, passed bool) (bool, error) {
-	if passed {
+// usable reports whether a pull request may be opened from a commit with the same change
+// that is not used yet. Its parent must be in the base branch, or the pull request would
+// have more changes.
+func (w *Work) usable(ctx context.Context, id string, used bool) (bool, error) {
+	if used {
 		return false, nil
 	}
 	parent, ok, err := w.Draft.Parent(id)
@@ -148,7 +149,7 @@ func numbers(taken map[string]string, name string) []int {
 		if suffix, ok := strings.CutPrefix(branch, name+"-"); ok {
 			n, _ = strconv.Atoi(suffix)
 		}
-		if numbered(name, n) == branch {
+		if n > 0 && numbered(name, n) == branch {
 			all = append(all, n)
 		}
 	}

@@ -191,6 +191,7 @@ func TestOpenAgain(t *testing.T) {
 		"a branch with another history": {func(g *rig) {
 			g.up.Ref("refs/heads/cip/apple-1", g.up.Commit(2, map[string]string{list: "new\n"}))
 			g.up.Ref("refs/heads/cip/apple-1-x", g.head)
+			g.up.Ref("refs/heads/cip/apple-1-0", g.head)
 			g.up.Ref("refs/heads/cip/apple-1-3", g.head)
 		}, "cip/apple-1-2", true, url + "1", 1},
 	} {
