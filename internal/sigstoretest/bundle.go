@@ -1,7 +1,6 @@
 package sigstoretest
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/sha256"
@@ -123,7 +122,7 @@ func (s *Sigstore) logEnvelope(by signer, e *protodsse.Envelope, o *options) *pr
 // entry adds an entry to the log.
 func (s *Sigstore) entry(b body, at time.Time, o *options) *protorekor.TransparencyLogEntry {
 	s.t.Helper()
-	e, err := s.log.add(context.Background(), b, at)
+	e, err := s.log.add(s.t.Context(), b, at)
 	s.check(err)
 	if o.noPromise {
 		e.InclusionPromise = nil

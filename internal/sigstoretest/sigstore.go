@@ -1,6 +1,7 @@
 package sigstoretest
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -22,10 +23,16 @@ const (
 	timestampURL = "https://timestamp.test"
 )
 
+// TB is the part of testing.TB that the package uses.
+type TB interface {
+	registrytest.TB
+	Context() context.Context
+}
+
 // Sigstore is a certificate authority with its log of certificates, a transparency log
 // and a timestamp authority, each with keys of its own.
 type Sigstore struct {
-	t     registrytest.TB
+	t     TB
 	now   time.Time // of all signatures, unless an option says otherwise
 	ca    authority
 	tsa   timestamper
@@ -34,7 +41,7 @@ type Sigstore struct {
 }
 
 // New makes a sigstore. Two of them do not trust each other.
-func New(t registrytest.TB) *Sigstore {
+func New(t TB) *Sigstore {
 	t.Helper()
 	s := &Sigstore{t: t, now: time.Now().Truncate(time.Second)}
 	s.ca = s.newAuthority("fulcio", codeSigning)
