@@ -39,6 +39,7 @@ type attestOptions struct {
 	records, summaries, signatures bool
 
 	key, tokenFile, account  string
+	summaryAccount           string
 	fulcio, rekor, timestamp string
 	builder, verifier, level string
 }
@@ -50,6 +51,7 @@ func (o *attestOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.key, "signing-key", "", "sign with the private key in this PEM `file`; COSIGN_PASSWORD decrypts it")
 	f.StringVar(&o.tokenFile, "identity-token-file", "", "sign keyless with the OpenID Connect token in this `file`")
 	f.StringVar(&o.account, "signer-account", "", "sign keyless as this Google service `account`")
+	f.StringVar(&o.summaryAccount, "summary-signer-account", "", "sign the summaries keyless as this Google service `account`, instead of the signer of the rest")
 	f.StringVar(&o.fulcio, "fulcio-url", "", "`address` that issues certificates (default: sigstore's, with its log and timestamps)")
 	f.StringVar(&o.rekor, "rekor-url", "", "`address` of the transparency log for signatures")
 	f.StringVar(&o.timestamp, "timestamp-url", "", "`address` of the timestamp authority for signatures, with its path")
@@ -82,28 +84,19 @@ func (o *attestOptions) signer(ctx context.Context, s streams, caFile string, is
 	if !o.any() {
 		return nil, nil
 	}
-	web, err := webWith(caFile)
+	so, err := o.signerOptions(s, caFile)
 	if err != nil {
 		return nil, err
 	}
-	so := attest.SignerOptions{
-		Password: []byte(s.getenv(passwordKey)), Fulcio: o.fulcio, Rekor: o.rekor, Timestamp: o.timestamp,
-		UserAgent: "cip/" + s.build.Version, Transport: web, Now: time.Now,
-	}
 	if o.key != "" {
+		so.KeyName = "--signing-key " + o.key
 		if so.Key, err = load.File(o.key, load.MaxKey); err != nil {
 			return nil, fmt.Errorf("reading --signing-key: %w", err)
 		}
-		signer, err := attest.NewSigner(ctx, so)
-		if err != nil {
-			return nil, fmt.Errorf("reading --signing-key %s: %w", o.key, err)
-		}
-		return signer, nil
+		so.Fulcio, so.Rekor, so.Timestamp = "", o.rekor, o.timestamp
+		return attest.NewSigner(ctx, so)
 	}
-	if o.fulcio == "" {
-		so.Fulcio, so.Rekor, so.Timestamp = attest.PublicFulcio, cmp.Or(o.rekor, attest.PublicRekor), cmp.Or(o.timestamp, attest.PublicTimestamp)
-	}
-	so.Token, err = o.identities(s, web).Token()
+	so.Token, err = o.identities(s, so.Transport).Token()
 	if errors.Is(err, attest.ErrNoIdentity) && isDry {
 		return nil, nil
 	}
@@ -111,6 +104,39 @@ func (o *attestOptions) signer(ctx context.Context, s streams, caFile string, is
 		return nil, err
 	}
 	return attest.NewSigner(ctx, so)
+}
+
+// summarySigner returns the signer of summaries, or nil if it is that of everything else.
+func (o *attestOptions) summarySigner(ctx context.Context, s streams, caFile string) (*attest.Signer, error) {
+	if !o.summaries || o.summaryAccount == "" {
+		return nil, nil
+	}
+	so, err := o.signerOptions(s, caFile)
+	if err != nil {
+		return nil, err
+	}
+	only := attest.Identities{Account: o.summaryAccount, Getenv: func(string) string { return "" }, Web: so.Transport}
+	if so.Token, err = only.Token(); err != nil {
+		return nil, err
+	}
+	signer, err := attest.NewSigner(ctx, so)
+	if err != nil {
+		return nil, fmt.Errorf("--summary-signer-account: %w", err)
+	}
+	return signer, nil
+}
+
+// signerOptions returns the options of a keyless signer, without its token.
+func (o *attestOptions) signerOptions(s streams, caFile string) (attest.SignerOptions, error) {
+	web, err := webWith(caFile)
+	so := attest.SignerOptions{
+		Password: []byte(s.getenv(passwordKey)), Fulcio: o.fulcio, Rekor: o.rekor, Timestamp: o.timestamp,
+		UserAgent: "cip/" + s.build.Version, Transport: web, Now: time.Now,
+	}
+	if o.fulcio == "" {
+		so.Fulcio, so.Rekor, so.Timestamp = attest.PublicFulcio, cmp.Or(o.rekor, attest.PublicRekor), cmp.Or(o.timestamp, attest.PublicTimestamp)
+	}
+	return so, err
 }
 
 // identities returns where the token of a keyless signer is.
@@ -217,6 +243,10 @@ func (a *attestation) prepare(ctx context.Context, p *promotion) error {
 	if err != nil {
 		return err
 	}
+	summaries, err := a.summarySigner(ctx, p.streams, p.caFile)
+	if err != nil {
+		return err
+	}
 	var keys [][]byte
 	if signer != nil && signer.Public() != nil {
 		keys = append(keys, signer.Public())
@@ -226,7 +256,7 @@ func (a *attestation) prepare(ctx context.Context, p *promotion) error {
 		return err
 	}
 	a.options = a.attestOptions.options(p.streams, a.at, p.origin.Commit)
-	a.options.DryRun, a.options.Signer, a.options.Trust = p.isDry, signer, trust
+	a.options.DryRun, a.options.Signer, a.options.SummarySigner, a.options.Trust = p.isDry, signer, summaries, trust
 	a.options.Reader, a.options.Judge = evidence.NewReader(p.job.Reader, trust), evidence.NewJudge(a.set.Policies(), a.sources)
 	return nil
 }

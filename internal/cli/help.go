@@ -34,7 +34,7 @@ var flagGroups = []struct {
 		"certificate-oidc-issuer-regexp", "trusted-root", "require-signature", "vuln-severity-threshold", "vuln-scanner", "vuln-reports", "vuln-allow", "required-platforms",
 	}},
 	{"Evidence", []string{
-		"attest", "verification-summaries", "sign", "signing-key", "identity-token-file", "signer-account", "fulcio-url", "rekor-url", "timestamp-url",
+		"attest", "verification-summaries", "sign", "signing-key", "identity-token-file", "signer-account", "summary-signer-account", "fulcio-url", "rekor-url", "timestamp-url",
 		"builder-id", "verifier-id", "reviewed-level",
 	}},
 	{"Output", []string{

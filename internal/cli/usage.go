@@ -26,7 +26,6 @@ var formerFlags = map[string]string{
 	"repository":                         "use --thin-manifest-dir or --manifest in a clone of the repository",
 	"severity-threshold":                 "use --vuln-severity-threshold",
 	"snapshot-service-account":           "not needed: credentials come from Docker's configuration or the cloud; --key-files names keys",
-	"summary-signer-account":             "not needed: one signer signs records, summaries and images; see --signer-account",
 	"use-legacy-pipeline":                "not needed: there is one pipeline",
 	"use-prow-manifest-diff":             "use --since=auto",
 	"use-service-account":                "not needed: the accounts in manifests are used if --key-files has their keys",

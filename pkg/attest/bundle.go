@@ -2,7 +2,6 @@ package attest
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -57,9 +56,9 @@ func newReferrer(subject, bundle v1.Descriptor, predicateType string, created ti
 	return &registry.Manifest{Raw: raw, MediaType: types.OCIManifestSchema1, Digest: registry.DigestOf(raw)}, err
 }
 
-// attach signs a statement, and attaches the bundle to the image of a descriptor in the
+// attach signs a statement of a type, and attaches the bundle to the image of a descriptor in the
 // repository of s. The zero value is the image of s itself.
-func (w *Writer) attach(ctx context.Context, s *Subject, of v1.Descriptor, statement []byte) error {
+func (w *Writer) attach(ctx context.Context, s *Subject, of v1.Descriptor, predicateType string, statement []byte) error {
 	if of.Digest == (v1.Hash{}) {
 		m, err := w.image(ctx, s)
 		if err != nil {
@@ -68,18 +67,12 @@ func (w *Writer) attach(ctx context.Context, s *Subject, of v1.Descriptor, state
 		of = descriptor(m.MediaType, m.Raw)
 	}
 	repo := s.Repository
-	bundle, err := w.o.Signer.SignStatement(ctx, statement)
+	bundle, err := w.signer(predicateType).SignStatement(ctx, statement)
 	if err != nil {
 		return fmt.Errorf("signing: %w", err)
 	}
-	var is struct {
-		PredicateType string `json:"predicateType"`
-	}
-	if err := json.Unmarshal(statement, &is); err != nil {
-		return err
-	}
 	layer := descriptor(bundleType, bundle)
-	m, err := newReferrer(v1.Descriptor{MediaType: of.MediaType, Digest: of.Digest, Size: of.Size}, layer, is.PredicateType, w.o.Time)
+	m, err := newReferrer(v1.Descriptor{MediaType: of.MediaType, Digest: of.Digest, Size: of.Size}, layer, predicateType, w.o.Time)
 	if err != nil {
 		return err
 	}

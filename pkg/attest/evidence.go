@@ -209,7 +209,7 @@ func (w *Writer) planRecord(ctx context.Context, g *group) {
 		if err != nil {
 			return err
 		}
-		return w.attach(ctx, s, v1.Descriptor{}, statement)
+		return w.attach(ctx, s, v1.Descriptor{}, RecordType, statement)
 	})
 }
 
@@ -265,6 +265,6 @@ func (w *Writer) planSummary(ctx context.Context, g *group, v *Summary, of v1.De
 		if err != nil {
 			return err
 		}
-		return w.attach(ctx, s, of, statement)
+		return w.attach(ctx, s, of, SummaryType, statement)
 	})
 }

@@ -123,7 +123,7 @@ func (w *Writer) signed(ctx context.Context, s *Subject, digest v1.Hash) (bool, 
 		if verified.Invalid != "" {
 			continue
 		}
-		id, known, err := w.identity(ctx)
+		id, known, err := w.identity(ctx, w.o.Signer)
 		if err != nil || known && isOurs(verified.By, id) {
 			return err == nil, err
 		}

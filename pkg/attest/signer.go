@@ -1,6 +1,7 @@
 package attest
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/x509"
@@ -43,6 +44,7 @@ const (
 // given. Without one, a token proves the identity to Fulcio, which issues certificates.
 type SignerOptions struct {
 	Key      []byte                                // private key in PEM form, plain or encrypted as cosign does
+	KeyName  string                                // of the key, in errors
 	Password []byte                                // of the key
 	Token    func(context.Context) (string, error) // OpenID Connect token for sigstore
 
@@ -86,7 +88,7 @@ func NewSigner(ctx context.Context, o SignerOptions) (*Signer, error) {
 	if len(o.Key) > 0 {
 		s.secrets.Add(string(o.Password))
 		if s.key, err = readKey(o.Key, o.Password); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("reading %s: %w", cmp.Or(o.KeyName, "the key"), err)
 		}
 		s.id.Key, err = keyID(s.key.Public())
 		return s, err

@@ -48,7 +48,7 @@ type place struct {
 // which get evidence, sorted. The items may be planned or done. referrers is what
 // destinations get of the source's referrers if their entry does not say it.
 func Promoted(set *manifest.Set, items []plan.Item, referrers manifest.ReferrersMode) []Subject {
-	p := promoted{at: map[place]*Subject{}, tags: map[place]map[string]struct{}{}, written: map[place]*written{}}
+	p := promoted{at: map[place]*Subject{}, tags: map[place]map[string]struct{}{}, written: map[place]*written{}, tagged: map[tagOf]v1.Hash{}}
 	for i := range items {
 		p.item(&items[i])
 	}
@@ -63,8 +63,15 @@ func Promoted(set *manifest.Set, items []plan.Item, referrers manifest.Referrers
 // promoted finds the subjects of a plan.
 type promoted struct {
 	written map[place]*written // without names
+	tagged  map[tagOf]v1.Hash
 	at      map[place]*Subject
 	tags    map[place]map[string]struct{} // by production name, without repositories
+}
+
+// tagOf is a tag in a repository.
+type tagOf struct {
+	repo name.Repository
+	tag  string
 }
 
 // written is what a plan writes of a digest in a repository.
@@ -88,6 +95,7 @@ func (p *promoted) item(it *plan.Item) {
 		w.absent, w.from = true, it.From
 	}
 	if it.Tag != "" {
+		p.tagged[tagOf{it.Destination, it.Tag}] = it.Digest
 		w.tags = append(w.tags, it.Tag)
 	}
 }
@@ -100,25 +108,38 @@ func (p *promoted) image(m *manifest.Manifest, img *manifest.Image, referrers ma
 		if err != nil {
 			continue // a fault of the manifest
 		}
-		for i := range img.Digests {
-			dg := &img.Digests[i]
-			w := p.written[place{repo: repo, digest: dg.Digest}]
-			if w == nil {
-				continue
-			}
-			p.tag(place{name: production, digest: dg.Digest}, w.tags)
+		for digest, file := range p.listed(img, repo) {
+			w := p.written[place{repo: repo, digest: digest}]
+			p.tag(place{name: production, digest: digest}, w.tags)
 			isAttested := slices.Contains(attested, d)
 			carries := cmp.Or(d.Referrers, referrers) == manifest.ReferrersAccepted && (isAttested || d.Referrers != 0)
 			if !isAttested && !carries {
 				continue
 			}
-			s := p.subject(place{repo, production, dg.Digest})
+			s := p.subject(place{repo, production, digest})
 			s.Attested, s.Carries, s.Absent, s.From = s.Attested || isAttested, s.Carries || carries, w.absent, w.from
 			if source, err := m.Source.Name.Repository(img.Name); err == nil {
-				s.want(Want{source, dg.Pos.File, m.File})
+				s.want(Want{source, file, m.File})
 			}
 		}
 	}
+}
+
+// listed returns the digests of an entry that are written to a repository, with the file
+// of the entry. The digest of a retag entry is that which is written under its tag.
+func (p *promoted) listed(img *manifest.Image, repo name.Repository) map[v1.Hash]string {
+	all := map[v1.Hash]string{}
+	for i := range img.Digests {
+		if d := &img.Digests[i]; p.written[place{repo: repo, digest: d.Digest}] != nil {
+			all[d.Digest] = d.Pos.File
+		}
+	}
+	for _, r := range img.Retags {
+		if d, ok := p.tagged[tagOf{repo, r.Tag}]; ok {
+			all[d] = r.Pos.File
+		}
+	}
+	return all
 }
 
 func (p *promoted) tag(at place, tags []string) {

@@ -97,6 +97,10 @@ func TestPromoted(t *testing.T) {
 			map[string]string{"a.yaml": entry("s.io/s", "1", to(east)), "b.yaml": entry("t.io/t", "1", to(east))}, []plan.Item{done(east, "1")}, 0,
 			[]string{"east.example.com/prod/apple east.example.com/prod/apple [1] [s.io/s/apple t.io/t/apple] attested true carries false"},
 		},
+		"a retag entry": {
+			map[string]string{"a.yaml": strings.Replace(entry("s.io/s", "1", to(east)), "  dmap:\n    \""+digest+"\": [1]\n", "  retag: [{src_build_tag: x, tag: '7'}, {src_build_tag: x, tag: '8'}]\n", 1)}, []plan.Item{done(east, "7")}, 0,
+			[]string{"east.example.com/prod/apple east.example.com/prod/apple [7] [s.io/s/apple] attested true carries false"},
+		},
 		"tagless": {
 			map[string]string{"a.yaml": entry("s.io/s", "", to(east))}, []plan.Item{done(east, "")}, 0,
 			[]string{"east.example.com/prod/apple east.example.com/prod/apple [] [s.io/s/apple] attested true carries false"},

@@ -26,11 +26,12 @@ type Options struct {
 	Signatures bool // of images
 	DryRun     bool // nothing will be written, and so nothing is asked of Fulcio
 
-	Client *registry.Client
-	Signer *Signer // nil: there is none in this dry run, or nothing is signed
-	Reader Reader  // of the statements that are attached already
-	Trust  Trust   // that verifies signatures of images
-	Judge  Judge   // nil: there are no policies
+	Client        *registry.Client
+	Signer        *Signer // nil: there is none in this dry run, or nothing is signed
+	SummarySigner *Signer // of summaries; nil: Signer
+	Reader        Reader  // of the statements that are attached already
+	Trust         Trust   // that verifies signatures of images
+	Judge         Judge   // nil: there are no policies
 
 	Builder  string // builderId of records
 	Promoter Promoter
@@ -85,15 +86,24 @@ func (w *Writer) warn(text string) {
 	w.warnings[text] = struct{}{}
 }
 
-// identity returns whose evidence counts as written by this run, or false if nobody signs.
-func (w *Writer) identity(ctx context.Context) (provenance.Identity, bool, error) {
+// signer returns who signs statements of a type.
+func (w *Writer) signer(predicateType string) *Signer {
+	if predicateType == SummaryType && w.o.SummarySigner != nil {
+		return w.o.SummarySigner
+	}
+	return w.o.Signer
+}
+
+// identity returns the identity whose evidence counts as written by a signer, or false if
+// nobody signs.
+func (w *Writer) identity(ctx context.Context, by *Signer) (provenance.Identity, bool, error) {
 	switch {
-	case w.o.Signer == nil:
+	case by == nil:
 		return provenance.Identity{}, false, nil
 	case w.o.DryRun:
-		return w.o.Signer.Expected(), true, nil
+		return by.Expected(), true, nil
 	}
-	id, err := w.o.Signer.Identity(ctx)
+	id, err := by.Identity(ctx)
 	return id, true, err
 }
 
@@ -110,7 +120,7 @@ func (w *Writer) earlier(ctx context.Context, repo name.Repository, digest v1.Ha
 	if err != nil || len(all) == 0 {
 		return nil, err
 	}
-	id, known, err := w.identity(ctx)
+	id, known, err := w.identity(ctx, w.signer(predicateType))
 	if err != nil || !known {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -368,5 +369,33 @@ func TestSignatures(t *testing.T) {
 				t.Errorf("got %q from a second run, want nothing", outcomes(again))
 			}
 		})
+	}
+}
+
+// Summaries may have a signer of their own, by which they are looked for.
+func TestSummarySigner(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	img := registrytest.Image(1, 1)
+	r.promote(img)
+	signed := func(predicateType string, want ...string) {
+		t.Helper()
+		found, err := evidence.NewReader(evidence.Direct(r.client()), r.trust).Attestations(t.Context(), r.repo, image.Hash(img.Digest), predicateType)
+		got := []string{}
+		for _, a := range found {
+			got = append(got, a.Signer.SAN)
+		}
+		slices.Sort(got)
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%s: %v (-want +got)\n%s", predicateType, err, diff)
+		}
+	}
+	r.run(t.Context())
+	auditor := sigstoretest.Identity{SAN: "summaries@example.com", Issuer: owner.Issuer}
+	r.o.SummarySigner = newSigner(t, keyless(r.store, auditor))
+	for range 2 {
+		r.run(t.Context())
+		signed(attest.RecordType, owner.SAN)
+		signed(attest.SummaryType, owner.SAN, auditor.SAN)
 	}
 }
