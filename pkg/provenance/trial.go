@@ -63,9 +63,10 @@ func (p *Policy) checks(b build, builders []*Builder, id Identity, source string
 		fail(2, "it names no builder")
 	case len(named) == 0:
 		fail(2, "it names the builder %s, want %s", quote(b.builder), listBuilders(builders))
-	}
-	if fault := b.bindingFault(id, source); fault != "" {
-		fail(2, "%s", fault)
+	default:
+		if fault := b.bindingFault(id, source); fault != "" {
+			fail(2, "%s", fault)
+		}
 	}
 	for _, one := range named {
 		if one.Caller == nil {
