@@ -1,16 +1,18 @@
 package propose
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
-
-	"github.com/google/go-github/v89/github"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/secret"
@@ -19,6 +21,8 @@ import (
 const (
 	apiTimeout  = 30 * time.Second // of one request to GitHub, which answers within a few seconds
 	mostResults = 100              // pull requests of one branch that are looked at, the newest first
+	apiAnswer   = 8 << 20          // bytes; a pull request has up to 30 kB
+	apiVersion  = "2022-11-28"     // of GitHub's REST API
 )
 
 // apiURL returns the URL of GitHub's API.
@@ -44,7 +48,10 @@ func (s Site) isOn(api *url.URL) bool {
 
 // gitHub opens pull requests with the API of GitHub.
 type gitHub struct {
-	client     *github.Client
+	client     *http.Client
+	api        *url.URL
+	agent      string // of the header User-Agent
+	token      string // may be empty
 	base, head Site
 	secrets    *secret.Set
 }
@@ -66,17 +73,8 @@ func newGitHub(p Place, api *url.URL) (Forge, *git.Login, error) {
 		owner, name := g.head.owner() // the path on disk of a mirror may be longer
 		g.head.Path = owner[strings.LastIndexByte(owner, '/')+1:] + "/" + name
 	}
-	base := api.String()
-	options := []github.ClientOptionsFunc{
-		github.WithHTTPClient(&http.Client{Timeout: apiTimeout, CheckRedirect: stay}),
-		github.WithURLs(&base, nil), github.WithUserAgent(p.UserAgent),
-	}
-	if token != "" {
-		options = append(options, github.WithAuthToken(token))
-	}
-	if g.client, err = github.NewClient(options...); err != nil {
-		return nil, nil, fmt.Errorf("making a client of %s: %w", base, err)
-	}
+	g.client = &http.Client{Timeout: apiTimeout, CheckRedirect: stay}
+	g.api, g.agent, g.token = api, p.UserAgent, token
 	return g, login(p.Push, api, token), nil
 }
 
@@ -118,15 +116,16 @@ func login(push git.Address, api *url.URL, token string) *git.Login {
 func (g *gitHub) Requests(ctx context.Context, h Head) ([]Request, error) {
 	owner, name := g.base.owner()
 	from, _ := g.head.owner()
-	found, _, err := g.client.PullRequests.List(ctx, owner, name, &github.PullRequestListOptions{
-		State: "all", Head: from + ":" + h.Branch, Base: h.Into, ListOptions: github.ListOptions{PerPage: mostResults},
-	})
-	if err != nil {
+	query := url.Values{
+		"state": {"all"}, "head": {from + ":" + h.Branch}, "base": {h.Into}, "per_page": {strconv.Itoa(mostResults)},
+	}
+	var found []pullRequest
+	if err := g.call(ctx, http.MethodGet, []string{"repos", owner, name, "pulls"}, query, nil, &found); err != nil {
 		return nil, fmt.Errorf("listing the pull requests of %s: %w", g.base.Path, g.hide(err))
 	}
 	var all []Request
 	for _, r := range found {
-		all = append(all, Request{URL: r.GetHTMLURL(), Open: r.GetState() == "open", Commit: r.GetHead().GetSHA()})
+		all = append(all, Request{URL: r.URL, Open: r.State == "open", Commit: r.Head.Commit})
 	}
 	return all, nil
 }
@@ -138,19 +137,19 @@ func (*gitHub) PushOptions(Proposal, Head) []string { return nil }
 func (g *gitHub) Open(ctx context.Context, p Proposal, h Head) (Opened, error) {
 	owner, name := g.base.owner()
 	from, fork := g.head.owner()
-	head := h.Branch
-	n := &github.NewPullRequest{Title: &p.Title, Body: &p.Body, Base: &h.Into, Draft: &p.Draft, Head: &head}
+	n := newPullRequest{Title: p.Title, Body: p.Body, Base: h.Into, Draft: p.Draft, Head: h.Branch}
 	if g.head != g.base {
-		head = from + ":" + h.Branch
+		n.Head = from + ":" + h.Branch
 	}
 	if from == owner && fork != name { // a fork of the same owner
-		n.HeadRepo = &fork
+		n.HeadRepository = fork
 	}
-	made, resp, err := g.client.PullRequests.Create(ctx, owner, name, n)
+	var made pullRequest
+	err := g.call(ctx, http.MethodPost, []string{"repos", owner, name, "pulls"}, nil, n, &made)
 	if err == nil {
-		return Opened{URL: made.GetHTMLURL()}, nil
+		return Opened{URL: made.URL}, nil
 	}
-	if resp != nil && resp.StatusCode == http.StatusUnprocessableEntity {
+	if refused, ok := errors.AsType[*apiError](err); ok && refused.status == http.StatusUnprocessableEntity {
 		if found, listErr := g.Requests(ctx, h); listErr == nil {
 			for _, r := range found {
 				if r.Open { // opened by somebody else at the same time
@@ -160,6 +159,93 @@ func (g *gitHub) Open(ctx context.Context, p Proposal, h Head) (Opened, error) {
 		}
 	}
 	return Opened{}, fmt.Errorf("opening a pull request in %s: %w", g.base.Path, g.hide(err))
+}
+
+// pullRequest is what the API says of a pull request.
+type pullRequest struct {
+	URL   string `json:"html_url"`
+	State string `json:"state"`
+	Head  struct {
+		Commit string `json:"sha"`
+	} `json:"head"`
+}
+
+// newPullRequest is the body of the request that opens one.
+type newPullRequest struct {
+	Title          string `json:"title"`
+	Body           string `json:"body"`
+	Head           string `json:"head"`
+	HeadRepository string `json:"head_repo,omitempty"`
+	Base           string `json:"base"`
+	Draft          bool   `json:"draft"`
+}
+
+// apiError is an answer of the API with an unexpected status.
+type apiError struct {
+	status  int
+	Message string            `json:"message"`
+	Errors  []json.RawMessage `json:"errors"` // objects or texts
+}
+
+// Error implements error.
+func (e *apiError) Error() string {
+	text := fmt.Sprintf("%d %s", e.status, http.StatusText(e.status))
+	if e.Message != "" {
+		text += ": " + e.Message
+	}
+	for _, raw := range e.Errors {
+		var detail struct{ Message string }
+		if json.Unmarshal(raw, &detail) == nil && detail.Message != "" {
+			text += ": " + detail.Message
+		}
+	}
+	return text
+}
+
+// call sends a request to the API, and decodes the answer.
+func (g *gitHub) call(ctx context.Context, method string, path []string, query url.Values, body, into any) error {
+	to := g.api.JoinPath(path...)
+	to.RawQuery = query.Encode()
+	var content io.Reader
+	if body != nil {
+		raw, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		content = bytes.NewReader(raw)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, to.String(), content)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Accept", "application/vnd.github+json")
+	req.Header.Set("X-GitHub-Api-Version", apiVersion)
+	req.Header.Set("User-Agent", g.agent)
+	if g.token != "" {
+		req.Header.Set("Authorization", "Bearer "+g.token)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := g.client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, apiAnswer))
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode/100 != 2 {
+		e := &apiError{}
+		_ = json.Unmarshal(raw, e) // the status says enough without the message
+		e.status = resp.StatusCode
+		return e
+	}
+	if err := json.Unmarshal(raw, into); err != nil {
+		return fmt.Errorf("parsing the answer: %w", err)
+	}
+	return nil
 }
 
 // hide removes the token from an error, which a server may repeat.
