@@ -39,7 +39,7 @@ func Env(t testing.TB, name string, more ...string) []string {
 }
 
 // Serve serves the repositories below a directory over HTTP, to fetch and push, for
-// requests with a password. It returns the URL.
+// requests with a password. Others are repeated what they sent. It returns the URL.
 func Serve(t testing.TB, dir, password string) string {
 	t.Helper()
 	out, err := exec.Command("git", "--exec-path").Output()
@@ -53,7 +53,7 @@ func Serve(t testing.TB, dir, password string) string {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, got, _ := r.BasicAuth(); got != password {
 			w.Header().Set("WWW-Authenticate", `Basic realm="git"`)
-			http.Error(w, "who are you?", http.StatusUnauthorized)
+			http.Error(w, "not with "+r.Header.Get("Authorization")+", which is "+got, http.StatusUnauthorized)
 			return
 		}
 		backend.ServeHTTP(w, r)

@@ -1,6 +1,7 @@
 package git_test
 
 import (
+	"encoding/base64"
 	"os"
 	"path/filepath"
 	"strings"
@@ -96,7 +97,8 @@ func TestLoginRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = p.NewDraft(t.Context(), at, "main")
-	if err == nil || strings.Contains(err.Error(), token) || !strings.Contains(err.Error(), "fetching branch main") {
+	if err == nil || strings.Contains(err.Error(), token) || strings.Contains(err.Error(), base64.StdEncoding.EncodeToString([]byte("robot:"+token))) ||
+		!strings.Contains(err.Error(), "fetching branch main") {
 		t.Errorf("got %v, want an error without the token", err)
 	}
 }

@@ -173,6 +173,43 @@ func TestGitHubRedirect(t *testing.T) {
 	}
 }
 
+// An error has what GitHub says about it, and an answer that is not one is an error.
+func TestGitHubAnswers(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		status     int
+		body, want string
+	}{
+		"details":   {422, `{"message": "Validation Failed", "errors": [{"field": "base", "code": "invalid"}, {"message": "No commits"}, "no more"]}`, "422 Unprocessable Entity: Validation Failed: base invalid: No commits: no more"},
+		"no JSON":   {502, "<html>" + token, "502 Bad Gateway"},
+		"not there": {404, `{"message": "Not Found"}`, "404 Not Found: Not Found"},
+		"a page":    {200, "<html>", "parsing the answer: invalid character"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if got := r.Header.Get("User-Agent") + r.Header.Get("Accept") + r.Header.Get("X-GitHub-Api-Version"); got != "cip/testapplication/vnd.github+json2022-11-28" {
+					t.Errorf("got headers %s, want those of the API", got)
+				}
+				w.WriteHeader(tc.status)
+				_, _ = w.Write([]byte(tc.body))
+			}))
+			t.Cleanup(s.Close)
+			at := git.Address{Fetch: "http://127.0.0.1/team/up"}
+			forge, _, err := propose.NewForge(propose.Place{Base: at, Push: at, UserAgent: "cip/test", Write: true, Getenv: env("GITHUB_TOKEN", token, "GITHUB_API_URL", s.URL)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := forge.Requests(t.Context(), propose.Head{Branch: "x"}); err == nil || !strings.Contains(err.Error(), "listing the pull requests of team/up: "+tc.want) || strings.Contains(err.Error(), token) {
+				t.Errorf("Requests: got %v, want an error with %q", err, tc.want)
+			}
+			if _, err := forge.Open(t.Context(), proposal("new"), propose.Head{Branch: "x"}); err == nil || !strings.Contains(err.Error(), "opening a pull request in team/up: "+tc.want) {
+				t.Errorf("Open: got %v, want an error with %q", err, tc.want)
+			}
+		})
+	}
+}
+
 // GitLab opens a merge request because of push options, which a hook prints here.
 func TestGitLab(t *testing.T) {
 	t.Parallel()

@@ -194,9 +194,13 @@ func (e *apiError) Error() string {
 		text += ": " + e.Message
 	}
 	for _, raw := range e.Errors {
-		var detail struct{ Message string }
-		if json.Unmarshal(raw, &detail) == nil && detail.Message != "" {
-			text += ": " + detail.Message
+		var plain string
+		var detail struct{ Message, Field, Code string }
+		switch {
+		case json.Unmarshal(raw, &plain) == nil:
+			text += ": " + plain
+		case json.Unmarshal(raw, &detail) == nil:
+			text += ": " + cmp.Or(detail.Message, detail.Field+" "+detail.Code)
 		}
 	}
 	return text
