@@ -237,7 +237,7 @@ func TestPRPlain(t *testing.T) {
 		t.Fatalf("got %s, want a branch, and a warning about a registry that cannot be read", out)
 	}
 	got := g.run("--git-dir="+g.up.Dir, "show", "cip/apple-1.0:promote.yaml")
-	if want := strings.Replace(plain, "dmap: {}", "dmap: {\""+g.apple.Digest+"\": [\"1.0\"]}", 1); got != want {
+	if want := strings.Replace(plain, "dmap: {}", "dmap:\n    \""+g.apple.Digest+"\": [\"1.0\"]", 1); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
