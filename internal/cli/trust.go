@@ -22,6 +22,7 @@ type trustOptions struct {
 	signatureKey                                   string
 	identity, identityRegexp, issuer, issuerRegexp string
 	trustedRoots                                   []string
+	ifPresent                                      bool // images without a signature are accepted: no flag says so
 }
 
 func (o *trustOptions) addFlags(f *pflag.FlagSet) {
@@ -141,5 +142,5 @@ func (o *trustOptions) signature(from evidence.Source, s streams) (check.Rule, e
 	if err != nil {
 		return nil, err
 	}
-	return check.Signature{Read: promote.Signatures(evidence.NewReader(from, trust)), Signers: signers}, nil
+	return check.Signature{Read: promote.Signatures(evidence.NewReader(from, trust)), Signers: signers, IfPresent: o.ifPresent}, nil
 }

@@ -18,6 +18,8 @@ type Attached struct {
 	Where   string              // its reference
 	By      provenance.Identity // zero, unless it is valid
 	Invalid string              // why it is not valid; empty if it is
+	Bundle  bool                // it is not one of those under cosign's tag
+	Claims  provenance.Identity // that the certificate of one that is not valid names; may be zero
 }
 
 // Signatures reads signatures and verifies them.
@@ -37,6 +39,10 @@ type Signer struct {
 type Signature struct {
 	Read    Signatures
 	Signers []Signer // one signature of each is enough
+
+	// IfPresent accepts images without a signature. A signature under cosign's tag must
+	// be valid and of a signer, and so must a bundle that names one.
+	IfPresent bool
 }
 
 // Name implements Rule.
@@ -66,6 +72,9 @@ func (s Signature) judge(ctx context.Context, im Image) []Finding {
 				unread, causes = append(unread, fmt.Sprintf("reading signatures in %s: %v", repo, err)), append(causes, err)
 				continue
 			}
+			if s.IfPresent && a.Bundle && !s.concerned(a) {
+				continue
+			}
 			if a.Invalid != "" {
 				wrong = append(wrong, a.Where+": "+a.Invalid)
 				continue
@@ -84,6 +93,9 @@ func (s Signature) judge(ctx context.Context, im Image) []Finding {
 	if unread != nil {
 		return []Finding{im.unread(ref+": "+strings.Join(unread, "; "), causes...)}
 	}
+	if s.IfPresent && wrong == nil {
+		return nil
+	}
 	text := fmt.Sprintf("%s carries no signature", ref)
 	if len(s.Signers) > 1 {
 		text += " of " + missing[0].Name
@@ -92,4 +104,13 @@ func (s Signature) judge(ctx context.Context, im Image) []Finding {
 		text += " that verifies: " + strings.Join(wrong, "; ")
 	}
 	return []Finding{im.finding(Error, text)}
+}
+
+// concerned reports whether a signature is of a signer, or would be if it were valid.
+func (s Signature) concerned(a Attached) bool {
+	id := a.By
+	if a.Invalid != "" {
+		id = a.Claims
+	}
+	return slices.ContainsFunc(s.Signers, func(by Signer) bool { return by.Matches(id) })
 }

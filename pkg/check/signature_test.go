@@ -314,3 +314,43 @@ func TestSignatureOfTwoReadings(t *testing.T) {
 		})
 	}
 }
+
+// TestSignatureIfPresent accepts images without a signature, and refuses wrong ones.
+func TestSignatureIfPresent(t *testing.T) {
+	t.Parallel()
+	byCertificate := check.Signer{Name: "builder@example.com", Matches: func(id provenance.Identity) bool { return id == certified }}
+	for name, tc := range map[string]struct {
+		has  []check.Attached
+		want string
+	}{
+		"none":                                {nil, ""},
+		"tag of the signer":                   {[]check.Attached{{By: certified}}, ""},
+		"tag of a stranger":                   {[]check.Attached{{By: stranger}}, "it was made by"},
+		"tag of both":                         {[]check.Attached{{By: stranger}, {By: certified}}, ""},
+		"tag that is not valid":               {[]check.Attached{{Invalid: "it is wrong"}}, "it is wrong"},
+		"bundle of the signer":                {[]check.Attached{{Bundle: true, By: certified}}, ""},
+		"bundle of a stranger":                {[]check.Attached{{Bundle: true, By: stranger}}, ""},
+		"bundle of nobody":                    {[]check.Attached{{Bundle: true, Invalid: "it is wrong"}}, ""},
+		"bundle that only names the signer":   {[]check.Attached{{Bundle: true, Invalid: "it is wrong", Claims: certified}}, "it is wrong"},
+		"bundle that only names somebody":     {[]check.Attached{{Bundle: true, Invalid: "it is wrong", Claims: stranger}}, ""},
+		"bundle of nobody, tag of a stranger": {[]check.Attached{{By: stranger}, {Bundle: true, Invalid: "it is wrong"}}, "it was made by"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			places := fixed{}
+			for _, a := range tc.has {
+				places["staging/apple"] = append(places["staging/apple"], attached{Attached: a})
+			}
+			rule := check.Signature{Read: places, Signers: []check.Signer{byCertificate}, IfPresent: true}
+			im := check.Image{Digest: image.Hash(digestA), From: repo("staging/apple")}
+			level := check.Error
+			if tc.want == "" {
+				level = 0
+			}
+			expect(t, rule.Check(t.Context(), &check.Input{Images: []check.Image{im}}), level, tc.want)
+		})
+	}
+	unread := check.Signature{Read: fixed{"staging/apple": {{err: errors.New("no answer")}}}, Signers: []check.Signer{byCertificate}, IfPresent: true}
+	im := check.Image{Digest: image.Hash(digestA), From: repo("staging/apple")}
+	expect(t, unread.Check(t.Context(), &check.Input{Images: []check.Image{im}}), check.Failed, "no answer")
+}

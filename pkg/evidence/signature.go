@@ -24,6 +24,8 @@ type Signature struct {
 	Where   string              // the reference of the manifest that holds it
 	By      provenance.Identity // zero, unless it is valid
 	Invalid string              // why it is not valid; empty if it is
+	Bundle  bool                // it is not one of those under cosign's tag
+	Claims  provenance.Identity // that the certificate of one that is not valid names; may be zero
 }
 
 // Signatures reads the signatures of an image and verifies them.
@@ -64,13 +66,13 @@ func (r *Reader) Signed(ctx context.Context, repo name.Repository, digest v1.Has
 //
 // The error is that the trusted roots could not be loaded.
 func (t *Trust) VerifyImage(ctx context.Context, s registry.Signature, digest v1.Hash) (Signature, error) {
-	out := Signature{Where: s.Where}
+	out := Signature{Where: s.Where, Bundle: s.Bundle != nil}
 	by, err := t.claim(ctx, s, digest)
 	if err != nil {
 		return out, fmt.Errorf("verifying %s: %w", s.Where, err)
 	}
 	if by.state != provenance.Verified {
-		out.Invalid = by.reason.Error()
+		out.Invalid, out.Claims = by.reason.Error(), by.claims
 		return out, nil
 	}
 	out.By = by.identity

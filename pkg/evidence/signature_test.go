@@ -167,3 +167,43 @@ func FuzzSigned(f *testing.F) {
 		}
 	})
 }
+
+// TestClaims reads whom a signature that is not valid names.
+func TestClaims(t *testing.T) {
+	t.Parallel()
+	const cosign = registrytest.SignPredicate
+	tests := map[string]struct {
+		put    func(t *testing.T, o *orchard)
+		bundle bool
+		want   string
+	}{
+		"tag of a stranger's authority": {func(t *testing.T, o *orchard) {
+			sigstoretest.PutTag(t, o.Server, repo, o.apple.Digest, ".sig", sigstoretest.New(t).CosignLayer(account, registrytest.Claim(o.apple.Digest)))
+		}, false, account.SAN},
+		"bundle about another image": {func(t *testing.T, o *orchard) {
+			sigstoretest.Attach(t, o.Server, repo, o.apple, o.Bundle(account, registrytest.Statement(cosign, digestB)))
+		}, true, account.SAN},
+		"bundle without an SCT": {func(t *testing.T, o *orchard) {
+			sigstoretest.Attach(t, o.Server, repo, o.apple, o.Bundle(account, registrytest.Statement(cosign, o.apple.Digest), sigstoretest.WithoutSCT()))
+		}, true, account.SAN},
+		"bundle of a key": {func(t *testing.T, o *orchard) {
+			sigstoretest.Attach(t, o.Server, repo, o.apple, o.Bundle(account, registrytest.Statement(cosign, o.apple.Digest), sigstoretest.SignedBy(registrytest.NewKey(t, "p256"))))
+		}, true, ""},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := newOrchard(t)
+			tc.put(t, o)
+			n := 0
+			for s, err := range o.reader.Signatures(t.Context(), image.NewRepository(o.Host, repo), image.Hash(o.apple.Digest)) {
+				if n++; err != nil || s.Invalid == "" || s.Bundle != tc.bundle || s.Claims.SAN != tc.want {
+					t.Errorf("got %+v, error %v, want one that is not valid, a bundle: %v, and names %q", s, err, tc.bundle, tc.want)
+				}
+			}
+			if n != 1 {
+				t.Errorf("got %d signatures, want 1", n)
+			}
+		})
+	}
+}

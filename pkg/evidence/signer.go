@@ -64,6 +64,7 @@ type signedBy struct {
 	state    provenance.State
 	reason   error // nil: Verified
 	identity provenance.Identity
+	claims   provenance.Identity // that the certificate names, if the signature is not valid
 }
 
 // signer verifies a signature. The error is about the trusted roots.
@@ -99,19 +100,39 @@ func byCertificate(entity *bundle.Bundle, s signed, roots []trustedRoot) signedB
 	for _, r := range roots {
 		summary, err := r.accept(entity, s.artifact())
 		if err == nil {
-			return signedBy{state: provenance.Verified, identity: provenance.Identity{
-				SAN: summary.SubjectAlternativeName, Issuer: summary.Issuer,
-				SourceRepository: summary.SourceRepositoryURI, BuildConfig: summary.BuildConfigURI,
-			}}
+			return signedBy{state: provenance.Verified, identity: identityOf(summary)}
 		}
 		if reason := err.Error(); !slices.Contains(reasons, reason) {
 			reasons = append(reasons, reason)
 		}
 	}
 	if !slices.ContainsFunc(roots, func(r trustedRoot) bool { return r.issued(entity) }) {
-		return signedBy{state: provenance.Unverifiable, reason: errIssuer}
+		return signedBy{state: provenance.Unverifiable, reason: errIssuer, claims: claimed(entity)}
 	}
-	return signedBy{state: provenance.Failed, reason: errors.New(strings.Join(reasons, "; "))}
+	return signedBy{state: provenance.Failed, reason: errors.New(strings.Join(reasons, "; ")), claims: claimed(entity)}
+}
+
+// identityOf returns the identity in a certificate.
+func identityOf(c *certificate.Summary) provenance.Identity {
+	return provenance.Identity{
+		SAN: c.SubjectAlternativeName, Issuer: c.Issuer, SourceRepository: c.SourceRepositoryURI, BuildConfig: c.BuildConfigURI,
+	}
+}
+
+// claimed returns the identity in the certificate of a signature, which proves nothing. It
+// is zero if there is none.
+func claimed(entity *bundle.Bundle) (id provenance.Identity) {
+	var err error
+	defer recovered(&err)
+	content, err := entity.VerificationContent()
+	if err != nil || content.Certificate() == nil {
+		return id
+	}
+	summary, err := certificate.SummarizeCertificate(content.Certificate())
+	if err != nil {
+		return id
+	}
+	return identityOf(&summary)
 }
 
 // recovered turns a panic into an error.

@@ -160,7 +160,7 @@ func (t *Trust) statement(ctx context.Context, b *protobundle.Bundle, digest v1.
 	}
 	by, err := t.signer(ctx, envelope{b})
 	if err == nil && by.state == provenance.Verified && !isAbout(statement, digest) {
-		by = signedBy{state: provenance.Failed, reason: errors.New("the statement is about other digests")}
+		by = signedBy{state: provenance.Failed, reason: errors.New("the statement is about other digests"), claims: by.identity}
 	}
 	return statement, by, err
 }
