@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -44,6 +45,27 @@ type Listing struct {
 type Listed struct {
 	MediaType types.MediaType `json:"mediaType"`
 	Tags      []string        `json:"tag"`
+	Uploaded  milliseconds    `json:"timeUploadedMs"`
+}
+
+// milliseconds is a time in milliseconds since 1970. Zero: unknown.
+type milliseconds int64
+
+// UnmarshalJSON implements json.Unmarshaler. A time that is not a number is unknown.
+func (m *milliseconds) UnmarshalJSON(raw []byte) error {
+	n, err := strconv.ParseInt(strings.Trim(string(raw), `"`), 10, 64)
+	if err == nil {
+		*m = milliseconds(n)
+	}
+	return nil
+}
+
+// Time returns the time, zero if it is unknown.
+func (m milliseconds) Time() time.Time {
+	if m == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(int64(m))
 }
 
 // List reads all pages of a repository's tag list.
@@ -132,7 +154,7 @@ func (l *Listing) add(p *page) int {
 	}
 	for d, m := range p.manifests {
 		have := l.Digests[d]
-		l.Digests[d] = Listed{MediaType: m.MediaType, Tags: append(have.Tags, m.Tags...)}
+		l.Digests[d] = Listed{MediaType: m.MediaType, Tags: append(have.Tags, m.Tags...), Uploaded: m.Uploaded}
 	}
 	l.Children = append(l.Children, p.children...)
 	return p.names

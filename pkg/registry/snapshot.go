@@ -32,6 +32,10 @@ type SnapshotOptions struct {
 	Keep    func(tag string) bool // leave out other tags, which are not read; nil: all tags
 	Paths   bool                  // name images by their path on the host, not relative to root
 	Step    func()                // called after each repository; may be nil
+
+	// Select reports whether to include a digest. nil: each. Only Google's listing has
+	// the time of the upload.
+	Select func(name.Repository, Listed) bool
 }
 
 // repositoriesAtOnce is how many repositories a snapshot reads concurrently.
@@ -258,6 +262,9 @@ func (s *snapshot) take(repo name.Repository, l *Listing) error {
 			continue
 		}
 		if s.options.Tag != "" && !slices.Contains(m.Tags, s.options.Tag) {
+			continue
+		}
+		if s.options.Select != nil && !s.options.Select(repo, m) {
 			continue
 		}
 		img.Digests = append(img.Digests, inventory.Tagged{Digest: d, Tags: m.Tags})

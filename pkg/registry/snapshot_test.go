@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	gname "github.com/google/go-containerregistry/pkg/name"
 
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
@@ -80,6 +81,16 @@ func TestSnapshot(t *testing.T) {
 		"Google's listing, minimal: what no index names stays": {
 			[]registrytest.Option{registrytest.GoogleListing()}, "/prod", registry.SnapshotOptions{Minimal: true},
 			append([]string{"a img 1,2", "sub/b lone"}, index...), 0,
+		},
+		"Google's listing, by the time of the upload": {
+			[]registrytest.Option{registrytest.GoogleListing()}, "/prod", registry.SnapshotOptions{Select: func(repo gname.Repository, m registry.Listed) bool {
+				return strings.HasSuffix(repo.RepositoryStr(), "/a") && m.Uploaded.Time().Year() == 2020
+			}}, []string{"a img 1,2"}, 0,
+		},
+		"the catalog, without times": {
+			[]registrytest.Option{registrytest.WithCatalog()}, "/prod", registry.SnapshotOptions{Select: func(_ gname.Repository, m registry.Listed) bool {
+				return !m.Uploaded.Time().IsZero()
+			}}, []string{}, 0,
 		},
 		"no catalog: one repository, by its last element": {nil, "/prod/a", registry.SnapshotOptions{}, []string{"a img 1,2"}, 1},
 	} {
