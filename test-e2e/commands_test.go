@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,23 +13,30 @@ import (
 )
 
 // cip runs the product, which must end with code 0.
-func (w *world) cip(args []string) { w.run([]string{"0"}, args) }
+func (w *world) cip(args []string) { w.run(binary, []string{"0"}, args) }
+
+// kpromo runs the product under the name kpromo, which must succeed.
+func (w *world) kpromo(args []string) { w.run(linkOfKpromo(), []string{"0"}, args) }
+
+// linkOfKpromo returns the link to the product with the name kpromo.
+func linkOfKpromo() string { return filepath.Join(filepath.Dir(binary), "kpromo") }
 
 // exit runs the product, which must end with one of the codes.
 func (w *world) exit(args []string) {
-	w.need(args, 2, "exit N[,N…] cip ARGS…")
-	if args[1] != "cip" {
-		w.Fatalf("usage: exit N[,N…] cip ARGS…")
+	w.need(args, 2, "exit N[,N…] cip|kpromo ARGS…")
+	name := map[string]string{"cip": binary, "kpromo": linkOfKpromo()}[args[1]]
+	if name == "" {
+		w.Fatalf("usage: exit N[,N…] cip|kpromo ARGS…")
 	}
-	w.run(strings.Split(args[0], ","), args[2:])
+	w.run(name, strings.Split(args[0], ","), args[2:])
 }
 
-func (w *world) run(codes, args []string) {
+func (w *world) run(program string, codes, args []string) {
 	if w.not {
 		w.Fatalf("say exit N cip … for a run that fails")
 	}
 	code := 0
-	if err := w.Exec(binary, args...); err != nil {
+	if err := w.Exec(program, args...); err != nil {
 		var exit *exec.ExitError
 		if !errors.As(err, &exit) {
 			w.Fatalf("running cip: %v", err)

@@ -42,6 +42,9 @@ func buildAndRun(m *testing.M) (int, error) {
 	if err := build(binary); err != nil {
 		return 0, err
 	}
+	if err := os.Symlink(binary, linkOfKpromo()); err != nil {
+		return 0, err
+	}
 	if err := manyAtOnce(); err != nil {
 		return 0, err
 	}

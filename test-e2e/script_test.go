@@ -14,7 +14,8 @@ import (
 // TestScripts runs the scripts. In addition to testscript's commands they have:
 //
 //	cip ARGS…                 run cip; it must end with code 0
-//	exit N[,N…] cip ARGS…     run cip; it must end with code N
+//	kpromo ARGS…              run cip under the name kpromo; it must end with code 0
+//	exit N[,N…] cip ARGS…     run cip, or kpromo; it must end with code N
 //	subst FILE…               put the values of $VARIABLES into files
 //	crlf FILE…                end lines as Windows does
 //	checkin VAR DIR           make the files of a directory a git commit, in a repository there; $VAR is its id
@@ -56,6 +57,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"cip":             onWorld((*world).cip),
+			"kpromo":          onWorld((*world).kpromo),
 			"exit":            onWorld((*world).exit),
 			"subst":           onWorld((*world).subst),
 			"crlf":            onWorld((*world).crlf),

@@ -42,6 +42,8 @@ type attestOptions struct {
 	summaryAccount           string
 	fulcio, rekor, timestamp string
 	builder, verifier, level string
+
+	advice string // that an error about the signer ends with: no flag has it
 }
 
 func (o *attestOptions) addFlags(f *pflag.FlagSet) {
@@ -240,6 +242,9 @@ func (a *attestation) prepare(ctx context.Context, p *promotion) error {
 		a.usual = manifest.ReferrersAccepted
 	}
 	signer, err := a.signer(ctx, p.streams, p.caFile, p.isDry)
+	if err != nil && a.advice != "" {
+		return fmt.Errorf("%w; %s", err, a.advice)
+	}
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,8 @@ var flagGroups = []struct {
 	flags []string
 }{
 	{"What", []string{
-		"manifest", "thin-manifest-dir", "tag", "filter-tag", "all", "image", "digest", "from-snapshot", "resolve", "file", "url", "branch", "path", "since", "plan", "shard", "list-shards", "assume-empty", "only", "skip", "base", "older-than", "referrers", "repush",
+		"manifest", "thin-manifest-dir", "tag", "filter-tag", "all", "image", "digest", "from-snapshot", "resolve", "file", "url", "branch", "path", "since",
+		"use-prow-manifest-diff", "manifest-diff-since", "from-days", "to-days", "attestations-since", "limit", "digests", "plan", "shard", "list-shards", "assume-empty", "only", "skip", "base", "older-than", "referrers", "repush",
 		"snapshot", "manifest-based-snapshot-of", "snapshot-tag", "minimal-snapshot", "image-tags", "for", "local-mirror", "fallback-version",
 		"fold-aliases", "order", "run-image", "previous-image", "serve", "destination", "scoped", "append-suffix",
 	}},
@@ -28,7 +29,7 @@ var flagGroups = []struct {
 		"confirm", "dry-run", "estimate", "round-trip", "parse-only", "allow-missing", "fail-fast", "deep", "if-exists", "write", "check", "allow-rollback", "refresh", "offline",
 		"force", "accept", "strict-mirrors", "sweep-interval", "state",
 	}},
-	{"Pull request", []string{"base-branch", "remote", "fork", "forge", "title", "body", "sign-off", "draft"}},
+	{"Pull request", []string{"base-branch", "remote", "fork", "forge", "title", "body", "sign-off", "draft", "staging-repo", "reviewers", "issue", "interactive", "use-ssh"}},
 	{"Checks", []string{
 		"max-image-size", "signature-key", "certificate-identity", "certificate-identity-regexp", "certificate-oidc-issuer",
 		"certificate-oidc-issuer-regexp", "trusted-root", "require-signature", "vuln-severity-threshold", "vuln-scanner", "vuln-reports", "vuln-allow", "required-platforms",

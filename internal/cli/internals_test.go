@@ -53,7 +53,7 @@ func TestBadValuesOfFlags(t *testing.T) {
 				if code != exitFailed || internals.MatchString(out) || !strings.Contains(out, "--"+f.Name) || strings.Count(out, "\n") != 1 {
 					t.Errorf("%s --%s=%s: exit code %d, want 1 and an error that names the flag; got %s", cmd.CommandPath(), f.Name, value, code, out)
 				}
-				if value == "" {
+				if value == "" || strings.HasPrefix(cmd.CommandPath(), "cip kpromo") { // its flags have no variables
 					continue
 				}
 				code, out = ran(t, map[string]string{envName(f.Name): value}, append(path, arguments[cmd.CommandPath()]...)...)

@@ -16,6 +16,7 @@ import (
 // manifestOptions are the flags that name manifests.
 type manifestOptions struct {
 	manifest, thinDir string
+	adapt             func(*manifest.Set) // changes what was read: no flag says so
 }
 
 func (o *manifestOptions) addFlags(f *pflag.FlagSet) {
@@ -48,7 +49,11 @@ func (o *manifestOptions) load() (*manifest.Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	return at.Read(), nil
+	set := at.Read()
+	if o.adapt != nil {
+		o.adapt(set)
+	}
+	return set, nil
 }
 
 // offline runs work that does not watch ctx, such as parsing large manifests. It returns as

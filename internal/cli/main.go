@@ -45,7 +45,7 @@ func Main(p Program, b version.Build) int {
 		stop() // a second signal ends the process immediately
 	}()
 	s := streams{out: os.Stdout, err: os.Stderr, getenv: os.Getenv, build: b.OrBuildInfo()}
-	return execute(ctx, p.command(s), os.Args[1:], s)
+	return execute(ctx, p.command(s), commandLine(os.Args), s)
 }
 
 // Command returns the root command, for programs that describe commands without

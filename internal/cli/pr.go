@@ -29,6 +29,14 @@ type prOptions struct {
 	branch, baseBranch      string
 	remote, fork, forge     string
 	title, body             string
+	custom                  customProposal
+}
+
+// customProposal are parts of a proposal that no flag sets.
+type customProposal struct {
+	body string                     // text of the pull request, without the plan; empty: with it
+	new  bool                       // it is an error if the branch exists
+	ask  func(question string) bool // whether to go on before a push; nil: do
 }
 
 func (o *prOptions) addFlags(f *pflag.FlagSet) {
@@ -47,8 +55,7 @@ func (o *prOptions) addFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.draft, "draft", false, "open the pull request as a draft")
 }
 
-func newPRCmd(s streams) *cobra.Command {
-	o := &prOptions{}
+func newPRCmd(o *prOptions, s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:         "pr IMAGE[:TAG][@DIGEST]...",
 		Annotations: exits(),
@@ -126,12 +133,30 @@ func runPR(ctx context.Context, o *prOptions, s streams, args []string) (err err
 	if err != nil {
 		return err
 	}
+	if p.custom.new && (plan.Commit != "" || plan.Branch != proposal.Branch) {
+		return fmt.Errorf("branch %s of %s exists already", proposal.Branch, p.work.Push.Pushed())
+	}
 	if dry {
 		err = p.show(plan)
+		p.log.Info("dry run: nothing was pushed; --confirm opens the pull request")
 	} else {
-		err = p.open(ctx, plan)
+		err = p.openIfWanted(ctx, plan)
 	}
 	return errors.Join(err, failIf(p.failed))
+}
+
+// openIfWanted asks whether to open the pull request, if somebody is to be asked.
+func (p *proposing) openIfWanted(ctx context.Context, plan *propose.Plan) error {
+	if p.custom.ask != nil {
+		if err := p.show(plan); err != nil {
+			return err
+		}
+		if !p.custom.ask("Push the branch and open the pull request?") {
+			p.log.Info("nothing was pushed")
+			return nil
+		}
+	}
+	return p.open(ctx, plan)
 }
 
 // asked returns what to add. With --resolve, nothing may be named.
@@ -219,7 +244,6 @@ func (p *proposing) show(plan *propose.Plan) error {
 	if err := output.WriteProposal(p.out, plan, from, output.Color(p.out, p.getenv)); err != nil {
 		return fmt.Errorf("writing to stdout: %w", err)
 	}
-	p.log.Info("dry run: nothing was pushed; --confirm opens the pull request")
 	return nil
 }
 

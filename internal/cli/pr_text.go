@@ -25,6 +25,10 @@ func (p *proposing) proposal(ctx context.Context, files []git.FileChange, promot
 		Files: files, SignOff: p.signOff, Draft: p.draft,
 		Branch: cmp.Or(p.branch, output.ProposalBranch(promoted)), Title: cmp.Or(p.title, output.ProposalTitle(promoted)),
 	}
+	if p.custom.body != "" {
+		all.Body = p.custom.body
+		return all, nil
+	}
 	plan, err := p.checked(ctx, files)
 	if err != nil {
 		return all, err

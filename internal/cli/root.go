@@ -203,9 +203,9 @@ CIP_THIN_MANIFEST_DIR.`,
 	setHelp(root, s)
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
-		newRunCmd(s), newRetagCmd(s), newSnapshotCmd(s), newReportCmd(s), newCheckCmd(s), newHistoryCmd(s), newAddCmd(s), newPRCmd(s), newResolveCmd(s), newExplainCmd(s),
-		newVerifyCmd(s), newTagsCmd(s), newRunImageCmd(s), newRebaseCmd(s), newAuditCmd(s), newDemoCmd(s),
-		newImportCmd(s), newSchemaCmd(s), newVersionCmd(s),
+		newRunCmd(&runOptions{}, s), newRetagCmd(s), newSnapshotCmd(s), newReportCmd(s), newCheckCmd(s), newHistoryCmd(s), newAddCmd(s), newPRCmd(&prOptions{}, s), newResolveCmd(s), newExplainCmd(s),
+		newVerifyCmd(&verifyOptions{}, s), newTagsCmd(s), newRunImageCmd(s), newRebaseCmd(s), newAuditCmd(s), newDemoCmd(s),
+		newImportCmd(s), newSchemaCmd(s), newKpromoCmd(s), newVersionCmd(s),
 	)
 	return root
 }

@@ -50,8 +50,7 @@ func (o *runOptions) addFlags(f *pflag.FlagSet) {
 	o.addAccountFlags(f)
 }
 
-func newRunCmd(s streams) *cobra.Command {
-	o := &runOptions{}
+func newRunCmd(o *runOptions, s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:         "run",
 		Annotations: exits(changesMeaning, retryMeaning),

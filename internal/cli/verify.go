@@ -26,6 +26,7 @@ type verifyOptions struct {
 	registryOptions
 	logOptions
 
+	names     *manifest.Set // public names of destinations if there are no manifests: no flag has them
 	since     string
 	signature bool
 	output    string
@@ -44,8 +45,7 @@ func (o *verifyOptions) addFlags(f *pflag.FlagSet) {
 	o.logOptions.addFlags(f)
 }
 
-func newVerifyCmd(s streams) *cobra.Command {
-	o := &verifyOptions{}
+func newVerifyCmd(o *verifyOptions, s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify [REFERENCE…]",
 		Short: "Verify that images are in production for a reason",
@@ -133,7 +133,9 @@ func (v *verification) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	v.set = at.Read()
+	if v.set, err = v.load(); err != nil {
+		return err
+	}
 	logFaults(v.log, v.set.Faults)
 	if v.set.Broken() {
 		return fmt.Errorf("the manifests at %s are broken", v.path())
@@ -192,6 +194,9 @@ func (v *verification) connect() (*registry.Client, error) {
 // chains verifies the images that the arguments name, or those of the manifests.
 func (v *verification) chains(ctx context.Context, args []string) ([]verify.Chain, error) {
 	v.verifier.Scope = &verify.Scope{}
+	if v.names != nil {
+		v.verifier.Scope = verify.NewScope(v.names, nil)
+	}
 	var subjects []verify.Subject
 	if v.set != nil {
 		found := verify.Tags(ctx, v.verifier.Images, plan.Unpinned(v.set))

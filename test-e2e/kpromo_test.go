@@ -1,0 +1,109 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sigs.k8s.io/k8s-container-image-promoter/internal/gittest"
+	rt "sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
+)
+
+// TestKpromoPR opens a pull request of kubernetes/k8s.io without a clone of it.
+func TestKpromoPR(t *testing.T) {
+	t.Parallel()
+	dir, staging := t.TempDir(), rt.New(t, rt.GoogleListing())
+	apple, pear := rt.Image(1, 1), rt.Image(2, 1)
+	staging.Push(t, "k8s-staging-fruit/apple", apple, "v1.1", "latest")
+	staging.Push(t, "k8s-staging-fruit/pear", pear, "v1.0")
+	up, fork := gittest.In(t, filepath.Join(dir, "kubernetes/k8s.io")), gittest.In(t, filepath.Join(dir, "me/k8s.io"))
+	const list = "registry.k8s.io/images/k8s-staging-fruit/images.yaml"
+	up.Branch("main", up.Commit(1, map[string]string{
+		list: "# Ours.\n- name: apple\n  dmap:\n    \"sha256:" + strings.Repeat("0", 64) + "\": [\"v1.0\"]\n- name: pear\n  dmap:\n    \"" + pear.Digest + "\": [\"v1.0\"]\n",
+		"registry.k8s.io/manifests/k8s-staging-fruit/promoter-manifest.yaml": "registries:\n- {name: " + staging.Host + "/k8s-staging-fruit, src: true}\n" +
+			"- {name: us-central1-docker.pkg.dev/k8s-artifacts-prod/images/fruit}\n",
+	}))
+	const token = "pl4nted-github-token-9876543210"
+	github := gittest.NewGitHub(t, token, map[string]*gittest.Repository{"kubernetes/k8s.io": up, "me/k8s.io": fork})
+	env := append(gittest.Env(t, "robot"), "GITHUB_TOKEN="+token, "GITHUB_API_URL="+github.URL)
+	for _, entry := range env {
+		if name, ok := strings.CutPrefix(entry, "GIT_CONFIG_GLOBAL="); ok {
+			edit(t, name, func(text []byte) []byte {
+				text = append(text, "[url \""+dir+"/\"]\n\tinsteadOf = https://github.com/\n"...)
+				return append(text, "[url \""+dir+"/me/k8s.io\"]\n\tinsteadOf = git@github.com:me/k8s.io.git\n"...)
+			})
+		}
+	}
+	pr := func(code int, args ...string) outcome {
+		t.Helper()
+		p := prepare(t, append([]string{"pr", "--fork=me", "--project=fruit", "--staging-repo=" + staging.Host + "/k8s-staging-fruit"}, args...)...)
+		p.Path = linkOfKpromo()
+		p.Args[0] = p.Path
+		p.Env = append(p.Env, env...)
+		p.begin(t)
+		out := p.wait(t, runLimit)
+		if out.code != code || strings.Contains(out.stdout+out.stderr, token) {
+			t.Fatalf("kpromo pr %v: got exit code %d, want %d, and no token\n%s", args, out.code, code, out)
+		}
+		return out
+	}
+
+	if out := pr(1, "--tag=v9"); len(github.Pulls()) != 0 {
+		t.Errorf("a tag that nothing has: got a pull request, want none\n%s", out)
+	}
+	if out := pr(1, "--tag=latest"); !strings.Contains(out.stderr, "does not promote the tag latest") {
+		t.Errorf("latest: got %s, want an error", out)
+	}
+	if out := pr(0, "--tag=v1.1", "--interactive"); len(fork.Branches()) != 0 || !strings.Contains(out.stderr, "nothing was pushed") || !strings.Contains(out.stdout, "v1.1") {
+		t.Errorf("without an answer: got branches %v and %s, want none, and the change", fork.Branches(), out)
+	}
+	out := pr(0, "--tag=v1.1", "--issue=https://github.com/kubernetes/k8s.io/issues/1")
+	pulls := github.Pulls()
+	if len(pulls) != 1 || out.stdout != pulls[0].URL+"\n" {
+		t.Fatalf("got pull requests %+v, want the one that is printed\n%s", pulls, out)
+	}
+	body := "Image promotion for fruit v1.1\n\nxref: https://github.com/kubernetes/k8s.io/issues/1\n\nThis pull request was made by `kpromo`.\n```\n" +
+		"kpromo pr --fork me --project fruit --staging-repo " + staging.Host + "/k8s-staging-fruit --issue https://github.com/kubernetes/k8s.io/issues/1 --tag v1.1\n```\n\n" +
+		"/hold\ncc: @kubernetes/release-engineering\n"
+	want := gittest.Pull{In: "kubernetes/k8s.io", From: "me/k8s.io", Branch: "fruit-v1.1-image-promotion", Base: "main", Title: "Image promotion for fruit v1.1", Body: body}
+	got := gittest.Pull{In: pulls[0].In, From: pulls[0].From, Branch: pulls[0].Branch, Base: pulls[0].Base, Title: pulls[0].Title, Body: pulls[0].Body}
+	if diff := cmp.Diff([]string{want.In, want.From, want.Branch, want.Base, want.Title, want.Body}, []string{got.In, got.From, got.Branch, got.Base, got.Title, got.Body}); diff != "" {
+		t.Errorf("pull request (-want +got):\n%s", diff)
+	}
+	id := fork.Branches()["fruit-v1.1-image-promotion"]
+	if got := fork.Message(id); got != "Image promotion for fruit v1.1\n\nSigned-off-by: robot <robot@example.com>\n" {
+		t.Errorf("got message %q, want a sign-off", got)
+	}
+	if out := pr(1, "--tag=v1.1"); !strings.Contains(out.stderr, "exists already") || len(github.Pulls()) != 1 {
+		t.Errorf("again: got %s, want an error about the branch", out)
+	}
+	if out := pr(0, "--tag=v1.0", "--image=pear"); !strings.Contains(out.stderr, "nothing to propose") || len(github.Pulls()) != 1 {
+		t.Errorf("what is there already: got %s, want nothing to propose", out)
+	}
+}
+
+// TestKpromoJobs runs the check of a pull request with the manifests of Kubernetes.
+func TestKpromoJobs(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat(kubernetes); err != nil {
+		t.Skip("the Kubernetes manifests are not next to the project")
+	}
+	dir := t.TempDir()
+	if err := os.CopyFS(filepath.Join(dir, "registry.k8s.io"), os.DirFS(kubernetes)); err != nil {
+		t.Fatal(err)
+	}
+	base := gittest.CommitAll(t, dir)
+	p := prepare(t, "cip", "--thin-manifest-dir="+filepath.Join(dir, "registry.k8s.io"), "--use-prow-manifest-diff",
+		"--certificate-identity-regexp=(krel-staging@k8s-releng-prod.iam.gserviceaccount.com)|(krel-trust@k8s-releng-prod.iam.gserviceaccount.com)",
+		"--certificate-oidc-issuer=https://accounts.google.com")
+	p.Path = linkOfKpromo()
+	p.Args[0] = p.Path
+	p.Env = append(p.Env, "JOB_TYPE=presubmit", "PULL_BASE_SHA="+base)
+	p.begin(t)
+	if out := p.wait(t, runLimit); out.code != 0 || out.report == nil || len(out.report.Promotions) != 0 || !strings.Contains(out.stdout, "Nothing changed") {
+		t.Errorf("got %s, want nothing to do", out)
+	}
+}
