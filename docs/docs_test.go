@@ -21,7 +21,7 @@ import (
 var (
 	codeRE       = regexp.MustCompile("(?ms)^```.*?^```|`[^`\n]+`") // blocks and spans
 	flagRE       = regexp.MustCompile(`--[a-z][a-z-]*`)
-	foreignRE    = regexp.MustCompile("(?m)^ *(?:aws|git|cosign|sha256sum|kubectl|curl|kpromo|/kpromo) (?:.*\\\\\n)*.*$") // commands of other programs
+	foreignRE    = regexp.MustCompile("(?m)^ *(?:aws|git|cosign|slsa-verifier|sha256sum|kubectl|curl|kpromo|/kpromo) (?:.*\\\\\n)*.*$") // commands of other programs
 	exampleRE    = regexp.MustCompile(`(?m)^ *cip .*`)
 	commandRE    = regexp.MustCompile("(?m)(?:^|`)(?:bin/)?cip ([a-z][a-z-]*)")
 	identifierRE = regexp.MustCompile(`[a-z-]+(\.[A-Za-z]+)+\b`)
