@@ -30,6 +30,7 @@ import (
 //	sign NAME REPO VAR KEY tag|referrer|bundle  put a signature of an object
 //	sigstore NAME             make a sigstore; NAME.json is its trusted root
 //	keyless NAME REPO VAR SIGSTORE IDENTITY tag|bundle  put a signature of an object by an identity of https://issuer.test
+//	attest NAME REPO VAR SIGSTORE IDENTITY SOURCE [tag]  put provenance of an object, as keyless
 //	fault NAME FAULT [MATCH…] make requests fail; clear NAME… ends that
 //
 //	[!] holds NAME REPO[:TAG,…] VAR  the object is there, whole and unchanged, under these tags (not at all)
@@ -72,6 +73,7 @@ func TestScripts(t *testing.T) {
 			"sign":            onWorld((*world).sign),
 			"sigstore":        onWorld((*world).sigstore),
 			"keyless":         onWorld((*world).keyless),
+			"attest":          onWorld((*world).attest),
 			"fault":           onWorld((*world).fault),
 			"clear":           onWorld((*world).clear),
 			"holds":           onWorld((*world).holds),
