@@ -8,11 +8,12 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/internal/sigstoretest"
 )
 
-// key makes a key pair, whose public half goes into a file.
+// key makes a key pair, whose halves go into two files.
 func (w *world) key(args []string) {
 	w.need(args, 2, "key NAME KIND")
 	w.keys[args[0]] = registrytest.NewKey(w.t, args[1])
 	w.Check(os.WriteFile(w.MkAbs(args[0]+".pem"), w.keys[args[0]].Public(), 0o600))
+	w.Check(os.WriteFile(w.MkAbs(args[0]+".key"), w.keys[args[0]].Private(), 0o600))
 }
 
 // sign puts a signature of an object into its repository.

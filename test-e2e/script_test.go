@@ -26,7 +26,7 @@ import (
 //	object VAR KIND [OPTION…] make an image; $VAR is its digest, $VAR_tag that as a tag, $VAR_0 its first child's
 //	push NAME REPO[:TAG,…] VAR [KIND OPTION…]  put an object, made here or before, into a registry
 //	delete NAME REPO@DIGEST|REPO:TAG           remove it
-//	key NAME KIND             make a key pair; NAME.pem is the public key
+//	key NAME KIND             make a key pair; NAME.pem is the public key, NAME.key the private one
 //	sign NAME REPO VAR KEY tag|referrer|bundle  put a signature of an object
 //	sigstore NAME             make a sigstore; NAME.json is its trusted root
 //	keyless NAME REPO VAR SIGSTORE IDENTITY tag|bundle  put a signature of an object by an identity of https://issuer.test

@@ -50,6 +50,11 @@ func (o *attestOptions) addFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.records, "attest", false, "attach a signed promotion record to each promoted image")
 	f.BoolVar(&o.summaries, "verification-summaries", false, "attach a signed verification summary (VSA) to each promoted image and platform")
 	f.BoolVar(&o.signatures, "sign", false, "sign promoted images and their children like cosign")
+	o.addSignerFlags(f)
+}
+
+// addSignerFlags adds the flags about who signs, and the names in what is signed.
+func (o *attestOptions) addSignerFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.key, "signing-key", "", "sign with the private key in this PEM `file`; COSIGN_PASSWORD decrypts it")
 	f.StringVar(&o.tokenFile, "identity-token-file", "", "sign keyless with the OpenID Connect token in this `file`")
 	f.StringVar(&o.account, "signer-account", "", "sign keyless as this Google service `account`")

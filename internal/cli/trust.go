@@ -49,8 +49,16 @@ func (o *trustOptions) certificate() (*provenance.Certificate, error) {
 // signers returns those who must have signed an image, each. There is none without a flag.
 func (o *trustOptions) signers() ([]check.Signer, error) {
 	var all []check.Signer
-	if o.signatureKey != "" {
-		all = append(all, check.Signer{Name: "the key in " + o.signatureKey, Matches: provenance.Identity.IsKey})
+	keys, err := o.key()
+	if err != nil {
+		return nil, err
+	}
+	for _, pem := range keys {
+		id, err := evidence.KeyID(pem)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, check.Signer{Name: "the key in " + o.signatureKey, Matches: func(by provenance.Identity) bool { return by.Key == id }})
 	}
 	c, err := o.certificate()
 	if c != nil {
@@ -68,7 +76,7 @@ func (o *trustOptions) key() ([][]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading --signature-key: %w", err)
 	}
-	if _, err := evidence.NewTrust(evidence.TrustOptions{Keys: [][]byte{pem}}); err != nil {
+	if _, err := evidence.KeyID(pem); err != nil {
 		return nil, fmt.Errorf("reading --signature-key %s: %w (cosign public-key prints the public key)", o.signatureKey, err)
 	}
 	return [][]byte{pem}, nil

@@ -23,12 +23,14 @@ import (
 type verifyOptions struct {
 	manifestOptions
 	trustOptions
+	attestOptions
 	registryOptions
 	logOptions
 
 	names     *manifest.Set // public names of destinations if there are no manifests: no flag has them
 	since     string
 	signature bool
+	confirm   bool
 	output    string
 }
 
@@ -39,6 +41,9 @@ func (o *verifyOptions) addFlags(f *pflag.FlagSet) {
 	f.Lookup("certificate-identity").Usage = "count records and signatures by a certificate of this `identity`"
 	f.StringVar(&o.since, "since", "", "verify only what changed in the manifests since this git `revision`, date (2026-11-01) or duration (14d); auto: as the job's environment says")
 	f.BoolVar(&o.signature, "require-signature", false, "also require a signature of each image")
+	f.BoolVar(&o.confirm, "confirm", false, "write what images lack: records and, with their flags, summaries and signatures")
+	f.BoolVar(&o.summaries, "verification-summaries", false, "with --confirm: also write verification summaries that are missing or superseded")
+	o.attestOptions.addSignerFlags(f)
 	f.StringVarP(&o.output, "output", "o", "", "output `format`: text, json or markdown (default text)")
 	o.registryOptions.addFlags(f)
 	o.addAccountFlags(f)
@@ -56,7 +61,8 @@ destination, or under its public name, with a tag or a digest. Without it, all
 images that the manifests want are verified, or with --since those that changed.
 
 The flags --signature-key and --certificate-* say whose records count. The exit
-code is 1 if a link is missing or does not verify.`,
+code is 1 if a link is missing or does not verify. With --confirm, what images
+lack is written, signed as by cip run, and then they are verified again.`,
 		Annotations: exits(),
 		Example: `  cip verify registry.example.com/web:1.4 --signature-key=release.pub
   cip verify registry.example.com/web:1.4 --thin-manifest-dir=. --signature-key=release.pub
@@ -77,6 +83,7 @@ type verification struct {
 	set      *manifest.Set // nil: none are given
 	base     *manifest.Set // nil: without --since
 	verifier verify.Verifier
+	repair   *repair // nil: without --confirm
 }
 
 // runVerify carries out cip verify.
@@ -105,12 +112,20 @@ func runVerify(ctx context.Context, o *verifyOptions, args []string, s streams) 
 	if err := offline(ctx, func() error { return v.read(ctx) }); err != nil {
 		return err
 	}
+	if o.confirm {
+		if err := v.prepareRepair(ctx); err != nil {
+			return err
+		}
+	}
 	client, err := v.connect()
 	if err != nil {
 		return err
 	}
 	defer client.Close()
 	chains, err := v.chains(ctx, args)
+	if err == nil && v.repair != nil {
+		chains, err = v.repair.run(ctx, chains)
+	}
 	if ctx.Err() != nil {
 		return errInterrupted
 	}
@@ -121,7 +136,7 @@ func runVerify(ctx context.Context, o *verifyOptions, args []string, s streams) 
 	if err := output.WriteVerification(s.out, result, format, output.Color(s.out, s.getenv)); err != nil {
 		return fmt.Errorf("writing to stdout: %w", err)
 	}
-	return failIf(verify.Bad(chains))
+	return failIf(verify.Bad(chains) || v.repair != nil && v.repair.failed)
 }
 
 // read reads the manifests and opens their git repository.
@@ -187,7 +202,11 @@ func (v *verification) connect() (*registry.Client, error) {
 		return nil, err
 	}
 	source := evidence.Direct(client)
-	v.verifier.Images, v.verifier.Records, v.verifier.Policies = client, evidence.NewReader(source, recorders), evidence.NewReader(source, trust)
+	records, policies := evidence.NewReader(source, recorders), evidence.NewReader(source, trust)
+	v.verifier.Images, v.verifier.Records, v.verifier.Policies = client, records, policies
+	if v.repair != nil {
+		v.repair.connect(client, recorders, records, policies)
+	}
 	return client, nil
 }
 

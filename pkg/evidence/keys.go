@@ -18,6 +18,15 @@ type key struct {
 	verifiers []signature.Verifier
 }
 
+// KeyID returns the name that a public key in PEM form has in identities.
+func KeyID(pem []byte) (string, error) {
+	k, err := parseKey(pem)
+	if err != nil {
+		return "", fmt.Errorf("parsing the public key: %w", err)
+	}
+	return k.id, nil
+}
+
 // parseKey parses a public key in PEM form: ECDSA, RSA or Ed25519.
 func parseKey(pem []byte) (key, error) {
 	public, err := cryptoutils.UnmarshalPEMToPublicKey(pem)

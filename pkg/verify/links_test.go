@@ -230,5 +230,9 @@ func TestVerdict(t *testing.T) {
 		if c.Verdict != want || Bad([]Chain{{Verdict: Intact}, c}) != (want == Broken) {
 			t.Errorf("a chain with a link %q is %q, want %q", status, c.Verdict, want)
 		}
+		c.Links[1].Kind = KindSource
+		if got := c.Lacks(KindSource); got != (want == Broken) || c.Lacks(KindProvenance) {
+			t.Errorf("a chain with a source that is %q: it lacks one %t, want %t", status, got, want == Broken)
+		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/attest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
@@ -177,4 +178,29 @@ func newCandidate(m *manifest.Manifest, r *manifest.Registry, attested []*manife
 		}
 	}
 	return c, true
+}
+
+// Promoted returns the subjects for which evidence is written that an earlier run should
+// have written. referrers is what destinations get of the source's referrers if their
+// entry does not say it.
+func (s *Scope) Promoted(subjects []Subject, referrers manifest.ReferrersMode) []attest.Subject {
+	var items []plan.Item
+	for _, sub := range subjects {
+		for _, h := range sub.Homes {
+			e := s.wanted.Entry(h.Repository, sub.Digest)
+			if e == nil {
+				continue
+			}
+			for edge := range e.Edges() {
+				items = append(items, plan.Item{
+					Action: plan.TagOnly, Status: plan.Done, Destination: h.Repository, Digest: edge.Digest, Tag: edge.Tag, Present: true,
+				})
+			}
+		}
+	}
+	all := attest.Promoted(s.set, items, referrers)
+	for i := range all {
+		all[i].Known = true
+	}
+	return all
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
@@ -130,5 +131,27 @@ func TestAllOfASelection(t *testing.T) {
 	all := now.All(selected)
 	if len(all) != 1 || all[0].Digest != (v1.Hash{Algorithm: "sha256", Hex: otherSHA}) {
 		t.Errorf("got %+v, want the digest %s alone", all, otherSHA)
+	}
+}
+
+func TestPromoted(t *testing.T) {
+	t.Parallel()
+	s := kubernetes(t)
+	removed := Subject{Digest: v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("0", 64)}, Homes: []Home{{image.NewRepository("us.example.com", "images/kops/apple"), "x"}}}
+	var got []string
+	for _, p := range s.Promoted(append(s.All(s.wanted), removed), manifest.ReferrersAccepted) {
+		if !p.Known || !p.Attested || p.Absent || len(p.Wants) != 1 {
+			t.Errorf("got %+v, want a known subject that one manifest wants and that is not absent", p)
+		}
+		got = append(got, p.Repository.String()+" "+p.Name+" "+p.Digest.Hex[:4]+" "+strings.Join(p.Tags, ",")+" "+p.Wants[0].Source.String())
+	}
+	want := []string{
+		"one.example.com/fig one.example.com/fig 5f70 v3 gcr.io/staging/fig",
+		"us.example.com/images/capi/pear registry.example.com/capi/pear 0000 v2 gcr.io/staging-capi/pear",
+		"us.example.com/images/capi/pear registry.example.com/capi/pear 5f70  gcr.io/staging-capi/pear",
+		"us.example.com/images/kops/apple registry.example.com/kops/apple 5f70 v1 gcr.io/staging-kops/apple",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("subjects (-want +got):\n%s", diff)
 	}
 }

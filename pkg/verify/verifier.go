@@ -80,7 +80,7 @@ func (v *Verifier) verify(ctx context.Context, s Subject) Chain {
 		c.add(missing(KindRecord, "%v", err))
 		return c
 	}
-	c.Digest = s.Digest.String()
+	c.Digest, c.Subject = s.Digest.String(), s
 	found := make([]reading, 0, len(s.Homes))
 	for _, h := range s.Homes {
 		all, err := v.Records.Attestations(ctx, h.Repository, s.Digest, attest.RecordType)
@@ -102,7 +102,9 @@ func (v *Verifier) verify(ctx context.Context, s Subject) Chain {
 
 // settle looks up a subject in its destination, and finds the homes of its records.
 func (v *Verifier) settle(ctx context.Context, s *Subject) error {
-	ref, digest, state, err := s.Repository.String(), s.Digest, inventory.Absent, error(nil)
+	ref, digest := s.Repository.String(), s.Digest
+	var state inventory.State
+	var err error
 	if s.Tag != "" {
 		ref += ":" + s.Tag
 		digest, state, err = v.Images.Resolve(ctx, s.Repository, s.Tag)

@@ -12,6 +12,7 @@ package verify
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -60,6 +61,13 @@ type Chain struct {
 	Verdict   string   `json:"verdict"` // Intact or Broken
 	Links     []Link   `json:"links"`
 	Notes     []string `json:"notes,omitempty"` // what is no proof, such as records of strangers
+
+	Subject Subject `json:"-"` // with its digest and homes; zero if the image does not exist
+}
+
+// Lacks reports whether a link is missing or invalid.
+func (c *Chain) Lacks(k Kind) bool {
+	return slices.ContainsFunc(c.Links, func(l Link) bool { return l.Kind == k && (l.Status == Missing || l.Status == Invalid) })
 }
 
 // add appends links. A link that is missing or invalid breaks the chain.
