@@ -13,8 +13,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
 
+	"sigs.k8s.io/k8s-container-image-promoter/internal/cli"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 )
 
@@ -98,7 +100,7 @@ func TestCommandsAndFlagsExist(t *testing.T) {
 	if examples < 5 {
 		t.Errorf("got %d commands in examples, want more: they are not found any more", examples)
 	}
-	former := formerNames(t, "formerFlags")
+	former := append(formerNames(t, "formerFlags"), kpromoFlags(t)...)
 	for page, text := range pages(t) {
 		for _, flag := range flagRE.FindAllString(foreignRE.ReplaceAllString(text, ""), -1) {
 			if !known[flag] && (page != kpromoPage || !slices.Contains(former, strings.TrimPrefix(flag, "--"))) {
@@ -132,6 +134,22 @@ func formerNames(t *testing.T, table string) []string {
 	return names
 }
 
+// kpromoFlags returns the names of the flags of cip kpromo.
+func kpromoFlags(t *testing.T) (names []string) {
+	t.Helper()
+	kpromo, _, err := cli.Cip.Command().Find([]string{"kpromo"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range kpromo.Commands() {
+		command.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	}
+	if len(names) < 50 {
+		t.Fatalf("got the flags %q of cip kpromo, want more", names)
+	}
+	return names
+}
+
 // TestKpromoPage checks that the page names each flag and command of kpromo that cip explains.
 func TestKpromoPage(t *testing.T) {
 	t.Parallel()
@@ -139,6 +157,11 @@ func TestKpromoPage(t *testing.T) {
 	for _, flag := range formerNames(t, "formerFlags") {
 		if !strings.Contains(page, "`--"+flag+"`") {
 			t.Errorf("%s: got no flag --%s, want it", kpromoPage, flag)
+		}
+	}
+	for _, flag := range kpromoFlags(t) {
+		if !strings.Contains(page, "`--"+flag) {
+			t.Errorf("%s: got no flag --%s of cip kpromo, want it", kpromoPage, flag)
 		}
 	}
 	for _, command := range formerNames(t, "formerCommands") {

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,8 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/internal/gittest"
 	rt "sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/sigstoretest"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // TestKpromoPR opens a pull request of kubernetes/k8s.io without a clone of it.
@@ -105,5 +108,66 @@ func TestKpromoJobs(t *testing.T) {
 	p.begin(t)
 	if out := p.wait(t, runLimit); out.code != 0 || out.report == nil || len(out.report.Promotions) != 0 || !strings.Contains(out.stdout, "Nothing changed") {
 		t.Errorf("got %s, want nothing to do", out)
+	}
+}
+
+// TestKpromoSigns promotes into registries with the names of Kubernetes': the evidence has
+// these names, too. An image without a signature is promoted, one with a stranger's is not.
+func TestKpromoSigns(t *testing.T) {
+	t.Parallel()
+	a := newAttested(t)
+	dir := t.TempDir()
+	const repo = "us-central1-docker.pkg.dev/k8s-artifacts-prod/images/orchard"
+	addFile(t, filepath.Join(dir, "manifests/orchard/promoter-manifest.yaml"), fmt.Sprintf("registries:\n- {name: %s/staging/orchard, src: true}\n"+
+		"- {name: %[2]s/us.gcr.io/k8s-artifacts-prod/orchard}\n- {name: %[2]s/%[3]s}\n", a.src.Host, a.dst.Host, repo), 0o600)
+	images := filepath.Join(dir, "images/orchard/images.yaml")
+	addFile(t, images, entry("apple", a.index.Digest, "v1"), 0o600)
+	gittest.CommitAll(t, dir)
+	addFile(t, filepath.Join(dir, ".git", "config"), "[core]\n\tbare = false\n[remote \"origin\"]\n\turl = https://github.com/kubernetes/k8s.io\n", 0o600)
+	promote := func(code int) outcome {
+		t.Helper()
+		p := prepare(t, "cip", "--thin-manifest-dir="+dir, "--confirm", "--verification-summaries", "--certificate-identity="+promoter.SAN, "--certificate-oidc-issuer="+promoter.Issuer)
+		p.Path = linkOfKpromo()
+		p.Args[0] = p.Path
+		p.Env = append(p.Env, "SIGSTORE_ID_TOKEN="+a.sigstore.Token(promoter), "CIP_TRUSTED_ROOT="+a.root,
+			"CIP_FULCIO_URL="+a.sigstore.FulcioURL(), "CIP_REKOR_URL="+a.sigstore.RekorURL(), "CIP_TIMESTAMP_URL="+a.sigstore.TimestampURL())
+		p.begin(t)
+		out := p.wait(t, runLimit)
+		if out.code != code {
+			t.Fatalf("kpromo cip: got exit code %d, want %d\n%s", out.code, code, out)
+		}
+		return out
+	}
+	promote(0)
+	for predicateType, want := range map[string][]string{
+		recordType:  {`"builderId":"https://k8s.io/promo-tools@dev"`, `"dstRef":"registry.k8s.io/orchard/apple"`, `"uri":"git+https://github.com/kubernetes/k8s.io"`},
+		summaryType: {`"id":"https://k8s.io/promo-tools/verifier/v1"`, `"K8S_PROMOTION_MANIFEST_REVIEWED"`, `"resourceUri":"registry.k8s.io/orchard/apple@` + a.index.Digest + `"`},
+	} {
+		all, err := a.reader().Attestations(t.Context(), image.NewRepository(a.dst.Host, repo+"/apple"), image.Hash(a.index.Digest), predicateType)
+		if err != nil || len(all) != 1 {
+			t.Fatalf("got %d statements of type %s, %v, want one", len(all), predicateType, err)
+		}
+		s := all[0].Statement
+		if s.Subjects[0].Name != "registry.k8s.io/orchard/apple" {
+			t.Errorf("%s: got subject %+v, want the public name", predicateType, s.Subjects)
+		}
+		for _, part := range want {
+			if !strings.Contains(string(s.Predicate), part) {
+				t.Errorf("%s: got no %s, want it in\n%s", predicateType, part, s.Predicate)
+			}
+		}
+	}
+	a.dst.Reset()
+	if again := promote(0); len(a.dst.Writes()) > 0 {
+		t.Errorf("second run: got writes %v, want none\n%s", a.dst.Writes(), again)
+	}
+
+	pear := rt.Image(7, 1)
+	a.src.Push(t, "staging/orchard/pear", pear, "v1")
+	sigstoretest.PutTag(t, a.src, "staging/orchard/pear", pear.Digest, ".sig", a.sigstore.CosignLayer(workflow, rt.Claim(pear.Digest)))
+	edit(t, images, func(text []byte) []byte { return append(text, entry("pear", pear.Digest, "v1")...) })
+	out := promote(1)
+	if tags := a.dst.Tags(t, repo+"/pear"); len(tags) > 0 || !strings.Contains(out.stderr, "it was made by") {
+		t.Errorf("a stranger's signature: got tags %v, want none and a refusal\n%s", tags, out)
 	}
 }

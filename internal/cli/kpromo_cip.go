@@ -232,8 +232,8 @@ func (t *translation) evidence(b version.Build) error {
 	}
 	t.args = append(t.args, "--sign", "--attest")
 	t.add("builder-id", "https://k8s.io/promo-tools@"+releaseOf(b))
-	real := t.on("confirm") || !t.on("dry-run")
-	if real {
+	writes := t.on("confirm") || !t.on("dry-run")
+	if writes {
 		t.pass("signer-account")
 	}
 	if !t.on("verification-summaries") {
@@ -243,7 +243,7 @@ func (t *translation) evidence(b version.Build) error {
 	t.pass("verification-summaries")
 	t.add("verifier-id", "https://k8s.io/promo-tools/verifier/v1")
 	t.add("reviewed-level", "K8S_PROMOTION_MANIFEST_REVIEWED")
-	if real && t.text("summary-signer-account") != t.text("signer-account") {
+	if writes && t.text("summary-signer-account") != t.text("signer-account") {
 		t.pass("summary-signer-account")
 	}
 	return nil

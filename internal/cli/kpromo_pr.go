@@ -105,7 +105,7 @@ func (t *translation) forkURL() string {
 
 // translatePR translates the flags of kpromo pr into those of cip pr.
 func translatePR(from *pflag.FlagSet) (*translation, customProposal, error) {
-	custom := customProposal{new: true}
+	custom := customProposal{fresh: true}
 	t, err := newTranslation(from, pullRequestFlags)
 	if err != nil {
 		return nil, custom, err

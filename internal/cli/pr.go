@@ -34,9 +34,9 @@ type prOptions struct {
 
 // customProposal are parts of a proposal that no flag sets.
 type customProposal struct {
-	body string                     // text of the pull request, without the plan; empty: with it
-	new  bool                       // it is an error if the branch exists
-	ask  func(question string) bool // whether to go on before a push; nil: do
+	body  string                     // text of the pull request, without the plan; empty: with it
+	fresh bool                       // it is an error if the branch exists
+	ask   func(question string) bool // whether to go on before a push; nil: do
 }
 
 func (o *prOptions) addFlags(f *pflag.FlagSet) {
@@ -133,7 +133,7 @@ func runPR(ctx context.Context, o *prOptions, s streams, args []string) (err err
 	if err != nil {
 		return err
 	}
-	if p.custom.new && (plan.Commit != "" || plan.Branch != proposal.Branch) {
+	if p.custom.fresh && (plan.Commit != "" || plan.Branch != proposal.Branch) {
 		return fmt.Errorf("branch %s of %s exists already", proposal.Branch, p.work.Push.Pushed())
 	}
 	if dry {
