@@ -88,26 +88,48 @@ func TestKpromoPR(t *testing.T) {
 	}
 }
 
-// TestKpromoJobs runs the check of a pull request with the manifests of Kubernetes.
+// TestKpromoJobs runs the check of a pull request of one line with the manifests of
+// Kubernetes, of which only the names of the hosts are changed.
 func TestKpromoJobs(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat(kubernetes); err != nil {
 		t.Skip("the Kubernetes manifests are not next to the project")
 	}
-	dir := t.TempDir()
-	if err := os.CopyFS(filepath.Join(dir, "registry.k8s.io"), os.DirFS(kubernetes)); err != nil {
+	reg, work := rt.New(t, rt.GoogleListing()), t.TempDir()
+	dir := filepath.Join(work, "registry.k8s.io")
+	if err := os.CopyFS(dir, os.DirFS(kubernetes)); err != nil {
 		t.Fatal(err)
 	}
-	base := gittest.CommitAll(t, dir)
-	p := prepare(t, "cip", "--thin-manifest-dir="+filepath.Join(dir, "registry.k8s.io"), "--use-prow-manifest-diff",
+	onHost(t, dir, reg.Host)
+	base := gittest.CommitAll(t, work)
+	o := rt.Image(1, 1)
+	reg.Push(t, "gcr.io/k8s-staging-kops/one-more", o, "1.0")
+	edit(t, filepath.Join(dir, "images/k8s-staging-kops/images.yaml"), func(text []byte) []byte {
+		return append(text, entry("one-more", o.Digest, "1.0")...)
+	})
+	p := prepare(t, "cip", "--thin-manifest-dir="+dir, "--use-prow-manifest-diff",
 		"--certificate-identity-regexp=(krel-staging@k8s-releng-prod.iam.gserviceaccount.com)|(krel-trust@k8s-releng-prod.iam.gserviceaccount.com)",
 		"--certificate-oidc-issuer=https://accounts.google.com")
 	p.Path = linkOfKpromo()
 	p.Args[0] = p.Path
 	p.Env = append(p.Env, "JOB_TYPE=presubmit", "PULL_BASE_SHA="+base)
 	p.begin(t)
-	if out := p.wait(t, runLimit); out.code != 0 || out.report == nil || len(out.report.Promotions) != 0 || !strings.Contains(out.stdout, "Nothing changed") {
-		t.Errorf("got %s, want nothing to do", out)
+	out := p.wait(t, runLimit)
+	const destinations = 23
+	if out.code != 0 || out.report == nil || out.report.Summary["copy"] != destinations || len(reg.Writes()) > 0 {
+		t.Fatalf("got exit code %d, report %+v, want %d to copy\n%s", out.code, out.report, destinations, out)
+	}
+	evidence := 0
+	for _, item := range out.report.Promotions {
+		if item.Kind == "evidence" {
+			evidence++
+			if want := reg.Host + "/us-central1-docker.pkg.dev/k8s-artifacts-prod/images/kops/one-more"; item.Destination != want {
+				t.Errorf("got evidence in %s, want it in %s", item.Destination, want)
+			}
+		}
+	}
+	if evidence != 2 {
+		t.Errorf("got %d pieces of evidence, want a record and a signature", evidence)
 	}
 }
 

@@ -65,14 +65,7 @@ func oneLine(t *testing.T, manifests fs.FS, project, source string, destinations
 	if err := os.CopyFS(dir, manifests); err != nil {
 		t.Fatal(err)
 	}
-	files, err := filepath.Glob(filepath.Join(dir, "manifests", "*", "promoter-manifest.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	host := regexp.MustCompile(`(?m)^- name: `)
-	for _, f := range files {
-		edit(t, f, func(text []byte) []byte { return host.ReplaceAll(text, []byte("- name: "+reg.Host+"/")) })
-	}
+	onHost(t, dir, reg.Host)
 	repo, err := git.PlainInit(dir, false)
 	if err != nil {
 		t.Fatal(err)
@@ -107,6 +100,19 @@ func oneLine(t *testing.T, manifests fs.FS, project, source string, destinations
 	}
 	if n := len(reg.Requests()); n > 2*destinations+2 {
 		t.Errorf("got %d requests, want %d at most\n%s", n, 2*destinations+2, reg.Summary())
+	}
+}
+
+// onHost puts the registries of a thin directory below a host.
+func onHost(t *testing.T, dir, host string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "manifests", "*", "promoter-manifest.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := regexp.MustCompile(`(?m)^( *)- name: `)
+	for _, f := range files {
+		edit(t, f, func(text []byte) []byte { return name.ReplaceAll(text, []byte("${1}- name: "+host+"/")) })
 	}
 }
 
