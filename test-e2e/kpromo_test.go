@@ -146,19 +146,23 @@ func TestKpromoSigns(t *testing.T) {
 	addFile(t, images, entry("apple", a.index.Digest, "v1"), 0o600)
 	gittest.CommitAll(t, dir)
 	addFile(t, filepath.Join(dir, ".git", "config"), "[core]\n\tbare = false\n[remote \"origin\"]\n\turl = https://github.com/kubernetes/k8s.io\n", 0o600)
-	promote := func(code int) outcome {
+	kpromo := func(code int, args ...string) outcome {
 		t.Helper()
-		p := prepare(t, "cip", "--thin-manifest-dir="+dir, "--confirm", "--verification-summaries", "--certificate-identity="+promoter.SAN, "--certificate-oidc-issuer="+promoter.Issuer)
+		p := prepare(t, append(args, "--certificate-identity="+promoter.SAN, "--certificate-oidc-issuer="+promoter.Issuer)...)
 		p.Path = linkOfKpromo()
 		p.Args[0] = p.Path
-		p.Env = append(p.Env, "SIGSTORE_ID_TOKEN="+a.sigstore.Token(promoter), "CIP_TRUSTED_ROOT="+a.root,
+		p.Env = append(p.Env, "SIGSTORE_ID_TOKEN="+a.sigstore.Token(promoter), "CIP_TRUSTED_ROOT="+a.root, "CIP_THIN_MANIFEST_DIR="+dir,
 			"CIP_FULCIO_URL="+a.sigstore.FulcioURL(), "CIP_REKOR_URL="+a.sigstore.RekorURL(), "CIP_TIMESTAMP_URL="+a.sigstore.TimestampURL())
 		p.begin(t)
 		out := p.wait(t, runLimit)
 		if out.code != code {
-			t.Fatalf("kpromo cip: got exit code %d, want %d\n%s", out.code, code, out)
+			t.Fatalf("kpromo %v: got exit code %d, want %d\n%s", args, out.code, code, out)
 		}
 		return out
+	}
+	promote := func(code int, args ...string) outcome {
+		t.Helper()
+		return kpromo(code, append([]string{"cip", "--thin-manifest-dir=" + dir, "--confirm", "--verification-summaries"}, args...)...)
 	}
 	promote(0)
 	for predicateType, want := range map[string][]string{
@@ -182,6 +186,18 @@ func TestKpromoSigns(t *testing.T) {
 	a.dst.Reset()
 	if again := promote(0); len(a.dst.Writes()) > 0 {
 		t.Errorf("second run: got writes %v, want none\n%s", a.dst.Writes(), again)
+	}
+
+	kpromo(0, "sigcheck", "registry.k8s.io/orchard/apple:v1")
+	bread := rt.Image(8, 1)
+	a.src.Push(t, "staging/orchard/bread", bread, "v1")
+	edit(t, images, func(text []byte) []byte { return append(text, entry("bread", bread.Digest, "v1")...) })
+	promote(0, "--sign=false")
+	if out := kpromo(1, "sigcheck", "europe-west4-docker.pkg.dev/k8s-artifacts-prod/images/orchard/bread:v1"); !strings.Contains(out.stdout, "1 broken") {
+		t.Errorf("without evidence: got %s, want it broken", out)
+	}
+	if out := kpromo(0, "sigcheck", "registry.k8s.io/orchard/bread:v1", "--confirm"); !strings.Contains(out.stdout, "1 ok") {
+		t.Errorf("repaired: got %s, want it ok", out)
 	}
 
 	pear := rt.Image(7, 1)

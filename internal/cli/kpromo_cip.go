@@ -213,6 +213,9 @@ func (t *translation) identities() error {
 	return nil
 }
 
+// builderOf returns the builder of promotion records of Kubernetes.
+func builderOf(b version.Build) string { return "https://k8s.io/promo-tools@" + releaseOf(b) }
+
 // operations validates the number of concurrent signatures, which cip does not limit.
 func (t *translation) operations() error {
 	if n, err := strconv.Atoi(t.text("max-signature-ops")); err == nil && n < 1 {
@@ -231,7 +234,7 @@ func (t *translation) evidence(b version.Build) error {
 		return nil
 	}
 	t.args = append(t.args, "--sign", "--attest")
-	t.add("builder-id", "https://k8s.io/promo-tools@"+releaseOf(b))
+	t.add("builder-id", builderOf(b))
 	writes := t.on("confirm") || !t.on("dry-run")
 	if writes {
 		t.pass("signer-account")

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"sigs.k8s.io/k8s-container-image-promoter/internal/version"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
@@ -54,7 +55,7 @@ days. CIP_THIN_MANIFEST_DIR names the manifests that records are compared with;
 		Annotations: exits(),
 		Args:        cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := translateSigcheck(cmd.Flags(), args, getenv(envName("thin-manifest-dir")), time.Now())
+			c, err := translateSigcheck(cmd.Flags(), args, getenv(envName("thin-manifest-dir")), s.build, time.Now())
 			if err != nil {
 				return err
 			}
@@ -74,7 +75,7 @@ var productionRE = regexp.MustCompile(`^(?:registry\.k8s\.io|[a-z0-9-]+-docker\.
 
 // translateSigcheck translates the flags of kpromo sigcheck into those of cip verify. dir has
 // the manifests, if there are any.
-func translateSigcheck(from *pflag.FlagSet, args []string, dir string, now time.Time) (*sigcheck, error) {
+func translateSigcheck(from *pflag.FlagSet, args []string, dir string, b version.Build, now time.Time) (*sigcheck, error) {
 	t, err := newTranslation(from, sigcheckFlags)
 	if err != nil {
 		return nil, err
@@ -98,7 +99,11 @@ func translateSigcheck(from *pflag.FlagSet, args []string, dir string, now time.
 		t.add("thin-manifest-dir", dir)
 	}
 	if t.on("confirm") {
+		if dir == "" {
+			return nil, errors.New("--confirm needs CIP_THIN_MANIFEST_DIR: evidence is written of what the manifests want")
+		}
 		t.pass("confirm", "signer-account")
+		t.add("builder-id", builderOf(b))
 	}
 	return c, t.operations()
 }

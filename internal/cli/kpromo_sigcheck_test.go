@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
+	"sigs.k8s.io/k8s-container-image-promoter/internal/version"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
@@ -21,7 +22,7 @@ func checkedSigs(t *testing.T, now time.Time, dir string, args ...string) (*sigc
 	if err := f.Parse(args); err != nil {
 		t.Fatal(err)
 	}
-	return translateSigcheck(f, f.Args(), dir, now)
+	return translateSigcheck(f, f.Args(), dir, version.Build{Version: "1.2.3"}, now)
 }
 
 func TestTranslateSigcheck(t *testing.T) {
@@ -37,7 +38,7 @@ func TestTranslateSigcheck(t *testing.T) {
 	}{
 		"periodic-release-verify-image-signatures": {args: []string{"--from-days=7"}, want: who, from: 23, to: 30},
 		"days":    {args: []string{"--from-days=10", "--to-days=3"}, want: who, from: 20, to: 27},
-		"repair":  {args: []string{"--confirm", "--signer-account=a@b"}, dir: "d", want: append(who[:3:3], "--thin-manifest-dir=d", "--confirm", "--signer-account=a@b"), from: 25, to: 30},
+		"repair":  {args: []string{"--confirm", "--signer-account=a@b"}, dir: "d", want: append(who[:3:3], "--thin-manifest-dir=d", "--confirm", "--signer-account=a@b", "--builder-id=https://k8s.io/promo-tools@v1.2.3"), from: 25, to: 30},
 		"pattern": {args: []string{"--certificate-identity-regexp=."}, want: []string{"--require-signature", "--certificate-identity-regexp=.", byGoogle}, from: 25, to: 30},
 		"references": {
 			args: []string{"registry.k8s.io/pause:3.10", "europe-west4-docker.pkg.dev/k8s-artifacts-prod/images/etcd/etcd@sha256:0"}, want: who,
@@ -74,6 +75,7 @@ func TestTranslateSigcheck(t *testing.T) {
 		"--from-days=90":                    "begins before --attestations-since=2026-09-24",
 		"--certificate-oidc-issuer=":        "--certificate-oidc-issuer is empty",
 		"--max-signature-ops=0":             "must be positive",
+		"--confirm":                         "--confirm needs CIP_THIN_MANIFEST_DIR",
 	} {
 		if got, err := checkedSigs(t, now, "", strings.Fields(args)...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %+v, error %v, want one with %q", args, got, err, want)
