@@ -97,7 +97,7 @@ func kubernetesNames(set *manifest.Set) {
 		chosen := slices.ContainsFunc(m.Destinations, func(d *manifest.Registry) bool { return d.Attestations })
 		for _, d := range m.Destinations {
 			host, below, ok := strings.Cut(d.Name.String(), "/k8s-artifacts-prod/images")
-			if !ok {
+			if !ok || below != "" && below[0] != '/' {
 				continue
 			}
 			d.PublicName = cmp.Or(d.PublicName, "registry.k8s.io"+below)

@@ -104,6 +104,8 @@ func translateSigcheck(from *pflag.FlagSet, args []string, dir string, b version
 		}
 		t.pass("confirm", "signer-account")
 		t.add("builder-id", builderOf(b))
+	} else {
+		t.drop("without --confirm", "signer-account")
 	}
 	return c, t.operations()
 }

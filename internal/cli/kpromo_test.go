@@ -360,16 +360,16 @@ func TestKubernetesNames(t *testing.T) {
 		}
 		return all
 	}
-	all := []string{"us-west1-docker.pkg.dev/k8s-artifacts-prod/images/etcd", "us-central1-docker.pkg.dev/k8s-artifacts-prod/images", "us.gcr.io/k8s-artifacts-prod/etcd"}
+	all := []string{"us-west1-docker.pkg.dev/k8s-artifacts-prod/images/etcd", "us-central1-docker.pkg.dev/k8s-artifacts-prod/images", "us.gcr.io/k8s-artifacts-prod/etcd", "us-central1-docker.pkg.dev/k8s-artifacts-prod/images-old"}
 	set := read(all...)
 	kubernetesNames(set)
-	if diff := cmp.Diff([]names{{"registry.k8s.io/etcd", false}, {"registry.k8s.io", true}, {}}, describe(set)); diff != "" {
+	if diff := cmp.Diff([]names{{"registry.k8s.io/etcd", false}, {"registry.k8s.io", true}, {}, {}}, describe(set)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	set = read(all...)
 	set.Manifests[0].Destinations[0].Attestations, set.Manifests[0].Destinations[0].PublicName = true, "registry.example.com"
 	kubernetesNames(set)
-	if diff := cmp.Diff([]names{{"registry.example.com", true}, {"registry.k8s.io", false}, {}}, describe(set)); diff != "" {
+	if diff := cmp.Diff([]names{{"registry.example.com", true}, {"registry.k8s.io", false}, {}, {}}, describe(set)); diff != "" {
 		t.Errorf("with names in the manifest (-want +got):\n%s", diff)
 	}
 }
