@@ -67,6 +67,24 @@ func (o *attestOptions) addSignerFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.level, "reviewed-level", reviewedLevel, "verified `level` of images in reviewed manifests, in verification summaries")
 }
 
+// check returns an error if flags contradict each other, or say who signs and not what.
+func (o *attestOptions) check() error {
+	switch {
+	case o.key != "" && (o.tokenFile != "" || o.account != ""):
+		return errors.New("--signing-key excludes --identity-token-file and --signer-account")
+	case o.signs() && !o.any():
+		return errors.New("nothing is to be signed: a signer needs --attest, --verification-summaries or --sign")
+	case o.summaryAccount != "" && !o.summaries:
+		return errors.New("--summary-signer-account needs --verification-summaries")
+	}
+	return nil
+}
+
+// signs reports whether a flag says who signs.
+func (o *attestOptions) signs() bool {
+	return o.key != "" || o.tokenFile != "" || o.account != "" || o.summaryAccount != ""
+}
+
 // any reports whether something is signed.
 func (o *attestOptions) any() bool { return o.records || o.summaries || o.signatures }
 

@@ -225,14 +225,18 @@ var exclusive = [][]string{
 	{"snapshot", "manifest-based-snapshot-of"},
 	{"dry-run", "confirm"},
 	{"write", "check"},
+	{"signing-key", "identity-token-file"}, {"signing-key", "signer-account"},
 }
 
-// restraints are flags without which more would be promoted, and what they want. An empty
-// value on the command line, such as from an unset shell variable, is an error.
+// restraints are flags without which more would be promoted, or somebody else would sign or
+// see it, and what they want. An empty value on the command line, such as from an unset
+// shell variable, is an error.
 var restraints = [][2]string{
 	{"plan", "a file"}, {"signature-key", "a file"}, {"from-snapshot", "a file"},
 	{"certificate-identity", "an identity"}, {"certificate-identity-regexp", "an expression"},
 	{"certificate-oidc-issuer", "a URL"}, {"certificate-oidc-issuer-regexp", "an expression"}, {"trusted-root", "a file"},
+	{"signing-key", "a file"}, {"identity-token-file", "a file"}, {"signer-account", "an account"}, {"summary-signer-account", "an account"},
+	{"fulcio-url", "an address"}, {"rekor-url", "an address"}, {"timestamp-url", "an address"},
 	{"tag", "a tag"}, {"filter-tag", "a pattern"}, {"image", "an image"}, {"digest", "a digest"},
 }
 

@@ -124,6 +124,9 @@ func runRun(ctx context.Context, o *runOptions, s streams) error {
 	if p.job.Estimate, err = o.estimateOptions.estimate(o); err != nil {
 		return err
 	}
+	if err := o.attestOptions.check(); err != nil {
+		return err
+	}
 	p.job.Reader = &promote.RuleReader{}
 	size, signature, vulnerability, err := o.rules(p.job.Reader, s, false)
 	if err != nil {

@@ -101,6 +101,8 @@ func runVerify(ctx context.Context, o *verifyOptions, args []string, s streams) 
 		return errors.New("want a REFERENCE, --manifest or --thin-manifest-dir")
 	case len(args) > 0 && o.since != "":
 		return errors.New("--since selects images of the manifests: it excludes a REFERENCE")
+	case !o.confirm && (o.signs() || o.summaries):
+		return errors.New("nothing is to be written: a signer and --verification-summaries need --confirm")
 	}
 	if v.verifier.Signers, err = o.signers(); err != nil {
 		return err
@@ -217,6 +219,7 @@ func (v *verification) chains(ctx context.Context, args []string) ([]verify.Chai
 		v.verifier.Scope = verify.NewScope(v.names, nil)
 	}
 	var subjects []verify.Subject
+	var refused []verify.Chain
 	if v.set != nil {
 		found := verify.Tags(ctx, v.verifier.Images, plan.Unpinned(v.set))
 		resolve := func([]plan.SourceTag) map[plan.SourceTag]plan.Resolution { return found }
@@ -224,7 +227,7 @@ func (v *verification) chains(ctx context.Context, args []string) ([]verify.Chai
 		v.verifier.Scope = verify.NewScope(v.set, wanted)
 		selected, _, _ := (&promote.Job{Set: v.set, Selection: promote.Selection{Base: v.base}}).Wanted(resolve)
 		if len(args) == 0 {
-			subjects = v.verifier.Scope.All(selected)
+			subjects, refused = v.verifier.Scope.All(selected), v.verifier.Scope.Refused(selected)
 		}
 	}
 	for _, text := range args {
@@ -236,5 +239,6 @@ func (v *verification) chains(ctx context.Context, args []string) ([]verify.Chai
 	}
 	v.progress.Start("verifying", len(subjects))
 	defer v.progress.Finish()
-	return v.verifier.Verify(ctx, subjects, v.progress.Step)
+	chains, err := v.verifier.Verify(ctx, subjects, v.progress.Step)
+	return append(chains, refused...), err
 }

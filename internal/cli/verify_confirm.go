@@ -40,6 +40,9 @@ func (v *verification) prepareRepair(ctx context.Context) error {
 		return errors.New("--confirm requires --manifest or --thin-manifest-dir: evidence is written of what they want")
 	}
 	v.records, v.signatures = true, v.signature
+	if err := v.attestOptions.check(); err != nil {
+		return err
+	}
 	signer, err := v.signer(ctx, v.streams, v.caFile, false)
 	if err != nil {
 		return err
@@ -57,7 +60,8 @@ func (v *verification) prepareRepair(ctx context.Context) error {
 	}
 	v.repair = &repair{verification: v, options: v.attestOptions.options(v.streams, at, commit), wrote: map[digestAt][]string{}}
 	v.repair.options.Signer = signer
-	return nil
+	v.repair.options.SummarySigner, err = v.summarySigner(ctx, v.streams, v.caFile)
+	return err
 }
 
 // connect connects what reads and writes evidence.
@@ -67,31 +71,37 @@ func (r *repair) connect(client *registry.Client, recorders *evidence.Trust, rec
 }
 
 // run writes what chains lack, and returns them as they are afterwards. Records are written
-// only where there is none: a later one names no manifest. It stops writing when ctx ends.
+// only where there is none: a later one names no manifest. Nothing vouches for an image that
+// a policy refuses: only its summary says so. It stops writing when ctx ends.
 func (r *repair) run(ctx context.Context, chains []verify.Chain) ([]verify.Chain, error) {
-	var lacking, others []verify.Subject
+	var lacking, others, refused []verify.Subject
 	for i := range chains {
 		c := &chains[i]
 		switch {
+		case c.Lacks(verify.KindProvenance):
+			refused = append(refused, c.Subject)
 		case c.Lacks(verify.KindRecord):
 			lacking = append(lacking, c.Subject)
 		case r.summaries, c.Lacks(verify.KindSignature):
 			others = append(others, c.Subject)
 		}
 	}
-	if err := r.write(ctx, lacking, true); err != nil {
-		return nil, err
-	}
-	if err := r.write(ctx, others, false); err != nil {
-		return nil, err
+	all := r.options
+	for _, part := range []struct {
+		subjects            []verify.Subject
+		records, signatures bool
+	}{{lacking, true, all.Signatures}, {others, false, all.Signatures}, {refused, false, false}} {
+		o := all
+		o.Records, o.Signatures = part.records, part.signatures
+		if err := r.write(ctx, part.subjects, o); err != nil {
+			return nil, err
+		}
 	}
 	return r.again(ctx, chains)
 }
 
 // write writes the evidence that subjects lack.
-func (r *repair) write(ctx context.Context, subjects []verify.Subject, records bool) error {
-	o := r.options
-	o.Records = records
+func (r *repair) write(ctx context.Context, subjects []verify.Subject, o attest.Options) error {
 	promoted := r.verifier.Scope.Promoted(subjects, manifest.ReferrersAccepted)
 	if len(promoted) == 0 {
 		return nil

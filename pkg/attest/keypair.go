@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -42,8 +43,12 @@ func readKey(raw, password []byte) (*keypair, error) {
 	encrypted := strings.HasPrefix(block.Type, "ENCRYPTED ") || block.Headers["DEK-Info"] != ""
 	key, err := cryptoutils.UnmarshalPEMToPrivateKey(raw, func(bool) ([]byte, error) { return append([]byte{}, password...), nil })
 	switch {
+	case err != nil && encrypted && len(password) == 0:
+		return nil, errors.New("the key is encrypted, and COSIGN_PASSWORD is not set")
 	case err != nil && encrypted:
 		return nil, errors.New("the key is encrypted, and COSIGN_PASSWORD is not its password")
+	case err != nil && strings.HasSuffix(block.Type, "PUBLIC KEY"):
+		return nil, errors.New("it is a public key: signing needs the private one")
 	case err != nil:
 		return nil, errors.New("it is not a private key in PEM form (PKCS #8, PKCS #1 or SEC 1)")
 	}
@@ -54,8 +59,14 @@ func newKeypair(key crypto.PrivateKey) (*keypair, error) {
 	p := &keypair{hash: crypto.SHA256}
 	switch k := key.(type) {
 	case *ecdsa.PrivateKey:
+		if k.Curve == elliptic.P224() {
+			return nil, errors.New("keys on the curve P-224 are not supported: want P-256, P-384 or P-521")
+		}
 		p.Signer, p.algorithm, p.details = k, "ECDSA", protocommon.PublicKeyDetails_PKIX_ECDSA_P256_SHA_256
 	case *rsa.PrivateKey:
+		if bits := k.N.BitLen(); bits != 2048 && bits != 3072 && bits != 4096 {
+			return nil, fmt.Errorf("RSA keys of %d bits are not supported: want 2048, 3072 or 4096", bits)
+		}
 		p.Signer, p.algorithm, p.details = k, "RSA", protocommon.PublicKeyDetails_PKIX_RSA_PKCS1V15_2048_SHA256
 	case ed25519.PrivateKey:
 		p.Signer, p.algorithm, p.details, p.hash = k, "ED25519", protocommon.PublicKeyDetails_PKIX_ED25519, 0

@@ -32,7 +32,7 @@ func parseKey(pem []byte) (key, error) {
 	public, err := cryptoutils.UnmarshalPEMToPublicKey(pem)
 	switch {
 	case err != nil && bytes.Contains(pem, []byte("PRIVATE KEY-----")):
-		return key{}, errors.New("it is a private key: cosign public-key prints its public key")
+		return key{}, errors.New("it is a private key")
 	case err != nil:
 		return key{}, errors.New("it is not a public key in PEM form, such as cosign.pub")
 	}

@@ -31,17 +31,7 @@ func NewScope(set *manifest.Set, wanted *plan.Wanted) *Scope {
 // All returns the images that a selection of the manifests wants, once for each
 // destination that gets evidence, sorted by reference.
 func (s *Scope) All(selected *plan.Wanted) []Subject {
-	homes := map[name.Repository][]Home{}
-	for _, m := range s.set.Manifests {
-		for _, r := range m.Attested() {
-			for i := range m.Images {
-				home, err := homeOf(r, m.Images[i].Name)
-				if err == nil && !slices.Contains(homes[home.Repository], home) {
-					homes[home.Repository] = append(homes[home.Repository], home)
-				}
-			}
-		}
-	}
+	homes := s.homes()
 	var all []Subject
 	for _, t := range selected.Targets {
 		if homes[t.Repository] == nil {
@@ -55,6 +45,61 @@ func (s *Scope) All(selected *plan.Wanted) []Subject {
 		}
 	}
 	return all
+}
+
+// Refused returns a broken chain for each entry of a selection of the manifests that names
+// no digest to verify: it is bad, or its source tag does not exist or cannot be read.
+func (s *Scope) Refused(selected *plan.Wanted) []Chain {
+	homes := s.homes()
+	var all []Chain
+	refuse := func(reference string, action plan.Action, reason string) {
+		c := Chain{Reference: reference}
+		if action == plan.Invalid {
+			c.add(invalid(KindManifest, "%s", reason))
+		} else {
+			c.add(missing(KindManifest, "%s", reason))
+		}
+		all = append(all, c)
+	}
+	for i := range selected.Invalid {
+		refuse(selected.Invalid[i].Destination.String(), plan.Invalid, selected.Invalid[i].Error)
+	}
+	for _, t := range selected.Targets {
+		if homes[t.Repository] == nil {
+			continue
+		}
+		for i := range t.Want.Refused {
+			r := &t.Want.Refused[i]
+			reference := t.Repository.String()
+			if r.Tag != "" {
+				reference += ":" + r.Tag
+			}
+			refuse(reference, r.Action, r.Reason)
+		}
+	}
+	return all
+}
+
+// homes returns the homes of records of all images, by repository.
+func (s *Scope) homes() map[name.Repository][]Home {
+	homes := map[name.Repository][]Home{}
+	add := func(r *manifest.Registry, image string) {
+		home, err := homeOf(r, image)
+		if err == nil && !slices.Contains(homes[home.Repository], home) {
+			homes[home.Repository] = append(homes[home.Repository], home)
+		}
+	}
+	for _, m := range s.set.Manifests {
+		for _, r := range m.Attested() {
+			for i := range m.Images {
+				add(r, m.Images[i].Name)
+			}
+			for i := range m.Refused {
+				add(r, m.Refused[i].Name)
+			}
+		}
+	}
+	return homes
 }
 
 // homeOf returns the home of an image in a destination.
