@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 	"sigs.k8s.io/k8s-container-image-promoter/internal/sigstoretest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
 // statuses are the statuses of a chain's links, by kind.
@@ -272,6 +273,29 @@ func TestManyImages(t *testing.T) {
 	const each, more = 5, 5 // handshakes
 	if got := len(w.Server.Requests()); got > each*n+more {
 		t.Errorf("got %d requests, want %d at most", got, each*n+more)
+	}
+}
+
+// TestRetaggedImage follows a chain to a retag entry without a digest: the manifest wants
+// what the source tag points to.
+func TestRetaggedImage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	images := "- name: apple\n  retag:\n  - {src_build_tag: v1, src_ref: r, tag: v2}\n  - {src_build_tag: v9, src_ref: r, tag: v9}\n"
+	w.commit = write(t, w.dir, map[string]string{"k8s/images/orchard/images.yaml": images})
+	w.record(recorder, w.statement(publicName, nil))
+	w.Push(t, "prod/apple", w.apple, "v2")
+	v := w.verifier()
+	tags := Tags(t.Context(), w.client, plan.Unpinned(v.Scope.set))
+	v.Scope = NewScope(v.Scope.set, plan.Desired(v.Scope.set, tags))
+	v.Scope.policies = nil
+	chain := w.verify(v, publicName+":v2")[0]
+	want := map[Kind]Status{KindRecord: OK, KindManifest: OK, KindSource: OK, KindSignature: NotChecked, KindProvenance: NotChecked}
+	if diff := cmp.Diff(want, statuses(chain)); diff != "" {
+		t.Errorf("statuses (-want +got):\n%s\n%+v", diff, chain)
+	}
+	if chain := w.verify(v, publicName+":v1")[0]; statuses(chain)[KindManifest] != Invalid {
+		t.Errorf("a tag that is only the source's: got %+v, want an invalid manifest", chain)
 	}
 }
 
