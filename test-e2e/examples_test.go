@@ -28,8 +28,8 @@ func blocks(page, language string) []string {
 	return all
 }
 
-// servers are commands that do not end. Other tests run them.
-var servers = []string{"demo", "audit", "completion"}
+// servers are commands that do not end, or that need a git server. Other tests run them.
+var servers = []string{"demo", "audit", "completion", "pr"}
 
 // step is a command of cip in a page with its exit code, or a file to write.
 type step struct {
