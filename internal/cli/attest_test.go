@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestContradictingSigners are flags that say who signs, and that nothing could come of.
+// TestContradictingSigners are flags about evidence that contradict each other, or that nothing
+// could come of.
 func TestContradictingSigners(t *testing.T) {
 	t.Parallel()
 	run, verify := []string{"run", "--manifest=m.yaml"}, []string{"verify", "--manifest=m.yaml", "--signature-key=release.pub"}
@@ -22,6 +23,7 @@ func TestContradictingSigners(t *testing.T) {
 		{run, []string{"--attest", "--signing-key=release.key", "--identity-token-file=token"}, "--signing-key excludes"},
 		{run, []string{"--attest", "--signing-key="}, "--signing-key is empty"},
 		{run, []string{"--attest", "--signing-key=release.key", "--rekor-url="}, "--rekor-url is empty"},
+		{run, []string{"--attest", "--estimate"}, "--estimate does not count evidence"},
 		{verify, []string{"--signing-key=release.key"}, "need --confirm"},
 		{verify, []string{"--verification-summaries"}, "need --confirm"},
 	} {

@@ -40,6 +40,8 @@ func (o *estimateOptions) estimate(run *runOptions) (*promote.Estimate, error) {
 		return nil, errors.New("--estimate is for dry runs: it excludes --confirm")
 	case run.referrers || run.deep:
 		return nil, errors.New("--estimate does not count referrers and repairs: it excludes --referrers and --deep")
+	case run.attestOptions.any():
+		return nil, errors.New("--estimate does not count evidence: it excludes --attest, --verification-summaries and --sign")
 	case o.roundTrip <= 0:
 		return nil, errors.New("--round-trip must be positive")
 	}

@@ -38,13 +38,13 @@ func (r *Registry) Production(image string) (repo name.Repository, production st
 }
 
 // BelowPublicName returns the name of an image whose production name is a repository, and
-// whether there is a public name above it.
+// whether there is a public name above it. No image has the public name itself.
 func (r *Registry) BelowPublicName(repo name.Repository) (string, bool) {
 	if r.PublicName == "" {
 		return "", false
 	}
 	public, err := image.ParseRegistry(r.PublicName)
-	if err != nil {
+	if err != nil || public.Prefix == repo.RepositoryStr() {
 		return "", false
 	}
 	return public.Relative(repo)

@@ -74,11 +74,12 @@ func TestProduction(t *testing.T) {
 func TestBelowPublicName(t *testing.T) {
 	t.Parallel()
 	for entry, want := range map[string]string{
-		"name: us.example/prod":                                       "",
-		"{name: us.example/prod, public-name: registry.example}":      "kops/apple",
-		"{name: us.example/prod, public-name: registry.example/kops}": "apple",
-		"{name: us.example/prod, public-name: registry.example/ko}":   "",
-		"{name: us.example/prod, public-name: other.example}":         "",
+		"name: us.example/prod":                                             "",
+		"{name: us.example/prod, public-name: registry.example}":            "kops/apple",
+		"{name: us.example/prod, public-name: registry.example/kops}":       "apple",
+		"{name: us.example/prod, public-name: registry.example/ko}":         "",
+		"{name: us.example/prod, public-name: registry.example/kops/apple}": "",
+		"{name: us.example/prod, public-name: other.example}":               "",
 	} {
 		got, ok := withDestinations(t, entry).Destinations[0].BelowPublicName(image.NewRepository("registry.example", "kops/apple"))
 		if ok != (want != "") || ok && got != want {

@@ -24,8 +24,9 @@ type BlobWeight struct {
 
 // EstimateWrites returns the cost of carrying out the plan, for each host. It does not
 // include the requests that made the plan, pings and tokens. It assumes that the
-// destinations hold no blob and that every mount succeeds. upload returns the number of
-// requests that bring a blob into a repository.
+// destinations hold no blob and that every mount succeeds. Referrers and evidence are not
+// counted: they make it a minimum. upload returns the number of requests that bring a blob
+// into a repository.
 func (p *Plan) EstimateWrites(weigh func(v1.Hash) Weight, upload func(name.Repository, BlobWeight) int) map[string]Estimate {
 	e := estimator{
 		hosts: map[string]Estimate{}, seen: map[blobKey]struct{}{}, weigh: weigh, upload: upload,
@@ -33,7 +34,14 @@ func (p *Plan) EstimateWrites(weigh func(v1.Hash) Weight, upload func(name.Repos
 	var last *Item // the following items of the same digest share its content
 	for i := range p.Items {
 		it := &p.Items[i]
-		if !it.Writes() || it.Kind != 0 {
+		if !it.Writes() {
+			continue
+		}
+		if it.Kind != 0 {
+			host := it.Destination.RegistryStr()
+			cost := e.hosts[host]
+			cost.AtLeast = true
+			e.hosts[host] = cost
 			continue
 		}
 		same := last != nil && last.Destination == it.Destination && last.Digest == it.Digest

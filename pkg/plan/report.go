@@ -190,6 +190,6 @@ func (s *Summary) of(a Action) *int {
 type Estimate struct {
 	Requests int     `json:"requests"`
 	Bytes    int64   `json:"bytes"`             // blob bodies, read and written
-	AtLeast  bool    `json:"atLeast,omitempty"` // there are indexes, and the blobs of their children are not counted
+	AtLeast  bool    `json:"atLeast,omitempty"` // blobs of the children of indexes, referrers or evidence are not counted
 	Seconds  float64 `json:"seconds,omitempty"` // the time that the requests take; only if it was asked for
 }
