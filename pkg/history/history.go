@@ -76,7 +76,11 @@ func Parse(text string) (Query, error) {
 		}
 	}
 	repo, err := image.ParseRepository(rest)
-	if err != nil {
+	switch {
+	case rest == "sha256": // a short digest
+		_, err = image.ParseDigest(text)
+		return q, err
+	case err != nil:
 		return q, err
 	}
 	q.Repository = repo.String()
@@ -112,7 +116,7 @@ func Of(ctx context.Context, at load.Manifests, q Query) ([]Event, error) {
 	if len(w.events) == 0 && w.cut != nil {
 		return nil, fmt.Errorf("reading the history of %s: %w", w.path, w.cut)
 	}
-	return w.events, w.complete(w.events)
+	return w.events, w.complete(w.events...)
 }
 
 // OlderThan returns the event that each tag is there by, if it was before a time.
@@ -125,6 +129,9 @@ func OlderThan(ctx context.Context, at load.Manifests, start time.Time) ([]Event
 	}
 	events := []Event{}
 	for _, e := range w.live {
+		if err := w.complete(e); err != nil {
+			return nil, err // it may have been there before start, whatever its date is
+		}
 		if e.Date.Before(start) {
 			events = append(events, e)
 		}
@@ -132,7 +139,7 @@ func OlderThan(ctx context.Context, at load.Manifests, start time.Time) ([]Event
 	slices.SortFunc(events, func(a, b Event) int {
 		return cmp.Or(strings.Compare(a.Team, b.Team), a.Date.Compare(b.Date), compare(a, b))
 	})
-	return events, w.complete(events)
+	return events, nil
 }
 
 // compare orders events of one commit.
@@ -141,10 +148,12 @@ func compare(a, b Event) int {
 		strings.Compare(a.Tag, b.Tag), strings.Compare(a.Digest, b.Digest), strings.Compare(a.Action, b.Action))
 }
 
-// complete returns an error if an event is at the end of a shallow clone: what the
-// first commit has may be much older.
-func (w *walker) complete(events []Event) error {
-	if w.cut != nil && slices.ContainsFunc(events, func(e Event) bool { return e.Commit == w.cut.At }) {
+// complete returns an error if an event is at the end of a shallow clone: what the first
+// commit has may be much older. So may what a team has that is broken there, once it is
+// repaired.
+func (w *walker) complete(events ...Event) error {
+	first := func(e Event) bool { return e.Commit == w.cut.At || e.Commit == w.repaired[cmp.Or(e.Team, ".")] }
+	if w.cut != nil && slices.ContainsFunc(events, first) {
 		return fmt.Errorf("reading the history of %s: %w", w.path, w.cut)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -216,6 +217,43 @@ func TestShallow(t *testing.T) {
 		}
 		if events, err := history.Of(t.Context(), at, q); errors.As(err, &cut) == known || known && len(events) != 1 {
 			t.Errorf("%s: got %v, error %v, want it known: %t", ref, s.lines(events), err, known)
+		}
+	}
+}
+
+// What a shallow clone has since its first commit may be older than any window.
+func TestShallowOlderThan(t *testing.T) {
+	t.Parallel()
+	s := &sample{Repository: gittest.New(t), names: map[string]string{}, ids: map[string]string{}, files: map[string]string{}}
+	s.commit("add", "Add it", map[string]string{file: registries, list: images("a 1.0")})
+	s.commit("broken", "Break it", map[string]string{list: "- ["})
+	s.commit("repair", "Repair it", map[string]string{list: images("a 1.0")})
+	s.commit("more", "Add more", map[string]string{list: images("a 1.0", "b 2.0")})
+	s.Branch("main", s.tip)
+	for first, known := range map[string]bool{"add": true, "broken": false, "repair": false, "more": false, "": true} {
+		all := []string{"add", "broken", "repair", "more"}
+		repository := s.Repository
+		if i := slices.Index(all, first); i >= 0 {
+			var ids []string
+			for _, name := range all[i:] {
+				ids = append(ids, s.ids[name])
+			}
+			slices.Reverse(ids)
+			repository = s.Shallow("main", ids, s.ids[first])
+		}
+		at := load.Manifests{Dir: workTree(t, repository) + "/top"}
+		var cut *git.ShallowError
+		if events, err := history.OlderThan(t.Context(), at, time.Unix(0, 0)); errors.As(err, &cut) == known || len(events) > 0 {
+			t.Errorf("from %q: got %v, error %v, want it known: %t", first, s.lines(events), err, known)
+		}
+		for ref, known := range map[string]bool{"r.example/prod/apple:1.0": known, "r.example/prod/apple:2.0": known || first != "more"} {
+			q, err := history.Parse(ref)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if events, err := history.Of(t.Context(), at, q); errors.As(err, &cut) == known || known && len(events) != 1 {
+				t.Errorf("%s from %q: got %v, error %v, want it known: %t", ref, first, s.lines(events), err, known)
+			}
 		}
 	}
 }

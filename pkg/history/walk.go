@@ -61,6 +61,8 @@ type walker struct {
 	live     map[wanted]Event          // with first: the events by which tags are there
 	events   []Event                   // without first
 	cut      *git.ShallowError         // the history is not complete
+	broken   map[string]bool           // teams that are broken since it is cut
+	repaired map[string]string         // the commits that repaired them
 }
 
 // run reads the history of the manifests.
@@ -73,7 +75,7 @@ func (w *walker) run(ctx context.Context, at load.Manifests) (err error) {
 		return err
 	}
 	w.versions, w.teams, w.past = map[string]version{}, map[string]places{}, map[string][]git.LogEntry{}
-	w.sources = map[string]source{}
+	w.sources, w.broken, w.repaired = map[string]source{}, map[string]bool{}, map[string]string{}
 	w.counts, w.live = map[wanted]int{}, map[wanted]Event{}
 	commits, err := w.commits(ctx)
 	if err != nil {
@@ -162,13 +164,18 @@ func (w *walker) step(c git.LogEntry, teams []string) error {
 			w.teams[team] = tags
 			continue
 		}
-		v, err := w.version(c, team, w.query, len(w.teams[team]) > 0)
+		atCut := w.cut != nil && c.ID == w.cut.At
+		v, err := w.version(c, team, w.query, atCut || len(w.teams[team]) > 0)
 		if err != nil {
 			return err
 		}
 		if v.broken {
+			w.broken[team] = w.broken[team] || atCut
 			delete(w.sources, team)
 			continue // not promoted: what was wanted before stays as it was
+		}
+		if w.broken[team] {
+			w.broken[team], w.repaired[team] = false, c.ID
 		}
 		old := w.teams[team]
 		for tag, pos := range v.tags {
