@@ -89,3 +89,22 @@ func TestWriteFile(t *testing.T) {
 		t.Error("got no error for a file in no directory, want one")
 	}
 }
+
+// Before the first commit there are no manifests, and none that could be broken.
+func TestRevisionBeforeFirst(t *testing.T) {
+	t.Parallel()
+	for _, at := range []load.Manifests{{Dir: "."}, {File: "promote.yaml"}} {
+		r, err := at.In(nil, "", at.Path())
+		if err != nil {
+			t.Fatal(err)
+		}
+		set, err := r.Read()
+		if err != nil || !set.Absent || len(set.Faults) > 0 {
+			t.Errorf("%s: got %+v, error %v, want a set that is absent, without faults", at.Path(), set, err)
+		}
+		set, selectors, err := r.ReadAll(false)
+		if err != nil || !set.Absent || len(set.Faults)+len(selectors) > 0 {
+			t.Errorf("%s: got %+v, selectors %v, error %v, want a set that is absent, without faults", at.Path(), set, selectors, err)
+		}
+	}
+}

@@ -99,6 +99,9 @@ func (r *Revision) ReadAll(newLists bool) (set *manifest.Set, selectors []*selec
 
 // load reads files. An object that the clone does not have is an error.
 func (r *Revision) load(read func(fs.FS) error) error {
+	if r.Commit == "" {
+		return fs.ErrNotExist
+	}
 	whole := &wholeFS{FS: r.Files}
 	err := read(whole)
 	if err = cmp.Or(whole.err, err); err != nil && !errors.Is(err, fs.ErrNotExist) {
