@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -63,6 +64,11 @@ func TestKpromoPR(t *testing.T) {
 	if out := pr(0, "--tag=v1.1", "--interactive"); len(fork.Branches()) != 0 || !strings.Contains(out.stderr, "nothing was pushed") || !strings.Contains(out.stdout, "v1.1") {
 		t.Errorf("without an answer: got branches %v and %s, want none, and the change", fork.Branches(), out)
 	}
+	github.Fail(http.MethodPost, http.StatusForbidden)
+	if out := pr(1, "--tag=v1.1"); len(github.Pulls()) != 0 || !strings.Contains(out.stderr, "the same command tries it again") {
+		t.Errorf("refused by GitHub: got pull requests %v and %s, want none, and an error", github.Pulls(), out)
+	}
+	github.Fail(http.MethodPost, 0)
 	out := pr(0, "--tag=v1.1", "--issue=https://github.com/kubernetes/k8s.io/issues/1")
 	pulls := github.Pulls()
 	if len(pulls) != 1 || out.stdout != pulls[0].URL+"\n" {

@@ -186,6 +186,7 @@ func TestPRFails(t *testing.T) {
 	}
 	for _, args := range [][]string{
 		{"apple:9.9"}, {"apple:1.1", "--remote=none"}, {"apple:1.1", "--base-branch=none"}, {"apple:1.1", "--resolve"}, {"apple:1.1", "--only=x"}, {"apple:1.1", "--forge=x"},
+		{"apple:1.1", "--title= "}, {"apple:1.1", "--title=one\ntwo"}, {"apple:1.1", "--branch=HEAD"}, {"apple:1.1", "--fork=.."},
 	} {
 		g.pr(1, args...)
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
@@ -35,7 +36,7 @@ type prOptions struct {
 // customProposal are parts of a proposal that no flag sets.
 type customProposal struct {
 	body  string                     // text of the pull request, without the plan; empty: with it
-	fresh bool                       // it is an error if the branch exists
+	fresh bool                       // it is an error if the branch exists, except for a pull request that could not be opened
 	ask   func(question string) bool // whether to go on before a push; nil: do
 }
 
@@ -133,7 +134,7 @@ func runPR(ctx context.Context, o *prOptions, s streams, args []string) (err err
 	if err != nil {
 		return err
 	}
-	if p.custom.fresh && (plan.Commit != "" || plan.Branch != proposal.Branch) {
+	if p.custom.fresh && (plan.URL != "" || plan.Branch != proposal.Branch) {
 		return fmt.Errorf("branch %s of %s exists already", proposal.Branch, p.work.Push.Pushed())
 	}
 	if dry {
@@ -168,6 +169,8 @@ func (p *proposing) asked(args []string) (add.Request, error) {
 		return request, errors.New("--resolve takes no images: the selectors name them")
 	case !p.resolve && len(p.only) > 0:
 		return request, errors.New("--only requires --resolve")
+	case p.title != "" && (strings.TrimSpace(p.title) == "" || strings.ContainsAny(p.title, "\r\n")):
+		return request, fmt.Errorf("bad --title %q: want one line", p.title)
 	}
 	return request, err
 }

@@ -95,8 +95,15 @@ func (d *Draft) Fetch(ctx context.Context, from Address, branch string, depth in
 	return d.branch(to)
 }
 
-// checkBranch returns an error if git does not allow a name of a branch.
+// checkBranch returns an error if git does not allow a name of a branch, or if a branch
+// of that name would be taken for something else.
 func checkBranch(name string) error {
+	if short, ok := strings.CutPrefix(name, "refs/heads/"); ok {
+		return fmt.Errorf("bad branch name %q: want %s", name, short)
+	}
+	if name == "HEAD" {
+		return fmt.Errorf("bad branch name %q: git has that name for the current commit", name)
+	}
 	if err := plumbing.NewBranchReferenceName(name).Validate(); err != nil || strings.HasPrefix(name, "-") {
 		return fmt.Errorf("bad branch name %q", name)
 	}

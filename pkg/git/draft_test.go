@@ -151,8 +151,10 @@ func TestPushChangesNoBranch(t *testing.T) {
 	if got := r.Branches()["cip/c"]; got != first {
 		t.Errorf("got %s, want the branch where it was, %s", got, first)
 	}
-	if _, err = d.Push(t.Context(), at, commit, "-x", nil); err == nil || !strings.Contains(err.Error(), "bad branch name") {
-		t.Errorf("got %v, want an error about the name", err)
+	for _, name := range []string{"-x", "HEAD", "refs/heads/cip/d", "a..b"} {
+		if _, err = d.Push(t.Context(), at, commit, name, nil); err == nil || !strings.Contains(err.Error(), "bad branch name") {
+			t.Errorf("%s: got %v, want an error about the name", name, err)
+		}
 	}
 }
 

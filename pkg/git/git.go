@@ -76,7 +76,11 @@ func absolute(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return filepath.EvalSymlinks(abs)
+	resolved, err := filepath.EvalSymlinks(abs)
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return "", fmt.Errorf("reading %s: %w", path, p.Err)
+	}
+	return resolved, err
 }
 
 // Resolve returns the commit id that a revision names.

@@ -180,8 +180,7 @@ func (t *ImagesText) change(action string, edit func() error, expect func(map[st
 	expect(want)
 	err = edit()
 	if err == nil {
-		var got map[string][]string
-		if got, err = t.Wants(); err == nil && !sameWants(got, want) {
+		if got, broken := t.Wants(); broken != nil || !sameWants(got, want) {
 			err = errors.New("the text around it is of a form that cannot be edited")
 		}
 	}

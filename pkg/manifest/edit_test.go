@@ -85,6 +85,8 @@ func TestEditImages(t *testing.T) {
 		{"a carriage return without a line feed", "- name: x\r  dmap: {}\r", add("x", "a"), "", "carriage return without a line feed"},
 		{"an odd line end", "# a\u2028\n- name: x\n  dmap: {}\n", add("x", "a"), "", `ends with "\u2028"`},
 		{"tags to the quotes of the one before", "- name: x\n  dmap:\n    ~A: [v1]\n", add("x", "a", "v2", "1.0", "v3"), "- name: x\n  dmap:\n    ~A: [v1, v2, \"1.0\", \"v3\"]\n", ""},
+		{"first name below a written null", "null\n", add("x", "b"), "", "cannot be edited"},
+		{"first name below the end of a document", "--- # c\n...\n", add("x", "b"), "", "cannot be edited"},
 		{"an alias", "- name: x\n  dmap: &d\n    \"~A\": []\n- name: y\n  dmap: *d\n", add("y", "b"), "", "it is an alias"},
 		{"an anchor", "- name: x\n  dmap: &d\n    \"~A\": []\n- name: y\n  dmap: *d\n", add("x", "b"), "", "cannot be edited"},
 		{"digest with the spaces of the one before", "- name: x\n  dmap:\n    \"~A\": [ \"1\" ]\n", add("x", "b", "2", "3"), "- name: x\n  dmap:\n    \"~A\": [ \"1\" ]\n    \"~B\": [ \"2\", \"3\" ]\n", ""},

@@ -48,7 +48,7 @@ func ForkOf(base git.Address, fork string, remotes []git.Address) (git.Address, 
 	if o, n, ok := strings.Cut(fork, "/"); ok {
 		owner, name = o, n
 	}
-	if owner == "" || name == "" || strings.Trim(owner+name, wordBytes) != "" {
+	if !isWord(owner) || !isWord(name) {
 		return git.Address{}, fmt.Errorf("bad --fork %q: want OWNER or OWNER/REPOSITORY", fork)
 	}
 	want := Site{site.Host, owner + "/" + name}
@@ -66,6 +66,11 @@ func ForkOf(base git.Address, fork string, remotes []git.Address) (git.Address, 
 		return git.Address{}, fmt.Errorf("the address %s has no owner that --fork could replace: name the remote of the fork", address)
 	}
 	return git.Address{Fetch: short[:start+1] + want.Path + suffix}, nil
+}
+
+// isWord reports whether a text can be the name of an owner or of a repository.
+func isWord(text string) bool {
+	return strings.Trim(text, wordBytes) == "" && strings.Trim(text, ".") != ""
 }
 
 // wordBytes are the characters of names of owners and repositories.
@@ -136,6 +141,9 @@ func (noForge) PushOptions(Proposal, Head) []string { return nil }
 func (f noForge) Open(_ context.Context, _ Proposal, h Head) (Opened, error) {
 	return Opened{Note: fmt.Sprintf("branch %s of %s has the change: open a pull request there", h.Branch, f.push.Pushed())}, nil
 }
+
+// errBadToken is the error for a token that no header of a request can have.
+var errBadToken = errors.New("bad GITHUB_TOKEN: it has a space, a line break or another character that no token has")
 
 // errNoToken is the error if GitHub could not be asked to open a pull request.
 var errNoToken = errors.New("GITHUB_TOKEN is not set, so no pull request can be opened (--forge=none pushes the branch alone)")

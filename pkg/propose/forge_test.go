@@ -52,6 +52,8 @@ func TestForkOf(t *testing.T) {
 		"a remote":           {git.Address{Fetch: "https://github.com/team/up.git"}, "me", []git.Address{{Fetch: "x"}, mine}, mine.Push, ""},
 		"on disk":            {git.Address{Fetch: "/srv/team/up.git"}, "me", []git.Address{mine}, "/srv/me/up.git", ""},
 		"bad":                {git.Address{Fetch: "https://github.com/team/up.git"}, "me/../x", nil, "", "bad --fork"},
+		"above":              {git.Address{Fetch: "https://github.com/team/up.git"}, "..", nil, "", "bad --fork"},
+		"above, by name":     {git.Address{Fetch: "https://github.com/team/up.git"}, "me/..", nil, "", "bad --fork"},
 		"no owner":           {git.Address{Fetch: "up.git"}, "me", nil, "", "has no owner"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -98,6 +100,9 @@ func TestNewForge(t *testing.T) {
 		"api with a password":     {"https://git.example/team/up", "", true, env(ours, token, "GITHUB_API_URL", "https://a:b@git.example/"), "", "", "bad GITHUB_API_URL"},
 		"an alias":                {"work:up", "github", true, env(ours, token, "GITHUB_REPOSITORY", "team/up"), "*propose.gitHub", "", ""},
 		"an alias without names":  {"work:up", "github", true, env(ours, token), "", "", "set GITHUB_REPOSITORY"},
+		"an alias of the API":     {"work:up", "github", true, env(ours, token, "GITHUB_REPOSITORY", "../up"), "", "", "set GITHUB_REPOSITORY"},
+		"a line after the token":  {"https://github.com/team/up", "", true, env(ours, token+"\n"), "*propose.gitHub", "https://github.com/", ""},
+		"two lines":               {"https://github.com/team/up", "", true, env(ours, token+"\nx"), "", "", "bad GITHUB_TOKEN"},
 		"gitlab":                  {"https://gitlab.com/group/sub/up", "", true, env(ours, token), "*propose.gitLab", "", ""},
 		"gitlab in its own job":   {"https://code.example/group/up", "", true, env("CI_SERVER_HOST", "code.example"), "*propose.gitLab", "", ""},
 		"another":                 {"https://code.example/team/up", "", true, env(ours, token), "propose.noForge", "", ""},

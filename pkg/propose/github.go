@@ -57,9 +57,12 @@ type gitHub struct {
 }
 
 func newGitHub(p Place, api *url.URL) (Forge, *git.Login, error) {
-	token := p.Getenv("GITHUB_TOKEN")
-	if token == "" && p.Write {
+	token := strings.TrimSpace(p.Getenv("GITHUB_TOKEN")) // files of tokens may end with an empty line
+	switch {
+	case token == "" && p.Write:
 		return nil, nil, errNoToken
+	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return nil, nil, errBadToken
 	}
 	g := &gitHub{secrets: &secret.Set{}}
 	g.secrets.Add(token)
@@ -85,7 +88,7 @@ func ownSite(at git.Address, api *url.URL, getenv func(string) string) (Site, er
 	if named := getenv("GITHUB_REPOSITORY"); !site.isOn(api) && named != "" {
 		site.Path = named
 	}
-	if owner, name := site.owner(); owner == "" || name == "" || strings.Contains(owner, "/") {
+	if owner, name := site.owner(); !isWord(owner) || !isWord(name) {
 		return site, fmt.Errorf("the address %s does not name a repository of GitHub: set GITHUB_REPOSITORY to OWNER/NAME", at)
 	}
 	return site, nil
