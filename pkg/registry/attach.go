@@ -96,6 +96,8 @@ func (c *Client) withReferrer(ctx context.Context, repo name.Repository, tag str
 	case errors.Is(err, ErrNotFound):
 	case err != nil:
 		return v1.Hash{}, nil, err
+	case !have.MediaType.IsIndex():
+		return v1.Hash{}, nil, fmt.Errorf("tag %s is an image, not a list of referrers: it is kept", tag)
 	default:
 		was = have.Digest
 		if err := json.Unmarshal(have.Raw, &index); err != nil {

@@ -3,6 +3,7 @@ package registry_test
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 
@@ -88,6 +89,26 @@ func TestPutReferrerKeepsOthers(t *testing.T) {
 	var index struct{ Manifests []v1.Descriptor }
 	if err := json.Unmarshal(raw, &index); err != nil || len(index.Manifests) != 2 {
 		t.Errorf("got %s, %v, want both referrers", raw, err)
+	}
+}
+
+// A fallback tag that points to an image is not the list of its referrers, and stays.
+func TestPutReferrerRefusesImage(t *testing.T) {
+	t.Parallel()
+	s := registrytest.New(t, registrytest.NoReferrers())
+	subject := registrytest.Image(1, 1)
+	tag := registry.FallbackTag(image.Hash(subject.Digest))
+	s.Push(t, "a", subject, tag)
+	ours := registrytest.Artifact(3, "application/vnd.example.sbom", registrytest.Subject(subject))
+	for _, b := range ours.Blobs {
+		s.PushBlob(t, "a", b)
+	}
+	err := newClient(t, registry.Options{}).PutReferrer(t.Context(), repo(s, "a"), manifestOf(ours))
+	if err == nil || !strings.Contains(err.Error(), "is an image, not a list of referrers") {
+		t.Errorf("got %v, want that the tag is an image", err)
+	}
+	if raw, _, _ := s.Manifest(t, "a", tag); string(raw) != string(subject.Raw) {
+		t.Errorf("got %s under the tag, want the image", raw)
 	}
 }
 
