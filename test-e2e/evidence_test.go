@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -279,5 +280,53 @@ func TestUnusableSigner(t *testing.T) {
 		if n := len(a.src.Requests()) + len(a.dst.Requests()); n > 0 || out.report != nil || !strings.Contains(out.stderr, args[0][:strings.Index(args[0], "=")]) && !strings.Contains(out.stderr, "identity token") {
 			t.Errorf("%s: got %d requests\n%s\nwant none, and an error that names the flag", args[0], n, out)
 		}
+	}
+}
+
+// cosignVariable names a cosign 3, without which the test that needs it is skipped.
+const cosignVariable = "CIP_TEST_COSIGN"
+
+// What cip writes verifies with cosign, keyless and by key.
+func TestCosignVerifiesEvidence(t *testing.T) {
+	t.Parallel()
+	cosign := os.Getenv(cosignVariable)
+	if cosign == "" {
+		t.Skip("set " + cosignVariable + " to a cosign 3")
+	}
+	key := rt.NewKey(t, "p256")
+	dir := t.TempDir()
+	private, public := filepath.Join(dir, "cosign.key"), filepath.Join(dir, "cosign.pub")
+	addFile(t, private, string(key.Private()), 0o600)
+	addFile(t, public, string(key.Public()), 0o600)
+	for name, tc := range map[string]struct {
+		sign func(a *attested) []string
+		by   func(a *attested) []string
+	}{
+		"keyless": {func(*attested) []string { return nil }, func(a *attested) []string {
+			return []string{"--trusted-root=" + a.root, "--certificate-identity=" + promoter.SAN, "--certificate-oidc-issuer=" + promoter.Issuer}
+		}},
+		"key": {func(a *attested) []string {
+			a.services = nil
+			return []string{"--signing-key=" + private}
+		}, func(*attested) []string { return []string{"--key=" + public, "--insecure-ignore-tlog"} }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newAttested(t)
+			a.run(0, append(tc.sign(a), "--confirm")...)
+			ref := a.dst.Host + "/us/orchard/apple@" + a.index.Digest
+			for _, args := range [][]string{
+				{"verify", "--new-bundle-format=false"},
+				{"verify-attestation", "--new-bundle-format", "--type=" + recordType},
+				{"verify-attestation", "--new-bundle-format", "--type=" + summaryType},
+			} {
+				args = append(append(args, tc.by(a)...), "--allow-http-registry", ref)
+				cmd := exec.CommandContext(t.Context(), cosign, args...)
+				cmd.Env = environment(t.TempDir())
+				if out, err := cmd.CombinedOutput(); err != nil {
+					t.Errorf("cosign %v: %v\n%s", args, err, out)
+				}
+			}
+		})
 	}
 }

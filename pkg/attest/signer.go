@@ -65,7 +65,6 @@ type Signer struct {
 	log     sign.Transparency
 	keyless keyless
 	secrets *secret.Set
-	web     *http.Client // asks for tokens, certificates and timestamps
 }
 
 // NewSigner returns a signer that is usable: its key could be read, or there was a token.
