@@ -190,7 +190,8 @@ func (s *Signer) transparency() (sign.Transparency, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--rekor-url: %w", err)
 	}
-	return sign.NewRekor(&sign.RekorOptions{Client: client.Entries}), nil
+	// With a timeout of zero, concurrent signatures would set the default at the same time.
+	return sign.NewRekor(&sign.RekorOptions{Client: client.Entries, Timeout: signWithin}), nil
 }
 
 // clean removes tokens and passwords from an error that quotes an answer.
