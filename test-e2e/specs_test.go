@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"hash/fnv"
+	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -176,6 +177,8 @@ func (w *world) faultNamed(s *registrytest.Server, word string) registrytest.Fau
 		message, err := url.QueryUnescape(p[2])
 		w.Check(err)
 		return registrytest.Refuse(status, p[1], message)
+	case "later": // later=SECONDS: a refusal that asks for another try after that time
+		return registrytest.Status(http.StatusTooManyRequests, registrytest.Header("Retry-After", strconv.Itoa(w.number(f))), "")
 	case "mounts":
 		return registrytest.RefuseMounts(w.number(f))
 	case "move": // move=REPO:TAG:VAR
