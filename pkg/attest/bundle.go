@@ -9,17 +9,16 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // The form of a referrer with a bundle, as cosign writes it.
 const (
-	bundleType          = "application/vnd.dev.sigstore.bundle.v0.3+json"
-	createdAnnotation   = "org.opencontainers.image.created"
-	contentAnnotation   = "dev.sigstore.bundle.content"
-	contentEnvelope     = "dsse-envelope"
-	predicateAnnotation = "dev.sigstore.bundle.predicateType"
+	createdAnnotation = "org.opencontainers.image.created"
+	contentAnnotation = "dev.sigstore.bundle.content"
+	contentEnvelope   = "dsse-envelope"
 )
 
 // referrer is the manifest of a bundle.
@@ -47,10 +46,10 @@ func descriptor(mediaType types.MediaType, raw []byte) v1.Descriptor {
 func newReferrer(subject, bundle v1.Descriptor, predicateType string, created time.Time) (*registry.Manifest, error) {
 	_, config := emptyConfig()
 	raw, err := encode(referrer{
-		SchemaVersion: 2, MediaType: types.OCIManifestSchema1, ArtifactType: bundleType, Config: config,
+		SchemaVersion: 2, MediaType: types.OCIManifestSchema1, ArtifactType: string(image.SigstoreBundle), Config: config,
 		Layers: []v1.Descriptor{bundle}, Subject: &subject,
 		Annotations: map[string]string{
-			createdAnnotation: created.UTC().Format(time.RFC3339), contentAnnotation: contentEnvelope, predicateAnnotation: predicateType,
+			createdAnnotation: created.UTC().Format(time.RFC3339), contentAnnotation: contentEnvelope, image.PredicateAnnotation: predicateType,
 		},
 	})
 	return &registry.Manifest{Raw: raw, MediaType: types.OCIManifestSchema1, Digest: registry.DigestOf(raw)}, err
@@ -71,7 +70,7 @@ func (w *Writer) attach(ctx context.Context, s *Subject, of v1.Descriptor, predi
 	if err != nil {
 		return fmt.Errorf("signing: %w", err)
 	}
-	layer := descriptor(bundleType, bundle)
+	layer := descriptor(image.SigstoreBundle, bundle)
 	m, err := newReferrer(v1.Descriptor{MediaType: of.MediaType, Digest: of.Digest, Size: of.Size}, layer, predicateType, w.o.Time)
 	if err != nil {
 		return err

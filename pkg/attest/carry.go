@@ -10,6 +10,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/provenance"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
@@ -110,17 +111,17 @@ func carriedLayers(m *registry.Manifest, subject v1.Hash, a *provenance.Attestat
 	switch {
 	case m.MediaType != types.OCIManifestSchema1:
 		return nil, "it is not an OCI image manifest"
-	case r.ArtifactType != bundleType:
+	case r.ArtifactType != string(image.SigstoreBundle):
 		return nil, "its artifact type is not that of a bundle"
 	case r.Subject == nil || r.Subject.Digest != subject:
 		return nil, "it refers to another subject"
 	case r.Config.Digest != empty.Digest:
 		return nil, "its config is not empty"
-	case len(r.Layers) != 1 || r.Layers[0].MediaType != bundleType:
+	case len(r.Layers) != 1 || r.Layers[0].MediaType != image.SigstoreBundle:
 		return nil, "it does not have one layer, a bundle"
 	case r.Layers[0].Digest != a.Digest:
 		return nil, "its layer is not the bundle that was accepted"
-	case r.Annotations[predicateAnnotation] != "" && r.Annotations[predicateAnnotation] != a.Statement.PredicateType:
+	case r.Annotations[image.PredicateAnnotation] != "" && r.Annotations[image.PredicateAnnotation] != a.Statement.PredicateType:
 		return nil, "its annotation names another predicate type than its statement"
 	}
 	return append(r.Layers, r.Config), ""

@@ -10,15 +10,8 @@ import (
 	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
 	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
 	"github.com/sigstore/sigstore-go/pkg/sign"
-)
 
-// The annotations of a layer that is a signature of cosign.
-const (
-	signatureAnnotation   = "dev.cosignproject.cosign/signature"
-	certificateAnnotation = "dev.sigstore.cosign/certificate"
-	chainAnnotation       = "dev.sigstore.cosign/chain"
-	entryAnnotation       = "dev.sigstore.cosign/bundle"
-	timestampAnnotation   = "dev.sigstore.cosign/rfc3161timestamp"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // SignPayload signs a payload as cosign does, and returns the annotations of its layer.
@@ -27,10 +20,10 @@ func (s *Signer) SignPayload(ctx context.Context, payload []byte) (map[string]st
 	if err != nil {
 		return nil, err
 	}
-	annotations := map[string]string{signatureAnnotation: base64.StdEncoding.EncodeToString(b.GetMessageSignature().GetSignature())}
+	annotations := map[string]string{image.CosignSignatureAnnotation: base64.StdEncoding.EncodeToString(b.GetMessageSignature().GetSignature())}
 	if by != nil {
-		annotations[certificateAnnotation] = certificatePEM(by.leaf.Raw)
-		annotations[chainAnnotation] = certificatePEM(by.chain...)
+		annotations[image.CosignCertificateAnnotation] = certificatePEM(by.leaf.Raw)
+		annotations[image.CosignChainAnnotation] = certificatePEM(by.chain...)
 	}
 	return annotations, annotate(annotations, b.GetVerificationMaterial())
 }
@@ -42,7 +35,7 @@ func annotate(annotations map[string]string, m *protobundle.VerificationMaterial
 		if err != nil {
 			return err
 		}
-		annotations[entryAnnotation] = string(raw)
+		annotations[image.CosignEntryAnnotation] = string(raw)
 	}
 	for _, t := range m.GetTimestampVerificationData().GetRfc3161Timestamps() {
 		raw, err := encode(struct {
@@ -51,7 +44,7 @@ func annotate(annotations map[string]string, m *protobundle.VerificationMaterial
 		if err != nil {
 			return err
 		}
-		annotations[timestampAnnotation] = string(raw)
+		annotations[image.CosignTimestampAnnotation] = string(raw)
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/sigstore/sigstore-go/pkg/sign"
 	"google.golang.org/protobuf/encoding/protojson"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/provenance"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/secret"
 )
@@ -27,9 +28,6 @@ const (
 	PublicRekor     = "https://rekor.sigstore.dev"
 	PublicTimestamp = "https://timestamp.sigstore.dev/api/v1/timestamp"
 )
-
-// payloadType is the type of the statements in signed envelopes.
-const payloadType = "application/vnd.in-toto+json"
 
 const (
 	signWithin = 2 * time.Minute        // all requests for one signature
@@ -142,7 +140,7 @@ func (s *Signer) Identity(ctx context.Context) (provenance.Identity, error) {
 
 // SignStatement signs an in-toto statement, and returns the bundle (JSON).
 func (s *Signer) SignStatement(ctx context.Context, statement []byte) ([]byte, error) {
-	b, _, err := s.sign(ctx, &sign.DSSEData{Data: statement, PayloadType: payloadType})
+	b, _, err := s.sign(ctx, &sign.DSSEData{Data: statement, PayloadType: image.InTotoStatement})
 	if err != nil {
 		return nil, err
 	}

@@ -20,10 +20,9 @@ import (
 	"encoding/json"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-)
 
-// statementType is the type of the statements that are written.
-const statementType = "https://in-toto.io/Statement/v1"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/provenance"
+)
 
 // statement is an in-toto statement about one subject.
 type statement struct {
@@ -45,7 +44,7 @@ func digests(d v1.Hash) map[string]string { return map[string]string{d.Algorithm
 
 // newStatement returns the JSON of a statement.
 func newStatement(name string, digest v1.Hash, predicateType string, predicate any) ([]byte, error) {
-	return encode(statement{statementType, []resource{{Name: name, Digest: digests(digest)}}, predicateType, predicate})
+	return encode(statement{provenance.StatementV1, []resource{{Name: name, Digest: digests(digest)}}, predicateType, predicate})
 }
 
 // encode returns the JSON of a value, without a newline and without escapes for HTML.

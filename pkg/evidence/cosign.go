@@ -15,14 +15,8 @@ import (
 	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
 	"google.golang.org/protobuf/encoding/protojson"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
-)
-
-// Annotations of layers under cosign's tags. What they say becomes the material of a bundle.
-const (
-	certificateAnnotation = "dev.sigstore.cosign/certificate" // PEM
-	entryAnnotation       = "dev.sigstore.cosign/bundle"      // of Rekor, JSON
-	timestampAnnotation   = "dev.sigstore.cosign/rfc3161timestamp"
 )
 
 // annotatedBundle is the media type of a bundle whose log entries have a promise and no
@@ -50,27 +44,27 @@ func envelopeBundle(raw []byte, annotations map[string]string) (*protobundle.Bun
 // trusted roots. Without a certificate the signature was made with a key.
 func annotatedMaterial(annotations map[string]string) (*protobundle.VerificationMaterial, error) {
 	m := &protobundle.VerificationMaterial{}
-	text := annotations[certificateAnnotation]
+	text := annotations[image.CosignCertificateAnnotation]
 	if text == "" {
 		m.Content = &protobundle.VerificationMaterial_PublicKey{PublicKey: &protocommon.PublicKeyIdentifier{}}
 		return m, nil
 	}
 	block, _ := pem.Decode([]byte(text))
 	if block == nil {
-		return nil, fmt.Errorf("parsing the annotation %s: it is not a certificate in PEM form", certificateAnnotation)
+		return nil, fmt.Errorf("parsing the annotation %s: it is not a certificate in PEM form", image.CosignCertificateAnnotation)
 	}
 	m.Content = &protobundle.VerificationMaterial_Certificate{Certificate: &protocommon.X509Certificate{RawBytes: block.Bytes}}
-	if text := annotations[entryAnnotation]; text != "" {
+	if text := annotations[image.CosignEntryAnnotation]; text != "" {
 		e, err := annotatedEntry([]byte(text))
 		if err != nil {
-			return nil, fmt.Errorf("parsing the annotation %s: %w", entryAnnotation, err)
+			return nil, fmt.Errorf("parsing the annotation %s: %w", image.CosignEntryAnnotation, err)
 		}
 		m.TlogEntries = []*protorekor.TransparencyLogEntry{e}
 	}
-	if text := annotations[timestampAnnotation]; text != "" {
+	if text := annotations[image.CosignTimestampAnnotation]; text != "" {
 		var stamp struct{ SignedRFC3161Timestamp []byte }
 		if err := strictjson.Unmarshal([]byte(text), &stamp); err != nil {
-			return nil, fmt.Errorf("parsing the annotation %s: %w", timestampAnnotation, err)
+			return nil, fmt.Errorf("parsing the annotation %s: %w", image.CosignTimestampAnnotation, err)
 		}
 		m.TimestampVerificationData = &protobundle.TimestampVerificationData{
 			Rfc3161Timestamps: []*protocommon.RFC3161SignedTimestamp{{SignedTimestamp: stamp.SignedRFC3161Timestamp}},
@@ -117,7 +111,7 @@ func annotatedEntry(raw []byte) (*protorekor.TransparencyLogEntry, error) {
 
 // messageBundle returns the bundle for a signature of a payload that the bundle does not hold.
 func messageBundle(payload []byte, annotations map[string]string) (*protobundle.Bundle, error) {
-	sig, err := base64.StdEncoding.DecodeString(annotations[signatureAnnotation])
+	sig, err := base64.StdEncoding.DecodeString(annotations[image.CosignSignatureAnnotation])
 	if err != nil {
 		return nil, fmt.Errorf("decoding the signature: %w", err)
 	}

@@ -8,25 +8,16 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/provenance"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// Media types of layers with attestations.
-const (
-	bundleType    types.MediaType = "application/vnd.dev.sigstore.bundle.v0.3+json"
-	envelopeType  types.MediaType = "application/vnd.dsse.envelope.v1+json"
-	statementType types.MediaType = image.InTotoStatement
-)
-
-// predicateAnnotation of a referrer is the predicate type of its bundle.
-const predicateAnnotation = "dev.sigstore.bundle.predicateType"
-
 // attestationTag returns the tag under which cosign puts attestations of a digest.
-func attestationTag(digest v1.Hash) string { return registry.FallbackTag(digest) + ".att" }
+func attestationTag(digest v1.Hash) string {
+	return registry.FallbackTag(digest) + image.AttestationSuffix
+}
 
 // tagged returns the layers with attestations under cosign's tag.
 func (r *Reader) tagged(ctx context.Context, repo name.Repository, digest v1.Hash) ([]v1.Descriptor, error) {
@@ -44,7 +35,7 @@ func (r *Reader) tagged(ctx context.Context, repo name.Repository, digest v1.Has
 	}
 	var layers []v1.Descriptor
 	for _, l := range all {
-		if l.MediaType == envelopeType || l.MediaType == statementType {
+		if l.MediaType == image.DSSEEnvelope || l.MediaType == image.InTotoStatement {
 			layers = append(layers, l)
 		}
 	}
@@ -68,7 +59,7 @@ func (r *Reader) referrer(ctx context.Context, where at, listed v1.Descriptor, p
 	if err != nil {
 		return out.skip(ctx, where, err)
 	}
-	if is := own.Annotations[predicateAnnotation]; predicateType != "" && is != "" && is != predicateType {
+	if is := own.Annotations[image.PredicateAnnotation]; predicateType != "" && is != "" && is != predicateType {
 		return nil
 	}
 	layers, err := m.LayerDescriptors()
@@ -77,7 +68,7 @@ func (r *Reader) referrer(ctx context.Context, where at, listed v1.Descriptor, p
 	}
 	found := false
 	for _, l := range layers {
-		if l.MediaType != bundleType {
+		if l.MediaType != image.SigstoreBundle {
 			continue
 		}
 		found = true
@@ -85,7 +76,7 @@ func (r *Reader) referrer(ctx context.Context, where at, listed v1.Descriptor, p
 			return err
 		}
 	}
-	if !found && (listed.ArtifactType == string(bundleType) || own.ArtifactType == string(bundleType)) {
+	if !found && (listed.ArtifactType == string(image.SigstoreBundle) || own.ArtifactType == string(image.SigstoreBundle)) {
 		return out.skip(ctx, where, errors.New("it has the artifact type of a bundle, and no bundle"))
 	}
 	return nil
@@ -122,7 +113,7 @@ func (r *Reader) bundle(ctx context.Context, where at, l v1.Descriptor, out *att
 // taggedLayer reads and verifies one layer under cosign's tag.
 func (r *Reader) taggedLayer(ctx context.Context, where at, l v1.Descriptor, out *attached) error {
 	return r.layer(ctx, where, l, out, func(raw []byte) (provenance.Attestation, error) {
-		if l.MediaType == statementType {
+		if l.MediaType == image.InTotoStatement {
 			return unsigned(raw), nil
 		}
 		b, err := envelopeBundle(raw, l.Annotations)

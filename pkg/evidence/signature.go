@@ -16,9 +16,6 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
-// signatureAnnotation of a layer under cosign's tag .sig is the signature, in base64.
-const signatureAnnotation = "dev.cosignproject.cosign/signature"
-
 // Signature is a signature of an image by cosign, after it was verified.
 type Signature struct {
 	Where   string              // the reference of the manifest that holds it

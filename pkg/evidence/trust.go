@@ -159,18 +159,8 @@ func (t *Trust) statement(ctx context.Context, b *protobundle.Bundle, digest v1.
 		return statement, signedBy{state: provenance.Failed, reason: err}, nil
 	}
 	by, err := t.signer(ctx, envelope{b})
-	if err == nil && by.state == provenance.Verified && !isAbout(statement, digest) {
+	if err == nil && by.state == provenance.Verified && !statement.Names(digest) {
 		by = signedBy{state: provenance.Failed, reason: errors.New("the statement is about other digests"), claims: by.identity}
 	}
 	return statement, by, err
-}
-
-// isAbout reports whether a digest is a subject of a statement.
-func isAbout(s *provenance.Statement, digest v1.Hash) bool {
-	for _, subject := range s.Subjects {
-		if subject.Digest[digest.Algorithm] == digest.Hex {
-			return true
-		}
-	}
-	return false
 }

@@ -72,7 +72,7 @@ func (e *Evidence) about() []*Attestation {
 	}
 	for i := range e.Platforms {
 		for _, a := range e.Platforms[i].attached() {
-			if a.Statement != nil && a.Statement.names(e.Digest) {
+			if a.Statement != nil && a.Statement.Names(e.Digest) {
 				all = append(all, a)
 			}
 		}
@@ -165,7 +165,7 @@ func (b Bound) fault(e *Evidence, a *Attestation) (fault string, signers []strin
 	if len(signers) == 0 {
 		return fmt.Sprintf("it is signed by %s, want %s", a.Signer, listSigners(b.Signers)), nil
 	}
-	if !a.Statement.names(e.Digest) {
+	if !a.Statement.Names(e.Digest) {
 		return subjectFault(a.Statement, e.Digest), nil
 	}
 	return "", signers

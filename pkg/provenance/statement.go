@@ -90,8 +90,8 @@ func decode(object map[string]json.RawMessage, key string, to any) error {
 	return nil
 }
 
-// names reports whether the image with the digest is a subject.
-func (s *Statement) names(digest v1.Hash) bool {
+// Names reports whether the image with the digest is a subject.
+func (s *Statement) Names(digest v1.Hash) bool {
 	for _, one := range s.Subjects {
 		if hex, ok := one.Digest[digest.Algorithm]; ok && hex == digest.Hex && hex != "" {
 			return true

@@ -72,7 +72,7 @@ func FuzzParseManifest(f *testing.F) {
 
 func FuzzSignatureLayers(f *testing.F) {
 	zeros := strings.Repeat("0", 64)
-	f.Add(`{"layers":[{"mediaType":"` + string(image.CosignSimpleSigning) + `","digest":"sha256:` + zeros + `","size":1,"annotations":{"` + signatureAnnotation + `":"x"}}]}`)
+	f.Add(`{"layers":[{"mediaType":"` + string(image.CosignSimpleSigning) + `","digest":"sha256:` + zeros + `","size":1,"annotations":{"` + image.CosignSignatureAnnotation + `":"x"}}]}`)
 	f.Add(`{"layers":[{"mediaType":"` + image.SigstoreBundlePrefix + `.v0.3+json","digest":"sha256:` + zeros + `","size":1}]}`)
 	f.Add(`{"layers":null,"manifests":[{}]}`)
 	f.Fuzz(func(t *testing.T, raw string) {

@@ -16,14 +16,6 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
-// Cosign attaches signatures in three ways. Each layer of a manifest is a signature,
-// and the manifest has the tag of FallbackTag and image.SignatureSuffix, or refers to
-// the digest. Or a manifest refers to the digest and has a sigstore bundle as its layer.
-const (
-	signatureAnnotation = "dev.cosignproject.cosign/signature"
-	predicateAnnotation = "dev.sigstore.bundle.predicateType"
-)
-
 // Limits for the signatures of one digest.
 const (
 	maxSignature  = 4 << 20 // bytes of a payload or bundle, which usually has a few hundred
@@ -39,6 +31,10 @@ type Signature struct {
 }
 
 // Signatures reads the signatures of a digest in a repository.
+//
+// Cosign attaches them in three ways. Each layer of a manifest is a signature, and the
+// manifest has the tag of FallbackTag and image.SignatureSuffix, or refers to the digest.
+// Or a manifest refers to the digest and has a sigstore bundle as its layer.
 //
 // Those under cosign's tag come first, then those of manifests that refer to the
 // digest. A signature that cannot be read is an error in the sequence. Signatures are
@@ -72,7 +68,7 @@ func (c *Client) Signatures(ctx context.Context, repo name.Repository, digest v1
 
 // mayHoldSignature reports whether a referrer may be a signature, by its descriptor.
 func mayHoldSignature(d v1.Descriptor) bool {
-	if p := d.Annotations[predicateAnnotation]; p != "" && p != image.CosignPredicate {
+	if p := d.Annotations[image.PredicateAnnotation]; p != "" && p != image.CosignPredicate {
 		return false // a bundle with another statement about the image
 	}
 	switch t := types.MediaType(d.ArtifactType); t {
@@ -130,7 +126,7 @@ func signatureLayers(m *Manifest) ([]v1.Descriptor, error) {
 	}
 	var layers []v1.Descriptor
 	for _, l := range all {
-		if l.MediaType == image.CosignSimpleSigning && l.Annotations[signatureAnnotation] != "" || strings.HasPrefix(string(l.MediaType), image.SigstoreBundlePrefix) {
+		if l.MediaType == image.CosignSimpleSigning && l.Annotations[image.CosignSignatureAnnotation] != "" || strings.HasPrefix(string(l.MediaType), image.SigstoreBundlePrefix) {
 			layers = append(layers, l)
 		}
 	}
