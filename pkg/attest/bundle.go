@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
 // The form of a referrer with a bundle, as cosign writes it.
@@ -45,7 +46,7 @@ func descriptor(mediaType types.MediaType, raw []byte) v1.Descriptor {
 // newReferrer returns the manifest by which a bundle refers to a subject.
 func newReferrer(subject, bundle v1.Descriptor, predicateType string, created time.Time) (*registry.Manifest, error) {
 	_, config := emptyConfig()
-	raw, err := encode(referrer{
+	raw, err := strictjson.Marshal(referrer{
 		SchemaVersion: 2, MediaType: types.OCIManifestSchema1, ArtifactType: string(image.SigstoreBundle), Config: config,
 		Layers: []v1.Descriptor{bundle}, Subject: &subject,
 		Annotations: map[string]string{

@@ -12,6 +12,7 @@ import (
 	"github.com/sigstore/sigstore-go/pkg/sign"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
 // SignPayload signs a payload as cosign does, and returns the annotations of its layer.
@@ -31,14 +32,14 @@ func (s *Signer) SignPayload(ctx context.Context, payload []byte) (map[string]st
 // annotate adds what proves the time of a signature.
 func annotate(annotations map[string]string, m *protobundle.VerificationMaterial) error {
 	for _, e := range m.GetTlogEntries() {
-		raw, err := encode(newLogEntry(e))
+		raw, err := strictjson.Marshal(newLogEntry(e))
 		if err != nil {
 			return err
 		}
 		annotations[image.CosignEntryAnnotation] = string(raw)
 	}
 	for _, t := range m.GetTimestampVerificationData().GetRfc3161Timestamps() {
-		raw, err := encode(struct {
+		raw, err := strictjson.Marshal(struct {
 			Timestamp []byte `json:"SignedRFC3161Timestamp"`
 		}{t.GetSignedTimestamp()})
 		if err != nil {

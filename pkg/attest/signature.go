@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
 const (
@@ -194,7 +195,7 @@ func (w *Writer) noSignatures(ctx context.Context, repo name.Repository) (*regis
 	if err := w.blobs.Upload(ctx, repo, config, raw); err != nil {
 		return nil, fmt.Errorf("uploading the config: %w", err)
 	}
-	m, err := encode(struct {
+	m, err := strictjson.Marshal(struct {
 		SchemaVersion int             `json:"schemaVersion"`
 		MediaType     types.MediaType `json:"mediaType"`
 		Config        v1.Descriptor   `json:"config"`

@@ -16,12 +16,10 @@
 package attest
 
 import (
-	"bytes"
-	"encoding/json"
-
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/provenance"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
 // statement is an in-toto statement about one subject.
@@ -44,14 +42,5 @@ func digests(d v1.Hash) map[string]string { return map[string]string{d.Algorithm
 
 // newStatement returns the JSON of a statement.
 func newStatement(name string, digest v1.Hash, predicateType string, predicate any) ([]byte, error) {
-	return encode(statement{provenance.StatementV1, []resource{{Name: name, Digest: digests(digest)}}, predicateType, predicate})
-}
-
-// encode returns the JSON of a value, without a newline and without escapes for HTML.
-func encode(v any) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	err := enc.Encode(v)
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+	return strictjson.Marshal(statement{provenance.StatementV1, []resource{{Name: name, Digest: digests(digest)}}, predicateType, predicate})
 }

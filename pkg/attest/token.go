@@ -14,6 +14,7 @@ import (
 	"golang.org/x/oauth2/google"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/provenance"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
 // audience is for whom the tokens are.
@@ -102,7 +103,7 @@ func (i Identities) google(ctx context.Context) (string, error) {
 		}
 		return fail(errors.New("the application default credentials of Google give no access token"))
 	}
-	body, err := encode(struct {
+	body, err := strictjson.Marshal(struct {
 		Audience     string `json:"audience"`
 		IncludeEmail bool   `json:"includeEmail"`
 	}{audience, true})

@@ -10,6 +10,7 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
 // parseInput parses the manifest and the configuration of an image.
@@ -85,7 +86,7 @@ func FuzzObject(f *testing.F) {
 		if err != nil {
 			return
 		}
-		out, err := encode(o)
+		out, err := strictjson.Marshal(o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -98,7 +99,7 @@ func FuzzObject(f *testing.F) {
 		}
 		if again, err := parseObject(out); err != nil {
 			t.Error(err)
-		} else if twice, _ := encode(again); !bytes.Equal(out, twice) {
+		} else if twice, _ := strictjson.Marshal(again); !bytes.Equal(out, twice) {
 			t.Errorf("got %s, want %s again", twice, out)
 		}
 	})

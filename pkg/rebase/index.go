@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
 // child is an entry of an index.
@@ -141,7 +142,7 @@ func (r *Reader) index(ctx context.Context, res *Result, m *registry.Manifest, o
 	if err := setBaseAnnotations(doc, res.Images[0].Onto.Image, res.Images[0].Onto.Digest); err != nil {
 		return err
 	}
-	raw, err := encode(doc)
+	raw, err := strictjson.Marshal(doc)
 	if err != nil {
 		return fmt.Errorf("encoding the index: %w", err)
 	}

@@ -220,7 +220,7 @@ func (p *inputImage) configOn(base *inputImage, cut int, label string) ([]byte, 
 	rootfs.set("diff_ids", slices.Concat(base.diffIDs, p.diffIDs[cut:]))
 	config.set("rootfs", rootfs)
 	config.set("history", slices.Concat(base.history(0), p.history(cut)))
-	raw, err := encode(config)
+	raw, err := strictjson.Marshal(config)
 	if err != nil {
 		return nil, fmt.Errorf("encoding the configuration: %w", err)
 	}

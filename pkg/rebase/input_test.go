@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
 // inputOf returns an image with one layer for each letter of layers. The letter is
@@ -86,7 +88,7 @@ func TestHistory(t *testing.T) {
 		})
 	}
 	for _, s := range inputOf(t, "ab", history("ab")).history(0) {
-		raw, err := encode(s)
+		raw, err := strictjson.Marshal(s)
 		if err != nil || !strings.Contains(string(raw), `"created":"`+created+`"`) {
 			t.Errorf("got %s, %v, want created %s", raw, err, created)
 		}

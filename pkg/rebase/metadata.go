@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
 // The labels of images that buildpacks build (platform specification, "Labels").
@@ -198,7 +200,7 @@ func (m *metadata) rebased(topLayer, reference string, names *Names) (string, er
 		root.set("stack", stack)
 	}
 	root.set("runImage", run)
-	raw, err := encode(root)
+	raw, err := strictjson.Marshal(root)
 	return string(raw), err
 }
 

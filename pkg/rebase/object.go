@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
 // object is a JSON object that can be edited.
@@ -135,26 +137,15 @@ func (o *object) MarshalJSON() ([]byte, error) {
 		if i > 0 {
 			out = append(out, ',')
 		}
-		key, err := encode(m.key)
+		key, err := strictjson.Marshal(m.key)
 		if err != nil {
 			return nil, err
 		}
-		value, err := encode(m.value)
+		value, err := strictjson.Marshal(m.value)
 		if err != nil {
 			return nil, err
 		}
 		out = append(append(append(out, key...), ':'), value...)
 	}
 	return append(out, '}'), nil
-}
-
-// encode returns v as compact JSON, without escaping HTML characters.
-func encode(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }

@@ -27,6 +27,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
 // created is the creation time of all images and history entries that a rebase
@@ -281,7 +282,7 @@ func (img *Image) buildManifest(app, base *inputImage, cut int, config []byte) e
 	if err := setBaseAnnotations(doc, img.Onto.Image, base.digest()); err != nil {
 		return err
 	}
-	raw, err := encode(doc)
+	raw, err := strictjson.Marshal(doc)
 	if err != nil {
 		return fmt.Errorf("encoding the manifest: %w", err)
 	}

@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +10,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
 // linkTries is the maximum number of times that a fallback tag is read and written while
@@ -117,14 +118,14 @@ func (c *Client) withReferrer(ctx context.Context, repo name.Repository, tag str
 	if err != nil {
 		return v1.Hash{}, nil, err
 	}
-	raw, err := encode(entry)
+	raw, err := strictjson.Marshal(entry)
 	if err != nil {
 		return v1.Hash{}, nil, err
 	}
-	if index["manifests"], err = encode(append(all, raw)); err != nil {
+	if index["manifests"], err = strictjson.Marshal(append(all, raw)); err != nil {
 		return v1.Hash{}, nil, err
 	}
-	if raw, err = encode(index); err != nil {
+	if raw, err = strictjson.Marshal(index); err != nil {
 		return v1.Hash{}, nil, err
 	}
 	return was, &Manifest{Raw: raw, MediaType: types.OCIImageIndex, Digest: DigestOf(raw)}, nil
@@ -132,16 +133,6 @@ func (c *Client) withReferrer(ctx context.Context, repo name.Repository, tag str
 
 // fallbackIndex is an index that keeps unknown fields.
 type fallbackIndex map[string]json.RawMessage
-
-// encode returns the JSON of a value for a manifest: without a newline, and without
-// escapes for HTML.
-func encode(v any) (json.RawMessage, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	err := enc.Encode(v)
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
-}
 
 // locks are mutexes by key.
 type locks[K comparable] struct {

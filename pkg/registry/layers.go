@@ -28,7 +28,7 @@ type Layer struct {
 
 // NewLayer returns a layer for a new manifest.
 func NewLayer(d v1.Descriptor) (Layer, error) {
-	raw, err := encode(d)
+	raw, err := strictjson.Marshal(d)
 	if err != nil {
 		return Layer{}, err
 	}
@@ -115,10 +115,10 @@ func (c *Client) AddLayers(ctx context.Context, repo name.Repository, have *Mani
 	if err := c.extendConfig(ctx, repo, doc, e); err != nil {
 		return nil, err
 	}
-	if doc["layers"], err = encode(raws); err != nil {
+	if doc["layers"], err = strictjson.Marshal(raws); err != nil {
 		return nil, err
 	}
-	raw, err := encode(doc)
+	raw, err := strictjson.Marshal(doc)
 	if err != nil {
 		return nil, err
 	}
@@ -159,17 +159,17 @@ func (c *Client) extendConfig(ctx context.Context, repo name.Repository, doc map
 		ids = append(ids, l.Digest.String())
 	}
 	var err error
-	if rootfs["diff_ids"], err = encode(ids); err != nil {
+	if rootfs["diff_ids"], err = strictjson.Marshal(ids); err != nil {
 		return err
 	}
-	if config["rootfs"], err = encode(rootfs); err != nil {
+	if config["rootfs"], err = strictjson.Marshal(rootfs); err != nil {
 		return err
 	}
 	delete(config, "history") // it is optional, and would need an entry for each layer
-	if e.Config, err = encode(config); err != nil {
+	if e.Config, err = strictjson.Marshal(config); err != nil {
 		return err
 	}
 	e.ConfigDescriptor = v1.Descriptor{MediaType: conf.MediaType, Digest: DigestOf(e.Config), Size: int64(len(e.Config))}
-	doc["config"], err = encode(e.ConfigDescriptor)
+	doc["config"], err = strictjson.Marshal(e.ConfigDescriptor)
 	return err
 }

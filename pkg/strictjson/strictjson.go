@@ -1,4 +1,5 @@
-// Package strictjson decodes JSON that all readers understand in the same way.
+// Package strictjson decodes JSON that all readers understand in the same way, and writes
+// it compactly.
 //
 // Registries, token servers and signers send JSON that is not trusted. If an object has
 // a key twice, encoding/json uses the last one, and it ignores the case of keys; other
@@ -238,4 +239,16 @@ func foldRune(r rune) rune {
 		}
 		r = next
 	}
+}
+
+// Marshal returns the JSON of a value as manifests have it: compact, without a newline at
+// its end, and without escapes for HTML.
+func Marshal(v any) (json.RawMessage, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }

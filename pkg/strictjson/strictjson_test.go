@@ -109,3 +109,21 @@ func BenchmarkUnmarshal(b *testing.B) {
 		})
 	}
 }
+
+func TestMarshal(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		value any
+		want  string
+	}{
+		{map[string]any{"b": []int{1}, "a": "<x> & y"}, `{"a":"<x> & y","b":[1]}`},
+		{json.RawMessage(`{ "a" : 1 }`), `{"a":1}`},
+	} {
+		if got, err := strictjson.Marshal(tc.value); string(got) != tc.want || err != nil {
+			t.Errorf("%v: got %s, error %v, want %s", tc.value, got, err, tc.want)
+		}
+	}
+	if got, err := strictjson.Marshal(func() {}); err == nil {
+		t.Errorf("a function: got %s, want an error", got)
+	}
+}
