@@ -221,6 +221,32 @@ func TestPRFromForkByResolve(t *testing.T) {
 	}
 }
 
+// A base branch without the manifests of the clone is an error that names both, and a dry
+// run says that nothing would be opened where no service has pull requests.
+func TestPRBaseAndForge(t *testing.T) {
+	t.Parallel()
+	g := newPRRig(t)
+	if out := g.pr(0, "apple:1.1", "--forge=none", "--remote="+g.up.Dir); !strings.Contains(out.stderr, "dry run: nothing was pushed; --confirm pushes branch cip/apple-1.1 and opens no pull request") {
+		t.Errorf("without a forge: got %s, want a branch and no pull request", out)
+	}
+	if out := g.pr(0, "apple:1.1"); !strings.Contains(out.stderr, "--confirm pushes branch cip/apple-1.1 and opens the pull request") {
+		t.Errorf("GitHub: got %s, want a branch and a pull request", out)
+	}
+	g.up.Branch("bare", g.up.Commit(2, map[string]string{"README": "text\n", "half/images/fruit/images.yaml": g.list}))
+	for dir, lacks := range map[string]string{"": "manifests", "half": "half/manifests", "top": "top"} {
+		for _, mode := range []string{"apple:1.1", "--resolve"} {
+			if err := os.MkdirAll(filepath.Join(g.clone, dir), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			want := "branch bare of " + g.up.Dir + " has no " + lacks + ": "
+			out := g.pr(1, mode, "--base-branch=bare", "--remote="+g.up.Dir, "--forge=none", "--thin-manifest-dir="+filepath.Join(g.clone, dir))
+			if !strings.Contains(out.stderr, want) || out.stdout != "" {
+				t.Errorf("manifests in %q, %s: got %s, want %q", dir, mode, out, want)
+			}
+		}
+	}
+}
+
 // A plain manifest at the root of the repository, named from there.
 func TestPRPlain(t *testing.T) {
 	t.Parallel()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path"
 	"slices"
@@ -139,7 +138,7 @@ func runPR(ctx context.Context, o *prOptions, s streams, args []string) (err err
 	}
 	if dry {
 		err = p.show(plan)
-		p.log.Info("dry run: nothing was pushed; --confirm opens the pull request")
+		p.log.Info("dry run: nothing was pushed; " + p.work.Preview(plan))
 	} else {
 		err = p.openIfWanted(ctx, plan)
 	}
@@ -212,10 +211,8 @@ func (p *proposing) begin(ctx context.Context, dry bool) error {
 		return err
 	}
 	p.base, err = p.at.In(p.work.Draft.Repository, p.work.Draft.Base, p.where)
-	if err == nil {
-		if _, err = fs.Stat(p.base.Files, p.base.Name()); err != nil {
-			err = fmt.Errorf("branch %s of %s has no %s", p.work.Draft.Branch, from, p.where)
-		}
+	if err == nil && p.base.Lacks() != "" {
+		err = fmt.Errorf("branch %s of %s has no %s: its manifests are not where those of the clone are", p.work.Draft.Branch, from, p.base.Lacks())
 	}
 	if err != nil {
 		return errors.Join(err, p.work.Draft.Close())

@@ -72,6 +72,21 @@ func (m Manifests) In(repo *git.Repository, commit, where string) (*Revision, er
 // Name returns the name of the manifests in Files: "." or a file.
 func (r *Revision) Name() string { return r.name }
 
+// Lacks returns the path of the file or directory that the manifests cannot do without and
+// the revision does not have, from the root of the repository; empty: it has all of them.
+func (r *Revision) Lacks() string {
+	names := []string{r.name}
+	if r.name == "." {
+		names = append(names, manifest.ThinDirectories()...)
+	}
+	for _, name := range names {
+		if _, err := fs.Stat(r.Files, name); errors.Is(err, fs.ErrNotExist) {
+			return path.Join(r.Dir, name)
+		}
+	}
+	return ""
+}
+
 // Read reads the manifests. If the revision does not have them, the set is empty and
 // marked as absent.
 func (r *Revision) Read() (set *manifest.Set, err error) {

@@ -37,6 +37,9 @@ type thin struct {
 	faults  []Fault // of directories and misplaced files, not of files that are read
 }
 
+// ThinDirectories returns the names of the directories that a thin manifest directory has.
+func ThinDirectories() []string { return []string{manifestsDir, imagesDir} }
+
 // pair is a promoter-manifest.yaml and its images.yaml.
 type pair struct {
 	manifests []*Manifest

@@ -131,6 +131,9 @@ func secure(u *url.URL) bool {
 // noForge is a server without pull requests, or one that cip does not know.
 type noForge struct{ push git.Address }
 
+// Opens implements Forge.
+func (noForge) Opens() bool { return false }
+
 // Requests implements Forge.
 func (noForge) Requests(context.Context, Head) ([]Request, error) { return nil, nil }
 

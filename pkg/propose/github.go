@@ -115,6 +115,9 @@ func login(push git.Address, api *url.URL, token string) *git.Login {
 	return &git.Login{URL: u.Scheme + "://" + u.Host + "/", User: "x-access-token", Password: token}
 }
 
+// Opens implements Forge.
+func (*gitHub) Opens() bool { return true }
+
 // Requests implements Forge.
 func (g *gitHub) Requests(ctx context.Context, h Head) ([]Request, error) {
 	owner, name := g.base.owner()

@@ -29,6 +29,9 @@ func newGitLab(p Place) Forge {
 	return &gitLab{push: p.Push, base: SiteOf(p.Base.Fetch), fork: p.Push.Pushed() != p.Base.Pushed()}
 }
 
+// Opens implements Forge.
+func (*gitLab) Opens() bool { return true }
+
 // Requests implements Forge. Push options cannot ask for merge requests.
 func (*gitLab) Requests(context.Context, Head) ([]Request, error) { return nil, nil }
 

@@ -57,6 +57,8 @@ type Opened struct {
 
 // Forge is a service that has pull requests.
 type Forge interface {
+	// Opens reports whether a pull request is opened, by the push or by Open.
+	Opens() bool
 	// Requests returns the pull requests from a branch into another.
 	Requests(ctx context.Context, h Head) ([]Request, error)
 	// PushOptions returns the options with which a push opens a pull request.
@@ -252,6 +254,21 @@ func (w *Work) Open(ctx context.Context, p *Plan) (Outcome, error) {
 		err = &UnopenedError{p.Branch, err}
 	}
 	return out, err
+}
+
+// Preview says what Open is going to do.
+func (w *Work) Preview(p *Plan) string {
+	switch {
+	case p.URL != "":
+		return "the pull request of branch " + p.Branch + " is open already"
+	case p.Commit != "" && !w.Forge.Opens():
+		return "branch " + p.Branch + " has this change already"
+	case p.Commit != "":
+		return "--confirm opens the pull request of branch " + p.Branch + ", which has this change already"
+	case !w.Forge.Opens():
+		return "--confirm pushes branch " + p.Branch + " and opens no pull request"
+	}
+	return "--confirm pushes branch " + p.Branch + " and opens the pull request"
 }
 
 // message returns the message of the commit.

@@ -218,6 +218,38 @@ func TestOpenAgain(t *testing.T) {
 	}
 }
 
+// A dry run says what a real one does, for each plan and forge.
+func TestPreview(t *testing.T) {
+	t.Parallel()
+	const opens, pushes = "--confirm pushes branch b and opens the pull request", "--confirm pushes branch b and opens no pull request"
+	for name, tc := range map[string]struct {
+		kind string
+		plan propose.Plan
+		want string
+	}{
+		"GitHub":                      {"github", propose.Plan{}, opens},
+		"GitLab":                      {"gitlab", propose.Plan{}, opens},
+		"no forge":                    {"none", propose.Plan{}, pushes},
+		"an unknown host":             {"", propose.Plan{}, pushes},
+		"a branch is there":           {"github", propose.Plan{Commit: "c"}, "--confirm opens the pull request of branch b, which has this change already"},
+		"a branch is there, no forge": {"none", propose.Plan{Commit: "c"}, "branch b has this change already"},
+		"a pull request is open":      {"github", propose.Plan{Commit: "c", URL: "u"}, "the pull request of branch b is open already"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			at := git.Address{Fetch: "https://git.example/team/up.git"}
+			forge, _, err := propose.NewForge(propose.Place{Kind: tc.kind, Base: at, Push: at, Getenv: func(string) string { return "" }})
+			if err != nil {
+				t.Fatal(err)
+			}
+			tc.plan.Branch = "b"
+			if got := (&propose.Work{Forge: forge}).Preview(&tc.plan); got != tc.want {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
 // A plan writes nothing.
 func TestPlan(t *testing.T) {
 	t.Parallel()
