@@ -2,7 +2,6 @@ package attest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -105,12 +104,6 @@ func (p *platforms) groups(ctx context.Context) []*group {
 	return groups
 }
 
-// imageRead is a manifest, or why it could not be read.
-type imageRead struct {
-	m   *registry.Manifest
-	err error
-}
-
 // image returns the manifest of a subject: from where it is promoted from, if the
 // repository does not hold it yet.
 func (w *Writer) image(ctx context.Context, s *Subject) (*registry.Manifest, error) {
@@ -118,11 +111,11 @@ func (w *Writer) image(ctx context.Context, s *Subject) (*registry.Manifest, err
 	if s.Absent {
 		repo = s.From
 	}
-	r, err := w.images.Do(ctx, place{repo: repo, digest: s.Digest}, func() (r imageRead) {
-		if r.m, r.err = w.o.Client.Manifest(ctx, repo, s.Digest.String()); r.err != nil {
-			r.err = fmt.Errorf("reading %s: %w", repo.Digest(s.Digest.String()), r.err)
+	return w.images.Do(ctx, place{repo: repo, digest: s.Digest}, func() (*registry.Manifest, error) {
+		m, err := w.o.Client.Manifest(ctx, repo, s.Digest.String())
+		if err != nil {
+			err = fmt.Errorf("reading %s: %w", repo.Digest(s.Digest.String()), err)
 		}
-		return r
+		return m, err
 	})
-	return r.m, errors.Join(r.err, err)
 }

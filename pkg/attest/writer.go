@@ -62,7 +62,7 @@ type Judge interface {
 type Writer struct {
 	o      Options
 	blobs  *promote.Writer
-	images memo.Map[place, imageRead]
+	images memo.Map[place, *registry.Manifest]
 
 	mu       sync.Mutex
 	warnings map[string]struct{}

@@ -9,7 +9,6 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/memo"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/provenance"
 )
 
@@ -24,7 +23,7 @@ type place struct {
 //
 // Predicates are kept of provenance only: others are not judged, and may be large.
 func (r *Reader) Gather(ctx context.Context, repo name.Repository, digest v1.Hash) *provenance.Evidence {
-	e, err := once(ctx, &r.images, place{repo, digest}, func() (*provenance.Evidence, error) {
+	e, err := r.images.Do(ctx, place{repo, digest}, func() (*provenance.Evidence, error) {
 		e := &provenance.Evidence{Repository: repo, Digest: digest}
 		return e, r.gather(ctx, e)
 	})
@@ -60,7 +59,7 @@ func (r *Reader) gather(ctx context.Context, e *provenance.Evidence) error {
 // attestationsOf reads what is attached to one digest, once: a platform may be an image of
 // its own, and belong to several indexes.
 func (r *Reader) attestationsOf(ctx context.Context, e *provenance.Evidence) error {
-	found, err := once(ctx, &r.digests, place{e.Repository, e.Digest}, func() (*attached, error) {
+	found, err := r.digests.Do(ctx, place{e.Repository, e.Digest}, func() (*attached, error) {
 		return r.attached(ctx, e.Repository, e.Digest, "")
 	})
 	if err != nil {
@@ -68,34 +67,6 @@ func (r *Reader) attestationsOf(ctx context.Context, e *provenance.Evidence) err
 	}
 	e.Attestations, e.Notes = found.attestations, found.notes
 	return nil
-}
-
-// outcome is the result of a read.
-type outcome[V any] struct {
-	value   V
-	err     error
-	stopped bool // err is that the context of the read ended
-}
-
-// once returns the result of f, which runs once for a key. If the context of the first
-// caller ends, the next caller runs its own f.
-func once[V any](ctx context.Context, m *memo.Map[place, outcome[V]], key place, f func() (V, error)) (V, error) {
-	for {
-		o, err := m.Do(ctx, key, func() outcome[V] {
-			v, err := f()
-			stopped := err != nil && ctx.Err() != nil
-			if stopped {
-				m.Forget(key)
-			}
-			return outcome[V]{v, err, stopped}
-		})
-		switch {
-		case err != nil:
-			return o.value, err
-		case !o.stopped || ctx.Err() != nil:
-			return o.value, o.err
-		}
-	}
 }
 
 // What BuildKit says of a manifest with its attestations, which is not signed.

@@ -68,8 +68,8 @@ type Reader struct {
 	trust *Trust
 	bytes *semaphore.Weighted // of bundles in memory
 
-	images  memo.Map[place, outcome[*provenance.Evidence]]
-	digests memo.Map[place, outcome[*attached]]
+	images  memo.Map[place, *provenance.Evidence]
+	digests memo.Map[place, *attached]
 }
 
 // NewReader returns a Reader.

@@ -40,13 +40,7 @@ type Trust struct {
 	roots  []trustedRoot
 	keys   []key
 	public func(ctx context.Context) ([]byte, error)
-	loaded memo.Map[struct{}, loadedRoots]
-}
-
-// loadedRoots is the result of loading sigstore's public root.
-type loadedRoots struct {
-	roots []trustedRoot
-	err   error
+	loaded memo.Map[struct{}, []trustedRoot]
 }
 
 // NewTrust returns a Trust. It sends no request.
@@ -74,21 +68,17 @@ func (t *Trust) trusted(ctx context.Context) ([]trustedRoot, error) {
 	if len(t.roots) > 0 || t.public == nil {
 		return t.roots, nil
 	}
-	l, err := t.loaded.Do(ctx, struct{}{}, func() loadedRoots {
+	return t.loaded.Do(ctx, struct{}{}, func() ([]trustedRoot, error) {
 		raw, err := t.public(ctx)
 		if err != nil {
-			return loadedRoots{err: err}
+			return nil, err
 		}
 		roots, err := parseRoots(raw)
 		if err != nil {
 			err = fmt.Errorf("parsing sigstore's public root: %w", err)
 		}
-		return loadedRoots{roots, err}
+		return roots, err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return l.roots, l.err
 }
 
 // Verify verifies a bundle (JSON) that is attached to a digest.

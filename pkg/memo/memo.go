@@ -17,34 +17,63 @@ type Map[K comparable, V any] struct {
 }
 
 type result[V any] struct {
-	done  chan struct{} // closed when value is set
-	value V
+	done    chan struct{} // closed when the function has returned
+	value   V
+	err     error
+	stopped bool // err may be that the context of the caller ended
 }
 
-// Do runs f at most once per key; other callers wait for its result. The error is
-// ctx's, and only callers that wait get it.
-func (m *Map[K, V]) Do(ctx context.Context, key K, f func() V) (V, error) {
+// Do runs f at most once per key, and keeps its value and error; other callers wait for
+// them. If f fails after its caller's context has ended, the next caller runs its own f.
+// A caller whose context ends while it waits gets the error of ctx.
+func (m *Map[K, V]) Do(ctx context.Context, key K, f func() (V, error)) (V, error) {
+	for {
+		r, began := m.begin(key)
+		if !began {
+			r.value, r.err = f()
+			if r.stopped = r.err != nil && ctx.Err() != nil; r.stopped {
+				m.forget(key, r)
+			}
+			close(r.done)
+			return r.value, r.err
+		}
+		select {
+		case <-r.done:
+			if !r.stopped || ctx.Err() != nil {
+				return r.value, r.err
+			}
+		case <-ctx.Done():
+			var none V
+			return none, ctx.Err()
+		}
+	}
+}
+
+// begin returns the result of a key, and whether another caller has begun it.
+func (m *Map[K, V]) begin(key K) (r *result[V], began bool) {
 	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r, began = m.all[key]; !began {
+		r = &result[V]{done: make(chan struct{})}
+		m.set(key, r)
+	}
+	return r, began
+}
+
+// set sets the result of a key. The caller holds mu.
+func (m *Map[K, V]) set(key K, r *result[V]) {
 	if m.all == nil {
 		m.all = map[K]*result[V]{}
 	}
-	r, ok := m.all[key]
-	if !ok {
-		r = &result[V]{done: make(chan struct{})}
-		m.all[key] = r
-	}
-	m.mu.Unlock()
-	if !ok {
-		r.value = f()
-		close(r.done)
-		return r.value, nil
-	}
-	select {
-	case <-r.done:
-		return r.value, nil
-	case <-ctx.Done():
-		var none V
-		return none, ctx.Err()
+	m.all[key] = r
+}
+
+// forget removes a result, unless the key has another one by now.
+func (m *Map[K, V]) forget(key K, r *result[V]) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.all[key] == r {
+		delete(m.all, key)
 	}
 }
 
@@ -54,10 +83,7 @@ func (m *Map[K, V]) Set(key K, value V) {
 	close(r.done)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.all == nil {
-		m.all = map[K]*result[V]{}
-	}
-	m.all[key] = r
+	m.set(key, r)
 }
 
 // Forget removes a key. The next Do for it runs its function.
@@ -69,21 +95,17 @@ func (m *Map[K, V]) Forget(key K) {
 
 // Tasks runs functions that return only an error. A success is kept. After a failure
 // the next caller runs its own function: the failure may concern the first caller only.
-type Tasks[K comparable] struct{ results Map[K, error] }
+type Tasks[K comparable] struct{ results Map[K, struct{}] }
 
 // Do runs f unless an earlier function of the key has succeeded.
 func (t *Tasks[K]) Do(ctx context.Context, key K, f func() error) error {
-	done, err := t.results.Do(ctx, key, func() error {
-		err := f()
-		if err != nil {
+	_, err := t.results.Do(ctx, key, func() (none struct{}, err error) {
+		if err = f(); err != nil {
 			t.results.Forget(key)
 		}
-		return err
+		return none, err
 	})
-	if err != nil {
-		return err
-	}
-	return done
+	return err
 }
 
 // Forget removes a key. The next Do for it runs its function.

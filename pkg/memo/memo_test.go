@@ -12,7 +12,7 @@ func TestMap(t *testing.T) {
 	t.Parallel()
 	var m memo.Map[string, int]
 	calls := 0
-	f := func() int { calls++; return calls }
+	f := func() (int, error) { calls++; return calls, nil }
 	for range 2 {
 		if got, err := m.Do(t.Context(), "a", f); got != 1 || err != nil {
 			t.Errorf("got %d (%v), want 1", got, err)
@@ -34,15 +34,55 @@ func TestMapEndsAWait(t *testing.T) {
 	var m memo.Map[string, int]
 	begun, release := make(chan struct{}), make(chan struct{})
 	go func() {
-		_, _ = m.Do(context.Background(), "a", func() int { close(begun); <-release; return 1 })
+		_, _ = m.Do(context.Background(), "a", func() (int, error) { close(begun); <-release; return 1, nil })
 	}()
 	<-begun
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := m.Do(ctx, "a", func() int { return 2 }); !errors.Is(err, context.Canceled) {
+	if _, err := m.Do(ctx, "a", func() (int, error) { return 2, nil }); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want %v", err, context.Canceled)
 	}
 	close(release)
+}
+
+// An error is kept, unless it may be that the context of the caller has ended.
+func TestMapKeepsErrors(t *testing.T) {
+	t.Parallel()
+	var m memo.Map[string, int]
+	failing := errors.New("failing")
+	calls := 0
+	f := func() (int, error) { calls++; return calls, failing }
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for i, tc := range []struct {
+		ctx  context.Context
+		want int
+	}{{ended, 1}, {t.Context(), 2}, {t.Context(), 2}} {
+		if got, err := m.Do(tc.ctx, "a", f); got != tc.want || !errors.Is(err, failing) {
+			t.Errorf("call %d: got %d (%v), want %d (%v)", i, got, err, tc.want, failing)
+		}
+	}
+}
+
+// A caller that waits for one whose context ends runs its own function.
+func TestMapStartsAgain(t *testing.T) {
+	t.Parallel()
+	var m memo.Map[string, int]
+	begun, waiting := make(chan struct{}), make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		_, _ = m.Do(ctx, "a", func() (int, error) {
+			close(begun)
+			<-waiting
+			cancel()
+			return 0, ctx.Err()
+		})
+	}()
+	<-begun
+	close(waiting)
+	if got, err := m.Do(t.Context(), "a", func() (int, error) { return 2, nil }); got != 2 || err != nil {
+		t.Errorf("got %d (%v), want 2", got, err)
+	}
 }
 
 func TestTasksKeepsSuccesses(t *testing.T) {

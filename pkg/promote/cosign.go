@@ -39,23 +39,11 @@ func (s *sources) merge(ctx context.Context, c *registry.Client, dst, src name.R
 	if err != nil || union == nil {
 		return "", err
 	}
-	return s.keepMerged(&union.Manifest, &merged{from: src, layers: union.Added, config: union.Config, conf: union.ConfigDescriptor})
-}
-
-// keepMerged keeps a merged manifest until a run puts it.
-func (s *sources) keepMerged(union *registry.Manifest, m *merged) (string, error) {
-	content, err := union.Parse()
-	if err != nil {
-		return "", err
-	}
-	if _, err := s.keep(union, content); err != nil {
+	if _, err := s.keep(&union.Manifest); err != nil {
 		return "", err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.unions == nil {
-		s.unions = map[string]*merged{}
-	}
-	s.unions[union.Digest.String()] = m
+	s.unions[union.Digest.String()] = &merged{from: src, layers: union.Added, config: union.Config, conf: union.ConfigDescriptor}
 	return union.Digest.String(), nil
 }

@@ -85,22 +85,7 @@ type deep struct {
 	client  *registry.Client
 	sources *sources
 	repo    name.Repository
-	known   memo.Map[string, loss] // by digest
-}
-
-// loss names the missing content of a manifest or blob; empty: it is complete.
-type loss struct {
-	lost string
-	err  error
-}
-
-// look calls find once for each digest.
-func (d *deep) look(ctx context.Context, digest string, find func() (string, error)) (lost string, err error) {
-	l, err := d.known.Do(ctx, digest, func() (l loss) {
-		l.lost, l.err = find()
-		return l
-	})
-	return l.lost, errors.Join(l.err, err)
+	known   memo.Map[string, string] // by digest: what is missing; empty: it is complete
 }
 
 // manifest returns the first missing content of a manifest, or the manifest itself if the
@@ -109,7 +94,7 @@ func (d *deep) manifest(ctx context.Context, digest string, depth int) (lost str
 	if depth > maxDepth {
 		return "", fmt.Errorf("reading %s: indexes are nested more than %d deep", digest, maxDepth)
 	}
-	return d.look(ctx, digest, func() (string, error) {
+	return d.known.Do(ctx, digest, func() (string, error) {
 		m, err := d.client.Manifest(ctx, d.repo, digest)
 		if errors.Is(err, registry.ErrNotFound) {
 			return "manifest " + digest, nil
@@ -154,7 +139,7 @@ func (d *deep) below(ctx context.Context, content *registry.Content, depth int) 
 }
 
 func (d *deep) blob(ctx context.Context, b v1.Descriptor) (lost string, err error) {
-	return d.look(ctx, b.Digest.String(), func() (string, error) {
+	return d.known.Do(ctx, b.Digest.String(), func() (string, error) {
 		there, err := d.client.HasBlob(ctx, d.repo, b)
 		switch {
 		case registry.IsDamaged(err):

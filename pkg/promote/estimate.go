@@ -107,17 +107,17 @@ func (p *Promotion) weigh(d v1.Hash) (w plan.Weight) {
 	seen := map[string]struct{}{}
 	var visit func(digest string)
 	visit = func(digest string) {
-		content := p.sources.content(digest)
-		if content == nil {
+		l := p.sources.kept(digest)
+		if l == nil {
 			if digest != d.String() {
 				w.Unread = append(w.Unread, digest)
 			}
 			return
 		}
-		for _, b := range content.Blobs {
+		for _, b := range l.content.Blobs {
 			w.Blobs = append(w.Blobs, plan.BlobWeight{Digest: b.Digest.String(), Size: b.Size})
 		}
-		for _, c := range content.Children {
+		for _, c := range l.content.Children {
 			child := c.Digest.String()
 			if _, ok := seen[child]; !ok {
 				seen[child] = struct{}{}

@@ -3,7 +3,6 @@ package promote
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -81,30 +80,29 @@ func (r *RuleReader) Platform(ctx context.Context, repo name.Repository, digest 
 	if config.Size > maxImageConfig {
 		return v1.Platform{}, fmt.Errorf("the config is larger than %d MiB", maxImageConfig>>20)
 	}
-	read, err := r.configs.Do(ctx, config.Digest.String(), func() (p configRead) {
-		for _, at := range r.sources.candidates(repo) {
-			var raw bytes.Buffer
-			if p.err = r.client.FetchBlob(ctx, at, config, &raw); p.err == nil {
-				p.err = strictjson.Unmarshal(raw.Bytes(), &p.platform)
-				return p
-			}
-		}
-		return p
-	})
-	if err = errors.Join(err, read.err); err != nil {
+	p, err := r.configs.Do(ctx, config.Digest.String(), func() (v1.Platform, error) { return r.platform(ctx, repo, config) })
+	if err != nil {
 		return v1.Platform{}, fmt.Errorf("reading the config of %s: %w", repo.Digest(digest.String()), err)
 	}
-	return v1.Platform{OS: read.platform.OS, Architecture: read.platform.Architecture, Variant: read.platform.Variant}, nil
+	return p, nil
 }
 
-// configRead is the result of reading a config.
-type configRead struct {
-	platform struct {
-		OS           string `json:"os"`
-		Architecture string `json:"architecture"`
-		Variant      string `json:"variant"`
+// platform returns the platform in a config, from the first candidate that serves it.
+func (r *RuleReader) platform(ctx context.Context, repo name.Repository, config v1.Descriptor) (p v1.Platform, err error) {
+	for _, at := range r.sources.candidates(repo) {
+		var raw bytes.Buffer
+		if err = r.client.FetchBlob(ctx, at, config, &raw); err != nil {
+			continue
+		}
+		var read struct {
+			OS           string `json:"os"`
+			Architecture string `json:"architecture"`
+			Variant      string `json:"variant"`
+		}
+		err = strictjson.Unmarshal(raw.Bytes(), &read)
+		return v1.Platform{OS: read.OS, Architecture: read.Architecture, Variant: read.Variant}, err
 	}
-	err error
+	return p, err
 }
 
 // SourceTag implements check.TagReader.

@@ -23,7 +23,7 @@ type RuleReader struct {
 	client  *registry.Client
 	sources *sources
 	wanted  *plan.Wanted
-	configs memo.Map[string, configRead]
+	configs memo.Map[string, v1.Platform] // by digest
 }
 
 // Content implements check.Contents.

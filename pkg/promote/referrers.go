@@ -1,7 +1,6 @@
 package promote
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,14 +25,8 @@ const maxReferrers = 1000
 type relations struct {
 	client  *registry.Client
 	sources *sources
-	lists   memo.Map[name.Repository, tagList]
-	listed  memo.Map[repoDigest, referral] // by repository, and "subject digest"
-}
-
-// tagList is the tags of a repository.
-type tagList struct {
-	tags map[string]v1.Hash // empty: the list has no digest for the tag
-	err  error
+	lists   memo.Map[name.Repository, map[string]v1.Hash] // tags; no digest: the list has none
+	listed  memo.Map[repoDigest, bool]                    // by repository, and "subject digest"
 }
 
 // surveyReferrers adds the referrers of the wanted digests to a plan: signatures,
@@ -141,27 +134,20 @@ func (r *relations) referrers(ctx context.Context, dst, src name.Repository, dig
 	return items
 }
 
-// referral says whether a manifest refers to a subject.
-type referral struct {
-	refers bool
-	err    error
-}
-
 // refers reports whether a manifest refers to a subject. A list of referrers may have
 // wrong entries, so the manifest itself is read. The copy uses this read.
 func (r *relations) refers(ctx context.Context, src name.Repository, digest, subject v1.Hash) (bool, error) {
-	l, err := r.listed.Do(ctx, repoDigest{src, subject.String() + " " + digest.String()}, func() referral {
-		m := r.sources.read(ctx, src, digest.String())
-		if m.state != inventory.Present {
-			return referral{err: cmp.Or(m.err, registry.ErrNotFound)}
+	return r.listed.Do(ctx, repoDigest{src, subject.String() + " " + digest.String()}, func() (bool, error) {
+		m, err := r.sources.read(ctx, src, digest.String())
+		if err != nil {
+			return false, err
 		}
 		refers := m.content.Refers(subject)
 		if !refers {
 			r.sources.warn(fmt.Sprintf("leaving out %s@%s: it is listed as a referrer of %s, which is not its subject", src, digest, subject))
 		}
-		return referral{refers: refers}
+		return refers, nil
 	})
-	return l.refers, errors.Join(l.err, err)
 }
 
 // list returns the referrers of a digest in a repository.
@@ -175,17 +161,16 @@ func (r *relations) list(ctx context.Context, repo name.Repository, digest v1.Ha
 
 // tags returns the tags of a repository that have referrers. It reads them once.
 func (r *relations) tags(ctx context.Context, repo name.Repository) (map[string]v1.Hash, error) {
-	l, err := r.lists.Do(ctx, repo, func() (l tagList) {
+	return r.lists.Do(ctx, repo, func() (map[string]v1.Hash, error) {
 		list, err := r.client.List(ctx, repo, func(tag string) bool { _, _, ok := image.Attached(tag); return ok })
 		switch {
-		case err == nil:
-			l.tags = list.ByTag()
-		case !errors.Is(err, registry.ErrNotFound):
-			l.err = fmt.Errorf("listing tags: %w", err)
+		case errors.Is(err, registry.ErrNotFound):
+			return map[string]v1.Hash{}, nil
+		case err != nil:
+			return nil, fmt.Errorf("listing tags: %w", err)
 		}
-		return l
+		return list.ByTag(), nil
 	})
-	return l.tags, errors.Join(l.err, err)
 }
 
 // cosign compares a digest's cosign tags at source and destination.
@@ -224,8 +209,8 @@ func (r *relations) cosignTag(ctx context.Context, dst, src name.Repository, tag
 	case err != nil || ours == theirs:
 		return plan.Item{}, false, err
 	case ours == (v1.Hash{}):
-		if f := r.sources.read(ctx, src, theirs.String()); f.state != inventory.Present {
-			return plan.Item{}, false, fmt.Errorf("reading %s: %w", theirs, errors.Join(f.err, registry.ErrNotFound))
+		if _, err := r.sources.read(ctx, src, theirs.String()); err != nil {
+			return plan.Item{}, false, fmt.Errorf("reading %s: %w", theirs, err)
 		}
 		return plan.Item{Action: plan.Copy, Digest: theirs, From: src}, true, nil
 	case strings.HasSuffix(tag, image.SBOMSuffix):

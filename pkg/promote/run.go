@@ -209,11 +209,7 @@ func (e *engine) readTrees(ctx context.Context, units []*unit) {
 
 // readTrees reads all manifests below the digests to be copied, each once.
 func readTrees(ctx context.Context, s *sources, units []*unit) {
-	type read struct {
-		tree *node
-		err  error
-	}
-	var trees memo.Map[repoDigest, read]
+	var trees memo.Map[repoDigest, *node]
 	var g errgroup.Group
 	g.SetLimit(maxReads)
 	for _, u := range units {
@@ -221,11 +217,7 @@ func readTrees(ctx context.Context, s *sources, units []*unit) {
 			continue
 		}
 		g.Go(func() error {
-			r, err := trees.Do(ctx, repoDigest{u.copied, u.digest}, func() (r read) {
-				r.tree, r.err = s.tree(ctx, u.copied, u.digest)
-				return r
-			})
-			u.tree, u.err = r.tree, errors.Join(r.err, err)
+			u.tree, u.err = trees.Do(ctx, repoDigest{u.copied, u.digest}, func() (*node, error) { return s.tree(ctx, u.copied, u.digest) })
 			return nil
 		})
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/memo"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/transfer"
@@ -44,11 +45,11 @@ type sources struct {
 	from reader
 	warn func(string)
 
-	reads  memo.Map[repoDigest, *sourceRead]
-	tagged memo.Map[repoDigest, *sourceRead] // read by tag
+	reads  memo.Map[repoDigest, *loaded]
+	tagged memo.Map[repoDigest, *loaded] // read by tag
 	heads  memo.Map[plan.SourceTag, plan.Resolution]
 	tags   memo.Map[plan.SourceTag, plan.Resolution]
-	sizes  memo.Map[hostBlob, sizeRead]
+	sizes  memo.Map[hostBlob, int64]
 
 	mu      sync.Mutex
 	seen    map[repoDigest]struct{} // that source tags point to
@@ -63,23 +64,16 @@ type sources struct {
 // loaded is a manifest that was read. Its bytes are in the spill.
 type loaded struct {
 	digest    string
-	mediaType string
+	mediaType types.MediaType
 	content   *registry.Content
 	at        span
-}
-
-type sourceRead struct {
-	state   inventory.State
-	err     error
-	stopped bool // err is that the context of the read ended
-	*loaded
 }
 
 // newSources returns sources that are read from a reader. warn is called once for each
 // repository that is passed over.
 func newSources(from reader, warn func(string)) *sources {
 	return &sources{
-		from: from, warn: warn, seen: map[repoDigest]struct{}{}, known: map[string]*loaded{}, failed: map[name.Repository]struct{}{}, others: map[name.Repository][]name.Repository{},
+		from: from, warn: warn, seen: map[repoDigest]struct{}{}, known: map[string]*loaded{}, unions: map[string]*merged{}, failed: map[name.Repository]struct{}{}, others: map[name.Repository][]name.Repository{},
 	}
 }
 
@@ -88,7 +82,7 @@ func (s *sources) close() error { return s.store.close() }
 
 // resolve reads a source tag, once in a run.
 func (s *sources) resolve(ctx context.Context, tag plan.SourceTag) plan.Resolution {
-	r, err := s.tags.Do(ctx, tag, func() plan.Resolution {
+	r, err := s.tags.Do(ctx, tag, func() (plan.Resolution, error) {
 		r := s.head(ctx, tag)
 		if r.State == inventory.Absent {
 			r.Digest, r.State, r.Err = s.from.Confirm(ctx, tag.Repository, tag.Tag)
@@ -98,23 +92,19 @@ func (s *sources) resolve(ctx context.Context, tag plan.SourceTag) plan.Resoluti
 			s.seen[repoDigest{tag.Repository, r.Digest.String()}] = struct{}{}
 			s.mu.Unlock()
 		}
-		return r
+		return r, r.Err
 	})
-	if err != nil {
-		return plan.Resolution{Err: err}
-	}
+	r.Err = err
 	return r
 }
 
 // head reads a source tag, once in a run. It does not confirm that a tag is absent.
 func (s *sources) head(ctx context.Context, tag plan.SourceTag) plan.Resolution {
-	r, err := s.heads.Do(ctx, tag, func() (r plan.Resolution) {
-		r.Digest, r.State, r.Err = s.from.ResolveUnconfirmed(ctx, tag.Repository, tag.Tag)
-		return r
+	r, err := s.heads.Do(ctx, tag, func() (r plan.Resolution, err error) {
+		r.Digest, r.State, err = s.from.ResolveUnconfirmed(ctx, tag.Repository, tag.Tag)
+		return r, err
 	})
-	if err != nil {
-		return plan.Resolution{Err: err}
-	}
+	r.Err = err
 	return r
 }
 
@@ -149,25 +139,25 @@ func (s *sources) find(ctx context.Context, e *plan.Entry, dst name.Repository) 
 		if repo == dst {
 			continue // the destination does not have it
 		}
-		r := s.read(ctx, repo, e.Digest.String())
-		switch r.state {
-		case inventory.Present:
+		_, err := s.read(ctx, repo, e.Digest.String())
+		switch {
+		case err == nil:
 			for _, warn := range passed {
 				warn()
 			}
 			s.found(e, repo)
 			return plan.Finding{State: inventory.Present, From: repo}
-		case inventory.Unknown:
+		case !errors.Is(err, registry.ErrNotFound):
 			if isSource(e, repo) {
-				passed = append(passed, func() { s.passOver("source", repo, r.err) })
+				passed = append(passed, func() { s.passOver("source", repo, err) })
 			} else {
-				s.passOver("mirror", repo, r.err)
+				s.passOver("mirror", repo, err)
 			}
-			text := r.err.Error()
+			text := err.Error()
 			if repo != e.Sources[0].Repository {
 				text = repo.String() + ": " + text
 			}
-			unread, why = append(unread, text), append(why, r.err)
+			unread, why = append(unread, text), append(why, err)
 		}
 	}
 	if unread != nil {
@@ -177,46 +167,40 @@ func (s *sources) find(ctx context.Context, e *plan.Entry, dst name.Repository) 
 	if len(e.Tags) == 0 || src == dst {
 		return plan.Finding{State: inventory.Absent}
 	}
-	r := s.byTag(ctx, src, e.Digest.String(), e.Tags[0])
-	if r.state == inventory.Present {
+	switch _, err := s.byTag(ctx, src, e.Digest.String(), e.Tags[0]); {
+	case err == nil:
 		s.found(e, src)
+		return plan.Finding{State: inventory.Present, From: src}
+	case errors.Is(err, registry.ErrNotFound):
+		return plan.Finding{State: inventory.Absent}
+	default:
+		return plan.Finding{State: inventory.Unknown, Err: err}
 	}
-	return plan.Finding{State: r.state, From: src, Err: r.err}
 }
 
-// byTag reads a manifest by tag, once in a run. A pull-through cache finds a digest only
-// after its tag was pulled.
-func (s *sources) byTag(ctx context.Context, repo name.Repository, digest, tag string) *sourceRead {
+// byTag reads a manifest by tag, once in a run. The error is registry.ErrNotFound if the tag
+// does not lead to the digest. A pull-through cache finds a digest only after its tag was
+// pulled.
+func (s *sources) byTag(ctx context.Context, repo name.Repository, digest, tag string) (*loaded, error) {
 	key := repoDigest{repo, digest}
-	r, err := s.tagged.Do(ctx, key, func() *sourceRead {
+	return s.tagged.Do(ctx, key, func() (*loaded, error) {
 		m, err := s.from.Manifest(ctx, repo, tag)
 		switch {
 		case errors.Is(err, registry.ErrNotFound), err == nil && m.Digest.String() != digest:
-			return &sourceRead{state: inventory.Absent}
+			return nil, registry.ErrNotFound
 		case err != nil:
-			return &sourceRead{err: fmt.Errorf("reading tag %s: %w", tag, err)}
+			return nil, fmt.Errorf("reading tag %s: %w", tag, err)
 		}
-		l, err := s.parse(m)
-		if err != nil {
-			return &sourceRead{err: err}
+		l, err := s.keep(m)
+		if err == nil {
+			s.reads.Set(key, l)
 		}
-		r := &sourceRead{state: inventory.Present, loaded: l}
-		s.reads.Set(key, r)
-		return r
+		return l, err
 	})
-	if err != nil {
-		return &sourceRead{err: err}
-	}
-	return r
 }
 
 func isSource(e *plan.Entry, repo name.Repository) bool {
-	for _, s := range e.Sources {
-		if s.Repository == repo {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(e.Sources, func(s *plan.Source) bool { return s.Repository == repo })
 }
 
 // found records other candidates for the content of a digest.
@@ -240,20 +224,20 @@ func (s *sources) candidates(from name.Repository) []name.Repository {
 
 // first reads a manifest from the first candidate that has it, and returns the
 // candidates with that one first. It returns nil if none has it.
-func (s *sources) first(ctx context.Context, candidates []name.Repository, digest string) (*sourceRead, []name.Repository, error) {
+func (s *sources) first(ctx context.Context, candidates []name.Repository, digest string) (*loaded, []name.Repository, error) {
 	var unread error
 	var passed name.Repository // a candidate that could not be read
 	for i, repo := range candidates {
-		r := s.read(ctx, repo, digest)
+		l, err := s.read(ctx, repo, digest)
 		switch {
-		case r.state == inventory.Unknown && unread == nil:
-			unread, passed = fmt.Errorf("reading %s@%s: %w", repo, digest, r.err), repo
-		case r.state == inventory.Present:
+		case err == nil:
 			if unread != nil {
 				s.passOver("source", passed, unread)
 			}
 			at := append([]name.Repository{repo}, candidates[:i]...)
-			return r, append(at, candidates[i+1:]...), nil
+			return l, append(at, candidates[i+1:]...), nil
+		case unread == nil && !errors.Is(err, registry.ErrNotFound):
+			unread, passed = fmt.Errorf("reading %s@%s: %w", repo, digest, err), repo
 		}
 	}
 	return nil, nil, unread
@@ -270,42 +254,30 @@ func (s *sources) passOver(side string, repo name.Repository, err error) {
 	}
 }
 
-// read reads a manifest by digest from one repository, once in a run. If the context of
-// the first caller ends, the next caller reads the manifest itself.
-func (s *sources) read(ctx context.Context, repo name.Repository, digest string) *sourceRead {
-	key := repoDigest{repo, digest}
-	for {
-		r, err := s.reads.Do(ctx, key, func() *sourceRead {
-			l, err := s.load(ctx, repo, digest)
-			switch {
-			case errors.Is(err, registry.ErrNotFound):
-				return &sourceRead{state: inventory.Absent}
-			case err != nil && ctx.Err() != nil:
-				s.reads.Forget(key)
-				return &sourceRead{err: err, stopped: true}
-			case err != nil:
-				return &sourceRead{err: err}
-			}
-			return &sourceRead{state: inventory.Present, loaded: l}
-		})
+// read reads a manifest by digest from one repository, once in a run. The error is
+// registry.ErrNotFound if the repository does not have it.
+func (s *sources) read(ctx context.Context, repo name.Repository, digest string) (*loaded, error) {
+	return s.reads.Do(ctx, repoDigest{repo, digest}, func() (*loaded, error) {
+		m, err := s.from.Manifest(ctx, repo, digest)
 		switch {
+		case errors.Is(err, registry.ErrNotFound):
+			return nil, registry.ErrNotFound // without the request, which says no more
 		case err != nil:
-			return &sourceRead{err: err}
-		case !r.stopped || ctx.Err() != nil:
-			return r
+			return nil, err
 		}
-	}
+		return s.keep(m)
+	})
 }
 
 // below reads the content of a manifest by digest. repo is the repository that it, or a
 // parent, was found in; other candidates are tried after that. It returns nil if none
 // has the manifest.
 func (s *sources) below(ctx context.Context, repo name.Repository, digest string) (*registry.Content, error) {
-	r, _, err := s.first(ctx, s.candidates(repo), digest)
-	if r == nil || err != nil {
+	l, _, err := s.first(ctx, s.candidates(repo), digest)
+	if l == nil || err != nil {
 		return nil, err
 	}
-	return r.content, nil
+	return l.content, nil
 }
 
 // hostBlob is a blob on a host, with declared size.
@@ -314,25 +286,18 @@ type hostBlob struct {
 	size         int64
 }
 
-type sizeRead struct {
-	size int64
-	err  error
-}
-
 // blobSize returns the size of a blob that a registry reports. It asks the repository,
 // then other candidates for its content, each host once in a run.
 func (s *sources) blobSize(ctx context.Context, repo name.Repository, d v1.Descriptor) (int64, error) {
 	var missing, unread error
 	for _, at := range s.candidates(repo) {
-		r, err := s.sizes.Do(ctx, hostBlob{at.RegistryStr(), d.Digest.String(), d.Size}, func() (r sizeRead) {
-			r.size, r.err = s.from.BlobSize(ctx, at, d)
-			return r
-		})
-		switch err = errors.Join(r.err, err); {
+		key := hostBlob{at.RegistryStr(), d.Digest.String(), d.Size}
+		size, err := s.sizes.Do(ctx, key, func() (int64, error) { return s.from.BlobSize(ctx, at, d) })
+		switch {
 		case err == nil:
-			return r.size, nil
+			return size, nil
 		case errors.Is(err, registry.ErrNotFound):
-			s.sizes.Forget(hostBlob{at.RegistryStr(), d.Digest.String(), d.Size}) // another repository of the host may hold it
+			s.sizes.Forget(key) // another repository of the host may hold it
 			missing = err
 		default:
 			unread = err

@@ -53,17 +53,17 @@ func (c *treeReader) node(ctx context.Context, digest string, size int64, depth 
 	if depth > maxDepth {
 		return nil, fmt.Errorf("reading %s: indexes are nested more than %d deep", digest, maxDepth)
 	}
-	r, at, err := c.sources.first(ctx, c.from, digest)
-	if r == nil || err != nil {
+	l, at, err := c.sources.first(ctx, c.from, digest)
+	if l == nil || err != nil {
 		return nil, err
 	}
-	if size >= 0 && int64(r.at.size) != size {
-		return nil, fmt.Errorf("reading %s: it has %d bytes, its index says %d", digest, r.at.size, size)
+	if size >= 0 && int64(l.at.size) != size {
+		return nil, fmt.Errorf("reading %s: it has %d bytes, its index says %d", digest, l.at.size, size)
 	}
 	c.mu.Lock()
 	n, known := c.seen[digest]
 	if !known {
-		n = &node{loaded: r.loaded, from: at}
+		n = &node{loaded: l, from: at}
 		c.seen[digest] = n
 	}
 	tooMany := len(c.seen) > maxNodes
