@@ -67,6 +67,9 @@ func (w *Writer) attach(ctx context.Context, s *Subject, of v1.Descriptor, predi
 		of = descriptor(m.MediaType, m.Raw)
 	}
 	repo := s.Repository
+	if err := w.findable(ctx, repo, of.Digest); err != nil {
+		return err
+	}
 	bundle, err := w.signer(predicateType).SignStatement(ctx, statement)
 	if err != nil {
 		return fmt.Errorf("signing: %w", err)
@@ -84,6 +87,15 @@ func (w *Writer) attach(ctx context.Context, s *Subject, of v1.Descriptor, predi
 		return fmt.Errorf("uploading the bundle: %w", err)
 	}
 	return w.putReferrer(ctx, repo, m)
+}
+
+// findable returns an error if readers could not find a referrer of a digest: nothing is
+// signed and written then.
+func (w *Writer) findable(ctx context.Context, repo name.Repository, digest v1.Hash) error {
+	if _, err := w.o.Client.HasReferrersAPI(ctx, repo, digest); err != nil {
+		return fmt.Errorf("nothing is written, because readers could not find it: %w", err)
+	}
+	return nil
 }
 
 // putReferrer puts a referrer, and verifies that the repository has it.

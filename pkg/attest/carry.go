@@ -79,6 +79,9 @@ func (w *Writer) planCarried(ctx context.Context, g *group, verdicts []provenanc
 			continue
 		}
 		p := g.add(plan.CarriedAttestation, s.Digest, func(ctx context.Context, _ []string) error {
+			if err := w.findable(ctx, s.Repository, s.Digest); err != nil {
+				return err
+			}
 			for _, d := range layers {
 				if err := w.blobs.Blob(ctx, s.Repository, from, d); err != nil {
 					return err

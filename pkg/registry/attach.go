@@ -35,17 +35,21 @@ func (c *Client) PutReferrer(ctx context.Context, repo name.Repository, m *Manif
 // LinkReferrer adds a manifest that was put to the fallback tag of its subject.
 //
 // It does nothing if the answer to the PUT says that the registry keeps the list itself
-// (OCI distribution-spec, "Pushing manifests with subject").
+// (OCI distribution-spec, "Pushing manifests with subject"), unless that list does not
+// reach clients, because something between them and the registry does not know its API.
 func (c *Client) LinkReferrer(ctx context.Context, repo name.Repository, m *Manifest, res PutResult) error {
-	if res.Subject {
-		return nil
-	}
 	content, err := m.Parse()
 	if err != nil {
 		return err
 	}
 	if content.Subject == nil {
 		return errors.New("the manifest has no subject")
+	}
+	if res.Subject {
+		// After an error the confirmation counts.
+		if api, err := c.HasReferrersAPI(ctx, repo, content.Subject.Digest); api || err != nil {
+			return nil
+		}
 	}
 	defer c.links.lock(repo)() // the tag is read, changed and written
 	if err := c.link(ctx, repo, FallbackTag(content.Subject.Digest), m); err != nil {

@@ -115,3 +115,69 @@ func TestPutReferrerRefusesImage(t *testing.T) {
 func manifestOf(o registrytest.Object) *registry.Manifest {
 	return &registry.Manifest{Digest: image.Hash(o.Digest), MediaType: types.MediaType(o.MediaType), Raw: o.Raw}
 }
+
+// What PutReferrer writes, another client finds, whatever the referrers API answers. If
+// nobody could find it, HasReferrersAPI fails before.
+func TestReferrerIsFound(t *testing.T) {
+	t.Parallel()
+	answer := func(status int, contentType, body string) registrytest.Fault {
+		return registrytest.Status(status, registrytest.Header("Content-Type", contentType), body)
+	}
+	const text, list = "text/html", registrytest.OCIIndex
+	for name, tc := range map[string]struct {
+		answer registrytest.Fault // nil: that of the registry
+		err    string             // of HasReferrersAPI
+	}{
+		"its own":                       {nil, ""},
+		"400":                           {registrytest.Refuse(400, "UNSUPPORTED", "no"), ""},
+		"404":                           {registrytest.Refuse(404, "NOT_FOUND", "no"), ""},
+		"405":                           {registrytest.Refuse(405, "UNSUPPORTED", "no"), ""},
+		"406":                           {registrytest.Refuse(406, "UNSUPPORTED", "no"), ""},
+		"501":                           {registrytest.Refuse(501, "UNSUPPORTED", "no"), ""},
+		"a page":                        {answer(200, text, "<html></html>"), ""},
+		"JSON of another type":          {answer(200, "application/json", `{"schemaVersion":2,"manifests":[]}`), ""},
+		"nothing":                       {answer(200, "", ""), ""},
+		"a list that is a page":         {answer(200, list, "<html></html>"), "parsing the list"},
+		"a list that is empty, 0 bytes": {answer(200, list, ""), "parsing the list"},
+		"401":                           {registrytest.Refuse(401, "UNAUTHORIZED", "no"), "401 UNAUTHORIZED"},
+		"403":                           {registrytest.Refuse(403, "DENIED", "no"), "403 DENIED"},
+		"500":                           {registrytest.Refuse(500, "UNKNOWN", "no"), "500 UNKNOWN"},
+		"204":                           {answer(204, "", ""), "204"},
+	} {
+		for kind, options := range map[string][]registrytest.Option{"confirms": nil, "does not confirm": {registrytest.NoReferrers()}} {
+			t.Run(name+", "+kind, func(t *testing.T) {
+				t.Parallel()
+				s := registrytest.New(t, options...)
+				subject := registrytest.Image(1, 1)
+				s.Push(t, "a", subject)
+				if tc.answer != nil {
+					s.Fault(tc.answer, registrytest.Is(registrytest.Referrers))
+				}
+				c, at := newClient(t, registry.Options{}), image.Hash(subject.Digest)
+				wantAPI := tc.answer == nil && kind == "confirms"
+				api, err := c.HasReferrersAPI(t.Context(), repo(s, "a"), at)
+				if api != wantAPI || (err != nil) != (tc.err != "") || err != nil && !strings.Contains(err.Error(), tc.err) {
+					t.Fatalf("got API %t, %v, want %t and error %q", api, err, wantAPI, tc.err)
+				}
+				_, unread := newClient(t, registry.Options{}).ReferrersOrTag(t.Context(), repo(s, "a"), at)
+				if (unread != nil) != (tc.err != "") {
+					t.Fatalf("reading: got %v, want an error as of HasReferrersAPI: %v", unread, err)
+				}
+				if tc.err != "" {
+					return
+				}
+				o := registrytest.Artifact(2, "application/vnd.example.sbom", registrytest.Subject(subject))
+				for _, b := range o.Blobs {
+					s.PushBlob(t, "a", b)
+				}
+				if err := c.PutReferrer(t.Context(), repo(s, "a"), manifestOf(o)); err != nil {
+					t.Fatalf("got %v, want no error", err)
+				}
+				got, err := newClient(t, registry.Options{}).ReferrersOrTag(t.Context(), repo(s, "a"), at)
+				if err != nil || len(got) != 1 || got[0].Digest.String() != o.Digest {
+					t.Errorf("got %+v, %v, want %s", got, err, o.Digest)
+				}
+			})
+		}
+	}
+}

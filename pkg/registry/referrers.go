@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -83,12 +84,34 @@ func (c *Client) fallbackList(ctx context.Context, repo name.Repository, digest 
 // counts as one without it. One failure may be a temporary fault of a proxy.
 const doubts = 3
 
+// referrersAPIs records where the referrers API has answered. The zero value is empty.
+type referrersAPIs struct {
+	mu    sync.Mutex
+	hosts map[string]struct{}
+	repos map[name.Repository]struct{}
+	none  map[name.Repository]int // number of digests for which a repository did not answer with the API
+}
+
+// HasReferrersAPI reports whether the referrers API lists the manifests that refer to a
+// digest. If it does not, the fallback tag does.
+//
+// It asks until the repository has answered with the API once. The error is that of
+// reading the list: nobody would find a manifest that is put there.
+func (c *Client) HasReferrersAPI(ctx context.Context, repo name.Repository, digest v1.Hash) (bool, error) {
+	defer c.links.lock(repo)() // concurrent callers ask once
+	if c.referrers.answered(repo) {
+		return true, nil
+	}
+	_, answered, err := c.referrersAPI(ctx, repo, digest)
+	return answered, err
+}
+
 // referrersAPI lists a digest's referrers with the referrers API.
 //
 // If the answer is not one of that API, answered is false. It does not mean that the
 // whole host has no such API.
 func (c *Client) referrersAPI(ctx context.Context, repo name.Repository, digest v1.Hash) (all []v1.Descriptor, answered bool, err error) {
-	if !c.tryReferrers(repo) {
+	if !c.referrers.mayAnswer(repo) {
 		return nil, false, nil
 	}
 	list := listing{repo: repo, path: repo.RepositoryStr() + "/referrers/" + digest.String(), accept: string(types.OCIImageIndex), home: true}
@@ -111,22 +134,21 @@ func (c *Client) referrersAPI(ctx context.Context, repo name.Repository, digest 
 			return len(index.Manifests)
 		}, nil
 	})
-	if err == nil {
-		c.proveReferrers(repo.RegistryStr())
-	}
-	if noReferrersAPI(err) {
-		c.doubtReferrers(repo)
+	switch {
+	case noReferrersAPI(err):
+		c.referrers.record(repo, false)
 		return nil, false, nil
-	}
-	if err != nil {
+	case err != nil:
 		return nil, false, fmt.Errorf("listing referrers of %s: %w", digest, err)
 	}
+	c.referrers.record(repo, true)
 	return all, true, nil
 }
 
 // noReferrersAPI reports whether an error means that there is no referrers API.
 //
-// Some hosts have it for some of their repositories only.
+// Some hosts have it for some of their repositories only. 401 and 403 do not mean it: the
+// list may exist.
 func noReferrersAPI(err error) bool {
 	if errors.Is(err, errOtherType) || errors.Is(err, wire.ErrElsewhere) || errors.Is(err, ErrNotFound) {
 		return true
@@ -136,31 +158,41 @@ func noReferrersAPI(err error) bool {
 		return false
 	}
 	switch e.Status {
-	case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotAcceptable:
+	case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusNotImplemented:
 		return true
 	}
 	return e.Status >= 300 && e.Status < 400
 }
 
-// tryReferrers reports whether to send a referrers API request.
+// answered reports whether a repository has answered with the API.
+func (r *referrersAPIs) answered(repo name.Repository) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, ok := r.repos[repo]
+	return ok
+}
+
+// mayAnswer reports whether to send a request to the API.
 //
 // It does unless only failures are known: none succeeded on the host, and doubts failed
 // in the repository.
-func (c *Client) tryReferrers(repo name.Repository) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	_, proven := c.referrers[repo.RegistryStr()]
-	return proven || c.noReferrers[repo] < doubts
+func (r *referrersAPIs) mayAnswer(repo name.Repository) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, proven := r.hosts[repo.RegistryStr()]
+	return proven || r.none[repo] < doubts
 }
 
-func (c *Client) proveReferrers(host string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.referrers[host] = struct{}{}
-}
-
-func (c *Client) doubtReferrers(repo name.Repository) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.noReferrers[repo]++
+// record records whether a repository has answered with the API.
+func (r *referrersAPIs) record(repo name.Repository, answered bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.hosts == nil {
+		r.hosts, r.repos, r.none = map[string]struct{}{}, map[name.Repository]struct{}{}, map[name.Repository]int{}
+	}
+	if !answered {
+		r.none[repo]++
+		return
+	}
+	r.hosts[repo.RegistryStr()], r.repos[repo] = struct{}{}, struct{}{}
 }

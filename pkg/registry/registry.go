@@ -97,14 +97,14 @@ type Client struct {
 	bytes  atomic.Int64
 	mounts mounts
 	posts  posts
-	links  locks[name.Repository] // held while a fallback tag of the repository is changed
+	links  locks[name.Repository] // held while a fallback tag of the repository is changed, or its referrers API is tried
 
-	mu          sync.Mutex
-	put         map[name.Repository]struct{} // repositories that a manifest was put into
-	heads       map[string]heads
-	listed      map[name.Repository]bool // repositories whose tag list was read by Read; true: they held nothing
-	referrers   map[string]struct{}      // hosts that have answered with the referrers API
-	noReferrers map[name.Repository]int  // number of digests for which a repository did not answer with the referrers API
+	referrers referrersAPIs
+
+	mu     sync.Mutex
+	put    map[name.Repository]struct{} // repositories that a manifest was put into
+	heads  map[string]heads
+	listed map[name.Repository]bool // repositories whose tag list was read by Read; true: they held nothing
 }
 
 // ErrNotFound is the error for content that does not exist.
@@ -123,7 +123,7 @@ type UnansweredError = wire.UnansweredError
 // New returns a Client. It reads the key files, but sends no request.
 func New(o Options) (*Client, error) {
 	c := &Client{
-		files: o.Files, log: o.Log, absent: func(name.Repository) []int { return nil }, put: map[name.Repository]struct{}{}, referrers: map[string]struct{}{}, noReferrers: map[name.Repository]int{},
+		files: o.Files, log: o.Log, absent: func(name.Repository) []int { return nil }, put: map[name.Repository]struct{}{},
 		heads: map[string]heads{}, listed: map[name.Repository]bool{},
 	}
 	if c.log == nil {
