@@ -139,6 +139,9 @@ func (o *runOptions) manifestSnapshot(s streams, log *logrus.Logger) error {
 		log.Warn(fmt.Sprintf("left out: the digest of a retag entry without a pin is known only to the registry: %s", t.Repository.Tag(t.Tag).String()))
 	}
 	held := wanted.Snapshot(root)
+	if len(held) == 0 && len(wanted.Targets) > 0 {
+		log.Warnf("the manifests publish nothing at or below %s", root)
+	}
 	if o.tag != "" {
 		held = held.WithTag(o.tag)
 	}

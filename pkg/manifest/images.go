@@ -50,6 +50,11 @@ func (r *reader) image(n *yaml.Node, m *Manifest, below image.Registry) {
 	digests, hasDigests := e["dmap"]
 	retags, hasRetags := e["retag"]
 	if !hasDigests && !hasRetags {
+		for key := range e {
+			if like := yamlread.Closest(key, []string{"dmap", "retag"}); like != "" {
+				return // the unknown key is reported, with that name
+			}
+		}
 		r.Fault(Broken, n, "an images entry with neither dmap nor retag")
 		return
 	}

@@ -10,9 +10,9 @@ import (
 func TestSyntaxErrorsNameTheirLine(t *testing.T) {
 	comment := strings.Repeat("# comment\n", 5)
 	rules(t, []ruleTest{
-		{"first line", "\ta: b\n", []string{"broken m.yaml:1:1: bad YAML: found character that cannot start any token"}},
+		{"first line", "\ta: b\n", []string{"broken m.yaml:1:1: bad YAML: a tab may not indent a line"}},
 		{"later line", "a: b\nc: d: e\n", []string{"broken m.yaml:2:1: bad YAML: mapping values are not allowed in this context"}},
-		{"tab as indentation", "a:\n\t- b\n", []string{"broken m.yaml:2:1: bad YAML: found character that cannot start any token"}},
+		{"tab as indentation", "a:\n\t- b\n", []string{"broken m.yaml:2:1: bad YAML: a tab may not indent a line"}},
 		{"open quote", "a: b\nc: \"x\nd: e\n", []string{"broken m.yaml:2:1: bad YAML: found unexpected end of stream"}},
 		{"open bracket", "a: [1, 2\nb: c\n", []string{"broken m.yaml:1:1: bad YAML: did not find expected ',' or ']'"}},
 		{"less indentation", comment + "images:\n- name: a\n  dmap:\n    x: [a]\n    y: [b]\n    z: [c]\n   q: [d]\n    r: [e]\n", []string{

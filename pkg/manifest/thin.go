@@ -155,10 +155,10 @@ func (t *thin) pair(d string, hasImages bool) pair {
 	m := yamlread.Open(t.fsys, name, t.displayName(name))
 	p := pair{files: []*yamlread.File{m}, found: true}
 	r := &reader{m}
-	p.manifests = r.manifests("registries", r.thinManifest)
-	for _, thin := range p.manifests {
-		thin.Directory = d
-	}
+	p.manifests = r.manifests("registries", func(root *yaml.Node, m *Manifest) {
+		m.Directory = d
+		r.thinManifest(root, m)
+	})
 	isNew := hasImages && t.hasEntry(imagesDir+"/"+d, sourcesName) && !t.hasEntry(imagesDir+"/"+d, imagesName)
 	if !hasImages || isNew && t.newList {
 		return p
@@ -189,8 +189,23 @@ func (t *thin) pair(d string, hasImages bool) pair {
 // thinManifest reads a document of a promoter-manifest.yaml into m.
 func (r *reader) thinManifest(root *yaml.Node, m *Manifest) {
 	if e := r.Known(root, "a thin manifest", "registries", "imagesPath", "provenance"); e != nil {
+		r.imagesPath(e, m.Directory)
 		m.Policy = r.policy(e)
 		r.registries(root, e, m)
+	}
+}
+
+// imagesPath warns about a deprecated key that names another file than the one that is
+// read. Its value is relative to the manifest or to the directory of all.
+func (r *reader) imagesPath(e map[string]yamlread.Field, d string) {
+	f, ok := e["imagesPath"]
+	if !ok {
+		return
+	}
+	want := imagesDir + "/" + d + "/" + imagesName
+	named := yamlread.Deref(f.Value).Value
+	if path.Join(manifestsDir, d, named) != want && path.Clean(named) != want {
+		r.Fault(Warning, f.Key, "imagesPath is ignored: the images are read from %s", want)
 	}
 }
 

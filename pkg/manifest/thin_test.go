@@ -43,10 +43,19 @@ func TestThinRules(t *testing.T) {
 		{
 			"files of no interest are ignored",
 			map[string]string{
-				"manifests/d/promoter-manifest.yaml": twoRegistries + "imagesPath: x\n", "images/d/images.yaml": imageA,
+				"manifests/d/promoter-manifest.yaml": twoRegistries + "imagesPath: images/d/images.yaml\n", "images/d/images.yaml": imageA,
 				"manifests/d/OWNERS": "{", "manifests/README.md": "{", "manifests/d/sub/x.go": "{", "images/d/generate.sh": "{", "other/promoter-manifest.yaml": "{",
 			},
 			[]string{"manifests/d/promoter-manifest.yaml a"}, nil,
+		},
+		{
+			"imagesPath names a file",
+			map[string]string{
+				"manifests/d/promoter-manifest.yaml": twoRegistries + "imagesPath: ../../images/d/images.yaml\n", "images/d/images.yaml": imageA,
+				"manifests/e/promoter-manifest.yaml": twoRegistries + "imagesPath: ../../images/d/images.yaml\n", "images/e/images.yaml": imageA,
+			},
+			[]string{"manifests/d/promoter-manifest.yaml a", "manifests/e/promoter-manifest.yaml a"},
+			[]string{"warning manifests/e/promoter-manifest.yaml:4:1: imagesPath is ignored: the images are read from images/e/images.yaml"},
 		},
 		{
 			"directories are read in lexical order",

@@ -67,11 +67,11 @@ func TestHold(t *testing.T) {
 		},
 		"a tag that was free is taken, and may move": {
 			then: all, before: "1=A 2=A", meanwhile: "1=A 2=A latest=C",
-			want: []string{"move refused B latest was C: moved since the plan: the tag did not exist and points to C"}, upToDate: 1,
+			want: []string{"move refused B latest was C: moved since the plan: the tag did not exist then, and now points to C"}, upToDate: 1,
 		},
 		"a tag that was free is taken, and may not move": {
 			then: all, before: "", meanwhile: "2=C",
-			want: []string{"copy planned A 1", "conflict refused A 2 was C: moved since the plan: the tag did not exist and points to C", "copy planned B latest"}, upToDate: 1,
+			want: []string{"copy planned A 1", "conflict refused A 2 was C: moved since the plan: the tag did not exist then, and now points to C", "copy planned B latest"}, upToDate: 1,
 		},
 		"no longer wanted": {
 			then: all, now: head + "- {name: x, dmap: {$A: ['2'], $C: ['9']}}\n", before: "", meanwhile: "",

@@ -79,7 +79,7 @@ func (e *approved) moved(now *Item) string {
 	case now.Previous != then.Previous && now.Previous == (v1.Hash{}):
 		return "moved since the plan: the tag pointed to " + then.Previous.String() + " and does not exist any more"
 	case now.Previous != then.Previous && then.Previous == (v1.Hash{}):
-		return "moved since the plan: the tag did not exist and points to " + now.Previous.String()
+		return "moved since the plan: the tag did not exist then, and now points to " + now.Previous.String()
 	case now.Previous != then.Previous:
 		return "moved since the plan: the tag pointed to " + then.Previous.String() + " and points to " + now.Previous.String()
 	case then.Action == TagOnly && now.Action == Copy:

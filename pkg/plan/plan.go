@@ -200,12 +200,20 @@ func (c *comparison) entry() (upToDate int) {
 		case state == inventory.Present && c.t.ifExists == Leave:
 			c.add(Item{Action: Existing}, tag, at)
 		case state == inventory.Present && !c.t.mayMove(Edge{c.e.Digest, tag}):
-			c.add(Item{Action: Conflict, Error: "tag points to " + at.String() + " and may not move"}, tag, at)
+			c.add(Item{Action: Conflict, Error: "tag points to " + at.String() + " and may not move" + c.t.permit()}, tag, at)
 		default:
 			c.free(tag, at)
 		}
 	}
 	return upToDate
+}
+
+// permit names the option that allows a tag to move.
+func (t *Target) permit() string {
+	if t.destinations[0].registry == nil {
+		return " (--if-exists=overwrite would allow it)"
+	}
+	return " (mutable-tags would allow it)"
 }
 
 // free adds the item of a tag that may be put. at is the digest that it points to; the

@@ -19,8 +19,16 @@ func closest(key string, names []string) (hint string, ok bool) {
 	return hint, false
 }
 
+// slips are words that people write for a key that has another name.
+var slips = map[string]string{
+	"source": "src", "image": "name", "repo": "name", "repository": "name", "registry": "name", "url": "name", "digests": "dmap", "mirror": "mirrors",
+}
+
 // Closest returns the name that is most similar to key, or "" if none is similar.
 func Closest(key string, names []string) (closest string) {
+	if usual := slips[key]; slices.Contains(names, usual) {
+		return usual
+	}
 	plain := strings.ToLower(strings.ReplaceAll(key, "_", "-"))
 	best := -1
 	for _, name := range names {

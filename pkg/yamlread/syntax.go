@@ -104,6 +104,8 @@ func (f *File) syntaxError(data []byte, err error) {
 		}
 	}
 	switch {
+	case text == "found character that cannot start any token" && tabbed(data, line):
+		text = "a tab may not indent a line"
 	case strings.HasPrefix(text, "did not find expected"):
 		line = failingLine(data, err.Error(), line)
 	case strings.HasPrefix(text, "unknown anchor"):
@@ -113,6 +115,18 @@ func (f *File) syntaxError(data []byte, err error) {
 	}
 	pos := Pos{File: f.Display, Line: int32(line), Column: int32(column)}
 	f.Faults = append(f.Faults, Fault{Pos: pos, Severity: Broken, Message: "bad YAML: " + withoutQuotes(text)})
+}
+
+// tabbed reports whether a line is indented with a tab.
+func tabbed(data []byte, line int) bool {
+	for n := 1; n < line; n++ {
+		_, rest, found := bytes.Cut(data, []byte("\n"))
+		if !found {
+			return false
+		}
+		data = rest
+	}
+	return bytes.HasPrefix(bytes.TrimLeft(data, " "), []byte("\t"))
 }
 
 // withoutQuotes returns a syntax error without the quoted text.
