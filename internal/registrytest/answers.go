@@ -65,19 +65,6 @@ func ServerErrors(seed uint64) Fault {
 	})
 }
 
-// Flaky answers a fraction p (0 to 1) of all requests with a random 5xx before the
-// registry sees them; seed fixes both draws.
-func Flaky(p float64, seed uint64) Fault {
-	hit, fail := Chance(p, seed), ServerErrors(seed+1)
-	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		if hit(r) {
-			fail(w, r, next)
-			return
-		}
-		next.ServeHTTP(w, r)
-	}
-}
-
 // ResetBefore breaks the connection, or the stream in HTTP/2, before the registry sees the request.
 func ResetBefore() Fault {
 	return func(http.ResponseWriter, *http.Request, http.Handler) { panic(http.ErrAbortHandler) }
@@ -111,13 +98,11 @@ func Hold(release <-chan struct{}) Fault {
 		default:
 		}
 		// net/http notices that an HTTP/1.1 client has gone only once the body is read.
-		_, body := reread(r.Body)
+		_, r = reread(r)
 		select {
 		case <-r.Context().Done():
 			panic(http.ErrAbortHandler)
 		case <-release:
-			r = clone(r)
-			r.Body = body
 			next.ServeHTTP(w, r)
 		}
 	}
@@ -127,9 +112,7 @@ func Hold(release <-chan struct{}) Fault {
 func Delay(d time.Duration) Fault {
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if r.Body != http.NoBody { // see Hold
-			_, body := reread(r.Body)
-			r = clone(r)
-			r.Body = body
+			_, r = reread(r)
 		}
 		await(r, d)
 		next.ServeHTTP(w, r)
@@ -157,8 +140,7 @@ func EditRequest(f func(r *http.Request)) Fault {
 func EditResponse(f func(status int, h http.Header)) Fault {
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		tw := &tap{ResponseWriter: w, header: func(status int) { f(status, w.Header()) }}
-		next.ServeHTTP(tw, r)
-		tw.finish()
+		tw.serve(next, r)
 	}
 }
 

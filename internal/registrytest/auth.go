@@ -10,15 +10,13 @@ import (
 // BasicAuth demands this account on every request.
 func BasicAuth(user, pass string) Option {
 	return func(c *config) {
-		c.auth = func(next http.Handler) http.Handler {
-			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if u, p, ok := r.BasicAuth(); !ok || u != user || p != pass {
-					w.Header().Set("WWW-Authenticate", `Basic realm="registrytest"`)
-					writeError(w, http.StatusUnauthorized, "UNAUTHORIZED", "authentication required")
-					return
-				}
-				next.ServeHTTP(w, r)
-			})
+		c.auth = func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			if u, p, ok := r.BasicAuth(); !ok || u != user || p != pass {
+				w.Header().Set("WWW-Authenticate", `Basic realm="registrytest"`)
+				writeError(w, http.StatusUnauthorized, "UNAUTHORIZED", "authentication required")
+				return
+			}
+			next.ServeHTTP(w, r)
 		}
 	}
 }
@@ -36,7 +34,7 @@ func TokenAuth(users map[string]string, opts ...TokenOption) Option {
 			o(tk)
 		}
 		c.tokens = tk
-		c.auth = tk.handler
+		c.auth = tk.guard
 	}
 }
 
@@ -101,21 +99,20 @@ func (tk *tokens) expire() {
 	clear(tk.live)
 }
 
-func (tk *tokens) handler(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if kind, _, _ := classify(r); kind == Token {
-			tk.issue(w, r)
-			return
-		}
-		need := needed(r)
-		value, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if problem := tk.check(value, need); problem != "" {
-			w.Header().Set("WWW-Authenticate", challenge(r, need, problem))
-			writeError(w, http.StatusUnauthorized, "UNAUTHORIZED", "authentication required: "+problem)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
+// guard issues tokens, and demands one for every other request.
+func (tk *tokens) guard(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	if kind, _, _ := classify(r); kind == Token {
+		tk.issue(w, r)
+		return
+	}
+	need := needed(r)
+	value, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if problem := tk.check(value, need); problem != "" {
+		w.Header().Set("WWW-Authenticate", challenge(r, need, problem))
+		writeError(w, http.StatusUnauthorized, "UNAUTHORIZED", "authentication required: "+problem)
+		return
+	}
+	next.ServeHTTP(w, r)
 }
 
 // check returns what is wrong with a token, in the words of RFC 6750, or nothing.

@@ -36,8 +36,7 @@ func cut(k int64, atEnd func(r *http.Request)) Fault {
 			// The rest is swallowed rather than refused: a handler must not see that it is cut.
 			return len(p), nil
 		}
-		next.ServeHTTP(tw, r)
-		tw.finish()
+		tw.serve(next, r)
 		if more && r.Method != http.MethodHead {
 			tw.Flush()
 			atEnd(r)
@@ -60,7 +59,6 @@ func Corrupt(offset int64) Fault {
 			at += int64(n)
 			return n, err
 		}
-		next.ServeHTTP(tw, r)
-		tw.finish()
+		tw.serve(next, r)
 	}
 }

@@ -69,7 +69,6 @@ func has(h http.Handler, r *http.Request) bool {
 	r.Header.Del("Range")
 	status := 0
 	tw := &tap{ResponseWriter: newDiscard(), header: func(code int) { status = code }}
-	h.ServeHTTP(tw, r)
-	tw.finish()
+	tw.serve(h, r)
 	return status == http.StatusOK
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/time/rate"
 )
@@ -19,14 +20,29 @@ type Fault func(w http.ResponseWriter, r *http.Request, next http.Handler)
 // Match says whether a fault hits a request.
 type Match func(r *http.Request) bool
 
+// around returns next behind the fault.
+func (f Fault) around(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { f(w, r, next) })
+}
+
+// only limits a fault to the requests for which every match holds; it passes on the others.
+func only(f Fault, when ...Match) Fault {
+	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		for _, m := range when {
+			if !m(r) {
+				next.ServeHTTP(w, r)
+				return
+			}
+		}
+		f(w, r, next)
+	}
+}
+
 // Injection is a fault at work in a server.
 type Injection struct {
 	faults *faults
 	fault  Fault
-	when   []Match
-
-	mu   sync.Mutex
-	hits int
+	hits   atomic.Int64
 }
 
 type faults struct {
@@ -38,7 +54,11 @@ type faults struct {
 // match holds; they are asked in order, up to the first that does not hold, so a
 // counting match counts only what those before it let through.
 func (s *Server) Fault(f Fault, when ...Match) *Injection {
-	i := &Injection{faults: &s.faults, fault: f, when: when}
+	i := &Injection{faults: &s.faults}
+	i.fault = only(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		i.hits.Add(1)
+		f(w, r, next)
+	}, when...)
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()
 	s.faults.list = append(s.faults.list, i)
@@ -46,11 +66,7 @@ func (s *Server) Fault(f Fault, when ...Match) *Injection {
 }
 
 // Hits returns how many requests the fault was done to.
-func (i *Injection) Hits() int {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return i.hits
-}
+func (i *Injection) Hits() int { return int(i.hits.Load()) }
 
 // Remove ends the fault. Requests it holds stay held.
 func (i *Injection) Remove() {
@@ -73,24 +89,9 @@ func (s *Server) injected(next http.Handler) http.Handler {
 		s.faults.mu.Unlock()
 		h := next
 		for _, i := range slices.Backward(list) {
-			h = i.around(h)
+			h = i.fault.around(h)
 		}
 		h.ServeHTTP(w, r)
-	})
-}
-
-func (i *Injection) around(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for _, m := range i.when {
-			if !m(r) {
-				next.ServeHTTP(w, r)
-				return
-			}
-		}
-		i.mu.Lock()
-		i.hits++
-		i.mu.Unlock()
-		i.fault(w, r, next)
 	})
 }
 
@@ -143,6 +144,17 @@ func counted(hit func(i int) bool) Match {
 		defer mu.Unlock()
 		i++
 		return hit(i)
+	}
+}
+
+// Until matches requests up to the first that other matches.
+func Until(other Match) Match {
+	var over atomic.Bool
+	return func(r *http.Request) bool {
+		if other(r) {
+			over.Store(true)
+		}
+		return !over.Load()
 	}
 }
 

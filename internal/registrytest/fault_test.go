@@ -116,7 +116,7 @@ func TestFirstAddedFaultIsOutermost(t *testing.T) {
 func TestRandomFaultsFollowTheirSeed(t *testing.T) {
 	run := func(seed uint64) (statuses []int) {
 		s := New(t)
-		s.Fault(Flaky(0.5, seed))
+		s.Fault(ServerErrors(seed), Chance(0.5, seed))
 		for range 64 {
 			statuses = append(statuses, ask(t, s, "GET", "/v2/", "").StatusCode)
 		}

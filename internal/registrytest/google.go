@@ -30,13 +30,9 @@ type GoogleManifest struct {
 	TimeUploadedMs string   `json:"timeUploadedMs"`
 }
 
-func googleView(st *store, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		kind, repo, _ := classify(r)
-		if kind != Tags {
-			next.ServeHTTP(w, r)
-			return
-		}
+func googleView(st *store) Fault {
+	return only(func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
+		_, repo, _ := classify(r)
 		list, ok := st.googleList(repo)
 		if !ok {
 			writeError(w, http.StatusNotFound, "NAME_UNKNOWN", "Failed to compute blob liveness for manifest: '"+repo+"'")
@@ -46,7 +42,7 @@ func googleView(st *store, next http.Handler) http.Handler {
 			setLink(w, r, "next_page_token", token)
 		}
 		writeJSON(w, list)
-	})
+	}, Is(Tags))
 }
 
 // googleList describes repo as Google would; a name that only leads to repositories below it is listed too.

@@ -46,9 +46,6 @@ func TestOddReads(t *testing.T) {
 		"hidden tags": {fault: HideTags("1", "9"), requests: []request{
 			{"GET", "/v2/r/tags/list", 200, "", "", `"tags":["2"]`}, {"HEAD", "/v2/r/manifests/1", 200, "", "", ""}, {"GET", "/v2/none/tags/list", 404, "", "", "NAME_UNKNOWN"},
 		}},
-		"an empty catalog": {option: WithCatalog(), fault: EmptyCatalog(), requests: []request{
-			{"GET", "/v2/_catalog", 200, "", "", `{"repositories":[]}`}, {"GET", "/v2/r/tags/list", 200, "", "", `"1"`},
-		}},
 		"dripping": {fault: Trickle(7, time.Microsecond), requests: []request{{"GET", byDigest, 200, "", "", string(image.Raw)}}},
 		"claimed blobs": {fault: ClaimBlobs(image), requests: []request{
 			{"HEAD", "/v2/none/blobs/" + image.Blobs[0].Digest, 200, "Docker-Content-Digest", image.Blobs[0].Digest, ""},

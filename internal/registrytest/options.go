@@ -2,14 +2,17 @@ package registrytest
 
 import (
 	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
 	"time"
 )
 
 // Option configures a server.
 type Option func(*config)
 
-// view answers some requests itself and passes others to next.
-type view func(st *store, next http.Handler) http.Handler
+// view makes a fault that may look into the registry.
+type view func(st *store) Fault
 
 type config struct {
 	tls, http2  bool
@@ -17,9 +20,8 @@ type config struct {
 	permissive  bool
 	noReferrers bool
 	sparse      bool
-	pageSize    int
 	views       []view
-	auth        func(next http.Handler) http.Handler
+	auth        Fault
 	tokens      *tokens
 }
 
@@ -33,13 +35,25 @@ func newConfig(opts []Option) *config {
 
 func (c *config) viewed(st *store) http.Handler {
 	h := http.Handler(st)
-	for i := len(c.views) - 1; i >= 0; i-- {
-		h = c.views[i](st, h)
-	}
-	if c.pageSize > 0 {
-		h = capPages(c.pageSize, h)
+	for _, v := range slices.Backward(c.views) {
+		h = v(st).around(h)
 	}
 	return h
+}
+
+// with adds views.
+func with(views ...view) Option {
+	return func(c *config) { c.views = append(c.views, views...) }
+}
+
+// first adds a view that a request passes before the others.
+func first(v view) Option {
+	return func(c *config) { c.views = slices.Insert(c.views, 0, v) }
+}
+
+// blind makes a view of a fault that does not look into the registry.
+func blind(f Fault, when ...Match) view {
+	return func(*store) Fault { return only(f, when...) }
 }
 
 // TLS serves HTTP/1.1 over TLS.
@@ -69,36 +83,39 @@ func Sparse() Option {
 }
 
 // WithCatalog serves /v2/_catalog, in pages as n and last ask for.
-func WithCatalog() Option {
-	return func(c *config) { c.views = append(c.views, catalogView) }
-}
+func WithCatalog() Option { return with(catalogView) }
 
 // GoogleListing answers tag lists with Google's extended body.
-func GoogleListing() Option {
-	return func(c *config) { c.views = append(c.views, googleView) }
-}
+func GoogleListing() Option { return with(googleView) }
 
 // NoReferrers answers 404 to the referrers API and confirms no subject.
 func NoReferrers() Option {
 	return func(c *config) {
 		c.noReferrers = true
-		c.views = append(c.views, noReferrersView)
+		with(
+			blind(Status(http.StatusNotFound, nil, "404 page not found\n"), Is(Referrers)),
+			blind(EditResponse(func(_ int, h http.Header) { h.Del("OCI-Subject") })),
+		)(c)
 	}
 }
 
 // StrictTagList404 answers 404 to the tag list of a repository that never had a tag.
-func StrictTagList404() Option {
-	return func(c *config) { c.views = append(c.views, strictTagsView) }
-}
+func StrictTagList404() Option { return with(strictTagsView) }
 
 // NoMultiTag ignores the tag parameters of a manifest PUT.
 func NoMultiTag() Option {
-	return func(c *config) { c.views = append(c.views, noMultiTagView) }
+	return with(
+		blind(EditRequest(func(r *http.Request) { editQuery(r, func(q url.Values) { q.Del("tag") }) }), Is(ManifestPut)),
+		// olareg confirms even the tag in the path, which registries without the feature do not.
+		blind(EditResponse(func(_ int, h http.Header) { h.Del("OCI-Tag") }), Is(ManifestPut)),
+	)
 }
 
 // NoSinglePost opens an upload session also for a POST that has the blob, and ignores the blob.
 func NoSinglePost() Option {
-	return func(c *config) { c.views = append(c.views, noSinglePostView) }
+	return with(blind(EditRequest(func(r *http.Request) {
+		r.URL.RawQuery, r.Body, r.ContentLength = "", http.NoBody, 0
+	}), Is(UploadPost)))
 }
 
 // Distribution answers as the distribution registry does where olareg differs:
@@ -113,5 +130,11 @@ func Distribution() Option {
 
 // PageSize sends at most n entries a page from tag lists and catalogs, whatever the client asks for.
 func PageSize(n int) Option {
-	return func(c *config) { c.pageSize = n }
+	return first(blind(EditRequest(func(r *http.Request) {
+		editQuery(r, func(q url.Values) {
+			if asked, err := strconv.Atoi(q.Get("n")); err != nil || asked > n {
+				q.Set("n", strconv.Itoa(n))
+			}
+		})
+	}), Is(Tags, Catalog)))
 }

@@ -94,8 +94,7 @@ func (s *Server) recorded(next http.Handler) http.Handler {
 				panic(http.ErrAbortHandler)
 			}
 		}()
-		next.ServeHTTP(tw, r)
-		tw.finish()
+		tw.serve(next, r)
 	})
 }
 

@@ -1,8 +1,10 @@
 package registrytest
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,31 +29,21 @@ func ForgetUpload() Fault {
 // RefuseMounts answers mounts with an error status, or with 202 and an upload
 // session as registries do that cannot or will not mount. Other requests pass.
 func RefuseMounts(status int) Fault {
-	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		if kind, _, _ := classify(r); kind != Mount {
-			next.ServeHTTP(w, r)
-			return
-		}
-		if status == http.StatusAccepted {
-			r = clone(r)
-			q := r.URL.Query()
-			q.Del("mount")
-			q.Del("from")
-			r.URL.RawQuery = q.Encode()
-			next.ServeHTTP(w, r)
-			return
-		}
-		code := map[int]string{
-			http.StatusUnauthorized:     "UNAUTHORIZED",
-			http.StatusForbidden:        "DENIED",
-			http.StatusNotFound:         "NAME_UNKNOWN",
-			http.StatusMethodNotAllowed: "UNSUPPORTED",
-		}[status]
-		if code == "" {
-			code = "UNKNOWN"
-		}
-		writeError(w, status, code, "cross-repository mount refused")
+	if status == http.StatusAccepted {
+		return only(EditRequest(func(r *http.Request) {
+			editQuery(r, func(q url.Values) {
+				q.Del("mount")
+				q.Del("from")
+			})
+		}), Is(Mount))
 	}
+	code := map[int]string{
+		http.StatusUnauthorized:     "UNAUTHORIZED",
+		http.StatusForbidden:        "DENIED",
+		http.StatusNotFound:         "NAME_UNKNOWN",
+		http.StatusMethodNotAllowed: "UNSUPPORTED",
+	}[status]
+	return only(Refuse(status, cmp.Or(code, "UNKNOWN"), "cross-repository mount refused"), Is(Mount))
 }
 
 // DelayVisibility answers the first n GETs and HEADs of a manifest after its PUT with
@@ -106,12 +98,8 @@ func (s *Server) MoveTag(t TB, repo, tag string, to Object) Fault {
 // EndlessPages answers tag lists and catalogs with made-up pages of perPage names,
 // each of which names a next one. Other requests pass.
 func EndlessPages(perPage int) Fault {
-	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	return only(func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
 		kind, repo, _ := classify(r)
-		if kind != Tags && kind != Catalog {
-			next.ServeHTTP(w, r)
-			return
-		}
 		at, err := strconv.Atoi(strings.TrimPrefix(r.URL.Query().Get("last"), "endless-"))
 		if err != nil {
 			at = 0
@@ -126,5 +114,5 @@ func EndlessPages(perPage int) Fault {
 		}
 		setLink(w, r, "last", fmt.Sprintf("endless-%09d", at+max(perPage, 1)))
 		writeJSON(w, page)
-	}
+	}, Is(Tags, Catalog))
 }

@@ -88,7 +88,7 @@ func start(t TB, c *config, st *store) *Server {
 	s.record.init()
 	h := c.viewed(st)
 	if c.auth != nil {
-		h = c.auth(h)
+		h = c.auth.around(h)
 	}
 	if c.latency > 0 {
 		s.Fault(Delay(c.latency))

@@ -3,7 +3,6 @@ package registrytest
 import (
 	"crypto/sha256"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -54,10 +53,7 @@ func (st *store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	var body []byte
 	if kind == ManifestPut {
-		var again io.ReadCloser
-		body, again = reread(r.Body)
-		r = clone(r)
-		r.Body = again
+		body, r = reread(r)
 		if st.oneByOne {
 			st.putting.Lock()
 			defer st.putting.Unlock()
@@ -82,8 +78,7 @@ func (st *store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			st.placed(change, r)
 		}
 	}
-	st.backend.ServeHTTP(tw, r)
-	tw.finish()
+	tw.serve(st.backend, r)
 }
 
 // placed notes a blob that was mounted or uploaded, and ends the damage that this repairs.

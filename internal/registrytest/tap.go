@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"testing/iotest"
 )
 
 // tap lets header see a response before it leaves, and write replace the writing of its body.
@@ -35,8 +36,9 @@ func (t *tap) Write(p []byte) (int, error) {
 	return t.ResponseWriter.Write(p)
 }
 
-// finish gives header its call when the handler wrote nothing at all.
-func (t *tap) finish() {
+// serve lets h answer r. It gives header its call also when h writes nothing at all.
+func (t *tap) serve(h http.Handler, r *http.Request) {
+	h.ServeHTTP(t, r)
 	if !t.started {
 		t.WriteHeader(http.StatusOK)
 	}
@@ -84,18 +86,16 @@ func writeJSON(w http.ResponseWriter, v any) {
 	_ = json.NewEncoder(w).Encode(v) // the client may be gone
 }
 
-// reread reads all of body, and returns a body that reads the same, its error included.
-func reread(body io.Reader) ([]byte, io.ReadCloser) {
-	raw, err := io.ReadAll(body)
-	if err == nil {
-		return raw, io.NopCloser(bytes.NewReader(raw))
+// reread reads the body of r, and returns a copy of r whose body reads the same, its error included.
+func reread(r *http.Request) (body []byte, again *http.Request) {
+	raw, err := io.ReadAll(r.Body)
+	again = clone(r)
+	again.Body = io.NopCloser(bytes.NewReader(raw))
+	if err != nil {
+		again.Body = io.NopCloser(io.MultiReader(bytes.NewReader(raw), iotest.ErrReader(err)))
 	}
-	return raw, io.NopCloser(io.MultiReader(bytes.NewReader(raw), failing{err}))
+	return raw, again
 }
-
-type failing struct{ err error }
-
-func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // clone copies r so that a layer may change it without the outer layers noticing.
 func clone(r *http.Request) *http.Request { return r.Clone(r.Context()) }

@@ -8,12 +8,8 @@ import (
 	"strconv"
 )
 
-func catalogView(st *store, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if kind, _, _ := classify(r); kind != Catalog {
-			next.ServeHTTP(w, r)
-			return
-		}
+func catalogView(st *store) Fault {
+	return only(func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
 		names := st.repositories()
 		last := r.URL.Query().Get("last")
 		names = slices.DeleteFunc(names, func(name string) bool { return name <= last })
@@ -31,7 +27,14 @@ func catalogView(st *store, next http.Handler) http.Handler {
 			}
 		}
 		writeJSON(w, map[string][]string{"repositories": append([]string{}, names...)})
-	})
+	}, Is(Catalog))
+}
+
+// editQuery lets f change the query of a request.
+func editQuery(r *http.Request, f func(q url.Values)) {
+	q := r.URL.Query()
+	f(q)
+	r.URL.RawQuery = q.Encode()
 }
 
 // setLink names the page that follows r's, reached by setting key to value.
@@ -42,68 +45,10 @@ func setLink(w http.ResponseWriter, r *http.Request, key, value string) {
 	w.Header().Set("Link", fmt.Sprintf(`<%s>; rel="next"`, next.String()))
 }
 
-// capPages lowers n, or adds it, in requests for tag lists and catalogs.
-func capPages(size int, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if kind, _, _ := classify(r); kind != Tags && kind != Catalog {
-			next.ServeHTTP(w, r)
-			return
-		}
-		q := r.URL.Query()
-		if n, err := strconv.Atoi(q.Get("n")); err != nil || n > size {
-			q.Set("n", strconv.Itoa(size))
-		}
-		r = clone(r)
-		r.URL.RawQuery = q.Encode()
-		next.ServeHTTP(w, r)
-	})
-}
-
-func noReferrersView(_ *store, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if kind, _, _ := classify(r); kind == Referrers {
-			http.NotFound(w, r)
-			return
-		}
-		tw := &tap{ResponseWriter: w, header: func(int) { w.Header().Del("OCI-Subject") }}
-		next.ServeHTTP(tw, r)
-		tw.finish()
-	})
-}
-
-func strictTagsView(st *store, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if kind, repo, _ := classify(r); kind == Tags && !st.everTagged(repo) {
-			writeError(w, http.StatusNotFound, "NAME_UNKNOWN", "repository name not known to registry")
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-func noMultiTagView(_ *store, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if kind, _, _ := classify(r); kind != ManifestPut {
-			next.ServeHTTP(w, r)
-			return
-		}
-		r = clone(r)
-		q := r.URL.Query()
-		q.Del("tag")
-		r.URL.RawQuery = q.Encode()
-		// olareg confirms even the tag in the path, which registries without the feature do not.
-		tw := &tap{ResponseWriter: w, header: func(int) { w.Header().Del("OCI-Tag") }}
-		next.ServeHTTP(tw, r)
-		tw.finish()
-	})
-}
-
-func noSinglePostView(_ *store, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if kind, _, _ := classify(r); kind == UploadPost {
-			r = clone(r)
-			r.URL.RawQuery, r.Body, r.ContentLength = "", http.NoBody, 0
-		}
-		next.ServeHTTP(w, r)
-	})
+func strictTagsView(st *store) Fault {
+	neverTagged := func(r *http.Request) bool {
+		_, repo, _ := classify(r)
+		return !st.everTagged(repo)
+	}
+	return only(Refuse(http.StatusNotFound, "NAME_UNKNOWN", "repository name not known to registry"), Is(Tags), neverTagged)
 }

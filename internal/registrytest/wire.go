@@ -3,7 +3,7 @@ package registrytest
 import (
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -12,17 +12,12 @@ import (
 	"time"
 )
 
-// SignInAt answers 401 with a bearer challenge whose realm is at base, a URL without a path.
-func SignInAt(base string) Fault {
-	return Status(http.StatusUnauthorized, Header("WWW-Authenticate", fmt.Sprintf("Bearer realm=%q,service=\"other\"", base+"/token")), "")
-}
-
 // Drip sends the head of an answer with this status and header, and then a space at
 // each interval: 100,000 bytes that never come. It ends when the client goes away or
 // the server closes.
 func Drip(status int, header http.Header, interval time.Duration) Fault {
 	return func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
-		_, _ = reread(r.Body) // else net/http does not notice that the client has gone
+		_, _ = io.Copy(io.Discard, r.Body) // else net/http does not notice that the client has gone
 		for name, values := range header {
 			w.Header()[http.CanonicalHeaderKey(name)] = values
 		}

@@ -256,7 +256,10 @@ func oddConnections() []behavior {
 		{"429 now and then", "", func(m *mix, o *oddity) {
 			m.at(o, m.host(), rt.Status(http.StatusTooManyRequests, soon(), ""), later, rt.Chance(0.1, m.rnd.Uint64()), refusals)
 		}},
-		{"5xx now and then", "", func(m *mix, o *oddity) { m.at(o, m.host(), rt.Flaky(0.15, m.rnd.Uint64()), later) }},
+		{"5xx now and then", "", func(m *mix, o *oddity) {
+			seed := m.rnd.Uint64()
+			m.at(o, m.host(), rt.ServerErrors(seed+1), later, rt.Chance(0.15, seed))
+		}},
 		{"connections reset", "", func(m *mix, o *oddity) { m.at(o, m.host(), rt.ResetBefore(), later, rt.Chance(0.1, m.rnd.Uint64())) }},
 		{"connections reset, with effect", "", func(m *mix, o *oddity) {
 			m.at(o, m.host(), rt.ResetAfter(), later, rt.Chance(0.1, m.rnd.Uint64()))

@@ -79,7 +79,7 @@ func TestPageIsNotUpToDate(t *testing.T) {
 	img := registrytest.Image(1, 1)
 	src.Push(t, "staging/x", img, "build")
 	dst.Fault(registrytest.Refuse(404, "NAME_UNKNOWN", "no"), registrytest.Is(registrytest.Tags))
-	dst.Fault(registrytest.Page(), registrytest.Is(registrytest.ManifestHead, registrytest.ManifestGet))
+	dst.Fault(registrytest.LoginPage(), registrytest.Is(registrytest.ManifestHead, registrytest.ManifestGet))
 	p := rig{manifest: plain(want("x", img.Digest, ""), src.Host+"/staging", dst.Host+"/prod")}.run(t)
 	if got, want := lines(p, map[string]string{img.Digest: "img"}), "unknown failed prod/x img \n"; got != want {
 		t.Errorf("got %q, want %q", got, want)

@@ -2,6 +2,7 @@ package promote_test
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -180,8 +181,8 @@ func TestWhatIsNotThereIsNotDone(t *testing.T) {
 		fault registrytest.Fault
 		says  string
 	}{
-		"a digest that is not stored":      {"", registrytest.Swallow(), "the registry does not have it"},
-		"a tag that is not stored":         {"1", registrytest.Swallow(), "the registry does not have it"},
+		"a digest that is not stored":      {"", registrytest.LoseManifests(), "the registry does not have it"},
+		"a tag that is not stored":         {"1", registrytest.Status(http.StatusCreated, nil, ""), "the registry does not have it"},
 		"a digest stored under another":    {"", registrytest.WrongDigest(elsewhere), "another digest"},
 		"a tag with the digest of another": {"1", registrytest.WrongDigest(elsewhere), "another digest"},
 	} {

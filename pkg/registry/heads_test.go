@@ -42,7 +42,7 @@ func TestOnlyAManifestIsOne(t *testing.T) {
 		"another type":                   {answer("application/json", img.Digest, string(img.Raw)), inventory.Present, inventory.Present, 1},
 		"no type":                        {answer("", img.Digest, string(img.Raw)), inventory.Present, inventory.Present, 1},
 		"a type with parameters":         {answer(oci+"; charset=utf-8", img.Digest, string(img.Raw)), inventory.Present, inventory.Present, 0},
-		"a page":                         {registrytest.Page(), inventory.Unknown, inventory.Unknown, 1},
+		"a page":                         {registrytest.LoginPage(), inventory.Unknown, inventory.Unknown, 1},
 		"a page with a digest":           {answer("text/html", img.Digest, "<html>"), inventory.Unknown, inventory.Unknown, 1},
 		"a page with a manifest's type":  {answer(oci, "", "<html>"), inventory.Unknown, inventory.Unknown, 1},
 		"nothing":                        {answer("", "", ""), inventory.Unknown, inventory.Unknown, 1},

@@ -3,6 +3,7 @@ package registry_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -55,7 +56,7 @@ func TestChallengeOfAnotherHost(t *testing.T) {
 				img := registrytest.Image(1, 1)
 				s.Push(t, "a", img, "1")
 				s.Fault(registrytest.Redirect(page.URL), registrytest.Is(kind))
-				page.Fault(registrytest.SignInAt(thief.URL))
+				page.Fault(signInAt(thief.URL))
 				err := read(t.Context(), newClient(t, registry.Options{}), repo(s, "a"), img)
 				if kind != registrytest.Referrers && (err == nil || !strings.Contains(err.Error(), "401")) { // referrers may be listed elsewhere
 					t.Errorf("error: got %v, want one that says 401", err)
@@ -72,6 +73,12 @@ func TestChallengeOfAnotherHost(t *testing.T) {
 	}
 }
 
+// signInAt answers 401 with a bearer challenge whose realm is at base, a URL without a path.
+func signInAt(base string) registrytest.Fault {
+	challenge := fmt.Sprintf("Bearer realm=%q,service=\"other\"", base+"/token")
+	return registrytest.Status(http.StatusUnauthorized, registrytest.Header("WWW-Authenticate", challenge), "")
+}
+
 // A challenge at an address that another host has chosen is ignored, also if the address
 // is on the registry.
 func TestChallengeBehindAnotherHost(t *testing.T) {
@@ -79,7 +86,7 @@ func TestChallengeBehindAnotherHost(t *testing.T) {
 	dockerConfig(t, s.Host, "me", "planted-secret")
 	img := registrytest.Image(1, 1)
 	s.Push(t, "a", img, "1")
-	s.Fault(registrytest.SignInAt(thief.URL), func(r *http.Request) bool { return r.URL.Path == "/back" })
+	s.Fault(signInAt(thief.URL), func(r *http.Request) bool { return r.URL.Path == "/back" })
 	s.Fault(registrytest.Redirect(page.URL), registrytest.Is(registrytest.ManifestGet))
 	page.Fault(func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
 		http.Redirect(w, r, s.URL+"/back", http.StatusFound)
@@ -100,7 +107,7 @@ func TestPingOfAnotherHost(t *testing.T) {
 	dockerConfig(t, s.Host, "me", "planted-secret")
 	s.Push(t, "a", registrytest.Image(1, 1), "1")
 	s.Fault(registrytest.Redirect(page.URL), registrytest.Is(registrytest.Ping))
-	page.Fault(registrytest.SignInAt(thief.URL))
+	page.Fault(signInAt(thief.URL))
 	if err := reads[registrytest.ManifestHead](t.Context(), newClient(t, registry.Options{}), repo(s, "a"), registrytest.Object{}); err != nil {
 		t.Errorf("reading a tag: got %v, want no error", err)
 	}

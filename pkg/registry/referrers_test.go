@@ -75,7 +75,7 @@ func TestReferrersAPIIsLearned(t *testing.T) {
 		"400":             registrytest.Refuse(400, "UNSUPPORTED", "no"),
 		"405":             registrytest.Refuse(405, "UNSUPPORTED", "no"),
 		"406":             registrytest.Refuse(406, "UNSUPPORTED", "no"),
-		"a page":          registrytest.Page(),
+		"a page":          registrytest.LoginPage(),
 		"a lone redirect": registrytest.Status(303, nil, ""),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -153,7 +153,7 @@ func TestReferrersOfAnotherHost(t *testing.T) {
 		"403":       {registrytest.Status(403, nil, "<html>"), two.Digest, 1},
 		"401":       {registrytest.Status(401, registrytest.Header("WWW-Authenticate", `Basic realm="x"`), ""), two.Digest, 1},
 		"503":       {registrytest.Status(503, nil, ""), two.Digest, 1},
-		"a page":    {registrytest.Page(), two.Digest, 1},
+		"a page":    {registrytest.LoginPage(), two.Digest, 1},
 		"no answer": {registrytest.ResetBefore(), two.Digest, 1},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -56,7 +56,7 @@ func TestUploadAddresses(t *testing.T) {
 					at, ok, location = s, want.here, path
 					s.Fault(registrytest.Status(http.StatusCreated, nil, ""), registrytest.Not(registrytest.Is(registrytest.Ping, registrytest.UploadPost)))
 				}
-				s.Fault(registrytest.UploadsAt(location), registrytest.Is(registrytest.UploadPost))
+				s.Fault(registrytest.Status(http.StatusAccepted, registrytest.Header("Location", location), ""), registrytest.Is(registrytest.UploadPost))
 				session, err := newClient(t, registry.Options{}).Upload(t.Context(), repo(s, "a"))
 				if err == nil {
 					err = session.Put(t.Context(), v1.Descriptor{Digest: image.Hash(digest), Size: 1}, registry.BytesBody([]byte("x")))
