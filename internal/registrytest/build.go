@@ -12,6 +12,11 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // layerSize is how many bytes a layer's one file has without LayerSize.
@@ -94,13 +99,13 @@ func ArtifactType(t string) BuildOption { return func(b *build) { b.artifactType
 // bytes; layers are real gzipped tar files, and their diff IDs are true.
 func Image(seed, layers int, opts ...BuildOption) Object {
 	b := newBuild(opts)
-	layerType, foreignType := ociLayer, ociForeign
+	layerType, foreignType := types.OCILayer, types.OCIRestrictedLayer
 	if b.docker {
-		layerType, foreignType = dockerLayer, dockerForeign
+		layerType, foreignType = types.DockerLayer, types.DockerForeignLayer
 	}
 	var blobs []Blob
 	var diffIDs []string
-	add := func(label, mediaType string) {
+	add := func(label string, mediaType types.MediaType) {
 		raw, diffID := layer(label, b.layerSize)
 		blobs = append(blobs, b.blob(mediaType, raw))
 		diffIDs = append(diffIDs, diffID)
@@ -130,7 +135,7 @@ func (b *build) config(seed int, diffIDs []string) Blob {
 		DiffIDs []string `json:"diff_ids"`
 	}
 	c := struct {
-		platform
+		v1.Platform
 		Created string `json:"created"`
 		Config  struct {
 			Labels map[string]string `json:"Labels"`
@@ -138,7 +143,7 @@ func (b *build) config(seed int, diffIDs []string) Blob {
 		} `json:"config"`
 		RootFS  rootFS    `json:"rootfs"`
 		History []history `json:"history"`
-	}{platform: *parsePlatform(b.platform), Created: b.created}
+	}{Platform: *parsePlatform(b.platform), Created: b.created}
 	c.Config.Labels = map[string]string{"seed": strconv.Itoa(seed)}
 	maps.Copy(c.Config.Labels, b.labels)
 	c.Config.Env = b.env
@@ -146,20 +151,20 @@ func (b *build) config(seed int, diffIDs []string) Blob {
 	for i := range diffIDs {
 		c.History = append(c.History, history{defaultCreated, fmt.Sprintf("layer %d", i)})
 	}
-	mediaType := ociConfig
+	mediaType := types.OCIConfigJSON
 	if b.docker {
-		mediaType = dockerConfig
+		mediaType = types.DockerConfigJSON
 	}
 	return b.blob(mediaType, marshal(c))
 }
 
-func (b *build) blob(mediaType string, raw []byte) Blob {
-	return Blob{Digest: digestOf(raw, b.long), MediaType: mediaType, Raw: raw}
+func (b *build) blob(mediaType types.MediaType, raw []byte) Blob {
+	return Blob{Digest: digestOf(raw, b.long), MediaType: string(mediaType), Raw: raw}
 }
 
 func (b *build) image(config Blob, layers []Blob) Object {
 	d := config.descriptor()
-	m := document{Config: &d, Layers: []descriptor{}}
+	m := document{Config: &d, Layers: []v1.Descriptor{}}
 	for _, l := range layers {
 		m.Layers = append(m.Layers, l.descriptor())
 	}
@@ -183,7 +188,7 @@ func (b *build) object(mediaType string, m document) Object {
 	}
 	if b.subject != nil {
 		d := b.subject.descriptor()
-		m.Subject = &descriptor{MediaType: d.MediaType, Size: d.Size, Digest: d.Digest}
+		m.Subject = &v1.Descriptor{MediaType: d.MediaType, Size: d.Size, Digest: d.Digest}
 	}
 	raw := marshal(m)
 	return Object{Digest: digestOf(raw, b.long), MediaType: mediaType, ArtifactType: b.artifactType, Raw: raw}
@@ -192,7 +197,7 @@ func (b *build) object(mediaType string, m document) Object {
 // Artifact makes an OCI artifact of one small blob under the empty config.
 func Artifact(seed int, artifactType string, opts ...BuildOption) Object {
 	b := newBuild(append([]BuildOption{ArtifactType(artifactType)}, opts...))
-	o := b.image(b.blob(ociEmpty, []byte("{}")), []Blob{b.blob("text/plain", fmt.Appendf(nil, "artifact %d\n", seed))})
+	o := b.image(b.blob(types.OCIEmptyJSON, []byte("{}")), []Blob{b.blob("text/plain", fmt.Appendf(nil, "artifact %d\n", seed))})
 	o.Platform = ""
 	return o
 }
@@ -201,7 +206,7 @@ func Artifact(seed int, artifactType string, opts ...BuildOption) Object {
 func Attestation(seed int, of Object, opts ...BuildOption) Object {
 	b := newBuild(append([]BuildOption{Platform("unknown/unknown")}, opts...))
 	statement := fmt.Appendf(nil, `{"_type":"https://in-toto.io/Statement/v0.1","seed":%d}`, seed)
-	o := b.image(b.config(seed, []string{digestOf(statement, false)}), []Blob{b.blob(inToto, statement)})
+	o := b.image(b.config(seed, []string{digestOf(statement, false)}), []Blob{b.blob(image.InTotoStatement, statement)})
 	o.Annotations = map[string]string{
 		"vnd.docker.reference.digest": of.Digest,
 		"vnd.docker.reference.type":   "attestation-manifest",
@@ -213,7 +218,7 @@ func Attestation(seed int, of Object, opts ...BuildOption) Object {
 // order; they may be indexes themselves.
 func Index(children []Object, opts ...BuildOption) Object {
 	b := newBuild(opts)
-	m := document{Manifests: []descriptor{}}
+	m := document{Manifests: []v1.Descriptor{}}
 	for _, c := range children {
 		m.Manifests = append(m.Manifests, c.descriptor())
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
@@ -121,18 +122,18 @@ func TestManifestFields(t *testing.T) {
 	subject := Image(1, 1)
 	img := Image(2, 1, Base(1), Platform("linux/arm/v7"))
 	m := parse(t, Artifact(1, "example/sbom", Subject(subject), Annotate("k", "v")))
-	if m.ArtifactType != "example/sbom" || m.Config.MediaType != ociEmpty || m.Config.Size != 2 || m.Annotations["k"] != "v" ||
-		m.Config.Digest != "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a" {
+	if m.ArtifactType != "example/sbom" || m.Config.MediaType != types.OCIEmptyJSON || m.Config.Size != 2 || m.Annotations["k"] != "v" ||
+		m.Config.Digest.String() != "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a" {
 		t.Errorf("got artifact %+v, want type example/sbom, the empty config of 2 bytes and annotation k=v", m)
 	}
-	if m.Subject == nil || m.Subject.Digest != subject.Digest || m.Subject.Size != int64(len(subject.Raw)) {
+	if m.Subject == nil || m.Subject.Digest.String() != subject.Digest || m.Subject.Size != int64(len(subject.Raw)) {
 		t.Errorf("got subject %+v, want %s of %d bytes", m.Subject, subject.Digest, len(subject.Raw))
 	}
 	m = parse(t, Index([]Object{img, Attestation(1, img)}))
-	if diff := cmp.Diff(&platform{"arm", "linux", "v7"}, m.Manifests[0].Platform); diff != "" {
+	if diff := cmp.Diff(&v1.Platform{Architecture: "arm", OS: "linux", Variant: "v7"}, m.Manifests[0].Platform); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff(&platform{Architecture: "unknown", OS: "unknown"}, m.Manifests[1].Platform); diff != "" {
+	if diff := cmp.Diff(&v1.Platform{Architecture: "unknown", OS: "unknown"}, m.Manifests[1].Platform); diff != "" {
 		t.Error(diff)
 	}
 	a := m.Manifests[1].Annotations
@@ -140,8 +141,8 @@ func TestManifestFields(t *testing.T) {
 		t.Errorf("got annotations %v, want an attestation-manifest of %s", a, img.Digest)
 	}
 	foreign := Image(1, 1, Foreign("https://example.com/a"))
-	if l := parse(t, foreign).Layers[1]; l.MediaType != ociForeign || !slices.Equal(l.URLs, []string{"https://example.com/a"}) {
-		t.Errorf("got foreign layer %+v, want media type %s and URL https://example.com/a", l, ociForeign)
+	if l := parse(t, foreign).Layers[1]; l.MediaType != types.OCIRestrictedLayer || !slices.Equal(l.URLs, []string{"https://example.com/a"}) {
+		t.Errorf("got foreign layer %+v, want media type %s and URL https://example.com/a", l, types.OCIRestrictedLayer)
 	}
 	if got := len(foreign.BlobDigests()); got != 2 {
 		t.Errorf("%d blobs to store, want config and layer", got)

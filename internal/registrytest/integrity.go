@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
 // DeleteTag removes a tag and leaves what it pointed at.
@@ -60,11 +62,11 @@ func (s *Server) Complete(t TB, repo, ref string) []string {
 		problems = append(problems, fmt.Sprintf("manifest %s in %s is served as %s", ref, repo, mediaType))
 	}
 	for _, child := range m.Manifests {
-		problems = append(problems, s.Complete(t, repo, child.Digest)...)
+		problems = append(problems, s.Complete(t, repo, child.Digest.String())...)
 	}
 	blobs := m.Layers
 	if m.Config != nil {
-		blobs = append([]descriptor{*m.Config}, blobs...)
+		blobs = append([]v1.Descriptor{*m.Config}, blobs...)
 	}
 	for _, b := range blobs {
 		if problem := s.blobProblem(repo, b); problem != "" {
@@ -74,17 +76,18 @@ func (s *Server) Complete(t TB, repo, ref string) []string {
 	return problems
 }
 
-func (s *Server) blobProblem(repo string, b descriptor) string {
-	resp, raw, err := s.direct(http.MethodGet, blobPath(repo, b.Digest), nil, nil)
+func (s *Server) blobProblem(repo string, b v1.Descriptor) string {
+	digest := b.Digest.String()
+	resp, raw, err := s.direct(http.MethodGet, blobPath(repo, digest), nil, nil)
 	switch {
 	case err != nil:
-		return fmt.Sprintf("blob %s in %s: %v", b.Digest, repo, err)
+		return fmt.Sprintf("blob %s in %s: %v", digest, repo, err)
 	case resp.StatusCode != http.StatusOK && len(b.URLs) > 0:
 		return ""
 	case resp.StatusCode != http.StatusOK:
-		return fmt.Sprintf("blob %s in %s is missing", b.Digest, repo)
-	case int64(len(raw)) != b.Size || digestOf(raw, strings.HasPrefix(b.Digest, "sha512:")) != b.Digest:
-		return fmt.Sprintf("blob %s in %s has other bytes", b.Digest, repo)
+		return fmt.Sprintf("blob %s in %s is missing", digest, repo)
+	case int64(len(raw)) != b.Size || digestOf(raw, b.Digest.Algorithm == "sha512") != digest:
+		return fmt.Sprintf("blob %s in %s has other bytes", digest, repo)
 	}
 	return ""
 }

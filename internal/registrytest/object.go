@@ -8,23 +8,19 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // Media types the builders use.
 const (
-	OCIManifest    = "application/vnd.oci.image.manifest.v1+json"
-	OCIIndex       = "application/vnd.oci.image.index.v1+json"
-	DockerManifest = "application/vnd.docker.distribution.manifest.v2+json"
-	DockerList     = "application/vnd.docker.distribution.manifest.list.v2+json"
-
-	ociConfig     = "application/vnd.oci.image.config.v1+json"
-	ociLayer      = "application/vnd.oci.image.layer.v1.tar+gzip"
-	ociForeign    = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
-	dockerConfig  = "application/vnd.docker.container.image.v1+json"
-	dockerLayer   = "application/vnd.docker.image.rootfs.diff.tar.gzip"
-	dockerForeign = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
-	ociEmpty      = "application/vnd.oci.empty.v1+json"
-	inToto        = "application/vnd.in-toto+json"
+	OCIManifest    = string(types.OCIManifestSchema1)
+	OCIIndex       = string(types.OCIImageIndex)
+	DockerManifest = string(types.DockerManifestSchema2)
+	DockerList     = string(types.DockerManifestList)
 )
 
 // Object is a manifest with everything below it, as bytes.
@@ -98,32 +94,16 @@ type document struct {
 	SchemaVersion int               `json:"schemaVersion"`
 	MediaType     string            `json:"mediaType,omitempty"`
 	ArtifactType  string            `json:"artifactType,omitempty"`
-	Config        *descriptor       `json:"config,omitempty"`
-	Layers        []descriptor      `json:"layers,omitzero"`
-	Manifests     []descriptor      `json:"manifests,omitzero"`
-	Subject       *descriptor       `json:"subject,omitempty"`
+	Config        *v1.Descriptor    `json:"config,omitempty"`
+	Layers        []v1.Descriptor   `json:"layers,omitzero"`
+	Manifests     []v1.Descriptor   `json:"manifests,omitzero"`
+	Subject       *v1.Descriptor    `json:"subject,omitempty"`
 	Annotations   map[string]string `json:"annotations,omitempty"`
 }
 
-type descriptor struct {
-	MediaType    string            `json:"mediaType"`
-	Size         int64             `json:"size"`
-	Digest       string            `json:"digest"`
-	URLs         []string          `json:"urls,omitempty"`
-	Annotations  map[string]string `json:"annotations,omitempty"`
-	Platform     *platform         `json:"platform,omitempty"`
-	ArtifactType string            `json:"artifactType,omitempty"`
-}
-
-type platform struct {
-	Architecture string `json:"architecture"`
-	OS           string `json:"os"`
-	Variant      string `json:"variant,omitempty"`
-}
-
-func (o Object) descriptor() descriptor {
-	d := descriptor{
-		MediaType: o.MediaType, Size: int64(len(o.Raw)), Digest: o.Digest,
+func (o Object) descriptor() v1.Descriptor {
+	d := v1.Descriptor{
+		MediaType: types.MediaType(o.MediaType), Size: int64(len(o.Raw)), Digest: image.Hash(o.Digest),
 		ArtifactType: o.ArtifactType, Annotations: o.Annotations,
 	}
 	if o.Platform != "" {
@@ -132,13 +112,16 @@ func (o Object) descriptor() descriptor {
 	return d
 }
 
-func (b Blob) descriptor() descriptor {
-	return descriptor{MediaType: b.MediaType, Size: int64(len(b.Raw)), Digest: b.Digest, URLs: b.URLs, Annotations: b.Annotations}
+func (b Blob) descriptor() v1.Descriptor {
+	return v1.Descriptor{
+		MediaType: types.MediaType(b.MediaType), Size: int64(len(b.Raw)), Digest: image.Hash(b.Digest),
+		URLs: b.URLs, Annotations: b.Annotations,
+	}
 }
 
-func parsePlatform(s string) *platform {
+func parsePlatform(s string) *v1.Platform {
 	parts := append(strings.SplitN(s, "/", 3), "", "")
-	return &platform{OS: parts[0], Architecture: parts[1], Variant: parts[2]}
+	return &v1.Platform{OS: parts[0], Architecture: parts[1], Variant: parts[2]}
 }
 
 // marshal indents in a way that no encoder does by default, so that a manifest

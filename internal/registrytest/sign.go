@@ -12,17 +12,21 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/sigstore/sigstore/pkg/signature/dsse"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // The types by which cosign's signatures are known.
 const (
-	SignatureArtifact = "application/vnd.dev.cosign.artifact.sig.v1+json"
-	SignaturePayload  = "application/vnd.dev.cosign.simplesigning.v1+json"
-	SignatureBundle   = "application/vnd.dev.sigstore.bundle.v0.3+json"
-	SignPredicate     = "https://sigstore.dev/cosign/sign/v1"
+	SignatureArtifact = string(image.CosignSignature)
+	SignaturePayload  = string(image.CosignSimpleSigning)
+	SignatureBundle   = string(image.SigstoreBundle)
+	SignPredicate     = image.CosignPredicate
 )
 
 // Key is a key pair that signs images like cosign.
@@ -109,7 +113,7 @@ func Statement(predicate string, digests ...string) []byte {
 func (k *Key) Layer(payload []byte) Blob {
 	k.t.Helper()
 	b := NewBlob(SignaturePayload, payload)
-	b.Annotations = map[string]string{"dev.cosignproject.cosign/signature": base64.StdEncoding.EncodeToString(k.Sign(payload))}
+	b.Annotations = map[string]string{image.CosignSignatureAnnotation: base64.StdEncoding.EncodeToString(k.Sign(payload))}
 	return b
 }
 
@@ -126,7 +130,7 @@ func (k *Key) Sign(message []byte) []byte {
 // Bundle returns a statement's sigstore bundle as a layer.
 func (k *Key) Bundle(statement []byte) Blob {
 	k.t.Helper()
-	envelope, err := dsse.WrapSigner(k.signer, inToto).SignMessage(bytes.NewReader(statement))
+	envelope, err := dsse.WrapSigner(k.signer, image.InTotoStatement).SignMessage(bytes.NewReader(statement))
 	if err != nil {
 		k.t.Fatalf("signing: %v", err)
 	}
@@ -153,7 +157,7 @@ func Signatures(layers []Blob, opts ...BuildOption) Object {
 // Attached makes the manifest of layers that refer to a subject, with the empty config.
 func Attached(layers []Blob, opts ...BuildOption) Object {
 	b := newBuild(opts)
-	o := b.image(b.blob(ociEmpty, []byte("{}")), layers)
+	o := b.image(b.blob(types.OCIEmptyJSON, []byte("{}")), layers)
 	o.Platform = ""
 	return o
 }
