@@ -67,15 +67,15 @@ func (c *computation) places() []string {
 
 // target parses IMAGE[:TAG][@DIGEST].
 func (c *computation) target(text string) (*target, error) {
-	image, tag, digest, err := split(text)
+	named, tag, digest, err := image.SplitReference(text)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", text, err)
+	}
+	team, name, err := c.find(named)
 	if err != nil {
 		return nil, err
 	}
-	team, name, err := c.find(image)
-	if err != nil {
-		return nil, err
-	}
-	t, err := newTarget(team, name, image)
+	t, err := newTarget(team, name, named)
 	if err != nil {
 		return nil, err
 	}
@@ -86,23 +86,6 @@ func (c *computation) target(text string) (*target, error) {
 		t.digests = []v1.Hash{digest}
 	}
 	return t, nil
-}
-
-// split returns the parts of IMAGE[:TAG][@DIGEST].
-func split(text string) (repo, tag string, digest v1.Hash, err error) {
-	repo, at, pinned := strings.Cut(text, "@")
-	if pinned {
-		if digest, err = image.ParseDigest(at); err != nil {
-			return "", "", v1.Hash{}, fmt.Errorf("reading %s: %w", text, err)
-		}
-	}
-	if i := strings.LastIndexByte(repo, ':'); i > strings.LastIndexByte(repo, '/') {
-		repo, tag = repo[:i], repo[i+1:]
-		if err := image.CheckTag(tag); err != nil {
-			return "", "", v1.Hash{}, fmt.Errorf("reading %s: %w", text, err)
-		}
-	}
-	return repo, tag, digest, nil
 }
 
 // region parses the name of a registry, a team or an image, whose images are added. An

@@ -96,7 +96,7 @@ func listed(names []string) string {
 // isFull reports whether a name starts with a host.
 func isFull(text string) bool {
 	host, _, _ := strings.Cut(text, "/")
-	return host == "localhost" || strings.ContainsAny(host, ".:")
+	return image.IsHost(host)
 }
 
 // find returns the team of an image and the name of the image in its list.

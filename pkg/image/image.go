@@ -162,9 +162,13 @@ func ParseRegistry(s string) (Registry, error) {
 	return NewRegistry(host, prefix), nil
 }
 
+// IsHost reports whether the first element of a name is a host: localhost, or a text
+// with '.' or ':'.
+func IsHost(s string) bool { return s == "localhost" || strings.ContainsAny(s, ".:") }
+
 func parseHost(s string) (string, error) {
 	s = strings.ToLower(s)
-	if s != "localhost" && !strings.ContainsAny(s, ".:") {
+	if !IsHost(s) {
 		return "", fmt.Errorf("%q is not a registry host: it has neither '.' nor ':'", clip(s))
 	}
 	host, port := s, ""
@@ -265,6 +269,32 @@ func ParseRepository(s string) (name.Repository, error) {
 		return name.Repository{}, err
 	}
 	return r.Repository(path)
+}
+
+// ParseDockerRepository is ParseRepository for names as Docker writes them: without a
+// host, they are on Docker Hub.
+func ParseDockerRepository(s string) (name.Repository, error) {
+	if host, _, nested := strings.Cut(s, "/"); !nested || !IsHost(host) {
+		s = DockerHub + "/" + s
+	}
+	return ParseRepository(s)
+}
+
+// SplitReference splits REPOSITORY[:TAG][@DIGEST]. The repository is not checked.
+func SplitReference(s string) (repository, tag string, digest v1.Hash, err error) {
+	repository, pin, pinned := strings.Cut(s, "@")
+	if pinned {
+		if digest, err = ParseDigest(pin); err != nil {
+			return "", "", v1.Hash{}, err
+		}
+	}
+	if i := strings.LastIndexByte(repository, ':'); i > strings.LastIndexByte(repository, '/') {
+		repository, tag = repository[:i], repository[i+1:]
+		if err := CheckTag(tag); err != nil {
+			return "", "", v1.Hash{}, err
+		}
+	}
+	return repository, tag, digest, nil
 }
 
 // CompareRepositories orders repositories by host, then by path.

@@ -143,6 +143,50 @@ func agree(t *testing.T, s string) {
 }
 
 // TestGrammars tries every byte at each position that has its own rule.
+func TestSplitReference(t *testing.T) {
+	t.Parallel()
+	digest := "sha256:" + strings.Repeat("0a", 32)
+	for in, want := range map[string][3]string{
+		"a.b/c":                          {"a.b/c", "", ""},
+		"a.b/c:1":                        {"a.b/c", "1", ""},
+		"a.b:5000/c":                     {"a.b:5000/c", "", ""},
+		"a.b:5000/c:1":                   {"a.b:5000/c", "1", ""},
+		"a.b/c@" + digest:                {"a.b/c", "", digest},
+		"a.b:5000/c:1@" + digest:         {"a.b:5000/c", "1", digest},
+		"c":                              {"c", "", ""},
+		"a.b/c:":                         {},
+		"a.b/c:-":                        {},
+		"a.b/c@sha256:0":                 {},
+		"a.b/c@":                         {},
+		"a.b/c@" + digest + "@" + digest: {},
+	} {
+		repository, tag, d, err := image.SplitReference(in)
+		if got := [3]string{repository, tag, image.DigestString(d)}; got != want || (err != nil) != (want[0] == "") {
+			t.Errorf("%q: got %q, error %v, want %q", in, got, err, want)
+		}
+	}
+}
+
+func TestParseDockerRepository(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"busybox":       "index.docker.io/library/busybox",
+		"a/b":           "index.docker.io/a/b",
+		"docker.io/a/b": "index.docker.io/a/b",
+		"localhost/a":   "localhost/a",
+		"a.b/c":         "a.b/c",
+		"a:1/c":         "a:1/c",
+		"localhost":     "index.docker.io/library/localhost",
+	} {
+		if repo, err := image.ParseDockerRepository(in); err != nil || repo.String() != want {
+			t.Errorf("%q: got %q, error %v, want %q", in, repo, err, want)
+		}
+	}
+	if repo, err := image.ParseDockerRepository("A/b"); err == nil {
+		t.Errorf("A/b: got %q, want an error", repo)
+	}
+}
+
 func TestGrammars(t *testing.T) {
 	t.Parallel()
 	digest := "sha256:" + strings.Repeat("0", 64)

@@ -19,10 +19,7 @@ func (r repository) String() string { return r.host + "/" + r.path }
 // parseRepository parses a repository. As for Docker, a name without a host is on
 // Docker Hub.
 func parseRepository(s string) (repository, error) {
-	if first, _, ok := strings.Cut(s, "/"); !ok || first != "localhost" && !strings.ContainsAny(first, ".:") {
-		s = dockerHub + "/" + s
-	}
-	repo, err := image.ParseRepository(s)
+	repo, err := image.ParseDockerRepository(s)
 	if err != nil {
 		return repository{}, err
 	}
@@ -47,23 +44,12 @@ func parseReference(s string) (reference, error) {
 	if strings.Contains(s, "://") {
 		return reference{}, errors.New("a directory or an archive, not a registry: manifests name registries")
 	}
-	var ref reference
-	rest, digest, ok := strings.Cut(s, "@")
-	if ok {
-		if _, err := image.ParseDigest(digest); err != nil {
-			return reference{}, err
-		}
-		ref.digest = digest
+	name, tag, digest, err := image.SplitReference(s)
+	if err != nil {
+		return reference{}, err
 	}
-	if i := strings.LastIndexByte(rest, ':'); i > strings.LastIndexByte(rest, '/') {
-		rest, ref.tag = rest[:i], rest[i+1:]
-		if err := image.CheckTag(ref.tag); err != nil {
-			return reference{}, err
-		}
-	}
-	var err error
-	ref.repository, err = parseRepository(rest)
-	return ref, err
+	repo, err := parseRepository(name)
+	return reference{repo, tag, image.DigestString(digest)}, err
 }
 
 // split returns the registries of a copy, and the name of the image below both.

@@ -2,7 +2,6 @@ package rebase
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -24,31 +23,15 @@ type Reference struct {
 // A name without a host is on Docker Hub. A name without tag and digest gets the tag
 // "latest".
 func ParseReference(s string) (Reference, error) {
-	var ref Reference
-	name, digest, pinned := strings.Cut(s, "@")
-	if pinned {
-		d, err := image.ParseDigest(digest)
-		if err != nil {
-			return Reference{}, fmt.Errorf("bad image name %.160q: %w", s, err)
-		}
-		ref.Digest = d
+	repository, tag, digest, err := image.SplitReference(s)
+	ref := Reference{Tag: tag, Digest: digest}
+	if err == nil {
+		ref.Repository, err = image.ParseDockerRepository(repository)
 	}
-	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
-		ref.Tag = name[i+1:]
-		name = name[:i]
-		if err := image.CheckTag(ref.Tag); err != nil {
-			return Reference{}, fmt.Errorf("bad image name %.160q: %w", s, err)
-		}
-	}
-	host, _, nested := strings.Cut(name, "/")
-	if !nested || host != "localhost" && !strings.ContainsAny(host, ".:") {
-		name = image.DockerHub + "/" + name
-	}
-	var err error
-	if ref.Repository, err = image.ParseRepository(name); err != nil {
+	if err != nil {
 		return Reference{}, fmt.Errorf("bad image name %.160q: %w", s, err)
 	}
-	if ref.Tag == "" && !pinned {
+	if ref.Tag == "" && ref.Digest == (v1.Hash{}) {
 		ref.Tag = "latest"
 	}
 	return ref, nil

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -122,23 +121,13 @@ type candidate struct {
 //
 // The subject has no digest if the reference has none: Settle sets it.
 func (s *Scope) Find(text string) (Subject, error) {
-	sub := Subject{Reference: text}
-	rest, digest, hasDigest := strings.Cut(text, "@")
-	if hasDigest {
-		d, err := image.ParseDigest(digest)
-		if err != nil {
-			return sub, fmt.Errorf("parsing reference %q: %w", text, err)
-		}
-		sub.Digest = d
+	rest, tag, digest, err := image.SplitReference(text)
+	sub := Subject{Reference: text, Tag: tag, Digest: digest}
+	if err == nil && tag == "" && digest == (v1.Hash{}) {
+		err = errors.New("want a tag or a digest")
 	}
-	if i := strings.LastIndexByte(rest, ':'); i > strings.LastIndexByte(rest, '/') {
-		rest, sub.Tag = rest[:i], rest[i+1:]
-		if err := image.CheckTag(sub.Tag); err != nil {
-			return sub, fmt.Errorf("parsing reference %q: %w", text, err)
-		}
-	}
-	if sub.Tag == "" && !hasDigest {
-		return sub, fmt.Errorf("parsing reference %q: %w", text, errors.New("want a tag or a digest"))
+	if err != nil {
+		return sub, fmt.Errorf("parsing reference %q: %w", text, err)
 	}
 	repo, err := image.ParseRepository(rest)
 	if err != nil {
