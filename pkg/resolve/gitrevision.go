@@ -58,10 +58,7 @@ func (j *job) gitRevision(ctx context.Context) (*Choice, error) {
 		return nil, err
 	}
 	values, rejected := j.filter(all)
-	tags := make([]string, len(values))
-	for i, v := range values {
-		tags[i] = v.tag
-	}
+	tags := tagsOf(values)
 	slices.Sort(tags) // the result must not depend on the order of the registry
 	slices.Reverse(tags)
 	g := j.Select.GitRevision
@@ -70,7 +67,7 @@ func (j *job) gitRevision(ctx context.Context) (*Choice, error) {
 		return nil, err
 	}
 	defer release()
-	choice, err := j.newestCommit(ctx, g, tags, history)
+	choice, err := j.newestCommit(ctx, tags, history)
 	if choice != nil {
 		choice.Candidates = append(choice.Candidates, sorted(rejected)...)
 	}
@@ -78,20 +75,20 @@ func (j *job) gitRevision(ctx context.Context) (*Choice, error) {
 }
 
 // newestCommit tries each identifier in turn until one leads to an image.
-func (j *job) newestCommit(ctx context.Context, g *selector.GitRevision, tags []string, history History) (*Choice, error) {
+func (j *job) newestCommit(ctx context.Context, tags []string, history History) (*Choice, error) {
+	g := j.Select.GitRevision
 	tip, err := history.Tip(g.Branch)
 	if err != nil {
 		return nil, err
 	}
-	reader := &buildReader{job: j, minLength: minAbbreviation(g)}
 	var first *Choice
 	var failure error
 	for _, method := range identifiers(g) {
-		builds, err := method.identify(ctx, reader, tags)
+		builds, err := method.identify(ctx, j, tags)
 		if err != nil {
 			return nil, err
 		}
-		s := &gitSearch{g: g, reader: reader, history: history, builds: builds, tip: tip, keys: map[string]string{}}
+		s := &gitSearch{g: g, job: j, history: history, builds: builds, tip: tip, keys: map[string]string{}}
 		choice, err := s.run(ctx)
 		if !errors.Is(err, errNoImage) {
 			return choice, err
@@ -103,17 +100,10 @@ func (j *job) newestCommit(ctx context.Context, g *selector.GitRevision, tags []
 	return first, failure
 }
 
-func minAbbreviation(g *selector.GitRevision) int {
-	if g.MinAbbreviation == 0 {
-		return 7 // the length that git prints and build tools use
-	}
-	return g.MinAbbreviation
-}
-
 // gitSearch searches for the newest image of a branch.
 type gitSearch struct {
 	g       *selector.GitRevision
-	reader  *buildReader
+	job     *job
 	history History
 	tip     string
 	builds  []*build
@@ -285,14 +275,14 @@ func (s *gitSearch) checkPaths() error {
 //
 // With AllowRollback it adds a note instead.
 func (s *gitSearch) checkRollback(ctx context.Context, found *hit) error {
-	lock := s.reader.previous
+	lock := s.job.previous
 	if lock == nil || lock.Git == nil || lock.Git.Repository != withoutUser(s.g.Repository) || lock.Git.Commit == found.commit.ID {
 		return nil
 	}
 	previous := lock.Git
 	reason, err := s.rollback(ctx, found, previous)
 	switch {
-	case s.reader.AllowRollback && (err != nil || reason != ""):
+	case s.job.AllowRollback && (err != nil || reason != ""):
 		s.notes = append(s.notes, fmt.Sprintf("commit %s is not newer than the locked commit %s: a rollback", short(found.commit.ID), short(previous.Commit)))
 		return nil
 	case err != nil:

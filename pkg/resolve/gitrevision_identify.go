@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"regexp"
@@ -46,17 +47,16 @@ type build struct {
 	position int    // position among the builds of the same rank
 }
 
-// buildReader reads the images of builds from the registry.
-type buildReader struct {
-	*job
-	minLength int // minimum number of hex digits in an abbreviated commit id
+// minAbbreviation returns the minimum number of digits in an abbreviated commit id.
+func (j *job) minAbbreviation() int {
+	return cmp.Or(j.Select.GitRevision.MinAbbreviation, 7) // the length that git prints and build tools use
 }
 
 // exists reads the digest of a build once. It returns false if the registry does not
 // have the tag.
-func (r *buildReader) exists(ctx context.Context, b *build) (bool, error) {
+func (j *job) exists(ctx context.Context, b *build) (bool, error) {
 	if b.digest == (v1.Hash{}) && !b.absent {
-		digest, ok, err := r.Registry.Digest(ctx, r.Repository, b.tag)
+		digest, ok, err := j.Registry.Digest(ctx, j.Repository, b.tag)
 		if err != nil {
 			return false, err
 		}
@@ -67,7 +67,7 @@ func (r *buildReader) exists(ctx context.Context, b *build) (bool, error) {
 
 // identifier finds the commit that each tag was built from.
 type identifier interface {
-	identify(ctx context.Context, r *buildReader, tags []string) ([]*build, error)
+	identify(ctx context.Context, j *job, tags []string) ([]*build, error)
 }
 
 // identifiers returns the identifiers of a policy, in the order to try them.
@@ -103,12 +103,12 @@ func newTagIdentifier(t *selector.IdentifyTag) *tagIdentifier {
 	return &tagIdentifier{text: t.Pattern, pattern: regexp.MustCompile("^(?:" + t.Pattern + ")$"), commit: t.Commit, order: t.Order}
 }
 
-func (p *tagIdentifier) identify(_ context.Context, r *buildReader, tags []string) ([]*build, error) {
+func (p *tagIdentifier) identify(_ context.Context, j *job, tags []string) ([]*build, error) {
 	builds := make([]*build, len(tags))
 	for i, tag := range tags {
-		builds[i] = p.read(tag, r.minLength)
+		builds[i] = p.read(tag, j.minAbbreviation())
 		// A tag with a commit id does not move, so the digest in the lock is still valid.
-		builds[i].digest, _ = r.locked(tag)
+		builds[i].digest, _ = j.locked(tag)
 	}
 	return builds, nil
 }
@@ -151,7 +151,7 @@ type labelIdentifier struct {
 	source string // required value of sourceLabel; empty: any
 }
 
-func (l *labelIdentifier) identify(ctx context.Context, r *buildReader, tags []string) ([]*build, error) {
+func (l *labelIdentifier) identify(ctx context.Context, j *job, tags []string) ([]*build, error) {
 	builds := make([]*build, len(tags))
 	for i, tag := range tags {
 		builds[i] = &build{tag: tag, by: byLabel}
@@ -159,14 +159,14 @@ func (l *labelIdentifier) identify(ctx context.Context, r *buildReader, tags []s
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(maxConcurrentReads)
 	for _, b := range builds {
-		group.Go(func() error { return l.read(ctx, r, b) })
+		group.Go(func() error { return l.read(ctx, j, b) })
 	}
 	return builds, group.Wait()
 }
 
 // read reads the labels of the image and sets the commit of the build.
-func (l *labelIdentifier) read(ctx context.Context, r *buildReader, b *build) error {
-	exists, err := r.exists(ctx, b)
+func (l *labelIdentifier) read(ctx context.Context, j *job, b *build) error {
+	exists, err := j.exists(ctx, b)
 	if err != nil {
 		return err
 	}
@@ -174,7 +174,7 @@ func (l *labelIdentifier) read(ctx context.Context, r *buildReader, b *build) er
 		b.reason = removed
 		return nil
 	}
-	labelMaps, err := r.labelMaps(ctx, b.digest)
+	labelMaps, err := j.labelMaps(ctx, b.digest)
 	if err != nil {
 		return err
 	}
@@ -187,7 +187,7 @@ func (l *labelIdentifier) read(ctx context.Context, r *buildReader, b *build) er
 		b.reason = "has no " + l.label
 		return nil
 	}
-	b.commit, b.reason = parseRevision(revision, r.minLength)
+	b.commit, b.reason = parseRevision(revision, j.minAbbreviation())
 	return nil
 }
 
@@ -195,8 +195,8 @@ func (l *labelIdentifier) read(ctx context.Context, r *buildReader, b *build) er
 //
 // Annotations come before labels, because an image inherits the labels of its base
 // image. For an index, the first image is used as well.
-func (r *buildReader) labelMaps(ctx context.Context, digest v1.Hash) ([]map[string]string, error) {
-	img, err := r.Registry.Image(ctx, r.Repository, digest.String())
+func (j *job) labelMaps(ctx context.Context, digest v1.Hash) ([]map[string]string, error) {
+	img, err := j.Registry.Image(ctx, j.Repository, digest.String())
 	if err != nil {
 		return nil, err
 	}
@@ -205,7 +205,7 @@ func (r *buildReader) labelMaps(ctx context.Context, digest v1.Hash) ([]map[stri
 		if isAttestation(child) {
 			continue
 		}
-		inner, err := r.Registry.Image(ctx, r.Repository, child.Digest.String())
+		inner, err := j.Registry.Image(ctx, j.Repository, child.Digest.String())
 		if err != nil {
 			return nil, err
 		}

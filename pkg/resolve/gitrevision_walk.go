@@ -104,7 +104,7 @@ func (s *gitSearch) latest(ctx context.Context, c Commit, builds []*build) ([]*b
 			rest = append(rest, b)
 			continue
 		}
-		exists, err := s.reader.exists(ctx, b)
+		exists, err := s.job.exists(ctx, b)
 		if err != nil {
 			return nil, err
 		}

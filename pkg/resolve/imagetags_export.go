@@ -21,7 +21,7 @@ func ExportImageTags(ctx context.Context, reg Registry, repo name.Repository, fo
 	if err != nil {
 		return nil, nil, err
 	}
-	all, removed, err := digests(ctx, reg, repo, slices.Clone(tags))
+	all, removed, err := digests(ctx, reg, repo, tags)
 	if err != nil {
 		return nil, nil, err
 	}

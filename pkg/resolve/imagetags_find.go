@@ -127,19 +127,14 @@ func (f *Finder) listed(ctx context.Context) (listing, error) {
 	if len(in) > maxSearchedTags {
 		return listing{}, fmt.Errorf("searching source %s: %d tags are more than the limit of %d: give the label digest or version", f.repo, len(in), maxSearchedTags)
 	}
-	names := make([]string, len(in))
-	for i, v := range in {
-		names[i] = v.tag
-	}
-	all, _, err := digests(ctx, f.reg, f.repo, names)
+	all, _, err := digests(ctx, f.reg, f.repo, tagsOf(in))
 	return listing{all, sorted(out)}, err
 }
 
-// digests reads the digests of tags, in the order of the tags. removed lists the tags
-// that do not exist any longer.
+// digests reads the digests of tags, in the order of the sorted tags. removed lists the
+// tags that do not exist any longer.
 func digests(ctx context.Context, reg Registry, repo name.Repository, tags []string) (all []taggedDigest, removed []string, err error) {
-	slices.Sort(tags)
-	tags = slices.Compact(tags)
+	tags = distinct(tags)
 	found := make([]v1.Hash, len(tags))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(maxConcurrentLookups)
@@ -174,10 +169,9 @@ func (f *Finder) look(ctx context.Context, a *query, all []taggedDigest) ([]verd
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(maxConcurrentLookups)
 	for i, h := range all {
-		g.Go(func() error {
-			m := &matcher{Finder: f, query: a, taggedDigest: h}
-			v, err := m.evaluate(ctx)
-			verdicts[i] = v
+		g.Go(func() (err error) {
+			m := &matcher{Finder: f, query: a, at: h}
+			verdicts[i], err = m.evaluate(ctx)
 			return err
 		})
 	}
@@ -210,7 +204,7 @@ func (f *Finder) choose(a *query, verdicts []verdict) (*Choice, error) {
 	case 1:
 		return c, nil
 	}
-	return &Choice{}, fmt.Errorf("%d images of source %s have %s: %s", len(names), f.repo, a, few(names, "; "))
+	return &Choice{}, fmt.Errorf("%d images of source %s have %s: %s", len(names), f.repo, a, few(names, maxNamed, "; "))
 }
 
 // setTag sets the tags of a choice: the tag that image p was found by.
@@ -244,7 +238,7 @@ func (f *Finder) describe(a *query, verdicts []verdict) string {
 	for _, v := range verdicts {
 		all = append(all, v.name()+" "+v.why)
 	}
-	return few(all, "; ")
+	return few(all, maxNamed, "; ")
 }
 
 // name returns the tags, or else the digest, for messages.
@@ -255,13 +249,13 @@ func (v verdict) name() string {
 	case 1:
 		return "tag " + v.tags[0]
 	}
-	return "tags " + few(v.tags, ", ")
+	return "tags " + few(v.tags, maxNamed, ", ")
 }
 
 // few joins the first elements, and adds the number of the others.
-func few(all []string, separator string) string {
-	if n := len(all) - maxNamed; n > 0 {
-		all = append(slices.Clone(all[:maxNamed]), fmt.Sprintf("and %d more", n))
+func few(all []string, most int, separator string) string {
+	if n := len(all) - most; n > 0 {
+		all = append(slices.Clone(all[:most]), fmt.Sprintf("and %d more", n))
 	}
 	return strings.Join(all, separator)
 }
@@ -284,8 +278,5 @@ func candidates(verdicts []verdict, one bool) []Candidate {
 			}
 		}
 	}
-	byTag := func(a, b Candidate) int { return strings.Compare(a.Tag, b.Tag) }
-	slices.SortFunc(yes, byTag)
-	slices.SortFunc(no, byTag)
-	return append(yes, no...)
+	return append(sorted(yes), sorted(no)...)
 }

@@ -3,7 +3,6 @@ package resolve
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -21,7 +20,7 @@ const (
 type matcher struct {
 	*Finder
 	*query
-	taggedDigest
+	at        taggedDigest
 	isVersion bool // the label version, as a tag, points to the digest
 	looked    int  // index entries so far
 }
@@ -37,16 +36,16 @@ type part struct {
 
 // evaluate returns the images that have all labels.
 func (m *matcher) evaluate(ctx context.Context) (verdict, error) {
-	v := verdict{taggedDigest: m.taggedDigest}
-	m.isVersion = slices.Contains(m.tags, m.version)
-	if m.versioned && m.digest() != (v1.Hash{}) && image.CheckTag(m.version) == nil {
+	v := verdict{taggedDigest: m.at}
+	m.isVersion = slices.Contains(m.at.tags, m.version)
+	if m.versioned && m.digest != (v1.Hash{}) && image.CheckTag(m.version) == nil {
 		d, _, err := m.reg.Digest(ctx, m.repo, m.version)
 		if err != nil {
 			return v, err
 		}
-		m.isVersion = d == m.taggedDigest.digest
+		m.isVersion = d == m.at.digest
 	}
-	whole := part{digest: m.taggedDigest.digest}
+	whole := part{digest: m.at.digest}
 	if !m.wantsOneImage() && len(m.carried()) == 0 {
 		v.images, v.why = []part{whole}, "has all labels"
 		return v, nil
@@ -61,9 +60,9 @@ func (m *matcher) evaluate(ctx context.Context) (verdict, error) {
 		return v, err
 	}
 	if len(parts) == 0 {
-		v.why = fmt.Sprintf("has no image for %s, only for %s", m.platform, strings.Join(distinct(seen), ", "))
-		if len(seen) == 0 {
-			v.why = fmt.Sprintf("has no image for %s", m.platform)
+		v.why = "has no image for " + m.platform.String()
+		if len(seen) > 0 {
+			v.why += ", only for " + strings.Join(distinct(seen), ", ")
 		}
 		return v, nil
 	}
@@ -84,9 +83,6 @@ func (m *matcher) evaluate(ctx context.Context) (verdict, error) {
 	}
 	return v, nil
 }
-
-// digest returns the digest of the query. taggedDigest has a field of the same name.
-func (m *matcher) digest() v1.Hash { return m.query.digest }
 
 // load reads the image of a part, unless it has been read.
 //
@@ -128,16 +124,7 @@ func (m *matcher) parts(ctx context.Context, p part, seen *[]string, depth int) 
 		return []part{p}, nil
 	}
 	if !p.read.index() {
-		own := platform{p.read.OS, p.read.Architecture, p.read.Variant}
-		*seen = append(*seen, own.String())
-		if !m.matchesPlatform(own) {
-			return nil, nil
-		}
-		if depth > 0 {
-			p.platformName = own.String()
-		}
-		p.exact = normal(own).variant == m.platform.variant
-		return []part{p}, nil
+		return m.fitting(p, platform{p.read.OS, p.read.Architecture, p.read.Variant}, seen, depth > 0), nil
 	}
 	if err := m.descend(p.read, depth); err != nil {
 		return nil, err
@@ -162,12 +149,7 @@ func (m *matcher) parts(ctx context.Context, p part, seen *[]string, depth int) 
 			all = append(all, within...)
 			continue
 		}
-		*seen = append(*seen, own.String())
-		if m.matchesPlatform(own) {
-			inner.platformName = own.String()
-			inner.exact = normal(own).variant == m.platform.variant
-			all = append(all, inner)
-		}
+		all = append(all, m.fitting(inner, own, seen, true)...)
 	}
 	if exact := slices.DeleteFunc(slices.Clone(all), func(p part) bool { return !p.exact }); len(exact) > 0 && m.platform.arch != "" {
 		all = exact
@@ -175,15 +157,28 @@ func (m *matcher) parts(ctx context.Context, p part, seen *[]string, depth int) 
 	return all, nil
 }
 
+// fitting returns p, an image for the platform own, if that is the one of the query.
+func (m *matcher) fitting(p part, own platform, seen *[]string, inIndex bool) []part {
+	*seen = append(*seen, own.String())
+	if !m.matchesPlatform(own) {
+		return nil
+	}
+	if inIndex {
+		p.platformName = own.String()
+	}
+	p.exact = normal(own).variant == m.platform.variant
+	return []part{p}
+}
+
 // descend counts the entries of an index. It returns an error at the limits, which
 // protect against hostile indexes.
 func (m *matcher) descend(index *Image, depth int) error {
 	m.looked += len(index.Children)
 	if depth == maxNesting {
-		return fmt.Errorf("reading source %s: more than %d nested indexes", m.repo.Digest(m.taggedDigest.digest.String()).String(), maxNesting)
+		return fmt.Errorf("reading source %s: more than %d nested indexes", m.repo.Digest(m.at.digest.String()).String(), maxNesting)
 	}
 	if m.looked > maxParts {
-		return fmt.Errorf("reading source %s: more than %d images in its indexes", m.repo.Digest(m.taggedDigest.digest.String()).String(), maxParts)
+		return fmt.Errorf("reading source %s: more than %d images in its indexes", m.repo.Digest(m.at.digest.String()).String(), maxParts)
 	}
 	return nil
 }
@@ -266,7 +261,7 @@ func (m *matcher) labelValue(ctx context.Context, p *part, key string, depth int
 	if err := m.descend(p.read, depth); err != nil {
 		return "", false, err
 	}
-	agreed := map[string]struct{}{}
+	var values []string
 	for _, c := range p.read.Children {
 		if isAttestation(c) {
 			continue
@@ -275,12 +270,12 @@ func (m *matcher) labelValue(ctx context.Context, p *part, key string, depth int
 		if err != nil || !ok {
 			return "", false, err
 		}
-		agreed[value] = struct{}{}
+		values = append(values, value)
 	}
-	if len(agreed) != 1 {
+	if values = distinct(values); len(values) != 1 {
 		return "", false, nil
 	}
-	return slices.Collect(maps.Keys(agreed))[0], true, nil
+	return values[0], true, nil
 }
 
 // distinct returns the elements sorted and without duplicates.

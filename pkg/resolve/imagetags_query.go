@@ -46,7 +46,7 @@ var architectures = map[string]platform{
 
 // parseQuery parses the labels that an image must have.
 func parseQuery(labels map[string]string) (query, error) {
-	a := query{labels: labels, platform: platform{os: labels["os"]}}
+	a := query{labels: labels}
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
 		value := labels[key]
 		switch key {
@@ -88,9 +88,10 @@ func (a *query) setPlatform() error {
 		return fmt.Errorf("label variant=%s without arch", clip(variant))
 	}
 	known := normal(platform{arch: arch})
-	if implied := architectures[arch].variant; implied != "" && hasVariant && implied != variant {
-		return fmt.Errorf("labels arch=%s and variant=%s contradict each other", arch, clip(variant))
-	} else if implied != "" {
+	if implied := architectures[arch].variant; implied != "" {
+		if hasVariant && implied != variant {
+			return fmt.Errorf("labels arch=%s and variant=%s contradict each other", arch, clip(variant))
+		}
 		variant = implied
 	}
 	a.platform = platform{os, known.arch, variant}

@@ -79,15 +79,15 @@ func (j *job) labels(ctx context.Context) (*Choice, error) {
 //
 // It does so only if the lock is for the same tag and the same labels.
 func (j *job) keepLocked(c *Choice) *Choice {
-	l := j.previous
-	if l == nil || l.Digest == c.Digest || c.Tag == "" || l.Tag != c.Tag || l.Intent != j.Intent() || l.Rebase != nil || j.Refresh || j.AlwaysRefresh {
+	d, ok := j.locked(c.Tag)
+	if !ok || c.Tag == "" || d == c.Digest {
 		return c
 	}
-	if c.Alias != nil && (l.Alias == nil || !slices.Equal(l.Alias.Path, c.Alias.Path) || !maps.Equal(l.Alias.Labels, c.Alias.Labels)) {
+	if l := j.previous.Alias; c.Alias != nil && (l == nil || !slices.Equal(l.Path, c.Alias.Path) || !maps.Equal(l.Labels, c.Alias.Labels)) {
 		return c
 	}
 	c.Notes = append(c.Notes, fmt.Sprintf("tag %s now points to %s: the digest in the lock is kept (--refresh)", c.Tag, c.Digest))
-	c.Digest = l.Digest
+	c.Digest = d
 	return c
 }
 

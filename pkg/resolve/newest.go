@@ -169,8 +169,11 @@ func (j *job) readCreated(ctx context.Context, values []value) ([]dated, error) 
 // or else the latest of its images. Attestations do not count.
 func (j *job) created(ctx context.Context, d v1.Hash) (time.Time, error) {
 	img, err := j.Registry.Image(ctx, j.Repository, d.String())
-	if err != nil || len(img.Children) == 0 {
-		return createdOf(img), err
+	if err != nil {
+		return time.Time{}, err
+	}
+	if len(img.Children) == 0 {
+		return parseCreated(img.Created), nil
 	}
 	if t := parseCreated(img.Annotations[createdAnnotation]); !t.IsZero() {
 		return t, nil
@@ -187,19 +190,11 @@ func (j *job) created(ctx context.Context, d v1.Hash) (time.Time, error) {
 		if err != nil {
 			return time.Time{}, err
 		}
-		if t := createdOf(inner); t.After(latest) {
+		if t := parseCreated(inner.Created); t.After(latest) {
 			latest = t
 		}
 	}
 	return latest, nil
-}
-
-// createdOf returns the creation time in the config of an image. It is zero if img is nil.
-func createdOf(img *Image) time.Time {
-	if img == nil {
-		return time.Time{}
-	}
-	return parseCreated(img.Created)
 }
 
 // parseCreated parses a creation time (RFC 3339). It is zero if there is none, or a bad

@@ -3,7 +3,6 @@ package resolve
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"math/big"
 	"regexp"
@@ -25,13 +24,17 @@ type policy interface {
 	compare(a, b any) int
 	// describe returns the reason for the best tag, such as "the greatest number".
 	describe() string
-}
-
-// noter is a policy with a hint about rejected tags.
-type noter interface {
-	// note returns a hint, or "". best is nil if no tag can be selected.
+	// note returns a hint about rejected tags, or "". best is nil if no tag can be
+	// selected.
 	note(rejected []ranked, best *ranked) string
 }
+
+// unlimited is the part of policies that admit every rank.
+type unlimited struct{}
+
+func (unlimited) admits(any) string { return "" }
+
+func (unlimited) note([]ranked, *ranked) string { return "" }
 
 // ranked is a candidate with its rank.
 type ranked struct {
@@ -127,10 +130,8 @@ func orderNotes(p policy, in, rejected []ranked) (notes []string) {
 			notes = append(notes, fmt.Sprintf("%s and %s have the same value: %s is selected, because its name is greater", best.tag, first(equal), best.tag))
 		}
 	}
-	if n, ok := p.(noter); ok {
-		if note := n.note(rejected, best); note != "" {
-			notes = append(notes, note)
-		}
+	if note := p.note(rejected, best); note != "" {
+		notes = append(notes, note)
 	}
 	return notes
 }
@@ -167,6 +168,14 @@ func (j *job) checkRollback(p policy, best ranked) error {
 
 // value is a tag and the part of it that is compared.
 type value struct{ tag, value string }
+
+func tagsOf(values []value) []string {
+	tags := make([]string, len(values))
+	for i, v := range values {
+		tags[i] = v.tag
+	}
+	return tags
+}
 
 // filter applies filterTags and exclude of the selector.
 //
@@ -209,14 +218,11 @@ func errNoCandidate(repo string, tags []string, out []Candidate) error {
 		return fmt.Errorf("source %s has no tags", repo)
 	}
 	const maxReasons = 3
-	var why []string
-	for _, c := range out[:min(maxReasons, len(out))] {
-		why = append(why, c.Tag+" "+c.Reason)
+	why := make([]string, len(out))
+	for i, c := range out {
+		why[i] = c.Tag + " " + c.Reason
 	}
-	if len(out) > maxReasons {
-		why = append(why, fmt.Sprintf("and %d more", len(out)-maxReasons))
-	}
-	return fmt.Errorf("none of the %d tags of source %s can be selected: %s", len(tags), repo, strings.Join(why, "; "))
+	return fmt.Errorf("none of the %d tags of source %s can be selected: %s", len(tags), repo, few(why, maxReasons, "; "))
 }
 
 // sorted sorts rejected candidates by tag.
@@ -226,11 +232,12 @@ func sorted(out []Candidate) []Candidate {
 }
 
 // alphabetical implements the policy alphabetical. It compares values as bytes.
-type alphabetical struct{ descending bool }
+type alphabetical struct {
+	unlimited
+	descending bool
+}
 
 func (*alphabetical) parse(v string) (any, string, error) { return v, "", nil }
-
-func (*alphabetical) admits(any) string { return "" }
 
 func (a *alphabetical) compare(x, y any) int {
 	return reverseIf(strings.Compare(x.(string), y.(string)), a.descending)
@@ -244,7 +251,10 @@ func (a *alphabetical) describe() string {
 }
 
 // numerical implements the policy numerical. It compares decimal numbers of any length.
-type numerical struct{ descending bool }
+type numerical struct {
+	unlimited
+	descending bool
+}
 
 var decimal = regexp.MustCompile(`^[+-]?[0-9]+(?:\.[0-9]+)?$`)
 
@@ -252,14 +262,9 @@ func (*numerical) parse(v string) (any, string, error) {
 	if !decimal.MatchString(v) {
 		return nil, "", fmt.Errorf("%q is not a decimal number: use filterTags to select tags with numbers", v)
 	}
-	n, ok := new(big.Rat).SetString(v)
-	if !ok {
-		return nil, "", errors.New("not a number")
-	}
+	n, _ := new(big.Rat).SetString(v)
 	return n, "", nil
 }
-
-func (*numerical) admits(any) string { return "" }
 
 func (n *numerical) compare(x, y any) int {
 	return reverseIf(x.(*big.Rat).Cmp(y.(*big.Rat)), n.descending)

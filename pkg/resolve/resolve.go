@@ -120,6 +120,7 @@ type job struct {
 // previous is the lock entry of the selector, or nil. If Resolve returns an error and
 // a choice, the choice has the candidates only.
 func Resolve(ctx context.Context, p *selector.Selector, previous *selector.Lock, r Readers, o Options) (*Choice, error) {
+	o.Refresh = o.Refresh || p.AlwaysRefresh
 	j := &job{Selector: p, Readers: r, Options: o, previous: previous}
 	choice, err := j.choose(ctx)
 	if err != nil {
@@ -144,9 +145,9 @@ func (j *job) choose(ctx context.Context) (*Choice, error) {
 	case s.SemVer != nil:
 		return j.ordered(ctx, newSemVer(s.SemVer.Range))
 	case s.Numerical != nil:
-		return j.ordered(ctx, &numerical{s.Numerical.Order == selector.OrderDescending})
+		return j.ordered(ctx, &numerical{descending: s.Numerical.Order == selector.OrderDescending})
 	case s.Alphabetical != nil:
-		return j.ordered(ctx, &alphabetical{s.Alphabetical.Order == selector.OrderDescending})
+		return j.ordered(ctx, &alphabetical{descending: s.Alphabetical.Order == selector.OrderDescending})
 	case s.Newest != nil:
 		return j.newest(ctx)
 	case s.GitRevision != nil:
@@ -181,7 +182,7 @@ func (j *job) pin(ctx context.Context, tag string) (v1.Hash, error) {
 // or if the digest must be read again.
 func (j *job) locked(tag string) (v1.Hash, bool) {
 	l := j.previous
-	if l == nil || j.Refresh || j.AlwaysRefresh || l.Tag != tag || l.Intent != j.Intent() || l.Rebase != nil {
+	if l == nil || j.Refresh || l.Tag != tag || l.Intent != j.Intent() || l.Rebase != nil {
 		return v1.Hash{}, false
 	}
 	return l.Digest, true

@@ -31,8 +31,11 @@ func newSemVer(text string) *semVer {
 }
 
 func (*semVer) parse(value string) (any, string, error) {
-	v, reason := version(value)
-	return v, reason, nil
+	v, ok := image.Version(value)
+	if !ok {
+		return nil, "is not a semantic version of three numbers", nil
+	}
+	return v, "", nil
 }
 
 func (s *semVer) admits(rank any) string {
@@ -68,7 +71,7 @@ func (s *semVer) including(v *semver.Version) string {
 	return fmt.Sprintf("~%d.%d.%d-0", v.Major(), v.Minor(), v.Patch())
 }
 
-// note implements noter: it names the highest pre-release above best that is left out.
+// note names the highest pre-release above best that is left out.
 func (s *semVer) note(rejected []ranked, best *ranked) string {
 	above := slices.DeleteFunc(slices.Clone(rejected), func(r ranked) bool {
 		return !s.leavesOut(r.rank.(*semver.Version)) || best != nil && s.compare(r.rank, best.rank) <= 0
@@ -81,14 +84,6 @@ func (s *semVer) note(rejected []ranked, best *ranked) string {
 	})
 	return fmt.Sprintf("the range %s leaves out %s, the highest of which is %s: the range %s includes it",
 		s.text, plural(len(above), "higher pre-release"), top.tag, s.including(top.rank.(*semver.Version)))
-}
-
-// version parses a version, or returns the reason why value is not one.
-func version(value string) (*semver.Version, string) {
-	if v, ok := image.Version(value); ok {
-		return v, ""
-	}
-	return nil, "is not a semantic version of three numbers"
 }
 
 func (s *semVer) compare(x, y any) int { return x.(*semver.Version).Compare(y.(*semver.Version)) }

@@ -23,7 +23,7 @@ func (j *job) tag(ctx context.Context) (*Choice, error) {
 // The registry must hold it. If the lock has the digest, this is not checked again.
 func (j *job) digest(ctx context.Context) (*Choice, error) {
 	d := j.Select.Digest
-	if l := j.previous; l == nil || l.Digest != d || j.Refresh || j.AlwaysRefresh {
+	if l := j.previous; l == nil || l.Digest != d || j.Refresh {
 		_, ok, err := j.Registry.Digest(ctx, j.Repository, d.String())
 		switch {
 		case err != nil:
