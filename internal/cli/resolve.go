@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/lookup"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
@@ -119,13 +119,10 @@ func (r *resolution) load(ctx context.Context, open func() (*lookup.Selectors, e
 // listNames returns the names that there are, for errors.
 func listNames(names []string) string {
 	const most = 10
-	switch n := len(names); {
-	case n == 0:
+	if len(names) == 0 {
 		return "it has no selectors"
-	case n > most:
-		return fmt.Sprintf("it has %s and %d more", strings.Join(names[:most], ", "), n-most)
 	}
-	return "it has " + strings.Join(names, ", ")
+	return "it has " + image.FirstNames(names, most)
 }
 
 // run resolves the named selectors that wanted accepts.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -143,7 +142,8 @@ func (c *computation) hint(ctx context.Context, t *target, err error) error {
 	case len(tags) == 0:
 		return t.near(fmt.Errorf("%w: it has no tags", err))
 	}
-	newest := newest(tags)
+	slices.SortFunc(tags, func(a, b string) int { return image.CompareTags(b, a) })
+	newest := image.FirstNames(tags, maxNames)
 	if errors.Is(err, errNoTag) {
 		return fmt.Errorf("no tag of %s is named: source %s has %s: add one as %s:%s, or several with --tag, --filter-tag or --all",
 			t.name, t.repo, newest, t.text, tags[0])
@@ -160,15 +160,4 @@ func (t *target) near(err error) error {
 		return fmt.Errorf("%w; did you mean %s?", err, like)
 	}
 	return err
-}
-
-// newest returns the first few tags, the highest versions first, and the number of others. It
-// sorts tags.
-func newest(tags []string) string {
-	slices.SortFunc(tags, func(a, b string) int { return image.CompareTags(b, a) })
-	text := strings.Join(tags[:min(maxNames, len(tags))], ", ")
-	if more := len(tags) - maxNames; more > 0 {
-		text += fmt.Sprintf(" and %d more", more)
-	}
-	return text
 }

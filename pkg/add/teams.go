@@ -76,21 +76,12 @@ func (t *team) label(all []*team) string {
 }
 
 // labels returns the names of an image in some teams, for errors.
-func (c *computation) labels(some []*team, image string) string {
+func (c *computation) labels(some []*team, name string) string {
 	var names []string
 	for _, t := range some {
-		names = append(names, path.Join(t.label(c.teams), image))
+		names = append(names, path.Join(t.label(c.teams), name))
 	}
-	return listed(names)
-}
-
-// listed returns the first few names, and the number of the others.
-func listed(names []string) string {
-	text := strings.Join(names[:min(maxNames, len(names))], ", ")
-	if more := len(names) - maxNames; more > 0 {
-		text += fmt.Sprintf(" and %d more", more)
-	}
-	return text
+	return image.FirstNames(names, maxNames)
 }
 
 // isFull reports whether a name starts with a host.
@@ -140,7 +131,7 @@ func (c *computation) find(text string) (*team, string, error) {
 	for _, f := range found {
 		names = append(names, path.Join(f.team.label(c.teams), f.name))
 	}
-	return nil, "", fmt.Errorf("several teams have an image %s: name one of %s", text, listed(names))
+	return nil, "", fmt.Errorf("several teams have an image %s: name one of %s", text, image.FirstNames(names, maxNames))
 }
 
 // owned reports whether a repository is in a source.
@@ -209,5 +200,5 @@ func (c *computation) unowned(text string) error {
 	for _, t := range c.teams {
 		sources = append(sources, t.Source.Name.String())
 	}
-	return fmt.Errorf("no manifest has a source with %s: the sources are %s", text, listed(sources))
+	return fmt.Errorf("no manifest has a source with %s: the sources are %s", text, image.FirstNames(sources, maxNames))
 }

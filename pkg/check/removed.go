@@ -113,9 +113,5 @@ func sortEdges(edges []*edge) {
 
 // firsts returns names for a message, the first ones if there are many.
 func firsts(names []string) string {
-	text := strings.Join(names[:min(len(names), some)], ", ")
-	if more := len(names) - some; more > 0 {
-		text += fmt.Sprintf(" and %d more", more)
-	}
-	return text
+	return image.FirstNames(names, some)
 }

@@ -338,6 +338,15 @@ func Clip(s string, most int) string {
 	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
+// FirstNames lists names in a message: up to most of them, and the number of the others.
+func FirstNames(names []string, most int) string {
+	text := strings.Join(names[:min(most, len(names))], ", ")
+	if more := len(names) - most; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}
+
 // clip shortens a name for an error message. It removes text that may be a password.
 func clip(s string) string {
 	const most = 140

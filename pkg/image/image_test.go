@@ -247,6 +247,20 @@ func TestGoogle(t *testing.T) {
 	}
 }
 
+func TestFirstNames(t *testing.T) {
+	t.Parallel()
+	for want, names := range map[string][]string{
+		"":                nil,
+		"a":               {"a"},
+		"a, b":            {"a", "b"},
+		"a, b and 2 more": {"a", "b", "c", "d"},
+	} {
+		if got := image.FirstNames(names, 2); got != want {
+			t.Errorf("%q: got %q, want %q", names, got, want)
+		}
+	}
+}
+
 func TestClip(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ in, want string }{

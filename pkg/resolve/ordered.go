@@ -139,14 +139,8 @@ func orderNotes(p policy, in, rejected []ranked) (notes []string) {
 // maxListed is the number of tags or commits that a message lists.
 const maxListed = 5
 
-// first returns the first few of a list, and the number of the others.
-func first(list []string) string {
-	text := strings.Join(list[:min(maxListed, len(list))], ", ")
-	if len(list) > maxListed {
-		text += fmt.Sprintf(" and %d more", len(list)-maxListed)
-	}
-	return text
-}
+// first lists the first tags or commits in a message.
+func first(list []string) string { return image.FirstNames(list, maxListed) }
 
 // checkRollback refuses a tag that ranks below the tag in the lock.
 //
