@@ -1,7 +1,6 @@
 package check
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -106,9 +105,7 @@ func lost(im Image, edges []*edge, text, rev string) Finding {
 
 // sortEdges sorts edges by their positions.
 func sortEdges(edges []*edge) {
-	slices.SortFunc(edges, func(a, b *edge) int {
-		return cmp.Or(strings.Compare(a.pos.File, b.pos.File), cmp.Compare(a.pos.Line, b.pos.Line), cmp.Compare(a.pos.Column, b.pos.Column))
-	})
+	slices.SortFunc(edges, func(a, b *edge) int { return a.pos.Compare(b.pos) })
 }
 
 // firsts returns names for a message, the first ones if there are many.

@@ -7,7 +7,6 @@
 package imagetags
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -61,9 +60,7 @@ func Parse(file string, raw []byte) (*File, []yamlread.Fault) {
 	}
 	r, root := readJSON(file, raw)
 	t.read(r, root)
-	slices.SortStableFunc(r.faults, func(a, b yamlread.Fault) int {
-		return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
-	})
+	slices.SortStableFunc(r.faults, func(a, b yamlread.Fault) int { return a.Pos.Compare(b.Pos) })
 	if slices.ContainsFunc(r.faults, func(f yamlread.Fault) bool { return f.Severity != yamlread.Warning }) {
 		return nil, r.faults
 	}

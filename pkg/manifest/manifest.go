@@ -215,10 +215,7 @@ func (s *Set) add(manifests []*Manifest, files ...*yamlread.File) {
 // SortFaults sorts faults by file, line, column and message.
 func SortFaults(faults []Fault) {
 	slices.SortStableFunc(faults, func(a, b Fault) int {
-		return cmp.Or(
-			strings.Compare(a.Pos.File, b.Pos.File), cmp.Compare(a.Pos.Line, b.Pos.Line),
-			cmp.Compare(a.Pos.Column, b.Pos.Column), strings.Compare(a.Message, b.Message),
-		)
+		return cmp.Or(a.Pos.Compare(b.Pos), strings.Compare(a.Message, b.Message))
 	})
 }
 

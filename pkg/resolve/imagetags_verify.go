@@ -1,7 +1,6 @@
 package resolve
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,7 +43,7 @@ func VerifyChains(t *imagetags.File) *Verification {
 		ends[path[len(path)-1]] = struct{}{}
 	}
 	v.Ends = slices.Sorted(maps.Keys(ends))
-	v.sort()
+	manifest.SortFaults(v.Faults)
 	return v
 }
 
@@ -80,14 +79,8 @@ func (v *Verification) VerifyImages(ctx context.Context, reg Registry, ref Refer
 		message := fmt.Sprintf("tag %q: %v", v.Ends[i], err)
 		v.Faults = append(v.Faults, manifest.Fault{Pos: v.tags.Pos(v.Ends[i]), Severity: manifest.Refused, Message: message})
 	}
-	v.sort()
+	manifest.SortFaults(v.Faults)
 	return nil
-}
-
-func (v *Verification) sort() {
-	slices.SortStableFunc(v.Faults, func(a, b manifest.Fault) int {
-		return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
-	})
 }
 
 // Summary returns the result as a sentence.

@@ -26,6 +26,11 @@ func (p Pos) String() string {
 	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
 }
 
+// Compare orders positions by file, line and column.
+func (p Pos) Compare(q Pos) int {
+	return cmp.Or(strings.Compare(p.File, q.File), cmp.Compare(p.Line, q.Line), cmp.Compare(p.Column, q.Column))
+}
+
 // Severity says how much a fault stops.
 type Severity int
 
@@ -64,13 +69,7 @@ func (f Fault) Error() string { return f.String() }
 func (f *File) SortedFaults() []Fault {
 	f.identify()
 	slices.SortStableFunc(f.Faults, func(a, b Fault) int {
-		if a.Pos.Line != b.Pos.Line {
-			return int(a.Pos.Line - b.Pos.Line)
-		}
-		if a.Pos.Column != b.Pos.Column {
-			return int(a.Pos.Column - b.Pos.Column)
-		}
-		return strings.Compare(a.Message, b.Message)
+		return cmp.Or(a.Pos.Compare(b.Pos), strings.Compare(a.Message, b.Message))
 	})
 	return slices.Compact(f.Faults)
 }
