@@ -44,7 +44,6 @@ var notMessages = map[string]string{
 	"and … more":                                "the end of a list",
 	"and … more findings":                       "the end of a list",
 	"and … more such faults":                    "the end of a list",
-	"it has … and … more":                       "the end of a list",
 	"a key names an unknown bucket":             `a detail of "it is damaged"`,
 	"an entry is malformed":                     `a detail of "it is damaged"`,
 	"a whole number from … to …":                "a part",
