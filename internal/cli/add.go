@@ -121,7 +121,7 @@ The tag latest, and the tags of signatures, are added only where they are named.
   cip add gcr.io/k8s-staging-kubernetes --all --tag=v1.34.1 --thin-manifest-dir=manifests
   cip add k8s-staging-build-image --image=setcap,kube-cross --filter-tag='^v1\.34\.' --thin-manifest-dir=manifests
   cip snapshot localhost:5000/staging | cip add --from-snapshot=- --manifest=promote.yaml`,
-		RunE: func(cmd *cobra.Command, args []string) error { return runAdd(cmd.Context(), o, s, args) },
+		RunE: o.withLog(s, o.run),
 	}
 	f := cmd.Flags()
 	o.additionOptions.addFlags(f)
@@ -130,12 +130,8 @@ The tag latest, and the tags of signatures, are added only where they are named.
 	return cmd
 }
 
-// runAdd carries out cip add.
-func runAdd(ctx context.Context, o *addOptions, s streams, args []string) error {
-	log, progress, err := o.logger(s)
-	if err != nil {
-		return err
-	}
+// run carries out cip add.
+func (o *addOptions) run(ctx context.Context, s *session, args []string) error {
 	format, err := output.TextOrJSON(o.output, "list of images")
 	if err != nil {
 		return err
@@ -150,39 +146,39 @@ func runAdd(ctx context.Context, o *addOptions, s streams, args []string) error 
 	}
 	files, name, done := at.Files()
 	defer done()
-	changes, err := o.compute(ctx, add.Files{FS: files, Name: name, Display: at.Path()}, request, s, log, progress)
+	changes, err := o.compute(ctx, add.Files{FS: files, Name: name, Display: at.Path()}, request, s)
 	if err != nil {
 		return err
 	}
 	path := func(name string) string { return filepath.ToSlash(filepath.Join(at.Root(), filepath.FromSlash(name))) }
-	if err := showAdded(s, changes, format, path); err != nil {
-		return fmt.Errorf("writing to stdout: %w", err)
+	if err := printed(showAdded(s.streams, changes, format, path)); err != nil {
+		return err
 	}
-	return o.finish(at, changes, log, path)
+	return o.finish(at, changes, s.log, path)
 }
 
 // compute returns the changes that a request makes to manifests. It logs errors.
-func (o *additionOptions) compute(ctx context.Context, files add.Files, request add.Request, s streams, log *logrus.Logger, progress *output.Progress) ([]add.Change, error) {
+func (o *additionOptions) compute(ctx context.Context, files add.Files, request add.Request, s *session) ([]add.Change, error) {
 	var manifests *add.Manifests
 	err := offline(ctx, func() (err error) {
 		manifests, err = add.Load(files)
 		return err
 	})
 	if broken, ok := errors.AsType[*add.BrokenError](err); ok {
-		logFaults(log, broken.Faults)
+		s.logFaults(broken.Faults)
 		return nil, failIf(true)
 	}
 	if err != nil {
 		return nil, err
 	}
-	client, err := o.client(s, registry.EntriesOf(manifests.Set), log)
+	client, err := o.client(s, registry.EntriesOf(manifests.Set))
 	if err != nil {
 		return nil, err
 	}
 	defer client.Close()
-	progress.Start("reading", 0)
-	changes, err := manifests.Compute(ctx, request, lookup.NewSource(client, func(text string) { log.Warn(text) }, progress.Step))
-	progress.Finish()
+	s.progress.Start("reading", 0)
+	changes, err := manifests.Compute(ctx, request, lookup.NewSource(client, s.warn, s.progress.Step))
+	s.progress.Finish()
 	switch {
 	case err == nil:
 		return changes, nil
@@ -190,7 +186,7 @@ func (o *additionOptions) compute(ctx context.Context, files add.Files, request 
 		return nil, errInterrupted
 	}
 	for _, e := range each(err) {
-		log.Error(e)
+		s.log.Error(e)
 	}
 	return nil, failIf(true)
 }
@@ -214,7 +210,7 @@ func showAdded(s streams, changes []add.Change, format output.Format, path func(
 		return output.WriteJSON(s.out, output.DescribeAdded(changes, path))
 	}
 	for _, c := range changes {
-		if err := output.WriteFileDiff(s.out, path(c.Path), c.Old, c.New, output.Color(s.out, s.getenv)); err != nil {
+		if err := output.WriteFileDiff(s.out, path(c.Path), c.Old, c.New, s.color()); err != nil {
 			return err
 		}
 	}

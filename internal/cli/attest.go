@@ -105,7 +105,7 @@ func (o *attestOptions) wanted(set *manifest.Set) bool {
 
 // signer returns the signer, or nil if nothing is signed. A dry run needs none, but one
 // that is not usable is an error there, too.
-func (o *attestOptions) signer(ctx context.Context, s streams, caFile string, isDry bool) (*attest.Signer, error) {
+func (o *attestOptions) signer(ctx context.Context, s *session, caFile string, isDry bool) (*attest.Signer, error) {
 	if !o.any() {
 		return nil, nil
 	}
@@ -132,7 +132,7 @@ func (o *attestOptions) signer(ctx context.Context, s streams, caFile string, is
 }
 
 // summarySigner returns the signer of summaries, or nil if it is that of everything else.
-func (o *attestOptions) summarySigner(ctx context.Context, s streams, caFile string) (*attest.Signer, error) {
+func (o *attestOptions) summarySigner(ctx context.Context, s *session, caFile string) (*attest.Signer, error) {
 	if !o.summaries || o.summaryAccount == "" {
 		return nil, nil
 	}
@@ -152,7 +152,7 @@ func (o *attestOptions) summarySigner(ctx context.Context, s streams, caFile str
 }
 
 // signerOptions returns the options of a keyless signer, without its token.
-func (o *attestOptions) signerOptions(s streams, caFile string) (attest.SignerOptions, error) {
+func (o *attestOptions) signerOptions(s *session, caFile string) (attest.SignerOptions, error) {
 	web, err := webWith(caFile)
 	so := attest.SignerOptions{
 		Password: []byte(s.getenv(passwordKey)), Fulcio: o.fulcio, Rekor: o.rekor, Timestamp: o.timestamp,
@@ -165,7 +165,7 @@ func (o *attestOptions) signerOptions(s streams, caFile string) (attest.SignerOp
 }
 
 // identities returns where the token of a keyless signer is.
-func (o *attestOptions) identities(s streams, web *http.Transport) attest.Identities {
+func (o *attestOptions) identities(s *session, web *http.Transport) attest.Identities {
 	i := attest.Identities{Account: o.account, Getenv: s.getenv, Web: web}
 	if o.tokenFile != "" {
 		i.File = func() ([]byte, error) { return load.File(o.tokenFile, load.MaxKey) }
@@ -197,7 +197,7 @@ func webWith(caFile string) (*http.Transport, error) {
 
 // options returns what the evidence says, and which of it is written. The caller adds what
 // reads and writes.
-func (o *attestOptions) options(s streams, at load.Manifests, commit string) attest.Options {
+func (o *attestOptions) options(s *session, at load.Manifests, commit string) attest.Options {
 	w := attest.Options{
 		Records: o.records, Summaries: o.summaries, Signatures: o.signatures,
 		Builder: cmp.Or(o.builder, builderID+s.build.Version), Promoter: attest.Promoter{Version: s.build.Version, Commit: s.build.Commit}, Job: attest.JobOf(s.getenv),
@@ -264,14 +264,14 @@ func (a *attestation) prepare(ctx context.Context, p *promotion) error {
 	case a.any():
 		a.usual = manifest.ReferrersAccepted
 	}
-	signer, err := a.signer(ctx, p.streams, p.caFile, p.isDry)
+	signer, err := a.signer(ctx, p.session, p.caFile, p.isDry)
 	if err != nil && a.advice != "" {
 		return fmt.Errorf("%w; %s", err, a.advice)
 	}
 	if err != nil {
 		return err
 	}
-	summaries, err := a.summarySigner(ctx, p.streams, p.caFile)
+	summaries, err := a.summarySigner(ctx, p.session, p.caFile)
 	if err != nil {
 		return err
 	}
@@ -279,11 +279,11 @@ func (a *attestation) prepare(ctx context.Context, p *promotion) error {
 	if signer != nil && signer.Public() != nil {
 		keys = append(keys, signer.Public())
 	}
-	trust, err := a.trust.trust(p.streams, keys...)
+	trust, err := a.trust.trust(p.session, keys...)
 	if err != nil {
 		return err
 	}
-	a.options = a.attestOptions.options(p.streams, a.at, p.origin.Commit)
+	a.options = a.attestOptions.options(p.session, a.at, p.origin.Commit)
 	a.options.DryRun, a.options.Signer, a.options.SummarySigner, a.options.Trust = p.isDry, signer, summaries, trust
 	a.options.Reader, a.options.Judge = evidence.NewReader(p.job.Reader, trust), evidence.NewJudge(a.set.Policies(), a.sources)
 	return nil

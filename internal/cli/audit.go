@@ -27,6 +27,7 @@ type auditOptions struct {
 	manifestOptions
 	registryOptions
 	logOptions
+	flags             *pflag.FlagSet
 	url, branch, path string
 	listen            string
 	tlsCert, tlsKey   string
@@ -57,7 +58,7 @@ answers open requests and exits.`,
 		Example: `  cip audit --url=https://git.example.com/manifests --branch=main --path=registries --state=/var/lib/cip/verdicts
   cip audit --thin-manifest-dir=manifests/demo --listen=127.0.0.1:8080 --sweep-interval=1h`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runAudit(cmd.Context(), o, s, cmd.Flags()) },
+		RunE: o.withLog(s, o.run),
 	}
 	cmd.Annotations[drainsKey] = "open requests, and events that were never tried"
 	o.addFlags(cmd.Flags())
@@ -78,6 +79,7 @@ func newAuditorCmd(s streams) *cobra.Command {
 }
 
 func (o *auditOptions) addFlags(f *pflag.FlagSet) {
+	o.flags = f
 	o.manifestOptions.addFlags(f)
 	f.StringVar(&o.url, "url", "", "git `repository` with the manifests")
 	f.StringVar(&o.branch, "branch", "", "`branch` of --url (default: the default branch)")
@@ -118,14 +120,10 @@ func (o *auditOptions) older(getenv func(string) string) {
 	}
 }
 
-// runAudit carries out cip audit.
-func runAudit(ctx context.Context, o *auditOptions, s streams, flags *pflag.FlagSet) error {
-	log, _, err := o.logger(s)
-	if err != nil {
-		return err
-	}
+// run carries out cip audit.
+func (o *auditOptions) run(ctx context.Context, s *session, _ []string) error {
 	o.older(s.getenv)
-	if err := o.check(s.getenv, flags); err != nil {
+	if err := o.check(s.getenv); err != nil {
 		return err
 	}
 	token, err := o.token()
@@ -137,11 +135,11 @@ func runAudit(ctx context.Context, o *auditOptions, s streams, flags *pflag.Flag
 		return err
 	}
 	defer clean()
-	manifests := audit.NewManifests(origin, func(text string) { log.Warn(text) })
+	manifests := audit.NewManifests(origin, s.warn)
 	if err := manifests.Start(ctx); err != nil {
 		return err
 	}
-	client, err := o.client(s, manifests, log)
+	client, err := o.client(s, manifests)
 	if err != nil {
 		return err
 	}
@@ -150,12 +148,12 @@ func runAudit(ctx context.Context, o *auditOptions, s streams, flags *pflag.Flag
 		Manifests: manifests, Client: client, State: o.state, Token: token, OIDC: o.oidc, Sweep: o.sweep, AlertURL: o.alertURL,
 		PageURL: o.pageURL, CommitURL: o.commitURL,
 		Log:  audit.Log{Out: s.out, UUID: o.uuid, Project: o.project, Version: s.build.Version},
-		Warn: func(text string) { log.Warn(text) }, Error: func(text string) { log.Error(text) },
+		Warn: s.warn, Error: func(text string) { s.log.Error(text) },
 	})
 	if err != nil {
 		return err
 	}
-	return errors.Join(o.serve(ctx, auditor, log), auditor.Close())
+	return errors.Join(o.serve(ctx, auditor, s.log), auditor.Close())
 }
 
 // serve listens and serves until ctx ends.
@@ -181,7 +179,7 @@ func (o *auditOptions) serve(ctx context.Context, auditor *audit.Auditor, log *l
 }
 
 // check completes the flags and reports flags that do not fit together.
-func (o *auditOptions) check(getenv func(string) string, flags *pflag.FlagSet) error {
+func (o *auditOptions) check(getenv func(string) string) error {
 	if o.listen == "" {
 		o.listen = ":8080"
 		if port := getenv("PORT"); port != "" {
@@ -200,7 +198,7 @@ func (o *auditOptions) check(getenv func(string) string, flags *pflag.FlagSet) e
 		return errors.New("bad --sweep-interval: want a duration that is not negative")
 	case o.url != "" && o.manifestOptions.path() != "":
 		return errors.New("--url excludes --manifest and --thin-manifest-dir")
-	case o.url == "" && (given(flags, "branch") || o.manifestOptions.path() != "" && o.path != ""):
+	case o.url == "" && (given(o.flags, "branch") || o.manifestOptions.path() != "" && o.path != ""):
 		return errors.New("--branch and --path need --url")
 	}
 	return o.checkURLs()

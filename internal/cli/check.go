@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -74,7 +73,7 @@ listed with the reason.`,
   cip check --thin-manifest-dir=registry.k8s.io --base=origin/main --output=markdown
   cip check --manifest=promote.yaml --vuln-severity-threshold=high --vuln-scanner="trivy image --quiet --format=json"`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runCheck(cmd.Context(), o, s) },
+		RunE: o.withLog(s, o.run),
 	}
 	o.addFlags(cmd.Flags())
 	return cmd
@@ -83,27 +82,22 @@ listed with the reason.`,
 // checking is one run of cip check.
 type checking struct {
 	*checkOptions
-	streams
-	log      *logrus.Logger
-	progress *output.Progress
-	at       load.Manifests
-	set      *manifest.Set
-	base     *manifest.Set    // nil: no base is known
-	old      *plan.Wanted     // of the base
-	had      []manifest.Fault // faults of the base
-	commit   string           // of the base
-	reader   *promote.RuleReader
-	advice   []check.Rule // that give only notes, and do not count as run
-	unread   error        // the reason why the base cannot be read
-	report   *output.CheckReport
+	*session
+	at     load.Manifests
+	set    *manifest.Set
+	base   *manifest.Set    // nil: no base is known
+	old    *plan.Wanted     // of the base
+	had    []manifest.Fault // faults of the base
+	commit string           // of the base
+	reader *promote.RuleReader
+	advice []check.Rule // that give only notes, and do not count as run
+	unread error        // the reason why the base cannot be read
+	report *output.CheckReport
 }
 
-// runCheck carries out cip check.
-func runCheck(ctx context.Context, o *checkOptions, s streams) (err error) {
-	c := &checking{checkOptions: o, streams: s, reader: &promote.RuleReader{}, report: &output.CheckReport{}}
-	if c.log, c.progress, err = o.logger(s); err != nil {
-		return err
-	}
+// run carries out cip check.
+func (o *checkOptions) run(ctx context.Context, s *session, _ []string) error {
+	c := &checking{checkOptions: o, session: s, reader: &promote.RuleReader{}, report: &output.CheckReport{}}
 	format, err := output.CheckFormat(o.output)
 	if err != nil {
 		return err
@@ -132,8 +126,8 @@ func runCheck(ctx context.Context, o *checkOptions, s streams) (err error) {
 	}
 	c.report.Manifests.Path, c.report.Manifests.Digest = o.path(), c.set.Digest
 	c.report.Base, c.report.URI = c.commit, c.at.URIs()
-	if err := output.WriteCheck(s.out, c.report, format, output.Color(s.out, s.getenv)); err != nil {
-		return fmt.Errorf("writing to stdout: %w", err)
+	if err := printed(output.WriteCheck(s.out, c.report, format, s.color())); err != nil {
+		return err
 	}
 	if c.unread != nil {
 		return c.unread
@@ -182,7 +176,7 @@ func (c *checking) readBase(ctx context.Context) {
 // readRevision reads the manifests at the base, and their faults. name is the flag or
 // variable that names it.
 func (c *checking) readRevision(ctx context.Context, name, text string) error {
-	at, err := openRevision(ctx, c.streams, c.log, c.at, name, text)
+	at, err := c.openRevision(ctx, c.at, name, text)
 	if err != nil {
 		return err
 	}
@@ -209,7 +203,7 @@ func (c *checking) compareWith(at *load.Revision) (err error) {
 
 // choose decides which rules to run.
 func (c *checking) choose() error {
-	size, signature, vulnerability, err := c.rules(c.reader, c.streams, c.offline)
+	size, signature, vulnerability, err := c.rules(c.reader, c.session, c.offline)
 	if err != nil {
 		return err
 	}
@@ -252,7 +246,7 @@ func (c *checking) choose() error {
 		err = errors.New("the manifests are broken: no other rule can be run")
 	}
 	if err != nil && c.set.Broken() {
-		logFaults(c.log, c.set.Faults)
+		c.logFaults(c.set.Faults)
 	}
 	return err
 }
@@ -265,7 +259,7 @@ func (c *checking) policies() (check.Candidate, error) {
 		return one, nil
 	}
 	var err error
-	rule.Evidence, err = c.evidence(c.reader, c.streams)
+	rule.Evidence, err = c.evidence(c.reader, c.session)
 	one.Rule = rule
 	return one, err
 }
@@ -308,7 +302,7 @@ func (c *checking) judge(ctx context.Context) error {
 	// With a base, only the changes since then are checked.
 	job := promote.Job{
 		Set: c.set, Selection: promote.Selection{Base: c.base}, Reader: c.reader, Unjudged: true,
-		Progress: c.progress, Warn: func(text string) { c.log.Warn(text) },
+		Progress: c.progress, Warn: c.warn,
 	}
 	needsPlan := func(r check.Rule) bool { return r.Reach() > check.Files }
 	if c.offline || !slices.ContainsFunc(c.report.Rules, needsPlan) {
@@ -325,7 +319,7 @@ func (c *checking) judge(ctx context.Context) error {
 		return err
 	}
 	var err error
-	if job.Registry, err = c.settings(c.streams, c.log); err != nil {
+	if job.Registry, err = c.settings(c.session); err != nil {
 		return err
 	}
 	promotion, err := promote.New(job)
@@ -339,7 +333,7 @@ func (c *checking) judge(ctx context.Context) error {
 	late := result.Warnings
 	c.report.Plan = promotion.Report(result, true)
 	for _, text := range late {
-		c.log.Warn(text)
+		c.warn(text)
 	}
 	c.report.Plan.Faults, c.report.Plan.Estimate = []plan.ReportFault{}, nil // the rule valid reports the faults
 	return nil

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -27,10 +26,7 @@ revision it also lists the newer commits that have no image. It changes nothing.
 		Example: `  cip explain flux --thin-manifest-dir=manifests
   cip explain flux --manifest=promote.yaml --output=json`,
 		Args: exactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			o.only = args
-			return runExplain(cmd.Context(), o, s)
-		},
+		RunE: o.withLog(s, o.run),
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.output, "output", "o", "", "output `format`: text or json (default text)")
@@ -38,8 +34,9 @@ revision it also lists the newer commits that have no image. It changes nothing.
 	return cmd
 }
 
-// runExplain carries out cip explain.
-func runExplain(ctx context.Context, o *explainOptions, s streams) error {
+// run carries out cip explain.
+func (o *explainOptions) run(ctx context.Context, s *session, names []string) error {
+	o.only = names
 	format, err := output.TextOrJSON(o.output, "list of candidates")
 	if err != nil {
 		return err
@@ -61,8 +58,8 @@ func runExplain(ctx context.Context, o *explainOptions, s streams) error {
 			failed = failed || result.Err != nil
 		}
 	}
-	if err := output.WriteExplanations(s.out, found, format); err != nil {
-		return fmt.Errorf("writing to stdout: %w", err)
+	if err := printed(output.WriteExplanations(s.out, found, format)); err != nil {
+		return err
 	}
 	return failIf(failed)
 }

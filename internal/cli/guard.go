@@ -96,7 +96,7 @@ func (o *guardOptions) scans() (check.Scanner, error) {
 
 // rules returns the three rules. A rule whose flag is not set is nil. If offline is set,
 // the rules do not read registries.
-func (o *guardOptions) rules(e *promote.RuleReader, s streams, offline bool) (size, signature, vulnerability check.Rule, err error) {
+func (o *guardOptions) rules(e *promote.RuleReader, s *session, offline bool) (size, signature, vulnerability check.Rule, err error) {
 	if size, err = o.size(e); err != nil {
 		return nil, nil, nil, err
 	}

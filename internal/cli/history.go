@@ -33,7 +33,7 @@ a time, by team. Only git is read: the history of HEAD by first parents.`,
 		Example: `  cip history registry.example.com/apps/web:1.4 --thin-manifest-dir=.
   cip history --older-than=1y --thin-manifest-dir=. --output=json`,
 		Args: maxOneArg,
-		RunE: func(cmd *cobra.Command, args []string) error { return runHistory(cmd.Context(), o, args, s) },
+		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), s, args) },
 	}
 	f := cmd.Flags()
 	o.manifestOptions.addFlags(f)
@@ -42,8 +42,8 @@ a time, by team. Only git is read: the history of HEAD by first parents.`,
 	return cmd
 }
 
-// runHistory carries out cip history.
-func runHistory(ctx context.Context, o *historyOptions, args []string, s streams) error {
+// run carries out cip history.
+func (o *historyOptions) run(ctx context.Context, s streams, args []string) error {
 	format, err := output.TextOrJSON(o.output, "history")
 	if err != nil {
 		return err
@@ -56,10 +56,7 @@ func runHistory(ctx context.Context, o *historyOptions, args []string, s streams
 	if err != nil {
 		return err
 	}
-	if err := output.WriteHistory(s.out, events, format); err != nil {
-		return fmt.Errorf("writing to stdout: %w", err)
-	}
-	return nil
+	return printed(output.WriteHistory(s.out, events, format))
 }
 
 // events reads the history that the arguments name.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -16,6 +17,7 @@ import (
 
 // importOptions are the flags of cip import.
 type importOptions struct {
+	tool importer.Tool
 	logOptions
 	write        string
 	destinations []string
@@ -51,7 +53,7 @@ manifests. It sends no request.`,
 }
 
 func newImportToolCmd(s streams, tool importer.Tool) *cobra.Command {
-	o := &importOptions{}
+	o := &importOptions{tool: tool}
 	example := fmt.Sprintf("  cip import %s config.yaml > promote.yaml\n  cip import %[1]s config.yaml --write=manifests", tool)
 	if tool == importer.Skopeo {
 		example = `  cip import skopeo sync.yaml --destination=registry.example.com/mirror > promote.yaml
@@ -70,7 +72,7 @@ differently, stderr names them with their lines, and the exit code is 1.`,
 		Annotations: exits(),
 		Example:     example,
 		Args:        exactArgs(1),
-		RunE:        func(_ *cobra.Command, args []string) error { return runImport(tool, args[0], o, s) },
+		RunE:        o.withLog(s, o.run),
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.write, "write", "", "write thin manifests into this `directory` instead; no file is overwritten")
@@ -86,12 +88,8 @@ differently, stderr names them with their lines, and the exit code is 1.`,
 	return cmd
 }
 
-// runImport carries out cip import.
-func runImport(tool importer.Tool, file string, o *importOptions, s streams) error {
-	log, _, err := o.logger(s)
-	if err != nil {
-		return err
-	}
+// run carries out cip import.
+func (o *importOptions) run(_ context.Context, s *session, args []string) error {
 	options := importer.Options{Scoped: o.scoped, AppendSuffix: o.suffix}
 	for _, d := range o.destinations {
 		registry, err := image.ParseRegistry(d)
@@ -100,12 +98,12 @@ func runImport(tool importer.Tool, file string, o *importOptions, s streams) err
 		}
 		options.Destinations = append(options.Destinations, registry)
 	}
-	if tool == importer.Skopeo && len(options.Destinations) == 0 {
+	if o.tool == importer.Skopeo && len(options.Destinations) == 0 {
 		return errors.New("--destination is required: the file of skopeo sync does not name it")
 	}
-	result := load.Import(tool, file, options)
-	logFaults(log, result.Faults)
-	if err := o.print(result.Manifests, s); err != nil {
+	result := load.Import(o.tool, args[0], options)
+	s.logFaults(result.Faults)
+	if err := o.print(result.Manifests, s.streams); err != nil {
 		return err
 	}
 	return failIf(!result.Complete())
@@ -125,7 +123,7 @@ func (o *importOptions) print(manifests []importer.Manifest, s streams) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		if _, err := fmt.Fprintln(s.out, filepath.Join(o.write, name)); err != nil {
-			return fmt.Errorf("writing to stdout: %w", err)
+			return printed(err)
 		}
 	}
 	return nil

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/kballard/go-shellquote"
-	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -188,22 +187,21 @@ func (t *translation) drop(why string, names ...string) {
 	}
 }
 
-// logger returns the log of a translation.
-func (t *translation) logger(s streams) (*logrus.Logger, error) {
+// session returns the log of a translation.
+func (t *translation) session(s streams) (*session, error) {
 	o := logOptions{level: t.text("log-level"), format: cmp.Or(s.getenv(envName("log-format")), "text"), noProgress: true}
-	log, _, err := o.logger(s)
-	return log, err
+	return o.session(s)
 }
 
 // instead logs the warnings of a translation, and runs a command of cip. operands are more
 // arguments than a line should have.
 func (t *translation) instead(ctx context.Context, cmd *cobra.Command, s streams, operands ...string) error {
-	log, err := t.logger(s)
+	session, err := t.session(s)
 	if err != nil {
 		return err
 	}
 	for _, text := range t.warnings {
-		log.Warn(text)
+		session.warn(text)
 	}
 	words := append([]string{"cip", cmd.Name()}, t.args...)
 	more := ""
@@ -213,7 +211,7 @@ func (t *translation) instead(ctx context.Context, cmd *cobra.Command, s streams
 	} else {
 		words = append(words, operands...)
 	}
-	log.Infof("the command of cip is: %s%s", shellquote.Join(words...), more)
+	session.log.Infof("the command of cip is: %s%s", shellquote.Join(words...), more)
 	cmd.SilenceUsage, cmd.SilenceErrors = true, true
 	cmd.PersistentPreRunE = s.defaults
 	cmd.SetArgs(append(inside(t.in, t.args), operands...))

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -138,15 +137,15 @@ func (c *sigcheck) run(ctx context.Context, root image.Registry, s streams) erro
 	o := &verifyOptions{names: namesOf(root)}
 	o.adapt = kubernetesNames
 	if len(c.references) == 0 {
-		log, err := c.logger(s)
+		with, err := c.session(s)
 		if err != nil {
 			return err
 		}
-		if c.references, err = c.uploaded(ctx, root, s, log); err != nil {
+		if c.references, err = c.uploaded(ctx, root, with); err != nil {
 			return err
 		}
 		if len(c.references) == 0 {
-			log.Infof("nothing to verify: %s received no tagged image between %s and %s", root,
+			with.log.Infof("nothing to verify: %s received no tagged image between %s and %s", root,
 				c.uploads.From.UTC().Format(time.RFC3339), c.uploads.To.UTC().Format(time.RFC3339))
 			return nil
 		}
@@ -162,8 +161,8 @@ func namesOf(root image.Registry) *manifest.Set {
 
 // uploaded returns references to the images that the registry at root received in the window,
 // under their public names, sorted by name and digest.
-func (c *sigcheck) uploaded(ctx context.Context, root image.Registry, s streams, log *logrus.Logger) ([]string, error) {
-	client, err := (&registryOptions{}).client(s, nil, log)
+func (c *sigcheck) uploaded(ctx context.Context, root image.Registry, s *session) ([]string, error) {
+	client, err := (&registryOptions{}).client(s, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +173,7 @@ func (c *sigcheck) uploaded(ctx context.Context, root image.Registry, s streams,
 			timeless.Store(true)
 		}
 		return c.uploads.Has(repo, m)
-	}}, func(text string) { log.Warn(text) })
+	}}, s.warn)
 	switch {
 	case ctx.Err() != nil:
 		return nil, errInterrupted

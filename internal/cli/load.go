@@ -5,12 +5,10 @@ import (
 	"errors"
 	"time"
 
-	"github.com/sirupsen/logrus"
 	"github.com/spf13/pflag"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/load"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 )
 
 // manifestOptions are the flags that name manifests.
@@ -71,23 +69,10 @@ func offline(ctx context.Context, work func() error) error {
 
 // openRevision opens the manifests at the base that a flag names, and logs how it was
 // found.
-func openRevision(ctx context.Context, s streams, log logrus.FieldLogger, at load.Manifests, flag, text string) (*load.Revision, error) {
+func (s *session) openRevision(ctx context.Context, at load.Manifests, flag, text string) (*load.Revision, error) {
 	r, err := at.Revision(ctx, text, time.Now(), s.getenv)
 	if err == nil && r.Found != "" {
-		log.Infof("%s %s: %s", flag, text, r.Found)
+		s.log.Infof("%s %s: %s", flag, text, r.Found)
 	}
 	return r, err
-}
-
-// logFaults logs faults in the order of files and lines, one line each. A line begins
-// with the position of the fault.
-func logFaults(log logrus.FieldLogger, faults []manifest.Fault) {
-	for _, f := range output.Faults(faults) {
-		entry := log.WithField("place", f.Pos.String())
-		if f.Severity == manifest.Warning {
-			entry.Warn(f.Pos.String() + ": warning: " + f.Message)
-			continue
-		}
-		entry.Error(f.String())
-	}
 }

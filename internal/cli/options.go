@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
 	"github.com/sirupsen/logrus"
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"sigs.k8s.io/k8s-container-image-promoter/internal/logs"
@@ -26,12 +28,23 @@ func (o *logOptions) addFlags(f *pflag.FlagSet) {
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print only errors to stderr")
 }
 
-// logger returns the log and the progress display.
-func (o *logOptions) logger(s streams) (*logrus.Logger, *output.Progress, error) {
+// withLog returns the RunE of a command that has a log.
+func (o *logOptions) withLog(s streams, run func(context.Context, *session, []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		session, err := o.session(s)
+		if err != nil {
+			return err
+		}
+		return run(cmd.Context(), session, args)
+	}
+}
+
+// session makes the log and the progress display.
+func (o *logOptions) session(s streams) (*session, error) {
 	log := logrus.New()
 	level, err := logrus.ParseLevel(o.level)
 	if err != nil {
-		return nil, nil, fmt.Errorf("bad --log-level %q: want trace, debug, info, warning or error", o.level)
+		return nil, fmt.Errorf("bad --log-level %q: want trace, debug, info, warning or error", o.level)
 	}
 	if o.quiet {
 		level = min(level, logrus.ErrorLevel)
@@ -43,7 +56,7 @@ func (o *logOptions) logger(s streams) (*logrus.Logger, *output.Progress, error)
 	case "text":
 		log.SetFormatter(logs.Text{})
 	default:
-		return nil, nil, fmt.Errorf("bad --log-format %q: want text or json", o.format)
+		return nil, fmt.Errorf("bad --log-format %q: want text or json", o.format)
 	}
 	var progress *output.Progress
 	switch {
@@ -54,7 +67,7 @@ func (o *logOptions) logger(s streams) (*logrus.Logger, *output.Progress, error)
 		progress = output.NewProgressLog(func(line string) { log.Info(line) })
 	}
 	log.SetOutput(progress.Writer(s.err))
-	return log, progress, nil
+	return &session{s, log, progress}, nil
 }
 
 // confirmOptions are the flags for a dry or real run.
@@ -109,13 +122,13 @@ func (o *registryOptions) addAccountFlags(f *pflag.FlagSet) {
 }
 
 // settings returns the settings of a registry client.
-func (o *registryOptions) settings(s streams, log logrus.FieldLogger) (registry.Options, error) {
+func (o *registryOptions) settings(s *session) (registry.Options, error) {
 	if o.threads < 0 || !(o.qps >= 0 && o.qps <= 1e6) { // NaN fails every comparison
 		return registry.Options{}, errors.New("--threads and --qps must not be negative")
 	}
 	r := registry.Options{
 		UserAgent: "cip/" + s.build.Version, Threads: o.threads, QPS: o.qps, PlainHTTP: o.plainHTTP, InsecureTLS: o.insecureTLS,
-		KeyFiles: o.keyFiles, NoServiceAccount: o.noServiceAccount, Log: log, Files: load.OpenLimit(),
+		KeyFiles: o.keyFiles, NoServiceAccount: o.noServiceAccount, Log: s.log, Files: load.OpenLimit(),
 	}
 	if o.caFile != "" {
 		pem, err := load.File(o.caFile, load.MaxFile)
@@ -128,8 +141,8 @@ func (o *registryOptions) settings(s streams, log logrus.FieldLogger) (registry.
 }
 
 // client returns a registry client.
-func (o *registryOptions) client(s streams, sites registry.Sites, log logrus.FieldLogger) (*registry.Client, error) {
-	r, err := o.settings(s, log)
+func (o *registryOptions) client(s *session, sites registry.Sites) (*registry.Client, error) {
+	r, err := o.settings(s)
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -77,7 +76,7 @@ request because of the push. Elsewhere the branch is pushed, and that is all.`,
 		Example: `  cip pr cluster-autoscaler:v1.34.1 --thin-manifest-dir=registry.k8s.io --confirm
   cip pr apple:1.1 --manifest=promote.yaml --remote=upstream --fork=me --sign-off
   cip pr --resolve --thin-manifest-dir=manifests --draft --confirm`,
-		RunE: func(cmd *cobra.Command, args []string) error { return runPR(cmd.Context(), o, s, args) },
+		RunE: o.withLog(s, o.run),
 	}
 	o.addFlags(cmd.Flags())
 	return cmd
@@ -86,22 +85,17 @@ request because of the push. Elsewhere the branch is pushed, and that is all.`,
 // proposing is one run of cip pr.
 type proposing struct {
 	*prOptions
-	streams
-	log      *logrus.Logger
-	progress *output.Progress
-	at       load.Manifests
-	where    string // at, from the root of the repository
-	work     *propose.Work
-	base     *load.Revision // at, in the base branch
-	failed   bool           // some selectors could not be resolved
+	*session
+	at     load.Manifests
+	where  string // at, from the root of the repository
+	work   *propose.Work
+	base   *load.Revision // at, in the base branch
+	failed bool           // some selectors could not be resolved
 }
 
-// runPR carries out cip pr.
-func runPR(ctx context.Context, o *prOptions, s streams, args []string) (err error) {
-	p := &proposing{prOptions: o, streams: s}
-	if p.log, p.progress, err = o.logger(s); err != nil {
-		return err
-	}
+// run carries out cip pr.
+func (o *prOptions) run(ctx context.Context, s *session, args []string) error {
+	p := &proposing{prOptions: o, session: s}
 	dry, err := o.dry()
 	if err != nil {
 		return err
@@ -225,7 +219,7 @@ func (p *proposing) change(ctx context.Context, request add.Request) (files []gi
 	if p.resolve {
 		return p.resolved(ctx)
 	}
-	changes, err := p.compute(ctx, add.Files{FS: p.base.Files, Name: p.base.Name(), Display: p.at.Path()}, request, p.streams, p.log, p.progress)
+	changes, err := p.compute(ctx, add.Files{FS: p.base.Files, Name: p.base.Name(), Display: p.at.Path()}, request, p.session)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -241,10 +235,7 @@ func (p *proposing) change(ctx context.Context, request add.Request) (files []gi
 // show prints what a real run would do.
 func (p *proposing) show(plan *propose.Plan) error {
 	from := p.work.Draft.Branch + " of " + p.remote + ", at " + p.work.Draft.Base
-	if err := output.WriteProposal(p.out, plan, from, output.Color(p.out, p.getenv)); err != nil {
-		return fmt.Errorf("writing to stdout: %w", err)
-	}
-	return nil
+	return printed(output.WriteProposal(p.out, plan, from, p.color()))
 }
 
 // open pushes the branch, opens the pull request and prints its URL.
@@ -268,8 +259,6 @@ func (p *proposing) open(ctx context.Context, plan *propose.Plan) error {
 		p.log.Info(done.Note)
 		return nil
 	}
-	if _, err := fmt.Fprintln(p.out, output.Escape(done.URL)); err != nil {
-		return fmt.Errorf("writing to stdout: %w", err)
-	}
-	return nil
+	_, err = fmt.Fprintln(p.out, output.Escape(done.URL))
+	return printed(err)
 }

@@ -48,7 +48,7 @@ func (p *proposing) checked(ctx context.Context, files []git.FileChange) (string
 	o.addFlags(pflag.NewFlagSet("", pflag.ContinueOnError)) // the defaults
 	o.registryOptions = p.registryOptions
 	c := &checking{
-		checkOptions: o, streams: p.streams, log: p.log, progress: p.progress, at: load.Manifests{Dir: p.where},
+		checkOptions: o, session: p.session, at: load.Manifests{Dir: p.where},
 		reader: &promote.RuleReader{}, report: &output.CheckReport{},
 	}
 	if p.at.File != "" {
@@ -107,7 +107,7 @@ func (p *proposing) read(c *checking, files []git.FileChange) error {
 func (p *proposing) resolved(ctx context.Context) (files []git.FileChange, promoted []output.Promoted, err error) {
 	r := &resolution{
 		selectorOptions: &selectorOptions{manifestOptions: p.manifestOptions, registryOptions: p.registryOptions, only: p.only},
-		streams:         p.streams, log: p.log, progress: p.progress,
+		session:         p.session,
 	}
 	err = r.load(ctx, func() (*lookup.Selectors, error) { return lookup.SelectorsAt(p.at, p.base, p.only, true) })
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"io"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/load"
@@ -56,18 +55,7 @@ app, run image and flags, so a dry run and all real runs compute the same one.`,
   cip rebase registry.example.com/shop/web:1.4 --run-image=registry.example.com/base/run:22.04.5 --accept=same-repository
   cip rebase --thin-manifest-dir=manifests --only=shop --confirm
   cip rebase --check registry.example.com/shop/web:1.4 registry.example.com/shop/api:2.0`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			named := cmd.Flags().Changed("manifest") || cmd.Flags().Changed("thin-manifest-dir")
-			switch {
-			case len(args) > 0 && named:
-				return errors.New("an IMAGE and manifests exclude each other")
-			case len(args) > 0:
-				return runRebase(cmd.Context(), o, s, args)
-			case o.path() == "":
-				return errors.New("an IMAGE, --manifest or --thin-manifest-dir is required")
-			}
-			return runRebaseSelectors(cmd.Context(), o, s)
-		},
+		RunE: o.withLog(s, o.run),
 	}
 	o.addFlags(cmd)
 	return cmd
@@ -101,8 +89,7 @@ const outOfDate = "out of date"
 // rebasing is one run of cip rebase.
 type rebasing struct {
 	*rebaseOptions
-	streams
-	log     *logrus.Logger
+	*session
 	dry     bool
 	format  output.Format
 	options rebase.Options
@@ -110,13 +97,22 @@ type rebasing struct {
 	client  *registry.Client
 }
 
-// runRebase carries out cip rebase.
-func runRebase(ctx context.Context, o *rebaseOptions, s streams, args []string) error {
-	r := &rebasing{rebaseOptions: o, streams: s}
+// run carries out cip rebase.
+func (o *rebaseOptions) run(ctx context.Context, s *session, args []string) error {
+	switch named := o.flags.Changed("manifest") || o.flags.Changed("thin-manifest-dir"); {
+	case len(args) > 0 && named:
+		return errors.New("an IMAGE and manifests exclude each other")
+	case len(args) == 0 && o.path() == "":
+		return errors.New("an IMAGE, --manifest or --thin-manifest-dir is required")
+	}
+	r := &rebasing{rebaseOptions: o, session: s}
 	if err := r.parse(args); err != nil {
 		return err
 	}
-	client, err := o.client(s, nil, r.log)
+	if len(args) == 0 {
+		return r.runSelectors(ctx)
+	}
+	client, err := o.client(s, nil)
 	if err != nil {
 		return err
 	}
@@ -131,9 +127,6 @@ func runRebase(ctx context.Context, o *rebaseOptions, s streams, args []string) 
 // parse reads flags and arguments.
 func (r *rebasing) parse(args []string) error {
 	var err error
-	if r.log, _, err = r.logger(r.streams); err != nil {
-		return err
-	}
 	if r.dry, err = r.confirmOptions.dry(); err != nil {
 		return err
 	}
@@ -269,8 +262,5 @@ func (r *rebasing) checkAll(ctx context.Context) error {
 }
 
 func (r *rebasing) write(report output.Rebase) error {
-	if err := output.WriteRebase(r.out, report, r.format); err != nil {
-		return fmt.Errorf("writing to stdout: %w", err)
-	}
-	return nil
+	return printed(output.WriteRebase(r.out, report, r.format))
 }

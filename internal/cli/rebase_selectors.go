@@ -12,26 +12,21 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/selector"
 )
 
-// runRebaseSelectors rebases the apps that selectors with a rebase select, and saves
-// them in the source registry.
-func runRebaseSelectors(ctx context.Context, o *rebaseOptions, s streams) error {
-	r := &rebasing{rebaseOptions: o, streams: s}
-	if err := r.parse(nil); err != nil {
-		return err
-	}
-	from, err := newResolution(ctx, &o.selectorOptions, s)
+// runSelectors rebases the apps that selectors with a rebase select, and saves them in
+// the source registry.
+func (r *rebasing) runSelectors(ctx context.Context) error {
+	from, err := newResolution(ctx, &r.selectorOptions, r.session)
 	if err != nil {
 		return err
 	}
 	defer from.Close()
-	r.log = from.log
-	if r.client, err = o.client(s, registry.EntriesOf(from.Set), r.log); err != nil {
+	if r.client, err = r.selectorOptions.client(r.session, registry.EntriesOf(from.Set)); err != nil {
 		return err
 	}
 	defer r.client.Close()
 	rebaser := lookup.NewRebaser(r.client)
 	all := from.run(ctx, r.client, func(p *selector.Selector) bool { return p.Rebase != nil }, rebaser.Compute)
-	report := output.Rebase{DryRun: r.dry, Check: o.check}
+	report := output.Rebase{DryRun: r.dry, Check: r.check}
 	for _, file := range all {
 		for _, result := range file.Ran() {
 			if ctx.Err() != nil {
@@ -41,7 +36,7 @@ func runRebaseSelectors(ctx context.Context, o *rebaseOptions, s streams) error 
 		}
 	}
 	if len(report.Apps) == 0 {
-		return fmt.Errorf("no selector in %s has a rebase, or --only names none that has", o.path())
+		return fmt.Errorf("no selector in %s has a rebase, or --only names none that has", r.path())
 	}
 	if err := r.write(report); err != nil {
 		return err

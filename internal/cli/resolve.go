@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -59,7 +58,7 @@ others.`,
 		Example: `  cip resolve --thin-manifest-dir=manifests/producers --check
   cip resolve --manifest=promote.yaml --write --only=flux`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runResolve(cmd.Context(), o, s) },
+		RunE: o.withLog(s, o.run),
 	}
 	f := cmd.Flags()
 	f.BoolVar(&o.write, "write", false, "write the change into the files")
@@ -74,18 +73,12 @@ others.`,
 type resolution struct {
 	*selectorOptions
 	*lookup.Selectors
-	streams
-	log      *logrus.Logger
-	progress *output.Progress
+	*session
 }
 
 // newResolution loads manifests and selectors and logs their faults. The caller must Close it.
-func newResolution(ctx context.Context, o *selectorOptions, s streams) (*resolution, error) {
-	r := &resolution{selectorOptions: o, streams: s}
-	var err error
-	if r.log, r.progress, err = o.logger(s); err != nil {
-		return nil, err
-	}
+func newResolution(ctx context.Context, o *selectorOptions, s *session) (*resolution, error) {
+	r := &resolution{selectorOptions: o, session: s}
 	at, err := o.location()
 	if err != nil {
 		return nil, err
@@ -103,7 +96,7 @@ func (r *resolution) load(ctx context.Context, open func() (*lookup.Selectors, e
 	if err != nil {
 		return err
 	}
-	logFaults(r.log, r.Set.Faults)
+	r.logFaults(r.Set.Faults)
 	if r.Set.Broken() {
 		return errors.Join(&exitError{code: exitFailed}, r.Close())
 	}
@@ -135,7 +128,7 @@ func (r *resolution) run(ctx context.Context, client *registry.Client, wanted fu
 
 // all resolves all named selectors. A rebased image is accepted only if the source registry has it.
 func (r *resolution) all(ctx context.Context) ([]*lookup.Resolved, error) {
-	client, err := r.client(r.streams, registry.EntriesOf(r.Set), r.log)
+	client, err := r.client(r.session, registry.EntriesOf(r.Set))
 	if err != nil {
 		return nil, err
 	}
@@ -147,8 +140,8 @@ func (r *resolution) all(ctx context.Context) ([]*lookup.Resolved, error) {
 	return all, nil
 }
 
-// runResolve carries out cip resolve.
-func runResolve(ctx context.Context, o *resolveOptions, s streams) error {
+// run carries out cip resolve.
+func (o *resolveOptions) run(ctx context.Context, s *session, _ []string) error {
 	if o.write && o.check {
 		return errors.New("--write and --check exclude each other")
 	}
@@ -171,8 +164,8 @@ func runResolve(ctx context.Context, o *resolveOptions, s streams) error {
 	if err := r.Amend(all); err != nil {
 		return err
 	}
-	if err := r.show(all, format); err != nil {
-		return fmt.Errorf("writing to stdout: %w", err)
+	if err := printed(r.show(all, format)); err != nil {
+		return err
 	}
 	if o.write {
 		if err := r.Write(all, func(path string) { r.log.Infof("wrote %s", path) }); err != nil {
@@ -188,7 +181,7 @@ func (r *resolution) check() error {
 	if err != nil {
 		return err
 	}
-	logFaults(r.log, stale)
+	r.logFaults(stale)
 	return failIf(len(stale) > 0 || !r.Set.OK())
 }
 
@@ -203,7 +196,7 @@ func (r *resolution) show(all []*lookup.Resolved, format output.Format) error {
 			r.log.Infof("%s: %s", found[i].Name, note)
 		}
 	}
-	return r.WriteDiff(r.out, all, output.Color(r.out, r.getenv))
+	return r.WriteDiff(r.out, all, r.color())
 }
 
 // describe returns the results for people, and logs errors.

@@ -42,7 +42,7 @@ repositories whose last path element is NAME. If an entry is refused or fails,
 the others are still done and the exit code is 1.`,
 		Example: `  cip retag -f image-tags.yaml
   cip retag -f image-tags-bullseye.yaml -f image-tags-trixie.yaml --repush=rvmc,dex --confirm`,
-		RunE: func(cmd *cobra.Command, args []string) error { return runRetag(cmd.Context(), o, s, args) },
+		RunE: o.withLog(s, o.run),
 	}
 	o.addFlags(cmd.Flags())
 	return cmd
@@ -61,8 +61,8 @@ func (o *retagOptions) addFlags(f *pflag.FlagSet) {
 	})
 }
 
-// runRetag carries out cip retag.
-func runRetag(ctx context.Context, o *retagOptions, s streams, args []string) error {
+// run carries out cip retag.
+func (o *retagOptions) run(ctx context.Context, s *session, args []string) error {
 	files := append(slices.Clone(o.files), args...)
 	if len(files) == 0 || slices.Contains(files, "") {
 		return errors.New("no file: want -f FILE")
@@ -72,7 +72,7 @@ func runRetag(ctx context.Context, o *retagOptions, s streams, args []string) er
 		return err
 	}
 	p := &promotion{
-		promotionOptions: &o.promotionOptions, streams: s, paths: files,
+		promotionOptions: &o.promotionOptions, session: s, paths: files,
 		load: func() (*manifest.Set, error) { return o.load(files) },
 	}
 	p.job.IfExists = rule

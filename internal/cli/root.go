@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -14,7 +13,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"sigs.k8s.io/k8s-container-image-promoter/internal/logs"
-	"sigs.k8s.io/k8s-container-image-promoter/internal/version"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 )
 
@@ -52,14 +50,6 @@ const (
 	differenceMeaning = "there is a difference (only with --detailed-exitcode)"
 	outdatedMeaning   = "an image is out of date (only with --check)"
 )
-
-// streams are the streams and the environment of a command. The result goes to out,
-// everything else to err.
-type streams struct {
-	out, err io.Writer
-	getenv   func(string) string
-	build    version.Build
-}
 
 // exitError ends a command with an exit code. Without err nothing more is printed.
 type exitError struct {
@@ -195,7 +185,7 @@ CIP_THIN_MANIFEST_DIR.`,
 			if cmd.Flags().NFlag() == 0 && o.path() == "" && o.snapshotOf == "" && o.manifestSnapshotOf == "" {
 				return cmd.Help()
 			}
-			return runRun(cmd.Context(), o, s)
+			return o.withLog(s, o.run)(cmd, nil)
 		},
 	}
 	o.addFlags(root.Flags())

@@ -68,37 +68,32 @@ this part are warnings.`,
   cip run --thin-manifest-dir=. --since=origin/main --report=plan.json
   cip run --thin-manifest-dir=. --plan=plan.json --confirm`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runRun(cmd.Context(), o, s) },
+		RunE: o.withLog(s, o.run),
 	}
 	o.addFlags(cmd.Flags())
 	return cmd
 }
 
 // runSnapshot prints a snapshot of a registry or the manifests.
-func (o *runOptions) runSnapshot(ctx context.Context, s streams) error {
-	log, progress, err := o.logger(s)
+func (o *runOptions) runSnapshot(ctx context.Context, s *session) error {
 	switch {
-	case err != nil:
-		return err
 	case o.snapshotOf != "" && o.manifestSnapshotOf != "":
 		return errors.New("--snapshot and --manifest-based-snapshot-of exclude each other")
 	case o.manifestSnapshotOf != "":
-		return offline(ctx, func() error { return o.manifestSnapshot(s, log) })
+		return offline(ctx, func() error { return o.manifestSnapshot(s) })
 	}
-	return takeSnapshot(ctx, snapshotJob{o.snapshotOf, o.output, &o.snapshotFilter, &o.registryOptions}, s, log, progress)
+	return takeSnapshot(ctx, snapshotJob{o.snapshotOf, o.output, &o.snapshotFilter, &o.registryOptions}, s)
 }
 
 // promotion is one run of cip run or cip retag.
 type promotion struct {
 	*promotionOptions
-	streams
+	*session
 	job      promote.Job
 	paths    []string // as the user wrote them
 	load     func() (*manifest.Set, error)
 	at       func(rev string) (*manifest.Set, string, error) // reads the manifests in a git revision; nil: the command has no --since
 	format   output.Format
-	log      *logrus.Logger
-	progress *output.Progress
 	warnings *warnings
 	isDry    bool
 	origin   plan.Origin
@@ -106,14 +101,14 @@ type promotion struct {
 	attestation *attestation // nil: no evidence is written
 }
 
-// runRun carries out cip run.
-func runRun(ctx context.Context, o *runOptions, s streams) error {
+// run carries out cip run.
+func (o *runOptions) run(ctx context.Context, s *session, _ []string) error {
 	if o.snapshotOf != "" || o.manifestSnapshotOf != "" {
 		return o.runSnapshot(ctx, s)
 	}
-	p := &promotion{promotionOptions: &o.promotionOptions, streams: s, paths: []string{o.path()}, load: o.load}
+	p := &promotion{promotionOptions: &o.promotionOptions, session: s, paths: []string{o.path()}, load: o.load}
 	p.at = func(rev string) (*manifest.Set, string, error) {
-		r, err := openRevision(ctx, s, p.log, load.Manifests{File: o.manifest, Dir: o.thinDir}, "--since", rev)
+		r, err := s.openRevision(ctx, load.Manifests{File: o.manifest, Dir: o.thinDir}, "--since", rev)
 		if err != nil {
 			return nil, "", err
 		}
@@ -154,7 +149,7 @@ func (p *promotion) start(ctx context.Context) error {
 		return offline(ctx, func() error {
 			faults := slices.Concat(set.Faults, plan.Desired(set, nil).Faults) // overlaps in what could be read
 			manifest.SortFaults(faults)
-			logFaults(p.log, faults)
+			p.logFaults(faults)
 			return p.parsed(faults)
 		})
 	}
@@ -173,17 +168,17 @@ func (p *promotion) start(ctx context.Context) error {
 	if p.parseOnly {
 		return offline(ctx, func() error {
 			for _, text := range warnings {
-				p.log.Warn(text)
+				p.warn(text)
 			}
 			wanted, faults, all := p.job.Wanted(nil)
 			faults = slices.Concat(faults, wanted.Faults)
 			manifest.SortFaults(faults)
-			p.logFaults(promote.OfSelection(faults, all))
+			p.logSelected(promote.OfSelection(faults, all))
 			p.log.Info(p.found(wanted, faults))
 			return p.parsed(faults)
 		})
 	}
-	if p.job.Registry, err = p.settings(p.streams, p.log); err != nil {
+	if p.job.Registry, err = p.settings(p.session); err != nil {
 		return err
 	}
 	if err := p.prepareEvidence(ctx); err != nil {
@@ -195,9 +190,6 @@ func (p *promotion) start(ctx context.Context) error {
 
 // check validates the flags and loads the manifests.
 func (p *promotion) check() (err error) {
-	if p.log, p.progress, err = p.logger(p.streams); err != nil {
-		return err
-	}
 	p.warnings = &warnings{log: p.log}
 	if p.format, err = output.ReportFormat(p.output); err != nil {
 		return err
@@ -225,7 +217,7 @@ func (p *promotion) check() (err error) {
 	p.job.Set, p.job.Referrers, p.job.Deep = set, p.referrers, p.deep
 	p.job.AllowMissing, p.job.FailFast = p.allowMissing, p.failFast
 	p.job.Progress, p.job.Warn = p.progress, p.warnings.warn
-	p.job.Faults = p.logFaults
+	p.job.Faults = p.logSelected
 	p.job.Note = func(f check.Finding) {
 		level := logrus.InfoLevel
 		if f.Level > check.Note {
@@ -331,9 +323,9 @@ func (p *promotion) promote(ctx context.Context) error {
 	return verdict(report, p.detailed)
 }
 
-// logFaults logs the faults of the selection, and how many there are elsewhere.
-func (p *promotion) logFaults(faults []manifest.Fault, elsewhere int) {
-	logFaults(p.log, faults)
+// logSelected logs the faults of the selection, and how many there are elsewhere.
+func (p *promotion) logSelected(faults []manifest.Fault, elsewhere int) {
+	p.logFaults(faults)
 	if elsewhere > 0 {
 		older := ""
 		if p.since != "" {
@@ -374,10 +366,7 @@ func (p *promotion) save(r *plan.Report) error {
 
 // show writes a report to stdout.
 func show(s streams, r *plan.Report, f output.Format) error {
-	if err := output.WriteReport(s.out, r, f, output.Color(s.out, s.getenv)); err != nil {
-		return fmt.Errorf("writing to stdout: %w", err)
-	}
-	return nil
+	return printed(output.WriteReport(s.out, r, f, s.color()))
 }
 
 // verdict returns a report's exit code. detailed is --detailed-exitcode.

@@ -64,7 +64,7 @@ and lead to other images than the printed one are a warning, and with
 		Example: `  cip run-image --for registry.example.com/shop/web:1.4
   cip run-image --for registry.example.com/shop/web -f run.toml --local-mirror registry.example.com/base/run -v`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runRunImage(cmd.Context(), o, s) },
+		RunE: o.withLog(s, o.run),
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.app, "for", "", "the app `image`; it need not exist if files name the run image")
@@ -76,12 +76,8 @@ and lead to other images than the printed one are a warning, and with
 	return cmd
 }
 
-// runRunImage carries out cip run-image.
-func runRunImage(ctx context.Context, o *runImageOptions, s streams) error {
-	log, _, err := o.logger(s)
-	if err != nil {
-		return err
-	}
+// run carries out cip run-image.
+func (o *runImageOptions) run(ctx context.Context, s *session, _ []string) error {
 	if o.app == "" {
 		return errors.New("--for IMAGE is required")
 	}
@@ -93,7 +89,7 @@ func runRunImage(ctx context.Context, o *runImageOptions, s streams) error {
 	if err != nil {
 		return err
 	}
-	client, err := o.client(s, nil, log)
+	client, err := o.client(s, nil)
 	if err != nil {
 		return err
 	}
@@ -108,7 +104,7 @@ func runRunImage(ctx context.Context, o *runImageOptions, s streams) error {
 	all := rebase.Candidates(app.RegistryStr(), names, append(rebase.LocalMirrors(files, names), o.mirrors...), order)
 	_, err = rebase.Pick(ctx, client, all)
 	if err == nil {
-		err = o.compare(log, all, rebase.Compare(ctx, client, all))
+		err = o.compare(s.log, all, rebase.Compare(ctx, client, all))
 	}
 	if ctx.Err() != nil {
 		return errInterrupted

@@ -34,10 +34,7 @@ line of a file: # yaml-language-server: $schema=FILE`,
 			if err != nil {
 				return err
 			}
-			if err := output.WriteJSON(s.out, found); err != nil {
-				return fmt.Errorf("writing to stdout: %w", err)
-			}
-			return nil
+			return printed(output.WriteJSON(s.out, found))
 		},
 	}
 }

@@ -3,10 +3,8 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 
-	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -48,13 +46,9 @@ the catalog. A registry with neither, or with an empty catalog, is read as one
 repository. If the registry cannot be read, this is an error.`,
 		Example: "  cip snapshot registry.example.com/production\n  cip snapshot localhost:5000/prod --output=csv",
 		Args:    exactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			log, progress, err := o.logger(s)
-			if err != nil {
-				return err
-			}
-			return takeSnapshot(cmd.Context(), snapshotJob{args[0], o.output, &o.snapshotFilter, &o.registryOptions}, s, log, progress)
-		},
+		RunE: o.withLog(s, func(ctx context.Context, s *session, args []string) error {
+			return takeSnapshot(ctx, snapshotJob{args[0], o.output, &o.snapshotFilter, &o.registryOptions}, s)
+		}),
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.output, "output", "o", "", "output `format`: yaml, csv or json (default yaml)")
@@ -73,7 +67,7 @@ type snapshotJob struct {
 }
 
 // takeSnapshot reads a registry and prints its contents.
-func takeSnapshot(ctx context.Context, j snapshotJob, s streams, log *logrus.Logger, progress *output.Progress) error {
+func takeSnapshot(ctx context.Context, j snapshotJob, s *session) error {
 	format, err := output.SnapshotFormat(j.format)
 	if err != nil {
 		return err
@@ -85,16 +79,16 @@ func takeSnapshot(ctx context.Context, j snapshotJob, s streams, log *logrus.Log
 	if err := j.filter.check(); err != nil {
 		return err
 	}
-	client, err := j.registry.client(s, nil, log)
+	client, err := j.registry.client(s, nil)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	progress.Start("reading repositories", 0)
+	s.progress.Start("reading repositories", 0)
 	held, err := client.Snapshot(ctx, root, registry.SnapshotOptions{
-		Minimal: j.filter.minimal, Tag: j.filter.tag, Step: progress.Step,
-	}, func(text string) { log.Warn(text) })
-	progress.Finish()
+		Minimal: j.filter.minimal, Tag: j.filter.tag, Step: s.progress.Step,
+	}, s.warn)
+	s.progress.Finish()
 	if err != nil {
 		return err
 	}
@@ -109,7 +103,7 @@ func (o *snapshotFilter) check() error {
 }
 
 // manifestSnapshot prints the part of the manifests that is about one registry.
-func (o *runOptions) manifestSnapshot(s streams, log *logrus.Logger) error {
+func (o *runOptions) manifestSnapshot(s *session) error {
 	format, err := output.SnapshotFormat(o.output)
 	if err != nil {
 		return err
@@ -131,16 +125,16 @@ func (o *runOptions) manifestSnapshot(s streams, log *logrus.Logger) error {
 	wanted := plan.Desired(set, nil)
 	faults := slices.Concat(set.Faults, wanted.Faults)
 	manifest.SortFaults(faults)
-	logFaults(log, faults)
+	s.logFaults(faults)
 	if set.Broken() {
 		return &exitError{code: exitFailed}
 	}
 	for _, t := range plan.Unpinned(set) {
-		log.Warn(fmt.Sprintf("left out: the digest of a retag entry without a pin is known only to the registry: %s", t.Repository.Tag(t.Tag).String()))
+		s.log.Warnf("left out: the digest of a retag entry without a pin is known only to the registry: %s", t.Repository.Tag(t.Tag))
 	}
 	held := wanted.Snapshot(root)
 	if len(held) == 0 && len(wanted.Targets) > 0 {
-		log.Warnf("the manifests publish nothing at or below %s", root)
+		s.log.Warnf("the manifests publish nothing at or below %s", root)
 	}
 	if o.tag != "" {
 		held = held.WithTag(o.tag)

@@ -7,7 +7,6 @@ import (
 	"os"
 	"strings"
 
-	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
@@ -41,7 +40,7 @@ in REGISTRY; a registry.`,
 		Example: `  cip snapshot diff before.yaml registry.example.com/production
   cip snapshot diff manifests:manifests/demo=localhost:5000/prod localhost:5000/prod --detailed-exitcode`,
 		Args: exactArgs(2),
-		RunE: func(cmd *cobra.Command, args []string) error { return runSnapshotDiff(cmd.Context(), o, s, args) },
+		RunE: o.withLog(s, o.run),
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.output, "output", "o", "", "output `format`: text, json or markdown (default text)")
@@ -52,12 +51,8 @@ in REGISTRY; a registry.`,
 	return cmd
 }
 
-// runSnapshotDiff carries out cip snapshot diff.
-func runSnapshotDiff(ctx context.Context, o *diffOptions, s streams, args []string) error {
-	log, progress, err := o.logger(s)
-	if err != nil {
-		return err
-	}
+// run carries out cip snapshot diff.
+func (o *diffOptions) run(ctx context.Context, s *session, args []string) error {
 	format, err := output.DiffFormat(o.output)
 	if err != nil {
 		return err
@@ -68,17 +63,17 @@ func runSnapshotDiff(ctx context.Context, o *diffOptions, s streams, args []stri
 	if args[0] == "-" && args[1] == "-" {
 		return errors.New("both sides are standard input: it can be read once")
 	}
-	progress.Start("reading repositories", 0)
+	s.progress.Start("reading repositories", 0)
 	var sides [2]inventory.Snapshot
 	g, ctx := errgroup.WithContext(ctx)
 	for i, arg := range args {
 		g.Go(func() (err error) {
-			sides[i], err = o.read(ctx, s, arg, log, progress.Step)
+			sides[i], err = o.read(ctx, s, arg)
 			return err
 		})
 	}
 	err = g.Wait()
-	progress.Finish()
+	s.progress.Finish()
 	if err != nil {
 		return err
 	}
@@ -86,8 +81,8 @@ func runSnapshotDiff(ctx context.Context, o *diffOptions, s streams, args []stri
 		sides[0], sides[1] = sides[0].WithTag(o.tag), sides[1].WithTag(o.tag)
 	}
 	c := output.Comparison{From: args[0], To: args[1], Changes: inventory.Diff(sides[0], sides[1])}
-	if err := output.WriteDiff(s.out, c, format, output.Color(s.out, s.getenv)); err != nil {
-		return fmt.Errorf("writing to stdout: %w", err)
+	if err := printed(output.WriteDiff(s.out, c, format, s.color())); err != nil {
+		return err
 	}
 	if o.detailed && len(c.Changes) > 0 {
 		return &exitError{code: exitChanges}
@@ -96,9 +91,9 @@ func runSnapshotDiff(ctx context.Context, o *diffOptions, s streams, args []stri
 }
 
 // read reads one side of a comparison.
-func (o *diffOptions) read(ctx context.Context, s streams, arg string, log *logrus.Logger, step func()) (inventory.Snapshot, error) {
+func (o *diffOptions) read(ctx context.Context, s *session, arg string) (inventory.Snapshot, error) {
 	if rest, ok := strings.CutPrefix(arg, "manifests:"); ok {
-		return o.readManifests(rest, log)
+		return readManifests(rest, s)
 	}
 	if arg == "-" {
 		raw, err := load.Stream(os.Stdin, "standard input", load.MaxSnapshot)
@@ -116,12 +111,12 @@ func (o *diffOptions) read(ctx context.Context, s streams, arg string, log *logr
 	if err != nil {
 		return nil, fmt.Errorf("%q is not a file, and not a registry: %w", arg, err)
 	}
-	client, err := o.client(s, nil, log)
+	client, err := o.client(s, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer client.Close()
-	return client.Snapshot(ctx, root, registry.SnapshotOptions{Minimal: o.minimal, Tag: o.tag, Step: step}, func(text string) { log.Warn(text) })
+	return client.Snapshot(ctx, root, registry.SnapshotOptions{Minimal: o.minimal, Tag: o.tag, Step: s.progress.Step}, s.warn)
 }
 
 func parseSnapshot(name string, raw []byte) (inventory.Snapshot, error) {
@@ -133,7 +128,7 @@ func parseSnapshot(name string, raw []byte) (inventory.Snapshot, error) {
 }
 
 // readManifests reads PATH=REGISTRY, the part of manifests that is about one registry.
-func (o *diffOptions) readManifests(arg string, log *logrus.Logger) (inventory.Snapshot, error) {
+func readManifests(arg string, s *session) (inventory.Snapshot, error) {
 	i := strings.LastIndexByte(arg, '=')
 	if i < 0 {
 		return nil, fmt.Errorf("bad operand manifests:%s: want manifests:PATH=REGISTRY", arg)
@@ -143,9 +138,9 @@ func (o *diffOptions) readManifests(arg string, log *logrus.Logger) (inventory.S
 		return nil, err
 	}
 	set := load.At(arg[:i]).Read()
-	logFaults(log, set.Faults)
+	s.logFaults(set.Faults)
 	wanted := plan.Desired(set, nil)
-	logFaults(log, wanted.Faults)
+	s.logFaults(wanted.Faults)
 	if !set.OK() || len(wanted.Faults) > 0 {
 		return nil, fmt.Errorf("the manifests at %s have faults", arg[:i])
 	}

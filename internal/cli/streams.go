@@ -1,14 +1,59 @@
 package cli
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"sync"
 
 	"github.com/sirupsen/logrus"
 
+	"sigs.k8s.io/k8s-container-image-promoter/internal/version"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 )
+
+// streams are the streams and the environment of a command. The result goes to out,
+// everything else to err.
+type streams struct {
+	out, err io.Writer
+	getenv   func(string) string
+	build    version.Build
+}
+
+// color reports whether text on stdout has colors.
+func (s streams) color() bool { return output.Color(s.out, s.getenv) }
+
+// printed returns the error of writing a result.
+func printed(err error) error {
+	if err != nil {
+		return fmt.Errorf("writing to stdout: %w", err)
+	}
+	return nil
+}
+
+// session is a command that runs, with its log and progress display.
+type session struct {
+	streams
+	log      *logrus.Logger
+	progress *output.Progress
+}
+
+// warn logs a warning.
+func (s *session) warn(text string) { s.log.Warn(text) }
+
+// logFaults logs faults in the order of files and lines, one line each. A line begins
+// with the position of the fault.
+func (s *session) logFaults(faults []manifest.Fault) {
+	for _, f := range output.Faults(faults) {
+		entry := s.log.WithField("place", f.Pos.String())
+		if f.Severity == manifest.Warning {
+			entry.Warn(f.Pos.String() + ": warning: " + f.Message)
+			continue
+		}
+		entry.Error(f.String())
+	}
+}
 
 // sameStream reports whether two streams are one: the same terminal, or stderr in stdout.
 func sameStream(a, b io.Writer) bool {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -36,7 +35,7 @@ func (o *imageTagsOptions) addFlags(f *pflag.FlagSet) {
 }
 
 // load reads the image tags. Without a file they are nil, or it is an error if they are required.
-func (o *imageTagsOptions) load(log logrus.FieldLogger, required bool) (*imagetags.File, error) {
+func (o *imageTagsOptions) load(s *session, required bool) (*imagetags.File, error) {
 	switch {
 	case o.file == "" && required:
 		return nil, errors.New("--image-tags is required")
@@ -48,7 +47,7 @@ func (o *imageTagsOptions) load(log logrus.FieldLogger, required bool) (*imageta
 		return nil, fmt.Errorf("reading image tags: %w", err)
 	}
 	tags, faults := imagetags.Parse(o.file, raw)
-	logFaults(log, faults)
+	s.logFaults(faults)
 	if tags == nil {
 		return nil, &exitError{code: exitFailed}
 	}

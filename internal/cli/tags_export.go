@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -28,7 +27,7 @@ With --fold-aliases, tags of one digest become aliases of the most specific tag:
 latest, 3, 3.0 and 3.0.1-rc.2 become aliases of 3.0.1.`,
 		Example: "  cip tags export registry.example.com/app --fold-aliases > app.json",
 		Args:    exactArgs(1),
-		RunE:    func(cmd *cobra.Command, args []string) error { return runTagsExport(cmd.Context(), o, s, args[0]) },
+		RunE:    o.withLog(s, o.run),
 	}
 	f := cmd.Flags()
 	f.BoolVar(&o.fold, "fold-aliases", false, "turn tags with the same digest into aliases")
@@ -37,17 +36,13 @@ latest, 3, 3.0 and 3.0.1-rc.2 become aliases of 3.0.1.`,
 	return cmd
 }
 
-// runTagsExport carries out cip tags export.
-func runTagsExport(ctx context.Context, o *tagsExportOptions, s streams, name string) error {
-	log, _, err := o.logger(s)
+// run carries out cip tags export.
+func (o *tagsExportOptions) run(ctx context.Context, s *session, args []string) error {
+	repo, err := image.ParseRepository(args[0])
 	if err != nil {
 		return err
 	}
-	repo, err := image.ParseRepository(name)
-	if err != nil {
-		return err
-	}
-	client, err := o.client(s, nil, log)
+	client, err := o.client(s, nil)
 	if err != nil {
 		return err
 	}
@@ -57,10 +52,10 @@ func runTagsExport(ctx context.Context, o *tagsExportOptions, s streams, name st
 		return err
 	}
 	for _, tag := range missing {
-		log.Warn(fmt.Sprintf("left out: %s is in the list of tags and does not exist", repo.Tag(tag).String()))
+		s.log.Warnf("left out: %s is in the list of tags and does not exist", repo.Tag(tag))
 	}
 	if len(tags.Labels) == 0 {
-		log.Warn(fmt.Sprintf("%s has no tags", repo))
+		s.log.Warnf("%s has no tags", repo)
 	}
 	return tags.Write(s.out)
 }

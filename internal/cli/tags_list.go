@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
@@ -23,7 +25,7 @@ request is sent. A tag without labels has an error instead; cip tags verify
 fails on it.`,
 		Example: "  cip tags list --image-tags=app.json\n  cip tags list --image-tags=app.json --output=json",
 		Args:    noArgs,
-		RunE:    func(*cobra.Command, []string) error { return runTagsList(o, s) },
+		RunE:    o.withLog(s, o.run),
 	}
 	f := cmd.Flags()
 	o.imageTagsOptions.addFlags(f)
@@ -32,17 +34,13 @@ fails on it.`,
 	return cmd
 }
 
-// runTagsList carries out cip tags list.
-func runTagsList(o *tagsListOptions, s streams) error {
-	log, _, err := o.logger(s)
-	if err != nil {
-		return err
-	}
+// run carries out cip tags list.
+func (o *tagsListOptions) run(_ context.Context, s *session, _ []string) error {
 	format, err := output.TextOrJSON(o.output, "list of tags")
 	if err != nil {
 		return err
 	}
-	tags, err := o.load(log, true)
+	tags, err := o.load(s, true)
 	if err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ are percent-encoded: digest=sha256%3A….`,
 		Example: `  cip tags resolve registry.example.com/app:latest --image-tags=app.json
   cip tags resolve registry.example.com/app:3.x,os=linux,arch=aarch64 --image-tags=app.json --verbose`,
 		Args: exactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return runTagsResolve(cmd.Context(), o, s, args[0]) },
+		RunE: o.withLog(s, o.run),
 	}
 	f := cmd.Flags()
 	o.imageTagsOptions.addFlags(f)
@@ -48,21 +48,17 @@ are percent-encoded: digest=sha256%3A….`,
 	return cmd
 }
 
-// runTagsResolve carries out cip tags resolve.
-func runTagsResolve(ctx context.Context, o *tagsResolveOptions, s streams, reference string) error {
-	log, _, err := o.logger(s)
-	if err != nil {
-		return err
-	}
+// run carries out cip tags resolve.
+func (o *tagsResolveOptions) run(ctx context.Context, s *session, args []string) error {
 	format, err := output.TextOrJSON(o.output, "tag")
 	if err != nil {
 		return err
 	}
-	ref, err := resolve.ParseReference(reference)
+	ref, err := resolve.ParseReference(args[0])
 	if err != nil {
 		return err
 	}
-	tags, err := o.load(log, false)
+	tags, err := o.load(s, false)
 	if err != nil {
 		return err
 	}
@@ -70,7 +66,7 @@ func runTagsResolve(ctx context.Context, o *tagsResolveOptions, s streams, refer
 	if err != nil {
 		return err
 	}
-	client, err := o.client(s, nil, log)
+	client, err := o.client(s, nil)
 	if err != nil {
 		return err
 	}
@@ -81,11 +77,11 @@ func runTagsResolve(ctx context.Context, o *tagsResolveOptions, s streams, refer
 	}
 	if o.verbose {
 		for _, line := range output.ExplainTag(merged, choice) {
-			log.Info(line)
+			s.log.Info(line)
 		}
 	}
 	return output.WriteResolvedTag(s.out, output.ResolvedTag{
-		Reference: reference, Repository: ref.Repository.String(), Digest: choice.Digest, Tag: choice.Tag,
+		Reference: args[0], Repository: ref.Repository.String(), Digest: choice.Digest, Tag: choice.Tag,
 		Path: append([]string{}, merged.Path...), Labels: merged.Labels, Candidates: output.Candidates(choice), Notes: append([]string{}, choice.Notes...),
 	}, format)
 }

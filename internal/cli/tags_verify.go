@@ -31,7 +31,7 @@ given labels. All faults are reported with their position in the file.`,
 		Example: `  cip tags verify --image-tags=app.json
   cip tags verify --image-tags=app.json registry.example.com/app,os=linux,arch=amd64`,
 		Args: maxOneArg,
-		RunE: func(cmd *cobra.Command, args []string) error { return runTagsVerify(cmd.Context(), o, s, args) },
+		RunE: o.withLog(s, o.run),
 	}
 	f := cmd.Flags()
 	o.imageTagsOptions.addFlags(f)
@@ -40,12 +40,8 @@ given labels. All faults are reported with their position in the file.`,
 	return cmd
 }
 
-// runTagsVerify carries out cip tags verify.
-func runTagsVerify(ctx context.Context, o *tagsVerifyOptions, s streams, args []string) error {
-	log, progress, err := o.logger(s)
-	if err != nil {
-		return err
-	}
+// run carries out cip tags verify.
+func (o *tagsVerifyOptions) run(ctx context.Context, s *session, args []string) (err error) {
 	var ref resolve.Reference
 	if len(args) > 0 {
 		if ref, err = resolve.ParseReference(args[0]); err != nil {
@@ -55,25 +51,25 @@ func runTagsVerify(ctx context.Context, o *tagsVerifyOptions, s streams, args []
 			return errors.New("verify checks every tag: name the repository without one")
 		}
 	}
-	tags, err := o.load(log, true)
+	tags, err := o.load(s, true)
 	if err != nil {
 		return err
 	}
 	v := resolve.VerifyChains(tags)
 	if len(args) > 0 {
-		client, err := o.client(s, nil, log)
+		client, err := o.client(s, nil)
 		if err != nil {
 			return err
 		}
 		defer client.Close()
-		progress.Start("looking for images", len(v.Ends))
-		err = v.VerifyImages(ctx, lookup.NewRegistry(client), ref, progress.Step)
-		progress.Finish()
+		s.progress.Start("looking for images", len(v.Ends))
+		err = v.VerifyImages(ctx, lookup.NewRegistry(client), ref, s.progress.Step)
+		s.progress.Finish()
 		if err != nil {
 			return err
 		}
 	}
-	logFaults(log, v.Faults)
+	s.logFaults(v.Faults)
 	if _, err := fmt.Fprintln(s.out, v.Summary()); err != nil {
 		return err
 	}

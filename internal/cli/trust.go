@@ -84,7 +84,7 @@ func (o *trustOptions) key() ([][]byte, error) {
 
 // trust returns what verifies signatures, by the key, more keys and certificates. It reads
 // files, and sends no request: sigstore's public root is loaded for the first certificate.
-func (o *trustOptions) trust(s streams, more ...[]byte) (*evidence.Trust, error) {
+func (o *trustOptions) trust(s *session, more ...[]byte) (*evidence.Trust, error) {
 	keys, err := o.key()
 	if err != nil {
 		return nil, err
@@ -114,7 +114,7 @@ func (o *trustOptions) trustKey() (*evidence.Trust, error) {
 }
 
 // evidence returns what reads attestations and verifies their signatures, for policies.
-func (o *trustOptions) evidence(from evidence.Source, s streams) (*evidence.Reader, error) {
+func (o *trustOptions) evidence(from evidence.Source, s *session) (*evidence.Reader, error) {
 	trust, err := o.trust(s)
 	if err != nil {
 		return nil, err
@@ -123,7 +123,7 @@ func (o *trustOptions) evidence(from evidence.Source, s streams) (*evidence.Read
 }
 
 // rootCache returns the directory for sigstore's public root; empty: it is not kept.
-func rootCache(s streams) string {
+func rootCache(s *session) string {
 	if dir := s.getenv(tufVariable); dir != "" {
 		return dir
 	}
@@ -136,7 +136,7 @@ func rootCache(s streams) string {
 
 // signature returns the rule signature, nil without a flag. Without an identity only the
 // key is trusted, so that no root is loaded.
-func (o *trustOptions) signature(from evidence.Source, s streams) (check.Rule, error) {
+func (o *trustOptions) signature(from evidence.Source, s *session) (check.Rule, error) {
 	signers, err := o.signers()
 	if err != nil || len(signers) == 0 {
 		return nil, err

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -68,7 +67,7 @@ lack is written, signed as by cip run, and then they are verified again.`,
   cip verify registry.example.com/web:1.4 --thin-manifest-dir=. --signature-key=release.pub
   cip verify --thin-manifest-dir=. --since=14d --signature-key=release.pub --output=markdown`,
 		Args: cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error { return runVerify(cmd.Context(), o, args, s) },
+		RunE: o.withLog(s, o.run),
 	}
 	o.addFlags(cmd.Flags())
 	return cmd
@@ -77,21 +76,16 @@ lack is written, signed as by cip run, and then they are verified again.`,
 // verification is one run of cip verify.
 type verification struct {
 	*verifyOptions
-	streams
-	log      *logrus.Logger
-	progress *output.Progress
+	*session
 	set      *manifest.Set // nil: none are given
 	base     *manifest.Set // nil: without --since
 	verifier verify.Verifier
 	repair   *repair // nil: without --confirm
 }
 
-// runVerify carries out cip verify.
-func runVerify(ctx context.Context, o *verifyOptions, args []string, s streams) (err error) {
-	v := &verification{verifyOptions: o, streams: s}
-	if v.log, v.progress, err = o.logger(s); err != nil {
-		return err
-	}
+// run carries out cip verify.
+func (o *verifyOptions) run(ctx context.Context, s *session, args []string) error {
+	v := &verification{verifyOptions: o, session: s}
 	format, err := output.VerifyFormat(o.output)
 	if err != nil {
 		return err
@@ -135,8 +129,8 @@ func runVerify(ctx context.Context, o *verifyOptions, args []string, s streams) 
 		return err
 	}
 	result := output.Verification{Chains: chains, Named: len(args) > 0}
-	if err := output.WriteVerification(s.out, result, format, output.Color(s.out, s.getenv)); err != nil {
-		return fmt.Errorf("writing to stdout: %w", err)
+	if err := printed(output.WriteVerification(s.out, result, format, s.color())); err != nil {
+		return err
 	}
 	return failIf(verify.Bad(chains) || v.repair != nil && v.repair.failed)
 }
@@ -153,7 +147,7 @@ func (v *verification) read(ctx context.Context) error {
 	if v.set, err = v.load(); err != nil {
 		return err
 	}
-	logFaults(v.log, v.set.Faults)
+	v.logFaults(v.set.Faults)
 	if v.set.Broken() {
 		return fmt.Errorf("the manifests at %s are broken", v.path())
 	}
@@ -166,7 +160,7 @@ func (v *verification) read(ctx context.Context) error {
 	if v.since == "" {
 		return nil
 	}
-	r, err := openRevision(ctx, v.streams, v.log, at, "--since", v.since)
+	r, err := v.openRevision(ctx, at, "--since", v.since)
 	if err == nil {
 		v.base, err = r.Read()
 	}
@@ -181,7 +175,7 @@ func (v *verification) read(ctx context.Context) error {
 // Without an identity, records are verified by the key alone: sigstore's public root is
 // then loaded for policies only.
 func (v *verification) connect() (*registry.Client, error) {
-	trust, err := v.trust(v.streams)
+	trust, err := v.trust(v.session)
 	if err != nil {
 		return nil, err
 	}
@@ -195,11 +189,11 @@ func (v *verification) connect() (*registry.Client, error) {
 	if v.set != nil {
 		entries := registry.EntriesOf(v.set)
 		for _, text := range entries.Warnings {
-			v.log.Warn(text)
+			v.warn(text)
 		}
 		sites = entries
 	}
-	client, err := v.client(v.streams, sites, v.log)
+	client, err := v.client(v.session, sites)
 	if err != nil {
 		return nil, err
 	}

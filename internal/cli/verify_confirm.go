@@ -43,7 +43,7 @@ func (v *verification) prepareRepair(ctx context.Context) error {
 	if err := v.attestOptions.check(); err != nil {
 		return err
 	}
-	signer, err := v.signer(ctx, v.streams, v.caFile, false)
+	signer, err := v.signer(ctx, v.session, v.caFile, false)
 	if err != nil {
 		return err
 	}
@@ -58,9 +58,9 @@ func (v *verification) prepareRepair(ctx context.Context) error {
 	if err != nil {
 		v.log.Debugf("the summaries name no git commit: %v", err)
 	}
-	v.repair = &repair{verification: v, options: v.attestOptions.options(v.streams, at, commit), wrote: map[digestAt][]string{}}
+	v.repair = &repair{verification: v, options: v.attestOptions.options(v.session, at, commit), wrote: map[digestAt][]string{}}
 	v.repair.options.Signer = signer
-	v.repair.options.SummarySigner, err = v.summarySigner(ctx, v.streams, v.caFile)
+	v.repair.options.SummarySigner, err = v.summarySigner(ctx, v.session, v.caFile)
 	return err
 }
 
@@ -115,7 +115,7 @@ func (r *repair) write(ctx context.Context, subjects []verify.Subject, o attest.
 		r.note(it)
 	}
 	for _, text := range planned.Warnings() {
-		r.log.Warn(text)
+		r.warn(text)
 	}
 	return w.Close()
 }
