@@ -10,6 +10,7 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/promote"
 )
 
@@ -31,7 +32,7 @@ func (o *partOptions) addFlags(f *pflag.FlagSet) {
 // choose reads the selection. at reads the manifests in a revision. choose also
 // returns the commit of --since, and warnings.
 func (o *partOptions) choose(paths []string, at func(string) (*manifest.Set, string, error), set *manifest.Set) (s promote.Selection, commit string, warnings []string, err error) {
-	if s.Shard, err = promote.ParseShard(o.shard); err != nil {
+	if s.Shard, err = plan.ParseShard(o.shard); err != nil {
 		return s, "", nil, fmt.Errorf("bad --shard %q: %w", o.shard, err)
 	}
 	if o.plan != "" {
@@ -75,7 +76,7 @@ func (o *partOptions) setShard(getenv func(string) string) error {
 		}
 		o.shard = shard
 	}
-	if _, err := promote.ParseShard(o.shard); err != nil {
+	if _, err := plan.ParseShard(o.shard); err != nil {
 		return fmt.Errorf("bad --shard %q: %w", o.shard, err)
 	}
 	return nil

@@ -35,7 +35,8 @@ func teamsOf(set *manifest.Set, at string) []*team {
 		}
 		t := &team{Manifest: m, path: at, images: map[string]struct{}{}, repos: map[name.Repository]string{}}
 		if m.Directory != "" {
-			t.path = path.Join(at, manifest.ImagesFile(m.Directory))
+			images, _ := manifest.TeamFiles(m.Directory)
+			t.path = path.Join(at, images)
 		}
 		for i := range m.Images {
 			t.images[m.Images[i].Name] = struct{}{}

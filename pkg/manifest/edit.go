@@ -90,13 +90,7 @@ func (t *ImagesText) Add(name string, all ...Addition) error {
 	}, func(wants map[string][]string) {
 		for _, a := range all {
 			k := name + "@" + a.Digest.String()
-			tags := append([]string{}, wants[k]...)
-			for _, tag := range a.Tags {
-				if !slices.Contains(tags, tag) {
-					tags = append(tags, tag)
-				}
-			}
-			wants[k] = tags
+			wants[k] = with(slices.Clone(wants[k]), a.Tags)
 		}
 	})
 }
@@ -159,7 +153,8 @@ func (t *ImagesText) RemoveDigest(name string, d v1.Hash) error {
 			if i < 0 {
 				return nil
 			}
-			if err := t.removeDigest(entries[i], d); err != nil {
+			key, dmap := yamledit.Pair(entries[i], "dmap")
+			if err := t.text.RemoveKey(key, dmap, d.String()); err != nil {
 				return err
 			}
 		}
@@ -323,16 +318,21 @@ func (l *imagesList) digests(name string, d v1.Hash) []yamlread.Field {
 
 // missingTags returns the tags that none of the dmap fields of a digest has, each once.
 func missingTags(digests []yamlread.Field, tags []string) []string {
-	var have, missing []string
+	var have []string
 	for _, f := range digests {
 		have = append(have, yamlread.Texts(yamlread.Deref(f.Value).Content)...)
 	}
-	for _, tag := range tags {
-		if !slices.Contains(have, tag) && !slices.Contains(missing, tag) {
-			missing = append(missing, tag)
+	return with(have, tags)[len(have):]
+}
+
+// with returns a list with the texts that it lacks, each once.
+func with(list, texts []string) []string {
+	for _, text := range texts {
+		if !slices.Contains(list, text) {
+			list = append(list, text)
 		}
 	}
-	return missing
+	return list
 }
 
 // flowEntry returns an entry in brackets, its keys in quotes like those of key.

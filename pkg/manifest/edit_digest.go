@@ -1,8 +1,6 @@
 package manifest
 
 import (
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/yamledit"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/yamlread"
 
@@ -122,10 +120,4 @@ func tagsModel(dmap *yaml.Node, at int) *yaml.Node {
 		}
 	}
 	return nil
-}
-
-// removeDigest removes a digest and its tags from the dmap of an entry.
-func (t *ImagesText) removeDigest(entry *yaml.Node, d v1.Hash) error {
-	key, dmap := yamledit.Pair(entry, "dmap")
-	return t.text.RemoveKey(key, dmap, d.String())
 }

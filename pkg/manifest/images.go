@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"errors"
 	"slices"
 
 	"go.yaml.in/yaml/v3"
@@ -42,10 +43,8 @@ func (r *reader) image(n *yaml.Node, m *Manifest, below image.Registry) {
 	name, named := r.Required(n, e, "name", "an images entry")
 	if named {
 		into = m
-		if _, err := below.Repository(name); err != nil {
-			f := r.Fault(Refused, e["name"].Value, "%v", err)
-			bad = &f
-		}
+		_, err := below.Repository(name)
+		bad = r.refused(e["name"].Value, err)
 	}
 	digests, hasDigests := e["dmap"]
 	retags, hasRetags := e["retag"]
@@ -70,6 +69,15 @@ func (r *reader) image(n *yaml.Node, m *Manifest, below image.Registry) {
 	}
 }
 
+// refused adds a Refused fault at a node if err is not nil, and returns it.
+func (r *reader) refused(n *yaml.Node, err error) *Fault {
+	if err == nil {
+		return nil
+	}
+	f := r.Fault(Refused, n, "%v", err)
+	return &f
+}
+
 // digests reads a dmap into im, and refused digests and tags into m.
 //
 // If bad is not nil, the whole entry is refused because of that fault.
@@ -91,12 +99,9 @@ func (r *reader) digests(dmap yamlread.Field, im *Image, m *Manifest, bad *Fault
 			continue
 		}
 		d, err := image.ParseDigest(f.Name())
-		why := bad
-		if err != nil {
-			fault := r.Fault(Refused, f.Key, "%v", err)
-			if why == nil {
-				why = &fault
-			}
+		why := r.refused(f.Key, err)
+		if bad != nil {
+			why = bad
 		}
 		tags, refused := r.tags(items)
 		if why != nil {
@@ -127,14 +132,12 @@ func (r *reader) tags(items []*yaml.Node) (tags []Tag, refused []Refusal) {
 			continue
 		}
 		seen[s.Value] = struct{}{}
+		err := image.CheckTag(s.Value)
 		if yamlread.IsNull(s) {
-			f := r.Fault(Refused, n, "tag is null: write it in quotes")
-			refused = append(refused, Refusal{Tags: []string{s.Value}, Fault: f})
-			continue
+			err = errors.New("tag is null: write it in quotes")
 		}
-		if err := image.CheckTag(s.Value); err != nil {
-			f := r.Fault(Refused, n, "%v", err)
-			refused = append(refused, Refusal{Tags: []string{s.Value}, Fault: f})
+		if f := r.refused(n, err); f != nil {
+			refused = append(refused, Refusal{Tags: []string{s.Value}, Fault: *f})
 			continue
 		}
 		if tags == nil {

@@ -15,7 +15,6 @@
 package manifest
 
 import (
-	"cmp"
 	"io/fs"
 	"path"
 	"slices"
@@ -113,14 +112,6 @@ const (
 
 var referrersModes = []string{"none", "accepted", "all"}
 
-// String returns the mode as in a manifest.
-func (m ReferrersMode) String() string {
-	if m == 0 {
-		return ""
-	}
-	return referrersModes[m-1]
-}
-
 // MayMove reports whether a tag may move in the registry.
 func (r *Registry) MayMove(tag string) bool {
 	return slices.ContainsFunc(r.MutableTags, func(glob string) bool { ok, _ := path.Match(glob, tag); return ok })
@@ -195,7 +186,7 @@ func (s *Set) OK() bool { return s.worst() <= Warning }
 // add appends manifests, and the faults of the files that they were read from.
 func (s *Set) add(manifests []*Manifest, files ...*yamlread.File) {
 	s.Manifests = append(s.Manifests, manifests...)
-	part := Part{Digest: yamlread.Digest(files)}
+	part := Part{Digest: yamlread.Digest(files...)}
 	for _, f := range files {
 		faults := f.SortedFaults()
 		s.Faults = append(s.Faults, faults...)
@@ -214,9 +205,7 @@ func (s *Set) add(manifests []*Manifest, files ...*yamlread.File) {
 
 // SortFaults sorts faults by file, line, column and message.
 func SortFaults(faults []Fault) {
-	slices.SortStableFunc(faults, func(a, b Fault) int {
-		return cmp.Or(a.Pos.Compare(b.Pos), strings.Compare(a.Message, b.Message))
-	})
+	slices.SortStableFunc(faults, Fault.Compare)
 }
 
 // Contradictions groups the faults that have one cause: a contradiction is a fault of

@@ -26,10 +26,7 @@ func Plain(fsys fs.FS, name, display string) *Set {
 		display = name
 	}
 	r := &reader{yamlread.Open(fsys, name, display)}
-	set := &Set{}
-	set.add(r.manifests("registries", r.document), r.File)
-	set.Digest = yamlread.Digest([]*yamlread.File{r.File})
-	return set.checked()
+	return r.set(r.manifests("registries", r.document)).checked()
 }
 
 // Native reads the native StarlingX file name of fsys. Messages call it display.
@@ -37,10 +34,14 @@ func Plain(fsys fs.FS, name, display string) *Set {
 // It is a fault if the file is of another type.
 func Native(fsys fs.FS, name, display string) *Set {
 	r := &reader{yamlread.Open(fsys, name, display)}
-	set := &Set{}
-	set.add(r.manifests("images", r.nativeDocument), r.File)
-	set.Digest = yamlread.Digest([]*yamlread.File{r.File})
-	return set.checked()
+	return r.set(r.manifests("images", r.nativeDocument)).checked()
+}
+
+// set returns the set of manifests that are the content of the file.
+func (r *reader) set(manifests []*Manifest) *Set {
+	set := &Set{Digest: yamlread.Digest(r.File)}
+	set.add(manifests, r.File)
+	return set
 }
 
 // Join returns one set with the manifests and faults of several, in order.

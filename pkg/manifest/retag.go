@@ -102,10 +102,8 @@ func (r *reader) native(entries []*yaml.Node, m *Manifest, guessed bool) {
 		var repo name.Repository
 		if named {
 			var err error
-			if repo, err = image.ParseRepository(full); err != nil {
-				f := r.Fault(Refused, e["name"].Value, "%v", err)
-				bad = &f
-			}
+			repo, err = image.ParseRepository(full)
+			bad = r.refused(e["name"].Value, err)
 		}
 		retag, why, ok := r.retag(n, e, what)
 		if bad == nil {

@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"io/fs"
+	"path"
 	"slices"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
@@ -41,7 +42,8 @@ func ThinSelectors(fsys fs.FS, display string, newLists bool) (*Set, []*selector
 	t := &thin{fsys: fsys, display: display}
 	var all []*selector.File
 	for _, d := range t.subdirs(imagesDir) {
-		dir := imagesDir + "/" + d
+		images, registries := TeamFiles(d)
+		dir := path.Dir(images)
 		name := dir + "/" + sourcesName
 		p := &selector.File{File: t.displayName(name), Name: name, Lock: dir + "/sources" + lockSuffix}
 		lock := p.ReadLock(fsys, t.displayName(p.Lock))
@@ -54,12 +56,12 @@ func ThinSelectors(fsys fs.FS, display string, newLists bool) (*Set, []*selector
 			continue
 		}
 		f := yamlread.Open(fsys, name, p.File)
-		p.Images = dir + "/" + imagesName
-		manifests := set.of(t.displayName(manifestsDir + "/" + d + "/" + manifestName))
+		p.Images = images
+		manifests := set.of(t.displayName(registries))
 		p.Destinations = destinations(manifests)
 		registry := sourceRegistry(f, manifests)
 		if registry == nil {
-			f.Whole(Refused, "not resolved: there is no usable %s/%s/%s", manifestsDir, d, manifestName)
+			f.Whole(Refused, "not resolved: there is no usable %s", registries)
 		} else {
 			p.AddSources(f, registry)
 			all = append(all, p)
@@ -103,8 +105,7 @@ func PlainSelectors(fsys fs.FS, name, display string) (*Set, []*selector.File) {
 		p.AddFlux(r.File, sourceRegistry(r.File, owners))
 	}
 	p.Destinations = destinations(owners)
-	set := &Set{Digest: yamlread.Digest([]*yamlread.File{r.File})}
-	set.add(manifests, r.File)
+	set := r.set(manifests)
 	set.add(nil, p.ReadLock(fsys, display+lockSuffix))
 	set.checked()
 	if len(p.Entries) == 0 && len(p.Locked) == 0 {

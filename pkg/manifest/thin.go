@@ -24,10 +24,6 @@ const (
 	workers      = 4       // files parsed at a time; most of the time is spent parsing
 )
 
-// ImagesFile returns the name of the images list of the thin manifest in a directory. It
-// is relative to the thin manifest directory.
-func ImagesFile(directory string) string { return imagesDir + "/" + directory + "/" + imagesName }
-
 // thin reads a thin manifest directory.
 type thin struct {
 	fsys    fs.FS
@@ -57,7 +53,7 @@ func Thin(fsys fs.FS, display string) *Set {
 
 func (t *thin) read() *Set {
 	if !t.isDir(".") {
-		return &Set{Faults: t.faults, Digest: yamlread.Digest(nil), Absent: t.lacks(".")}
+		return &Set{Faults: t.faults, Digest: yamlread.Digest(), Absent: t.lacks(".")}
 	}
 	hasImages := t.isDir(imagesDir)
 	hasManifests := t.isDir(manifestsDir)
@@ -90,7 +86,7 @@ func (t *thin) read() *Set {
 		t.fault(Broken, manifestName, "misplaced: a promoter-manifest belongs in manifests/<name>/")
 	}
 	set.Faults = append(set.Faults, t.faults...)
-	set.Digest = yamlread.Digest(files)
+	set.Digest = yamlread.Digest(files...)
 	return set.checked()
 }
 
@@ -144,8 +140,8 @@ func (t *thin) pairs(hasImages bool) []pair {
 
 // pair reads manifests/<d>/promoter-manifest.yaml and images/<d>/images.yaml.
 func (t *thin) pair(d string, hasImages bool) pair {
-	dir := manifestsDir + "/" + d
-	name := dir + "/" + manifestName
+	list, name := TeamFiles(d)
+	dir, listDir := path.Dir(name), path.Dir(list)
 	if !t.hasEntry(dir, manifestName) {
 		// The Kubernetes promoter ignores such a directory, and real trees have some.
 		s := &yamlread.File{Display: t.displayName(dir)}
@@ -159,12 +155,11 @@ func (t *thin) pair(d string, hasImages bool) pair {
 		m.Directory = d
 		r.thinManifest(root, m)
 	})
-	isNew := hasImages && t.hasEntry(imagesDir+"/"+d, sourcesName) && !t.hasEntry(imagesDir+"/"+d, imagesName)
+	isNew := hasImages && t.hasEntry(listDir, sourcesName) && !t.hasEntry(listDir, imagesName)
 	if !hasImages || isNew && t.newList {
 		return p
 	}
-	name = ImagesFile(d)
-	im := yamlread.Open(t.fsys, name, t.displayName(name))
+	im := yamlread.Open(t.fsys, list, t.displayName(list))
 	if !im.Read {
 		im.Faults[0].Message += ": " + m.Display + " needs it"
 		if isNew {
@@ -172,16 +167,16 @@ func (t *thin) pair(d string, hasImages bool) pair {
 		}
 	}
 	p.files = append(p.files, im)
-	list := Manifest{}
+	all := Manifest{}
 	for _, other := range p.manifests { // image checks names below the longest registry of all
-		list.Destinations = append(append(list.Destinations, other.Source), other.Destinations...)
+		all.Destinations = append(append(all.Destinations, other.Source), other.Destinations...)
 	}
 	images := &reader{im}
 	for _, root := range im.Docs {
-		images.imagesList(root, &list)
+		images.imagesList(root, &all)
 	}
 	for _, other := range p.manifests {
-		other.Images, other.Refused = list.Images, list.Refused
+		other.Images, other.Refused = all.Images, all.Refused
 	}
 	return p
 }

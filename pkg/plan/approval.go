@@ -185,14 +185,3 @@ func (a *Approval) Shard(shards *Shards, index int) {
 		}
 	}
 }
-
-// Edges returns the number of approved edges, without referrers.
-func (a *Approval) Edges() int {
-	n := 0
-	for at := range a.edges {
-		if !at.referrer {
-			n++
-		}
-	}
-	return n
-}

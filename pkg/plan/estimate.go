@@ -38,10 +38,7 @@ func (p *Plan) EstimateWrites(weigh func(v1.Hash) Weight, upload func(name.Repos
 			continue
 		}
 		if it.Kind != 0 {
-			host := it.Destination.RegistryStr()
-			cost := e.hosts[host]
-			cost.AtLeast = true
-			e.hosts[host] = cost
+			e.atLeast(it.Destination.RegistryStr())
 			continue
 		}
 		same := last != nil && last.Destination == it.Destination && last.Digest == it.Digest
@@ -99,6 +96,13 @@ func (e *estimator) add(host string, requests int, bytes int64) {
 	e.hosts[host] = h
 }
 
+// atLeast says that more than the cost of a host is possible.
+func (e *estimator) atLeast(host string) {
+	h := e.hosts[host]
+	h.AtLeast = true
+	e.hosts[host] = h
+}
+
 // item adds the cost of an item. A tag costs a HEAD, a PUT and a HEAD; a digest without
 // a tag costs a PUT and a HEAD. The content is added unless same is set, which says that
 // the item before has the same digest.
@@ -128,11 +132,8 @@ func (e *estimator) item(it *Item, same bool) {
 		}
 	}
 	if len(w.Unread) > 0 {
-		for _, host := range []string{it.From.RegistryStr(), dst} {
-			h := e.hosts[host]
-			h.AtLeast = true
-			e.hosts[host] = h
-		}
+		e.atLeast(it.From.RegistryStr())
+		e.atLeast(dst)
 	}
 	for _, b := range w.Blobs {
 		e.blob(it, b)

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -104,10 +105,7 @@ func (a *Approval) unmatched() []edgeKey {
 		}
 	}
 	slices.SortFunc(out, func(a, b edgeKey) int {
-		if c := image.CompareRepositories(a.repository, b.repository); c != 0 {
-			return c
-		}
-		return strings.Compare(a.reference, b.reference)
+		return cmp.Or(image.CompareRepositories(a.repository, b.repository), strings.Compare(a.reference, b.reference))
 	})
 	return out
 }

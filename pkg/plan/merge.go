@@ -64,7 +64,7 @@ func (p Part) check() error {
 	case p.Manifests.Digest == "":
 		return errors.New("it does not name the digest of its manifests")
 	}
-	if _, _, err := p.shard(); err != nil {
+	if _, err := p.shard(); err != nil {
 		return err
 	}
 	counted := Summary{UpToDate: p.Summary.UpToDate}
@@ -98,24 +98,22 @@ func (p Part) costs() error {
 	return nil
 }
 
-// shard returns the index of the shard and the number of shards.
-func (p Part) shard() (index, count int, err error) {
-	i, n, _ := strings.Cut(p.Manifests.Shard, "/")
-	index, err = strconv.Atoi(i)
-	count, countErr := strconv.Atoi(n)
-	if err != nil || countErr != nil || index < 0 || index >= count {
-		return 0, 0, fmt.Errorf("bad shard %.40q", p.Manifests.Shard)
+// shard returns the shard of the report.
+func (p Part) shard() (Shard, error) {
+	s, err := ParseShard(p.Manifests.Shard)
+	if err != nil {
+		return s, fmt.Errorf("bad shard %.40q", p.Manifests.Shard)
 	}
-	return index, count, nil
+	return s, nil
 }
 
 // compare returns an error if two reports are not of the same run.
 func (p Part) compare(first Part) error {
-	_, count, _ := p.shard()
-	_, want, _ := first.shard()
+	own, _ := p.shard() // check has parsed them
+	want, _ := first.shard()
 	for _, v := range []struct{ what, got, want string }{
 		{"of different manifests", p.Manifests.Digest, first.Manifests.Digest},
-		{"of different numbers of shards", strconv.Itoa(count), strconv.Itoa(want)},
+		{"of different numbers of shards", strconv.Itoa(own.Count), strconv.Itoa(want.Count)},
 		{"of a dry run and a real run", strconv.FormatBool(p.DryRun), strconv.FormatBool(first.DryRun)},
 		{"of different --since", p.Manifests.Since + " " + p.Manifests.Base, first.Manifests.Since + " " + first.Manifests.Base},
 		{"with and without --allow-missing", strconv.FormatBool(p.AllowMissing), strconv.FormatBool(first.AllowMissing)},
@@ -133,13 +131,14 @@ const maxMissing = 5
 // inOrder returns the reports by shard. It is an error if one is missing or repeated.
 func inOrder(parts []Part) ([]Part, error) {
 	at := map[int]Part{}
-	_, count, _ := parts[0].shard()
+	first, _ := parts[0].shard()
+	count := first.Count
 	for _, p := range parts {
-		index, _, _ := p.shard()
-		if other, ok := at[index]; ok {
+		own, _ := p.shard()
+		if other, ok := at[own.Index]; ok {
 			return nil, fmt.Errorf("shard %s is in both %s and %s", p.Manifests.Shard, other.File, p.File)
 		}
-		at[index] = p
+		at[own.Index] = p
 	}
 	var missing []string
 	for i := 0; i < count && len(missing) < maxMissing && len(at) < count; i++ {
@@ -224,7 +223,7 @@ func mergeFaults(parts []Part) []ReportFault {
 		all = append(all, slices.Repeat([]ReportFault{f}, n)...)
 	}
 	slices.SortFunc(all, func(a, b ReportFault) int {
-		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), strings.Compare(a.Message, b.Message))
+		return cmp.Or(a.pos().Compare(b.pos()), strings.Compare(a.Message, b.Message))
 	})
 	return all
 }

@@ -78,7 +78,7 @@ func disagree(edges []wantedEdge, at []int) bool {
 			}
 			digest = e.Digest
 		}
-		if e.from != (SourceTag{}) && !e.pinned {
+		if e.unpinned() {
 			if from != (SourceTag{}) && from != e.from {
 				return true
 			}
@@ -90,7 +90,7 @@ func disagree(edges []wantedEdge, at []int) bool {
 
 // what returns the digest or source tag that an edge wants under its tag.
 func (e *wantedEdge) what() string {
-	if e.from != (SourceTag{}) && !e.pinned {
+	if e.unpinned() {
 		return e.from.Repository.Tag(e.from.Tag).String()
 	}
 	return e.Digest.String()

@@ -3,7 +3,6 @@ package plan
 import (
 	"cmp"
 	"errors"
-	"path"
 	"slices"
 	"strings"
 
@@ -294,10 +293,7 @@ func (t *Target) mayMove(edge Edge) bool {
 		if len(t.destinations) > 1 && !c.image.wants(edge) {
 			continue
 		}
-		if !slices.ContainsFunc(c.globs(), func(glob string) bool {
-			ok, err := path.Match(glob, edge.Tag)
-			return ok && err == nil
-		}) {
+		if c.registry == nil || !c.registry.MayMove(edge.Tag) {
 			return false
 		}
 		allowed = true

@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 
@@ -55,9 +54,7 @@ type locator struct {
 // wantedBy returns the first positions that want the items of a group, sorted.
 func (l *locator) wantedBy(g *Group) []string {
 	all := l.positions(g)
-	slices.SortFunc(all, func(a, b manifest.Pos) int {
-		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
-	})
+	slices.SortFunc(all, manifest.Pos.Compare)
 	all = slices.Compact(all)
 	texts := make([]string, min(len(all), maxWantedBy))
 	for i := range texts {

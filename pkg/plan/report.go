@@ -109,6 +109,10 @@ type ReportFault struct {
 	Message string `json:"message"`
 }
 
+func (f ReportFault) pos() manifest.Pos {
+	return manifest.Pos{File: f.File, Line: f.Line, Column: f.Column}
+}
+
 // Report returns a report of the plan. The caller adds the cost of the run. The items
 // get their positions from wanted, from which the plan was made.
 func (p *Plan) Report(dryRun bool, wanted *Wanted) *Report {

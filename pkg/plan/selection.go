@@ -47,11 +47,9 @@ func (s *Selection) Unpinned(offline *Wanted) []SourceTag {
 		if p == nil {
 			continue
 		}
-		for _, img := range t.images() {
-			for i := range img.edges {
-				if e := &img.edges[i]; e.unpinned() && p.hasTag(e.Tag) {
-					seen[e.from] = struct{}{}
-				}
+		for _, r := range t.Retags("") {
+			if p.hasTag(r.Tag) {
+				seen[r.From] = struct{}{}
 			}
 		}
 	}

@@ -2,8 +2,11 @@ package plan
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -11,6 +14,26 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
+
+// Shard is one of Count disjoint parts. Index counts from 0. The zero value is everything.
+type Shard struct{ Index, Count int }
+
+// Quota returns the shard's part of a quota for all shards together.
+func (s Shard) Quota(all float64) float64 { return all / float64(max(1, s.Count)) }
+
+// ParseShard parses "I/N" with 0 ≤ I < N. The empty string is everything.
+func ParseShard(s string) (Shard, error) {
+	if s == "" {
+		return Shard{}, nil
+	}
+	i, n, _ := strings.Cut(s, "/")
+	index, err := strconv.Atoi(i)
+	count, countErr := strconv.Atoi(n)
+	if err != nil || countErr != nil || index < 0 || index >= count {
+		return Shard{}, errors.New("want I/N with 0 ≤ I < N: parts are numbered from 0")
+	}
+	return Shard{index, count}, nil
+}
 
 // Shards divides wanted edges into disjoint parts by source repository.
 //

@@ -14,6 +14,7 @@ package plan
 import (
 	"cmp"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 
@@ -27,12 +28,11 @@ import (
 
 // Wanted is what all manifests want.
 type Wanted struct {
-	Targets  []*Target        // by repository
-	Invalid  []Item           // refused edges of invalid repository names
-	Faults   []manifest.Fault // overlaps, with a fault for each position
-	Warnings []string
-	Outside  int // number of edges that the last Select removed
-	prefix   string
+	Targets []*Target        // by repository
+	Invalid []Item           // refused edges of invalid repository names
+	Faults  []manifest.Fault // overlaps, with a fault for each position
+	Outside int              // number of edges that the last Select removed
+	prefix  string
 }
 
 // Target is a destination repository and what is wanted there.
@@ -186,9 +186,7 @@ func (w *Wanted) Edges() int {
 	n := 0
 	for _, t := range w.Targets {
 		for i := range t.Want.Entries {
-			for range t.Want.Entries[i].Edges() {
-				n++
-			}
+			n += max(1, len(t.Want.Entries[i].Tags))
 		}
 	}
 	return n
@@ -262,17 +260,9 @@ func Unpinned(set *manifest.Set) []SourceTag {
 }
 
 func sortTags(seen map[SourceTag]struct{}) []SourceTag {
-	tags := make([]SourceTag, 0, len(seen))
-	for t := range seen {
-		tags = append(tags, t)
-	}
-	slices.SortFunc(tags, func(a, b SourceTag) int {
-		if c := image.CompareRepositories(a.Repository, b.Repository); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Tag, b.Tag)
+	return slices.SortedFunc(maps.Keys(seen), func(a, b SourceTag) int {
+		return cmp.Or(image.CompareRepositories(a.Repository, b.Repository), strings.Compare(a.Tag, b.Tag))
 	})
-	return tags
 }
 
 // Snapshot returns what is wanted below a registry, as a snapshot of a registry.

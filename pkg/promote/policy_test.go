@@ -141,7 +141,7 @@ func TestPoliciesBindEverywhere(t *testing.T) {
 		"a mirror":       {plains: []string{strings.Replace(nested(dst.Host+"/prod"), "  src: true\n", "  src: true\n  mirrors: ["+dst.Host+"/there]\n", 1)}},
 		"a native file":  {plains: []string{"images: [{name: " + src.Host + "/staging/team/a, src_build_tag: x, tag: y}]\n"}},
 		"a retag entry":  {plains: []string{plain("- {name: a, retag: [{src_build_tag: x, tag: y}]}\n", src.Host+"/staging/team", dst.Host+"/prod")}},
-		"a shard":        {plains: []string{nested(dst.Host + "/prod")}, shard: promote.Shard{Index: 0, Count: 1}},
+		"a shard":        {plains: []string{nested(dst.Host + "/prod")}, shard: plan.Shard{Index: 0, Count: 1}},
 		"deep":           {plains: []string{nested(dst.Host + "/prod")}, deep: true},
 		"a changed part": {plains: []string{nested(dst.Host + "/prod")}, change: func(j *promote.Job) { j.Selection.Base = rig{manifest: owner}.set() }},
 		"other rules":    {plains: []string{nested(dst.Host + "/prod")}, change: func(j *promote.Job) { j.Rules = []check.Rule{check.Valid{}} }},

@@ -28,7 +28,7 @@ type rig struct {
 	dryRun    bool
 	deep      bool
 	referrers bool
-	shard     promote.Shard
+	shard     plan.Shard
 	options   registry.Options
 	estimate  *promote.Estimate
 	change    func(*promote.Job) // what else is different; nil: nothing

@@ -2,11 +2,8 @@ package promote
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
@@ -16,27 +13,7 @@ import (
 type Selection struct {
 	Base     *manifest.Set  // only the changes since this earlier state of the manifests
 	Approval *plan.Approval // only the plan of an earlier dry run
-	Shard    Shard          // only one of several disjoint parts
-}
-
-// Shard is one of Count disjoint parts. Index counts from 0. The zero value is everything.
-type Shard struct{ Index, Count int }
-
-// Quota returns the shard's part of a quota for all shards together.
-func (s Shard) Quota(all float64) float64 { return all / float64(max(1, s.Count)) }
-
-// ParseShard parses "I/N" with 0 ≤ I < N. The empty string is everything.
-func ParseShard(s string) (Shard, error) {
-	if s == "" {
-		return Shard{}, nil
-	}
-	i, n, _ := strings.Cut(s, "/")
-	index, err := strconv.Atoi(i)
-	count, countErr := strconv.Atoi(n)
-	if err != nil || countErr != nil || index < 0 || index >= count {
-		return Shard{}, errors.New("want I/N with 0 ≤ I < N: parts are numbered from 0")
-	}
-	return Shard{index, count}, nil
+	Shard    plan.Shard     // only one of several disjoint parts
 }
 
 // ApprovalWarnings returns warnings about an approval: the manifests differ from those

@@ -7,7 +7,6 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/promote"
 )
 
 // Shards together read and write what one run does, and read each blob of the source once.
@@ -31,7 +30,7 @@ func TestShardsCostNoMore(t *testing.T) {
 		a.Reset()
 		done := 0
 		for i := range count {
-			p := rig{manifest: plain(text.String(), a.Host+"/staging", b.Host+"/prod", c.Host+"/prod"), shard: promote.Shard{Index: i, Count: count}}.run(t)
+			p := rig{manifest: plain(text.String(), a.Host+"/staging", b.Host+"/prod", c.Host+"/prod"), shard: plan.Shard{Index: i, Count: count}}.run(t)
 			for _, it := range p.Items {
 				if it.Status != plan.Done {
 					t.Errorf("shard %d/%d: got %s %s of %s: %s, want done", i, count, it.Action, it.Status, it.Destination, it.Error)
@@ -67,7 +66,7 @@ func TestShardsCostNoMore(t *testing.T) {
 
 func TestQuotaOfAShard(t *testing.T) {
 	t.Parallel()
-	for shard, want := range map[promote.Shard]float64{{}: 83, {Index: 0, Count: 1}: 83, {Index: 3, Count: 4}: 20.75} {
+	for shard, want := range map[plan.Shard]float64{{}: 83, {Index: 0, Count: 1}: 83, {Index: 3, Count: 4}: 20.75} {
 		if got := shard.Quota(83); got != want {
 			t.Errorf("%+v: got %g, want %g", shard, got, want)
 		}

@@ -3,6 +3,7 @@ package promote
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -44,7 +45,7 @@ func resolveTags(ctx context.Context, s *sources, tags []plan.SourceTag) map[pla
 // and returns the plan. step is called after each target. A read that fails becomes an
 // item of the plan. After ctx has ended, all reads fail.
 func (promotion *Promotion) survey(ctx context.Context, w *plan.Wanted, step func()) *plan.Plan {
-	p := &plan.Plan{Items: append([]plan.Item{}, w.Invalid...), Warnings: append([]string{}, w.Warnings...)}
+	p := &plan.Plan{Items: slices.Clone(w.Invalid)}
 	promotion.client.ExpectReads(repositories(w))
 	var mu sync.Mutex
 	byHost(maxReads, w.Targets, func(t *plan.Target) string { return t.Repository.RegistryStr() }, func(t *plan.Target) {

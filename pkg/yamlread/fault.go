@@ -62,14 +62,17 @@ func (f Fault) Key() string {
 // Error implements error.
 func (f Fault) Error() string { return f.String() }
 
+// Compare orders faults by position and message.
+func (f Fault) Compare(g Fault) int {
+	return cmp.Or(f.Pos.Compare(g.Pos), strings.Compare(f.Message, g.Message))
+}
+
 // SortedFaults returns the faults of the file in the order of their positions.
 //
 // Equal faults are returned once: the text behind an alias is read at every use, and
 // its faults have the position of the anchor.
 func (f *File) SortedFaults() []Fault {
 	f.identify()
-	slices.SortStableFunc(f.Faults, func(a, b Fault) int {
-		return cmp.Or(a.Pos.Compare(b.Pos), strings.Compare(a.Message, b.Message))
-	})
+	slices.SortStableFunc(f.Faults, Fault.Compare)
 	return slices.Compact(f.Faults)
 }

@@ -88,7 +88,7 @@ func Of(root *yaml.Node) *File {
 // Digest returns a digest of files' names and contents.
 //
 // Files that could not be read do not count.
-func Digest(files []*File) string {
+func Digest(files ...*File) string {
 	h := sha256.New()
 	for _, f := range files {
 		if f.Read {
