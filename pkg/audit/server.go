@@ -278,7 +278,7 @@ func (s *server) push(w http.ResponseWriter, r *http.Request) {
 	}
 	s.metrics.events.WithLabelValues(event.PubSub).Inc()
 	e, err := event.DecodePubSub(n)
-	e.Source, e.Received = event.PubSub, time.Now().UTC()
+	e.Received = time.Now().UTC()
 	if err != nil {
 		e = event.Event{ID: e.ID, Source: event.PubSub, Received: e.Received}
 		s.settle(w, verdict{Event: e, Outcome: rejected, Reason: "malformed: " + err.Error(), Judged: e.Received})

@@ -19,19 +19,15 @@ func decodeACR(n Notification) ([]Event, error) {
 	if err := parse(n.Body, &hook); err != nil {
 		return nil, err
 	}
-	e := Event{ID: Clip(hook.ID), Source: "acr"}
+	e := Event{ID: Clip(hook.ID)}
 	switch hook.Action {
 	case "push", "chart_push":
 		e.Action = Push
 	case "delete", "chart_delete":
 		e.Action = Delete
 	default: // ping tests the webhook, and quarantine comes before the push of an image to scan
-		e = other("acr", hook.Action, "ping", "quarantine")
-		return []Event{e.about(n, hook.Request.Host, hook.Target.Repository, hook.Target.Tag, hook.Target.Digest)}, nil
+		e = other(hook.Action, "ping", "quarantine")
 	}
-	if err := e.at(n, hook.Request.Host, hook.Target.Repository); err != nil {
-		return nil, err
-	}
-	e.names(hook.Target.Tag, hook.Target.Digest)
-	return []Event{e}, nil
+	err := e.refer(n, reference{hook.Request.Host, hook.Target.Repository, hook.Target.Tag, hook.Target.Digest})
+	return []Event{e}, err
 }

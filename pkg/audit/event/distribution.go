@@ -41,7 +41,7 @@ func decodeDistribution(n Notification) ([]Event, error) {
 		return nil, err
 	}
 	if len(envelope.Events) == 0 {
-		return []Event{other("distribution", "envelope without events")}, nil
+		return []Event{other("envelope without events")}, nil
 	}
 	var events []Event
 	for i := range envelope.Events {
@@ -51,24 +51,21 @@ func decodeDistribution(n Notification) ([]Event, error) {
 			u = &url.URL{}
 		}
 		blob := path.Base(path.Dir(u.Path)) == "blobs" || u.Path == "" && in.Target.MediaType == "application/octet-stream"
-		e := Event{ID: Clip(in.ID), Source: "distribution", Actor: Clip(in.Actor.Name)}
-		host := cmp.Or(in.Request.Host, u.Host)
+		e := Event{ID: Clip(in.ID), Actor: Clip(in.Actor.Name)}
 		switch {
 		case in.Action == "push" && blob && in.Target.Tag == "": // blobs have no tags
-			events = append(events, other("distribution", blobPush, blobPush).about(n, host, in.Target.Repository, "", in.Target.Digest))
-			continue
+			e = other(blobPush, blobPush)
 		case in.Action == "push":
 			e.Action = Push
 		case in.Action == "delete":
 			e.Action = Delete
 		default:
-			events = append(events, other("distribution", in.Action, "pull", "mount").about(n, host, in.Target.Repository, in.Target.Tag, in.Target.Digest))
-			continue
+			e = other(in.Action, "pull", "mount")
 		}
-		if err := e.at(n, host, in.Target.Repository); err != nil {
+		host := cmp.Or(in.Request.Host, u.Host)
+		if err := e.refer(n, reference{host, in.Target.Repository, in.Target.Tag, in.Target.Digest}); err != nil {
 			return nil, err
 		}
-		e.names(in.Target.Tag, in.Target.Digest)
 		events = append(events, e)
 	}
 	return events, nil

@@ -27,10 +27,7 @@ func decodeDockerHub(n Notification) ([]Event, error) {
 	if hook.Repository.Name == "" {
 		return nil, errors.New("parsing the notification: it names no repository")
 	}
-	e := Event{Source: "dockerhub", Action: Push, Actor: Clip(hook.PushData.Pusher)}
-	if err := e.at(n, image.DockerHub, hook.Repository.Name); err != nil {
-		return nil, err
-	}
-	e.names(hook.PushData.Tag, "")
-	return []Event{e}, nil
+	e := Event{Action: Push, Actor: Clip(hook.PushData.Pusher)}
+	err := e.refer(n, reference{host: image.DockerHub, path: hook.Repository.Name, tag: hook.PushData.Tag})
+	return []Event{e}, err
 }

@@ -61,14 +61,10 @@ func decodeECR(n Notification) ([]Event, error) {
 		host = fmt.Sprintf("%s.dkr.ecr.%s.amazonaws.com", event.Account, event.Region)
 	}
 	action, kind := event.action()
+	e := Event{ID: Clip(event.ID), Action: action}
 	if action == Other {
-		e := other("ecr", kind, failedAction, "ECR Image Scan", "ECR Scan Resource Change")
-		return []Event{e.about(n, host, event.Detail.Repository, event.Detail.Tag, event.Detail.Digest)}, nil
+		e = other(kind, failedAction, "ECR Image Scan", "ECR Scan Resource Change")
 	}
-	e := Event{ID: Clip(event.ID), Source: "ecr", Action: action}
-	if err := e.at(n, host, event.Detail.Repository); err != nil {
-		return nil, err
-	}
-	e.names(event.Detail.Tag, event.Detail.Digest)
-	return []Event{e}, nil
+	err := e.refer(n, reference{host, event.Detail.Repository, event.Detail.Tag, event.Detail.Digest})
+	return []Event{e}, err
 }

@@ -8,6 +8,7 @@
 package event
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -59,19 +60,8 @@ type Event struct {
 // other returns an event that is not judged.
 //
 // known are the kinds that change nothing.
-func other(source, kind string, known ...string) Event {
-	return Event{Source: source, Action: Other, Kind: Clip(kind), Unknown: !slices.Contains(known, kind)}
-}
-
-// about returns an unjudged event with its reference.
-//
-// The reference is only for messages, so that an invalid name is left out.
-func (e Event) about(n Notification, host, path, tag, digest string) Event {
-	if e.at(n, host, path) == nil {
-		e.names(tag, digest)
-	}
-	e.Fault = ""
-	return e
+func other(kind string, known ...string) Event {
+	return Event{Action: Other, Kind: Clip(kind), Unknown: !slices.Contains(known, kind)}
 }
 
 // Ref returns the reference of the event, for messages.
@@ -126,7 +116,7 @@ type Decoder func(Notification) ([]Event, error)
 //
 // Pub/Sub is not among them: see DecodePubSub.
 func Decoders() map[string]Decoder {
-	return map[string]Decoder{
+	all := map[string]Decoder{
 		"acr":          decodeACR,
 		"distribution": decodeDistribution,
 		"dockerhub":    decodeDockerHub,
@@ -135,6 +125,16 @@ func Decoders() map[string]Decoder {
 		"quay":         decodeQuay,
 		"zot":          decodeZot,
 	}
+	for source, decode := range all {
+		all[source] = func(n Notification) ([]Event, error) {
+			events, err := decode(n)
+			for i := range events {
+				events[i].Source = source
+			}
+			return events, err
+		}
+	}
+	return all
 }
 
 const (
@@ -151,41 +151,60 @@ var errNoHost = errors.New("the notification names no registry host: add ?host=H
 // where cip reads an action that is not judged.
 func parse(body []byte, v any) error {
 	err := strictjson.Unmarshal(body, v)
-	var other *json.UnmarshalTypeError
+	wrong, ok := errors.AsType[*json.UnmarshalTypeError](err)
 	switch {
-	case errors.As(err, &other) && other.Field != "":
-		return fmt.Errorf("parsing the notification: %s has the wrong type: %s", other.Field, other.Value)
-	case errors.As(err, &other):
-		return fmt.Errorf("parsing the notification: want an object, not %s", other.Value)
+	case ok && wrong.Field != "":
+		return fmt.Errorf("parsing the notification: %s has the wrong type: %s", wrong.Field, wrong.Value)
+	case ok:
+		return fmt.Errorf("parsing the notification: want an object, not %s", wrong.Value)
 	case err != nil:
 		return fmt.Errorf("parsing the notification: %w", err)
 	}
 	return nil
 }
 
-// at sets the repository.
+// reference is what a sender says that an event is about.
+//
+// Each field may be empty.
+type reference struct{ host, path, tag, digest string }
+
+// referenceTo returns a reference to ref, which is a tag or a digest.
+func referenceTo(host, path, ref, digest string) reference {
+	if strings.Contains(ref, ":") {
+		return reference{host, path, "", ref}
+	}
+	return reference{host, path, ref, digest}
+}
+
+// refer sets the repository, the tag and the digest.
 //
 // The host in the URL of the receiver takes precedence over that of the sender. An
 // invalid name is not an error: senders would retry the notification forever, and
 // send no others. For an invalid path, the repository is the valid part at its
-// beginning, so that the event is rejected if that is in a destination.
-func (e *Event) at(n Notification, host, path string) error {
-	if n.Host != "" {
-		host = n.Host
-	}
-	if host == "" {
+// beginning, so that the event is rejected if that is in a destination. The reference
+// of an event that is not judged is only for messages: invalid names are left out.
+func (e *Event) refer(n Notification, r reference) error {
+	host := cmp.Or(n.Host, r.host)
+	switch {
+	case host == "" && e.Action == Other:
+		return nil
+	case host == "":
 		return errNoHost
 	}
-	repo, err := image.ParseRepository(host + "/" + path)
+	repo, err := image.ParseRepository(host + "/" + r.path)
 	if err != nil {
 		e.Fault = err.Error()
 	}
-	for i := len(path); err != nil && i > 0; {
-		if i = strings.LastIndexByte(path[:i], '/'); 0 < i && i < maxText {
-			repo, err = image.ParseRepository(host + "/" + path[:i])
+	for i := len(r.path); err != nil && i > 0; {
+		if i = strings.LastIndexByte(r.path[:i], '/'); 0 < i && i < maxText {
+			repo, err = image.ParseRepository(host + "/" + r.path[:i])
 		}
 	}
 	e.Repository = repo
+	e.names(r.tag, r.digest)
+	if e.Action == Other {
+		e.Fault = ""
+	}
 	return nil
 }
 
@@ -205,14 +224,6 @@ func (e *Event) names(tag, digest string) {
 		}
 		e.Digest = d
 	}
-}
-
-// reference sets the tag and the digest. ref is one of them.
-func (e *Event) reference(ref, digest string) {
-	if strings.Contains(ref, ":") {
-		ref, digest = "", ref
-	}
-	e.names(ref, digest)
 }
 
 // splitRef splits "host/path[:tag][@digest]".

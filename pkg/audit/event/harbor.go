@@ -1,6 +1,7 @@
 package event
 
 import (
+	"cmp"
 	"errors"
 	"strings"
 )
@@ -50,16 +51,16 @@ func decodeHarbor(n Notification) ([]Event, error) {
 	case hook.Data != nil:
 		data = hook.Data
 	}
-	template := Event{ID: Clip(hook.ID), Source: "harbor", Actor: Clip(hook.Operator)}
+	template := Event{ID: Clip(hook.ID), Actor: Clip(hook.Operator)}
 	var events []Event
 	var err error
 	switch hook.Type {
 	case "PUSH_ARTIFACT", "harbor.artifact.pushed":
 		template.Action = Push
-		events, err = data.resources(n, template)
+		events, err = template.each(n, data.references())
 	case "DELETE_ARTIFACT", "harbor.artifact.deleted":
 		template.Action = Delete
-		events, err = data.resources(n, template)
+		events, err = template.each(n, data.references())
 	case "REPLICATION", "harbor.replication.status.changed":
 		template.Action = Push
 		events, err = data.Replication.events(n, template)
@@ -69,15 +70,14 @@ func decodeHarbor(n Notification) ([]Event, error) {
 	case "":
 		return nil, errors.New("parsing the notification: it has no type")
 	default:
-		e := other("harbor", hook.Type, harborOther()...)
-		if len(data.Resources) > 0 {
-			host, path, tag, digest := data.reference(0)
-			e = e.about(n, host, path, tag, digest)
+		e := other(hook.Type, harborOther()...)
+		if refs := data.references(); len(refs) > 0 {
+			err = e.refer(n, refs[0])
 		}
-		return []Event{e}, nil
+		return []Event{e}, err
 	}
 	if err == nil && len(events) == 0 {
-		return []Event{other("harbor", hook.Type+" that names no artifact")}, nil
+		return []Event{other(hook.Type + " that names no artifact")}, nil
 	}
 	return events, err
 }
@@ -90,41 +90,38 @@ func harborOther() []string {
 	}
 }
 
-// resources returns an event for each resource.
-//
-// template has the fields that all of them share.
-func (d *harborData) resources(n Notification, template Event) ([]Event, error) {
-	if err := tooMany(len(d.Resources)); err != nil {
-		return nil, err
-	}
-	var events []Event
-	for i := range d.Resources {
-		e := template
-		if e.ID == "" {
-			e.ID = bodyID(n.Body, i)
-		}
-		host, path, tag, digest := d.reference(i)
-		if err := e.at(n, host, path); err != nil {
-			return nil, err
-		}
-		e.names(tag, digest)
-		events = append(events, e)
-	}
-	return events, nil
-}
-
-// reference returns the reference of one resource.
+// references returns the references of the resources.
 //
 // An untagged artifact has its digest as tag.
-func (d *harborData) reference(i int) (host, path, tag, digest string) {
-	r := d.Resources[i]
-	name, _, _ := splitRef(r.URL)
-	host, path, _ = strings.Cut(name, "/")
-	if d.Repository.FullName != "" {
-		path = d.Repository.FullName
+func (d *harborData) references() []reference {
+	refs := make([]reference, len(d.Resources))
+	for i, r := range d.Resources {
+		name, _, _ := splitRef(r.URL)
+		host, path, _ := strings.Cut(name, "/")
+		refs[i] = reference{host, cmp.Or(d.Repository.FullName, path), r.Tag, r.Digest}
+		if strings.Contains(r.Tag, ":") {
+			refs[i].tag = ""
+		}
 	}
-	if tag = r.Tag; strings.Contains(tag, ":") {
-		tag = ""
+	return refs
+}
+
+// each returns an event for each reference.
+//
+// e has the fields that all of them share.
+func (e Event) each(n Notification, refs []reference) ([]Event, error) {
+	if err := tooMany(len(refs)); err != nil {
+		return nil, err
 	}
-	return host, path, tag, r.Digest
+	events := make([]Event, len(refs))
+	for i, r := range refs {
+		events[i] = e
+		if e.ID == "" {
+			events[i].ID = bodyID(n.Body, i)
+		}
+		if err := events[i].refer(n, r); err != nil {
+			return nil, err
+		}
+	}
+	return events, nil
 }

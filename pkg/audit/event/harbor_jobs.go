@@ -56,7 +56,7 @@ func (r *harborReplication) events(n Notification, template Event) ([]Event, err
 		return nil, nil
 	}
 	if len(r.Done) == 0 && (len(r.Failed) > 0 || harborRunning(r.Status)) {
-		return []Event{other("harbor", failedAction, failedAction)}, nil
+		return []Event{other(failedAction, failedAction)}, nil
 	}
 	host := r.Target.host()
 	switch {
@@ -65,7 +65,7 @@ func (r *harborReplication) events(n Notification, template Event) ([]Event, err
 	case host == "":
 		host = r.Hostname
 	}
-	return harborEvents(n, template, host, r.Target.Namespace, r.Done)
+	return template.each(n, harborReferences(host, r.Target.Namespace, r.Done))
 }
 
 // harborRunning reports whether a job is unfinished or was stopped.
@@ -85,32 +85,19 @@ func (r *harborRetention) events(n Notification, template Event) ([]Event, error
 	if r == nil {
 		return nil, nil
 	}
-	return harborEvents(n, template, r.Hostname, r.Project, r.Deleted)
+	return template.each(n, harborReferences(r.Hostname, r.Project, r.Deleted))
 }
 
-// harborEvents returns an event for each artifact below a project.
-//
-// template has the fields that all of them share.
-func harborEvents(n Notification, template Event, host, project string, artifacts []harborArtifact) ([]Event, error) {
-	if err := tooMany(len(artifacts)); err != nil {
-		return nil, err
-	}
-	var events []Event
+// harborReferences returns the references of artifacts below a project.
+func harborReferences(host, project string, artifacts []harborArtifact) []reference {
+	refs := make([]reference, len(artifacts))
 	for i, a := range artifacts {
-		e := template
-		if e.ID == "" {
-			e.ID = bodyID(n.Body, i)
-		}
 		name, _, _ := strings.Cut(a.Name, " ") // "NAME [3 item(s) in total]"
 		path, tag, digest := splitRef(name)
 		if project != "" && !strings.HasPrefix(path, project+"/") {
 			path = strings.TrimSuffix(project+"/"+path, "/")
 		}
-		if err := e.at(n, host, path); err != nil {
-			return nil, err
-		}
-		e.names(tag, digest)
-		events = append(events, e)
+		refs[i] = reference{host, path, tag, digest}
 	}
-	return events, nil
+	return refs
 }

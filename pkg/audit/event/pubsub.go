@@ -85,10 +85,7 @@ func (e *Event) whole(digest, tag string) error {
 	if tag != "" && t == "" {
 		return fmt.Errorf("bad tag reference %q: want host/path:tag", Clip(tag))
 	}
-	name := byDigest
-	if name == "" {
-		name = byTag
-	}
+	name := cmp.Or(byDigest, byTag)
 	repo, err := image.ParseRepository(name)
 	if err != nil {
 		return err

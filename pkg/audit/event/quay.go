@@ -23,17 +23,16 @@ func decodeQuay(n Notification) ([]Event, error) {
 		path = hook.Repository
 	}
 	if len(hook.Tags) == 0 {
-		return []Event{other("quay", "webhook without updated_tags").about(n, host, path, "", "")}, nil
+		e := other("webhook without updated_tags")
+		err := e.refer(n, reference{host: host, path: path})
+		return []Event{e}, err
 	}
-	at := Event{Source: "quay", Action: Push}
-	if err := at.at(n, host, path); err != nil {
-		return nil, err
-	}
-	var events []Event
-	for _, tag := range hook.Tags {
-		e := at
-		e.reference(tag, "")
-		events = append(events, e)
+	events := make([]Event, len(hook.Tags))
+	for i, tag := range hook.Tags {
+		events[i] = Event{Action: Push}
+		if err := events[i].refer(n, referenceTo(host, path, tag, "")); err != nil {
+			return nil, err
+		}
 	}
 	return events, nil
 }

@@ -28,7 +28,6 @@ func decodeZot(n Notification) ([]Event, error) {
 	if event.Type == "" {
 		return nil, errors.New("parsing the notification: it has no type")
 	}
-	e := Event{ID: Clip(event.ID), Source: "zot"}
 	var data struct {
 		Name      string `json:"name"`
 		Reference string `json:"reference"`
@@ -38,25 +37,23 @@ func decodeZot(n Notification) ([]Event, error) {
 		} `json:"actor"`
 	}
 	err := strictjson.Unmarshal(event.Data, &data)
+	e := Event{ID: Clip(event.ID), Actor: Clip(data.Actor.Name)}
 	switch {
 	case strings.HasSuffix(event.Type, ".image.updated"):
 		e.Action = Push
 	case strings.HasSuffix(event.Type, ".image.deleted"):
 		e.Action = Delete
 	default:
-		e = other("zot", event.Type)
+		e = other(event.Type)
 		e.Unknown = !zotOther(event.Type)
-		return []Event{e.about(n, "", data.Name, "", data.Digest)}, nil
+		err := e.refer(n, reference{path: data.Name, digest: data.Digest})
+		return []Event{e}, err
 	}
 	if err != nil {
 		return nil, fmt.Errorf("parsing the event's data: %w", err)
 	}
-	e.Actor = Clip(data.Actor.Name)
-	if err := e.at(n, "", data.Name); err != nil {
-		return nil, err
-	}
-	e.reference(data.Reference, data.Digest)
-	return []Event{e}, nil
+	err = e.refer(n, referenceTo("", data.Name, data.Reference, data.Digest))
+	return []Event{e}, err
 }
 
 // zotOther reports whether a type is that of events that change nothing.
