@@ -187,8 +187,13 @@ func (f *relations) child(ctx context.Context, repo name.Repository, d v1.Hash, 
 	for i := range entries {
 		e := &entries[i]
 		g.Go(func() error {
-			holds, err := f.holds(inner, append(e.Candidates(repo.RegistryStr()), repo), e.Digest, d, maxDepth)
-			if err != nil || !holds {
+			err := f.descend(inner, append(e.Candidates(repo.RegistryStr()), repo), e.Digest, func(m *members) error {
+				if slices.Contains(m.children, d) {
+					return errFound
+				}
+				return nil
+			})
+			if !errors.Is(err, errFound) {
 				return err
 			}
 			mu.Lock()
@@ -207,46 +212,31 @@ func (f *relations) child(ctx context.Context, repo name.Repository, d v1.Hash, 
 // errFound ends a search that was successful.
 var errFound = errors.New("found")
 
-// holds reports whether an index contains a digest.
+// descend calls visit with the members of an index and of the indexes below it.
 //
-// An index within the index may contain it, up to a depth.
-func (f *relations) holds(ctx context.Context, at []name.Repository, index, d v1.Hash, depth int) (bool, error) {
-	m, err := f.members(ctx, at, index)
-	if err != nil || m == nil {
-		return false, err
-	}
-	if slices.Contains(m.children, d) {
-		return true, nil
-	}
-	if depth == 0 {
-		return false, nil
-	}
-	for _, inner := range m.indexes {
-		if holds, err := f.holds(ctx, at, inner, d, depth-1); holds || err != nil {
-			return holds, err
+// It stops at the first error. It leaves out manifests that no repository has. Indexes
+// may be below many others, so that one that was visited is not visited again.
+func (f *relations) descend(ctx context.Context, at []name.Repository, index v1.Hash, visit func(*members) error) error {
+	visited := map[v1.Hash]int{} // the depth that was left
+	var walk func(index v1.Hash, depth int) error
+	walk = func(index v1.Hash, depth int) error {
+		if left, again := visited[index]; again && left >= depth {
+			return nil
 		}
-	}
-	return false, nil
-}
-
-// descendants returns all image manifests below an index.
-//
-// It leaves out the members of manifests that no repository has.
-func (f *relations) descendants(ctx context.Context, at []name.Repository, index v1.Hash, depth int) ([]v1.Hash, error) {
-	m, err := f.members(ctx, at, index)
-	if err != nil || m == nil {
-		return nil, err
-	}
-	all := slices.Clone(m.children)
-	for _, inner := range m.indexes {
-		if depth == 0 {
-			break
+		visited[index] = depth
+		m, err := f.members(ctx, at, index)
+		if err != nil || m == nil {
+			return err
 		}
-		below, err := f.descendants(ctx, at, inner, depth-1)
-		if err != nil {
-			return nil, err
+		if err := visit(m); err != nil || depth == 0 {
+			return err
 		}
-		all = append(all, below...)
+		for _, inner := range m.indexes {
+			if err := walk(inner, depth-1); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
-	return all, nil
+	return walk(index, maxDepth)
 }

@@ -311,7 +311,12 @@ func (s *sweep) content(ctx context.Context, repo name.Repository, e *plan.Entry
 			return nil, nil
 		}
 	}
-	children, err := s.relations.descendants(ctx, append([]name.Repository{repo}, e.Candidates(repo.RegistryStr())...), e.Digest, maxDepth)
+	var children []v1.Hash
+	at := append([]name.Repository{repo}, e.Candidates(repo.RegistryStr())...)
+	err := s.relations.descend(ctx, at, e.Digest, func(m *members) error {
+		children = append(children, m.children...)
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
