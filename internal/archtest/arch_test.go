@@ -18,7 +18,7 @@ import (
 var allowed = map[string][]string{
 	"add":        {"image", "inventory", "manifest", "plan", "yamlread", "golang.org/x/sync/errgroup"},                                        // computes edits of manifests
 	"attest":     {"evidence", "image", "inventory", "manifest", "memo", "plan", "promote", "provenance", "registry", "secret", "strictjson"}, // writes what is known about a promotion, after it
-	"audit":      {"git", "image", "inventory", "manifest", "output", "plan", "registry", "strictjson", "tree"},                               // a server, not a part of the flow
+	"audit":      {"git", "image", "inventory", "load", "manifest", "output", "plan", "registry", "strictjson"},                               // a server, not a part of the flow
 	"check":      {"image", "inventory", "manifest", "plan", "provenance", "golang.org/x/sync/errgroup"},
 	"evidence":   {"image", "inventory", "manifest", "memo", "provenance", "registry", "strictjson"},
 	"git":        {"secret"},                                                                      // trees of files, whatever is in them

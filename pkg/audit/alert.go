@@ -123,18 +123,11 @@ type alerter struct {
 	store   *store
 	metrics *metrics
 	warn    func(string)
-	wakeup  chan struct{} // has a token when an alert was added
+	added   signal // sent when an alert was added
 }
 
 // alertLimit bounds the time to send one alert.
 const alertLimit = 10 * time.Second
-
-func (a *alerter) wake() {
-	select {
-	case a.wakeup <- struct{}{}:
-	default:
-	}
-}
 
 // run sends alerts until ctx ends.
 //
@@ -146,7 +139,7 @@ func (a *alerter) run(ctx, work context.Context) {
 	client := &http.Client{Timeout: alertLimit, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	failures := 0
 	for ctx.Err() == nil {
-		wait := time.Hour
+		wait, wake := time.Hour, a.added
 		if key, raw := a.store.firstAlert(); key != nil {
 			err := a.send(work, client, raw)
 			if err == nil {
@@ -158,24 +151,12 @@ func (a *alerter) run(ctx, work context.Context) {
 				continue
 			}
 			failures++
-			wait = backoff(failures)
+			wait, wake = backoff(failures), nil // a new alert is not a reason to retry sooner
 			if failures == 1 {
 				a.warn("sending an alert, which will be retried: " + err.Error())
 			}
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		case <-a.wakeup:
-			if failures > 0 { // a new alert is not a reason to retry sooner
-				select {
-				case <-timer.C:
-				case <-ctx.Done():
-				}
-			}
-		}
-		timer.Stop()
+		pause(ctx, wait, wake)
 	}
 }
 
@@ -190,8 +171,7 @@ func (a *alerter) send(ctx context.Context, client *http.Client, raw []byte) err
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := client.Do(req)
 	if err != nil {
-		var named *url.Error
-		if errors.As(err, &named) {
+		if named, ok := errors.AsType[*url.Error](err); ok {
 			err = named.Err
 		}
 		return err

@@ -155,8 +155,7 @@ func (a *Auditor) state() status {
 	}
 	if err != nil {
 		st.Manifests.Error = err.Error()
-		var broken *brokenError
-		if errors.As(err, &broken) {
+		if broken, ok := errors.AsType[*brokenError](err); ok {
 			st.Manifests.Faults = broken.faults
 		}
 	}

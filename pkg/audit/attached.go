@@ -67,7 +67,7 @@ func (q *inquirer) attached(ctx context.Context, v verdict, r *rules, open quest
 	if err != nil {
 		return v, err
 	}
-	link, err := q.relations.explain(ctx, e.Repository, open.subject, entries)
+	link, err := q.relations.explain(ctx, e.Repository, open.subject, entries, maxDepth)
 	switch {
 	case err != nil:
 		return v, err

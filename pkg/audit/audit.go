@@ -71,7 +71,6 @@ type Auditor struct {
 	metrics   *metrics
 	alerts    *alerter
 	oidc      *verifier
-	sweeps    *sweeper
 	timeline  *timeline
 	log       *verdictLog
 	drops     dropNotes
@@ -88,7 +87,7 @@ func New(ctx context.Context, o Options) (*Auditor, error) {
 	store.page = o.PageURL
 	a := &Auditor{options: o, manifests: o.Manifests, store: store, inquirer: newInquirer(o.Client), oidc: newVerifier(ctx, o.OIDC), log: &verdictLog{Log: o.Log}}
 	a.metrics = newMetrics(a)
-	a.alerts = &alerter{url: o.AlertURL, store: store, metrics: a.metrics, warn: o.Warn, wakeup: make(chan struct{}, 1)}
+	a.alerts = &alerter{url: o.AlertURL, store: store, metrics: a.metrics, warn: o.Warn, added: newSignal()}
 	judge := func(ctx context.Context, e event.Event) (verdict, error) { return a.judge(ctx, e, a.manifests.newer) }
 	a.worker, err = newWorker(store, judge, a.settled, o.Warn)
 	if err == nil {
@@ -97,8 +96,7 @@ func New(ctx context.Context, o Options) (*Auditor, error) {
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	a.worker.stale, a.manifests.onRead = a.manifests.want, a.worker.unpark
-	a.sweeps = &sweeper{auditor: a, every: o.Sweep}
+	a.worker.stale, a.manifests.onRead = a.manifests.wanted, a.worker.unpark
 	return a, nil
 }
 
@@ -128,7 +126,7 @@ func (a *Auditor) Serve(ctx context.Context, listener net.Listener) error {
 	defer stop()
 	taken, end := context.WithCancel(work) // ends when no more events can come in
 	g.Go(func() error { a.worker.run(taken, work); return nil })
-	g.Go(func() error { a.sweeps.run(ctx); return nil })
+	g.Go(func() error { a.sweepLoop(ctx); return nil })
 	g.Go(func() error { a.alerts.run(ctx, work); return nil })
 	g.Go(func() error {
 		<-ctx.Done()
@@ -195,7 +193,7 @@ func (e *manifestsError) Unwrap() error { return e.err }
 func (a *Auditor) settled(r record) {
 	a.metrics.verdict(r)
 	a.timeline.add(r)
-	a.alerts.wake()
+	a.alerts.added.send()
 	if err := a.log.write(r); err != nil {
 		a.options.Error("writing a verdict to stdout: " + err.Error())
 	}

@@ -160,14 +160,10 @@ func elements(raw []byte, flags uint16, count int) ([]element, error) {
 }
 
 // walk calls f with each leaf entry of a tree. id is its root.
-func (p *boltPages) walk(id uint64, f func(element) error) error {
-	return p.walkRange(id, nil, nil, f)
-}
-
-// walkRange is walk for a page whose keys are in a range.
 //
-// The range includes from and excludes to. If to is nil, it has no end.
-func (p *boltPages) walkRange(id uint64, from, to []byte, f func(element) error) error {
+// Its keys must be in a range, which includes from and excludes to. If to is nil, the
+// range has no end.
+func (p *boltPages) walk(id uint64, from, to []byte, f func(element) error) error {
 	raw, flags, count, err := p.page(id)
 	if err != nil {
 		return err
@@ -185,7 +181,7 @@ func (p *boltPages) walkRange(id uint64, from, to []byte, f func(element) error)
 		if i+1 < len(all) {
 			next = all[i+1].key
 		}
-		if err := p.walkRange(all[i].child, all[i].key, next, f); err != nil {
+		if err := p.walk(all[i].child, all[i].key, next, f); err != nil {
 			return err
 		}
 	}
@@ -203,7 +199,7 @@ func (p *boltPages) bucket(e element, f func(element) error) error {
 		return errors.New("it is not a bucket")
 	}
 	if root := binary.NativeEndian.Uint64(e.value); root != 0 {
-		return p.walk(root, f)
+		return p.walk(root, nil, nil, f)
 	}
 	raw := e.value[bucketHeader:]
 	if len(raw) < pageHeader {

@@ -17,9 +17,9 @@ type dropped struct {
 
 // dropNotes is the state of the warnings about dropped entries.
 type dropNotes struct {
-	mu                       sync.Mutex
-	last                     time.Time
-	events, verdicts, alerts int64 // numbers at the last warning
+	mu     sync.Mutex
+	last   time.Time
+	counts [3]int64 // at the last warning: events, verdicts, alerts
 }
 
 // noteDrops warns about what was dropped since the last warning.
@@ -27,25 +27,22 @@ type dropNotes struct {
 // It warns once a minute at most.
 func (a *Auditor) noteDrops(now time.Time) {
 	d, n := &a.store.dropped, &a.drops
-	events, verdicts, alerts := d.events.Load(), d.verdicts.Load(), d.alerts.Load()
+	counts := [3]int64{d.events.Load(), d.verdicts.Load(), d.alerts.Load()}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if now.Sub(n.last) < time.Minute || events == n.events && verdicts == n.verdicts && alerts == n.alerts {
+	if now.Sub(n.last) < time.Minute || counts == n.counts {
 		return
 	}
 	var parts []string
-	for _, part := range []struct {
-		count int64
-		what  string
-	}{
-		{events - n.events, "events that are equal to waiting ones"},
-		{verdicts - n.verdicts, "verdicts on rejected changes, the oldest ones"},
-		{alerts - n.alerts, "alerts, which one alert counts"},
+	for i, what := range []string{
+		"events that are equal to waiting ones",
+		"verdicts on rejected changes, the oldest ones",
+		"alerts, which one alert counts",
 	} {
-		if part.count > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", part.count, part.what))
+		if more := counts[i] - n.counts[i]; more > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", more, what))
 		}
 	}
-	n.last, n.events, n.verdicts, n.alerts = now, events, verdicts, alerts
+	n.last, n.counts = now, counts
 	a.options.Warn("dropped: " + strings.Join(parts, "; "))
 }

@@ -146,7 +146,7 @@ func (q *inquirer) related(ctx context.Context, v verdict, r *rules) (verdict, e
 	if err != nil {
 		return v, err
 	}
-	link, err := q.relations.explain(ctx, e.Repository, e.Digest, entries)
+	link, err := q.relations.explain(ctx, e.Repository, e.Digest, entries, maxDepth)
 	if err != nil {
 		return v, err
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/load"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/tree"
 )
 
 // Origin is where manifests are read from.
@@ -35,18 +35,10 @@ type Directory struct{ Path string }
 
 // Read implements Origin.
 func (d Directory) Read(context.Context) (*manifest.Set, string, error) {
-	info, err := os.Stat(d.Path)
-	if err != nil {
+	if _, err := os.Stat(d.Path); err != nil {
 		return nil, "", fmt.Errorf("reading the manifests: %w", err)
 	}
-	if info.IsDir() {
-		files := tree.Open(d.Path)
-		defer files.Close()
-		return manifest.Thin(files, d.Path), "", nil
-	}
-	files := tree.Open(filepath.Dir(d.Path))
-	defer files.Close()
-	return manifest.Plain(files, filepath.Base(d.Path), d.Path), "", nil
+	return load.At(d.Path).Read(), "", nil
 }
 
 // MaxAge implements Origin. It is short because reading a directory is cheap.
@@ -98,7 +90,7 @@ func (*Git) MaxAge() time.Duration { return 30 * time.Second }
 type Manifests struct {
 	origin Origin
 	warn   func(string)
-	wanted chan struct{} // has a token when a reading is requested
+	wanted signal // requests a reading that begins from now on
 
 	mu     sync.Mutex
 	rules  *rules
@@ -115,7 +107,7 @@ type Manifests struct {
 //
 // warn logs faults in the files and errors of the origin.
 func NewManifests(origin Origin, warn func(string)) *Manifests {
-	return &Manifests{origin: origin, warn: warn, wanted: make(chan struct{}, 1), done: make(chan struct{}), onRead: func() {}}
+	return &Manifests{origin: origin, warn: warn, wanted: newSignal(), done: make(chan struct{}), onRead: func() {}}
 }
 
 const (
@@ -140,29 +132,13 @@ func (m *Manifests) readLoop(ctx context.Context) {
 			idle = failedGap
 		}
 		m.mu.Unlock()
-		timer := time.NewTimer(idle)
-		select {
-		case <-m.wanted:
-		case <-timer.C:
-		case <-ctx.Done():
-		}
+		pause(ctx, idle, m.wanted)
 		m.mu.Lock()
-		timer.Reset(time.Until(m.ended.Add(max(minGap, 4*m.took, m.origin.MaxAge()/10))))
+		rest := time.Until(m.ended.Add(max(minGap, 4*m.took, m.origin.MaxAge()/10)))
 		m.mu.Unlock()
-		select {
-		case <-timer.C:
+		if pause(ctx, rest, nil); ctx.Err() == nil {
 			_ = m.Read(ctx) // it stores the error for the goroutines that wait
-		case <-ctx.Done():
 		}
-		timer.Stop()
-	}
-}
-
-// want requests a reading that begins from now on.
-func (m *Manifests) want() {
-	select {
-	case m.wanted <- struct{}{}:
-	default:
 	}
 }
 
@@ -178,9 +154,7 @@ func (m *Manifests) current(ctx context.Context) (*rules, error) {
 	switch {
 	case rules == nil:
 		return m.since(ctx, now.Add(-currentGap)) // an error is reused for less time than manifests are
-	case now.Sub(rules.Read) <= m.origin.MaxAge():
-		return rules, nil
-	case slow:
+	case slow || now.Sub(rules.Read) <= m.origin.MaxAge():
 		return rules, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, currentGap)
@@ -198,7 +172,7 @@ func (m *Manifests) since(ctx context.Context, t time.Time) (*rules, error) {
 		if done == nil {
 			return rules, err
 		}
-		m.want()
+		m.wanted.send()
 		select {
 		case <-done:
 		case <-ctx.Done():
@@ -250,8 +224,7 @@ func (m *Manifests) Start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	err := m.Read(ctx)
-	var missing *git.NoBranchError
-	if errors.As(err, &missing) || errors.Is(err, fs.ErrNotExist) {
+	if _, missing := errors.AsType[*git.NoBranchError](err); missing || errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil

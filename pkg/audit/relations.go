@@ -111,11 +111,9 @@ func (f *relations) read(ctx context.Context, repo name.Repository, d v1.Hash) (
 }
 
 // explain returns how a digest belongs to one of entries, or nil.
-func (f *relations) explain(ctx context.Context, repo name.Repository, d v1.Hash, entries []wantedEntry) (*link, error) {
-	return f.explainTo(ctx, repo, d, entries, maxDepth)
-}
-
-func (f *relations) explainTo(ctx context.Context, repo name.Repository, d v1.Hash, entries []wantedEntry, depth int) (*link, error) {
+//
+// Up to depth referrers may be between them.
+func (f *relations) explain(ctx context.Context, repo name.Repository, d v1.Hash, entries []wantedEntry, depth int) (*link, error) {
 	for i := range entries {
 		if entries[i].Digest == d {
 			return &link{&entries[i], "wanted there"}, nil
@@ -169,7 +167,7 @@ func (f *relations) referrer(ctx context.Context, repo, src name.Repository, d v
 	case m.subject == (v1.Hash{}):
 		return f.cosigned(ctx, src, d, entries)
 	}
-	l, err := f.explainTo(ctx, repo, m.subject, entries, depth-1)
+	l, err := f.explain(ctx, repo, m.subject, entries, depth-1)
 	if l == nil || err != nil {
 		return nil, err
 	}

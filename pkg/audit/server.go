@@ -17,6 +17,8 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
+	"golang.org/x/sync/semaphore"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 )
@@ -31,27 +33,12 @@ const (
 	unseenLimit  = 4 * time.Second // of pushLimit, to wait until the registry serves a tag
 )
 
-// gate bounds the number of concurrent requests.
-type gate chan struct{}
-
-// enter waits for its turn. It returns false if ctx ends first.
-func (g gate) enter(ctx context.Context) bool {
-	select {
-	case g <- struct{}{}:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-func (g gate) leave() { <-g }
-
 // server is the HTTP server: notifications, page, API and metrics.
 type server struct {
 	*Auditor
 	decoders  map[string]event.Decoder
-	reading   gate
-	answering gate
+	reading   *semaphore.Weighted // larger notifications
+	answering *semaphore.Weighted // Pub/Sub pushes
 
 	mu     sync.Mutex
 	seen   map[string]time.Time // when a push without a verdict was first received
@@ -80,7 +67,7 @@ func (w warner) Write(line []byte) (int, error) {
 func (a *Auditor) handler() http.Handler {
 	s := &server{
 		Auditor: a, decoders: event.Decoders(), seen: map[string]time.Time{}, warned: map[string]struct{}{},
-		reading: make(gate, maxReading), answering: make(gate, maxAnswering),
+		reading: semaphore.NewWeighted(maxReading), answering: semaphore.NewWeighted(maxAnswering),
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /{$}", s.push)
@@ -127,17 +114,17 @@ func (s *server) body(w http.ResponseWriter, r *http.Request) (n event.Notificat
 	in := http.MaxBytesReader(w, r.Body, maxBody)
 	raw, err := io.ReadAll(io.LimitReader(in, smallBody))
 	if err == nil && len(raw) == smallBody {
-		if !s.reading.enter(r.Context()) {
+		if s.reading.Acquire(r.Context(), 1) != nil {
 			return n, false
 		}
-		defer s.reading.leave()
+		defer s.reading.Release(1)
 		var rest []byte
 		rest, err = io.ReadAll(in)
 		raw = append(raw, rest...)
 	}
-	var large *http.MaxBytesError
+	_, large := errors.AsType[*http.MaxBytesError](err)
 	switch {
-	case errors.As(err, &large):
+	case large:
 		s.refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("a notification of more than %d bytes is refused", maxBody))
 		return n, false
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -290,11 +277,11 @@ func (s *server) push(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), pushLimit)
 	defer cancel()
-	if !s.answering.enter(ctx) {
+	if s.answering.Acquire(ctx, 1) != nil {
 		s.refuse(w, http.StatusServiceUnavailable, fmt.Sprintf("%d pushes are already being judged", maxAnswering))
 		return
 	}
-	defer s.answering.leave()
+	defer s.answering.Release(1)
 	e.Received = s.firstSeen(e)
 	v, err := s.judgeNow(ctx, e)
 	if err != nil {
@@ -313,19 +300,14 @@ func (s *server) judgeNow(ctx context.Context, e event.Event) (verdict, error) {
 	began := time.Now()
 	for try := 1; ; try++ {
 		v, err := s.judge(ctx, e, s.manifests.since)
-		var unsettled *unsettledError
-		if !errors.As(err, &unsettled) {
+		if _, unsettled := errors.AsType[*unsettledError](err); !unsettled {
 			return v, err
 		}
 		wait := backoff(try)
 		if time.Since(began)+wait > unseenLimit {
 			return v, err
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if pause(ctx, wait, nil); ctx.Err() != nil {
 			return v, err
 		}
 	}

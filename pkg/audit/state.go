@@ -64,7 +64,7 @@ func checkPages(p *boltPages) error {
 		return err
 	}
 	buckets := map[string]element{}
-	err := p.walk(p.root, func(e element) error {
+	err := p.walk(p.root, nil, nil, func(e element) error {
 		buckets[string(e.key)] = e
 		return nil
 	})

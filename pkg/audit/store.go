@@ -89,18 +89,18 @@ func openStore(file string, alerts bool) (*store, error) {
 	name := file
 	if file == "" {
 		f, err := os.CreateTemp("", "cip-audit-")
-		if err != nil {
-			return nil, fmt.Errorf("opening the store of verdicts: %w", err)
+		if err == nil {
+			err = f.Close()
 		}
-		if err := f.Close(); err != nil {
+		if err != nil {
 			return nil, fmt.Errorf("opening the store of verdicts: %w", err)
 		}
 		name, o.NoSync = f.Name(), true
 	}
-	if err := checkState(name); err != nil {
-		return nil, fmt.Errorf("opening the store of verdicts %s: %w", name, err)
+	err := checkState(name)
+	if err == nil {
+		s.db, err = bbolt.Open(name, 0o600, o)
 	}
-	db, err := bbolt.Open(name, 0o600, o)
 	if errors.Is(err, bolterrors.ErrTimeout) {
 		err = errBusy
 	}
@@ -110,9 +110,8 @@ func openStore(file string, alerts bool) (*store, error) {
 	if file == "" && os.Remove(name) != nil {
 		s.remove = name
 	}
-	db.MaxBatchDelay, db.MaxBatchSize = 2*time.Millisecond, 1000
-	s.db = db
-	if err := db.Update(s.prepare); err != nil {
+	s.db.MaxBatchDelay, s.db.MaxBatchSize = 2*time.Millisecond, 1000
+	if err := s.db.Update(s.prepare); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the store of verdicts %s: %w", name, err), s.Close())
 	}
 	return s, nil

@@ -20,24 +20,16 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// sweeper compares whole destinations with the manifests.
-//
-// It finds changes that registries sent no event about.
-type sweeper struct {
-	auditor *Auditor
-	every   time.Duration
-}
-
-// run sweeps at an interval until ctx ends.
-func (s *sweeper) run(ctx context.Context) {
-	if s.every <= 0 {
+// sweepLoop sweeps at an interval until ctx ends.
+func (a *Auditor) sweepLoop(ctx context.Context) {
+	if a.options.Sweep <= 0 {
 		return
 	}
-	ticker := time.NewTicker(s.every)
+	ticker := time.NewTicker(a.options.Sweep)
 	defer ticker.Stop()
 	for {
-		if err := s.auditor.sweep(ctx); err != nil && ctx.Err() == nil {
-			s.auditor.options.Warn("sweeping: " + err.Error())
+		if err := a.sweep(ctx); err != nil && ctx.Err() == nil {
+			a.options.Warn("sweeping: " + err.Error())
 		}
 		select {
 		case <-ctx.Done():
@@ -54,6 +46,7 @@ const (
 
 // sweep compares all destinations with the manifests and stores drift.
 //
+// It finds changes that registries sent no event about.
 // A destination that cannot be read is a finding and not an error. It does not delay
 // the others.
 func (a *Auditor) sweep(ctx context.Context) error {
@@ -106,7 +99,7 @@ func (a *Auditor) sweepOne(ctx context.Context, r *rules, root image.Registry, t
 	if err := a.store.putDrift(w.drift); err != nil {
 		return fmt.Errorf("storing the drift of %s: %w", root, err)
 	}
-	a.alerts.wake()
+	a.alerts.added.send()
 	return nil
 }
 
@@ -184,7 +177,7 @@ func (s *sweep) read(ctx context.Context) (map[name.Repository][]inventory.Tagge
 	snapshot, err := s.client.Snapshot(ctx, s.root, registry.SnapshotOptions{Listed: true}, func(string) { partial = true })
 	if err == nil && !partial {
 		for _, img := range snapshot {
-			if repo, ok := s.named(s.root, img.Name); ok {
+			if repo, ok := s.named(img.Name); ok {
 				held[repo] = img.Digests
 			}
 		}
@@ -194,32 +187,28 @@ func (s *sweep) read(ctx context.Context) (map[name.Repository][]inventory.Tagge
 	g.SetLimit(readAtOnce)
 	for _, t := range s.targets {
 		g.Go(func() error {
-			alone := image.NewRegistry(t.Repository.RegistryStr(), t.Repository.RepositoryStr())
-			snapshot, err := s.client.Snapshot(ctx, alone, registry.SnapshotOptions{Listed: true, Alone: true}, func(string) {})
-			if err != nil && !errors.Is(err, registry.ErrNotFound) {
-				return err
-			}
+			listed, err := s.listed(ctx, t.Repository)
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			for _, img := range snapshot {
+			for _, img := range listed {
 				held[t.Repository] = img.Digests
 			}
-			return nil
+			return err
 		})
 	}
 	return held, g.Wait()
 }
 
-// named returns the repository that a registry's snapshot calls name.
+// named returns the repository that the destination's snapshot calls name.
 //
 // A repository at the prefix of the registry is called by its last path element.
-func (s *sweep) named(root image.Registry, name string) (name.Repository, bool) {
-	self := image.NewRepository(root.RegistryStr(), root.Prefix)
-	short, _ := root.Relative(self)
-	if root.Prefix != "" && short == name && slices.ContainsFunc(s.targets, func(t *plan.Target) bool { return t.Repository == self }) {
+func (s *sweep) named(name string) (name.Repository, bool) {
+	self := image.NewRepository(s.root.RegistryStr(), s.root.Prefix)
+	short, _ := s.root.Relative(self)
+	if s.root.Prefix != "" && short == name && slices.ContainsFunc(s.targets, func(t *plan.Target) bool { return t.Repository == self }) {
 		return self, true
 	}
-	repo, err := root.Repository(name)
+	repo, err := s.root.Repository(name)
 	return repo, err == nil
 }
 
@@ -270,6 +259,9 @@ func (s *sweep) compare(ctx context.Context, repo name.Repository, t *plan.Targe
 	return g.Wait()
 }
 
+// notThere is the reason of findings of kind missingTag.
+const notThere = "wanted, but not there"
+
 // refused adds findings for unreadable source tags.
 func (s *sweep) refused(t *plan.Target) {
 	for _, r := range t.Want.Refused {
@@ -286,7 +278,7 @@ func (s *sweep) tag(repo name.Repository, tag string, want, has v1.Hash) {
 	case want:
 		return
 	case v1.Hash{}:
-		f.Kind, f.Reason = missingTag, "wanted, but not there"
+		f.Kind, f.Reason = missingTag, notThere
 	default:
 		f.Kind, f.Digest, f.Wanted, f.Reason = movedTag, has, want, "points elsewhere"
 	}
@@ -301,14 +293,8 @@ func (s *sweep) content(ctx context.Context, repo name.Repository, e *plan.Entry
 		if len(e.Tags) > 0 {
 			return nil, nil // each missing tag is a finding
 		}
-		state, err := s.client.Has(ctx, repo, e.Digest)
-		switch state {
-		case inventory.Unknown:
-			return nil, fmt.Errorf("reading %s: %w", repo.Digest(e.Digest.String()).String(), err)
-		case inventory.Absent:
-			line := s.rules.pos(repo, e.Digest, "").String()
-			s.add(finding{Kind: missingTag, Repository: repo.String(), Digest: e.Digest, Line: line, Reason: "wanted, but not there"})
-			return nil, nil
+		if lacks, err := s.lacks(ctx, repo, e, e.Digest, missingTag, notThere); lacks || err != nil {
+			return nil, err
 		}
 	}
 	var children []v1.Hash
@@ -324,18 +310,25 @@ func (s *sweep) content(ctx context.Context, repo name.Repository, e *plan.Entry
 		if _, ok := there[child]; ok {
 			continue
 		}
-		state, err := s.client.Has(ctx, repo, child)
-		switch state {
-		case inventory.Unknown:
-			return nil, fmt.Errorf("reading %s: %w", repo.Digest(child.String()).String(), err)
-		case inventory.Absent:
-			s.add(finding{
-				Kind: lostChild, Repository: repo.String(), Digest: child,
-				Line: s.rules.pos(repo, e.Digest, "").String(), Reason: "index " + e.Digest.String() + " contains it",
-			})
+		if _, err := s.lacks(ctx, repo, e, child, lostChild, "index "+e.Digest.String()+" contains it"); err != nil {
+			return nil, err
 		}
 	}
 	return children, nil
+}
+
+// lacks reports whether a repository lacks a digest, which is a finding then.
+//
+// The digest is that of a wanted entry, or of a child of it.
+func (s *sweep) lacks(ctx context.Context, repo name.Repository, e *plan.Entry, d v1.Hash, kind driftKind, reason string) (bool, error) {
+	state, err := s.client.Has(ctx, repo, d)
+	if state == inventory.Unknown {
+		return false, fmt.Errorf("reading %s: %w", repo.Digest(d.String()).String(), err)
+	}
+	if state == inventory.Absent {
+		s.add(finding{Kind: kind, Repository: repo.String(), Digest: d, Line: s.rules.pos(repo, e.Digest, "").String(), Reason: reason})
+	}
+	return state == inventory.Absent, nil
 }
 
 // extras adds findings for content that no manifest wants.

@@ -63,7 +63,7 @@ type record struct {
 // record returns the verdict in its flat form.
 //
 // Text of senders and registries is not escaped: that is done where it is printed.
-func (v verdict) Record() record {
+func (v verdict) record() record {
 	e := v.Event
 	r := record{
 		Verdict: v.Outcome, Source: e.Source, ID: e.ID, Action: e.Action, Tag: e.Tag, Digest: e.Digest,

@@ -14,7 +14,7 @@ func TestTextIsEscapedWherePrinted(t *testing.T) {
 	t.Parallel()
 	const actor = "a\x1b[31m\u202eb"
 	v := verdict{Event: event.Event{Source: "zot", Action: event.Push, Actor: actor}, Outcome: rejected, Reason: actor}
-	r := v.Record()
+	r := v.record()
 	if r.Actor != actor || r.Reason != actor || !strings.Contains(r.Text, actor) {
 		t.Errorf("record: got %q, want the text %q as it was sent", []string{r.Actor, r.Reason, r.Text}, actor)
 	}

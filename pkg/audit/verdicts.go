@@ -62,7 +62,7 @@ func (s *store) settle(tx *bbolt.Tx, v verdict) (r record, isNew bool, err error
 			return old, false, nil
 		}
 	}
-	r = v.Record()
+	r = v.record()
 	if r.Seq, err = keys.NextSequence(); err != nil {
 		return r, false, err
 	}

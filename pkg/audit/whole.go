@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
@@ -15,15 +18,14 @@ import (
 // wanted.
 func (q *inquirer) whole(ctx context.Context, v verdict, r *rules) (verdict, error) {
 	repo := v.Event.Repository
-	alone := image.NewRegistry(repo.RegistryStr(), repo.RepositoryStr())
-	held, err := q.client.Snapshot(ctx, alone, registry.SnapshotOptions{Listed: true, Alone: true}, func(string) {})
+	held, err := q.listed(ctx, repo)
 	switch {
-	case err != nil && !errors.Is(err, registry.ErrNotFound):
+	case err != nil:
 		return v, fmt.Errorf("reading destination %s: %w", repo, err)
 	case len(held) == 0:
 		return q.unseen(v)
 	}
-	s := &sweep{inquirer: q, rules: r, root: alone}
+	s := &sweep{inquirer: q, rules: r}
 	for _, img := range held {
 		if err := s.compare(ctx, repo, r.wanted.Target(repo), img.Digests); err != nil {
 			return v, err
@@ -40,4 +42,16 @@ func (q *inquirer) whole(ctx context.Context, v verdict, r *rules) (verdict, err
 	}
 	v.Outcome, v.Reason = verified, "the push names neither tag nor digest, and all that the registry lists in the repository agrees with the manifests"
 	return v, nil
+}
+
+// listed returns what a registry lists in one repository.
+//
+// It is empty if the registry does not have the repository.
+func (q *inquirer) listed(ctx context.Context, repo name.Repository) (inventory.Snapshot, error) {
+	alone := image.NewRegistry(repo.RegistryStr(), repo.RepositoryStr())
+	all, err := q.client.Snapshot(ctx, alone, registry.SnapshotOptions{Listed: true, Alone: true}, func(string) {})
+	if errors.Is(err, registry.ErrNotFound) {
+		return nil, nil
+	}
+	return all, err
 }

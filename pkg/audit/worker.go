@@ -30,8 +30,8 @@ type worker struct {
 	judge   func(context.Context, event.Event) (verdict, error)
 	settled func(record)
 	warn    func(string)
-	stale   func()        // requests newer manifests
-	wakeup  chan struct{} // has a token when an event may have become due
+	stale   signal // requests newer manifests
+	wakeup  signal // sent when an event may have become due
 
 	mu      sync.Mutex
 	waiting schedule
@@ -76,7 +76,7 @@ func (s *schedule) Pop() any {
 
 // newWorker returns a worker for a store's waiting events.
 func newWorker(s *store, judge func(context.Context, event.Event) (verdict, error), settled func(record), warn func(string)) (*worker, error) {
-	w := &worker{store: s, judge: judge, settled: settled, warn: warn, wakeup: make(chan struct{}, 1), hosts: map[string]outage{}, busy: map[string]int{}, held: map[string][]appointment{}}
+	w := &worker{store: s, judge: judge, settled: settled, warn: warn, wakeup: newSignal(), hosts: map[string]outage{}, busy: map[string]int{}, held: map[string][]appointment{}}
 	err := s.EachPending(func(e waitingEvent) {
 		w.waiting = append(w.waiting, appointment{seq: e.Seq, host: e.Event.Repository.RegistryStr()})
 	})
@@ -91,14 +91,7 @@ func (w *worker) add(events []waitingEvent) {
 		heap.Push(&w.waiting, appointment{due: e.Event.Received, seq: e.Seq, host: e.Event.Repository.RegistryStr()})
 	}
 	w.mu.Unlock()
-	w.wake()
-}
-
-func (w *worker) wake() {
-	select {
-	case w.wakeup <- struct{}{}:
-	default:
-	}
+	w.wakeup.send()
 }
 
 // run judges events until ctx ends.
@@ -124,19 +117,13 @@ func (w *worker) run(ctx, work context.Context) {
 			case <-work.Done():
 			}
 		}
-		stop := ctx.Done()
+		stop := ctx
 		if ctx.Err() != nil {
-			if stop = work.Done(); w.idle() || work.Err() != nil {
+			if stop = work; w.idle() || work.Err() != nil {
 				break
 			}
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-w.wakeup:
-		case <-stop:
-		}
-		timer.Stop()
+		pause(stop, wait, w.wakeup)
 	}
 	close(jobs)
 	g.Wait()
@@ -163,7 +150,7 @@ func (w *worker) tried(a appointment) {
 		delete(w.held, host)
 	}
 	w.mu.Unlock()
-	w.wake()
+	w.wakeup.send()
 }
 
 // idle reports whether no event is being judged or waits for newer manifests.
@@ -247,7 +234,7 @@ func (w *worker) park(a appointment) {
 	w.mu.Lock()
 	w.parked = append(w.parked, a)
 	w.mu.Unlock()
-	w.stale()
+	w.stale.send()
 }
 
 // unpark makes the events due that waited for newer manifests.
@@ -261,7 +248,7 @@ func (w *worker) unpark() {
 	}
 	w.parked = nil
 	w.mu.Unlock()
-	w.wake()
+	w.wakeup.send()
 }
 
 // answered removes the outage of a host that was read.
@@ -280,19 +267,17 @@ func (w *worker) postpone(a appointment, e event.Event, err error) {
 	a.due = now.Add(backoff(a.tries))
 	heap.Push(&w.waiting, a)
 	w.retried++
-	defer w.wake() // it may be due before all others
+	defer w.wakeup.send() // it may be due before all others
 	text := fmt.Sprintf("cannot judge %s of %s yet: %v", e.Action, e.Ref(), err)
 	changed := text != w.trouble
 	w.trouble = text
-	var unsettled *unsettledError
-	if errors.As(err, &unsettled) { // as after every push, so that it is not logged
+	if _, ok := errors.AsType[*unsettledError](err); ok { // as after every push, so that it is not logged
 		return
 	}
 	if changed {
 		defer w.warn(text)
 	}
-	var manifests *manifestsError
-	if errors.As(err, &manifests) {
+	if _, ok := errors.AsType[*manifestsError](err); ok {
 		return
 	}
 	out := w.hosts[a.host]
