@@ -82,6 +82,7 @@ func (o *tagsResolveOptions) run(ctx context.Context, s *session, args []string)
 	}
 	return output.WriteResolvedTag(s.out, output.ResolvedTag{
 		Reference: args[0], Repository: ref.Repository.String(), Digest: choice.Digest, Tag: choice.Tag,
-		Path: append([]string{}, merged.Path...), Labels: merged.Labels, Candidates: output.Candidates(choice), Notes: append([]string{}, choice.Notes...),
+		Path: append([]string{}, merged.Path...), Labels: merged.Labels,
+		Candidates: append([]resolve.Candidate{}, choice.Candidates...), Notes: append([]string{}, choice.Notes...),
 	}, format)
 }

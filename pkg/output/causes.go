@@ -36,7 +36,7 @@ type cause struct {
 func causes(r *plan.Report) []*cause {
 	faults := map[string]struct{}{}
 	for _, f := range r.Faults {
-		faults[fault(f)], faults[f.Message] = struct{}{}, struct{}{}
+		faults[fault(f).String()], faults[f.Message] = struct{}{}, struct{}{}
 	}
 	type key struct{ action, status, kind, shape string }
 	var all []*cause
@@ -200,7 +200,11 @@ func Faults(faults []manifest.Fault) []manifest.Fault {
 func reportedFaults(r *plan.Report) []manifest.Fault {
 	faults := make([]manifest.Fault, len(r.Faults))
 	for i, f := range r.Faults {
-		faults[i] = manifest.Fault{Pos: manifest.Pos{File: f.File, Line: f.Line, Column: f.Column}, Message: f.Message}
+		faults[i] = fault(f)
 	}
 	return Faults(faults)
+}
+
+func fault(f plan.ReportFault) manifest.Fault {
+	return manifest.Fault{Pos: manifest.Pos{File: f.File, Line: f.Line, Column: f.Column}, Message: f.Message}
 }

@@ -7,14 +7,13 @@ import (
 	"strconv"
 	"strings"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
-// CheckVersion is the version of the JSON format of a check. It grows with incompatible changes.
-const CheckVersion = 1
+// checkVersion is the version of the JSON format of a check. It grows with incompatible changes.
+const checkVersion = 1
 
 // CheckReport is the result of a check.
 type CheckReport struct {
@@ -106,7 +105,7 @@ func (r *CheckReport) sentence() string {
 
 func writeCheckLines(w io.Writer, r *CheckReport, color bool) error {
 	b := newBuffer(w)
-	t := text{color: color}
+	t := palette(color)
 	paint := map[check.Level]string{check.Note: yellow, check.Error: red, check.Failed: red}
 	bad, notes := r.condensed()
 	for _, f := range slices.Concat(bad, notes) {
@@ -184,7 +183,7 @@ type checkPlace struct {
 }
 
 func (r *CheckReport) document() checkDocument {
-	d := checkDocument{Version: CheckVersion, Manifests: r.Manifests, Base: r.Base, Rules: []checkRule{}, Findings: make([]checkFinding, len(r.Findings))}
+	d := checkDocument{Version: checkVersion, Manifests: r.Manifests, Base: r.Base, Rules: []checkRule{}, Findings: make([]checkFinding, len(r.Findings))}
 	d.Summary.Findings, d.Summary.NotChecked, d.Summary.Notes = r.count()
 	for _, rule := range r.Rules {
 		d.Rules = append(d.Rules, checkRule{Name: rule.Name(), Run: true})
@@ -195,13 +194,13 @@ func (r *CheckReport) document() checkDocument {
 	for i, f := range r.Findings {
 		c := checkFinding{
 			Rule: f.Rule, Level: f.Level.String(), File: f.Pos.File, Line: f.Pos.Line, Column: f.Pos.Column, Message: f.Message, InBase: f.Old,
-			Digest: shownDigest(f.Image.Digest), Tags: append([]string{}, f.Image.Tags...), Destinations: []string{},
+			Digest: image.DigestString(f.Image.Digest), Tags: append([]string{}, f.Image.Tags...), Destinations: []string{},
 		}
 		for _, repo := range f.Image.Destinations {
 			c.Destinations = append(c.Destinations, repo.String())
 		}
 		for _, p := range f.Places {
-			c.Places = append(c.Places, checkPlace{p.Pos.File, p.Pos.Line, p.Pos.Column, shownDigest(p.Digest), p.SourceTag, p.Tag})
+			c.Places = append(c.Places, checkPlace{p.Pos.File, p.Pos.Line, p.Pos.Column, image.DigestString(p.Digest), p.SourceTag, p.Tag})
 		}
 		d.Findings[i] = c
 	}
@@ -209,14 +208,6 @@ func (r *CheckReport) document() checkDocument {
 		d.Plan = complete(r.Plan)
 	}
 	return d
-}
-
-// shownDigest returns a digest, "" if it is not known.
-func shownDigest(d v1.Hash) string {
-	if d == (v1.Hash{}) {
-		return ""
-	}
-	return d.String()
 }
 
 // RuleList returns one line of help for each rule, wrapped at 80 columns.

@@ -168,7 +168,7 @@ func TestCheckJSON(t *testing.T) {
 	}
 	got.Findings = got.Findings[1:3]
 	want := checkDocument{
-		Version: CheckVersion, Manifests: plan.Origin{Path: "top", Digest: digest("9")}, Base: "4ed8c31a0a6e9d1f6f9a1d5c1f0b4d7c2e3f4a5b",
+		Version: checkVersion, Manifests: plan.Origin{Path: "top", Digest: digest("9")}, Base: "4ed8c31a0a6e9d1f6f9a1d5c1f0b4d7c2e3f4a5b",
 		Summary: checkSummary{Findings: 2, NotChecked: 1, Notes: 1},
 		Rules:   []checkRule{{"valid", true, ""}, {"size", true, ""}, {"signature", false, "no key"}, {"tags", false, "offline"}, {"exists", false, "no key"}},
 		Findings: []checkFinding{{

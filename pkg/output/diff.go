@@ -78,7 +78,7 @@ func (c Comparison) sentence() string {
 func writeDiffText(w io.Writer, c Comparison, color bool) error {
 	b := newBuffer(w)
 	b.put("--- ", Escape(c.From), "\n+++ ", Escape(c.To), "\n")
-	t := text{color: color}
+	t := palette(color)
 	width := 0
 	for _, ch := range c.Changes {
 		width = max(width, min(40, len(tagText(ch))))

@@ -30,8 +30,8 @@ func Escape(s string) string {
 	return s
 }
 
-// EscapeLines escapes text line by line. Tabs and line ends stay.
-func EscapeLines(text []byte) []byte {
+// escapeLines escapes text line by line. Tabs and line ends stay.
+func escapeLines(text []byte) []byte {
 	lines := strings.SplitAfter(string(text), "\n")
 	for i, line := range lines {
 		rest := strings.TrimRight(line, "\r\n")

@@ -64,7 +64,7 @@ func TestForeignTextIsNoCommand(t *testing.T) {
 				t.Errorf("a check of %q as %s is\n%s\nwant nothing that a CI system obeys", foreign, f, text)
 			}
 		}
-		if text := string(EscapeLines([]byte("+" + strings.ReplaceAll(foreign, "\n", "\n ") + "\n\t" + strings.TrimSpace(foreign) + "\n"))); obeyed(text) {
+		if text := string(escapeLines([]byte("+" + strings.ReplaceAll(foreign, "\n", "\n ") + "\n\t" + strings.TrimSpace(foreign) + "\n"))); obeyed(text) {
 			t.Errorf("lines of %q become\n%s\nwant nothing that a CI system obeys", foreign, text)
 		}
 	}
@@ -78,7 +78,7 @@ func TestEscapeLeavesTheRest(t *testing.T) {
 			t.Errorf("%q becomes %q, want it as it was", text, got)
 		}
 	}
-	equal(t, string(EscapeLines([]byte("a\tb\r\n\t::x\n \x1b\n"))), "a\tb\r\n\t\\x3a:x\n \\x1b\n")
+	equal(t, string(escapeLines([]byte("a\tb\r\n\t::x\n \x1b\n"))), "a\tb\r\n\t\\x3a:x\n \\x1b\n")
 }
 
 func TestYAMLOfAnyText(t *testing.T) {

@@ -15,12 +15,12 @@ func WriteFileDiff(w io.Writer, name string, before, after []byte, color bool) e
 	if before == nil {
 		from = "/dev/null"
 	}
-	lines := EscapeLines(diff.Diff(from, before, name, after))
+	lines := escapeLines(diff.Diff(from, before, name, after))
 	if !color {
 		_, err := w.Write(lines)
 		return err
 	}
-	t := text{color: color}
+	t := palette(color)
 	var b strings.Builder
 	n := 0
 	for line := range strings.Lines(string(lines)) {

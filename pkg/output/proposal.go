@@ -112,6 +112,6 @@ func WriteProposal(w io.Writer, p *propose.Plan, from string, colored bool) erro
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(w, "\n%s", EscapeLines([]byte(p.Body)))
+	_, err := fmt.Fprintf(w, "\n%s", escapeLines([]byte(p.Body)))
 	return err
 }

@@ -19,7 +19,7 @@ import (
 // Limits of reports, in bytes. A JSON report of 500,000 copies is smaller. The limit of
 // YAML is lower, because the parser needs many times its size.
 const (
-	MaxReport     = 512 << 20
+	maxReport     = 512 << 20
 	maxYAMLReport = 32 << 20
 )
 
@@ -56,14 +56,14 @@ func defect(err error) string {
 // ReadReport parses a report that WriteReport wrote as JSON or YAML. It does not check
 // the values.
 func ReadReport(r io.Reader) (*plan.Report, error) {
-	raw, err := io.ReadAll(io.LimitReader(r, MaxReport+1))
+	raw, err := io.ReadAll(io.LimitReader(r, maxReport+1))
 	if err != nil {
 		return nil, err
 	}
 	isJSON := bytes.HasPrefix(bytes.TrimLeft(raw, " \t\r\n"), []byte("{"))
 	switch {
-	case len(raw) > MaxReport:
-		return nil, fmt.Errorf("it is larger than %d MiB", MaxReport>>20)
+	case len(raw) > maxReport:
+		return nil, fmt.Errorf("it is larger than %d MiB", maxReport>>20)
 	case !isJSON && len(raw) > maxYAMLReport:
 		return nil, fmt.Errorf("it is YAML of more than %d MiB: write the report as JSON", maxYAMLReport>>20)
 	case !isJSON:

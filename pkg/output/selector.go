@@ -28,25 +28,17 @@ type ResolvedSelector struct {
 
 // Explanation lists the candidates of one selector.
 type Explanation struct {
-	Source     string      `json:"source"` // file:line:column
-	Name       string      `json:"name"`
-	Policy     string      `json:"policy,omitempty"` // namespace/name of the ImagePolicy
-	Repository string      `json:"repository"`
-	Tag        string      `json:"tag,omitempty"`
-	Digest     v1.Hash     `json:"digest,omitzero"`
-	Locked     v1.Hash     `json:"locked,omitzero"` // in the lock
-	Notes      []string    `json:"notes"`
-	Commits    []Commit    `json:"commits,omitempty"` // newer commits without an image, newest first
-	Candidates []Candidate `json:"candidates"`
-	Error      string      `json:"error,omitempty"`
-}
-
-// Candidate is an image that a selector considered.
-type Candidate struct {
-	Tag    string  `json:"tag,omitempty"`
-	Digest v1.Hash `json:"digest,omitzero"`
-	Chosen bool    `json:"chosen"`
-	Reason string  `json:"reason"` // why it was chosen or rejected
+	Source     string              `json:"source"` // file:line:column
+	Name       string              `json:"name"`
+	Policy     string              `json:"policy,omitempty"` // namespace/name of the ImagePolicy
+	Repository string              `json:"repository"`
+	Tag        string              `json:"tag,omitempty"`
+	Digest     v1.Hash             `json:"digest,omitzero"`
+	Locked     v1.Hash             `json:"locked,omitzero"` // in the lock
+	Notes      []string            `json:"notes"`
+	Commits    []Commit            `json:"commits,omitempty"` // newer commits without an image, newest first
+	Candidates []resolve.Candidate `json:"candidates"`
+	Error      string              `json:"error,omitempty"`
 }
 
 // Commit is a commit without an image.
@@ -81,7 +73,7 @@ func Explain(file *selector.File, result *resolve.Result) Explanation {
 	p := result.Selector
 	e := Explanation{
 		Source: p.Pos.String(), Name: p.Name, Policy: p.Policy, Repository: p.Repository.String(),
-		Notes: []string{}, Candidates: []Candidate{},
+		Notes: []string{}, Candidates: []resolve.Candidate{},
 	}
 	if l := file.Find(p); l != nil {
 		e.Locked = l.Digest
@@ -94,21 +86,12 @@ func Explain(file *selector.File, result *resolve.Result) Explanation {
 			}
 			e.Commits = append(e.Commits, Commit{commit.ID, commit.Subject, reason})
 		}
-		e.Tag, e.Digest, e.Notes, e.Candidates = c.Tag, c.Digest, append(e.Notes, c.Notes...), Candidates(c)
+		e.Tag, e.Digest, e.Notes, e.Candidates = c.Tag, c.Digest, append(e.Notes, c.Notes...), append(e.Candidates, c.Candidates...)
 	}
 	if result.Err != nil {
 		e.Error = result.Err.Error()
 	}
 	return e
-}
-
-// Candidates returns the candidates of a choice.
-func Candidates(c *resolve.Choice) []Candidate {
-	all := make([]Candidate, len(c.Candidates))
-	for i, candidate := range c.Candidates {
-		all[i] = Candidate(candidate)
-	}
-	return all
 }
 
 // WriteExplanations writes explanations as Text or JSON.

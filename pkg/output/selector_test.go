@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
 )
 
 // What comes from registries and files is escaped, and what is not known takes no line.
@@ -15,7 +16,7 @@ func TestSourceText(t *testing.T) {
 	explanations := []Explanation{
 		{
 			Source: "m.yaml:3:3", Repository: "s.io/fig", Tag: "1.1", Digest: image.Hash("sha256:b"), Locked: image.Hash("sha256:a"), Notes: []string{"no\x1bte"},
-			Candidates: []Candidate{{Tag: "1.1", Digest: image.Hash("sha256:b"), Chosen: true, Reason: "the highest"}, {Digest: image.Hash("sha256:a"), Reason: "older\n"}},
+			Candidates: []resolve.Candidate{{Tag: "1.1", Digest: image.Hash("sha256:b"), Chosen: true, Reason: "the highest"}, {Digest: image.Hash("sha256:a"), Reason: "older\n"}},
 		},
 		{Source: "m.yaml:9:3", Repository: "s.io/pear", Error: "503"},
 	}

@@ -24,14 +24,14 @@ type ListedTag struct {
 
 // ResolvedTag is the image that a tag and labels select.
 type ResolvedTag struct {
-	Reference  string            `json:"reference"`
-	Repository string            `json:"repository"`
-	Digest     v1.Hash           `json:"digest"`
-	Tag        string            `json:"tag"`
-	Path       []string          `json:"path"`
-	Labels     map[string]string `json:"labels"`
-	Candidates []Candidate       `json:"candidates"`
-	Notes      []string          `json:"notes"`
+	Reference  string              `json:"reference"`
+	Repository string              `json:"repository"`
+	Digest     v1.Hash             `json:"digest"`
+	Tag        string              `json:"tag"`
+	Path       []string            `json:"path"`
+	Labels     map[string]string   `json:"labels"`
+	Candidates []resolve.Candidate `json:"candidates"`
+	Notes      []string            `json:"notes"`
 }
 
 // ListTags returns all tags of an image tags file.

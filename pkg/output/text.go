@@ -11,7 +11,6 @@ import (
 	"unicode/utf8"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
@@ -29,10 +28,20 @@ const (
 	plain  = "\x1b[0m"
 )
 
+// palette colors text if it is true.
+type palette bool
+
+func (p palette) paint(color, s string) string {
+	if !p || color == "" {
+		return s
+	}
+	return color + s + plain
+}
+
 // text writes a report for people.
 type text struct {
 	buffer
-	color  bool
+	palette
 	width  int    // columns
 	digits int    // of a short digest
 	indent string // of groups
@@ -47,7 +56,7 @@ func writeText(w io.Writer, r *plan.Report, color bool, width int) error {
 	for _, c := range lost {
 		shown = append(shown, c.examples...)
 	}
-	t := &text{buffer: newBuffer(w), color: color, width: width, digits: digits(shown), most: math.MaxInt}
+	t := &text{buffer: newBuffer(w), palette: palette(color), width: width, digits: digits(shown), most: math.MaxInt}
 	for _, group := range byDestination(good) {
 		t.group(group)
 		t.put("\n")
@@ -277,13 +286,6 @@ func (t *text) estimate(hosts map[string]plan.Estimate) {
 	t.put("\n")
 }
 
-func (t *text) paint(color, s string) string {
-	if !t.color || color == "" {
-		return s
-	}
-	return color + s + plain
-}
-
 // short returns the shortened digest for the table.
 func (t *text) short(digest string) string {
 	switch {
@@ -345,11 +347,6 @@ func sourceOf(it *plan.ReportItem) string {
 		return ""
 	}
 	return from
-}
-
-// fault returns a fault as "file:line:column: message".
-func fault(f plan.ReportFault) string {
-	return manifest.Fault{Pos: manifest.Pos{File: f.File, Line: f.Line, Column: f.Column}, Message: f.Message}.String()
 }
 
 // columns returns the approximate width of s on a terminal.

@@ -68,7 +68,7 @@ func statusWord(s verify.Status) string {
 
 func writeChains(w io.Writer, v Verification, color bool) error {
 	b := newBuffer(w)
-	t := text{color: color}
+	t := palette(color)
 	shown := v.Chains
 	if !v.Named {
 		shown, _ = v.split()

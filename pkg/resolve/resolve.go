@@ -80,10 +80,10 @@ type Child struct {
 
 // Candidate is a tag that a policy considered.
 type Candidate struct {
-	Tag    string
-	Digest v1.Hash // zero if it was not read
-	Chosen bool
-	Reason string // reason why the tag was chosen or not
+	Tag    string  `json:"tag,omitempty"`
+	Digest v1.Hash `json:"digest,omitzero"` // zero if it was not read
+	Chosen bool    `json:"chosen"`
+	Reason string  `json:"reason"` // reason why the tag was chosen or not
 }
 
 // PassedCommit is a commit without an image that is newer than the selected one.
