@@ -34,10 +34,10 @@ var allowed = map[string][]string{
 	"output":     {"add", "check", "history", "image", "imagetags", "inventory", "manifest", "plan", "propose", "rebase", "resolve", "selector", "verify"}, // formats the values of other packages
 	"plan":       {"image", "inventory", "manifest"},
 	"promote":    {"check", "evidence", "image", "inventory", "manifest", "memo", "plan", "provenance", "registry", "strictjson", "transfer"},
-	"propose":    {"git", "secret"},                                           // proposes changes of files, whatever is in them
-	"provenance": {"image", "strictjson", "yamlread", "go.yaml.in/yaml/v3"},   // policies, read with the manifests that they belong to
-	"rebase":     {"image", "inventory", "promote", "registry", "strictjson"}, // makes an image and pushes it
-	"registry":   {"image", "inventory", "manifest", "secret", "strictjson"},  // decides nothing, so it knows no plan; of manifests it needs the settings of registries
+	"propose":    {"git", "secret"},                                                  // proposes changes of files, whatever is in them
+	"provenance": {"image", "strictjson", "yamlread", "go.yaml.in/yaml/v3"},          // policies, read with the manifests that they belong to
+	"rebase":     {"image", "inventory", "promote", "registry", "strictjson"},        // makes an image and pushes it
+	"registry":   {"image", "inventory", "manifest", "memo", "secret", "strictjson"}, // decides nothing, so it knows no plan; of manifests it needs the settings of registries
 	"resolve":    {"image", "imagetags", "manifest", "selector", "github.com/Masterminds/semver/v3", "golang.org/x/sync/errgroup"},
 	"scan":       {"check", "image", "load", "yamlread"},                                          // runs scanners
 	"secret":     {},                                                                              // what must not be printed, wherever it came from

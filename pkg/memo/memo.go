@@ -1,7 +1,7 @@
-// Package memo runs a function once for each key and shares the result.
+// Package memo keeps a value for each key, such as the result of a function that runs once.
 //
-// It is a package because pkg/promote shares reads with it and pkg/transfer shares
-// writes. It knows neither.
+// It is a package because pkg/promote shares reads with it, pkg/transfer shares writes,
+// and pkg/registry keeps what hosts have answered. It knows none of these.
 package memo
 
 import (
@@ -91,6 +91,28 @@ func (m *Map[K, V]) Forget(key K) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.all, key)
+}
+
+// Values holds a value for each key. The zero value is empty. It is safe for concurrent
+// use; the values guard themselves.
+type Values[K comparable, V any] struct {
+	mu  sync.Mutex
+	all map[K]*V
+}
+
+// Of returns the value of a key. It is zero at first.
+func (v *Values[K, V]) Of(key K) *V {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	value, ok := v.all[key]
+	if !ok {
+		value = new(V)
+		if v.all == nil {
+			v.all = map[K]*V{}
+		}
+		v.all[key] = value
+	}
+	return value
 }
 
 // Tasks runs functions that return only an error. A success is kept. After a failure

@@ -8,6 +8,15 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/memo"
 )
 
+func TestValues(t *testing.T) {
+	t.Parallel()
+	var v memo.Values[string, int]
+	*v.Of("a") = 1
+	if a, b := *v.Of("a"), *v.Of("b"); a != 1 || b != 0 {
+		t.Errorf("got %d and %d, want 1 and 0", a, b)
+	}
+}
+
 func TestMap(t *testing.T) {
 	t.Parallel()
 	var m memo.Map[string, int]

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -51,7 +50,9 @@ func (c *Client) LinkReferrer(ctx context.Context, repo name.Repository, m *Mani
 			return nil
 		}
 	}
-	defer c.links.lock(repo)() // the tag is read, changed and written
+	known := c.repos.Of(repo)
+	known.links.Lock() // the tag is read, changed and written
+	defer known.links.Unlock()
 	if err := c.link(ctx, repo, FallbackTag(content.Subject.Digest), m); err != nil {
 		return fmt.Errorf("listing it under its subject's tag: %w", err)
 	}
@@ -94,7 +95,8 @@ func (c *Client) link(ctx context.Context, repo name.Repository, tag string, m *
 //
 // The index is nil if it lists the manifest already.
 func (c *Client) withReferrer(ctx context.Context, repo name.Repository, tag string, m *Manifest) (was v1.Hash, next *Manifest, err error) {
-	index := fallbackIndex{"schemaVersion": json.RawMessage("2"), "mediaType": json.RawMessage(`"` + types.OCIImageIndex + `"`)}
+	// Fields that other clients have added stay.
+	index := map[string]json.RawMessage{"schemaVersion": json.RawMessage("2"), "mediaType": json.RawMessage(`"` + types.OCIImageIndex + `"`)}
 	var all []json.RawMessage
 	have, err := c.Manifest(ctx, repo, tag)
 	switch {
@@ -133,29 +135,4 @@ func (c *Client) withReferrer(ctx context.Context, repo name.Repository, tag str
 		return v1.Hash{}, nil, err
 	}
 	return was, &Manifest{Raw: raw, MediaType: types.OCIImageIndex, Digest: DigestOf(raw)}, nil
-}
-
-// fallbackIndex is an index that keeps unknown fields.
-type fallbackIndex map[string]json.RawMessage
-
-// locks are mutexes by key.
-type locks[K comparable] struct {
-	mu  sync.Mutex
-	all map[K]*sync.Mutex
-}
-
-// lock locks a key's mutex, and returns its Unlock.
-func (l *locks[K]) lock(key K) (unlock func()) {
-	l.mu.Lock()
-	if l.all == nil {
-		l.all = map[K]*sync.Mutex{}
-	}
-	one := l.all[key]
-	if one == nil {
-		one = &sync.Mutex{}
-		l.all[key] = one
-	}
-	l.mu.Unlock()
-	one.Lock()
-	return one.Unlock
 }

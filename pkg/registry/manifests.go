@@ -122,7 +122,7 @@ func (c *Client) head(ctx context.Context, repo name.Repository, ref string, oth
 	}
 	resp.Body.Close()
 	if h, ok := readHead(resp.Header, ref); ok {
-		c.setHeads(repo.RegistryStr(), reliable)
+		c.host(repo).headFinds.Store(true)
 		return h, nil
 	}
 	return c.headByGet(ctx, repo, ref)

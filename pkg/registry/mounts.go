@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/memo"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/wire"
 )
 
@@ -41,25 +42,25 @@ var (
 	ErrMountEarly = fmt.Errorf("%w: no manifest in the source repository refers to the blob yet", ErrMountRefused)
 )
 
-// mounts holds what each host has answered to mount requests. The zero value is empty.
+// mounts holds what one host has answered to mount requests.
 type mounts struct {
-	mu  sync.Mutex
-	all map[string]*hostMounts
-}
-
-// hostMounts holds what one host has answered to mount requests.
-type hostMounts struct {
 	// first is held during a request whose answer shows how the host answers further
 	// ones: such requests are sent one at a time, so that a host that never mounts is
 	// asked for a few blobs.
 	first sync.Mutex
 
 	mu      sync.Mutex
-	granted map[name.Repository]struct{} // source repositories
-	refused map[name.Repository]int      // refusals by source repository
-	all     int                          // refusals
-	failed  int                          // 5xx answers
+	from    memo.Values[name.Repository, mountSource]
+	granted bool // from some repository
+	refused int  // from all repositories
+	failed  int  // 5xx answers
 	early   earlyMounts
+}
+
+// mountSource holds what a host has answered to mounts from one repository.
+type mountSource struct {
+	granted bool
+	refused int
 }
 
 // earlyMounts is whether a host mounts blobs that no manifest refers to yet.
@@ -71,39 +72,25 @@ const (
 	earlyRefused
 )
 
-func (m *mounts) of(host string) *hostMounts {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.all == nil {
-		m.all = map[string]*hostMounts{}
-	}
-	h := m.all[host]
-	if h == nil {
-		h = &hostMounts{granted: map[name.Repository]struct{}{}, refused: map[name.Repository]int{}}
-		m.all[host] = h
-	}
-	return h
-}
-
 // try runs a mount request unless earlier answers show that it would be refused.
-func (h *hostMounts) try(from name.Repository, committed bool, request func() (*Session, error)) (*Session, error) {
-	if h.unsure(committed) {
-		h.first.Lock()
-		if h.unsure(committed) {
-			defer h.first.Unlock()
+func (m *mounts) try(from name.Repository, committed bool, request func() (*Session, error)) (*Session, error) {
+	if m.unsure(committed) {
+		m.first.Lock()
+		if m.unsure(committed) {
+			defer m.first.Unlock()
 		} else {
-			h.first.Unlock()
+			m.first.Unlock()
 		}
 	}
-	if err := h.refuses(from, committed); err != nil {
+	if err := m.refuses(from, committed); err != nil {
 		return nil, err
 	}
 	session, err := request()
 	switch {
 	case err == nil:
-		h.grant(from, committed)
+		m.grant(from, committed)
 	case errors.Is(err, ErrMountRefused):
-		if early := h.refuse(from, committed || session == nil, err); early {
+		if early := m.refuse(from, committed || session == nil, err); early {
 			err = ErrMountEarly
 		}
 	}
@@ -111,61 +98,61 @@ func (h *hostMounts) try(from name.Repository, committed bool, request func() (*
 }
 
 // unsure reports whether the host has not shown yet how it answers such requests.
-func (h *hostMounts) unsure(committed bool) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.granted) == 0 || !committed && h.early == earlyUnknown
+func (m *mounts) unsure(committed bool) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return !m.granted || !committed && m.early == earlyUnknown
 }
 
 // refuses returns the error of a mount that need not be asked for.
-func (h *hostMounts) refuses(from name.Repository, committed bool) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	_, granted := h.granted[from]
+func (m *mounts) refuses(from name.Repository, committed bool) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	source := m.from.Of(from)
 	switch {
-	case h.failed >= maxMountFailures,
-		!granted && h.refused[from] >= maxMountRefusals,
-		len(h.granted) == 0 && h.all >= maxHostRefusals:
+	case m.failed >= maxMountFailures,
+		!source.granted && source.refused >= maxMountRefusals,
+		!m.granted && m.refused >= maxHostRefusals:
 		return ErrMountRefused
-	case !committed && h.early == earlyRefused:
+	case !committed && m.early == earlyRefused:
 		return ErrMountEarly
 	}
 	return nil
 }
 
-func (h *hostMounts) grant(from name.Repository, committed bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.granted[from] = struct{}{}
+func (m *mounts) grant(from name.Repository, committed bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.granted, m.from.Of(from).granted = true, true
 	if !committed {
-		h.early = earlyGranted
+		m.early = earlyGranted
 	}
 }
 
 // refuse counts a refusal, unless the reason may be that the blob is not committed. Such
 // a refusal opens a session.
-func (h *hostMounts) refuse(from name.Repository, committed bool, err error) (early bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+func (m *mounts) refuse(from name.Repository, committed bool, err error) (early bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	var e *Error
 	switch {
 	case errors.As(err, &e) && e.Status >= 500:
-		h.failed++
+		m.failed++
 	case !committed:
-		if h.early == earlyUnknown {
-			h.early = earlyRefused
+		if m.early == earlyUnknown {
+			m.early = earlyRefused
 		}
 		return true
 	}
-	h.refused[from]++
-	h.all++
+	m.from.Of(from).refused++
+	m.refused++
 	return false
 }
 
 // MountsEarly reports whether a host has mounted a blob that no manifest in the source
 // repository referred to yet.
 func (c *Client) MountsEarly(host string) bool {
-	h := c.mounts.of(host)
+	h := &c.hosts.Of(host).mounts
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.early == earlyGranted
@@ -179,7 +166,7 @@ func (c *Client) MountsEarly(host string) bool {
 // committed says that a manifest in the source repository refers to the blob. Without
 // one, the error may be ErrMountEarly, with or without a session.
 func (c *Client) Mount(ctx context.Context, repo, from name.Repository, digest v1.Hash, committed bool) (*Session, error) {
-	return c.mounts.of(repo.RegistryStr()).try(from, committed, func() (*Session, error) { return c.mount(ctx, repo, from, digest) })
+	return c.host(repo).mounts.try(from, committed, func() (*Session, error) { return c.mount(ctx, repo, from, digest) })
 }
 
 // mount sends a mount request.

@@ -30,15 +30,10 @@ const (
 	firstPostTime = 5 * time.Second
 )
 
-// posts holds which hosts store a blob that is sent with the POST of an upload (OCI
-// distribution-spec, "POST then PUT" and "Single POST"). The zero value is empty.
+// posts holds whether one host stores a blob that is sent with the POST of an upload (OCI
+// distribution-spec, "POST then PUT" and "Single POST").
 type posts struct {
-	mu  sync.Mutex
-	all map[string]*hostPosts
-}
-
-// hostPosts holds what one host has answered to a POST with a blob.
-type hostPosts struct {
+	mu       sync.Mutex
 	asking   chan struct{} // closed when the first such POST is answered; nil: none is sent
 	accepted bool
 	refused  bool
@@ -48,11 +43,11 @@ type hostPosts struct {
 // begin reports whether a blob may be sent with the POST. Until a host has accepted one,
 // they are sent one at a time, and the other small blobs wait: they need one request less
 // if it is accepted.
-func (p *posts) begin(ctx context.Context, host string, size int64) bool {
+func (p *posts) begin(ctx context.Context, size int64) bool {
 	timer := time.NewTimer(firstPostTime)
 	defer timer.Stop()
 	for {
-		may, wait := p.next(host, size)
+		may, wait := p.next(size)
 		if wait == nil {
 			return may
 		}
@@ -68,53 +63,39 @@ func (p *posts) begin(ctx context.Context, host string, size int64) bool {
 
 // next reports whether a blob may be sent with the POST, or returns a channel that is
 // closed when this is known.
-func (p *posts) next(host string, size int64) (may bool, wait <-chan struct{}) {
+func (p *posts) next(size int64) (may bool, wait <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	switch h := p.of(host); {
-	case h.refused || size > maxPosted || !h.accepted && size > maxFirstPost:
+	switch {
+	case p.refused || size > maxPosted || !p.accepted && size > maxFirstPost:
 		return false, nil
-	case h.accepted:
+	case p.accepted:
 		return true, nil
-	case h.asking != nil:
-		return false, h.asking
+	case p.asking != nil:
+		return false, p.asking
 	default:
-		h.asking = make(chan struct{})
+		p.asking = make(chan struct{})
 		return true, nil
 	}
 }
 
 // end records the answer to a POST that begin allowed. status is 0 without an answer.
-func (p *posts) end(host string, status int) {
+func (p *posts) end(status int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	h := p.of(host)
 	switch {
 	case status == http.StatusCreated:
-		h.accepted = true
+		p.accepted = true
 	case status == http.StatusAccepted:
-		h.refused = true
-	case !h.accepted:
-		h.failed++
-		h.refused = h.refused || h.failed == maxPostFailures
+		p.refused = true
+	case !p.accepted:
+		p.failed++
+		p.refused = p.refused || p.failed == maxPostFailures
 	}
-	if h.asking != nil {
-		close(h.asking)
-		h.asking = nil
+	if p.asking != nil {
+		close(p.asking)
+		p.asking = nil
 	}
-}
-
-// of returns the entry of a host. The caller holds the lock.
-func (p *posts) of(host string) *hostPosts {
-	if p.all == nil {
-		p.all = map[string]*hostPosts{}
-	}
-	h := p.all[host]
-	if h == nil {
-		h = &hostPosts{}
-		p.all[host] = h
-	}
-	return h
 }
 
 // Send begins to send a blob. It sends a small one with the POST, unless the host is
@@ -123,11 +104,12 @@ func (p *posts) of(host string) *hostPosts {
 //
 // After an error the registry may have stored the blob.
 func (c *Client) Send(ctx context.Context, repo name.Repository, d v1.Descriptor, body func() (io.ReadCloser, error)) (*Session, error) {
-	if !c.posts.begin(ctx, repo.RegistryStr(), d.Size) {
+	posts := &c.host(repo).posts
+	if !posts.begin(ctx, d.Size) {
 		return c.Upload(ctx, repo)
 	}
 	s, status, err := c.post(ctx, repo, d, body)
-	c.posts.end(repo.RegistryStr(), status)
+	posts.end(status)
 	if status >= http.StatusBadRequest && status < http.StatusInternalServerError && status != http.StatusTooManyRequests {
 		return c.Upload(ctx, repo)
 	}
@@ -164,7 +146,8 @@ func (c *Client) post(ctx context.Context, repo name.Repository, d v1.Descriptor
 // StopPosts makes all further blobs be sent in sessions to the host of a repository. It
 // lacks a blob that it may have said to have stored.
 func (c *Client) StopPosts(repo name.Repository) {
-	c.posts.mu.Lock()
-	defer c.posts.mu.Unlock()
-	c.posts.of(repo.RegistryStr()).refused = true
+	posts := &c.host(repo).posts
+	posts.mu.Lock()
+	defer posts.mu.Unlock()
+	posts.refused = true
 }

@@ -51,7 +51,7 @@ var (
 // manifest by digest first, because after that the status has no such meaning.
 func (c *Client) PutTag(ctx context.Context, repo name.Repository, tag string, m *Manifest, may func(at v1.Hash) error) (PutResult, error) {
 	res, err := c.putTag(ctx, repo, tag, m, may)
-	if !errors.Is(err, errHidden) || c.wrote(repo) {
+	if !errors.Is(err, errHidden) || c.repos.Of(repo).put.Load() {
 		return res, err
 	}
 	if _, err := c.Put(ctx, repo, m.Digest, m); err != nil {
@@ -122,18 +122,8 @@ func (c *Client) send(ctx context.Context, r *wire.Request) (PutResult, error) {
 		return PutResult{}, err
 	}
 	resp.Body.Close()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.put[r.Repo] = struct{}{}
+	c.repos.Of(r.Repo).put.Store(true)
 	return PutResult{Digest: resp.Header.Get("Docker-Content-Digest"), Subject: resp.Header.Get("OCI-Subject") != ""}, nil
-}
-
-// wrote reports whether a manifest was put into a repository.
-func (c *Client) wrote(repo name.Repository) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	_, ok := c.put[repo]
-	return ok
 }
 
 // ReadBack returns the digest of a reference that was written, or zero if it is absent.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -84,22 +83,16 @@ func (c *Client) fallbackList(ctx context.Context, repo name.Repository, digest 
 // counts as one without it. One failure may be a temporary fault of a proxy.
 const doubts = 3
 
-// referrersAPIs records where the referrers API has answered. The zero value is empty.
-type referrersAPIs struct {
-	mu    sync.Mutex
-	hosts map[string]struct{}
-	repos map[name.Repository]struct{}
-	none  map[name.Repository]int // number of digests for which a repository did not answer with the API
-}
-
 // HasReferrersAPI reports whether the referrers API lists the manifests that refer to a
 // digest. If it does not, the fallback tag does.
 //
 // It asks until the repository has answered with the API once. The error is that of
 // reading the list: nobody would find a manifest that is put there.
 func (c *Client) HasReferrersAPI(ctx context.Context, repo name.Repository, digest v1.Hash) (bool, error) {
-	defer c.links.lock(repo)() // concurrent callers ask once
-	if c.referrers.answered(repo) {
+	known := c.repos.Of(repo)
+	known.links.Lock() // concurrent callers ask once
+	defer known.links.Unlock()
+	if known.referrers.Load() {
 		return true, nil
 	}
 	_, answered, err := c.referrersAPI(ctx, repo, digest)
@@ -109,9 +102,11 @@ func (c *Client) HasReferrersAPI(ctx context.Context, repo name.Repository, dige
 // referrersAPI lists a digest's referrers with the referrers API.
 //
 // If the answer is not one of that API, answered is false. It does not mean that the
-// whole host has no such API.
+// whole host has no such API. No request is sent if only failures are known: none
+// succeeded on the host, and doubts failed in the repository.
 func (c *Client) referrersAPI(ctx context.Context, repo name.Repository, digest v1.Hash) (all []v1.Descriptor, answered bool, err error) {
-	if !c.referrers.mayAnswer(repo) {
+	host, known := c.host(repo), c.repos.Of(repo)
+	if !host.referrers.Load() && known.noReferrers.Load() >= doubts {
 		return nil, false, nil
 	}
 	list := listing{repo: repo, path: repo.RepositoryStr() + "/referrers/" + digest.String(), accept: string(types.OCIImageIndex), home: true}
@@ -136,12 +131,13 @@ func (c *Client) referrersAPI(ctx context.Context, repo name.Repository, digest 
 	})
 	switch {
 	case noReferrersAPI(err):
-		c.referrers.record(repo, false)
+		known.noReferrers.Add(1)
 		return nil, false, nil
 	case err != nil:
 		return nil, false, fmt.Errorf("listing referrers of %s: %w", digest, err)
 	}
-	c.referrers.record(repo, true)
+	host.referrers.Store(true)
+	known.referrers.Store(true)
 	return all, true, nil
 }
 
@@ -162,37 +158,4 @@ func noReferrersAPI(err error) bool {
 		return true
 	}
 	return e.Status >= 300 && e.Status < 400
-}
-
-// answered reports whether a repository has answered with the API.
-func (r *referrersAPIs) answered(repo name.Repository) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	_, ok := r.repos[repo]
-	return ok
-}
-
-// mayAnswer reports whether to send a request to the API.
-//
-// It does unless only failures are known: none succeeded on the host, and doubts failed
-// in the repository.
-func (r *referrersAPIs) mayAnswer(repo name.Repository) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	_, proven := r.hosts[repo.RegistryStr()]
-	return proven || r.none[repo] < doubts
-}
-
-// record records whether a repository has answered with the API.
-func (r *referrersAPIs) record(repo name.Repository, answered bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.hosts == nil {
-		r.hosts, r.repos, r.none = map[string]struct{}{}, map[name.Repository]struct{}{}, map[name.Repository]int{}
-	}
-	if !answered {
-		r.none[repo]++
-		return
-	}
-	r.hosts[repo.RegistryStr()], r.repos[repo] = struct{}{}, struct{}{}
 }

@@ -42,7 +42,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -52,6 +51,7 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/memo"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/auth"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/pace"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/wire"
@@ -95,16 +95,8 @@ type Client struct {
 	log    logrus.FieldLogger
 	absent func(name.Repository) []int
 	bytes  atomic.Int64
-	mounts mounts
-	posts  posts
-	links  locks[name.Repository] // held while a fallback tag of the repository is changed, or its referrers API is tried
-
-	referrers referrersAPIs
-
-	mu     sync.Mutex
-	put    map[name.Repository]struct{} // repositories that a manifest was put into
-	heads  map[string]heads
-	listed map[name.Repository]bool // repositories whose tag list was read by Read; true: they held nothing
+	hosts  memo.Values[string, host]
+	repos  memo.Values[name.Repository, repository]
 }
 
 // ErrNotFound is the error for content that does not exist.
@@ -122,10 +114,7 @@ type UnansweredError = wire.UnansweredError
 
 // New returns a Client. It reads the key files, but sends no request.
 func New(o Options) (*Client, error) {
-	c := &Client{
-		files: o.Files, log: o.Log, absent: func(name.Repository) []int { return nil }, put: map[name.Repository]struct{}{},
-		heads: map[string]heads{}, listed: map[name.Repository]bool{},
-	}
+	c := &Client{files: o.Files, log: o.Log, absent: func(name.Repository) []int { return nil }}
 	if c.log == nil {
 		quiet := logrus.New()
 		quiet.SetLevel(logrus.PanicLevel)
@@ -270,7 +259,7 @@ func (c *Client) orAbsent(ctx context.Context, r *wire.Request, err error) error
 	if !errors.As(err, &e) {
 		return err
 	}
-	listed := r.Access == wire.Pull && !isStrict(ctx) && !c.wrote(r.Repo) && c.isAbsentStatus(r.Repo, e.Status)
+	listed := r.Access == wire.Pull && !isStrict(ctx) && !c.repos.Of(r.Repo).put.Load() && c.isAbsentStatus(r.Repo, e.Status)
 	if e.Status == http.StatusNotFound || listed {
 		return fmt.Errorf("%w (%w)", ErrNotFound, e)
 	}
