@@ -93,7 +93,7 @@ func (f *relations) read(ctx context.Context, repo name.Repository, d v1.Hash) (
 	for _, c := range content.Children {
 		child := c.Digest
 		m.children = append(m.children, child)
-		if registry.IsIndex(c) {
+		if c.MediaType.IsIndex() {
 			m.indexes = append(m.indexes, child)
 		}
 	}

@@ -7,9 +7,10 @@ import (
 	"strings"
 )
 
-// IsDamaged reports whether an error is a *DamagedError.
+// IsDamaged reports whether an error is that a registry has other content under the
+// digest of a blob.
 func IsDamaged(err error) bool {
-	var damaged *DamagedError
+	var damaged *damagedError
 	return errors.As(err, &damaged)
 }
 

@@ -23,21 +23,21 @@ import (
 // so that a large blob can be read over a connection that breaks often.
 const progress = 256 << 10
 
-// DamagedError is the error if a registry has other content under the digest of a blob.
+// damagedError is the error if a registry has other content under the digest of a blob.
 //
 // Sending the blob again may repair it.
-type DamagedError struct{ text string }
+type damagedError struct{ text string }
 
 // Error returns the message.
-func (e *DamagedError) Error() string { return e.text }
+func (e *damagedError) Error() string { return e.text }
 
 // HasBlob returns whether a repository holds a blob. It sends one HEAD.
 //
 // If the answer has another size or digest, the header of a GET decides. If that has
-// one as well, the blob is absent and the error is a *DamagedError.
+// one as well, the blob is absent and the error is a *damagedError.
 func (c *Client) HasBlob(ctx context.Context, repo name.Repository, d v1.Descriptor) (inventory.State, error) {
 	err := c.blobHead(ctx, http.MethodHead, repo, d)
-	var damaged *DamagedError
+	var damaged *damagedError
 	if errors.As(err, &damaged) {
 		err = c.blobHead(ctx, http.MethodGet, repo, d)
 	}
@@ -53,18 +53,22 @@ func (c *Client) HasBlob(ctx context.Context, repo name.Repository, d v1.Descrip
 
 // blobHead compares the header of an answer about a blob with its descriptor.
 func (c *Client) blobHead(ctx context.Context, method string, repo name.Repository, d v1.Descriptor) error {
-	resp, err := c.do(ctx, &wire.Request{Method: method, Repo: repo, Path: repo.RepositoryStr() + "/blobs/" + d.Digest.String(), Blob: true}, http.StatusOK)
+	resp, err := c.do(ctx, blobRequest(method, repo, d.Digest), http.StatusOK)
 	if err != nil {
 		return err
 	}
 	resp.Body.Close()
 	if resp.ContentLength >= 0 && resp.ContentLength != d.Size && !resp.Uncompressed {
-		return &DamagedError{fmt.Sprintf("the registry holds blob %s with %d bytes, it has %d", d.Digest, resp.ContentLength, d.Size)}
+		return &damagedError{fmt.Sprintf("the registry holds blob %s with %d bytes, it has %d", d.Digest, resp.ContentLength, d.Size)}
 	}
 	return sameBlob(resp, d.Digest)
 }
 
-// sameBlob returns a *DamagedError if the answer has a digest that differs.
+func blobRequest(method string, repo name.Repository, digest v1.Hash) *wire.Request {
+	return &wire.Request{Method: method, Repo: repo, Path: repo.RepositoryStr() + "/blobs/" + digest.String(), Header: http.Header{}, Blob: true}
+}
+
+// sameBlob returns a *damagedError if the answer has a digest that differs.
 //
 // Digests of other algorithms cannot be compared, and are ignored.
 func sameBlob(resp *http.Response, digest v1.Hash) error {
@@ -72,7 +76,40 @@ func sameBlob(resp *http.Response, digest v1.Hash) error {
 	if got == digest.String() || !strings.HasPrefix(got, digest.Algorithm+":") {
 		return nil
 	}
-	return &DamagedError{fmt.Sprintf("the registry holds blob %s under another digest, %s", digest, wire.Printable(got, 100))}
+	return &damagedError{fmt.Sprintf("the registry holds blob %s under another digest, %s", digest, wire.Printable(got, 100))}
+}
+
+// errNoLength is the error for an answer without a Content-Length.
+var errNoLength = errors.New("the registry does not send its size")
+
+// BlobSize returns the size of a blob in a registry, in bytes.
+//
+// It sends one HEAD. If that does not have the size in d, it sends a GET and does not
+// read the body.
+func (c *Client) BlobSize(ctx context.Context, repo name.Repository, d v1.Descriptor) (int64, error) {
+	head, err := c.blobLength(ctx, http.MethodHead, repo, d.Digest)
+	if err == nil && head == d.Size {
+		return head, nil
+	}
+	got, failed := c.blobLength(ctx, http.MethodGet, repo, d.Digest)
+	if failed != nil && err == nil {
+		return head, nil
+	}
+	return got, failed
+}
+
+func (c *Client) blobLength(ctx context.Context, method string, repo name.Repository, digest v1.Hash) (int64, error) {
+	r := blobRequest(method, repo, digest)
+	r.Header.Set("Accept-Encoding", "identity")
+	resp, err := c.do(ctx, r, http.StatusOK)
+	if err != nil {
+		return 0, err
+	}
+	resp.Body.Close()
+	if resp.ContentLength < 0 {
+		return 0, errNoLength
+	}
+	return resp.ContentLength, nil
 }
 
 // FetchBlob writes the bytes of a blob to w.
@@ -104,7 +141,11 @@ var copyBuffers = sync.Pool{New: func() any {
 
 // fetchWhole reads a blob from its beginning.
 func (c *Client) fetchWhole(ctx context.Context, repo name.Repository, d v1.Descriptor, w io.Writer) error {
-	f := &fetch{w: w, hash: newHash(d.Digest.Algorithm), size: d.Size}
+	hasher, err := v1.Hasher(d.Digest.Algorithm)
+	if err != nil {
+		return err
+	}
+	f := &fetch{w: w, hash: hasher, size: d.Size}
 	for try := 1; ; try++ {
 		before := f.got
 		err := c.fetchFrom(ctx, repo, d, f)
@@ -130,7 +171,7 @@ func (c *Client) fetchWhole(ctx context.Context, repo name.Repository, d v1.Desc
 
 // fetchFrom reads the rest of a blob that f does not have yet.
 func (c *Client) fetchFrom(ctx context.Context, repo name.Repository, d v1.Descriptor, f *fetch) error {
-	r := &wire.Request{Method: http.MethodGet, Repo: repo, Path: repo.RepositoryStr() + "/blobs/" + d.Digest.String(), Header: http.Header{}, Blob: true}
+	r := blobRequest(http.MethodGet, repo, d.Digest)
 	if f.got > 0 {
 		r.Header.Set("Range", fmt.Sprintf("bytes=%d-", f.got))
 	}

@@ -55,11 +55,11 @@ func (c *Client) Read(ctx context.Context, repo name.Repository, wanted iter.Seq
 			}
 		}
 		// A tag without a digest in the list has a digest that is not sha256.
-		err := c.readTags(ctx, repo, list.Tags, wanted, have)
+		err := c.readTags(ctx, repo, list.Tags, have)
 		have.Close()
 		return have, err
 	}
-	if err := c.readTags(ctx, repo, list.Tags, wanted, have); err != nil {
+	if err := c.readTags(ctx, repo, list.Tags, have); err != nil {
 		return nil, err
 	}
 	return have, c.readDigests(ctx, repo, noTags, wanted, have)
@@ -94,22 +94,9 @@ func (c *Client) ReadTags(ctx context.Context, repo name.Repository, tags []stri
 	return have
 }
 
-// readTags resolves the wanted tags in the tag list.
-func (c *Client) readTags(ctx context.Context, repo name.Repository, listed []string, wanted iter.Seq2[v1.Hash, []string], have *inventory.Repository) error {
-	exists := make(map[string]struct{}, len(listed))
-	for _, t := range listed {
-		exists[t] = struct{}{}
-	}
-	var ask []string
-	for _, tags := range wanted {
-		for _, t := range tags {
-			if _, ok := exists[t]; ok {
-				ask = append(ask, t)
-			}
-		}
-	}
-	slices.Sort(ask)
-	ask = slices.Compact(ask)
+// readTags resolves the tags in the tag list, which has only wanted ones.
+func (c *Client) readTags(ctx context.Context, repo name.Repository, listed []string, have *inventory.Repository) error {
+	ask := distinctTags(listed)
 	digests, err := each(ctx, ask, func(ctx context.Context, tag string) (v1.Hash, error) {
 		d, s, err := c.ResolveListed(ctx, repo, tag)
 		if s == inventory.Unknown {
@@ -154,6 +141,11 @@ func (c *Client) readDigests(ctx context.Context, repo name.Repository, taglessO
 		}
 	}
 	return nil
+}
+
+// distinctTags returns the tags in order, each once.
+func distinctTags(tags []string) []string {
+	return slices.Compact(slices.Sorted(slices.Values(tags)))
 }
 
 // each calls f concurrently for all items. It returns the results in order, or the first error.

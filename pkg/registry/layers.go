@@ -137,28 +137,29 @@ func (c *Client) extendConfig(ctx context.Context, repo name.Repository, doc map
 		return fmt.Errorf("the config has %d bytes: more than %d are refused", conf.Size, maxConfig)
 	}
 	var buf bytes.Buffer
-	if err := c.FetchBlob(ctx, repo, conf, &buf); err != nil {
+	err := c.FetchBlob(ctx, repo, conf, &buf)
+	if err != nil {
 		return fmt.Errorf("reading config %s: %w", conf.Digest.String(), err)
 	}
 	var config map[string]json.RawMessage
 	if json.Unmarshal(buf.Bytes(), &config) != nil || config["rootfs"] == nil {
 		return nil // the config is empty or of another kind: it has no diff IDs
 	}
-	if err := strictjson.Check(buf.Bytes()); err != nil {
-		return fmt.Errorf("reading config %s: %w", conf.Digest.String(), err)
-	}
 	var rootfs map[string]json.RawMessage
 	var ids []string
-	if err := json.Unmarshal(config["rootfs"], &rootfs); err != nil {
-		return fmt.Errorf("reading config %s: %w", conf.Digest.String(), err)
+	err = strictjson.Check(buf.Bytes())
+	if err == nil {
+		err = json.Unmarshal(config["rootfs"], &rootfs)
 	}
-	if err := json.Unmarshal(rootfs["diff_ids"], &ids); err != nil {
+	if err == nil {
+		err = json.Unmarshal(rootfs["diff_ids"], &ids)
+	}
+	if err != nil {
 		return fmt.Errorf("reading config %s: %w", conf.Digest.String(), err)
 	}
 	for _, l := range e.Added {
 		ids = append(ids, l.Digest.String())
 	}
-	var err error
 	if rootfs["diff_ids"], err = strictjson.Marshal(ids); err != nil {
 		return err
 	}

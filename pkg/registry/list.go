@@ -352,22 +352,18 @@ func (c *Client) page(ctx context.Context, l listing, next *url.URL) (*http.Resp
 	if l.accept != "" {
 		r.Header = http.Header{"Accept": {l.accept}}
 	}
-	if next != nil || l.size == 0 {
-		return c.do(ctx, r, http.StatusOK)
-	}
-	for _, n := range []int{l.size, 100, 0} {
-		r.Query = nil
-		if n > 0 {
+	if next == nil && l.size > 0 {
+		for _, n := range []int{l.size, 100} {
 			r.Query = url.Values{"n": {strconv.Itoa(n)}}
+			resp, err := c.do(ctx, r, http.StatusOK)
+			var e *Error
+			if !errors.As(err, &e) || e.Status != http.StatusBadRequest && e.Status != http.StatusRequestEntityTooLarge {
+				return resp, err
+			}
 		}
-		resp, err := c.do(ctx, r, http.StatusOK)
-		var e *Error
-		if n > 0 && errors.As(err, &e) && (e.Status == http.StatusBadRequest || e.Status == http.StatusRequestEntityTooLarge) {
-			continue
-		}
-		return resp, err
+		r.Query = nil
 	}
-	return nil, errors.New("unreachable")
+	return c.do(ctx, r, http.StatusOK)
 }
 
 // nextLink returns the target of the link with rel="next" (RFC 8288), or "".

@@ -2,12 +2,9 @@ package registry
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/sha512"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"mime"
 	"net/http"
@@ -61,18 +58,14 @@ type Manifest struct {
 
 // Resolve returns the digest that a tag points to. It sends one HEAD.
 func (c *Client) Resolve(ctx context.Context, repo name.Repository, tag string) (v1.Hash, inventory.State, error) {
-	h, err := c.head(ctx, repo, tag, c.listSays(repo))
-	s, err := state(err)
-	return h.digest, s, err
+	return resolved(c.head(ctx, repo, tag, c.listSays(repo)))
 }
 
 // ResolveListed is Resolve for a tag that is in the repository's tag list.
 //
 // If HEAD does not find the tag, a GET confirms that.
 func (c *Client) ResolveListed(ctx context.Context, repo name.Repository, tag string) (v1.Hash, inventory.State, error) {
-	h, err := c.head(ctx, repo, tag, listed)
-	s, err := state(err)
-	return h.digest, s, err
+	return resolved(c.head(ctx, repo, tag, listed))
 }
 
 // ResolveUnconfirmed is Resolve without confirming an absent tag by GET.
@@ -80,16 +73,17 @@ func (c *Client) ResolveListed(ctx context.Context, repo name.Repository, tag st
 // It is for tags that are confirmed later, or written whatever they point to. A GET
 // is only sent if HEAD on the host has failed to find a manifest that exists.
 func (c *Client) ResolveUnconfirmed(ctx context.Context, repo name.Repository, tag string) (v1.Hash, inventory.State, error) {
-	h, err := c.head(ctx, repo, tag, unlisted)
-	s, err := state(err)
-	return h.digest, s, err
+	return resolved(c.head(ctx, repo, tag, unlisted))
 }
 
 // Confirm looks again for a tag that ResolveUnconfirmed did not find.
 //
 // It sends no request and finds nothing if HEAD has found something on the host by now.
 func (c *Client) Confirm(ctx context.Context, repo name.Repository, tag string) (v1.Hash, inventory.State, error) {
-	h, err := c.notFound(ctx, repo, tag, unasked, ErrNotFound)
+	return resolved(c.notFound(ctx, repo, tag, unasked, ErrNotFound))
+}
+
+func resolved(h headed, err error) (v1.Hash, inventory.State, error) {
 	s, err := state(err)
 	return h.digest, s, err
 }
@@ -212,21 +206,10 @@ type bodyError struct{ err error }
 func (e *bodyError) Error() string { return e.err.Error() }
 func (e *bodyError) Unwrap() error { return e.err }
 
-// newHash returns a hash for a digest algorithm, or nil if it is not supported.
-func newHash(algorithm string) hash.Hash {
-	switch algorithm {
-	case "sha256":
-		return sha256.New()
-	case "sha512":
-		return sha512.New()
-	}
-	return nil
-}
-
 // digestOf returns the digest of b, or the zero value if algorithm is not supported.
 func digestOf(algorithm string, b []byte) v1.Hash {
-	h := newHash(algorithm)
-	if h == nil {
+	h, err := v1.Hasher(algorithm)
+	if err != nil {
 		return v1.Hash{}
 	}
 	h.Write(b)

@@ -3,6 +3,7 @@ package registry
 import (
 	"bytes"
 	"encoding/json"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -10,6 +11,8 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
+
+var descriptorDigest = regexp.MustCompile(`^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$`)
 
 func TestNextLink(t *testing.T) {
 	t.Parallel()

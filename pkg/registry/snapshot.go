@@ -289,9 +289,7 @@ func hasTagless(digests map[v1.Hash]Listed) bool {
 
 // resolve returns the tags of each digest, with one HEAD for each tag.
 func (s *snapshot) resolve(repo name.Repository, tags []string) (map[v1.Hash]Listed, error) {
-	tags = slices.Clone(tags)
-	slices.Sort(tags)
-	tags = slices.Compact(tags)
+	tags = distinctTags(tags)
 	heads, err := each(s.ctx, tags, func(ctx context.Context, tag string) (headed, error) {
 		h, err := s.client.head(ctx, repo, tag, listed)
 		if err != nil && !errors.Is(err, ErrNotFound) { // a tag can be deleted at the same time
