@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
@@ -102,9 +101,9 @@ func (o *runImageOptions) run(ctx context.Context, s *session, _ []string) error
 		return err
 	}
 	all := rebase.Candidates(app.RegistryStr(), names, append(rebase.LocalMirrors(files, names), o.mirrors...), order)
-	_, err = rebase.Pick(ctx, client, all)
+	best, err := rebase.Pick(ctx, client, all)
 	if err == nil {
-		err = o.compare(s.log, all, rebase.Compare(ctx, client, all))
+		err = o.compare(s.log, best, rebase.Compare(ctx, client, all))
 	}
 	if ctx.Err() != nil {
 		return errInterrupted
@@ -115,19 +114,13 @@ func (o *runImageOptions) run(ctx context.Context, s *session, _ []string) error
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(s.out, output.Escape(chosen(all).Name))
+	_, err = fmt.Fprintln(s.out, output.Escape(best.Name))
 	return err
-}
-
-// chosen returns the chosen one of all candidates.
-func chosen(all []rebase.Candidate) rebase.Candidate {
-	return all[slices.IndexFunc(all, func(c rebase.Candidate) bool { return c.Chosen })]
 }
 
 // compare reports candidates that lead to another image than the chosen one: as
 // warnings, or with --strict-mirrors as an error.
-func (o *runImageOptions) compare(log *logrus.Logger, all, differ []rebase.Candidate) error {
-	best := chosen(all)
+func (o *runImageOptions) compare(log *logrus.Logger, best *rebase.Candidate, differ []rebase.Candidate) error {
 	var errs []error
 	for _, c := range differ {
 		err := fmt.Errorf("%s %s is %s, but %s is %s", c.Origin, c.Name, c.Held, best.Name, best.Held)

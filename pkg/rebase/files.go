@@ -30,16 +30,14 @@ type file struct {
 	Names             // mirrors.toml: image, mirrors
 	RunImage Names    `toml:"run-image"` // stack.toml
 	Images   []Names  `toml:"images"`    // run.toml
-	Stack    tomlBase `toml:"stack"`     // builder.toml
-	Run      struct { // builder.toml
+	Stack    struct { // builder.toml
+		RunImage string   `toml:"run-image"`
+		Mirrors  []string `toml:"run-image-mirrors"`
+	} `toml:"stack"`
+	Run struct { // builder.toml
 		Images []Names `toml:"images"`
 	} `toml:"run"`
 	RunImages []Names `toml:"run-images"` // config.toml of pack
-}
-
-type tomlBase struct {
-	RunImage string   `toml:"run-image"`
-	Mirrors  []string `toml:"run-image-mirrors"`
 }
 
 // ParseFile parses a TOML file that names run images.
@@ -187,8 +185,6 @@ func LocalMirrors(files []File, n Names) []string {
 	return mirrors
 }
 
-// shareName reports whether a and b have an image or a mirror in common.
-// shareName reports whether a and b have an image or a mirror in common.
 // shareName reports whether a and b have an image or a mirror in common.
 func shareName(a, b Names) bool {
 	return slices.ContainsFunc(a.all(), func(x string) bool {

@@ -1,23 +1,19 @@
 package rebase
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
-
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
 // child is an entry of an index.
 type child struct {
-	v1.Descriptor
-	desc        *object // the descriptor as JSON
+	part
 	platform    platform
 	attestation bool // an attestation of another child, not an image
 }
@@ -27,33 +23,34 @@ func isIndex(m *registry.Manifest) bool {
 	return err == nil && content.Index
 }
 
-func parseIndex(m *registry.Manifest) (*object, []child, error) {
-	doc, err := parseObject(m.Raw)
-	if err != nil {
-		return nil, nil, fmt.Errorf("parsing the index: %w", err)
+// parseIndex returns an index as JSON, and its entries.
+func parseIndex(m *registry.Manifest) (doc *object, all []child, err error) {
+	var descs []*object
+	if doc, err = parseObject(m.Raw); err == nil {
+		descs, err = doc.objects("manifests")
 	}
-	descs, err := doc.objects("manifests")
-	if err != nil {
-		return nil, nil, fmt.Errorf("parsing the index: %w", err)
-	}
-	all := make([]child, len(descs))
+	all = make([]child, len(descs))
 	for i, desc := range descs {
-		d, err := parseDescriptor(desc)
-		if err != nil {
-			return nil, nil, fmt.Errorf("parsing the index: %w", err)
-		}
-		runs, err := desc.object("platform")
-		if err != nil {
-			return nil, nil, fmt.Errorf("parsing the index: %w", err)
-		}
-		c := child{Descriptor: d, desc: desc}
-		if err := errors.Join(c.platform.read(runs), desc.read("annotations", &c.Annotations)); err != nil {
-			return nil, nil, fmt.Errorf("parsing the index: %w", err)
-		}
-		c.attestation = image.IsAttestation(c.platform.OS, c.platform.Architecture, c.Annotations)
-		all[i] = c
+		err = cmp.Or(err, all[i].read(desc))
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("parsing the index: %w", err)
 	}
 	return doc, all, nil
+}
+
+func (c *child) read(desc *object) error {
+	var err error
+	if c.part, err = newPart(desc); err != nil {
+		return err
+	}
+	runs, err := desc.object("platform")
+	if err != nil {
+		return err
+	}
+	err = errors.Join(c.platform.read(runs), desc.read("annotations", &c.Annotations))
+	c.attestation = image.IsAttestation(c.platform.OS, c.platform.Architecture, c.Annotations)
+	return err
 }
 
 // forPlatform returns the best child for platform want, or nil.
@@ -142,20 +139,14 @@ func (r *Reader) index(ctx context.Context, res *Result, m *registry.Manifest, o
 	if err := setBaseAnnotations(doc, res.Images[0].Onto.Image, res.Images[0].Onto.Digest); err != nil {
 		return err
 	}
-	raw, err := strictjson.Marshal(doc)
-	if err != nil {
-		return fmt.Errorf("encoding the index: %w", err)
-	}
-	res.Manifest = &registry.Manifest{Digest: registry.DigestOf(raw), MediaType: m.MediaType, Raw: raw}
-	return nil
+	res.Manifest, err = encode(doc, m.MediaType)
+	return err
 }
 
 // rebased returns the index entry of img, replacing the child.
 func (c *child) rebased(img *Image) (*object, error) {
 	desc := c.desc.clone()
-	desc.set("digest", img.Manifest.Digest.String())
-	desc.set("size", len(img.Manifest.Raw))
-	desc.remove(func(key string) bool { return key == "data" || key == "urls" })
+	pointTo(desc, img.Manifest.Raw)
 	if err := setBaseAnnotations(desc, img.Onto.Image, img.base); err != nil {
 		return nil, err
 	}

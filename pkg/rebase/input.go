@@ -1,6 +1,7 @@
 package rebase
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -23,8 +24,8 @@ type inputImage struct {
 	at         Reference // repository and digest of the image
 	manifest   *registry.Manifest
 	doc        *object // the manifest
-	configDesc *object
-	layers     []layer
+	configPart part
+	layers     []part
 
 	config      *object
 	platform    platform
@@ -33,17 +34,23 @@ type inputImage struct {
 	platformAPI string // CNB_PLATFORM_API in the environment; empty if not set
 }
 
-type layer struct {
+// part is a descriptor in a manifest or index.
+type part struct {
 	v1.Descriptor
-	desc *object
+	desc *object // the descriptor as JSON
+}
+
+func newPart(o *object) (part, error) {
+	p := part{desc: o}
+	return p, errors.Join(o.read("mediaType", &p.MediaType), o.read("digest", &p.Digest), o.read("size", &p.Size), o.read("urls", &p.URLs))
 }
 
 // platform is the platform of an image (image-spec, "Image Configuration").
 type platform struct {
-	OS           string `json:"os"`
-	Architecture string `json:"architecture"`
-	Variant      string `json:"variant"`
-	OSVersion    string `json:"os.version"`
+	OS           string
+	Architecture string
+	Variant      string
+	OSVersion    string
 }
 
 // String returns os/architecture[/variant].
@@ -84,43 +91,38 @@ func newInputImage(at Reference, m *registry.Manifest) (*inputImage, error) {
 	if _, err := p.family(); err != nil {
 		return nil, err
 	}
-	var err error
-	if p.doc, err = parseObject(m.Raw); err != nil {
+	if err := p.readManifest(m.Raw); err != nil {
 		return nil, fmt.Errorf("parsing the manifest: %w", err)
 	}
-	if p.configDesc, err = p.doc.object("config"); err != nil {
-		return nil, fmt.Errorf("parsing the manifest: %w", err)
-	}
-	if d := p.configDescriptor(); !d.MediaType.IsConfig() {
-		return nil, fmt.Errorf("not an image: its configuration has media type %.100q", string(d.MediaType))
-	}
-	descs, err := p.doc.objects("layers")
-	if err != nil {
-		return nil, fmt.Errorf("parsing the manifest: %w", err)
-	}
-	for _, d := range descs {
-		l := layer{desc: d}
-		if l.Descriptor, err = parseDescriptor(d); err != nil {
-			return nil, fmt.Errorf("parsing the manifest: %w", err)
-		}
-		p.layers = append(p.layers, l)
+	if t := p.configPart.MediaType; !t.IsConfig() {
+		return nil, fmt.Errorf("not an image: its configuration has media type %.100q", string(t))
 	}
 	return p, nil
 }
 
-func parseDescriptor(o *object) (v1.Descriptor, error) {
-	var d v1.Descriptor
-	return d, errors.Join(o.read("mediaType", &d.MediaType), o.read("digest", &d.Digest), o.read("size", &d.Size), o.read("urls", &d.URLs))
-}
-
-// configDescriptor returns the descriptor of the configuration. It is the zero value
-// if the manifest has none.
-func (p *inputImage) configDescriptor() v1.Descriptor {
-	d, err := parseDescriptor(p.configDesc)
-	if err != nil || d.Digest == (v1.Hash{}) {
-		return v1.Descriptor{}
+func (p *inputImage) readManifest(raw []byte) error {
+	var err error
+	if p.doc, err = parseObject(raw); err != nil {
+		return err
 	}
-	return d
+	config, err := p.doc.object("config")
+	if err != nil {
+		return err
+	}
+	if p.configPart, err = newPart(config); err != nil {
+		return err
+	}
+	layers, err := p.doc.objects("layers")
+	if err != nil {
+		return err
+	}
+	p.layers = make([]part, len(layers))
+	for i, desc := range layers {
+		if p.layers[i], err = newPart(desc); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // parseConfig parses the configuration of the image.
@@ -160,8 +162,6 @@ func (p *inputImage) parseConfig(raw []byte) error {
 	}
 	return nil
 }
-
-func (p *inputImage) digest() v1.Hash { return p.manifest.Digest }
 
 // baseLabels returns the labels that describe the base.
 func (p *inputImage) baseLabels() map[string]string {
@@ -230,51 +230,48 @@ func (p *inputImage) configOn(base *inputImage, cut int, label string) ([]byte, 
 // history returns the history entries of the layers from index from on, with the
 // fixed creation time.
 //
-// If the number of entries does not match the layers, empty entries replace them.
 // Entries without a layer directly above layer from-1 belong to that layer. They
 // are left out, unless from is 0.
 func (p *inputImage) history(from int) []*object {
-	steps, ok := p.steps()
-	if !ok {
-		steps = make([]*object, len(p.layers))
-		for i := range steps {
-			steps[i] = &object{}
-		}
-	}
 	at := 0 // number of layers below the entry
 	var out []*object
-	for _, s := range steps {
-		var empty bool
-		if ok {
-			_ = s.read("empty_layer", &empty) // steps has checked it
-		}
-		if at > from || at == from && (!empty || from == 0) {
-			one := s.clone()
+	for _, s := range p.steps() {
+		if at > from || at == from && (!s.empty || from == 0) {
+			one := s.entry.clone()
 			one.set("created", created)
 			out = append(out, one)
 		}
-		if !empty {
+		if !s.empty {
 			at++
 		}
 	}
 	return out
 }
 
-// steps returns the history, and whether it matches the layers.
-func (p *inputImage) steps() ([]*object, bool) {
-	steps, err := p.config.objects("history")
-	if err != nil {
-		return nil, false
-	}
-	layers := 0
-	for _, s := range steps {
-		var empty bool
-		if err := s.read("empty_layer", &empty); err != nil {
-			return nil, false
-		}
-		if !empty {
+// step is an entry of a history.
+type step struct {
+	entry *object
+	empty bool // it has no layer
+}
+
+// steps returns the history, or an empty entry for each layer if it does not match the
+// layers.
+func (p *inputImage) steps() []step {
+	entries, err := p.config.objects("history")
+	steps, layers := make([]step, len(entries)), 0
+	for i, entry := range entries {
+		steps[i].entry = entry
+		err = cmp.Or(err, entry.read("empty_layer", &steps[i].empty))
+		if !steps[i].empty {
 			layers++
 		}
 	}
-	return steps, layers == len(p.layers)
+	if err == nil && layers == len(p.layers) {
+		return steps
+	}
+	steps = make([]step, len(p.layers))
+	for i := range steps {
+		steps[i].entry = &object{}
+	}
+	return steps
 }

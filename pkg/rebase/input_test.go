@@ -17,7 +17,7 @@ import (
 func inputOf(t *testing.T, layers, history string) *inputImage {
 	t.Helper()
 	ids, _ := json.Marshal(strings.Split(layers, ""))
-	p := &inputImage{layers: make([]layer, len(layers))}
+	p := &inputImage{layers: make([]part, len(layers))}
 	if err := p.parseConfig(fmt.Appendf(nil, `{"rootfs":{"diff_ids":%s},"history":%s}`, ids, history)); err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func TestBaseLayerCount(t *testing.T) {
 func TestConfiguration(t *testing.T) {
 	t.Parallel()
 	read := func(text string) *inputImage {
-		p := &inputImage{layers: make([]layer, 1)}
+		p := &inputImage{layers: make([]part, 1)}
 		if err := p.parseConfig([]byte(text)); err != nil {
 			t.Fatal(err)
 		}

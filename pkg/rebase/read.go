@@ -62,7 +62,7 @@ func (r *Reader) inputImage(ctx context.Context, repo name.Repository, m *regist
 	if err != nil {
 		return nil, err
 	}
-	d := p.configDescriptor()
+	d := p.configPart.Descriptor
 	if d.Size > maxConfig {
 		return nil, fmt.Errorf("the configuration has %d bytes, the limit is %d", d.Size, maxConfig)
 	}
@@ -181,22 +181,23 @@ func (r *Reader) choose(ctx context.Context, m *metadata, o Options) (to newBase
 		to.also = append(names.all(), local...)
 	}
 	all := Candidates(o.Host, names, local, o.Order)
-	to.Reference, err = pick(ctx, all, func(ref Reference) (v1.Hash, error) {
+	best, err := pick(ctx, all, func(ref Reference) (v1.Hash, error) {
 		m, err := r.manifest(ctx, ref)
 		if err != nil {
 			return v1.Hash{}, err
 		}
 		return m.Digest, nil
 	})
+	if err != nil {
+		return to, nil, err
+	}
+	to.Reference, to.given = best.Reference, best.Name
 	for _, c := range all {
-		if c.Rejected != "" && err == nil {
+		if c.Rejected != "" {
 			notes = append(notes, fmt.Sprintf("passing over %s %s: %s", c.Origin, c.Name, c.Rejected))
 		}
-		if c.Chosen {
-			to.given = c.Name
-		}
 	}
-	return to, notes, err
+	return to, notes, nil
 }
 
 // Rebase computes app on another run image. It writes nothing.

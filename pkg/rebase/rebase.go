@@ -25,6 +25,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
@@ -168,8 +169,8 @@ func assemble(app, base *inputImage, m *metadata, to newBase, o Options) (*Image
 	}
 	top := base.diffIDs[len(base.diffIDs)-1]
 	img := &Image{
-		Platform: app.platform.String(), Was: app.digest(), From: From{m.reference, m.topLayer}, PlatformAPI: app.platformAPI,
-		Onto: Onto{Image: to.Reference.String(), Digest: to.digest, TopLayer: top}, platform: app.platform, base: base.digest(),
+		Platform: app.platform.String(), Was: app.manifest.Digest, From: From{m.reference, m.topLayer}, PlatformAPI: app.platformAPI,
+		Onto: Onto{Image: to.Reference.String(), Digest: to.digest, TopLayer: top}, platform: app.platform, base: base.manifest.Digest,
 	}
 	names, note, err := acceptBase(m, to, o)
 	if err != nil {
@@ -190,7 +191,7 @@ func assemble(app, base *inputImage, m *metadata, to newBase, o Options) (*Image
 		return nil, fmt.Errorf("%s: use --force to rebase anyway", strings.Join(overridable, "; "))
 	}
 	img.notes = append(img.notes, overridable...)
-	label, err := m.rebased(top, base.at.Repository.Digest(base.digest().String()).String(), names)
+	label, err := m.rebased(top, base.at.Repository.Digest(base.manifest.Digest.String()).String(), names)
 	if err != nil {
 		return nil, err
 	}
@@ -235,11 +236,9 @@ func (img *Image) buildManifest(app, base *inputImage, cut int, config []byte) e
 	if err != nil {
 		return err
 	}
-	desc := app.configDesc.clone()
+	desc := app.configPart.desc.clone()
 	desc.set("mediaType", string(kind.config()))
-	desc.set("digest", registry.DigestOf(config).String())
-	desc.set("size", len(config))
-	desc.remove(func(key string) bool { return key == "data" || key == "urls" })
+	pointTo(desc, config)
 	img.blobs = []blob{{Descriptor: v1.Descriptor{Digest: registry.DigestOf(config), Size: int64(len(config))}, raw: config}}
 
 	held := map[string]name.Repository{}
@@ -248,7 +247,7 @@ func (img *Image) buildManifest(app, base *inputImage, cut int, config []byte) e
 	}
 	layers := make([]*object, 0, len(base.layers)+len(app.layers)-cut)
 	added := map[string]struct{}{}
-	add := func(l layer, from name.Repository) error {
+	add := func(l part, from name.Repository) error {
 		d := l.desc.clone()
 		mediaType, err := kind.layer(l.MediaType)
 		if err != nil {
@@ -279,15 +278,27 @@ func (img *Image) buildManifest(app, base *inputImage, cut int, config []byte) e
 	doc := app.doc.clone()
 	doc.set("config", desc)
 	doc.set("layers", layers)
-	if err := setBaseAnnotations(doc, img.Onto.Image, base.digest()); err != nil {
+	if err := setBaseAnnotations(doc, img.Onto.Image, base.manifest.Digest); err != nil {
 		return err
 	}
+	img.Manifest, err = encode(doc, app.manifest.MediaType)
+	return err
+}
+
+// pointTo makes desc a descriptor of other content.
+func pointTo(desc *object, content []byte) {
+	desc.set("digest", registry.DigestOf(content).String())
+	desc.set("size", len(content))
+	desc.remove(func(key string) bool { return key == "data" || key == "urls" })
+}
+
+// encode returns the manifest or index with the content of doc.
+func encode(doc *object, mediaType types.MediaType) (*registry.Manifest, error) {
 	raw, err := strictjson.Marshal(doc)
 	if err != nil {
-		return fmt.Errorf("encoding the manifest: %w", err)
+		return nil, fmt.Errorf("encoding the manifest: %w", err)
 	}
-	img.Manifest = &registry.Manifest{Digest: registry.DigestOf(raw), MediaType: app.manifest.MediaType, Raw: raw}
-	return nil
+	return &registry.Manifest{Digest: registry.DigestOf(raw), MediaType: mediaType, Raw: raw}, nil
 }
 
 // setBaseAnnotations updates the OCI annotations that name the base image. It adds

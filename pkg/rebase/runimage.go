@@ -46,49 +46,36 @@ type Candidate struct {
 // Names on host, the host of the app, come before all others, because their layers
 // can be mounted. Duplicates are left out.
 func Candidates(host string, n Names, local []string, order Order) []Candidate {
-	var all []Candidate
-	add := func(origin string, names ...string) {
-		for _, s := range names {
-			all = append(all, candidate(host, s, origin))
-		}
-	}
-	addImage := func() {
-		if n.Image != "" {
-			add(fromImage, n.Image)
-		}
-	}
-	if order == SpecOrder {
-		addImage()
-		add(fromMirror, n.Mirrors...)
-		add(fromLocal, local...)
-	} else {
-		add(fromLocal, local...)
-		addImage()
-		add(fromMirror, n.Mirrors...)
-	}
 	var sameHost, otherHosts []Candidate
 	seen := map[Reference]struct{}{}
-	for _, c := range all {
-		if _, twice := seen[c.Reference]; twice && c.Rejected == "" {
-			continue
+	add := func(origin string, names []string) {
+		for _, name := range names {
+			c := Candidate{Name: name, Origin: origin}
+			var err error
+			if c.Reference, err = ParseReference(name); err != nil {
+				c.Rejected = err.Error()
+			} else if _, twice := seen[c.Reference]; twice {
+				continue
+			}
+			seen[c.Reference] = struct{}{}
+			if c.SameHost = err == nil && c.RegistryStr() == host; c.SameHost {
+				sameHost = append(sameHost, c)
+			} else {
+				otherHosts = append(otherHosts, c)
+			}
 		}
-		seen[c.Reference] = struct{}{}
-		if c.SameHost {
-			sameHost = append(sameHost, c)
-		} else {
-			otherHosts = append(otherHosts, c)
-		}
+	}
+	if order != SpecOrder {
+		add(fromLocal, local)
+	}
+	if n.Image != "" {
+		add(fromImage, []string{n.Image})
+	}
+	add(fromMirror, n.Mirrors)
+	if order == SpecOrder {
+		add(fromLocal, local)
 	}
 	return append(sameHost, otherHosts...)
-}
-
-func candidate(host, name string, origin string) Candidate {
-	ref, err := ParseReference(name)
-	c := Candidate{Name: name, Reference: ref, Origin: origin, SameHost: err == nil && ref.RegistryStr() == host}
-	if err != nil {
-		c.Rejected = err.Error()
-	}
-	return c
 }
 
 // errNoRunImage is returned if neither a file nor the metadata names a run image.
@@ -97,9 +84,9 @@ var errNoRunImage = errors.New("run image must be specified: neither metadata no
 // pick returns the first candidate that probe can read, and marks it as chosen.
 //
 // It sets Rejected of the candidates before it. It is an error if none can be read.
-func pick(ctx context.Context, all []Candidate, probe func(Reference) (v1.Hash, error)) (Reference, error) {
+func pick(ctx context.Context, all []Candidate, probe func(Reference) (v1.Hash, error)) (*Candidate, error) {
 	if len(all) == 0 {
-		return Reference{}, errNoRunImage
+		return nil, errNoRunImage
 	}
 	for i := range all {
 		c := &all[i]
@@ -110,9 +97,9 @@ func pick(ctx context.Context, all []Candidate, probe func(Reference) (v1.Hash, 
 		switch {
 		case err == nil:
 			c.Chosen, c.Held = true, held
-			return c.Reference, nil
+			return c, nil
 		case ctx.Err() != nil:
-			return Reference{}, ctx.Err()
+			return nil, ctx.Err()
 		}
 		c.Rejected = err.Error()
 	}
@@ -120,14 +107,14 @@ func pick(ctx context.Context, all []Candidate, probe func(Reference) (v1.Hash, 
 	for i, c := range all {
 		reasons[i] = fmt.Sprintf("%s %s: %s", c.Origin, c.Name, c.Rejected)
 	}
-	return Reference{}, fmt.Errorf("choosing a run image: failed to find accessible run image: %s", strings.Join(reasons, "; "))
+	return nil, fmt.Errorf("choosing a run image: failed to find accessible run image: %s", strings.Join(reasons, "; "))
 }
 
 // Pick returns the first candidate that the registries serve, and marks it as chosen.
 //
 // It sends one HEAD request for each candidate that it tries. A candidate that does
 // not exist is skipped like one that cannot be read.
-func Pick(ctx context.Context, c *registry.Client, all []Candidate) (Reference, error) {
+func Pick(ctx context.Context, c *registry.Client, all []Candidate) (*Candidate, error) {
 	return pick(ctx, all, func(r Reference) (v1.Hash, error) { return head(ctx, c, r) })
 }
 

@@ -66,8 +66,8 @@ func TestCandidates(t *testing.T) {
 				contains(t, fmt.Sprint(err), tc.err...)
 				return
 			}
-			if got != ref(t, tc.want) {
-				t.Errorf("got %s, want %s", got, tc.want)
+			if got.Reference != ref(t, tc.want) {
+				t.Errorf("got %s, want %s", got.Reference, tc.want)
 			}
 		})
 	}
@@ -85,7 +85,7 @@ func TestPick(t *testing.T) {
 	all := Candidates(s.Host, Names{s.Host + "/missing:1", []string{s.Host + "/closed:1", s.Host + "/there@" + img.Digest, s.Host + "/there:1"}}, nil, PackOrder)
 	got, err := Pick(t.Context(), newClient(t), all)
 	if err != nil || got.String() != s.Host+"/there@"+img.Digest {
-		t.Errorf("got %s, %v, want %s", got, err, s.Host+"/there@"+img.Digest)
+		t.Errorf("got %v, %v, want %s", got, err, s.Host+"/there@"+img.Digest)
 	}
 	contains(t, all[0].Rejected, registry.ErrNotFound.Error())
 	contains(t, all[1].Rejected, "401")
