@@ -129,21 +129,6 @@ func wasStopped(ctx context.Context, err error) bool {
 	return ctx.Err() == nil && errors.Is(err, context.Canceled)
 }
 
-// described has the fields of an image manifest or index that selectors use (OCI image-spec, "Image Manifest", "Image Index").
-type described struct {
-	Config      *v1.Descriptor    `json:"config"`
-	Annotations map[string]string `json:"annotations"`
-	Manifests   []struct {
-		Digest      v1.Hash           `json:"digest"`
-		Annotations map[string]string `json:"annotations"`
-		Platform    struct {
-			OS           string `json:"os"`
-			Architecture string `json:"architecture"`
-			Variant      string `json:"variant"`
-		} `json:"platform"`
-	} `json:"manifests"`
-}
-
 func (r *Registry) describe(ctx context.Context, repo name.Repository, ref string) (*resolve.Image, error) {
 	where := repo.Tag(ref).String()
 	if d, err := image.ParseDigest(ref); err == nil {
@@ -153,16 +138,15 @@ func (r *Registry) describe(ctx context.Context, repo name.Repository, ref strin
 	if err != nil {
 		return nil, fmt.Errorf("reading source %s: %w", where, err)
 	}
-	var d described
+	var d struct { // an image manifest or an index
+		Config      *v1.Descriptor    `json:"config"`
+		Annotations map[string]string `json:"annotations"`
+		Manifests   []v1.Descriptor   `json:"manifests"`
+	}
 	if err := json.Unmarshal(m.Raw, &d); err != nil {
 		return nil, fmt.Errorf("parsing source %s: %w", where, err)
 	}
-	im := &resolve.Image{Digest: m.Digest, MediaType: string(m.MediaType), Annotations: d.Annotations}
-	for _, c := range d.Manifests {
-		im.Children = append(im.Children, resolve.Child{
-			Digest: c.Digest, OS: c.Platform.OS, Architecture: c.Platform.Architecture, Variant: c.Platform.Variant, Annotations: c.Annotations,
-		})
-	}
+	im := &resolve.Image{Digest: m.Digest, Annotations: d.Annotations, Children: d.Manifests}
 	if d.Config == nil {
 		return im, nil
 	}

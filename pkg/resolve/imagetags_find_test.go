@@ -104,13 +104,13 @@ func single(letter, platform string, annotations, labels set) *resolve.Image {
 }
 
 // child returns an index entry for "L os/arch/variant", or "L" without a platform.
-func child(s string, annotations set) resolve.Child {
+func child(s string, annotations set) v1.Descriptor {
 	letter, platform, _ := strings.Cut(s, " ")
 	p := append(strings.Split(platform, "/"), "", "")
-	return resolve.Child{Digest: hash(letter), OS: p[0], Architecture: p[1], Variant: p[2], Annotations: annotations}
+	return v1.Descriptor{Digest: hash(letter), Platform: &v1.Platform{OS: p[0], Architecture: p[1], Variant: p[2]}, Annotations: annotations}
 }
 
-func index(letter string, annotations set, children ...resolve.Child) *resolve.Image {
+func index(letter string, annotations set, children ...v1.Descriptor) *resolve.Image {
 	return &resolve.Image{Digest: hash(letter), Annotations: annotations, Children: children}
 }
 
@@ -141,7 +141,7 @@ func repository() *stubRepository {
 			"O": single("O", "linux/s390x", nil, nil),
 			"P": single("P", "linux/ppc64le", nil, nil),
 			"Q": index("Q", nil, child("R linux/riscv64", nil)),
-			"V": {Digest: hash("V"), Children: []resolve.Child{{Digest: image.Hash("../x"), OS: "linux", Architecture: "amd64"}, child("W linux/arm64", nil)}},
+			"V": {Digest: hash("V"), Children: []v1.Descriptor{{Digest: image.Hash("../x"), Platform: &v1.Platform{OS: "linux", Architecture: "amd64"}}, child("W linux/arm64", nil)}},
 			"R": single("R", "linux/riscv64", nil, nil),
 			"D": single("D", "linux/amd64", nil, set{"common": "yes", "build": "1"}),
 		},
@@ -292,12 +292,12 @@ func TestLimitsOfNestedIndexes(t *testing.T) {
 		s.images[string(c)] = index(string(c), nil, child(string(c+1), nil))
 	}
 	s.images["K"] = single("K", "linux/amd64", nil, nil)
-	var many []resolve.Child
+	var many []v1.Descriptor
 	for range 200 {
 		many = append(many, child("N", nil))
 	}
 	s.images["M"], s.images["N"], s.images["O"] = index("M", nil, many...), index("N", nil, many...), single("O", "linux/amd64", nil, set{"team": "fruit"})
-	s.images["N"].Children = slices.Repeat([]resolve.Child{child("O", nil)}, 200)
+	s.images["N"].Children = slices.Repeat([]v1.Descriptor{child("O", nil)}, 200)
 	f := resolve.NewFinder(t.Context(), s, image.NewRepository("reg.example", "app"))
 	for _, more := range []set{{"os": "linux"}, {"team": "fruit"}} {
 		for version, want := range map[string]string{"deep": "more than 8 nested indexes", "wide": "more than 20000 images"} {

@@ -131,7 +131,7 @@ func (m *matcher) parts(ctx context.Context, p part, seen *[]string, depth int) 
 	}
 	var all []part
 	for _, c := range p.read.Children {
-		own := platform{c.OS, c.Architecture, c.Variant}
+		own := platformOf(c)
 		inner := part{digest: c.Digest, around: append(slices.Clone(p.around), p.read.Annotations, c.Annotations)}
 		if isAttestation(c) {
 			continue
@@ -184,8 +184,9 @@ func (m *matcher) descend(index *Image, depth int) error {
 }
 
 // isAttestation reports whether a child of an index is an attestation of another child.
-func isAttestation(c Child) bool {
-	return image.IsAttestation(c.OS, c.Architecture, c.Annotations)
+func isAttestation(c v1.Descriptor) bool {
+	p := platformOf(c)
+	return image.IsAttestation(p.os, p.arch, c.Annotations)
 }
 
 // carried returns the labels to compare with the annotations and labels of the image.

@@ -29,6 +29,14 @@ type query struct {
 // platform is a platform with the names that OCI uses.
 type platform struct{ os, arch, variant string }
 
+// platformOf returns the platform of a child of an index.
+func platformOf(c v1.Descriptor) platform {
+	if c.Platform == nil {
+		return platform{}
+	}
+	return platform{c.Platform.OS, c.Platform.Architecture, c.Platform.Variant}
+}
+
 // architectures maps architecture names of appc and of uname to those of OCI.
 var architectures = map[string]platform{
 	"x86_64":     {arch: "amd64"},

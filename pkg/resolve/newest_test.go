@@ -69,14 +69,14 @@ func createdOn(day int) *Image {
 
 func TestNewest(t *testing.T) {
 	t.Parallel()
-	children := []Child{{Digest: digestOf("1")}, {Digest: digestOf("2")}, {Digest: digestOf("3"), OS: "unknown", Architecture: "unknown"}}
+	children := []v1.Descriptor{{Digest: digestOf("1")}, {Digest: digestOf("2")}, {Digest: digestOf("3"), Platform: &v1.Platform{OS: "unknown", Architecture: "unknown"}}}
 	images := map[string]*Image{
 		"a": createdOn(1), "b": createdOn(2), "c": createdOn(3), "d": {Created: "2024-05-03T08:00:00.5Z"}, // d: the same moment as c
 		"e": {}, "f": {Created: "yesterday"}, "0": {Created: "0001-01-01T00:00:00Z"},
 		"1": createdOn(2), "2": createdOn(4), "3": createdOn(9), "4": {Children: children},
 		"5": {Children: children, Annotations: map[string]string{createdAnnotation: "2024-05-01T00:00:00Z"}},
 		"6": {Children: children, Annotations: map[string]string{createdAnnotation: "last week"}},
-		"7": {Children: make([]Child, maxIndexImages+1)},
+		"7": {Children: make([]v1.Descriptor, maxIndexImages+1)},
 	}
 	for _, tt := range []struct {
 		name, tags, filter, failing string // tags are TAG=LETTER

@@ -58,7 +58,6 @@ type Registry interface {
 // Image holds the parts of an image or index that policies use.
 type Image struct {
 	Digest       v1.Hash
-	MediaType    string
 	Annotations  map[string]string // annotations of the manifest or index
 	Config       string            // digest of the config; empty for an index
 	Labels       map[string]string // labels in the config
@@ -66,16 +65,7 @@ type Image struct {
 	OS           string            // platform in the config
 	Architecture string
 	Variant      string
-	Children     []Child // children of an index, in order
-}
-
-// Child is an entry of an index.
-type Child struct {
-	Digest       v1.Hash
-	OS           string
-	Architecture string
-	Variant      string
-	Annotations  map[string]string
+	Children     []v1.Descriptor // of an index, in order
 }
 
 // Candidate is a tag that a policy considered.
