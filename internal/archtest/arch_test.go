@@ -27,8 +27,8 @@ var allowed = map[string][]string{
 	"imagetags":  {"image", "yamlread"},                                                           // its faults are those of manifests
 	"importer":   {"image", "yamlread", "github.com/Masterminds/semver/v3", "go.yaml.in/yaml/v3"}, // files of other tools
 	"inventory":  {"image"},
-	"load":       {"git", "importer", "manifest", "selector", "tree"},                                                                            // opens the files that manifest parses
-	"lookup":     {"git", "image", "inventory", "load", "manifest", "output", "rebase", "registry", "resolve", "selector", "strictjson", "tree"}, // reads and writes for resolve
+	"load":       {"git", "importer", "manifest", "selector", "tree"},                                                                                    // opens the files that manifest parses
+	"lookup":     {"git", "image", "inventory", "load", "manifest", "memo", "output", "rebase", "registry", "resolve", "selector", "strictjson", "tree"}, // reads and writes for resolve
 	"manifest":   {"image", "provenance", "selector", "yamledit", "yamlread", "go.yaml.in/yaml/v3"},
 	"memo":       {},                                                                                                                                       // one result for each key, whatever it is
 	"output":     {"add", "check", "history", "image", "imagetags", "inventory", "manifest", "plan", "propose", "rebase", "resolve", "selector", "verify"}, // formats the values of other packages

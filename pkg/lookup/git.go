@@ -11,37 +11,25 @@ import (
 	"sync"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/memo"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
 )
 
-// Histories opens the selectors' git repositories, each branch once.
-type Histories struct {
-	mu   sync.Mutex
-	open map[git.Remote]func() (*history, error)
+// histories opens the selectors' git repositories, each branch once.
+type histories struct {
+	open memo.Map[git.Remote, *history]
 }
 
-// NewHistories returns an opener of git repositories.
-func NewHistories() *Histories {
-	return &Histories{open: map[git.Remote]func() (*history, error){}}
-}
-
-// In returns a function that opens histories for selectors whose files are in dir.
+// in returns a function that opens histories for selectors whose files are in dir.
 // Relative paths of repositories are relative to dir. A caller has exclusive use of a
 // history until it calls the returned release function.
-func (h *Histories) In(dir string) func(context.Context, string, string) (resolve.History, func(), error) {
+func (h *histories) in(dir string) func(context.Context, string, string) (resolve.History, func(), error) {
 	return func(ctx context.Context, repository, branch string) (resolve.History, func(), error) {
 		m := git.Remote{URL: repository, Branch: branch}
 		if m.Local() && !filepath.IsAbs(repository) && !strings.Contains(repository, "://") {
 			m.URL = filepath.Join(dir, filepath.FromSlash(repository))
 		}
-		h.mu.Lock()
-		open, ok := h.open[m]
-		if !ok {
-			open = sync.OnceValues(func() (*history, error) { return openHistory(ctx, m) })
-			h.open[m] = open
-		}
-		h.mu.Unlock()
-		found, err := open()
+		found, err := h.open.Do(ctx, m, func() (*history, error) { return openHistory(ctx, m) })
 		if err != nil {
 			return nil, nil, err
 		}

@@ -4,17 +4,16 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/memo"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/resolve"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
@@ -26,61 +25,32 @@ const maxConfig = 8 << 20
 // Registry reads tags and images for selectors. It implements resolve.Registry and reads
 // each list of tags and each image once. It is safe for concurrent use.
 type Registry struct {
-	client *registry.Client
+	client   *registry.Client
+	listings memo.Map[name.Repository, map[string]v1.Hash] // digests by tag, where the registry's listing names them
+	images   memo.Map[reference, *resolve.Image]
+}
 
-	mu       sync.Mutex
-	listings map[name.Repository]func() (map[string]v1.Hash, error) // digests by tag, where the registry's listing names them
-	images   map[string]func() (*resolve.Image, error)
+type reference struct {
+	repo name.Repository
+	ref  string // tag or digest
 }
 
 // NewRegistry returns a reader of registries.
-func NewRegistry(c *registry.Client) *Registry {
-	return &Registry{
-		client:   c,
-		listings: map[name.Repository]func() (map[string]v1.Hash, error){},
-		images:   map[string]func() (*resolve.Image, error){},
-	}
-}
+func NewRegistry(c *registry.Client) *Registry { return &Registry{client: c} }
 
 // Tags implements resolve.Registry.
 func (r *Registry) Tags(ctx context.Context, repo name.Repository) ([]string, error) {
-	r.mu.Lock()
-	read, ok := r.listings[repo]
-	if !ok {
-		read = sync.OnceValues(func() (map[string]v1.Hash, error) { return r.list(ctx, repo) })
-		r.listings[repo] = read
-	}
-	r.mu.Unlock()
-	tags, err := read()
-	if wasStopped(ctx, err) {
-		tags, err = r.list(ctx, repo)
-	}
+	tags, err := r.listings.Do(ctx, repo, func() (map[string]v1.Hash, error) {
+		found, err := r.client.List(ctx, repo, nil)
+		if err != nil {
+			return nil, err
+		}
+		return found.ByTag(), nil
+	})
 	if err != nil {
 		return nil, fmt.Errorf("reading the tags of source %s: %w", repo, err)
 	}
 	return slices.Sorted(maps.Keys(tags)), nil
-}
-
-func (r *Registry) list(ctx context.Context, repo name.Repository) (map[string]v1.Hash, error) {
-	found, err := r.client.List(ctx, repo, nil)
-	if err != nil {
-		return nil, err
-	}
-	return found.ByTag(), nil
-}
-
-// listed returns the digest of a tag in a listing that was already read, and whether the
-// listing has the tag. Only Google's listings have digests.
-func (r *Registry) listed(repo name.Repository, tag string) (digest v1.Hash, named bool) {
-	r.mu.Lock()
-	read, ok := r.listings[repo]
-	r.mu.Unlock()
-	if !ok {
-		return v1.Hash{}, false
-	}
-	tags, err := read()
-	digest, named = tags[tag]
-	return digest, err == nil && named
 }
 
 // Digest implements resolve.Registry.
@@ -92,8 +62,9 @@ func (r *Registry) Digest(ctx context.Context, repo name.Repository, ref string)
 		}
 		return d, state == inventory.Present, nil
 	}
-	d, named := r.listed(repo, ref)
-	if d != (v1.Hash{}) {
+	tags, _ := r.listings.Get(ctx, repo)
+	d, named := tags[ref]
+	if d != (v1.Hash{}) { // only Google's listings have digests
 		return d, true, nil
 	}
 	ask := r.client.Resolve
@@ -109,24 +80,7 @@ func (r *Registry) Digest(ctx context.Context, repo name.Repository, ref string)
 
 // Image implements resolve.Registry.
 func (r *Registry) Image(ctx context.Context, repo name.Repository, ref string) (*resolve.Image, error) {
-	key := repo.String() + " " + ref
-	r.mu.Lock()
-	read, ok := r.images[key]
-	if !ok {
-		read = sync.OnceValues(func() (*resolve.Image, error) { return r.describe(ctx, repo, ref) })
-		r.images[key] = read
-	}
-	r.mu.Unlock()
-	im, err := read()
-	if wasStopped(ctx, err) {
-		return r.describe(ctx, repo, ref)
-	}
-	return im, err
-}
-
-// wasStopped reports whether a shared read failed because the context of another caller ended.
-func wasStopped(ctx context.Context, err error) bool {
-	return ctx.Err() == nil && errors.Is(err, context.Canceled)
+	return r.images.Do(ctx, reference{repo, ref}, func() (*resolve.Image, error) { return r.describe(ctx, repo, ref) })
 }
 
 func (r *Registry) describe(ctx context.Context, repo name.Repository, ref string) (*resolve.Image, error) {

@@ -133,7 +133,7 @@ type RebaseFunc = func(context.Context, *selector.Selector, v1.Hash) (v1.Hash, *
 // Resolve resolves the named selectors that wanted accepts, several at a time. Errors
 // are in the results. step is called after each selector.
 func (s *Selectors) Resolve(ctx context.Context, client *registry.Client, options resolve.Options, wanted func(*selector.Selector) bool, rebase RebaseFunc, step func()) []*Resolved {
-	source, git := NewRegistry(client), NewHistories()
+	source, git := NewRegistry(client), &histories{}
 	var all []*Resolved
 	g := &errgroup.Group{}
 	g.SetLimit(maxSelectors)
@@ -141,7 +141,7 @@ func (s *Selectors) Resolve(ctx context.Context, client *registry.Client, option
 		done := &Resolved{File: file, Results: make([]resolve.Result, len(file.Entries))}
 		all = append(all, done)
 		readers := resolve.Readers{
-			Registry: source, ReadFile: s.reader(file), History: git.In(s.Path(path.Dir(file.Name))), Rebase: rebase,
+			Registry: source, ReadFile: s.reader(file), History: git.in(s.Path(path.Dir(file.Name))), Rebase: rebase,
 		}
 		for i, p := range file.Entries {
 			done.Results[i].Selector = p

@@ -49,6 +49,23 @@ func (m *Map[K, V]) Do(ctx context.Context, key K, f func() (V, error)) (V, erro
 	}
 }
 
+// Get returns the value of a key. It waits for a function that has begun, and returns false
+// if none has, if it fails, or if the context ends.
+func (m *Map[K, V]) Get(ctx context.Context, key K) (value V, ok bool) {
+	m.mu.Lock()
+	r, began := m.all[key]
+	m.mu.Unlock()
+	if !began {
+		return value, false
+	}
+	select {
+	case <-r.done:
+		return r.value, r.err == nil
+	case <-ctx.Done():
+		return value, false
+	}
+}
+
 // begin returns the result of a key, and whether another caller has begun it.
 func (m *Map[K, V]) begin(key K) (r *result[V], began bool) {
 	m.mu.Lock()

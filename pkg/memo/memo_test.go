@@ -94,6 +94,33 @@ func TestMapStartsAgain(t *testing.T) {
 	}
 }
 
+// Get waits for a function that has begun, and begins none.
+func TestMapGet(t *testing.T) {
+	t.Parallel()
+	var m memo.Map[string, int]
+	if got, ok := m.Get(t.Context(), "a"); ok {
+		t.Errorf("before Do: got %d, want no value", got)
+	}
+	begun, release := make(chan struct{}), make(chan struct{})
+	go func() {
+		_, _ = m.Do(context.Background(), "a", func() (int, error) { close(begun); <-release; return 1, nil })
+	}()
+	<-begun
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if got, ok := m.Get(ended, "a"); ok {
+		t.Errorf("with a context that ended: got %d, want no value", got)
+	}
+	close(release)
+	if got, ok := m.Get(t.Context(), "a"); !ok || got != 1 {
+		t.Errorf("got %d, %t, want 1, true", got, ok)
+	}
+	_, _ = m.Do(t.Context(), "b", func() (int, error) { return 2, errors.New("failing") })
+	if got, ok := m.Get(t.Context(), "b"); ok {
+		t.Errorf("after a failure: got %d, want no value", got)
+	}
+}
+
 func TestTasksKeepsSuccesses(t *testing.T) {
 	t.Parallel()
 	var tasks memo.Tasks[string]
