@@ -91,7 +91,7 @@ func (d *Draft) Fetch(ctx context.Context, from Address, branch string, depth in
 	if err != nil {
 		return "", fmt.Errorf("opening the copy of %s: %w", from, err)
 	}
-	d.Repository = &Repository{repo, from.String()}
+	d.Repository = &Repository{repo: repo, name: from.String()}
 	return d.branch(to)
 }
 
@@ -155,7 +155,7 @@ func (d *Draft) Merged(ctx context.Context, id string) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("opening the history of %s: %w", d.from, err)
 	}
-	r := &Repository{repo, d.from.String()}
+	r := &Repository{repo: repo, name: d.from.String()}
 	head, err := r.branch(ref)
 	if err != nil {
 		return false, err

@@ -33,10 +33,14 @@ var ErrNoRepository = errors.New("not in a git repository")
 // A partial clone leaves out objects.
 var ErrUnreadable = errors.New("the git repository cannot be read")
 
+// maxTrees is the number of trees that are kept.
+const maxTrees = 256
+
 // Repository is a git repository. Its methods are not safe for concurrent use.
 type Repository struct {
-	repo *git.Repository
-	name string // for messages
+	repo  *git.Repository
+	name  string                         // for messages
+	trees map[plumbing.Hash]*object.Tree // the last ones that were read, see maxTrees
 }
 
 // Open opens the repository that contains path.
@@ -67,7 +71,7 @@ func Open(path string) (*Repository, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the git repository of %s: %w", path, err)
 	}
-	return &Repository{repo, path}, nil
+	return &Repository{repo: repo, name: path}, nil
 }
 
 // absolute returns the absolute path without symbolic links.

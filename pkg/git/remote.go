@@ -84,7 +84,7 @@ func (m Remote) Fetch(ctx context.Context) (r *Repository, head string, err erro
 		}
 		return nil, "", fmt.Errorf("fetching branch %s of %s: %w", branch.Short(), m, m.hide(reason(err)))
 	}
-	r = &Repository{repo, m.String()}
+	r = &Repository{repo: repo, name: m.String()}
 	head, err = r.branch(branch)
 	return r, head, err
 }

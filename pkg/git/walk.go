@@ -197,7 +197,7 @@ func (q *latestFirst) Pop() any {
 // tree is the hash of a tree, as in LogEntry. Each result has the mode and the hash
 // of a file or directory, and is "" if there is none. The root has only the hash.
 func (r *Repository) Subtrees(tree string, paths []string) ([]string, error) {
-	root, err := r.repo.TreeObject(plumbing.NewHash(tree))
+	root, err := r.tree(plumbing.NewHash(tree))
 	if err != nil {
 		return nil, fmt.Errorf("reading tree %s of the git repository of %s: %w", tree, r.name, err)
 	}
@@ -215,6 +215,23 @@ func (r *Repository) Subtrees(tree string, paths []string) ([]string, error) {
 	return found, nil
 }
 
+// tree returns a tree by its hash. It keeps the last ones: of two commits that follow
+// each other, most trees are the same.
+func (r *Repository) tree(hash plumbing.Hash) (*object.Tree, error) {
+	if t, ok := r.trees[hash]; ok {
+		return t, nil
+	}
+	t, err := r.repo.TreeObject(hash)
+	if err != nil {
+		return nil, err
+	}
+	if r.trees == nil || len(r.trees) == maxTrees {
+		r.trees = map[plumbing.Hash]*object.Tree{}
+	}
+	r.trees[hash] = t
+	return t, nil
+}
+
 // entryAt returns the mode and the hash of the entry at a path, or "".
 func (r *Repository) entryAt(tree *object.Tree, name string) (string, error) {
 	for {
@@ -227,7 +244,7 @@ func (r *Repository) entryAt(tree *object.Tree, name string) (string, error) {
 			return tree.Entries[i].Mode.String() + " " + tree.Entries[i].Hash.String(), nil
 		}
 		var err error
-		if tree, err = r.repo.TreeObject(tree.Entries[i].Hash); err != nil {
+		if tree, err = r.tree(tree.Entries[i].Hash); err != nil {
 			return "", err
 		}
 		name = rest
@@ -249,7 +266,7 @@ func (r *Repository) Entries(tree, dir string) (map[string]string, error) {
 			return nil, nil
 		}
 	}
-	t, err := r.repo.TreeObject(plumbing.NewHash(hash))
+	t, err := r.tree(plumbing.NewHash(hash))
 	if err != nil {
 		return nil, unreadable(plumbing.NewHash(hash), err)
 	}

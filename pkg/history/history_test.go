@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -43,6 +45,7 @@ type sample struct {
 	ids   map[string]string
 	files map[string]string
 	tip   string
+	at    load.Manifests // of newHistory
 }
 
 // workTree returns an additional work tree of a repository, with an empty directory top
@@ -186,6 +189,98 @@ func TestLinesOfOthers(t *testing.T) {
 			t.Errorf("after %d steps: error %v, events (-want +got)\n%s", n+1, err, diff)
 		}
 	}
+}
+
+// An entry with a comment is not understood without the rest of the file. The history
+// of lists must be the same with comments and without.
+func TestEdits(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(12) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		lines := []string{"- name: apple", "  dmap:", "- name: pear", "  dmap:"}
+		var texts []string
+		for range 14 {
+			for range rnd.IntN(3) {
+				lines = randomEdit(rnd, lines)
+			}
+			texts = append(texts, strings.Join(lines, "\n")+"\n")
+		}
+		queries := []history.Query{
+			{Repository: "r.example/prod/apple"}, {Repository: "r.example/prod/pear"}, {Repository: "r.example/prod/apple", Tag: "v1"},
+			{Digest: digest("1")}, {Repository: "eu.example/prod/pear", Digest: digest("2")}, {},
+		}
+		edited, parsed := newHistory(t, texts), newHistory(t, commented(texts))
+		for _, q := range queries {
+			got, want := edited.lines(edited.query(t, q)), parsed.lines(parsed.query(t, q))
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("seed %d, %+v: events (-want +got)\n%s%s", seed, q, diff, strings.Join(texts, "---\n"))
+			}
+		}
+	}
+}
+
+// randomEdit adds or removes a line below a line of a dmap.
+func randomEdit(rnd *rand.Rand, lines []string) []string {
+	at := 1 + rnd.IntN(len(lines)-1)
+	isEntry := strings.Contains(lines[at], "sha256")
+	switch {
+	case isEntry && rnd.IntN(3) == 0:
+		return slices.Delete(slices.Clone(lines), at, at+1)
+	case !isEntry && !strings.Contains(lines[at], "dmap"):
+		return lines
+	}
+	lists := []string{"", `"v1"`, `'v2', "v3"`, "v1", "v4 , v5", "1.0", `"1.0"`, `"x",`, "null", `"v6", "v6"`, `"v7`, `"\x76\x31"`}
+	d := fmt.Sprintf(`"%s"`, digest(strconv.Itoa(rnd.IntN(6))))
+	if rnd.IntN(2) == 0 {
+		d = strings.Trim(d, `"`)
+	}
+	indent := "    "
+	if rnd.IntN(20) == 0 {
+		indent = "      "
+	}
+	return slices.Insert(slices.Clone(lines), at+1, indent+d+": ["+lists[rnd.IntN(len(lists))]+"]")
+}
+
+// commented returns texts with a comment in each entry.
+func commented(texts []string) []string {
+	texts = slices.Clone(texts)
+	for i, text := range texts {
+		texts[i] = strings.ReplaceAll(text, "]\n", "] # a comment\n")
+	}
+	return texts
+}
+
+// newHistory returns a history in which each commit has another text of the list.
+func newHistory(t *testing.T, texts []string) *sample {
+	t.Helper()
+	s := &sample{Repository: gittest.NewPacked(t), names: map[string]string{}, ids: map[string]string{}, files: map[string]string{file: registries}}
+	for i, text := range texts {
+		s.commit(fmt.Sprint(i), "Change it", map[string]string{list: text})
+	}
+	s.Branch("main", s.tip)
+	s.Pack()
+	s.at = load.Manifests{Dir: workTree(t, s.Repository) + "/top"}
+	return s
+}
+
+// query returns the events of a query. The query {} is that of OlderThan.
+func (s *sample) query(t *testing.T, q history.Query) (events []history.Event) {
+	t.Helper()
+	var err error
+	if q == (history.Query{}) {
+		events, err = history.OlderThan(t.Context(), s.at, time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC))
+	} else {
+		events, err = history.Of(t.Context(), s.at, q)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, e := range events {
+		if e.Action == history.Removed {
+			events[i].Line = 0 // the last one may be in a broken file
+		}
+	}
+	return events
 }
 
 func TestOlderThan(t *testing.T) {

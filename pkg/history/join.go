@@ -75,8 +75,12 @@ func (w *walker) partner(past []git.LogEntry, c git.LogEntry, team string, key n
 			continue
 		}
 		for tag, pos := range v.tags {
-			if tag.digest != w.query.Digest {
-				into[key] = event(Added, c, team, tag, pos)
+			if tag.digest == w.query.Digest {
+				continue
+			}
+			e := event(Added, c, team, tag, pos)
+			if other, ok := into[key]; !ok || compare(e, other) < 0 { // several entries may want the tag
+				into[key] = e
 			}
 		}
 		return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -21,7 +22,7 @@ const (
 )
 
 // linkMode is the mode of a link in git.
-const linkMode = " 0120000 "
+const linkMode = "0120000 "
 
 // maxKept is the number of tags of versions that are kept, about 200 MB.
 const maxKept = 1_000_000
@@ -35,10 +36,10 @@ type version struct {
 	broken bool
 }
 
-// listing has the entries of a directory.
+// listing is a directory of a commit.
 type listing struct {
-	tree    string // its mode and hash
-	entries map[string]string
+	tree    string            // its mode and hash
+	entries map[string]string // their modes and hashes by name
 }
 
 // walker follows tags from commit to commit.
@@ -54,7 +55,6 @@ type walker struct {
 	versions map[string]version // by the hashes of the files
 	kept     int                // number of tags in versions
 	teams    map[string]places
-	listed   [2]listing                // of manifestsDir and imagesDir in the last commit
 	sources  map[string]source         // of teams; none if the last version was broken
 	past     map[string][]git.LogEntry // the commits that changed the files of a team, the oldest first
 	counts   map[wanted]int            // number of teams that have a tag
@@ -81,8 +81,9 @@ func (w *walker) run(ctx context.Context, at load.Manifests) (err error) {
 	if err != nil {
 		return err
 	}
-	var files map[string]string
-	for _, c := range commits {
+	var before [2]listing
+	var root string
+	for i, c := range commits {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -90,63 +91,60 @@ func (w *walker) run(ctx context.Context, at load.Manifests) (err error) {
 		if err != nil {
 			return err
 		}
-		if files != nil && found[0] == files["."] {
+		if i > 0 && found[0] == root {
 			continue
 		}
-		now, err := w.entries(c.Tree)
+		now, err := w.list(c.Tree, before)
+		if err == nil {
+			err = w.step(c, differing(before, now))
+		}
 		if err != nil {
 			return fmt.Errorf("reading %s in commit %s: %w", w.path, c.ID, err)
 		}
-		changed := differing(files, now)
-		now["."] = found[0]
-		if err := w.step(c, changed); err != nil {
-			return fmt.Errorf("reading %s in commit %s: %w", w.path, c.ID, err)
-		}
-		files = now
+		before, root = now, found[0]
 	}
 	return nil
 }
 
-// entries returns the directories of each team in a tree, as mode and hash.
-func (w *walker) entries(tree string) (map[string]string, error) {
-	now := map[string]string{}
+// list returns the directories of all teams in a tree, given those of the commit before:
+// most commits change only those below one of manifestsDir and imagesDir.
+func (w *walker) list(tree string, before [2]listing) (now [2]listing, err error) {
 	if w.isFile {
 		return now, nil
 	}
 	dirs := []string{path.Join(w.dir, manifestsDir), path.Join(w.dir, imagesDir)}
 	found, err := w.repo.Subtrees(tree, dirs)
 	if err != nil {
-		return nil, err
+		return now, err
 	}
 	for i, dir := range dirs {
-		if l := w.listed[i]; l.tree != found[i] { // most commits change only one of them
-			entries, err := w.repo.Entries(tree, dir)
-			if err != nil {
-				return nil, err
-			}
-			w.listed[i] = listing{found[i], entries}
+		if now[i] = before[i]; now[i].tree == found[i] {
+			continue
 		}
-		for name, entry := range w.listed[i].entries {
-			now[name] += dir + " " + entry + " "
+		now[i].tree = found[i]
+		if now[i].entries, err = w.repo.Entries(tree, dir); err != nil {
+			return now, err
 		}
 	}
 	return now, nil
 }
 
-// differing returns the teams with different entries, sorted. The key "." is none.
-func differing(before, now map[string]string) (names []string) {
-	for name, entry := range now {
-		if before[name] != entry || strings.Contains(entry, linkMode) { // a link may lead to what has changed
-			names = append(names, name)
+// differing returns the teams with different entries, sorted.
+func differing(before, now [2]listing) []string {
+	names := map[string]bool{}
+	for i := range now {
+		for name, entry := range now[i].entries {
+			if before[i].entries[name] != entry || strings.HasPrefix(entry, linkMode) { // a link may lead to what has changed
+				names[name] = true
+			}
+		}
+		for name := range before[i].entries {
+			if _, ok := now[i].entries[name]; !ok {
+				names[name] = true
+			}
 		}
 	}
-	for name := range before {
-		if _, ok := now[name]; !ok && name != "." {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
+	return slices.Sorted(maps.Keys(names))
 }
 
 // step compares the tags of a commit with those of the one before.
@@ -156,41 +154,32 @@ func (w *walker) step(c git.LogEntry, teams []string) error {
 	}
 	delta, added, removed := map[wanted]int{}, map[wanted]Event{}, map[wanted]Event{}
 	for _, team := range teams {
-		tags, ok, err := w.moved(c, team)
+		tags, ok, err := w.edited(c, team)
 		if err != nil {
 			return err
 		}
-		if ok {
-			w.teams[team] = tags
-			continue
+		if !ok {
+			if tags, ok, err = w.parsed(c, team); err != nil {
+				return err
+			}
 		}
-		atCut := w.cut != nil && c.ID == w.cut.At
-		v, err := w.version(c, team, w.query, atCut || len(w.teams[team]) > 0)
-		if err != nil {
-			return err
-		}
-		if v.broken {
-			w.broken[team] = w.broken[team] || atCut
-			delete(w.sources, team)
+		if !ok {
 			continue // not promoted: what was wanted before stays as it was
 		}
-		if w.broken[team] {
-			w.broken[team], w.repaired[team] = false, c.ID
-		}
 		old := w.teams[team]
-		for tag, pos := range v.tags {
+		for tag, pos := range tags {
 			if _, had := old[tag]; !had {
 				delta[tag]++
 				added[tag] = event(Added, c, team, tag, pos)
 			}
 		}
 		for tag, pos := range old {
-			if _, has := v.tags[tag]; !has {
+			if _, has := tags[tag]; !has {
 				delta[tag]--
 				removed[tag] = event(Removed, c, team, tag, pos)
 			}
 		}
-		w.teams[team] = v.tags
+		w.teams[team] = tags
 	}
 	events, err := w.join(c, teams, w.count(delta, added, removed))
 	if err != nil {
@@ -205,8 +194,24 @@ func (w *walker) step(c git.LogEntry, teams []string) error {
 	return w.keep(c, events)
 }
 
+// parsed returns the tags of a team in a commit. It reports false if a file is broken.
+func (w *walker) parsed(c git.LogEntry, team string) (places, bool, error) {
+	atCut := w.cut != nil && c.ID == w.cut.At
+	v, err := w.version(c, team, w.query, atCut || len(w.teams[team]) > 0)
+	if err != nil {
+		return nil, false, err
+	}
+	if v.broken {
+		w.broken[team] = w.broken[team] || atCut
+		delete(w.sources, team)
+	} else if w.broken[team] {
+		w.broken[team], w.repaired[team] = false, c.ID
+	}
+	return v.tags, !v.broken, nil
+}
+
 // count changes the numbers of teams that have tags, and returns the events of tags
-// that the first team got or the last one lost.
+// that the first team got or the last one lost, in the order of their places.
 func (w *walker) count(delta map[wanted]int, added, removed map[wanted]Event) []Event {
 	var events []Event
 	for tag, n := range delta {
@@ -221,6 +226,7 @@ func (w *walker) count(delta map[wanted]int, added, removed map[wanted]Event) []
 			delete(w.counts, tag)
 		}
 	}
+	slices.SortFunc(events, compare)
 	return events
 }
 
