@@ -268,7 +268,7 @@ func TestHandbookExplainsMessages(t *testing.T) {
 	rows := handbookRows(t)
 	names := map[string]string{}
 	for _, rule := range check.All() {
-		names[rule.Name()] = "a rule of pkg/check"
+		names[rule.Describe().Name] = "a rule of pkg/check"
 	}
 	for name, file := range map[string]string{"actions": "pkg/plan/action.go", "statuses": "pkg/plan/action.go", "driftKind": "pkg/audit/drift.go", "outcome": "pkg/audit/verdict.go"} {
 		for _, text := range named(t, file, name) {

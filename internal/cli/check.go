@@ -211,10 +211,10 @@ func (c *checking) choose() error {
 	if platforms.Required, err = check.ParsePlatforms(c.platforms); err != nil {
 		return fmt.Errorf("bad --required-platforms: %w", err)
 	}
-	required := check.Candidate{Name: platforms.Name(), Why: "no platform is required (set --required-platforms)"}
+	required := check.Candidate{Name: platforms.Describe().Name, Why: "no platform is required (set --required-platforms)"}
 	if len(c.platforms) > 0 {
 		required.Rule = platforms
-	} else if len(c.only) == 0 && !slices.Contains(c.skip, platforms.Name()) {
+	} else if len(c.only) == 0 && !slices.Contains(c.skip, required.Name) {
 		c.advice = []check.Rule{platforms}
 	}
 	policies, err := c.policies()
@@ -254,7 +254,7 @@ func (c *checking) choose() error {
 // policies returns the candidate that judges evidence by the policies, now and at the base.
 func (c *checking) policies() (check.Candidate, error) {
 	rule := check.Provenance{Base: c.base}
-	one := check.Candidate{Name: rule.Name(), Why: "no policy in the manifests"}
+	one := check.Candidate{Name: rule.Describe().Name, Why: "no policy in the manifests"}
 	if !c.set.Policies().Any() && (c.base == nil || !c.base.Policies().Any()) {
 		return one, nil
 	}
@@ -272,9 +272,9 @@ func (c *checking) obstacle(rule check.Rule) string {
 	_, valid := rule.(check.Valid)
 	_, removal := rule.(check.Removal)
 	switch {
-	case c.offline && rule.Reach() == check.Registries:
+	case c.offline && rule.Describe().Reach == check.Registries:
 		return "registries are not read (--offline)"
-	case c.unread != nil && rule.Reach() > check.Files:
+	case c.unread != nil && rule.Describe().Reach > check.Files:
 		return "the base cannot be read"
 	case c.set.Broken() && !valid && !(removal && c.brokenBefore()):
 		return "the manifests are broken"
@@ -304,7 +304,7 @@ func (c *checking) judge(ctx context.Context) error {
 		Set: c.set, Selection: promote.Selection{Base: c.base}, Reader: c.reader, Unjudged: true,
 		Progress: c.progress, Warn: c.warn,
 	}
-	needsPlan := func(r check.Rule) bool { return r.Reach() > check.Files }
+	needsPlan := func(r check.Rule) bool { return r.Describe().Reach > check.Files }
 	if c.offline || !slices.ContainsFunc(c.report.Rules, needsPlan) {
 		var in *check.Input
 		err := offline(ctx, func() error {

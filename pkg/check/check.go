@@ -18,19 +18,23 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
 // Rule judges manifests and what they are about to promote.
 type Rule interface {
-	// Name returns the rule's name, one word.
-	Name() string
-	// About returns the meaning of a finding, for the help.
-	About() string
-	// Reach returns the input that the rule needs.
-	Reach() Reach
+	// Describe returns what is known of the rule before it runs.
+	Describe() Description
 	// Check returns the findings of the rule, in any order.
 	Check(ctx context.Context, in *Input) []Finding
+}
+
+// Description describes a rule.
+type Description struct {
+	Name  string // one word
+	About string // the meaning of a finding, for the help
+	Reach Reach  // the input that the rule needs
 }
 
 // Reach is the input that a rule needs. A greater reach includes the smaller ones.
@@ -89,19 +93,19 @@ type Idle struct {
 }
 
 // Run applies rules. The findings are sorted by file, line, rule and message, without
-// duplicates. What the base has too is a note. Parts of the plan that could not be read are findings of the first rule
-// that needs a plan, because no rule can check them.
+// duplicates. What the base has too is a note. Parts of the plan that could not be read
+// are findings of the first rule that needs a plan, because no rule can check them.
 func Run(ctx context.Context, rules []Rule, in *Input) []Finding {
 	var all []Finding
-	first := slices.IndexFunc(rules, func(r Rule) bool { return r.Reach() > Files })
+	first := slices.IndexFunc(rules, func(r Rule) bool { return r.Describe().Reach > Files })
 	for i, r := range rules {
-		found := r.Check(ctx, in)
+		d, found := r.Describe(), r.Check(ctx, in)
 		if i == first {
 			found = append(in.unread(), found...)
 		}
 		for _, f := range found {
-			f.Rule = r.Name()
-			if r.Reach() > Files && f.Level == Error && !f.New && in.had(&f) {
+			f.Rule = d.Name
+			if d.Reach > Files && f.Level == Error && !f.New && in.had(&f) {
 				f.Level, f.Old = Note, true
 			}
 			all = append(all, f)
@@ -123,7 +127,7 @@ func Bad(findings []Finding) bool {
 // All returns all rules in the order in which they run. They only describe themselves:
 // most need more than their zero value to check anything.
 func All() []Rule {
-	return []Rule{Valid{}, Removal{}, Exists{}, Tags{}, Size{}, &Signature{}, Vulnerability{}, Platforms{}, Provenance{}}
+	return []Rule{Valid{}, Removal{}, Exists{}, Tags{}, Size{}, Signature{}, Vulnerability{}, Platforms{}, Provenance{}}
 }
 
 // Candidate is a rule that can be chosen. If Rule is nil, Why is the reason why it cannot be run.
@@ -169,16 +173,15 @@ func names(all []Candidate) string {
 	for i, c := range all {
 		list[i] = c.Name
 	}
-	last := len(list) - 1
-	return strings.Join(list[:last], ", ") + " or " + list[last]
+	return image.JoinNames(list, "or")
 }
 
 // atOnce is the number of images that a rule checks at the same time.
 const atOnce = 16
 
-// each checks images, some at the same time, and returns all findings.
-func each(ctx context.Context, images []Image, judge func(context.Context, Image) []Finding) []Finding {
-	found := make([][]Finding, len(images))
+// each calls judge for images, some at the same time, and returns all results in order.
+func each[T any](ctx context.Context, images []Image, judge func(context.Context, Image) []T) []T {
+	found := make([][]T, len(images))
 	var g errgroup.Group
 	g.SetLimit(atOnce)
 	for i, im := range images {

@@ -15,7 +15,6 @@ import (
 type dropped struct {
 	files  []*droppedFile
 	byFile map[string]*droppedFile // by the file of the edges
-	names  map[*droppedFile]map[image.Registry]struct{}
 }
 
 // droppedFile has the destinations a manifest lost, with their edges.
@@ -28,7 +27,7 @@ type droppedFile struct {
 
 // dropped finds the destinations of the base that the manifest of the same file lost.
 func (r Removal) dropped(head *manifest.Set) *dropped {
-	d := &dropped{byFile: map[string]*droppedFile{}, names: map[*droppedFile]map[image.Registry]struct{}{}}
+	d := &dropped{byFile: map[string]*droppedFile{}}
 	now := map[string]map[image.Registry]struct{}{}
 	for _, m := range head.Manifests {
 		if now[m.File] == nil {
@@ -46,10 +45,9 @@ func (r Removal) dropped(head *manifest.Set) *dropped {
 			}
 			if f == nil {
 				f = &droppedFile{pos: dst.Pos, edges: map[*edge]struct{}{}, repositories: map[name.Repository]struct{}{}}
-				d.files, d.names[f] = append(d.files, f), map[image.Registry]struct{}{}
+				d.files = append(d.files, f)
 			}
 			f.destinations = append(f.destinations, dst.Name)
-			d.names[f][dst.Name] = struct{}{}
 		}
 		for i := range m.Images {
 			if f != nil {
@@ -63,17 +61,12 @@ func (r Removal) dropped(head *manifest.Set) *dropped {
 // has reports whether a removed edge belonged to a removed destination, and counts it.
 func (d *dropped) has(repo name.Repository, e *edge) bool {
 	f := d.byFile[e.pos.File]
-	if f == nil {
+	if f == nil || !slices.ContainsFunc(f.destinations, func(dst image.Registry) bool { _, below := dst.Relative(repo); return below }) {
 		return false
 	}
-	for dst := range d.names[f] {
-		if _, below := dst.Relative(repo); below {
-			f.edges[e] = struct{}{}
-			f.repositories[repo] = struct{}{}
-			return true
-		}
-	}
-	return false
+	f.edges[e] = struct{}{}
+	f.repositories[repo] = struct{}{}
+	return true
 }
 
 // findings returns one finding for each file that lost destinations with edges.

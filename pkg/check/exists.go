@@ -3,7 +3,6 @@ package check
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -23,14 +22,10 @@ type Exists struct {
 	Finder Finder
 }
 
-// Name implements Rule.
-func (Exists) Name() string { return "exists" }
-
-// About implements Rule.
-func (Exists) About() string { return "a wanted digest is in neither source nor destination" }
-
-// Reach implements Rule.
-func (Exists) Reach() Reach { return Registries }
+// Describe implements Rule.
+func (Exists) Describe() Description {
+	return Description{"exists", "a wanted digest is in neither source nor destination", Registries}
+}
 
 // Check implements Rule.
 func (e Exists) Check(ctx context.Context, in *Input) []Finding {
@@ -57,9 +52,7 @@ func (Exists) missing(in *Input) []Finding {
 			found = append(found, in.about(it).finding(Error, it.Error))
 		}
 		im := &found[n].Image
-		if !slices.Contains(im.Destinations, it.Destination) {
-			im.Destinations = append(im.Destinations, it.Destination)
-		}
+		im.add(it.Destination)
 		if it.Digest != (v1.Hash{}) {
 			found[n].Message = fmt.Sprintf("%s is not there, nor is the digest in %s", it.SourceRef(), list(im.Destinations))
 		}

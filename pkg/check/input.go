@@ -4,8 +4,6 @@ import (
 	"errors"
 	"iter"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -149,9 +147,7 @@ func (in *Input) unread() []Finding {
 		if im.Digest != it.Digest {
 			im.Digest, im.Tags = v1.Hash{}, nil // the error is about several images
 		}
-		if !slices.Contains(im.Destinations, it.Destination) {
-			im.Destinations = append(im.Destinations, it.Destination)
-		}
+		im.add(it.Destination)
 	}
 	return found
 }
@@ -198,6 +194,13 @@ func (g *gathering) done() *Input {
 	return g.in
 }
 
+// add adds a destination, once.
+func (im *Image) add(dst name.Repository) {
+	if !slices.Contains(im.Destinations, dst) {
+		im.Destinations = append(im.Destinations, dst)
+	}
+}
+
 // sort sorts the destinations and tags of the image, and leaves each in once.
 func (im *Image) sort() {
 	slices.Sort(im.Tags)
@@ -210,18 +213,12 @@ const some = 5
 
 // list returns the names of repositories for a message, the first ones if there are many.
 func list(repos []name.Repository) string {
-	var b strings.Builder
-	for i, r := range repos[:min(len(repos), some)] {
-		switch {
-		case i > 0 && i == len(repos)-1:
-			b.WriteString(" and ")
-		case i > 0:
-			b.WriteString(", ")
-		}
-		b.WriteString(r.String())
+	names := make([]string, len(repos))
+	for i, r := range repos {
+		names[i] = r.String()
 	}
-	if more := len(repos) - some; more > 0 {
-		b.WriteString(" and " + strconv.Itoa(more) + " more")
+	if len(names) > 1 && len(names) <= some {
+		return image.JoinNames(names, "and")
 	}
-	return b.String()
+	return firsts(names)
 }

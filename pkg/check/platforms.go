@@ -43,14 +43,10 @@ func ParsePlatforms(texts []string) ([]v1.Platform, error) {
 	return all, nil
 }
 
-// Name implements Rule.
-func (Platforms) Name() string { return "platforms" }
-
-// About implements Rule.
-func (Platforms) About() string { return "an image about to be promoted lacks a required platform" }
-
-// Reach implements Rule.
-func (Platforms) Reach() Reach { return Registries }
+// Describe implements Rule.
+func (Platforms) Describe() Description {
+	return Description{"platforms", "an image about to be promoted lacks a required platform", Registries}
+}
 
 // Check implements Rule.
 func (p Platforms) Check(ctx context.Context, in *Input) []Finding {

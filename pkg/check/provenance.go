@@ -29,16 +29,10 @@ type Provenance struct {
 	Base     *manifest.Set // what digests that policies bind there are judged again if the policies differ; nil: no base is known
 }
 
-// Name implements Rule.
-func (Provenance) Name() string { return "provenance" }
-
-// About implements Rule.
-func (Provenance) About() string {
-	return "an image about to be promoted does not satisfy a policy"
+// Describe implements Rule.
+func (Provenance) Describe() Description {
+	return Description{"provenance", "an image about to be promoted does not satisfy a policy", Registries}
 }
-
-// Reach implements Rule.
-func (Provenance) Reach() Reach { return Registries }
 
 // Check implements Rule.
 func (p Provenance) Check(ctx context.Context, in *Input) []Finding {

@@ -16,7 +16,7 @@ const maxNamed = 3
 // forbids reports whether findings of a rule are about the content of images to be
 // promoted. Those of other rules are about files, or about items that the plan refuses.
 func forbids(rule string) bool {
-	return rule == Size{}.Name() || rule == Signature{}.Name() || rule == Vulnerability{}.Name() || rule == Provenance{}.Name()
+	return slices.ContainsFunc([]Rule{Size{}, Signature{}, Vulnerability{}, Provenance{}}, func(r Rule) bool { return r.Describe().Name == rule })
 }
 
 // Refuse refuses the items of a plan that would write a digest with a finding about its

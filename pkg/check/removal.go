@@ -22,16 +22,10 @@ type Removal struct {
 	Unread error  // why the base cannot be read; Base and Rev do not count then
 }
 
-// Name implements Rule.
-func (Removal) Name() string { return "removal" }
-
-// About implements Rule.
-func (Removal) About() string {
-	return "a digest or tag that the manifests had at the base was removed from a destination"
+// Describe implements Rule.
+func (Removal) Describe() Description {
+	return Description{"removal", "a digest or tag that the manifests had at the base was removed from a destination", Files}
 }
-
-// Reach implements Rule.
-func (Removal) Reach() Reach { return Files }
 
 // Check implements Rule.
 func (r Removal) Check(_ context.Context, in *Input) []Finding {

@@ -269,7 +269,7 @@ func TestChoose(t *testing.T) {
 			rules, idle, err := check.Choose(all, tc.only, tc.skip)
 			var run, not []string
 			for _, r := range rules {
-				run = append(run, r.Name())
+				run = append(run, r.Describe().Name)
 			}
 			for _, i := range idle {
 				not = append(not, i.Name+": "+i.Why)

@@ -45,16 +45,10 @@ type Signature struct {
 	IfPresent bool
 }
 
-// Name implements Rule.
-func (Signature) Name() string { return "signature" }
-
-// About implements Rule.
-func (Signature) About() string {
-	return "an image about to be promoted has no valid signature"
+// Describe implements Rule.
+func (Signature) Describe() Description {
+	return Description{"signature", "an image about to be promoted has no valid signature", Registries}
 }
-
-// Reach implements Rule.
-func (Signature) Reach() Reach { return Registries }
 
 // Check implements Rule.
 func (s Signature) Check(ctx context.Context, in *Input) []Finding {
@@ -89,7 +83,7 @@ func (s Signature) judge(ctx context.Context, im Image) []Finding {
 			}
 		}
 	}
-	ref := im.Source.Digest(im.Digest.String()).String() // what has to be signed
+	ref := im.sourceRef() // what has to be signed
 	if unread != nil {
 		return []Finding{im.unread(ref+": "+strings.Join(unread, "; "), causes...)}
 	}

@@ -40,16 +40,10 @@ type Size struct {
 	Contents Contents
 }
 
-// Name implements Rule.
-func (Size) Name() string { return "size" }
-
-// About implements Rule.
-func (Size) About() string {
-	return "an image about to be promoted is over the size limit, or declares sizes that it does not have"
+// Describe implements Rule.
+func (Size) Describe() Description {
+	return Description{"size", "an image about to be promoted is over the size limit, or declares sizes that it does not have", Registries}
 }
-
-// Reach implements Rule.
-func (Size) Reach() Reach { return Registries }
 
 // Check implements Rule.
 func (s Size) Check(ctx context.Context, in *Input) []Finding {

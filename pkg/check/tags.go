@@ -3,7 +3,6 @@ package check
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -15,16 +14,10 @@ import (
 // It sends no request: the plan has read the destinations.
 type Tags struct{}
 
-// Name implements Rule.
-func (Tags) Name() string { return "tags" }
-
-// About implements Rule.
-func (Tags) About() string {
-	return "a wanted tag points to another digest at a destination and may not move"
+// Describe implements Rule.
+func (Tags) Describe() Description {
+	return Description{"tags", "a wanted tag points to another digest at a destination and may not move", Registries}
 }
-
-// Reach implements Rule.
-func (Tags) Reach() Reach { return Registries }
 
 // Check implements Rule. Destinations where the same tags point to the same digest share
 // a finding.
@@ -49,9 +42,7 @@ func (Tags) Check(_ context.Context, in *Input) []Finding {
 			found = append(found, im.finding(Error, ""))
 		}
 		im := &found[n].Image
-		if !slices.Contains(im.Destinations, it.Destination) {
-			im.Destinations = append(im.Destinations, it.Destination)
-		}
+		im.add(it.Destination)
 		found[n].Message = fmt.Sprintf("%s of %s points to %s, not to %s, and may not move (mutable-tags would allow it)",
 			tagList(it.Tags), list(im.Destinations), it.Previous.String(), it.Digest.String())
 	}

@@ -12,14 +12,10 @@ type Valid struct {
 	Base []manifest.Fault // in the base, and between its files
 }
 
-// Name implements Rule.
-func (Valid) Name() string { return "valid" }
-
-// About implements Rule.
-func (Valid) About() string { return "a manifest is broken, or an entry of it is refused" }
-
-// Reach implements Rule.
-func (Valid) Reach() Reach { return Files }
+// Describe implements Rule.
+func (Valid) Describe() Description {
+	return Description{"valid", "a manifest is broken, or an entry of it is refused", Files}
+}
 
 // Check implements Rule.
 func (v Valid) Check(_ context.Context, in *Input) []Finding { return v.Judge(in.Faults) }

@@ -347,6 +347,12 @@ func FirstNames(names []string, most int) string {
 	return text
 }
 
+// JoinNames lists two names or more in a message, as in "a, b and c".
+func JoinNames(names []string, conjunction string) string {
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " " + conjunction + " " + names[last]
+}
+
 // clip shortens a name for an error message. It removes text that may be a password.
 func clip(s string) string {
 	const most = 140

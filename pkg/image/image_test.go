@@ -261,6 +261,18 @@ func TestFirstNames(t *testing.T) {
 	}
 }
 
+func TestJoinNames(t *testing.T) {
+	t.Parallel()
+	for want, names := range map[string][]string{
+		"a or b":       {"a", "b"},
+		"a, b, c or d": {"a", "b", "c", "d"},
+	} {
+		if got := image.JoinNames(names, "or"); got != want {
+			t.Errorf("%q: got %q, want %q", names, got, want)
+		}
+	}
+}
+
 func TestClip(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ in, want string }{

@@ -186,7 +186,7 @@ func (r *CheckReport) document() checkDocument {
 	d := checkDocument{Version: checkVersion, Manifests: r.Manifests, Base: r.Base, Rules: []checkRule{}, Findings: make([]checkFinding, len(r.Findings))}
 	d.Summary.Findings, d.Summary.NotChecked, d.Summary.Notes = r.count()
 	for _, rule := range r.Rules {
-		d.Rules = append(d.Rules, checkRule{Name: rule.Name(), Run: true})
+		d.Rules = append(d.Rules, checkRule{Name: rule.Describe().Name, Run: true})
 	}
 	for _, i := range r.Idle {
 		d.Rules = append(d.Rules, checkRule{Name: i.Name, Why: i.Why})
@@ -215,8 +215,9 @@ func RuleList(rules []check.Rule) string {
 	const width = 80
 	var b strings.Builder
 	for _, r := range rules {
-		line := fmt.Sprintf("  %-14s", r.Name())
-		for word := range strings.FieldsSeq(r.About()) {
+		d := r.Describe()
+		line := fmt.Sprintf("  %-14s", d.Name)
+		for word := range strings.FieldsSeq(d.About) {
 			if len(line)+1+len(word) > width {
 				b.WriteString(line + "\n")
 				line = strings.Repeat(" ", 16)

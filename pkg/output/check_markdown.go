@@ -83,7 +83,7 @@ func (r *CheckReport) condensed() (bad, notes []shownFinding) {
 		if seen[k] == nil {
 			seen[k] = &last{}
 		}
-		if seen[k].n++; f.Rule != (check.Valid{}).Name() && seen[k].n > maxExamples {
+		if seen[k].n++; f.Rule != (check.Valid{}).Describe().Name && seen[k].n > maxExamples {
 			(*list)[seen[k].at].more++
 			continue
 		}

@@ -21,9 +21,9 @@ import (
 // named is a rule that says nothing.
 type named string
 
-func (n named) Name() string                                      { return string(n) }
-func (n named) About() string                                     { return "what " + string(n) + " says" }
-func (named) Reach() check.Reach                                  { return check.Files }
+func (n named) Describe() check.Description {
+	return check.Description{Name: string(n), About: "what " + string(n) + " says", Reach: check.Files}
+}
 func (named) Check(context.Context, *check.Input) []check.Finding { return nil }
 
 func checked() *CheckReport {

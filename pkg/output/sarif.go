@@ -103,12 +103,13 @@ func (r *CheckReport) sarif() sarifLog {
 	}
 	index := map[string]int{}
 	for _, rule := range append(slices.Clone(r.Rules), check.All()...) {
-		has := func(f check.Finding) bool { return f.Rule == rule.Name() }
-		if _, again := index[rule.Name()]; again || len(index) >= len(r.Rules) && !slices.ContainsFunc(findings, has) {
+		d := rule.Describe()
+		has := func(f check.Finding) bool { return f.Rule == d.Name }
+		if _, again := index[d.Name]; again || len(index) >= len(r.Rules) && !slices.ContainsFunc(findings, has) {
 			continue // a rule that only gives notes has findings although it is not one of those that were run
 		}
-		index[rule.Name()] = len(index)
-		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRule{rule.Name(), sarifMessage{rule.About()}})
+		index[d.Name] = len(index)
+		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRule{d.Name, sarifMessage{d.About}})
 	}
 	invocation := sarifInvocation{Successful: true}
 	for _, i := range r.Idle {

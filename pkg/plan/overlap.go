@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // maxPositions is the number of positions that a message names. Each position has a
@@ -52,18 +54,12 @@ func (b *builder) overlaps(edges []wantedEdge, where string) map[string]string {
 		if more := len(at) - maxPositions; more > 0 {
 			positions = append(positions, fmt.Sprintf("%d more", more))
 		}
-		clash[tag] = fmt.Sprintf("overlap: tag %q of %s is wanted for %s", tag, where, enumerated(positions))
+		clash[tag] = fmt.Sprintf("overlap: tag %q of %s is wanted for %s", tag, where, image.JoinNames(positions, "and"))
 		for _, i := range at {
 			b.fault(edges[i].pos, clash[tag], strings.Join([]string{"overlap", edges[i].source.image, edges[i].what(), tag}, "\n"))
 		}
 	}
 	return clash
-}
-
-// enumerated returns texts as "a, b and c".
-func enumerated(texts []string) string {
-	last := len(texts) - 1
-	return strings.Join(texts[:last], ", ") + " and " + texts[last]
 }
 
 // disagree reports whether the edges at indices want different content.
