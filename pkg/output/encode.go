@@ -55,22 +55,18 @@ func WriteJSON(w io.Writer, v any) error {
 	return err
 }
 
-// writeReportCSV writes one line for each edge of each item.
+// writeReportCSV writes one line for each edge of each item. Its columns never change.
 func writeReportCSV(w io.Writer, r *plan.Report) error {
 	c := csv.NewWriter(w)
-	_ = c.Write([]string{"action", "status", "source", "destination", "digest", "tag", "what"}) // Error returns the error at the end
+	_ = c.Write([]string{"action", "status", "source", "destination", "digest", "tag"}) // Error returns the error at the end
 	for i := range r.Items {
 		it := &r.Items[i]
 		tags := it.Tags
 		if len(tags) == 0 {
 			tags = []string{""}
 		}
-		what := it.What
-		if it.Kind == plan.Referrer.String() {
-			what = it.Kind
-		}
 		for _, tag := range tags {
-			_ = c.Write([]string{it.Action, it.Status, Escape(it.Source), Escape(it.Destination), Escape(it.Digest), Escape(tag), what})
+			_ = c.Write([]string{it.Action, it.Status, Escape(it.Source), Escape(it.Destination), Escape(it.Digest), Escape(tag)})
 		}
 	}
 	c.Flush()

@@ -116,17 +116,17 @@ func TestReportCSV(t *testing.T) {
 		ofKind(item("attest", "done", "", "d.io/a", "sha256:aa"), plan.Evidence, plan.PromotionRecord),
 	}}
 	got := encoded(t, r, CSV)
-	equal(t, got, `action,status,source,destination,digest,tag,what
-copy,planned,s.io/a@sha256:aa,d.io/a,sha256:aa,1,
-copy,planned,s.io/a@sha256:aa,d.io/a,sha256:aa,latest,
-tag,done,s.io/a@sha256:bb,d.io/a,sha256:bb,,
-invalid,refused,"s.io/a@x,""y\n\u202e",d.io/a,"x,""y\n\u202e","a,b",
-copy,done,s.io/a@sha256:cc,d.io/a,sha256:cc,,referrer
-attest,done,,d.io/a,sha256:aa,,record
+	equal(t, got, `action,status,source,destination,digest,tag
+copy,planned,s.io/a@sha256:aa,d.io/a,sha256:aa,1
+copy,planned,s.io/a@sha256:aa,d.io/a,sha256:aa,latest
+tag,done,s.io/a@sha256:bb,d.io/a,sha256:bb,
+invalid,refused,"s.io/a@x,""y\n\u202e",d.io/a,"x,""y\n\u202e","a,b"
+copy,done,s.io/a@sha256:cc,d.io/a,sha256:cc,
+attest,done,,d.io/a,sha256:aa,
 `)
 	records, err := csv.NewReader(strings.NewReader(got)).ReadAll()
 	if err != nil || len(records) != 7 {
 		t.Errorf("got %d records, error %v, want 7", len(records), err)
 	}
-	equal(t, encoded(t, &plan.Report{}, CSV), "action,status,source,destination,digest,tag,what\n")
+	equal(t, encoded(t, &plan.Report{}, CSV), "action,status,source,destination,digest,tag\n")
 }
