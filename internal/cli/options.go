@@ -96,6 +96,9 @@ func (o *confirmOptions) dry() (bool, error) {
 	return o.dryRun, nil
 }
 
+// maxQPS is the maximum of --qps, in requests per second. No host accepts as many.
+const maxQPS = 1_000_000
+
 // registryOptions are the flags about connections to registries.
 type registryOptions struct {
 	threads          int
@@ -121,10 +124,21 @@ func (o *registryOptions) addAccountFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.noServiceAccount, "no-service-account", false, "ignore the service accounts that manifests name")
 }
 
+// checkNumbers validates the flags that are numbers.
+func (o *registryOptions) checkNumbers() error {
+	switch {
+	case o.threads < 0:
+		return fmt.Errorf("bad --threads %d: must not be negative", o.threads)
+	case !(o.qps >= 0 && o.qps <= maxQPS): // NaN fails every comparison
+		return fmt.Errorf("bad --qps %v: must not be negative, or over %d", o.qps, maxQPS)
+	}
+	return nil
+}
+
 // settings returns the settings of a registry client.
 func (o *registryOptions) settings(s *session) (registry.Options, error) {
-	if o.threads < 0 || !(o.qps >= 0 && o.qps <= 1e6) { // NaN fails every comparison
-		return registry.Options{}, errors.New("--threads and --qps must not be negative")
+	if err := o.checkNumbers(); err != nil {
+		return registry.Options{}, err
 	}
 	r := registry.Options{
 		UserAgent: "cip/" + s.build.Version, Threads: o.threads, QPS: o.qps, PlainHTTP: o.plainHTTP, InsecureTLS: o.insecureTLS,

@@ -120,3 +120,17 @@ func (e engine) shard(getenv func(string) string) (string, error) {
 	}
 	return fmt.Sprintf("%d/%d", index-e.first, count), nil
 }
+
+// printShards prints the sizes of the shards of --list-shards.
+func (p *promotion) printShards() error {
+	if p.format != output.Text && p.format != output.JSON {
+		return fmt.Errorf("--list-shards prints text or json, not %s", p.output)
+	}
+	if p.shard != "" {
+		return errors.New("--list-shards and --shard exclude each other")
+	}
+	for _, text := range p.job.Warnings {
+		p.log.Warn(text)
+	}
+	return output.WriteShards(p.out, p.job.ShardSizes(p.listShards), p.format)
+}

@@ -106,6 +106,9 @@ func (o *runOptions) run(ctx context.Context, s *session, _ []string) error {
 	if o.snapshotOf != "" || o.manifestSnapshotOf != "" {
 		return o.runSnapshot(ctx, s)
 	}
+	if o.flags.Changed("snapshot-tag") || o.flags.Changed("minimal-snapshot") {
+		return errors.New("--snapshot-tag and --minimal-snapshot do not limit a promotion: they need --snapshot or --manifest-based-snapshot-of")
+	}
 	p := &promotion{promotionOptions: &o.promotionOptions, session: s, paths: []string{o.path()}, load: o.load}
 	p.at = func(rev string) (*manifest.Set, string, error) {
 		r, err := s.openRevision(ctx, load.Manifests{File: o.manifest, Dir: o.thinDir}, "--since", rev)
@@ -197,8 +200,14 @@ func (p *promotion) check() (err error) {
 	if p.isDry, err = p.dry(); err != nil {
 		return err
 	}
+	if err := p.checkNumbers(); err != nil {
+		return err
+	}
 	if err := p.setShard(p.getenv); err != nil {
 		return err
+	}
+	if p.listShards < 0 || p.listShards == 0 && p.flags.Changed("list-shards") {
+		return fmt.Errorf("bad --list-shards %d: must be positive", p.listShards)
 	}
 	if err := load.CheckWritable(p.report); err != nil {
 		return fmt.Errorf("--report: %w", err)
@@ -226,20 +235,6 @@ func (p *promotion) check() (err error) {
 		p.log.Logf(level, "%s: %s: %s", f.Pos, f.Rule, f.Message)
 	}
 	return nil
-}
-
-// printShards prints the sizes of the shards of --list-shards.
-func (p *promotion) printShards() error {
-	if p.format != output.Text && p.format != output.JSON {
-		return fmt.Errorf("--list-shards prints text or json, not %s", p.output)
-	}
-	if p.listShards < 1 || p.shard != "" {
-		return errors.New("--list-shards must be positive, and excludes --shard")
-	}
-	for _, text := range p.job.Warnings {
-		p.log.Warn(text)
-	}
-	return output.WriteShards(p.out, p.job.ShardSizes(p.listShards), p.format)
 }
 
 // found says what the manifests hold. A digest without tags counts as a tag.
