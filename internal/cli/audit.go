@@ -83,7 +83,7 @@ func (o *auditOptions) addFlags(f *pflag.FlagSet) {
 	o.manifestOptions.addFlags(f)
 	f.StringVar(&o.url, "url", "", "git `repository` with the manifests")
 	f.StringVar(&o.branch, "branch", "", "`branch` of --url (default: the default branch)")
-	f.StringVar(&o.path, "path", "", "thin manifest directory or plain manifest in --url (default: the root)")
+	f.StringVar(&o.path, "path", "", "`path` of a thin manifest directory or plain manifest in --url (default: the root)")
 	f.StringVar(&o.listen, "listen", "", "`address` to serve on (default :$PORT, or :8080)")
 	f.StringVar(&o.tlsCert, "tls-cert", "", "PEM `file` with the TLS certificate of the server")
 	f.StringVar(&o.tlsKey, "tls-key", "", "PEM `file` with the key of --tls-cert")

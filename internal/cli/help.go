@@ -76,7 +76,7 @@ func writeHelp(w io.Writer, cmd *cobra.Command) {
 func usage(cmd *cobra.Command, width int) string {
 	var b strings.Builder
 	b.WriteString("Usage:\n")
-	if cmd.Runnable() {
+	if isGroup := cmd.HasParent() && cmd.HasAvailableSubCommands() && cmd.Use == cmd.Name(); cmd.Runnable() && !isGroup {
 		b.WriteString("  " + cmd.UseLine() + "\n")
 	}
 	if cmd.HasAvailableSubCommands() {
@@ -227,7 +227,7 @@ func prose(text string, width int) string {
 		}
 		paragraph = ""
 	}
-	for line := range strings.Lines(text) {
+	for line := range strings.Lines(strings.ReplaceAll(text, "\t", "  ")) { // cobra indents commands with tabs
 		words := strings.TrimSpace(line)
 		if words != "" && line[0] != ' ' {
 			paragraph += " " + words

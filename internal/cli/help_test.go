@@ -67,7 +67,7 @@ func TestHelpHasExamplesAndExitCodes(t *testing.T) {
 			return
 		}
 		text := usage(cmd, helpWidth)
-		if cmd.HasParent() && !strings.Contains(text, "\nExamples:\n") {
+		if !strings.Contains(text, "\nExamples:\n") {
 			t.Errorf("%s --help: got no example, want one", cmd.CommandPath())
 		}
 		if got := strings.Contains(text, "\n  2    "); got != two[cmd.CommandPath()] {

@@ -40,8 +40,8 @@ IMAGE is the app; it is saved under all IMAGEs. By default nothing is written
 (dry run): the new digest is computed and printed. With --check each IMAGE is an
 app of its own, and the exit code is 2 if one is out of date.
 
-The tag of the app moves too, if it is an IMAGE. With --previous-image the app
-is read from there, and only the IMAGEs are written.
+The first IMAGE is written, too: its tag moves to the rebased app. With
+--previous-image the app is read from there instead, and keeps its tag.
 
 With manifests instead of an IMAGE, rebase runs the selectors that have a rebase
 and saves the rebased apps in the source registry. cip resolve --write then pins
@@ -65,7 +65,7 @@ func (o *rebaseOptions) addFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.runImage, "run-image", "", "use this run `image` instead of choosing one")
 	f.StringVar(&o.previous, "previous-image", "", "read the app from this `image`; IMAGEs are only written")
-	f.StringVar(&o.accept, "accept", "listed", "accepted run images: those that the metadata names (listed), also other tags of them (same-repository), or any")
+	f.StringVar(&o.accept, "accept", "listed", "accepted run `images`: those that the metadata names (listed), also other tags of them (same-repository), or any")
 	f.BoolVar(&o.force, "force", false, "accept any run image, also for another target, and apps that are marked as not rebasable")
 	f.BoolVar(&o.check, "check", false, "only report which apps are out of date")
 	f.StringVar(&o.report, "report", "", "write a report.toml to this `file`")

@@ -50,7 +50,7 @@ the others are still done and the exit code is 1.`,
 
 func (o *retagOptions) addFlags(f *pflag.FlagSet) {
 	f.StringSliceVarP(&o.files, "file", "f", nil, "native StarlingX `files`; arguments are files, too")
-	f.StringVar(&o.ifExists, "if-exists", "error", "if a tag points to another image: error, skip or overwrite")
+	f.StringVar(&o.ifExists, "if-exists", "error", "`action` if a tag points to another image: error, skip or overwrite")
 	f.StringSliceVar(&o.repush, "repush", nil, "overwrite the tags of repositories whose last path element is one of these `names`")
 	o.promotionOptions.addFlags(f)
 	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {

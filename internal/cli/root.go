@@ -36,7 +36,7 @@ const drainsKey = "drains"
 
 // exits returns the annotation for exit codes. more are the meanings of code 2, 3 and so on.
 func exits(more ...string) map[string]string {
-	text := "  0    success: nothing is left to do\n  1    failure: bad input, something refused, or an error\n"
+	text := "  0    success: everything that was requested is so\n  1    failure: bad input, something refused, or an error\n"
 	for i, meaning := range more {
 		text += fmt.Sprintf("  %d    %s\n", i+2, meaning)
 	}
@@ -176,6 +176,9 @@ copies what is missing.
 cip alone is short for cip run: cip --manifest=F is cip run --manifest=F. Each
 flag has an environment variable: --thin-manifest-dir can be set with
 CIP_THIN_MANIFEST_DIR.`,
+		Example: `  cip --thin-manifest-dir=manifests/demo
+  cip --thin-manifest-dir=manifests/demo --confirm
+  cip snapshot registry.example.com/production`,
 		Annotations:       exits(changesMeaning, retryMeaning),
 		SilenceUsage:      true,
 		SilenceErrors:     true,

@@ -24,7 +24,7 @@ type runImageNames struct {
 func (o *runImageNames) addFlags(f *pflag.FlagSet) {
 	f.StringSliceVarP(&o.files, "file", "f", nil, "`files` that name run images: stack.toml, run.toml, builder.toml, mirrors.toml or pack's config.toml")
 	f.StringSliceVar(&o.mirrors, "local-mirror", nil, "mirror `images` of the run image")
-	f.StringVar(&o.order, "order", "pack", "which names come first otherwise: local mirrors (pack) or the image itself (spec)")
+	f.StringVar(&o.order, "order", "pack", "`names` that come first otherwise: local mirrors (pack) or the image itself (spec)")
 }
 
 // read reads the files and the order of names.

@@ -13,7 +13,7 @@ import (
 func newSchemaCmd(s streams) *cobra.Command {
 	var kinds strings.Builder
 	for _, k := range schema.Kinds() {
-		fmt.Fprintf(&kinds, "- %s: %s\n", k.Name, k.About)
+		fmt.Fprintf(&kinds, "  %-11s %s\n", k.Name, k.About)
 	}
 	return &cobra.Command{
 		Use:   "schema [KIND]",
@@ -24,7 +24,9 @@ thin, images, native, sources). With KIND, messages of the editor are clearer:
 
 ` + kinds.String() + `
 Editors with the YAML language server read the schema's name from the first
-line of a file: # yaml-language-server: $schema=FILE`,
+line of a file:
+
+  # yaml-language-server: $schema=FILE`,
 		Example: `  cip schema images > images.schema.json
   cip schema > cip.schema.json`,
 		Args:      maxOneArg,
