@@ -123,7 +123,7 @@ func TestRootHelpListsCommands(t *testing.T) {
 			t.Errorf("got no %s, want it in\n%s", sub.Name(), text)
 		}
 	}
-	if strings.Contains(text, "--thin-manifest-dir") {
+	if strings.Contains(text, "\n      --thin-manifest-dir") {
 		t.Errorf("got flags of run, want none in\n%s", text)
 	}
 }
