@@ -10,7 +10,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
@@ -104,10 +103,4 @@ func (w *Writer) putReferrer(ctx context.Context, repo name.Repository, m *regis
 		return err
 	}
 	return w.blobs.Check(ctx, repo, m)
-}
-
-// holds reports whether a repository has a manifest.
-func (w *Writer) holds(ctx context.Context, repo name.Repository, digest v1.Hash) (bool, error) {
-	state, err := w.o.Client.Has(ctx, repo, digest)
-	return state == inventory.Present, err
 }

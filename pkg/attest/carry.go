@@ -54,19 +54,20 @@ func accepts(r provenance.Result, a *provenance.Attestation) bool {
 // planCarried plans the attestations to carry along.
 func (w *Writer) planCarried(ctx context.Context, g *group, verdicts []provenance.Verdict) {
 	s := g.of[0]
-	for _, a := range carriable(s, verdicts) {
+	var there []v1.Descriptor
+	var unread error
+	all := carriable(s, verdicts)
+	if len(all) > 0 && !s.Absent {
+		there, unread = w.o.Client.ReferrersOrTag(ctx, s.Repository, s.Digest)
+	}
+	for _, a := range all {
 		from, ok := sourceOf(a, verdicts)
-		if !ok || from == s.Repository {
+		if !ok || from == s.Repository || slices.ContainsFunc(there, func(d v1.Descriptor) bool { return d.Digest == a.Referrer }) {
 			continue
 		}
-		if !s.Absent {
-			switch there, err := w.holds(ctx, s.Repository, a.Referrer); {
-			case err != nil:
-				g.fail(plan.CarriedAttestation, s.Digest, err)
-				continue
-			case there:
-				continue
-			}
+		if unread != nil {
+			g.fail(plan.CarriedAttestation, s.Digest, unread)
+			continue
 		}
 		m, err := w.o.Client.Manifest(ctx, from, a.Referrer.String())
 		if err != nil {

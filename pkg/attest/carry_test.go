@@ -8,6 +8,7 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/internal/sigstoretest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/attest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/provenance"
 )
 
@@ -140,5 +141,27 @@ func TestCarriedBySeveralPolicies(t *testing.T) {
 				t.Errorf("got %q, %q, want %d carried", outcomes(items), warnings, tc.want)
 			}
 		})
+	}
+}
+
+// An attestation that the repository has, and does not list, as an interrupt between the two
+// leaves it, is listed.
+func TestCarriedIsListed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, registrytest.NoReferrers())
+	r.o.Records, r.o.Summaries, r.o.Signatures = false, false, false
+	img := registrytest.Image(1, 1)
+	r.promote(img, "v1")
+	bundle := r.store.Bundle(owner, registrytest.Statement(sbom, img.Digest))
+	o := sigstoretest.Referrer(img, bundle)
+	r.o.Judge = judges{img.Digest: {accepting(3, r.attached(o, bundle, sbom, img.Digest))}}
+	r.server.Push(t, "prod/apple", o)
+	for _, want := range []int{1, 0} {
+		if items, _ := r.run(t.Context()); len(items) != want || want == 1 && items[0].Status != plan.Done {
+			t.Errorf("got %q, want %d done", outcomes(items), want)
+		}
+		if n := len(r.statements(img.Digest, sbom)); n != 1 {
+			t.Errorf("got %d attestations in the list, want one", n)
+		}
 	}
 }
