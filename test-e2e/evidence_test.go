@@ -90,14 +90,20 @@ images:
 	return a
 }
 
+// begin starts cip as the promoter, with the services of the sigstore.
+func (a *attested) begin(command string, args ...string) *process {
+	a.t.Helper()
+	all := append([]string{command, "--manifest=" + a.manifest, "--trusted-root=" + a.root}, a.services...)
+	p := prepare(a.t, append(all, args...)...)
+	p.Env = append(p.Env, "SIGSTORE_ID_TOKEN="+a.sigstore.Token(promoter))
+	p.begin(a.t)
+	return p
+}
+
 // run runs cip run with all kinds of evidence, and returns its outcome.
 func (a *attested) run(code int, args ...string) outcome {
 	a.t.Helper()
-	all := []string{"run", "--manifest=" + a.manifest, "--trusted-root=" + a.root, "--attest", "--verification-summaries", "--sign"}
-	p := prepare(a.t, append(append(all, a.services...), args...)...)
-	p.Env = append(p.Env, "SIGSTORE_ID_TOKEN="+a.sigstore.Token(promoter))
-	p.begin(a.t)
-	out := p.wait(a.t, runLimit)
+	out := a.begin("run", append(writeAll(), args...)...).wait(a.t, runLimit)
 	if out.code != code {
 		a.t.Fatalf("cip run: exit code %d, want %d\n%s", out.code, code, out)
 	}
@@ -106,6 +112,9 @@ func (a *attested) run(code int, args ...string) outcome {
 	}
 	return out
 }
+
+// writeAll are the flags for all kinds of evidence.
+func writeAll() []string { return []string{"--attest", "--verification-summaries", "--sign"} }
 
 // evidenceOf returns the items of evidence: what, about which image, and the outcome.
 func (a *attested) evidenceOf(out outcome) []string {

@@ -2,7 +2,6 @@ package attest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // Evidence is what is to be written about a set of subjects, and the outcome.
@@ -127,11 +127,12 @@ func (p *piece) run(ctx context.Context, tags []string) {
 		p.item.Status, p.item.Error = plan.Skipped, "interrupted"
 		return
 	}
-	switch err := p.write(ctx, tags); {
+	err := p.write(ctx, tags)
+	switch why := registry.Interruption(ctx, err); {
 	case err == nil:
 		p.item.Status = plan.Done
-	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
-		p.item.Status, p.item.Error = plan.Skipped, "interrupted"
+	case why != "":
+		p.item.Status, p.item.Error = plan.Skipped, why
 	default:
 		p.item.Fail(fmt.Sprintf("writing the %s: %v", p.item.What, err), nil) // up-to-date images cost no other run anything, so none would cure it
 	}

@@ -2,7 +2,6 @@ package promote
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -247,15 +246,11 @@ func (e *engine) run(ctx context.Context, u *unit) {
 
 // fail records the error of an item. An item that an interrupt stopped is skipped.
 func fail(ctx context.Context, it *plan.Item, err error) {
-	var unanswered *registry.UnansweredError
-	switch {
-	case ctx.Err() != nil && errors.As(err, &unanswered):
-		it.Status, it.Error = plan.Skipped, err.Error()
-	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
-		it.Status, it.Error = plan.Skipped, "interrupted"
-	default:
-		it.Fail(fmt.Sprintf("copying source %s to %s: %v", it.SourceRef(), it.Destination, err), err)
+	if why := registry.Interruption(ctx, err); why != "" {
+		it.Status, it.Error = plan.Skipped, why
+		return
 	}
+	it.Fail(fmt.Sprintf("copying source %s to %s: %v", it.SourceRef(), it.Destination, err), err)
 }
 
 func (e *engine) warn(text string) {

@@ -63,12 +63,21 @@ func (w *Writer) Tag(ctx context.Context, dst name.Repository, tag string, m *re
 	if err != nil || res.There {
 		return wrap(err, "putting manifest")
 	}
-	return writing{repo: dst, ref: tag, tag: tag, digest: m.Digest.String()}.check(ctx, w.engine.client)
+	return w.confirm(ctx, writing{repo: dst, ref: tag, tag: tag, digest: m.Digest.String()})
 }
 
 // Check returns an error unless the repository has a manifest that was put by digest.
 func (w *Writer) Check(ctx context.Context, dst name.Repository, m *registry.Manifest) error {
-	return writing{repo: dst, ref: m.Digest.String(), digest: m.Digest.String()}.check(ctx, w.engine.client)
+	return w.confirm(ctx, writing{repo: dst, ref: m.Digest.String(), digest: m.Digest.String()})
+}
+
+// confirm reads back what was put. After an interrupt the answer to the PUT counts.
+func (w *Writer) confirm(ctx context.Context, put writing) error {
+	err := put.check(ctx, w.engine.client)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // Close waits for running copies. The warnings name content that was left out.

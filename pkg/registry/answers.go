@@ -1,10 +1,13 @@
 package registry
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"slices"
 	"strings"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/wire"
 )
 
 // IsDamaged reports whether an error is that a registry has other content under the
@@ -27,6 +30,19 @@ func IsPermanent(err error) bool {
 		return true
 	}
 	return e.UsedUp()
+}
+
+// Interruption returns the reason for an error that is the end of a context, or "" for
+// another one.
+func Interruption(ctx context.Context, err error) string {
+	var unanswered *wire.UnansweredError // the registry may have carried the request out
+	switch {
+	case ctx.Err() != nil && errors.As(err, &unanswered):
+		return err.Error()
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return "interrupted"
+	}
+	return ""
 }
 
 // IsContentMissing reports whether a registry refused a manifest because it does not

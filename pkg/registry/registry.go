@@ -107,11 +107,6 @@ var ErrNotFound = errors.New("not found")
 // Error is an answer of a registry with an unexpected status.
 type Error = wire.Error
 
-// UnansweredError is an interruption after a request was sent.
-//
-// The registry may have carried the request out.
-type UnansweredError = wire.UnansweredError
-
 // New returns a Client. It reads the key files, but sends no request.
 func New(o Options) (*Client, error) {
 	c := &Client{files: o.Files, log: o.Log, absent: func(name.Repository) []int { return nil }}
