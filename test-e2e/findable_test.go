@@ -31,7 +31,7 @@ func TestEvidenceIsFound(t *testing.T) {
 	}{
 		"404":    {rt.Refuse(http.StatusNotFound, "NOT_FOUND", "no"), ""},
 		"501":    {rt.Refuse(http.StatusNotImplemented, "UNSUPPORTED", "no"), ""},
-		"a page": {rt.Page(), ""},
+		"a page": {rt.LoginPage(), ""},
 		"403":    {rt.Refuse(http.StatusForbidden, "DENIED", "no"), "403 DENIED"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -21,7 +21,7 @@ func TestFindable(t *testing.T) {
 		"404":           {registrytest.Refuse(http.StatusNotFound, "NOT_FOUND", "no"), ""},
 		"405":           {registrytest.Refuse(http.StatusMethodNotAllowed, "UNSUPPORTED", "no"), ""},
 		"501":           {registrytest.Refuse(http.StatusNotImplemented, "UNSUPPORTED", "no"), ""},
-		"a page":        {registrytest.Page(), ""},
+		"a page":        {registrytest.LoginPage(), ""},
 		"401":           {registrytest.Refuse(http.StatusUnauthorized, "UNAUTHORIZED", "no"), "401 UNAUTHORIZED"},
 		"403":           {registrytest.Refuse(http.StatusForbidden, "DENIED", "no"), "403 DENIED"},
 		"an empty list": {registrytest.Status(http.StatusOK, registrytest.Header("Content-Type", registrytest.OCIIndex), ""), "parsing the list"},
