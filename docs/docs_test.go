@@ -118,10 +118,10 @@ func TestCommandsAndFlagsExist(t *testing.T) {
 // kpromoPage is the page about flags and commands of kpromo.
 const kpromoPage = "from-kpromo.md"
 
-// formerNames returns the names in a table of internal/cli about flags or commands of kpromo.
+// formerNames returns the names in a table of internal/kpromo about flags or commands of kpromo.
 func formerNames(t *testing.T, table string) []string {
 	t.Helper()
-	const file = "../internal/cli/usage.go"
+	const file = "../internal/kpromo/former.go"
 	_, text, _ := strings.Cut(read(t, file)[file], "\nvar "+table+" = ")
 	text, _, _ = strings.Cut(text, "\n}")
 	var names []string

@@ -31,7 +31,7 @@ var messageDirs = map[string][]string{
 	"pkg/load": messageMakers, "pkg/git": messageMakers, "pkg/propose": messageMakers, "pkg/history": errorMakers, "pkg/plan": messageMakers, "pkg/registry": messageMakers,
 	"pkg/registry/internal/wire": messageMakers, "pkg/registry/internal/auth": messageMakers, "pkg/promote": messageMakers,
 	"pkg/evidence": messageMakers, "pkg/transfer": messageMakers, "pkg/check": messageMakers, "pkg/scan": messageMakers, "pkg/audit": messageMakers,
-	"internal/cli": messageMakers, "pkg/output": errorMakers, "pkg/selector": errorMakers, "pkg/resolve": errorMakers, "pkg/add": errorMakers,
+	"internal/cli": messageMakers, "internal/kpromo": append([]string{"warn"}, errorMakers...), "pkg/output": errorMakers, "pkg/selector": errorMakers, "pkg/resolve": errorMakers, "pkg/add": errorMakers,
 	"pkg/lookup": errorMakers, "pkg/imagetags": errorMakers, "pkg/rebase": errorMakers, "pkg/importer": errorMakers,
 	"pkg/audit/event": errorMakers, "pkg/strictjson": errorMakers, "pkg/yamledit": errorMakers, "pkg/provenance": judgeMakers, "pkg/attest": messageMakers, "internal/demo": errorMakers, "internal/schema": errorMakers,
 	"pkg/verify": append([]string{"missing", "invalid"}, errorMakers...),

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sigs.k8s.io/k8s-container-image-promoter/internal/kpromo"
 	"sigs.k8s.io/k8s-container-image-promoter/internal/version"
 )
 
@@ -45,7 +46,7 @@ func Main(p Program, b version.Build) int {
 		stop() // a second signal ends the process immediately
 	}()
 	s := streams{out: os.Stdout, err: os.Stderr, getenv: os.Getenv, build: b.OrBuildInfo()}
-	return execute(ctx, p.command(s), commandLine(os.Args), s)
+	return execute(ctx, p.command(s), kpromo.CommandLine(os.Args), s)
 }
 
 // Command returns the root command, for programs that describe commands without

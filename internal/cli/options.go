@@ -15,6 +15,8 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
+const logLevelUsage = "minimum log `level`: trace, debug, info, warning or error"
+
 // logOptions are the flags about stderr.
 type logOptions struct {
 	level, format     string
@@ -22,7 +24,7 @@ type logOptions struct {
 }
 
 func (o *logOptions) addFlags(f *pflag.FlagSet) {
-	f.StringVar(&o.level, "log-level", "info", "minimum log `level`: trace, debug, info, warning or error")
+	f.StringVar(&o.level, "log-level", "info", logLevelUsage)
 	f.StringVar(&o.format, "log-format", "text", "log `format`: text or json")
 	f.BoolVar(&o.noProgress, "no-progress", false, "do not show or log progress")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print only errors to stderr")

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -28,14 +29,14 @@ type prOptions struct {
 	branch, baseBranch      string
 	remote, fork, forge     string
 	title, body             string
-	custom                  customProposal
+	custom                  *customProposal // nil: the usual one
 }
 
-// customProposal are parts of a proposal that no flag sets.
+// customProposal are parts of a proposal that no flag sets. It is an error if the branch
+// exists, except for a pull request that could not be opened.
 type customProposal struct {
-	body  string                     // text of the pull request, without the plan; empty: with it
-	fresh bool                       // it is an error if the branch exists, except for a pull request that could not be opened
-	ask   func(question string) bool // whether to go on before a push; nil: do
+	body string // text of the pull request, without the plan
+	ask  bool   // before the push
 }
 
 func (o *prOptions) addFlags(f *pflag.FlagSet) {
@@ -127,7 +128,7 @@ func (o *prOptions) run(ctx context.Context, s *session, args []string) error {
 	if err != nil {
 		return err
 	}
-	if p.custom.fresh && (plan.URL != "" || plan.Branch != proposal.Branch) {
+	if p.custom != nil && (plan.URL != "" || plan.Branch != proposal.Branch) {
 		return fmt.Errorf("branch %s of %s exists already", proposal.Branch, p.work.Push.Pushed())
 	}
 	if dry {
@@ -141,16 +142,23 @@ func (o *prOptions) run(ctx context.Context, s *session, args []string) error {
 
 // openIfWanted asks whether to open the pull request, if somebody is to be asked.
 func (p *proposing) openIfWanted(ctx context.Context, plan *propose.Plan) error {
-	if p.custom.ask != nil {
+	if p.custom != nil && p.custom.ask {
 		if err := p.show(plan); err != nil {
 			return err
 		}
-		if !p.custom.ask("Push the branch and open the pull request?") {
+		if !p.confirmed("Push the branch and open the pull request?") {
 			p.log.Info("nothing was pushed")
 			return nil
 		}
 	}
 	return p.open(ctx, plan)
+}
+
+// confirmed asks a question on stderr, and reports whether the answer on standard input is yes.
+func (s streams) confirmed(question string) bool {
+	fmt.Fprintf(s.err, "%s (y/N) ", question)
+	answer, _ := bufio.NewReader(os.Stdin).ReadString('\n') // no answer is no
+	return slices.Contains([]string{"y", "yes"}, strings.ToLower(strings.TrimSpace(answer)))
 }
 
 // asked returns what to add. With --resolve, nothing may be named.

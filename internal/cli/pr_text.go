@@ -25,7 +25,7 @@ func (p *proposing) proposal(ctx context.Context, files []git.FileChange, promot
 		Files: files, SignOff: p.signOff, Draft: p.draft,
 		Branch: cmp.Or(p.branch, output.ProposalBranch(promoted)), Title: cmp.Or(p.title, output.ProposalTitle(promoted)),
 	}
-	if p.custom.body != "" {
+	if p.custom != nil {
 		all.Body = p.custom.body
 		return all, nil
 	}

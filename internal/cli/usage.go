@@ -9,37 +9,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"sigs.k8s.io/k8s-container-image-promoter/internal/kpromo"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/yamlread"
 )
-
-// formerFlags are flags of kpromo that cip does not have, and what replaces them.
-var formerFlags = map[string]string{
-	"allowed-builders":                   "write a policy: the key provenance of a manifest",
-	"allowed-source-repos":               "write a policy: the key provenance of a manifest",
-	"require-provenance":                 "write a policy: the key provenance of a manifest",
-	"check-manifest-lists-from-snapshot": "not needed: an index is always promoted with all of its images",
-	"generate-promotion-provenance":      "use --attest",
-	"json-log-summary":                   "use --output=json, or --report=FILE",
-	"manifest-diff-since":                "use --since, which also takes a date or a duration: --since=14d",
-	"max-signature-copies":               "not needed: --threads is for all requests",
-	"max-signature-ops":                  "not needed: --threads is for all requests",
-	"repository":                         "use --thin-manifest-dir or --manifest in a clone of the repository",
-	"severity-threshold":                 "use --vuln-severity-threshold",
-	"snapshot-service-account":           "not needed: credentials come from Docker's configuration or the cloud; --key-files names keys",
-	"use-legacy-pipeline":                "not needed: there is one pipeline",
-	"use-prow-manifest-diff":             "use --since=auto",
-	"use-service-account":                "not needed: the accounts in manifests are used if --key-files has their keys",
-}
-
-// formerCommands are commands of kpromo that cip does not have, and what replaces them.
-var formerCommands = map[string]string{
-	"cip":                  "leave it out: kpromo cip is cip run",
-	"manifest":             "use cip check --offline",
-	"mm":                   "leave it out: use cip run",
-	"promote":              "use cip run",
-	"replicate-signatures": "use cip run --referrers",
-	"sigcheck":             "use cip verify",
-}
 
 // flagError explains an error about the flags of a command.
 func flagError(cmd *cobra.Command, err error) error {
@@ -69,7 +41,7 @@ func unknownFlag(cmd *cobra.Command, unknown *pflag.NotExistError) error {
 			names = append(names, f.Name)
 		}
 	})
-	hint := formerFlags[name]
+	hint := kpromo.FormerFlag(name)
 	if like := yamlread.Closest(name, names); hint == "" && like != "" {
 		hint = "did you mean --" + like + "?"
 	}
@@ -109,7 +81,7 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	}
 	arg := args[0]
 	if cmd.HasAvailableSubCommands() {
-		if info, err := os.Stat(arg); err != nil || !info.Mode().IsRegular() && !info.IsDir() || formerCommands[arg] != "" {
+		if info, err := os.Stat(arg); err != nil || !info.Mode().IsRegular() && !info.IsDir() || kpromo.FormerCommand(arg) != "" {
 			return unknownCommand(cmd, arg)
 		}
 	}
@@ -138,7 +110,7 @@ func unknownCommand(cmd *cobra.Command, arg string) error {
 	if like := yamlread.Closest(arg, names); like != "" {
 		hint = "did you mean " + cmd.CommandPath() + " " + like + "?"
 	}
-	if former := formerCommands[arg]; former != "" && !cmd.HasParent() {
+	if former := kpromo.FormerCommand(arg); former != "" && !cmd.HasParent() {
 		hint = former
 	}
 	return fmt.Errorf("unknown command %q: %s", arg, hint)

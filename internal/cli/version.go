@@ -20,21 +20,21 @@ type versionInfo struct {
 }
 
 func newVersionCmd(s streams) *cobra.Command {
-	asJSON := false
-	cmd := &cobra.Command{
-		Use:     "version",
-		Short:   "Print the version",
-		Args:    noArgs,
-		Example: "  cip version --json",
-		RunE: func(*cobra.Command, []string) error {
-			if asJSON {
-				return output.WriteJSON(s.out, versionInfo{s.build.Version, s.build.Commit, s.build.Date, runtime.Version(), version.Platform()})
-			}
-			_, err := fmt.Fprintln(s.out, "cip", s.build)
-			return err
-		},
+	info := versionInfo{s.build.Version, s.build.Commit, s.build.Date, runtime.Version(), version.Platform()}
+	return printsVersion(s, "j", "cip "+s.build.String(), info, &cobra.Command{Short: "Print the version", Example: "  cip version --json"})
+}
+
+// printsVersion makes a command print a version as text, or with --json as JSON.
+func printsVersion(s streams, letter, text string, info any, cmd *cobra.Command) *cobra.Command {
+	cmd.Use, cmd.Args = "version", noArgs
+	asJSON := cmd.Flags().BoolP("json", letter, false, "print JSON")
+	cmd.RunE = func(*cobra.Command, []string) error {
+		if *asJSON {
+			return output.WriteJSON(s.out, info)
+		}
+		_, err := fmt.Fprintln(s.out, text)
+		return err
 	}
-	cmd.Flags().BoolVarP(&asJSON, "json", "j", false, "print JSON")
 	return cmd
 }
 

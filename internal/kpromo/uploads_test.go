@@ -1,4 +1,4 @@
-package verify
+package kpromo
 
 import (
 	"encoding/json"
@@ -11,7 +11,7 @@ import (
 
 func TestUploads(t *testing.T) {
 	t.Parallel()
-	window := Uploads{time.UnixMilli(1000), time.UnixMilli(2000)}
+	window := &Uploads{from: time.UnixMilli(1000), to: time.UnixMilli(2000)}
 	tests := map[string]struct {
 		repo, listed string
 		want         bool
@@ -39,7 +39,7 @@ func TestUploads(t *testing.T) {
 			if err := json.Unmarshal([]byte(tc.listed), &m); err != nil {
 				t.Fatal(err)
 			}
-			if got := window.Has(repo, m); got != tc.want {
+			if got := window.has(repo, m); got != tc.want {
 				t.Errorf("got %v, want %v", got, tc.want)
 			}
 		})
