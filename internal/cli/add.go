@@ -144,8 +144,8 @@ func (o *addOptions) run(ctx context.Context, s *session, args []string) error {
 	if err != nil {
 		return err
 	}
-	files, name, done := at.Files()
-	defer done()
+	files, name := at.Open()
+	defer files.Close()
 	changes, err := o.compute(ctx, add.Files{FS: files, Name: name, Display: at.Path()}, request, s)
 	if err != nil {
 		return err

@@ -53,21 +53,27 @@ func (m Manifests) Root() string {
 	return m.Dir
 }
 
-// closableFS is a directory that is closed after use.
-type closableFS interface {
+// FS is a directory that is closed after use.
+type FS interface {
 	fs.FS
 	io.Closer
 }
 
-// open opens Root.
+// Open opens Root, and returns the name of the manifests in it: a file, or ".".
 //
 // A single file in /dev or /dev/fd, such as /dev/stdin, may be a link out of there: the
 // operator names it, and a contributor cannot change it.
-func (m Manifests) open() closableFS {
-	if root := m.Root(); m.File != "" && (root == "/dev" || root == "/dev/fd") {
-		return deviceFS{os.DirFS(root)}
+func (m Manifests) Open() (files FS, name string) {
+	root := m.Root()
+	switch {
+	case m.File == "":
+		return tree.Open(root), "."
+	case root == "/dev" || root == "/dev/fd":
+		files = deviceFS{os.DirFS(root)}
+	default:
+		files = tree.Open(root)
 	}
-	return tree.Open(m.Root())
+	return files, filepath.Base(m.File)
 }
 
 // deviceFS is /dev or /dev/fd, whose links are followed.
@@ -76,30 +82,19 @@ type deviceFS struct{ fs.FS }
 // Close implements io.Closer.
 func (deviceFS) Close() error { return nil }
 
-// Files opens Root, and returns the name of the manifests in it: a file, or ".". The
-// caller must call done.
-func (m Manifests) Files() (files fs.FS, name string, done func()) {
-	opened := m.open()
-	name = "."
-	if m.File != "" {
-		name = filepath.Base(m.File)
-	}
-	return opened, name, func() { _ = opened.Close() }
-}
-
 // Import converts the configuration of another tool.
-func Import(tool importer.Tool, name string, o importer.Options) *importer.Result {
-	files := Manifests{File: name}.open()
+func Import(tool importer.Tool, file string, o importer.Options) *importer.Result {
+	files, name := Manifests{File: file}.Open()
 	defer files.Close()
-	return importer.Read(tool, files, filepath.Base(name), name, o)
+	return importer.Read(tool, files, name, file, o)
 }
 
 // Read reads the manifests. Faults are in the set.
 func (m Manifests) Read() *manifest.Set {
-	files := m.open()
+	files, name := m.Open()
 	defer files.Close()
 	if m.File != "" {
-		return manifest.Plain(files, filepath.Base(m.File), m.File)
+		return manifest.Plain(files, name, m.File)
 	}
 	return manifest.Thin(files, m.Dir)
 }
@@ -107,20 +102,20 @@ func (m Manifests) Read() *manifest.Set {
 // ReadAll reads the manifests and their selectors. File names in the selectors are relative to Root.
 // With newLists, a list of images that selectors will be the first to write may be missing.
 func (m Manifests) ReadAll(newLists bool) (*manifest.Set, []*selector.File) {
-	files := m.open()
+	files, name := m.Open()
 	defer files.Close()
 	if m.File != "" {
-		return manifest.PlainSelectors(files, filepath.Base(m.File), m.File)
+		return manifest.PlainSelectors(files, name, m.File)
 	}
 	return manifest.ThinSelectors(files, m.Dir, newLists)
 }
 
 // Native reads native files as one set.
-func Native(names []string) *manifest.Set {
-	sets := make([]*manifest.Set, len(names))
-	for i, name := range names {
-		files := Manifests{File: name}.open()
-		sets[i] = manifest.Native(files, filepath.Base(name), name)
+func Native(paths []string) *manifest.Set {
+	sets := make([]*manifest.Set, len(paths))
+	for i, path := range paths {
+		files, name := Manifests{File: path}.Open()
+		sets[i] = manifest.Native(files, name, path)
 		_ = files.Close()
 	}
 	return manifest.Join(sets...)

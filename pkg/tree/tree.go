@@ -6,7 +6,8 @@
 //
 // The package never waits for a FIFO or a device, never reads a file outside of the
 // directory or in .git, and never writes through a link. It does not interpret files. It
-// is a package because both the commands and the auditor read such directories.
+// is a package because its rules protect against people who can write into the directory,
+// and are tested apart from file formats.
 package tree
 
 import (
