@@ -27,7 +27,7 @@ func (p Promoted) label() string {
 	case n == 0:
 		return p.Image + " " + short(p.Digest)
 	case n > titleTags:
-		return fmt.Sprintf("%s %s and %d more tags", p.Image, strings.Join(p.Tags[:titleTags], ", "), n-titleTags)
+		return p.Image + " " + strings.Join(p.Tags[:titleTags], ", ") + " and " + Plural(n-titleTags, "more tag")
 	}
 	return p.Image + " " + strings.Join(p.Tags, ", ")
 }
@@ -49,7 +49,7 @@ func ProposalTitle(all []Promoted) string {
 	}
 	title := "Promote " + all[0].label()
 	if n := len(images) - 1; n > 0 {
-		title += " and " + plural(n, "more image", "more images")
+		title += " and " + Plural(n, "more image")
 	}
 	return title
 }
@@ -86,7 +86,7 @@ func ProposalList(all []Promoted) string {
 		}
 		line += code(p.Digest, cellSize) + "\n"
 		if b.Len()+len(line) > proposalSize {
-			fmt.Fprintf(&b, "- and %d more digests\n", len(all)-i)
+			b.WriteString("- and " + Plural(len(all)-i, "more digest") + "\n")
 			break
 		}
 		b.WriteString(line)

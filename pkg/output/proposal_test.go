@@ -3,6 +3,7 @@ package output
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,6 +22,7 @@ func TestProposalNames(t *testing.T) {
 		"one":           {[]Promoted{apple}, "Promote fruit/apple 1.1", "cip/fruit/apple-1.1"},
 		"by digest":     {[]Promoted{{Image: "pear", Digest: digest("2")}}, "Promote pear 222222222222", "cip/pear-222222222222"},
 		"many tags":     {[]Promoted{{Image: "pear", Tags: []string{"1", "2", "3", "4", "5"}}}, "Promote pear 1, 2, 3 and 2 more tags", "cip/pear-1"},
+		"a tag more":    {[]Promoted{{Image: "pear", Tags: []string{"1", "2", "3", "4"}}}, "Promote pear 1, 2, 3 and 1 more tag", "cip/pear-1"},
 		"several":       {[]Promoted{apple, {Image: "pear"}, {Image: "pear"}}, "Promote fruit/apple 1.1 and 1 more image", "cip/fruit/apple-1.1"},
 		"git's own":     {[]Promoted{{Image: "pear", Tags: []string{"1..2.lock"}}}, "Promote pear 1..2.lock", "cip/pear-1--2-lock"},
 		"a dot at last": {[]Promoted{{Image: "pear", Tags: []string{"1."}}}, "Promote pear 1.", "cip/pear-1"},
@@ -39,6 +41,10 @@ func TestProposalList(t *testing.T) {
 	equal(t, ProposalList(all), "- `apple`: `1.1`, `new`, `"+digest("1")+"`\n- `pear`: by digest, `"+digest("2")+"`\n")
 	for i := range 1000 {
 		all = append(all, Promoted{Image: fmt.Sprintf("image-%d", i), Digest: digest("3")})
+	}
+	one := append([]Promoted{{Image: "apple", Tags: slices.Repeat([]string{strings.Repeat("1", 128)}, 30)}}, all[1])
+	if got := ProposalList(one); !strings.HasSuffix(got, "- and 1 more digest\n") {
+		t.Errorf("got a list that ends with %q, want one more digest", got[len(got)-40:])
 	}
 	got := ProposalList(all)
 	if len(got) > proposalSize+100 || !strings.HasSuffix(got, " more digests\n") {
