@@ -1,7 +1,6 @@
 package output
 
 import (
-	"bufio"
 	"bytes"
 	"fmt"
 	"strings"
@@ -52,9 +51,10 @@ func isCSV(raw []byte) bool {
 
 func readCSV(raw []byte) (inventory.Snapshot, error) {
 	var s inventory.Snapshot
-	lines := bufio.NewScanner(bytes.NewReader(raw))
-	for n := 1; lines.Scan(); n++ {
-		line := strings.TrimSpace(lines.Text())
+	n := 0
+	for text := range bytes.Lines(raw) {
+		n++
+		line := string(bytes.TrimSpace(text))
 		if line == "" {
 			continue
 		}
@@ -68,11 +68,11 @@ func readCSV(raw []byte) (inventory.Snapshot, error) {
 		if byTag != "-" {
 			tag, ok := strings.CutPrefix(byTag, name+":")
 			if !ok || image.CheckTag(tag) != nil {
-				return nil, fmt.Errorf("parsing the snapshot: line %d: want %q and a tag, got %.100q", n, name+":", byTag)
+				return nil, fmt.Errorf("parsing the snapshot: line %d: want %.300q and a tag, got %.100q", n, name+":", byTag)
 			}
 			t.Tags = []string{tag}
 		}
 		s = append(s, inventory.Image{Name: name, Digests: []inventory.Tagged{t}})
 	}
-	return s.Sort(), lines.Err()
+	return s.Sort(), nil
 }
