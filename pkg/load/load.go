@@ -145,6 +145,7 @@ func Commit(paths ...string) (string, error) {
 		}
 		all = append(all, commit)
 	}
+	slices.Sort(all)
 	if all = slices.Compact(all); len(all) != 1 {
 		return "", fmt.Errorf("the files belong to %d commits", len(all))
 	}

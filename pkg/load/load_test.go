@@ -108,3 +108,22 @@ func TestRevisionBeforeFirst(t *testing.T) {
 		}
 	}
 }
+
+func TestCommit(t *testing.T) {
+	t.Parallel()
+	var dirs, commits []string
+	for _, text := range []string{"a", "b"} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "a.yaml"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		dirs, commits = append(dirs, dir), append(commits, gittest.CommitAll(t, dir))
+	}
+	if got, err := load.Commit(dirs[0], dirs[0]); err != nil || got != commits[0] {
+		t.Errorf("one repository: got %q and error %v, want %q", got, err, commits[0])
+	}
+	const want = "the files belong to 2 commits"
+	if _, err := load.Commit(dirs[0], dirs[1], dirs[0]); err == nil || err.Error() != want {
+		t.Errorf("two repositories: got error %v, want %q", err, want)
+	}
+}
