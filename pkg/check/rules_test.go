@@ -96,6 +96,7 @@ func TestSize(t *testing.T) {
 		"a wrong size below an index":                  {contents{digestA: of(0, "x", "y"), "x": declared("5", 4), "y": of(60 << 20)}, check.Error, "not the 4 that x declares"},
 		"a size that cannot be read":                   {contents{digestA: declared("unread", 4)}, check.Failed, "blob unread: "},
 		"index without end":                            {contents{digestA: of(0, digestA)}, check.Failed, "nest deeper"},
+		"indexes below many":                           {belowMany(of(200<<20), func(c ...string) content { return of(0, c...) }), check.Error, "its largest image, 0-0, has 200.0 MiB"},
 		"gone":                                         {contents{}, check.Failed, "does not hold it"},
 		"unreadable":                                   {contents{digestA: {err: errors.New("401")}}, check.Failed, "401"},
 		"unreadable child":                             {contents{digestA: of(0, "x"), "x": {err: errors.New("401")}}, check.Failed, "401"},
@@ -113,6 +114,25 @@ func TestSize(t *testing.T) {
 			}
 		})
 	}
+}
+
+// belowMany returns indexes that contain each other in more ways than can be followed. The
+// image is below all of them.
+func belowMany[C any](image C, index func(children ...string) C) map[string]C {
+	const wide = 16
+	all := map[string]C{"0-0": image}
+	level := []string{"0-0"}
+	for depth := range 7 {
+		var above []string
+		for i := range wide {
+			name := fmt.Sprintf("%d-%d", depth+1, i)
+			all[name] = index(level...)
+			above = append(above, name)
+		}
+		level = above
+	}
+	all[digestA] = index(level...)
+	return all
 }
 
 // TestAbout holds which images are about to be promoted: what a plan would write.

@@ -51,20 +51,21 @@ func (s Size) Check(ctx context.Context, in *Input) []Finding {
 }
 
 func (s Size) judge(ctx context.Context, im Image) (found []Finding) {
-	top, err := s.largest(ctx, im.From, im.Digest.String(), 0)
+	w := &weighing{contents: s.Contents, repo: im.From, seen: map[string]int{}}
+	err := w.visit(ctx, im.Digest.String(), 0)
 	switch {
 	case err != nil:
 		return []Finding{im.unread(fmt.Sprintf("reading the size of %s: %v", im.Ref(), err), err)}
-	case top.wrong != "":
-		found = append(found, im.finding(Error, im.Ref()+": "+top.wrong))
+	case w.wrong != "":
+		found = append(found, im.finding(Error, im.Ref()+": "+w.wrong))
 	}
 	switch {
-	case top.size <= s.Limit:
+	case w.size <= s.Limit:
 		return found
-	case top.digest != im.Digest.String():
-		return append(found, im.finding(Error, fmt.Sprintf("%s: its largest image, %s, has %s", im.Ref(), top.digest, s.over(top.size))))
+	case w.largest != im.Digest.String():
+		return append(found, im.finding(Error, fmt.Sprintf("%s: its largest image, %s, has %s", im.Ref(), w.largest, s.over(w.size))))
 	}
-	return append(found, im.finding(Error, fmt.Sprintf("%s has %s", im.Ref(), s.over(top.size))))
+	return append(found, im.finding(Error, fmt.Sprintf("%s has %s", im.Ref(), s.over(w.size))))
 }
 
 func (s Size) over(size int64) string {
@@ -72,76 +73,92 @@ func (s Size) over(size int64) string {
 	return fmt.Sprintf("%.1f MiB (%d bytes): the limit is %d MiB", float64(size)/mib, size, s.Limit/mib)
 }
 
-// weighed is an image manifest with its size.
-type weighed struct {
-	digest string
-	size   int64
-	wrong  string // a blob below it whose size is not the declared one
+// weighing finds the largest image of a tree of manifests.
+type weighing struct {
+	contents Contents
+	repo     name.Repository
+
+	mu      sync.Mutex
+	seen    map[string]int // how deep in indexes a manifest was seen, at most
+	largest string         // its digest
+	size    int64          // the sum of the sizes of all blobs of the largest
+	wrong   string         // a blob of any manifest whose size is not the declared one
 }
 
-// weigh returns the sum of the sizes of all blobs of a manifest.
-func (s Size) weigh(ctx context.Context, repo name.Repository, digest string, content *Content) (weighed, error) {
-	sizes := make([]int64, len(content.Blobs))
+// visit weighs a manifest and those below it. It ignores children that the repository
+// does not have, because they are not promoted.
+//
+// Indexes may contain each other in more ways than can be followed, so that a manifest is
+// visited again only where it is nested deeper.
+func (w *weighing) visit(ctx context.Context, digest string, depth int) error {
+	if depth > maxDepth {
+		return fmt.Errorf("indexes nest deeper than %d", maxDepth)
+	}
+	if !w.enter(digest, depth) {
+		return nil
+	}
+	content, err := w.contents.Content(ctx, w.repo, digest)
+	if err != nil {
+		return err
+	}
+	if content == nil && depth == 0 {
+		return fmt.Errorf("%s does not hold it", w.repo)
+	}
+	if content == nil {
+		return nil
+	}
+	if err := w.weigh(ctx, digest, content.Blobs); err != nil {
+		return err
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
-	for i, b := range content.Blobs {
+	for _, child := range content.Children {
+		g.Go(func() error { return w.visit(ctx, child, depth+1) })
+	}
+	return g.Wait()
+}
+
+// enter reports whether a manifest has not been seen at this depth or deeper.
+func (w *weighing) enter(digest string, depth int) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if before, seen := w.seen[digest]; seen && before >= depth {
+		return false
+	}
+	w.seen[digest] = depth
+	return true
+}
+
+// weigh adds the sizes of all blobs of a manifest.
+func (w *weighing) weigh(ctx context.Context, digest string, blobs []Blob) error {
+	sizes := make([]int64, len(blobs))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(atOnce)
+	for i, b := range blobs {
 		g.Go(func() (err error) {
-			if sizes[i], err = s.Contents.BlobSize(ctx, repo, b); err != nil {
+			if sizes[i], err = w.contents.BlobSize(ctx, w.repo, b); err != nil {
 				return fmt.Errorf("blob %s: %w", b.Digest, err)
 			}
 			return nil
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return weighed{}, err
+		return err
 	}
-	w := weighed{digest: digest}
-	for i, b := range content.Blobs {
-		w.size += sizes[i]
-		if sizes[i] != b.Size && w.wrong == "" {
-			w.wrong = fmt.Sprintf("blob %s has %d bytes, not the %d that %s declares", b.Digest, sizes[i], b.Size, digest)
+	size, wrong := int64(0), ""
+	for i, b := range blobs {
+		size += sizes[i]
+		if sizes[i] != b.Size && wrong == "" {
+			wrong = fmt.Sprintf("blob %s has %d bytes, not the %d that %s declares", b.Digest, sizes[i], b.Size, digest)
 		}
 	}
-	return w, nil
-}
-
-// largest returns the largest image of a tree of manifests. It ignores children that the
-// repository does not have, because they are not promoted.
-func (s Size) largest(ctx context.Context, repo name.Repository, digest string, depth int) (weighed, error) {
-	if depth > maxDepth {
-		return weighed{}, fmt.Errorf("indexes nest deeper than %d", maxDepth)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.wrong = first(w.wrong, wrong)
+	if w.largest == "" || size > w.size || size == w.size && digest < w.largest {
+		w.largest, w.size = digest, size
 	}
-	content, err := s.Contents.Content(ctx, repo, digest)
-	if err != nil {
-		return weighed{}, err
-	}
-	if content == nil && depth == 0 {
-		return weighed{}, fmt.Errorf("%s does not hold it", repo)
-	}
-	if content == nil {
-		return weighed{}, nil
-	}
-	top, err := s.weigh(ctx, repo, digest, content)
-	if err != nil {
-		return weighed{}, err
-	}
-	var mu sync.Mutex
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(atOnce)
-	for _, child := range content.Children {
-		g.Go(func() error {
-			w, err := s.largest(ctx, repo, child, depth+1)
-			mu.Lock()
-			defer mu.Unlock()
-			wrong := first(top.wrong, w.wrong)
-			if w.size > top.size || w.size == top.size && w.digest < top.digest {
-				top = w
-			}
-			top.wrong = wrong
-			return err
-		})
-	}
-	return top, g.Wait()
+	return nil
 }
 
 // first returns the smaller text, ignoring an empty one.
