@@ -20,43 +20,54 @@ const maxImageConfig = 8 << 20
 
 // Images implements check.PlatformReader.
 func (r *RuleReader) Images(ctx context.Context, repo name.Repository, digest v1.Hash) ([]check.PlatformImage, error) {
-	return r.images(ctx, repo, v1.Descriptor{Digest: digest}, 0)
+	w := &imageWalk{reader: r, repo: repo, seen: map[v1.Hash]int{}}
+	err := w.visit(ctx, v1.Descriptor{Digest: digest}, 0)
+	return w.images, err
 }
 
-// images returns the images of a manifest. d may have its platform.
-func (r *RuleReader) images(ctx context.Context, repo name.Repository, d v1.Descriptor, depth int) ([]check.PlatformImage, error) {
+// imageWalk collects the images of a manifest.
+type imageWalk struct {
+	reader *RuleReader
+	repo   name.Repository
+	seen   map[v1.Hash]int // how deep in indexes a manifest was seen, at most
+	images []check.PlatformImage
+}
+
+// visit adds the images of a manifest. d may have its platform.
+//
+// Indexes may contain each other in more ways than can be followed, so that a manifest is
+// visited again only where it is nested deeper.
+func (w *imageWalk) visit(ctx context.Context, d v1.Descriptor, depth int) error {
 	if depth > maxDepth {
-		return nil, fmt.Errorf("indexes are nested more than %d deep", maxDepth)
+		return fmt.Errorf("indexes are nested more than %d deep", maxDepth)
 	}
-	content, err := r.sources.below(ctx, repo, d.Digest.String())
+	before, again := w.seen[d.Digest]
+	if again && before >= depth {
+		return nil
+	}
+	w.seen[d.Digest] = depth
+	content, err := w.reader.sources.below(ctx, w.repo, d.Digest.String())
 	switch {
 	case err == nil && content == nil && depth == 0:
-		return nil, fmt.Errorf("%s does not hold it", repo)
+		return fmt.Errorf("%s does not hold it", w.repo)
 	case err != nil || content == nil: // a child that is lacking is not promoted
-		return nil, err
-	case !content.Index:
+		return err
+	case !content.Index && !again:
 		im := check.PlatformImage{Digest: d.Digest}
 		if d.Platform != nil {
 			im.Platform = *d.Platform
 		}
-		return []check.PlatformImage{im}, nil
+		w.images = append(w.images, im)
 	}
-	var all []check.PlatformImage
 	for _, child := range content.Children {
 		if isAttestation(child) {
 			continue
 		}
-		found, err := r.images(ctx, repo, child, depth+1)
-		if err != nil {
-			return nil, err
-		}
-		for _, im := range found {
-			if !slices.ContainsFunc(all, func(have check.PlatformImage) bool { return have.Digest == im.Digest }) {
-				all = append(all, im)
-			}
+		if err := w.visit(ctx, child, depth+1); err != nil {
+			return err
 		}
 	}
-	return all, nil
+	return nil
 }
 
 // isAttestation reports whether a child of an index describes another child, as BuildKit
