@@ -20,8 +20,11 @@ var imageSyncerSettings = notes{"auth": noteLogin}
 func (r *reader) imageSyncer(root *yaml.Node) {
 	images := root
 	if _, ok := yamlread.Lookup(root, "images"); ok {
-		e := r.mapping(root, "a configuration of image-syncer", imageSyncerSettings, "images")
-		images = e["images"].Value
+		f, ok := r.mapping(root, "a configuration of image-syncer", imageSyncerSettings, "images")["images"]
+		if !ok { // the mapping is too large to be read
+			return
+		}
+		images = f.Value
 	}
 	rules, _ := r.Fields(images, "the images of image-syncer")
 	for _, rule := range rules {

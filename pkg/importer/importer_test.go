@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
@@ -179,6 +181,18 @@ func TestSelectorComments(t *testing.T) {
 	}
 	if len(set.Faults) > 0 || got != 2 {
 		t.Errorf("uncommented selectors: got %d with faults %v, want 2 without faults; text:\n%s", got, set.Faults, text)
+	}
+}
+
+// A mapping with too many values is a fault, and nothing in it is read.
+func TestTooManyValues(t *testing.T) {
+	t.Parallel()
+	images := &yaml.Node{Kind: yaml.ScalarNode, Value: "images"}
+	root := &yaml.Node{Kind: yaml.MappingNode, Content: slices.Repeat([]*yaml.Node{images}, yamlread.MaxNodes)}
+	r := &reader{File: yamlread.Of(root)}
+	r.imageSyncer(root)
+	if len(r.Faults) != 1 || !strings.Contains(r.Faults[0].Message, "values") {
+		t.Errorf("got faults %v, want one about the number of values", r.Faults)
 	}
 }
 
