@@ -13,17 +13,12 @@ import (
 // Keys of dregsy without an equivalent: of the file, of tasks and of their registries.
 var (
 	dregsySettings = notes{
-		"relay": "not needed: cip talks to registries itself", "skopeo": "not needed: cip talks to registries itself",
-		"docker": "not needed: cip talks to registries itself", "dockerhost": "not needed: cip talks to registries itself",
-		"api-version": "not needed: cip talks to registries itself", "lister": "cip lists no repositories during a run",
-		"watch": "cip runs once and reads its files then",
+		"relay": noteRelay, "skopeo": noteRelay, "docker": noteRelay, "dockerhost": noteRelay, "api-version": noteRelay,
+		"lister": noteLister, "watch": "cip runs once and reads its files then",
 	}
 	dregsyTask     = notes{"interval": noteSchedule, "verbose": "use --log-level", "skipExistingTags": "tags that exist never move, unless mutable-tags allows it"}
-	dregsyLocation = notes{
-		"auth": noteLogin, "auth-refresh": noteLogin, "skip-tls-verify": noteTLS,
-		"lister": "cip lists no repositories during a run",
-	}
-	dregsyMapping = notes{"preserve-digests": "cip always preserves digests"}
+	dregsyLocation = notes{"auth": noteLogin, "auth-refresh": noteLogin, "skip-tls-verify": noteTLS, "lister": noteLister}
+	dregsyMapping  = notes{"preserve-digests": "cip always preserves digests"}
 )
 
 // dregsy reads a configuration of dregsy: tasks with mappings.
@@ -182,8 +177,10 @@ func (r *reader) dregsyTags(items []*yaml.Node, from, to repository) {
 // dregsyPattern reads a pattern of tags. One that begins with "!" selects all others.
 func (r *reader) dregsyPattern(n *yaml.Node, expr string, from repository, add func(tag string)) {
 	if strings.HasPrefix(expr, "!") {
-		r.anyTags(n, "the pattern", expr, from)
+		r.anyTags(n, expr, from)
 		return
 	}
-	r.pattern(n, expr, "^"+expr+"$", from, nil, add)
+	for _, tag := range r.pattern(n, expr, "^"+expr+"$", from, nil) {
+		add(tag)
+	}
 }

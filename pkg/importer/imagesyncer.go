@@ -82,9 +82,9 @@ func (r *reader) pairs(n *yaml.Node, from, to repository, tags, as []string) {
 	}
 	for i, tag := range tags {
 		if isPattern(tag) {
-			r.pattern(n, tag, strings.Trim(tag, "/"), from, nil, func(tag string) {
+			for _, tag := range r.pattern(n, tag, strings.Trim(tag, "/"), from, nil) {
 				r.add(imageCopy{from: from, to: to, tag: tag, as: tag, node: n})
-			})
+			}
 			continue
 		}
 		c := imageCopy{from: from, to: to, tag: tag, as: as[i], node: n}

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 
@@ -149,10 +150,7 @@ type notes map[string]string
 // It warns of every key in settings, unless the value is false or null. An unknown key
 // is refused, because it may select images. Keys that begin with "x-" hold anchors.
 func (r *reader) mapping(n *yaml.Node, subject string, settings notes, names ...string) map[string]yamlread.Field {
-	known := slices.Clone(names)
-	for name := range settings {
-		known = append(known, name)
-	}
+	known := slices.AppendSeq(slices.Clone(names), maps.Keys(settings))
 	fields, ok := r.Fields(n, subject, known...)
 	if !ok {
 		return nil
@@ -236,9 +234,9 @@ func (r *reader) allTags(n *yaml.Node, from repository) {
 }
 
 // anyTags refuses a pattern that matches any number of tags.
-func (r *reader) anyTags(n *yaml.Node, what, pattern string, from repository) {
-	r.refuse(n, "%s %q selects any number of tags of %s: a manifest lists each image: "+
-		"`cip snapshot %[3]s --minimal-snapshot` prints all of them", what, yamlread.Clip(pattern), from)
+func (r *reader) anyTags(n *yaml.Node, pattern string, from repository) {
+	r.refuse(n, "the pattern %q selects any number of tags of %s: a manifest lists each image: "+
+		"`cip snapshot %[2]s --minimal-snapshot` prints all of them", yamlread.Clip(pattern), from)
 }
 
 // versions refuses a semver range. The manifest gets a selector as a comment.

@@ -42,6 +42,11 @@ type tagRange struct{ name, expr string }
 // A copy to several registries is in one manifest, so that it is read once.
 func (r *reader) manifests() []Manifest {
 	edges := map[edge][]string{}
+	want := func(e edge, destination string) {
+		if !slices.Contains(edges[e], destination) {
+			edges[e] = append(edges[e], destination)
+		}
+	}
 	wanted := map[string]imageCopy{}
 	for _, c := range r.copies {
 		source, destination, name := split(c.from, c.to)
@@ -55,17 +60,11 @@ func (r *reader) manifests() []Manifest {
 			continue
 		}
 		wanted[at] = c
-		e := edge{source: source, name: name, tag: c.tag, as: c.as, digest: c.digest}
-		if !slices.Contains(edges[e], destination) {
-			edges[e] = append(edges[e], destination)
-		}
+		want(edge{source: source, name: name, tag: c.tag, as: c.as, digest: c.digest}, destination)
 	}
 	for _, v := range r.ranges {
 		source, destination, name := split(v.from, v.to)
-		e := edge{source: source, name: name, versions: v.expr}
-		if !slices.Contains(edges[e], destination) {
-			edges[e] = append(edges[e], destination)
-		}
+		want(edge{source: source, name: name, versions: v.expr}, destination)
 	}
 	groups := map[string]*Manifest{}
 	for e, destinations := range edges {

@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"maps"
 	"regexp"
 	"strings"
 
@@ -19,6 +20,8 @@ const (
 	noteCache    = "not needed: a run reads each manifest once"
 	noteAlways   = "cip always compares digests, and repairs what is incomplete with --deep"
 	notePlatform = "cip promotes an index with all of its images: the digest differs from that of one platform"
+	noteRelay    = "not needed: cip talks to registries itself"
+	noteLister   = "cip lists no repositories during a run"
 	noteReferrer = "use --referrers of cip run, which promotes signatures and other referrers"
 )
 
@@ -68,12 +71,8 @@ func (r *reader) regsync(root *yaml.Node) {
 		}
 	}
 	if f, ok := top["defaults"]; ok {
-		all := notes{}
-		for _, some := range []notes{regsyncSettings, regsyncDefaults} {
-			for key, note := range some {
-				all[key] = note
-			}
-		}
+		all := maps.Clone(regsyncSettings)
+		maps.Copy(all, regsyncDefaults)
 		r.mapping(f.Value, "defaults", all)
 	}
 	if f, ok := top["sync"]; ok {
@@ -199,9 +198,9 @@ func (r *reader) tagFilter(n *yaml.Node, from, to repository) {
 			r.refuse(item, "the pattern %q restricts a range: left out with it", yamlread.Clip(text))
 			continue
 		}
-		r.pattern(item, text, "^"+text+"$", from, deny, func(tag string) {
+		for _, tag := range r.pattern(item, text, "^"+text+"$", from, deny) {
 			r.add(imageCopy{from: from, to: to, tag: tag, as: tag, node: item})
-		})
+		}
 	}
 }
 

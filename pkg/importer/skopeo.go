@@ -82,9 +82,9 @@ func (r *reader) skopeoPatterns(registry yamlread.Field, e map[string]yamlread.F
 				r.versions(repo.Value, text, way.from, way.to)
 				continue
 			}
-			r.pattern(repo.Value, text, text, way.from, nil, func(tag string) {
+			for _, tag := range r.pattern(repo.Value, text, text, way.from, nil) {
 				r.add(imageCopy{from: way.from, to: way.to, tag: tag, as: tag + r.options.AppendSuffix, node: repo.Value})
-			})
+			}
 		}
 	}
 }

@@ -10,14 +10,15 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/yamlread"
 )
 
-// pattern adds the tags that an anchored regular expression selects, or refuses it.
+// pattern returns the tags that an anchored regular expression selects and deny does not.
+// It refuses an expression that selects any number of tags.
 //
 // n is the node that messages are about, and text the expression as it is in the file.
-func (r *reader) pattern(n *yaml.Node, text, anchored string, from repository, deny []*regexp.Regexp, add func(tag string)) {
+func (r *reader) pattern(n *yaml.Node, text, anchored string, from repository, deny []*regexp.Regexp) []string {
 	tags, exact, ok := finite(anchored)
 	if !ok {
-		r.anyTags(n, "the pattern", text, from)
-		return
+		r.anyTags(n, text, from)
+		return nil
 	}
 	tags = slices.DeleteFunc(tags, func(tag string) bool {
 		return slices.ContainsFunc(deny, func(re *regexp.Regexp) bool { return re.MatchString(tag) })
@@ -29,7 +30,5 @@ func (r *reader) pattern(n *yaml.Node, text, anchored string, from repository, d
 	case len(tags) == 1 && !exact:
 		r.warn(n, "the pattern %q became the tag %s of %s, although its dot matches any character", yamlread.Clip(text), tags[0], from)
 	}
-	for _, tag := range tags {
-		add(tag)
-	}
+	return tags
 }

@@ -68,10 +68,11 @@ func encode(v any) (string, error) {
 	enc := yaml.NewEncoder(&out)
 	enc.SetIndent(2)
 	enc.CompactSeqIndent()
-	if err := enc.Encode(v); err != nil {
-		return "", fmt.Errorf("encoding: %w", err)
+	err := enc.Encode(v)
+	if err == nil {
+		err = enc.Close()
 	}
-	if err := enc.Close(); err != nil {
+	if err != nil {
 		return "", fmt.Errorf("encoding: %w", err)
 	}
 	return out.String(), nil
