@@ -1,6 +1,7 @@
 package selector
 
 import (
+	"cmp"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -47,7 +48,7 @@ const (
 //
 // Names are relative to registry, if it is not nil.
 func (p *File) AddFlux(f *yamlread.File, registry *image.Registry) {
-	resources := &flux{reader: &reader{f}, registry: registry}
+	resources := &flux{reader: &reader{f}, registry: registry, images: map[resourceName]resource{}, gits: map[resourceName]resource{}}
 	for _, root := range f.Docs {
 		if IsResource(root) {
 			resources.read(root)
@@ -64,9 +65,6 @@ func IsResource(root *yaml.Node) bool {
 // read adds the resource of one document.
 func (f *flux) read(root *yaml.Node) {
 	r := resource{root, resourceName{yamlread.Scalar(root, "metadata", "namespace"), yamlread.Scalar(root, "metadata", "name")}, yamlread.Child(root, "spec")}
-	if f.images == nil {
-		f.images, f.gits = map[resourceName]resource{}, map[resourceName]resource{}
-	}
 	switch kind := yamlread.Scalar(root, "kind"); {
 	case kind != kindPolicy && kind != kindImages && kind != kindGit:
 		f.Fault(yamlread.Warning, root, "%s is not read: only %s, %s and %s are", yamlread.Clip(kind), kindPolicy, kindImages, kindGit)
@@ -99,10 +97,7 @@ func (f *flux) add(p *File) {
 
 // selector returns the selector of a policy, or nil after a fault.
 func (f *flux) selector(policy resource) *Selector {
-	ref := yamlread.Child(policy.spec, "imageRepositoryRef")
-	if ref == nil {
-		ref = yamlread.Child(policy.spec, "imageRepository")
-	}
+	ref := cmp.Or(yamlread.Child(policy.spec, "imageRepositoryRef"), yamlread.Child(policy.spec, "imageRepository"))
 	images, ok := f.named(f.images, policy, ref, kindImages)
 	if !ok {
 		return nil
@@ -129,7 +124,7 @@ func (f *flux) selector(policy resource) *Selector {
 		p.Exclude = yamlread.Values(f.File, map[string]yamlread.Field{"exclusionList": {Key: list, Value: list}}, "exclusionList", pattern)
 	}
 	if filter := yamlread.Child(policy.spec, "filterTags"); filter != nil {
-		p.Filter = f.filter(map[string]yamlread.Field{"filterTags": {Key: filter, Value: filter}})
+		p.Filter = f.filter(filter)
 	}
 	p.Select = f.policy(policy)
 	return p
@@ -183,17 +178,14 @@ func (f *flux) policy(policy resource) (s Select) {
 
 // revision reads a gitRevision policy, whose repository is another resource.
 func (f *flux) revision(policy resource, n *yaml.Node) *GitRevision {
-	ref := yamlread.Child(n, "gitRepositoryRef")
-	if ref == nil {
-		ref = yamlread.Child(n, "gitRepository")
-	}
+	ref := cmp.Or(yamlread.Child(n, "gitRepositoryRef"), yamlread.Child(n, "gitRepository"))
 	git, ok := f.named(f.gits, policy, ref, kindGit)
 	if !ok {
 		return nil
 	}
-	g := &GitRevision{Repository: yamlread.Scalar(git.spec, "url"), Branch: yamlread.Scalar(n, "branch")}
-	if g.Branch == "" {
-		g.Branch = yamlread.Scalar(git.spec, "ref", "branch")
+	g := &GitRevision{
+		Repository: yamlread.Scalar(git.spec, "url"),
+		Branch:     cmp.Or(yamlread.Scalar(n, "branch"), yamlread.Scalar(git.spec, "ref", "branch")),
 	}
 	if g.Repository == "" || g.Branch == "" {
 		f.Fault(yamlread.Broken, n, "gitRevision wants the url of its %s, and a branch", kindGit)

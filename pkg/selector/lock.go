@@ -3,8 +3,6 @@ package selector
 import (
 	"bytes"
 	"cmp"
-	"errors"
-	"io"
 	"io/fs"
 	"slices"
 
@@ -50,7 +48,7 @@ func readLock(f *yamlread.File, n *yaml.Node) (Lock, bool) {
 	l := Lock{Pos: f.Pos(n)}
 	dec := yaml.NewDecoder(bytes.NewReader(raw))
 	dec.KnownFields(true)
-	if err := dec.Decode(&l); err != nil && !errors.Is(err, io.EOF) {
+	if err := dec.Decode(&l); err != nil {
 		// err is not printed: it quotes text of the file, which may be any file.
 		f.Fault(yamlread.Broken, n, "not an entry of a lock: want a mapping as cip resolve --write makes it")
 		return Lock{}, false

@@ -90,7 +90,9 @@ func (r *reader) selector(n *yaml.Node, registry *image.Registry) (*Selector, bo
 	} else {
 		r.Fault(yamlread.Broken, n, "%s without select", what)
 	}
-	p.Filter = r.filter(e)
+	if f, ok := e["filterTags"]; ok {
+		p.Filter = r.filter(f.Value)
+	}
 	p.Exclude = yamlread.Values(r.File, e, "exclude", pattern)
 	if p.Labels = r.labels(e, "labels"); p.Labels != nil && p.Select.Alias == nil {
 		r.Fault(yamlread.Broken, e["labels"].Key, "labels is only for a select by alias; to select by labels, put them into select")
@@ -139,11 +141,10 @@ func (r *reader) selectRule(f yamlread.Field) (s Select) {
 			r.Refuse(value, image.CheckTag(s.Tag))
 		}
 	case "digest":
-		text, _ := r.Required(value, e, name, "select")
-		if text != "" {
-			d, err := image.ParseDigest(text)
+		if text, _ := r.Required(value, e, name, "select"); text != "" {
+			var err error
+			s.Digest, err = image.ParseDigest(text)
 			r.Refuse(value, err)
-			s.Digest = d
 		}
 	case "semver":
 		s.SemVer = r.semver(value)
@@ -207,11 +208,7 @@ func (r *reader) order(n *yaml.Node, what string) *Order {
 	if e == nil {
 		return nil
 	}
-	o := &Order{Order: r.OneOf(e, "order", orderAscending, OrderDescending)}
-	if o.Order == "" {
-		o.Order = orderAscending
-	}
-	return o
+	return &Order{Order: cmp.Or(r.OneOf(e, "order", orderAscending, OrderDescending), orderAscending)}
 }
 
 // newest reads an empty mapping, or null.
@@ -225,25 +222,29 @@ func (r *reader) newest(n *yaml.Node) *Newest {
 	return &Newest{}
 }
 
-// filter reads filterTags, or returns nil if there is no such key.
-func (r *reader) filter(e map[string]yamlread.Field) *Filter {
-	f, ok := e["filterTags"]
-	if !ok {
+// filter reads the value of filterTags.
+func (r *reader) filter(n *yaml.Node) *Filter {
+	const what = "filterTags"
+	e := r.Known(n, what, "pattern", "extract")
+	if e == nil {
 		return nil
 	}
-	if e = r.Known(f.Value, "filterTags", "pattern", "extract"); e == nil {
-		return nil
-	}
-	text, ok := r.Required(f.Value, e, "pattern", "filterTags")
-	if ok {
-		_, err := pattern(e["pattern"].Value)
-		r.Refuse(e["pattern"].Value, err)
-	}
+	text, re := r.expression(n, e, what)
 	to := &Filter{Pattern: text, Extract: r.Optional(e, "extract")}
-	if re, err := regexp.Compile(text); err == nil && to.Extract != "" {
+	if re != nil && to.Extract != "" {
 		r.Refuse(e["extract"].Value, checkGroups(re, to.Extract))
 	}
 	return to
+}
+
+// expression reads the regular expression at the key pattern. A bad one is nil.
+func (r *reader) expression(n *yaml.Node, e map[string]yamlread.Field, subject string) (string, *regexp.Regexp) {
+	text, ok := r.Required(n, e, "pattern", subject)
+	re, err := compile(text)
+	if ok {
+		r.Refuse(e["pattern"].Value, err)
+	}
+	return text, re
 }
 
 // alias reads the keys alias and imageTags of a select.
@@ -276,13 +277,20 @@ func (r *reader) rebase(e map[string]yamlread.Field) *Rebase {
 	return b
 }
 
-// pattern parses a regular expression (RE2).
+// compile parses a regular expression (RE2).
+func compile(text string) (*regexp.Regexp, error) {
+	re, err := regexp.Compile(text)
+	if err != nil {
+		return nil, fmt.Errorf("bad pattern: %w", err)
+	}
+	return re, nil
+}
+
+// pattern parses the text of a regular expression.
 func pattern(n *yaml.Node) (string, error) {
 	text := yamlread.Deref(n).Value
-	if _, err := regexp.Compile(text); err != nil {
-		return "", fmt.Errorf("bad pattern: %w", err)
-	}
-	return text, nil
+	_, err := compile(text)
+	return text, err
 }
 
 // nonempty parses a text that must not be empty.

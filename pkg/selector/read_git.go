@@ -65,17 +65,10 @@ func (r *reader) identify(f yamlread.Field) *Identify {
 		return id
 	}
 	id.Tag = &IdentifyTag{Order: r.Optional(e, "order")}
-	text, ok := r.Required(tag.Value, e, "pattern", what)
-	if ok {
-		_, err := pattern(e["pattern"].Value)
-		r.Refuse(e["pattern"].Value, err)
-	}
-	id.Tag.Pattern = text
-	if id.Tag.Commit, ok = r.Required(tag.Value, e, "commit", what); !ok {
-		return id
-	}
-	re, err := regexp.Compile(text)
-	if err != nil {
+	var re *regexp.Regexp
+	id.Tag.Pattern, re = r.expression(tag.Value, e, what)
+	var ok bool
+	if id.Tag.Commit, ok = r.Required(tag.Value, e, "commit", what); !ok || re == nil {
 		return id
 	}
 	for _, key := range []string{"commit", "order"} {
