@@ -86,7 +86,7 @@ func (e Exists) conflicting(ctx context.Context, in *Input) []Finding {
 		state, err := e.Finder.Find(ctx, dst, im.Digest)
 		switch {
 		case err != nil:
-			return []Finding{im.finding(Failed, fmt.Sprintf("looking for %s: %v", im.Ref(), err))}
+			return []Finding{im.unread(fmt.Sprintf("looking for %s: %v", im.Ref(), err), err)}
 		case state == inventory.Absent:
 			return []Finding{im.finding(Error, fmt.Sprintf("%s is not there, nor is the digest in %s", im.Ref(), dst))}
 		}

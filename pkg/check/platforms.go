@@ -92,7 +92,7 @@ func (p Platforms) unread(im Image, err error) []Finding {
 	if len(p.Required) == 0 {
 		return nil
 	}
-	return []Finding{im.finding(Failed, fmt.Sprintf("reading the platforms of %s: %v", im.Ref(), err))}
+	return []Finding{im.unread(fmt.Sprintf("reading the platforms of %s: %v", im.Ref(), err), err)}
 }
 
 // whole returns a note if the source has, under a wanted tag, an index with the image.

@@ -69,15 +69,13 @@ func TestRemoval(t *testing.T) {
 		"broken in the same way, and removed from elsewhere": {thin(map[string]string{"one": "- name: fig\n  dmap: {\"(c)\": [\"1.0\"]}\n", "two": broken}), thin(map[string]string{"one": "", "two": broken}),
 			"images/one/images.yaml:2 error tag 1.0 of (c) was removed from eu/fig and prod/fig; the manifests had it at BASE\n"},
 		"broken, and something removed": {thin(map[string]string{"one": "", "two": apple + broken}), thin(map[string]string{"one": "", "two": broken}),
-			"images/two/images.yaml:5 failed the manifests at BASE are broken: an images entry with neither dmap nor retag\n" +
-				"images/two/images.yaml:5 failed the manifests at BASE are broken: an images entry: unknown key \"dmpa\": did you mean \"dmap\"?\n"},
+			"images/two/images.yaml:5 failed the manifests at BASE are broken: an images entry: unknown key \"dmpa\": did you mean \"dmap\"?\n"},
 		"broken, and a destination removed": {thin(map[string]string{"two": apple + broken}), func() map[string]string {
 			files := thin(map[string]string{"two": apple + broken})
 			files["manifests/two/promoter-manifest.yaml"] = strings.ReplaceAll(files["manifests/two/promoter-manifest.yaml"], "- name: r.example/eu\n", "")
 			return files
 		}(),
-			"images/two/images.yaml:5 failed the manifests at BASE are broken: an images entry with neither dmap nor retag\n" +
-				"images/two/images.yaml:5 failed the manifests at BASE are broken: an images entry: unknown key \"dmpa\": did you mean \"dmap\"?\n"},
+			"images/two/images.yaml:5 failed the manifests at BASE are broken: an images entry: unknown key \"dmpa\": did you mean \"dmap\"?\n"},
 		"an overlap fixed": {plain(apple + "- name: apple\n  dmap: {\"(c)\": [\"1.0\"]}\n"), plain(apple), ""},
 		"an overlap fixed, and a tag removed elsewhere": {
 			map[string]string{"m.yaml": "registries:\n- {name: r.example/staging, src: true}\n- name: r.example/eu\nimages:\n- name: apple\n  dmap: {\"(a)\": [\"1.0\"]}\n---\n" +
