@@ -2,6 +2,7 @@ package promote
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
@@ -60,7 +62,8 @@ func (w *imageWalk) visit(ctx context.Context, d v1.Descriptor, depth int) error
 		w.images = append(w.images, im)
 	}
 	for _, child := range content.Children {
-		if isAttestation(child) {
+		p := cmp.Or(child.Platform, &v1.Platform{})
+		if image.IsAttestation(p.OS, p.Architecture, child.Annotations) {
 			continue
 		}
 		if err := w.visit(ctx, child, depth+1); err != nil {
@@ -68,13 +71,6 @@ func (w *imageWalk) visit(ctx context.Context, d v1.Descriptor, depth int) error
 		}
 	}
 	return nil
-}
-
-// isAttestation reports whether a child of an index describes another child, as BuildKit
-// writes it.
-func isAttestation(d v1.Descriptor) bool {
-	return d.Annotations["vnd.docker.reference.type"] == "attestation-manifest" ||
-		d.Platform != nil && d.Platform.OS == "unknown" && d.Platform.Architecture == "unknown"
 }
 
 // Platform implements check.PlatformReader.

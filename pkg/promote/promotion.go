@@ -129,7 +129,7 @@ func (p *Promotion) Close() error {
 // ctx has ended, all reads fail.
 func (p *Promotion) Plan(ctx context.Context) *plan.Plan {
 	wanted, faults, all := p.job.Wanted(func(tags []plan.SourceTag) map[plan.SourceTag]plan.Resolution {
-		return resolveTags(ctx, p.sources, tags)
+		return p.sources.resolveTags(ctx, tags)
 	})
 	p.wanted, p.faults, faults = wanted, all, slices.Concat(faults, wanted.Faults)
 	manifest.SortFaults(faults)

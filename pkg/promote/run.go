@@ -71,11 +71,12 @@ func (p *Promotion) carryOut(ctx context.Context, result *plan.Plan, step func()
 	for _, u := range units {
 		sources[u.copied.RegistryStr()] = append(sources[u.copied.RegistryStr()], u)
 	}
+	perHost := max(minUnitsPerHost, maxUnits/max(1, len(e.hosts)))
 	var all sync.WaitGroup
 	for _, group := range sources {
 		all.Go(func() {
 			e.readTrees(ctx, group)
-			byHost(max(1, share(units)/len(sources)), group, func(u *unit) string { return u.dst.RegistryStr() }, func(u *unit) {
+			byHost(max(1, perHost/len(sources)), group, func(u *unit) string { return u.dst.RegistryStr() }, func(u *unit) {
 				e.run(ctx, u)
 				e.end(u)
 				step()
@@ -116,15 +117,6 @@ func (e *engine) end(u *unit) {
 	if u.left.Add(-1) == 0 {
 		e.blobs.End(u.dst)
 	}
-}
-
-// share returns the number of units per host that are worked on at a time.
-func share(units []*unit) int {
-	hosts := map[string]struct{}{}
-	for _, u := range units {
-		hosts[u.dst.RegistryStr()] = struct{}{}
-	}
-	return max(minUnitsPerHost, maxUnits/max(1, len(hosts)))
 }
 
 // skip marks all items that would be written as skipped.

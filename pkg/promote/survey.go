@@ -13,7 +13,6 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // Limits of concurrency. They bound memory; the pace of each host bounds its requests.
@@ -27,7 +26,7 @@ const (
 
 // resolveTags reads the source tags of retag entries, with one HEAD each. Tags that are
 // not found are confirmed at the end, when it is known whether HEAD works on the host.
-func resolveTags(ctx context.Context, s *sources, tags []plan.SourceTag) map[plan.SourceTag]plan.Resolution {
+func (s *sources) resolveTags(ctx context.Context, tags []plan.SourceTag) map[plan.SourceTag]plan.Resolution {
 	host := func(t plan.SourceTag) string { return t.Repository.RegistryStr() }
 	byHost(maxReads, tags, host, func(t plan.SourceTag) { s.head(ctx, t) })
 	out := make(map[plan.SourceTag]plan.Resolution, len(tags))
@@ -44,23 +43,23 @@ func resolveTags(ctx context.Context, s *sources, tags []plan.SourceTag) map[pla
 // survey reads the repository of every target, asks the sources for the missing digests,
 // and returns the plan. step is called after each target. A read that fails becomes an
 // item of the plan. After ctx has ended, all reads fail.
-func (promotion *Promotion) survey(ctx context.Context, w *plan.Wanted, step func()) *plan.Plan {
-	p := &plan.Plan{Items: slices.Clone(w.Invalid)}
-	promotion.client.ExpectReads(repositories(w))
+func (p *Promotion) survey(ctx context.Context, w *plan.Wanted, step func()) *plan.Plan {
+	result := &plan.Plan{Items: slices.Clone(w.Invalid)}
+	p.client.ExpectReads(repositories(w))
 	var mu sync.Mutex
 	byHost(maxReads, w.Targets, func(t *plan.Target) string { return t.Repository.RegistryStr() }, func(t *plan.Target) {
-		items, upToDate := promotion.surveyTarget(ctx, t)
+		items, upToDate := p.surveyTarget(ctx, t)
 		if ctx.Err() != nil {
 			interrupt(items)
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		p.Items = append(p.Items, items...)
-		p.UpToDate += upToDate
+		result.Items = append(result.Items, items...)
+		result.UpToDate += upToDate
 		step()
 	})
-	p.Sort()
-	return p
+	result.Sort()
+	return result
 }
 
 // interrupt marks items that could not be read as skipped.
@@ -73,33 +72,30 @@ func interrupt(items []plan.Item) {
 }
 
 // surveyTarget plans one target.
-func (promotion *Promotion) surveyTarget(ctx context.Context, t *plan.Target) (items []plan.Item, upToDate int) {
-	c, s := promotion.client, promotion.sources
-	if t.InPlace() {
-		have := c.ReadTags(ctx, t.Repository, t.Tags())
-		return plan.Compute(t, have, findLacking(ctx, c, s, t, have))
+func (p *Promotion) surveyTarget(ctx context.Context, t *plan.Target) (items []plan.Item, upToDate int) {
+	have := &inventory.Repository{}
+	switch {
+	case t.InPlace():
+		have = p.client.ReadTags(ctx, t.Repository, t.Tags())
+	case len(t.Want.Entries) == 0:
+	case p.job.Estimate.isEmpty(t.Repository):
+		have = p.assumed(t)
+	default:
+		var err error
+		if have, err = p.client.Read(ctx, t.Repository, t.Want.Digests()); err != nil {
+			return plan.Unread(t, fmt.Errorf("reading destination %s: %w", t.Repository, err)), 0
+		}
 	}
-	if len(t.Want.Entries) == 0 {
-		return plan.Compute(t, &inventory.Repository{}, plan.Found{})
-	}
-	if promotion.job.Estimate.isEmpty(t.Repository) {
-		have := promotion.assumed(t)
-		return plan.Compute(t, have, findLacking(ctx, c, s, t, have))
-	}
-	have, err := c.Read(ctx, t.Repository, t.Want.Digests())
-	if err != nil {
-		return plan.Unread(t, fmt.Errorf("reading destination %s: %w", t.Repository, err)), 0
-	}
-	return plan.Compute(t, have, findLacking(ctx, c, s, t, have))
+	return plan.Compute(t, have, p.findLacking(ctx, t, have))
 }
 
 // findLacking asks the sources for the digests that a target does not have. If no source
 // has a digest, the destination is asked for it by digest.
-func findLacking(ctx context.Context, c *registry.Client, s *sources, t *plan.Target, have *inventory.Repository) plan.Found {
-	s.see(t, have)
+func (p *Promotion) findLacking(ctx context.Context, t *plan.Target, have *inventory.Repository) plan.Found {
+	p.sources.see(t, have)
 	lack := plan.Lacking(t, have)
-	found := plan.Found{Digests: map[v1.Hash]plan.Finding{}, Pins: resolveTags(ctx, s, lack.Pins)}
-	s.see(t, have)                          // the digests of the pins that were read
+	found := plan.Found{Digests: map[v1.Hash]plan.Finding{}, Pins: p.sources.resolveTags(ctx, lack.Pins)}
+	p.sources.see(t, have)                  // the digests of the pins that were read
 	states := map[v1.Hash]inventory.State{} // at the destination
 	var mu sync.Mutex
 	var g errgroup.Group
@@ -109,11 +105,11 @@ func findLacking(ctx context.Context, c *registry.Client, s *sources, t *plan.Ta
 			continue
 		}
 		g.Go(func() error {
-			f := s.find(ctx, e, t.Repository)
+			f := p.sources.find(ctx, e, t.Repository)
 			there := inventory.Unknown
 			if f.State == inventory.Absent && have.Digest(e.Digest) == inventory.Unknown {
 				var err error
-				if there, err = c.Has(ctx, t.Repository, e.Digest); err != nil {
+				if there, err = p.client.Has(ctx, t.Repository, e.Digest); err != nil {
 					f = plan.Finding{State: inventory.Unknown, Err: fmt.Errorf("asking the destination: %w", err)}
 				}
 			}
