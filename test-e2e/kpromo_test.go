@@ -83,7 +83,7 @@ func TestKpromoPR(t *testing.T) {
 		t.Errorf("pull request (-want +got):\n%s", diff)
 	}
 	id := fork.Branches()["fruit-v1.1-image-promotion"]
-	if got := fork.Message(id); got != "Image promotion for fruit v1.1\n\nSigned-off-by: robot <robot@example.com>\n" {
+	if got := fork.Read(id).Message; got != "Image promotion for fruit v1.1\n\nSigned-off-by: robot <robot@example.com>\n" {
 		t.Errorf("got message %q, want a sign-off", got)
 	}
 	if out := pr(1, "--tag=v1.1"); !strings.Contains(out.stderr, "exists already") || len(github.Pulls()) != 1 {

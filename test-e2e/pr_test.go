@@ -156,7 +156,7 @@ func TestPR(t *testing.T) {
 	if got, want := g.file("cip/apple-1.1"), strings.Replace(g.list, `["1.0"]`, `["1.0", "1.1"]`, 1); got != want {
 		t.Errorf("got list %q, want %q", got, want)
 	}
-	if got := g.up.Message(g.up.Branches()["cip/apple-1.1"]); !strings.HasSuffix(got, "\n\nSigned-off-by: robot <robot@example.com>\n") {
+	if got := g.up.Read(g.up.Branches()["cip/apple-1.1"]).Message; !strings.HasSuffix(got, "\n\nSigned-off-by: robot <robot@example.com>\n") {
 		t.Errorf("got message %q, want a sign-off", got)
 	}
 	if out := g.pr(0, "apple:1.1", "--confirm"); out.stdout != url || !strings.Contains(out.stderr, "is open already") || len(g.github.Pulls()) != 1 {

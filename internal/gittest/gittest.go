@@ -8,15 +8,13 @@ package gittest
 import (
 	"fmt"
 	"path"
-	"slices"
+	"sort"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/cache"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
 	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 	"github.com/go-git/go-git/v5/plumbing/object"
@@ -45,12 +43,12 @@ func New(t testing.TB) *Repository {
 // In returns an empty repository in dir.
 func In(t testing.TB, dir string) *Repository {
 	t.Helper()
-	r := &Repository{Dir: dir, t: t}
-	r.disk = filesystem.NewStorage(osfs.New(r.Dir), cache.NewObjectLRUDefault())
-	_, err := git.Init(r.disk, nil)
-	r.must(err)
-	r.store = r.disk
-	return r
+	repo, err := git.PlainInit(dir, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk := repo.Storer.(*filesystem.Storage)
+	return &Repository{Dir: dir, t: t, disk: disk, store: disk}
 }
 
 // NewPacked returns an empty repository with new objects in memory.
@@ -98,12 +96,9 @@ func (r *Repository) tree(files map[string]string) plumbing.Hash {
 			below[dir][rest] = text
 			continue
 		}
-		blob := r.store.NewEncodedObject()
+		blob := &plumbing.MemoryObject{}
 		blob.SetType(plumbing.BlobObject)
-		w, err := blob.Writer()
-		r.must(err)
-		_, err = w.Write([]byte(text))
-		r.must(err)
+		_, _ = blob.Write([]byte(text)) // never fails
 		hash, err := r.store.SetEncodedObject(blob)
 		r.must(err)
 		tree.Entries = append(tree.Entries, object.TreeEntry{Name: name, Mode: filemode.Regular, Hash: hash})
@@ -111,22 +106,12 @@ func (r *Repository) tree(files map[string]string) plumbing.Hash {
 	for dir, files := range below {
 		tree.Entries = append(tree.Entries, object.TreeEntry{Name: dir, Mode: filemode.Dir, Hash: r.tree(files)})
 	}
-	slices.SortFunc(tree.Entries, func(a, b object.TreeEntry) int { return strings.Compare(sortName(a), sortName(b)) })
+	sort.Sort(object.TreeEntrySorter(tree.Entries))
 	return r.put(tree)
 }
 
-// sortName returns the name by which git sorts the entry in its tree.
-func sortName(e object.TreeEntry) string {
-	if e.Mode == filemode.Dir {
-		return e.Name + "/"
-	}
-	return e.Name
-}
-
 // put writes an object and returns its id.
-func (r *Repository) put(o interface {
-	Encode(plumbing.EncodedObject) error
-}) plumbing.Hash {
+func (r *Repository) put(o object.Object) plumbing.Hash {
 	r.t.Helper()
 	encoded := r.store.NewEncodedObject()
 	r.must(o.Encode(encoded))
@@ -174,8 +159,7 @@ func (r *Repository) Shallow(branch string, commits []string, ends ...string) *R
 	r.t.Helper()
 	clone := New(r.t)
 	for _, id := range commits {
-		c, err := object.GetCommit(r.disk, plumbing.NewHash(id))
-		r.must(err)
+		c := r.Read(id)
 		tree, err := c.Tree()
 		r.must(err)
 		clone.put(c)

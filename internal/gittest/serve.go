@@ -91,12 +91,12 @@ func (r *Repository) Set(section, subsection, key, value string) {
 	r.must(f.Close())
 }
 
-// Signature returns the signature of a commit.
-func (r *Repository) Signature(id string) string {
+// Read returns a commit.
+func (r *Repository) Read(id string) *object.Commit {
 	r.t.Helper()
 	c, err := object.GetCommit(r.disk, plumbing.NewHash(id))
 	r.must(err)
-	return c.PGPSignature
+	return c
 }
 
 // Script writes a program for the shell and returns its path.
@@ -120,12 +120,4 @@ func Script(t testing.TB, path, text string) string {
 func (r *Repository) Remove(name string) {
 	r.t.Helper()
 	r.must(r.disk.RemoveReference(plumbing.ReferenceName(name)))
-}
-
-// Message returns the message of a commit.
-func (r *Repository) Message(id string) string {
-	r.t.Helper()
-	c, err := object.GetCommit(r.disk, plumbing.NewHash(id))
-	r.must(err)
-	return c.Message
 }

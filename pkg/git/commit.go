@@ -112,18 +112,9 @@ func (r *Repository) writeTree(id plumbing.Hash, texts map[string][]byte) (plumb
 
 // setFile sets the text of a file in a tree.
 func (r *Repository) setFile(tree *object.Tree, name string, text []byte) error {
-	blob := r.repo.Storer.NewEncodedObject()
+	blob := &plumbing.MemoryObject{}
 	blob.SetType(plumbing.BlobObject)
-	w, err := blob.Writer()
-	if err != nil {
-		return err
-	}
-	if _, err := w.Write(text); err != nil {
-		return err
-	}
-	if err := w.Close(); err != nil {
-		return err
-	}
+	_, _ = blob.Write(text) // never fails
 	hash, err := r.repo.Storer.SetEncodedObject(blob)
 	if err != nil {
 		return err

@@ -8,11 +8,8 @@ import (
 	"os"
 	"strings"
 
-	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/cache"
-	"github.com/go-git/go-git/v5/storage/filesystem"
 )
 
 // Draft is a temporary bare repository in which a commit is made.
@@ -44,7 +41,7 @@ func (p *Program) NewDraft(ctx context.Context, from Address, branch string) (*D
 }
 
 func (d *Draft) begin(ctx context.Context) error {
-	if _, err := git.Init(filesystem.NewStorage(osfs.New(d.dir), cache.NewObjectLRUDefault()), nil); err != nil {
+	if _, err := git.PlainInit(d.dir, true); err != nil {
 		return fmt.Errorf("making a repository for the commit: %w", err)
 	}
 	if d.Branch == "" {
@@ -142,7 +139,7 @@ func (d *Draft) Merged(ctx context.Context, id string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if _, err := git.Init(filesystem.NewStorage(osfs.New(history), cache.NewObjectLRUDefault()), nil); err != nil {
+	if _, err := git.PlainInit(history, true); err != nil {
 		return false, fmt.Errorf("making a repository for the history of %s: %w", d.from, err)
 	}
 	ref := plumbing.NewBranchReferenceName(d.Branch)

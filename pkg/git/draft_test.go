@@ -115,7 +115,7 @@ func TestDraftSigns(t *testing.T) {
 	if _, err := d.Push(t.Context(), at, commit, "c", nil); err != nil {
 		t.Fatal(err)
 	}
-	if got := r.Signature(commit); got != "SIGNED\n" {
+	if got := r.Read(commit).PGPSignature; got != "SIGNED\n" {
 		t.Errorf("got signature %q, want that of the program", got)
 	}
 }

@@ -125,7 +125,7 @@ func TestOpen(t *testing.T) {
 	if branch != want.Branch || out.URL != want.URL || !out.Pushed {
 		t.Errorf("got %s, %+v, want %s and %s", branch, out, want.Branch, want.URL)
 	}
-	if got := g.up.Message(g.up.Branches()[branch]); got != "Promote apple 1\n\nSigned-off-by: robot <robot@example.com>\n" {
+	if got := g.up.Read(g.up.Branches()[branch]).Message; got != "Promote apple 1\n\nSigned-off-by: robot <robot@example.com>\n" {
 		t.Errorf("got message %q, want a title and a sign-off", got)
 	}
 }
