@@ -106,7 +106,7 @@ func pending(r *plan.Report) bool {
 // summary returns the report in one sentence.
 func summary(r *plan.Report) string {
 	var notes, done list
-	notes.add(len(r.Faults), "error in the manifests", "errors in the manifests")
+	notes.add(len(reportedFaults(r)), "error in the manifests", "errors in the manifests")
 	notes.add(len(r.Warnings), "warning", "warnings")
 	upToDate := ""
 	if r.Summary.UpToDate > 0 {

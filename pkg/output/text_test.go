@@ -207,6 +207,12 @@ func TestTextLastLine(t *testing.T) {
 			"Nothing was promoted; 2 up to date; 1 error in the manifests.",
 		},
 		{
+			"a contradiction is one error", plan.Report{Faults: []plan.ReportFault{
+				{File: "f", Line: 1, Message: "overlap: f:1 and f:2"}, {File: "f", Line: 2, Message: "overlap: f:1 and f:2"},
+			}},
+			"Nothing was promoted; 1 error in the manifests.",
+		},
+		{
 			"unknown without items", plan.Report{Summary: plan.Summary{UpToDate: 2, Unknown: 3, Failed: 3}},
 			"Nothing was promoted; 2 up to date; 3 unknown.",
 		},
