@@ -58,6 +58,7 @@ func TestDesired(t *testing.T) {
 	resolved := map[plan.SourceTag]plan.Resolution{
 		{Repository: src, Tag: "a"}:      {Digest: image.Hash(dA), State: inventory.Present},
 		{Repository: src, Tag: "a2"}:     {Digest: image.Hash(dA), State: inventory.Present},
+		{Repository: src, Tag: "b"}:      {Digest: image.Hash(dB), State: inventory.Present},
 		{Repository: src, Tag: "absent"}: {State: inventory.Absent},
 		{Repository: src, Tag: "unread"}: {Err: errors.New("403 DENIED")},
 	}
@@ -91,9 +92,17 @@ func TestDesired(t *testing.T) {
 			registries + "images: [{name: x, dmap: {'" + dB + "': ['1']}, retag: [{src_build_tag: a, tag: '1'}]}]",
 			[]string{"d.example/p/x invalid a 1", "d.example/p/x invalid b 1"}, 2,
 		},
-		"two source tags for one tag overlap even if both have one digest": {
+		"two source tags with one digest are redundant": {
 			registries + "images: [{name: x, retag: [{src_build_tag: a, tag: '1'}, {src_build_tag: a2, tag: '1'}]}]",
-			[]string{"d.example/p/x invalid a 1"}, 2,
+			[]string{"d.example/p/x a 1"}, 0,
+		},
+		"two source tags with different digests overlap": {
+			registries + "images: [{name: x, retag: [{src_build_tag: a, tag: '1'}, {src_build_tag: b, tag: '1'}]}]",
+			[]string{"d.example/p/x invalid a 1", "d.example/p/x invalid b 1"}, 2,
+		},
+		"two source tags overlap if the digest of one is unknown": {
+			registries + "images: [{name: x, retag: [{src_build_tag: a, tag: '1'}, {src_build_tag: unread, tag: '1'}, {src_build_tag: a2, tag: '1'}]}]",
+			[]string{"d.example/p/x invalid  1", "d.example/p/x invalid a 1"}, 3,
 		},
 		"a source tag that is absent or unread stops only itself": {
 			registries + "images: [{name: x, retag: [{src_build_tag: absent, tag: '1'}, {src_build_tag: unread, tag: '2'}, {src_build_tag: a, tag: '3'}]}]",

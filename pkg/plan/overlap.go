@@ -15,9 +15,7 @@ const maxPositions = 20
 
 // overlaps finds the tags that are wanted for different digests in one repository. It
 // reports a fault at the position of each such edge, and returns for each tag the
-// reason why it is refused. Retag entries without a pin overlap if their source tags
-// differ, even if these have the same digest: a check without network then has the
-// same result. where names the repository.
+// reason why it is refused. where names the repository.
 func (b *builder) overlaps(edges []wantedEdge, where string) map[string]string {
 	byTag := make(map[string]int, len(edges)) // tag → the first edge that wants it
 	var rivals map[string][]int               // tag → all edges that want it, where two differ
@@ -63,9 +61,13 @@ func (b *builder) overlaps(edges []wantedEdge, where string) map[string]string {
 }
 
 // disagree reports whether the edges at indices want different content.
+//
+// Source tags with the same digest are the same content. If a digest is unknown, as
+// offline, different source tags are not.
 func disagree(edges []wantedEdge, at []int) bool {
 	var digest v1.Hash
 	var from SourceTag
+	var differ, unknown bool
 	for _, i := range at {
 		e := &edges[i]
 		if e.Digest != (v1.Hash{}) {
@@ -75,13 +77,12 @@ func disagree(edges []wantedEdge, at []int) bool {
 			digest = e.Digest
 		}
 		if e.unpinned() {
-			if from != (SourceTag{}) && from != e.from {
-				return true
-			}
+			differ = differ || from != (SourceTag{}) && from != e.from
+			unknown = unknown || e.Digest == (v1.Hash{})
 			from = e.from
 		}
 	}
-	return false
+	return differ && unknown
 }
 
 // what returns the digest or source tag that an edge wants under its tag.

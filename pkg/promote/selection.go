@@ -79,6 +79,7 @@ func (j *Job) Wanted(resolve func([]plan.SourceTag) map[plan.SourceTag]plan.Reso
 	}
 	if resolve != nil && len(unpinned) > 0 {
 		wanted = plan.Desired(j.Set, resolve(unpinned))
+		all = slices.Concat(faults, wanted.Faults)
 	}
 	for _, part := range selections {
 		faults = wanted.Select(part, faults)
