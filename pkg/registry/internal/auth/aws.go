@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -147,10 +148,7 @@ func awsConfigured() bool {
 		"AWS_CONFIG_FILE":             "config",
 		"AWS_SHARED_CREDENTIALS_FILE": "credentials",
 	} {
-		file := os.Getenv(variable)
-		if file == "" {
-			file = under(under(homeDir(), ".aws"), name)
-		}
+		file := cmp.Or(os.Getenv(variable), under(under(homeDir(), ".aws"), name))
 		if file != "" && exists(file) {
 			return true
 		}

@@ -50,6 +50,9 @@ func (s *Store) acr(ctx context.Context, host string) (answer, error) {
 	var a answer
 	if err == nil {
 		a, err = s.acrExchange(ctx, host, user.cred.Password)
+		if err != nil {
+			err = fmt.Errorf("asking the registry for a refresh token: %w", err)
+		}
 	}
 	if err != nil && !named {
 		err = impliedError{err}
@@ -109,24 +112,24 @@ func (s *Store) acrExchange(ctx context.Context, host, token string) (answer, er
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	resp, err := s.web.Do(req)
 	if err != nil {
-		return answer{}, fmt.Errorf("asking the registry for a refresh token: %w", withoutURL(err))
+		return answer{}, withoutURL(err)
 	}
 	body, err := readBody(resp)
 	if resp.StatusCode != http.StatusOK {
 		said := strings.ReplaceAll(oauthText(body), token, "[redacted]")
-		err = statusError(resp.StatusCode, resp.Header, clip(said))
+		err = statusError(resp.StatusCode, clip(said))
 	}
 	if err != nil {
-		return answer{}, fmt.Errorf("asking the registry for a refresh token: %w", err)
+		return answer{}, err
 	}
 	var got struct {
 		RefreshToken string `json:"refresh_token"`
 	}
 	if err := strictjson.Unmarshal(body, &got); err != nil {
-		return answer{}, fmt.Errorf("asking the registry for a refresh token: %w", jsonError(err))
+		return answer{}, jsonError(err)
 	}
 	if got.RefreshToken == "" {
-		return answer{}, errors.New("asking the registry for a refresh token: the answer holds none")
+		return answer{}, errors.New("the answer holds none")
 	}
 	a := answer{cred: Credential{Username: acrUser, IdentityToken: got.RefreshToken, Expires: s.ends(jwtEnd(got.RefreshToken))}}
 	if a.cred.Expires.IsZero() {

@@ -69,9 +69,6 @@ func (c Credential) String() string {
 	return "name and password (redacted)"
 }
 
-// GoString returns String, for %#v.
-func (c Credential) GoString() string { return c.String() }
-
 // Format writes String, so that no verb prints a secret.
 func (c Credential) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(c.String())) }
 
@@ -97,9 +94,6 @@ func (t Token) String() string {
 	}
 	return "token (redacted)"
 }
-
-// GoString returns String, for %#v.
-func (t Token) GoString() string { return t.String() }
 
 // Format writes String, so that no verb prints a secret.
 func (t Token) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(t.String())) }

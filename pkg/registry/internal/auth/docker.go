@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -54,14 +55,8 @@ type authValue struct {
 // of the files, also of those that do not exist.
 func loadConfigs(warn func(key, text string)) (files []*configFile, places []string) {
 	home := homeDir()
-	docker := os.Getenv("DOCKER_CONFIG")
-	if docker == "" {
-		docker = under(home, ".docker")
-	}
-	xdg := os.Getenv("XDG_CONFIG_HOME")
-	if xdg == "" {
-		xdg = under(home, ".config")
-	}
+	docker := cmp.Or(os.Getenv("DOCKER_CONFIG"), under(home, ".docker"))
+	xdg := cmp.Or(os.Getenv("XDG_CONFIG_HOME"), under(home, ".config"))
 	if text := os.Getenv("DOCKER_AUTH_CONFIG"); text != "" {
 		files = append(files, parseConfig("$DOCKER_AUTH_CONFIG", []byte(text)))
 		places = append(places, "$DOCKER_AUTH_CONFIG")
@@ -183,10 +178,6 @@ func serverName(key string) string {
 // Plain names come before URLs. Docker Hub's historical URL comes first, because clients
 // still write that.
 func bestFirst[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
 	rank := func(k string) int {
 		switch {
 		case k == hubServer, k == entryName(k) && k != image.DockerHub:
@@ -198,13 +189,9 @@ func bestFirst[V any](m map[string]V) []string {
 		}
 		return 3
 	}
-	slices.SortFunc(keys, func(a, b string) int {
-		if d := rank(a) - rank(b); d != 0 {
-			return d
-		}
-		return strings.Compare(a, b)
+	return slices.SortedFunc(maps.Keys(m), func(a, b string) int {
+		return cmp.Or(rank(a)-rank(b), strings.Compare(a, b))
 	})
-	return keys
 }
 
 // entryName returns the host or host/path that a key means.

@@ -48,11 +48,8 @@ func (e *RefusedError) Error() string {
 
 // StatusError is an unexpected response of a token server.
 //
-// It is neither a token nor a refusal. Its status and header say whether and when to retry.
-type StatusError struct {
-	Status int
-	Header http.Header
-}
+// It is neither a token nor a refusal.
+type StatusError struct{ Status int }
 
 // Error returns the status.
 func (e *StatusError) Error() string {
@@ -65,12 +62,12 @@ func (e *StatusError) Is(target error) bool {
 }
 
 // statusError returns the error for a status other than 2xx.
-func statusError(status int, header http.Header, message string) error {
+func statusError(status int, message string) error {
 	switch status {
 	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
 		return &RefusedError{Status: status, Message: message}
 	}
-	return &StatusError{Status: status, Header: header}
+	return &StatusError{status}
 }
 
 // readBody reads a body of at most maxOutput bytes and closes it.
@@ -141,11 +138,11 @@ func sanitize(err error) error {
 		if e.ErrorCode == "" {
 			said = oauthText(e.Body)
 		}
-		return statusError(e.Response.StatusCode, e.Response.Header, clip(strings.TrimSpace(said)))
+		return statusError(e.Response.StatusCode, clip(strings.TrimSpace(said)))
 	}
 	if e, ok := errors.AsType[*azidentity.AuthenticationFailedError](err); ok && e.RawResponse != nil {
 		body, _ := readBody(e.RawResponse) // the SDK buffered the body; without it the error has the status only
-		return statusError(e.RawResponse.StatusCode, e.RawResponse.Header, clip(oauthText(body)))
+		return statusError(e.RawResponse.StatusCode, clip(oauthText(body)))
 	}
 	err = withoutURL(err)
 	said := strconv.Quote(clipTo(strings.Join(strings.Fields(err.Error()), " "), maxCause))

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -54,9 +55,6 @@ func Exchange(
 	realm, err := parseRealm(ch)
 	if err != nil {
 		return Token{}, err
-	}
-	if now == nil {
-		now = time.Now
 	}
 	x := exchange{do: do, realm: realm, service: ch.Params["service"], scopes: scopes, cred: cred, sent: sent}
 	asked := now() // before the request, because the lifetime begins when the server answers
@@ -170,7 +168,7 @@ func (x *exchange) send(req *http.Request) (string, time.Duration, error) {
 	}
 	body, err := readBody(resp)
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return "", 0, statusError(resp.StatusCode, resp.Header, x.message(body))
+		return "", 0, statusError(resp.StatusCode, x.message(body))
 	}
 	if err != nil {
 		return "", 0, err
@@ -183,10 +181,7 @@ func (x *exchange) send(req *http.Request) (string, time.Duration, error) {
 	if err := strictjson.Unmarshal(body, &a); err != nil {
 		return "", 0, fmt.Errorf("reading the answer: %w", jsonError(err))
 	}
-	value := a.Token
-	if value == "" {
-		value = a.AccessToken
-	}
+	value := cmp.Or(a.Token, a.AccessToken)
 	switch {
 	case value == "":
 		return "", 0, errors.New("reading the answer: it holds no token")

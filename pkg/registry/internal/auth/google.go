@@ -132,7 +132,7 @@ func (s *Store) googleMetadata(ctx context.Context) (answer, error) {
 		return answer{}, errAbsent // the server of another cloud, or a machine without an account
 	}
 	if resp.StatusCode != http.StatusOK {
-		err = statusError(resp.StatusCode, resp.Header, "")
+		err = statusError(resp.StatusCode, "")
 	}
 	if err != nil {
 		return answer{}, impliedError{fmt.Errorf("asking the metadata server: %w", err)}

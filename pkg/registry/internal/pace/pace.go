@@ -214,17 +214,9 @@ func (h *Host) Acquire(ctx context.Context) (*Slot, error) {
 			return nil, h.Ended()
 		}
 	}
-	h.mu.Lock()
-	limiter := h.rate
-	if h.resumed.IsZero() {
-		h.resumed = time.Now()
-	}
-	h.mu.Unlock()
-	if limiter != nil {
-		if err := h.turn(ctx, limiter); err != nil {
-			h.release()
-			return nil, err
-		}
+	if err := h.turn(ctx); err != nil {
+		h.release()
+		return nil, err
 	}
 	return &Slot{host: h, sent: time.Now()}, nil
 }
@@ -249,21 +241,25 @@ func (h *Host) abandon(at *list.Element, turn <-chan struct{}) {
 // The request of s must not be in flight. Again waits only for the limit on requests per
 // second. The new slot belongs to s: its Done does nothing.
 func (s *Slot) Again(ctx context.Context) (*Slot, error) {
-	s.host.mu.Lock()
-	limiter := s.host.rate
-	s.host.mu.Unlock()
-	if limiter != nil {
-		if err := s.host.turn(ctx, limiter); err != nil {
-			return nil, err
-		}
+	if err := s.host.turn(ctx); err != nil {
+		return nil, err
 	}
 	next := &Slot{host: s.host, sent: time.Now()}
 	next.once.Do(func() {}) // only the Done of s releases the slot
 	return next, nil
 }
 
-// turn waits for the rate and for the end of a pause.
-func (h *Host) turn(ctx context.Context, limiter *rate.Limiter) error {
+// turn waits for the rate, if it is limited, and then for the end of a pause.
+func (h *Host) turn(ctx context.Context) error {
+	h.mu.Lock()
+	limiter := h.rate
+	if h.resumed.IsZero() {
+		h.resumed = time.Now()
+	}
+	h.mu.Unlock()
+	if limiter == nil {
+		return nil
+	}
 	for {
 		next := limiter.Reserve()
 		if err := h.sleep(ctx, next.Delay()); err != nil {

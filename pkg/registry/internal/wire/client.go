@@ -57,7 +57,7 @@ func (t *Transport) newClient() (*http.Client, error) {
 // One of the transports does not verify certificates.
 type router struct {
 	transport          *Transport
-	verified, insecure http.RoundTripper
+	verified, insecure *http.Transport
 
 	mu    sync.Mutex
 	doors map[string]*door // by scheme, host and port
@@ -144,9 +144,8 @@ func (d *door) enter(ctx context.Context) (leave func(), err error) {
 
 // CloseIdleConnections is called by http.Client.CloseIdleConnections.
 func (r *router) CloseIdleConnections() {
-	for _, t := range []http.RoundTripper{r.verified, r.insecure} {
-		t.(*http.Transport).CloseIdleConnections()
-	}
+	r.verified.CloseIdleConnections()
+	r.insecure.CloseIdleConnections()
 }
 
 // checkRedirect decides whether a redirect is followed.

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -110,11 +111,16 @@ func (e *UnansweredError) Unwrap() error { return e.cause }
 //
 // The error repeats no secret that was sent, in any spelling.
 func ReadError(resp *http.Response) *Error {
-	t := originOf(resp.Request).transport
-	hurry(resp, t.options.Limits.Refusal)
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, errorBody))
+	body := readRefusal(resp)
 	discard(resp)
-	return t.newError(resp, body)
+	return originOf(resp.Request).transport.newError(resp, body)
+}
+
+// readRefusal reads the beginning of an error response.
+func readRefusal(resp *http.Response) []byte {
+	hurry(resp, originOf(resp.Request).transport.options.Limits.Refusal)
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, errorBody))
+	return body
 }
 
 // newError returns the error in a response.
@@ -273,12 +279,11 @@ func (h *host) throttle(slot *pace.Slot, sent *http.Request, resp *http.Response
 		slot.Answered()
 		return
 	}
-	hurry(resp, t.options.Limits.Refusal)
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, errorBody))
+	body := readRefusal(resp)
 	resp.Body = struct {
 		io.Reader
 		io.Closer
-	}{strings.NewReader(string(body)), resp.Body}
+	}{bytes.NewReader(body), resp.Body}
 	pause, said := pace.Delay(resp.Header, string(body), time.Now())
 	switch {
 	case resp.StatusCode == http.StatusServiceUnavailable && !said:

@@ -35,13 +35,21 @@ type host struct {
 	expected   map[Grant]*tokenSet
 	refusals   map[auth.Principal]error
 	passwords  map[auth.Principal]*password
-	single     bool // the host reads only one scope of a token
 
+	single  atomic.Bool // the host reads only one scope of a token
 	trouble trouble
 
 	noticed  atomic.Bool  // a failed try was logged with Notice
 	failures atomic.Int32 // consecutive requests without a response
 	far      atomic.Int32 // reach of the host's own address
+}
+
+// newHost returns the state of a host that no request was sent to. The caller holds t.mu.
+func (t *Transport) newHost(name, addr string) *host {
+	return &host{
+		transport: t, name: name, addr: addr, pace: t.paceOf(addr), turn: make(chan struct{}, 1), tokens: map[string]*tokenSet{},
+		expected: map[Grant]*tokenSet{}, refusals: map[auth.Principal]error{}, passwords: map[auth.Principal]*password{},
+	}
 }
 
 // owns reports whether addr, a host and port, is the host itself.
@@ -227,19 +235,7 @@ func (h *host) answered(resp *http.Response) bool {
 }
 
 // sameOrigin reports whether two URLs have the same scheme, name and port.
-func sameOrigin(a, b *url.URL) bool {
-	return a.Scheme == b.Scheme && strings.EqualFold(a.Hostname(), b.Hostname()) && portOf(a) == portOf(b)
-}
-
-func portOf(u *url.URL) string {
-	switch port := u.Port(); {
-	case port != "":
-		return port
-	case u.Scheme == "https":
-		return "443"
-	}
-	return "80"
-}
+func sameOrigin(a, b *url.URL) bool { return a.Scheme == b.Scheme && SameHost(a, b) }
 
 // insecure marks the challenges of a host without TLS.
 //
@@ -282,9 +278,6 @@ func (h *host) learn(resp *http.Response) {
 func (h *host) refuse(p auth.Principal, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.refusals == nil {
-		h.refusals = map[auth.Principal]error{}
-	}
 	h.refusals[p] = err
 }
 
@@ -292,10 +285,4 @@ func (h *host) refusal(p auth.Principal) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.refusals[p]
-}
-
-func (h *host) setSingle() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.single = true
 }

@@ -132,9 +132,6 @@ func (r *Request) refuse(req *http.Request, resp *http.Response, err error) erro
 //
 // The returned function releases the connection and the slot.
 func (t *Transport) enter(ctx context.Context, slot *pace.Slot) (leave func(), err error) {
-	if t.flying == nil {
-		return slot.Done, nil
-	}
 	if err := t.flying.Acquire(ctx, 1); err != nil {
 		slot.Done()
 		return nil, err

@@ -34,9 +34,6 @@ type password struct {
 func (h *host) password(p auth.Principal) *password {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.passwords == nil {
-		h.passwords = map[auth.Principal]*password{}
-	}
 	if h.passwords[p] == nil {
 		h.passwords[p] = &password{turn: make(chan struct{}, 1)}
 	}

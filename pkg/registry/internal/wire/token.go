@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -63,43 +64,30 @@ func (t *Transport) Expect(grants []Grant) {
 		access    Access
 	}
 	open := map[group]*tokenSet{}
-	members := map[*tokenSet]map[string]struct{}{}
 	for _, g := range grants {
 		h := t.host(g.Repo.RegistryStr())
 		key := group{h.principal(g.Repo), g.Access}
 		want := scopesOf(g.Repo, g.Access, g.From)
 		set := open[key]
-		if set != nil && len(members[set])+added(members[set], want) > maxScopes {
-			set = nil
-		}
-		if set == nil {
+		if set == nil || len(union(set.scopes, want)) > maxScopes {
 			set = h.newTokenSet(g.Repo)
-			open[key], members[set] = set, map[string]struct{}{}
+			open[key] = set
 		}
-		for _, s := range want {
-			if _, ok := members[set][s]; !ok {
-				members[set][s] = struct{}{}
-				set.scopes = append(set.scopes, s)
-			}
-		}
+		set.scopes = union(set.scopes, want)
 		h.mu.Lock()
-		if h.expected == nil {
-			h.expected = map[Grant]*tokenSet{}
-		}
 		h.expected[g] = set
 		h.mu.Unlock()
 	}
 }
 
-// added returns the number of elements of more that are not in have.
-func added(have map[string]struct{}, more []string) int {
-	n := 0
+// union returns have and those of more that are not in it.
+func union(have, more []string) []string {
 	for _, s := range more {
-		if _, ok := have[s]; !ok {
-			n++
+		if !slices.Contains(have, s) {
+			have = append(have, s)
 		}
 	}
-	return n
+	return have
 }
 
 // scopesOf returns the scopes of one request.
@@ -132,9 +120,8 @@ func (h *host) newTokenSet(repo name.Repository) *tokenSet {
 func (h *host) tokenFor(r *Request, alone bool) *tokenSet {
 	h.mu.Lock()
 	set := h.expected[Grant{r.Repo, r.Access, r.From}]
-	alone = alone || h.single
 	h.mu.Unlock()
-	if set != nil && !alone {
+	if set != nil && !alone && !h.single.Load() {
 		return set
 	}
 	own := h.newTokenSet(r.Repo)
@@ -336,7 +323,7 @@ func (l *login) judge(resp *http.Response) (verdict, error) {
 			l.set.accepted(l.value)
 		}
 		if l.alone && l.set != nil && resp.StatusCode != http.StatusForbidden {
-			l.host.setSingle()
+			l.host.single.Store(true)
 		}
 		return again, nil
 	case l.refused != nil:

@@ -11,9 +11,12 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"math"
 	"net/http"
 	"net/url"
 	"strings"
@@ -62,7 +65,7 @@ type Transport struct {
 	options Options
 	client  *http.Client
 	counter counter
-	flying  *semaphore.Weighted // limits requests in flight, each of which has a connection; nil: no limit
+	flying  *semaphore.Weighted // limits requests in flight, each of which has a connection
 	secrets secret.Set          // all secrets that were sent; they are removed from foreign text
 
 	mu    sync.Mutex
@@ -121,12 +124,12 @@ func New(o Options) (*Transport, error) {
 	if o.Warn == nil {
 		o.Warn = o.Notice
 	}
-	t := &Transport{hosts: map[string]*host{}, paces: map[string]*pace.Host{}}
+	t := &Transport{
+		hosts: map[string]*host{}, paces: map[string]*pace.Host{},
+		flying: semaphore.NewWeighted(cmp.Or(int64(o.Connections), math.MaxInt64)),
+	}
 	o.Debug, o.Notice, o.Warn = t.redacted(o.Debug), t.redacted(o.Notice), t.redacted(o.Warn)
 	t.options = o
-	if o.Connections > 0 {
-		t.flying = semaphore.NewWeighted(int64(o.Connections))
-	}
 	client, err := t.newClient()
 	if err != nil {
 		return nil, err
@@ -216,9 +219,7 @@ func (r *Request) build(ctx context.Context, h *host, agent string) (*http.Reque
 	if err != nil {
 		return nil, err
 	}
-	for k, v := range r.Header {
-		req.Header[k] = v
-	}
+	maps.Copy(req.Header, r.Header)
 	req.Header.Set("User-Agent", agent)
 	if r.Body != nil {
 		body, err := r.Body()
@@ -240,11 +241,11 @@ func (t *Transport) host(name string) *host {
 	defer t.mu.Unlock()
 	h := t.hosts[name]
 	if h == nil {
-		h = &host{transport: t, name: name, addr: name, tokens: map[string]*tokenSet{}, turn: make(chan struct{}, 1)}
+		addr := name
 		if name == image.DockerHub {
-			h.addr = dockerHubAddr
+			addr = dockerHubAddr
 		}
-		h.pace = t.paceOf(h.addr)
+		h = t.newHost(name, addr)
 		t.hosts[name] = h
 	}
 	return h
@@ -259,7 +260,7 @@ func (t *Transport) server(addr string) *host {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.hosts[key] == nil {
-		t.hosts[key] = &host{transport: t, name: addr, addr: addr, pace: t.paceOf(addr)}
+		t.hosts[key] = t.newHost(addr, addr)
 	}
 	return t.hosts[key]
 }
