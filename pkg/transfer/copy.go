@@ -18,7 +18,7 @@ import (
 func (b *Blobs) bring(ctx context.Context, dst, from name.Repository, d v1.Descriptor) error {
 	var session *registry.Session
 	if b.isDistrusted(dst, d) {
-		return b.copyTo(ctx, []*delivery{b.deliveryTo(dst, d)}, nil, from, d)[0]
+		return b.copyAlone(ctx, dst, nil, from, d)
 	}
 	if from.RegistryStr() == dst.RegistryStr() && from != dst {
 		var err error
@@ -37,7 +37,14 @@ func (b *Blobs) bring(ctx context.Context, dst, from name.Repository, d v1.Descr
 	if !errors.Is(err, registry.ErrMountRefused) {
 		return err
 	}
-	return b.copyTo(ctx, []*delivery{b.deliveryTo(dst, d)}, session, from, d)[0]
+	return b.copyAlone(ctx, dst, session, from, d)
+}
+
+// copyAlone copies a blob's body to one repository. Other callers do not wait for it.
+func (b *Blobs) copyAlone(ctx context.Context, dst name.Repository, session *registry.Session, from name.Repository, d v1.Descriptor) error {
+	t := b.deliveryTo(dst, d)
+	b.copyTo(ctx, []*delivery{t}, session, from, d)
+	return t.err
 }
 
 // errForgotten is the error if the repository that got a blob has not put a manifest that
@@ -150,40 +157,31 @@ func (b *Blobs) start(dst name.Repository, d v1.Descriptor) (mine *delivery, tod
 // copyTo copies a blob's body to every destination that does not have it, and reads it
 // from the source at most once. session may be nil, or an upload that is open at the
 // first destination.
-func (b *Blobs) copyTo(ctx context.Context, to []*delivery, session *registry.Session, from name.Repository, d v1.Descriptor) []error {
-	errs := make([]error, len(to))
-	var fetch struct {
-		once  sync.Once
-		spool *spool
-		err   error
-		group sync.WaitGroup
+func (b *Blobs) copyTo(ctx context.Context, to []*delivery, session *registry.Session, from name.Repository, d v1.Descriptor) {
+	var body *spool // nil if no destination needs it
+	var reading, others sync.WaitGroup
+	open := sync.OnceValues(func() (*spool, error) {
+		s, err := b.disk.spool(ctx, d.Size)
+		if err != nil {
+			return nil, fmt.Errorf("copying blob %s: %w", d.Digest.String(), err)
+		}
+		body = s
+		reading.Go(func() { s.finish(b.fetch(ctx, from, d, s)) })
+		return s, nil
+	})
+	send := func(t *delivery, session *registry.Session) {
+		t.err = b.upload(ctx, t.to, from, session, d, open)
+		close(t.done)
 	}
-	open := func() (*spool, error) {
-		fetch.once.Do(func() {
-			if fetch.spool, fetch.err = b.disk.spool(ctx, d.Size); fetch.err != nil {
-				fetch.err = fmt.Errorf("copying blob %s: %w", d.Digest.String(), fetch.err)
-				return
-			}
-			fetch.group.Go(func() { fetch.spool.finish(b.fetch(ctx, from, d, fetch.spool)) })
-		})
-		return fetch.spool, fetch.err
+	for _, t := range to[1:] {
+		others.Go(func() { send(t, nil) })
 	}
-	send := func(i int, session *registry.Session) {
-		errs[i] = b.upload(ctx, to[i].to, from, session, d, open)
-		to[i].err = errs[i]
-		close(to[i].done)
-	}
-	var others sync.WaitGroup
-	for i := 1; i < len(to); i++ {
-		others.Go(func() { send(i, nil) })
-	}
-	send(0, session)
+	send(to[0], session)
 	others.Wait()
-	fetch.group.Wait()
-	if fetch.spool != nil {
-		b.disk.free(fetch.spool, d.Size)
+	reading.Wait()
+	if body != nil {
+		b.disk.free(body, d.Size)
 	}
-	return errs
 }
 
 // unreadError is a failure to read a blob.

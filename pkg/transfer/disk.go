@@ -1,8 +1,10 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"sync"
 
@@ -23,7 +25,7 @@ type disk struct {
 	space  func(dir string) (free, total int64, err error)
 	memory *semaphore.Weighted
 	bytes  *semaphore.Weighted
-	files  *semaphore.Weighted // nil: no limit
+	files  *semaphore.Weighted
 
 	mu     sync.Mutex
 	spools map[*spool]int64 // in files, with their final size
@@ -32,14 +34,11 @@ type disk struct {
 
 // newDisk returns a disk that may use a number of files; 0 is no limit.
 func newDisk(files int) *disk {
-	d := &disk{
+	return &disk{
 		space: space, memory: semaphore.NewWeighted(maxMemory), bytes: semaphore.NewWeighted(maxSpooled),
+		files:  semaphore.NewWeighted(cmp.Or(int64(files), math.MaxInt64)),
 		spools: map[*spool]int64{}, closed: make(chan struct{}),
 	}
-	if files > 0 {
-		d.files = semaphore.NewWeighted(int64(files))
-	}
-	return d
 }
 
 // spool waits until there is space for a blob of a size, and returns an empty spool.
@@ -79,7 +78,7 @@ func (d *disk) free(s *spool, size int64) {
 		d.memory.Release(size)
 		return
 	}
-	s.close()
+	_ = s.file.Close() // it was removed when it was created
 	d.release(size)
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -90,13 +89,11 @@ func (d *disk) free(s *spool, size int64) {
 
 // reserve waits until a blob's bytes and its file are within the limits.
 func (d *disk) reserve(ctx context.Context, size int64) error {
-	if d.files != nil {
-		if err := d.files.Acquire(ctx, 1); err != nil {
-			return err
-		}
+	if err := d.files.Acquire(ctx, 1); err != nil {
+		return err
 	}
 	err := d.bytes.Acquire(ctx, min(size, maxSpooled))
-	if err != nil && d.files != nil {
+	if err != nil {
 		d.files.Release(1)
 	}
 	return err
@@ -105,9 +102,7 @@ func (d *disk) reserve(ctx context.Context, size int64) error {
 // release undoes reserve.
 func (d *disk) release(size int64) {
 	d.bytes.Release(min(size, maxSpooled))
-	if d.files != nil {
-		d.files.Release(1)
-	}
+	d.files.Release(1)
 }
 
 // onDisk waits until the file system has space for a blob, and returns a spool.

@@ -127,13 +127,6 @@ func (s *spool) failed() error {
 	return s.err
 }
 
-// close frees the spool, when no reader is left.
-func (s *spool) close() {
-	if s.file != nil {
-		_ = s.file.Close() // the file was removed when it was created
-	}
-}
-
 // body opens a reader at the beginning.
 func (s *spool) body() (io.ReadCloser, error) { return &spoolReader{spool: s}, nil }
 

@@ -15,7 +15,7 @@ func TestSpoolFeedsEveryReader(t *testing.T) {
 			t.Parallel()
 			want := bytes.Repeat([]byte("abcdefg"), size/7)
 			s := spoolOf(t, len(want))
-			defer s.close()
+			defer s.file.Close() // nil in memory
 			var wg sync.WaitGroup
 			for range 3 {
 				wg.Go(func() {
@@ -44,7 +44,7 @@ func TestSpoolFeedsEveryReader(t *testing.T) {
 func TestSpoolEndsItsReaders(t *testing.T) {
 	t.Parallel()
 	s := spoolOf(t, 10)
-	defer s.close()
+	defer s.file.Close() // nil in memory
 	broken := errors.New("broken")
 	var wg sync.WaitGroup
 	waiting, _ := s.body()
@@ -71,7 +71,7 @@ func TestSpoolBeginsAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := spoolOf(t, size)
-			defer s.close()
+			defer s.file.Close() // nil in memory
 			early, _ := s.body()
 			late, _ := s.body()
 			want := bytes.Repeat([]byte("y"), size)

@@ -15,17 +15,8 @@ type traffic struct{ done, total atomic.Int64 }
 // when all copies that are known so far have ended. A blob that turns out to be there,
 // and one that has failed, counts as sent.
 func (b *Blobs) Sent(host string) (done, total int64) {
-	t := b.trafficOf(host)
+	t := b.traffic.Of(host)
 	return t.done.Load(), t.total.Load()
-}
-
-func (b *Blobs) trafficOf(host string) *traffic {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.traffic[host] == nil {
-		b.traffic[host] = &traffic{}
-	}
-	return b.traffic[host]
 }
 
 // blob begins to count the bytes of a blob, which are in the total already.

@@ -47,8 +47,8 @@ type Blobs struct {
 	forgotten  map[repoDigest]struct{}
 	working    map[name.Repository]chan struct{} // closed by End
 	moved      map[name.Repository]Moved
-	traffic    map[string]*traffic // by host
-	running    sync.WaitGroup      // copies that other callers may wait for
+	traffic    memo.Values[string, traffic] // by host
+	running    sync.WaitGroup               // copies that other callers may wait for
 }
 
 // Moved counts the blobs that were brought into a repository. A blob that the
@@ -61,9 +61,8 @@ type repoDigest struct {
 	digest string
 }
 
-// blob is one blob, with the hosts that need it.
+// blob holds the deliveries of one blob.
 type blob struct {
-	v1.Descriptor
 	mu    sync.Mutex
 	hosts map[string]*delivery
 }
@@ -108,7 +107,7 @@ func (b *Blobs) ended(t *delivery, d v1.Descriptor) (committed bool, over <-chan
 
 // deliveryTo returns a delivery that was not started.
 func (b *Blobs) deliveryTo(dst name.Repository, d v1.Descriptor) *delivery {
-	b.trafficOf(dst.RegistryStr()).total.Add(d.Size)
+	b.traffic.Of(dst.RegistryStr()).total.Add(d.Size)
 	return &delivery{to: dst, done: make(chan struct{})}
 }
 
@@ -116,7 +115,7 @@ func (b *Blobs) deliveryTo(dst name.Repository, d v1.Descriptor) *delivery {
 func New(c *registry.Client, source Source) *Blobs {
 	return &Blobs{
 		client: c, source: source, disk: newDisk(c.TempFiles()), all: map[string]*blob{},
-		distrusted: map[repoDigest]struct{}{}, forgotten: map[repoDigest]struct{}{}, working: map[name.Repository]chan struct{}{}, moved: map[name.Repository]Moved{}, traffic: map[string]*traffic{},
+		distrusted: map[repoDigest]struct{}{}, forgotten: map[repoDigest]struct{}{}, working: map[name.Repository]chan struct{}{}, moved: map[name.Repository]Moved{},
 	}
 }
 
@@ -125,7 +124,7 @@ func (b *Blobs) blob(d v1.Descriptor) *blob {
 	defer b.mu.Unlock()
 	one := b.all[d.Digest.String()]
 	if one == nil {
-		one = &blob{Descriptor: d, hosts: map[string]*delivery{}}
+		one = &blob{hosts: map[string]*delivery{}}
 		b.all[d.Digest.String()] = one
 	}
 	return one

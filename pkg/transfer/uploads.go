@@ -19,7 +19,7 @@ const cancelTime = 3 * time.Second
 
 // Send uploads a blob whose bytes are in memory, unless the repository holds it.
 func (b *Blobs) Send(ctx context.Context, dst name.Repository, d v1.Descriptor, raw []byte) error {
-	b.trafficOf(dst.RegistryStr()).total.Add(d.Size)
+	b.traffic.Of(dst.RegistryStr()).total.Add(d.Size)
 	s := newSpool(d.Size)
 	_, err := s.Write(raw)
 	s.finish(err)
@@ -50,7 +50,7 @@ func (b *Blobs) SendNew(ctx context.Context, dst name.Repository, d v1.Descripto
 // would never arrive. So there, and for small blobs, the upload begins when the whole
 // blob has been read.
 func (b *Blobs) upload(ctx context.Context, dst, from name.Repository, session *registry.Session, d v1.Descriptor, open func() (*spool, error)) error {
-	sent := b.trafficOf(dst.RegistryStr()).blob(d)
+	sent := b.traffic.Of(dst.RegistryStr()).blob(d)
 	defer sent.end()
 	whole := d.Size <= spoolMemory || dst.RegistryStr() == from.RegistryStr()
 	blind := b.isDistrusted(dst, d)
