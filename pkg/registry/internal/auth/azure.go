@@ -129,7 +129,7 @@ func (s *Store) acrExchange(ctx context.Context, host, token string) (answer, er
 		return answer{}, jsonError(err)
 	}
 	if got.RefreshToken == "" {
-		return answer{}, errors.New("the answer holds none")
+		return answer{}, errors.New("the answer holds no token")
 	}
 	a := answer{cred: Credential{Username: acrUser, IdentityToken: got.RefreshToken, Expires: s.ends(jwtEnd(got.RefreshToken))}}
 	if a.cred.Expires.IsZero() {
