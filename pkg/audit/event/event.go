@@ -236,12 +236,10 @@ func splitRef(ref string) (repo, tag, digest string) {
 }
 
 // Clip shortens text of senders that is kept or printed.
-func Clip(s string) string {
-	if len(s) > maxText {
-		return strings.ToValidUTF8(s[:maxText], "")
-	}
-	return s
-}
+//
+// Bytes that are not UTF-8, which a header may have, would not be the same when they
+// are read again.
+func Clip(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxText)], "") }
 
 // bodyID returns an id for a notification without one.
 //

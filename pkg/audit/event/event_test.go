@@ -349,6 +349,27 @@ func TestKeysDiffer(t *testing.T) {
 	}
 }
 
+// An event that was stored is the same event.
+func TestKeyOfStoredEvent(t *testing.T) {
+	t.Parallel()
+	header := http.Header{"Ce-Type": {"zotregistry.image.updated"}, "Ce-Id": {"1\xff2"}}
+	events, err := Decoders()["zot"](Notification{Body: []byte(`{"name":"a","reference":"t"}`), Header: header, Host: "r.example.com"})
+	if err != nil || len(events) != 1 {
+		t.Fatalf("got %+v and error %v, want one event", events, err)
+	}
+	raw, err := json.Marshal(events[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stored Event
+	if err := json.Unmarshal(raw, &stored); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := stored.Key(), events[0].Key(); got != want {
+		t.Errorf("got key %s of the stored event, want %s", got, want)
+	}
+}
+
 // For any bytes, a decoder returns a bounded number of events with valid names, or an error.
 func FuzzDecode(f *testing.F) {
 	for _, s := range samples {
