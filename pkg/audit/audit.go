@@ -28,8 +28,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
-	"golang.org/x/sync/errgroup"
-
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
@@ -114,33 +112,35 @@ const (
 // Then it answers open requests, and judges events that are being judged or were
 // never tried. Other events stay in the store.
 func (a *Auditor) Serve(ctx context.Context, listener net.Listener) error {
+	ctx, fail := context.WithCancel(ctx)
+	defer fail()
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	requests, giveUp := context.WithCancel(work)
 	defer giveUp()
 	server := a.server()
 	server.BaseContext = func(net.Listener) context.Context { return requests }
-	var g errgroup.Group
-	var kept sync.WaitGroup
+	var tasks, kept sync.WaitGroup
 	kept.Go(func() { a.manifests.readLoop(work) }) // the last events may need newer manifests
 	defer kept.Wait()
 	defer stop()
 	taken, end := context.WithCancel(work) // ends when no more events can come in
-	g.Go(func() error { a.worker.run(taken, work); return nil })
-	g.Go(func() error { a.sweepLoop(ctx); return nil })
-	g.Go(func() error { a.alerts.run(ctx, work); return nil })
-	g.Go(func() error {
+	tasks.Go(func() { a.worker.run(taken, work) })
+	tasks.Go(func() { a.sweepLoop(ctx) })
+	tasks.Go(func() { a.alerts.run(ctx, work) })
+	tasks.Go(func() {
 		<-ctx.Done()
 		time.AfterFunc(drainLimit, stop)
 		time.AfterFunc(answerLimit, giveUp)
 		defer end()
 		a.shutdown(work, server)
-		return nil
 	})
 	err := server.Serve(listener)
+	fail()
+	tasks.Wait()
 	if !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serving on %s: %w", listener.Addr(), err)
 	}
-	return g.Wait()
+	return nil
 }
 
 // shutdown lets a server answer the open requests.

@@ -1,9 +1,13 @@
 package audit
 
 import (
+	"context"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"sigs.k8s.io/k8s-container-image-promoter/internal/registrytest"
 )
@@ -214,4 +218,29 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: got %d, want 400", path, status)
 		}
 	}
+}
+
+// If the listener fails, nothing runs on after Serve: synctest would report it.
+func TestListenerFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = listener.Close()
+		warn := func(string) {}
+		manifests := NewManifests(Directory{t.TempDir()}, warn) // which has no manifests
+		o := Options{Manifests: manifests, Sweep: time.Hour, AlertURL: "http://127.0.0.1:1", Warn: warn, Error: warn}
+		a, err := New(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Serve(context.WithoutCancel(t.Context()), listener); err == nil || !strings.Contains(err.Error(), "serving on 127.0.0.1:") {
+			t.Errorf("got error %v, want that of the listener", err)
+		}
+		if err := a.Close(); err != nil {
+			t.Errorf("closing: %v", err)
+		}
+	})
 }
