@@ -25,8 +25,8 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 )
 
-// Latest is the tag that is added only where it is named.
-const Latest = "latest"
+// latest is the tag that is added only where it is named.
+const latest = "latest"
 
 // Files are the manifests to add to, on disk or in the tree of a commit.
 type Files struct {

@@ -15,9 +15,6 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/yamlread"
 )
 
-// errNoTag is the error for an image without anything that selects tags.
-var errNoTag = errors.New("no tag is named")
-
 // absentError is the error for a tag that the source does not have.
 type absentError struct{ error }
 
@@ -28,7 +25,7 @@ func (c *computation) readImage(ctx context.Context, t *target) (*wanted, error)
 	pins := slices.Concat(t.digests, c.request.Digests)
 	selects := len(named) > 0 || c.request.Filter != nil
 	if !selects && len(pins) == 0 && !c.request.All {
-		return nil, c.hint(ctx, t, errNoTag)
+		return nil, c.hint(ctx, t, nil)
 	}
 	for _, d := range pins {
 		switch _, ok, err := c.reader.Digest(ctx, t.repo, d.String()); {
@@ -91,7 +88,7 @@ func (c *computation) lists(tag string) bool {
 	switch {
 	case slices.Contains(r.Tags, tag):
 		return true
-	case tag == Latest || image.IsAttached(tag):
+	case tag == latest || image.IsAttached(tag):
 		return false
 	case r.Filter != nil:
 		return r.Filter.MatchString(tag)
@@ -128,23 +125,23 @@ func (c *computation) resolve(ctx context.Context, t *target, tags []string) (ma
 	return all, nil
 }
 
-// hint returns an error with the newest tags of an image.
+// hint returns an error with the newest tags of an image. err is nil if no tag is named.
 func (c *computation) hint(ctx context.Context, t *target, err error) error {
 	tags, unread := c.reader.Tags(ctx, t.repo)
 	tags = slices.DeleteFunc(slices.Clone(tags), image.IsAttached)
 	switch {
-	case unread != nil && !errors.Is(err, errNoTag):
+	case unread != nil && err != nil:
 		return t.near(err) // which says enough
 	case unread != nil:
 		return t.near(unread)
-	case len(tags) == 0 && errors.Is(err, errNoTag):
+	case len(tags) == 0 && err == nil:
 		return t.near(fmt.Errorf("source %s has no tags", t.repo))
 	case len(tags) == 0:
 		return t.near(fmt.Errorf("%w: it has no tags", err))
 	}
 	slices.SortFunc(tags, func(a, b string) int { return image.CompareTags(b, a) })
 	newest := image.FirstNames(tags, maxNames)
-	if errors.Is(err, errNoTag) {
+	if err == nil {
 		return fmt.Errorf("no tag of %s is named: source %s has %s: add one as %s:%s, or several with --tag, --filter-tag or --all",
 			t.name, t.repo, newest, t.text, tags[0])
 	}

@@ -80,7 +80,7 @@ func (w *wanted) place() []string {
 	return []string{w.team.path, w.team.Source.Name.String(), w.name}
 }
 
-// digests returns the digests in the order in which they are added: by version, upwards.
+// sorted returns the digests in the order in which they are added: by version, upwards.
 func (w *wanted) sorted() []v1.Hash {
 	highest := func(d v1.Hash) string {
 		if len(w.byDigest[d]) == 0 {
@@ -89,10 +89,7 @@ func (w *wanted) sorted() []v1.Hash {
 		return slices.MaxFunc(w.byDigest[d], image.CompareTags)
 	}
 	return slices.SortedFunc(maps.Keys(w.byDigest), func(a, b v1.Hash) int {
-		if c := image.CompareTags(highest(a), highest(b)); c != 0 {
-			return c
-		}
-		return image.CompareDigests(a, b)
+		return cmp.Or(image.CompareTags(highest(a), highest(b)), image.CompareDigests(a, b))
 	})
 }
 
@@ -104,7 +101,7 @@ func (w *wanted) tags(d v1.Hash) []string {
 		switch {
 		case isVersion:
 			return 1
-		case tag != Latest:
+		case tag != latest:
 			return 2
 		}
 		return 3

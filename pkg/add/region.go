@@ -96,9 +96,9 @@ func (c *computation) lacks(r region, all []*wanted) error {
 	case len(all) > 0:
 		return nil
 	case c.request.Filter != nil:
-		return fmt.Errorf("no image of %s has a tag that matches %s (%s and tags of signatures are added only where they are named)", r.text, c.request.Filter, Latest)
+		return fmt.Errorf("no image of %s has a tag that matches %s (%s and tags of signatures are added only where they are named)", r.text, c.request.Filter, latest)
 	}
-	return fmt.Errorf("no image of %s has a tag (%s and tags of signatures are added only where they are named)", r.text, Latest)
+	return fmt.Errorf("no image of %s has a tag (%s and tags of signatures are added only where they are named)", r.text, latest)
 }
 
 // targetIn returns the target of an image in a region, or nil if it is in no source.

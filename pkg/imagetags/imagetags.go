@@ -38,10 +38,10 @@ var labelName = regexp.MustCompile(`^[a-z0-9]+([-._~/][a-z0-9]+)*$`)
 // tag. The last tag of a chain of aliases has labels, and the image must have these
 // labels. Merge and Alias accept a nil *File, which means that there is no file.
 type File struct {
-	Name    string // file name for messages
-	Digest  string // "sha256:…" of the file content
-	Aliases map[string]string
-	Labels  map[string]map[string]string // label values, by tag and label name
+	Name    string                       `json:"-"` // file name for messages
+	Digest  string                       `json:"-"` // "sha256:…" of the file content
+	Aliases map[string]string            `json:"aliases,omitempty"`
+	Labels  map[string]map[string]string `json:"labels"` // label values, by tag and label name
 
 	positions map[string]yamlread.Pos // position of each tag's alias, or else of its labels
 }
@@ -244,16 +244,10 @@ func (t *File) Merge(tag string, given map[string]string, fallback bool) (Merged
 	return m, nil
 }
 
-// content is the JSON form of an image tags file.
-type content struct {
-	Aliases map[string]string            `json:"aliases,omitempty"`
-	Labels  map[string]map[string]string `json:"labels"`
-}
-
 // Write writes t as an image tags file.
 func (t *File) Write(w io.Writer) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
-	return enc.Encode(content{t.Aliases, t.Labels})
+	return enc.Encode(t)
 }

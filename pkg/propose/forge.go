@@ -2,7 +2,6 @@ package propose
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -144,9 +143,3 @@ func (noForge) PushOptions(Proposal, Head) []string { return nil }
 func (f noForge) Open(_ context.Context, _ Proposal, h Head) (Opened, error) {
 	return Opened{Note: fmt.Sprintf("branch %s of %s has the change: open a pull request there", h.Branch, f.push.Pushed())}, nil
 }
-
-// errBadToken is the error for a token that no header of a request can have.
-var errBadToken = errors.New("bad GITHUB_TOKEN: it has a space, a line break or another character that no token has")
-
-// errNoToken is the error if GitHub could not be asked to open a pull request.
-var errNoToken = errors.New("GITHUB_TOKEN is not set, so no pull request can be opened (--forge=none pushes the branch alone)")

@@ -30,7 +30,7 @@ func apiURL(getenv func(string) string) (*url.URL, error) {
 	text := cmp.Or(getenv("GITHUB_API_URL"), "https://api.github.com")
 	u, err := url.Parse(strings.TrimSuffix(text, "/") + "/")
 	if err != nil || u.Host == "" || u.User != nil || !secure(u) {
-		return nil, fmt.Errorf("bad GITHUB_API_URL: want the https URL of GitHub's API")
+		return nil, errors.New("bad GITHUB_API_URL: want the https URL of GitHub's API")
 	}
 	return u, nil
 }
@@ -60,9 +60,9 @@ func newGitHub(p Place, api *url.URL) (Forge, *git.Login, error) {
 	token := strings.TrimSpace(p.Getenv("GITHUB_TOKEN")) // files of tokens may end with an empty line
 	switch {
 	case token == "" && p.Write:
-		return nil, nil, errNoToken
+		return nil, nil, errors.New("GITHUB_TOKEN is not set, so no pull request can be opened (--forge=none pushes the branch alone)")
 	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return nil, nil, errBadToken
+		return nil, nil, errors.New("bad GITHUB_TOKEN: it has a space, a line break or another character that no token has")
 	}
 	g := &gitHub{secrets: &secret.Set{}}
 	g.secrets.Add(token)

@@ -14,7 +14,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -149,7 +148,7 @@ func (w *Work) usable(ctx context.Context, id string, used bool) (bool, error) {
 // numbers returns the numbers that the names of branches end with, in order.
 func numbers(taken map[string]string, name string) []int {
 	var all []int
-	for branch := range maps.Keys(taken) {
+	for branch := range taken {
 		n := 1
 		if suffix, ok := strings.CutPrefix(branch, name+"-"); ok {
 			n, _ = strconv.Atoi(suffix)
@@ -217,20 +216,6 @@ type Outcome struct {
 	Head
 }
 
-// UnopenedError is the error about a branch that is there without a pull request.
-type UnopenedError struct {
-	Branch string
-	Err    error
-}
-
-// Error implements error.
-func (e *UnopenedError) Error() string {
-	return fmt.Sprintf("branch %s is pushed, but its pull request is not open (the same command tries it again): %v", e.Branch, e.Err)
-}
-
-// Unwrap returns the reason.
-func (e *UnopenedError) Unwrap() error { return e.Err }
-
 // Open carries out a plan: it makes the commit, pushes the branch and opens the pull request.
 func (w *Work) Open(ctx context.Context, p *Plan) (Outcome, error) {
 	out := Outcome{Opened: Opened{URL: p.URL}, Head: Head{Branch: p.Branch, Into: w.Draft.Branch}}
@@ -251,7 +236,7 @@ func (w *Work) Open(ctx context.Context, p *Plan) (Outcome, error) {
 	var err error
 	out.Opened, err = w.Forge.Open(ctx, p.Proposal, out.Head)
 	if err != nil {
-		err = &UnopenedError{p.Branch, err}
+		err = fmt.Errorf("branch %s is pushed, but its pull request is not open (the same command tries it again): %w", p.Branch, err)
 	}
 	return out, err
 }

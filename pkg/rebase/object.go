@@ -22,15 +22,13 @@ type member struct {
 	value any // json.RawMessage if it was parsed, any type if it was set
 }
 
-var errNotObject = errors.New("want a JSON object")
-
 // parseObject parses a document that is one JSON object.
 //
 // A duplicate key is an error, because JSON decoders disagree on which value to use.
 func parseObject(raw []byte) (*object, error) {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	if begin, err := dec.Token(); err != nil || begin != json.Delim('{') {
-		return nil, errors.Join(errNotObject, err)
+		return nil, errors.Join(errors.New("want a JSON object"), err)
 	}
 	o := &object{}
 	seen := map[string]struct{}{}

@@ -78,15 +78,12 @@ func Candidates(host string, n Names, local []string, order Order) []Candidate {
 	return append(sameHost, otherHosts...)
 }
 
-// errNoRunImage is returned if neither a file nor the metadata names a run image.
-var errNoRunImage = errors.New("run image must be specified: neither metadata nor a file names one")
-
 // pick returns the first candidate that probe can read, and marks it as chosen.
 //
 // It sets Rejected of the candidates before it. It is an error if none can be read.
 func pick(ctx context.Context, all []Candidate, probe func(Reference) (v1.Hash, error)) (*Candidate, error) {
 	if len(all) == 0 {
-		return nil, errNoRunImage
+		return nil, errors.New("run image must be specified: neither metadata nor a file names one")
 	}
 	for i := range all {
 		c := &all[i]
