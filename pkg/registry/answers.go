@@ -45,6 +45,18 @@ func Interruption(ctx context.Context, err error) string {
 	return ""
 }
 
+// isMethodRefused reports whether a host does not answer requests of a method, such as HEAD.
+func isMethodRefused(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && (e.Status == http.StatusMethodNotAllowed || e.Status == http.StatusNotImplemented)
+}
+
+// isThrottled reports whether all tries of a request were answered with 429.
+func isThrottled(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Status == http.StatusTooManyRequests
+}
+
 // IsContentMissing reports whether a registry refused a manifest because it does not
 // have something that the manifest refers to. The answer has an error code of the
 // distribution specification that says so, or it names one of the digests.

@@ -45,7 +45,7 @@ func (c *Client) HasBlob(ctx context.Context, repo name.Repository, d v1.Descrip
 	switch {
 	case errors.As(err, &damaged):
 		return inventory.Absent, err
-	case errors.As(err, &e) && (e.Status == http.StatusMethodNotAllowed || c.isAbsentStatus(repo, e.Status)):
+	case isMethodRefused(err), errors.As(err, &e) && c.isAbsentStatus(repo, e.Status):
 		return inventory.Absent, nil // unknown, but sending the blob again does no harm
 	}
 	return state(err)

@@ -108,7 +108,7 @@ func (c *Client) head(ctx context.Context, repo name.Repository, ref string, oth
 	if errors.Is(err, ErrNotFound) {
 		return c.notFound(ctx, repo, ref, other, err)
 	}
-	if e := (*Error)(nil); errors.As(err, &e) && e.Status == http.StatusMethodNotAllowed {
+	if isMethodRefused(err) {
 		return c.headByGet(ctx, repo, ref)
 	}
 	if err != nil {

@@ -15,7 +15,8 @@ import "errors"
 //     whether a host accepts the blob in it may be one more.
 //
 // After wrong bytes of the source an upload is repeated, and is not counted: there are up
-// to bodyTries - 1 of these. Answers 429 are not counted either: internal/wire limits them.
+// to bodyTries - 1 of these. Answers 429 are not counted either: internal/wire limits them,
+// and an upload that ends with one is the last.
 const (
 	// UploadTries is the maximum number of uploads of one blob to one repository.
 	UploadTries = 4
@@ -31,5 +32,5 @@ const (
 // IsLastUpload reports whether an upload that failed is not tried again. try counts from 1.
 func IsLastUpload(try int, err error) bool {
 	var unopened *openError
-	return try == UploadTries || IsPermanent(err) || errors.As(err, &unopened) || Late(err) && try == lateUploads
+	return try == UploadTries || IsPermanent(err) || isThrottled(err) || errors.As(err, &unopened) || Late(err) && try == lateUploads
 }

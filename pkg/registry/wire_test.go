@@ -85,6 +85,7 @@ func TestFaultsOfReads(t *testing.T) {
 		"reset before":          {registrytest.ResetBefore(), 2, inventory.Present, 3},
 		"reset after":           {registrytest.ResetAfter(), 2, inventory.Present, 3},
 		"405 falls back to GET": {registrytest.Status(405, nil, ""), 0, inventory.Present, 1},
+		"501 falls back to GET": {registrytest.Status(501, nil, ""), 0, inventory.Present, 1},
 		"digest missing":        {registrytest.WrongDigest(""), 0, inventory.Present, 1},
 	} {
 		for protocol, o := range protocols {

@@ -36,6 +36,9 @@ func TestMaximumTriesOfOneBlob(t *testing.T) {
 		"writing": {false, withDigest, func(int64) registrytest.Fault {
 			return registrytest.Status(http.StatusInternalServerError, nil, "")
 		}, registry.UploadTries},
+		"writing to a host that is busy": {false, withDigest, func(int64) registrytest.Fault {
+			return registrytest.Status(http.StatusTooManyRequests, registrytest.Header("Retry-After", "0"), "")
+		}, 15},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
