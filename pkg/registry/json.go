@@ -23,6 +23,9 @@ func object(r io.Reader, field func(key string, dec *json.Decoder) error) error 
 		name, _ := key.(string)
 		return field(name, dec)
 	})
+	if errors.Is(err, io.EOF) {
+		return errors.New("it is empty, or breaks off")
+	}
 	if err != nil {
 		return err
 	}

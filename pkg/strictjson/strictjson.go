@@ -24,6 +24,13 @@ import (
 // Documents of registries need less than a tenth of it.
 const MaxDepth = 100
 
+// maxBlank is the maximum number of spaces and line breaks in a row in a document that
+// is decoded while it is read, in bytes.
+//
+// json.Decoder looks at all of them again after each read. A page of 32 MiB of spaces
+// would need minutes.
+const maxBlank = 16 << 10
+
 // named are the keys of objects such as labels.
 //
 // The keys of these objects are data. Two labels may differ only in case. Such objects
@@ -65,6 +72,9 @@ func (r *reader) Read(p []byte) (int, error) {
 	if bad := r.check.check(p[:n]); bad != nil {
 		return 0, bad
 	}
+	if r.check.blank > maxBlank {
+		return 0, fmt.Errorf("it has more than %d spaces in a row", maxBlank)
+	}
 	return n, err
 }
 
@@ -75,6 +85,7 @@ type checker struct {
 	escaped bool    // behind a backslash
 	escapes bool    // the string has a backslash
 	key     []byte  // the string so far, if it is a key
+	blank   int     // spaces and line breaks since the last other byte, outside strings
 }
 
 // frame is an object or array that is being read.
@@ -101,7 +112,13 @@ func (c *checker) check(piece []byte) error {
 			i += n - 1
 			continue
 		}
-		switch b := piece[i]; b {
+		b := piece[i]
+		if b == ' ' || b == '\n' || b == '\r' || b == '\t' {
+			c.blank++
+			continue
+		}
+		c.blank = 0
+		switch b {
 		case '{', '[':
 			if len(c.open) == MaxDepth {
 				return fmt.Errorf("it nests more than %d deep", MaxDepth)

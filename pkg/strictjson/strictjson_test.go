@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
@@ -40,6 +41,26 @@ func TestUnmarshal(t *testing.T) {
 			t.Parallel()
 			var v any
 			err := strictjson.Unmarshal([]byte(tc.raw), &v)
+			if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got error %v, want %q", err, tc.want)
+			}
+		})
+	}
+}
+
+// The decoder needs quadratic time for spaces that arrive in many pieces.
+func TestNewReader(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ doc, want string }{
+		"indented":               {"{\n" + strings.Repeat(" ", 1000) + `"a": "` + strings.Repeat(" ", 100_000) + `"` + strings.Repeat("\t", 1000) + "}\n", ""},
+		"spaces before":          {strings.Repeat(" ", 1<<20) + "{}", "spaces in a row"},
+		"line breaks in between": {`{"a":` + strings.Repeat("\r\n", 1<<20) + "1}", "spaces in a row"},
+		"a repeated key":         {`{"a":1,"a":2}`, "is repeated"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var v any
+			err := json.NewDecoder(strictjson.NewReader(iotest.OneByteReader(strings.NewReader(tc.doc)))).Decode(&v)
 			if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got error %v, want %q", err, tc.want)
 			}
