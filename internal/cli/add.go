@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"regexp"
 
@@ -14,7 +13,6 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/add"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/load"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/lookup"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
@@ -25,7 +23,6 @@ import (
 type additionOptions struct {
 	manifestOptions
 	registryOptions
-	logOptions
 	tags, images, digests []string
 	filter, snapshot      string
 	all                   bool
@@ -41,7 +38,6 @@ func (o *additionOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.snapshot, "from-snapshot", "", "take images from this `file` of cip snapshot (- for standard input) instead of the registry")
 	o.registryOptions.addFlags(f)
 	o.addAccountFlags(f)
-	o.logOptions.addFlags(f)
 }
 
 // request returns what the flags and arguments say.
@@ -69,25 +65,6 @@ func (o *additionOptions) request(args []string) (add.Request, error) {
 		r.Snapshot, err = readSnapshot(o.snapshot)
 	}
 	return r, err
-}
-
-// readSnapshot reads a file of cip snapshot; - is standard input.
-func readSnapshot(name string) (inventory.Snapshot, error) {
-	raw, err := []byte(nil), error(nil)
-	if name == "-" {
-		name = "standard input"
-		raw, err = load.Stream(os.Stdin, name, load.MaxSnapshot)
-	} else {
-		raw, err = load.File(name, load.MaxSnapshot)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading snapshot: %w", err)
-	}
-	s, err := parseSnapshot(name, raw)
-	if s == nil {
-		s = inventory.Snapshot{} // an empty one, not none
-	}
-	return s, err
 }
 
 // addOptions are the flags of cip add.

@@ -26,7 +26,6 @@ import (
 type auditOptions struct {
 	manifestOptions
 	registryOptions
-	logOptions
 	flags             *pflag.FlagSet
 	url, branch, path string
 	listen            string
@@ -99,7 +98,6 @@ func (o *auditOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.project, "project", "", "Google Cloud `project` to report rejected changes to, by Error Reporting")
 	o.registryOptions.addFlags(f)
 	o.addAccountFlags(f)
-	o.logOptions.addFlags(f)
 }
 
 // older reads the environment variables of the Kubernetes auditor.

@@ -30,7 +30,6 @@ type checkOptions struct {
 	manifestOptions
 	guardOptions
 	registryOptions
-	logOptions
 
 	flags      *pflag.FlagSet
 	only, skip []string
@@ -52,7 +51,6 @@ func (o *checkOptions) addFlags(f *pflag.FlagSet) {
 	o.guardOptions.addFlags(f, defaultImageSize)
 	o.registryOptions.addFlags(f)
 	o.addAccountFlags(f)
-	o.logOptions.addFlags(f)
 }
 
 func newCheckCmd(s streams) *cobra.Command {

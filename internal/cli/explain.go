@@ -25,7 +25,7 @@ considered, best first, and why each one was chosen or rejected. For a git
 revision it also lists the newer commits that have no image. It changes nothing.`,
 		Example: `  cip explain flux --thin-manifest-dir=manifests
   cip explain flux --manifest=promote.yaml --output=json`,
-		Args: exactArgs(1),
+		Args: countArgs(1, 1),
 		RunE: o.withLog(s, o.run),
 	}
 	f := cmd.Flags()

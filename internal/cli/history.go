@@ -32,7 +32,7 @@ a digest or neither. --older-than lists what is in the manifests for longer than
 a time, by team. Only git is read: the history of HEAD by first parents.`,
 		Example: `  cip history registry.example.com/apps/web:1.4 --thin-manifest-dir=.
   cip history --older-than=1y --thin-manifest-dir=. --output=json`,
-		Args: maxOneArg,
+		Args: countArgs(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), s, args) },
 	}
 	f := cmd.Flags()

@@ -71,7 +71,7 @@ a warning. If images were left out, such as those of a pattern, or are promoted
 differently, stderr names them with their lines, and the exit code is 1.`,
 		Annotations: exits(),
 		Example:     example,
-		Args:        exactArgs(1),
+		Args:        countArgs(1, 1),
 		RunE:        o.withLog(s, o.run),
 	}
 	f := cmd.Flags()

@@ -101,8 +101,10 @@ func (o *confirmOptions) dry() (bool, error) {
 // maxQPS is the maximum of --qps, in requests per second. No host accepts as many.
 const maxQPS = 1_000_000
 
-// registryOptions are the flags about connections to registries.
+// registryOptions are the flags of commands that send requests: about connections to
+// registries, and about stderr.
 type registryOptions struct {
+	logOptions
 	threads          int
 	qps              float64
 	plainHTTP        []string
@@ -118,6 +120,7 @@ func (o *registryOptions) addFlags(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.plainHTTP, "plain-http", nil, "use HTTP without TLS for these `hosts` (loopback hosts always do)")
 	f.StringSliceVar(&o.insecureTLS, "insecure-skip-tls-verify", nil, "do not verify the certificates of these `hosts`")
 	f.StringVar(&o.caFile, "ca-file", "", "PEM `file` of certificates to trust in addition to the system's")
+	o.logOptions.addFlags(f)
 }
 
 // addAccountFlags adds the flags about service accounts, which manifests name.
@@ -146,14 +149,23 @@ func (o *registryOptions) settings(s *session) (registry.Options, error) {
 		UserAgent: "cip/" + s.build.Version, Threads: o.threads, QPS: o.qps, PlainHTTP: o.plainHTTP, InsecureTLS: o.insecureTLS,
 		KeyFiles: o.keyFiles, NoServiceAccount: o.noServiceAccount, Log: s.log, Files: load.OpenLimit(),
 	}
-	if o.caFile != "" {
-		pem, err := load.File(o.caFile, load.MaxFile)
-		if err != nil {
-			return registry.Options{}, fmt.Errorf("reading --ca-file: %w", err)
-		}
-		r.RootCAs = append(r.RootCAs, pem)
+	pem, err := o.roots()
+	if pem != nil {
+		r.RootCAs = [][]byte{pem}
 	}
-	return r, nil
+	return r, err
+}
+
+// roots returns the content of --ca-file, nil without the flag.
+func (o *registryOptions) roots() ([]byte, error) {
+	if o.caFile == "" {
+		return nil, nil
+	}
+	pem, err := load.File(o.caFile, load.MaxFile)
+	if err != nil {
+		return nil, fmt.Errorf("reading --ca-file: %w", err)
+	}
+	return pem, nil
 }
 
 // client returns a registry client.
@@ -175,7 +187,6 @@ const (
 // promotionOptions are the flags of a promotion. A command adds flags for some of them.
 type promotionOptions struct {
 	registryOptions
-	logOptions
 	confirmOptions
 	partOptions
 
@@ -199,5 +210,4 @@ func (o *promotionOptions) addFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.failFast, "fail-fast", false, "write nothing if anything is refused or cannot be read")
 	f.BoolVar(&o.detailed, "detailed-exitcode", false, detailedUsage)
 	o.registryOptions.addFlags(f)
-	o.logOptions.addFlags(f)
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/spf13/cobra"
 
@@ -41,7 +42,7 @@ duration is the longest. A missing or repeated shard is an error. So are reports
 of different manifests or --since, and reports of dry runs and real runs mixed.`,
 		Example: `  cip report merge shard-*.json
   cip report merge 0.json 1.json --output=json --detailed-exitcode`,
-		Args: someArgs,
+		Args: countArgs(1, math.MaxInt),
 		RunE: func(cmd *cobra.Command, files []string) error {
 			return offline(cmd.Context(), func() error { return o.run(s, files) })
 		},

@@ -20,7 +20,6 @@ import (
 type selectorOptions struct {
 	manifestOptions
 	registryOptions
-	logOptions
 	only          []string
 	refresh       bool
 	allowRollback bool
@@ -32,7 +31,6 @@ func (o *selectorOptions) addFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.allowRollback, "allow-rollback", false, "accept results that are older than those in the lock")
 	o.registryOptions.addFlags(f)
 	o.addAccountFlags(f)
-	o.logOptions.addFlags(f)
 }
 
 // resolveOptions are the flags of cip resolve.

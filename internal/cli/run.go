@@ -82,7 +82,7 @@ func (o *runOptions) runSnapshot(ctx context.Context, s *session) error {
 	case o.manifestSnapshotOf != "":
 		return offline(ctx, func() error { return o.manifestSnapshot(s) })
 	}
-	return takeSnapshot(ctx, snapshotJob{o.snapshotOf, o.output, &o.snapshotFilter, &o.registryOptions}, s)
+	return (&snapshotOptions{o.snapshotFilter, o.registryOptions, o.output}).take(ctx, s, o.snapshotOf)
 }
 
 // promotion is one run of cip run or cip retag.

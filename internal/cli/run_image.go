@@ -42,7 +42,6 @@ func (o *runImageNames) read() ([]rebase.File, rebase.Order, error) {
 type runImageOptions struct {
 	runImageNames
 	registryOptions
-	logOptions
 	app     string
 	verbose bool
 	strict  bool
@@ -71,7 +70,6 @@ and lead to other images than the printed one are a warning, and with
 	f.BoolVar(&o.strict, "strict-mirrors", false, "fail if names that can be read lead to different images")
 	o.runImageNames.addFlags(f)
 	o.registryOptions.addFlags(f)
-	o.logOptions.addFlags(f)
 	return cmd
 }
 

@@ -29,7 +29,7 @@ line of a file:
   # yaml-language-server: $schema=FILE`,
 		Example: `  cip schema images > images.schema.json
   cip schema > cip.schema.json`,
-		Args:      maxOneArg,
+		Args:      countArgs(0, 1),
 		ValidArgs: schema.Names(),
 		RunE: func(_ *cobra.Command, args []string) error {
 			found, err := schema.Of(strings.Join(args, ""))

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
@@ -30,7 +31,6 @@ func (o *snapshotFilter) addFlags(f *pflag.FlagSet) {
 type snapshotOptions struct {
 	snapshotFilter
 	registryOptions
-	logOptions
 	output string
 }
 
@@ -45,54 +45,49 @@ below a path, as an images.yaml. It finds repositories with Google's listing or
 the catalog. A registry with neither, or with an empty catalog, is read as one
 repository. If the registry cannot be read, this is an error.`,
 		Example: "  cip snapshot registry.example.com/production\n  cip snapshot localhost:5000/prod --output=csv",
-		Args:    exactArgs(1),
+		Args:    countArgs(1, 1),
 		RunE: o.withLog(s, func(ctx context.Context, s *session, args []string) error {
-			return takeSnapshot(ctx, snapshotJob{args[0], o.output, &o.snapshotFilter, &o.registryOptions}, s)
+			return o.take(ctx, s, args[0])
 		}),
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.output, "output", "o", "", "output `format`: yaml, csv or json (default yaml)")
 	o.snapshotFilter.addFlags(f)
 	o.registryOptions.addFlags(f)
-	o.logOptions.addFlags(f)
 	cmd.AddCommand(newSnapshotDiffCmd(s))
 	return cmd
 }
 
-// snapshotJob is one snapshot to take.
-type snapshotJob struct {
-	root, format string
-	filter       *snapshotFilter
-	registry     *registryOptions
-}
-
-// takeSnapshot reads a registry and prints its contents.
-func takeSnapshot(ctx context.Context, j snapshotJob, s *session) error {
-	format, err := output.SnapshotFormat(j.format)
+// take reads a registry and prints its contents.
+func (o *snapshotOptions) take(ctx context.Context, s *session, name string) error {
+	format, err := output.SnapshotFormat(o.output)
 	if err != nil {
 		return err
 	}
-	root, err := image.ParseRegistry(j.root)
+	root, err := image.ParseRegistry(name)
 	if err != nil {
 		return err
 	}
-	if err := j.filter.check(); err != nil {
+	if err := o.check(); err != nil {
 		return err
 	}
-	client, err := j.registry.client(s, nil)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
 	s.progress.Start("reading repositories", 0)
-	held, err := client.Snapshot(ctx, root, registry.SnapshotOptions{
-		Minimal: j.filter.minimal, Tag: j.filter.tag, Step: s.progress.Step,
-	}, s.warn)
+	held, err := readRegistry(ctx, s, root, &o.registryOptions, &o.snapshotFilter)
 	s.progress.Finish()
 	if err != nil {
 		return err
 	}
 	return output.WriteSnapshot(s.out, held, format)
+}
+
+// readRegistry reads the contents of a registry.
+func readRegistry(ctx context.Context, s *session, root image.Registry, o *registryOptions, part *snapshotFilter) (inventory.Snapshot, error) {
+	client, err := o.client(s, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	return client.Snapshot(ctx, root, registry.SnapshotOptions{Minimal: part.minimal, Tag: part.tag, Step: s.progress.Step}, s.warn)
 }
 
 func (o *snapshotFilter) check() error {

@@ -15,14 +15,12 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/load"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // diffOptions are the flags of cip snapshot diff.
 type diffOptions struct {
 	snapshotFilter
 	registryOptions
-	logOptions
 	output   string
 	detailed bool
 }
@@ -39,7 +37,7 @@ input); manifests:PATH=REGISTRY, the images that the manifests at PATH publish
 in REGISTRY; a registry.`,
 		Example: `  cip snapshot diff before.yaml registry.example.com/production
   cip snapshot diff manifests:manifests/demo=localhost:5000/prod localhost:5000/prod --detailed-exitcode`,
-		Args: exactArgs(2),
+		Args: countArgs(2, 2),
 		RunE: o.withLog(s, o.run),
 	}
 	f := cmd.Flags()
@@ -47,7 +45,6 @@ in REGISTRY; a registry.`,
 	f.BoolVar(&o.detailed, "detailed-exitcode", false, "exit with 2 if there is a difference")
 	o.snapshotFilter.addFlags(f)
 	o.registryOptions.addFlags(f)
-	o.logOptions.addFlags(f)
 	return cmd
 }
 
@@ -95,36 +92,34 @@ func (o *diffOptions) read(ctx context.Context, s *session, arg string) (invento
 	if rest, ok := strings.CutPrefix(arg, "manifests:"); ok {
 		return readManifests(rest, s)
 	}
-	if arg == "-" {
-		raw, err := load.Stream(os.Stdin, "standard input", load.MaxSnapshot)
-		if err != nil {
-			return nil, fmt.Errorf("reading snapshot: %w", err)
-		}
-		return parseSnapshot("standard input", raw)
-	}
-	if raw, err := load.File(arg, load.MaxSnapshot); err == nil {
-		return parseSnapshot(arg, raw)
-	} else if !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("reading snapshot: %w", err)
+	if held, err := readSnapshot(arg); !errors.Is(err, os.ErrNotExist) {
+		return held, err
 	}
 	root, err := image.ParseRegistry(arg)
 	if err != nil {
 		return nil, fmt.Errorf("%q is not a file, and not a registry: %w", arg, err)
 	}
-	client, err := o.client(s, nil)
-	if err != nil {
-		return nil, err
-	}
-	defer client.Close()
-	return client.Snapshot(ctx, root, registry.SnapshotOptions{Minimal: o.minimal, Tag: o.tag, Step: s.progress.Step}, s.warn)
+	return readRegistry(ctx, s, root, &o.registryOptions, &o.snapshotFilter)
 }
 
-func parseSnapshot(name string, raw []byte) (inventory.Snapshot, error) {
+// readSnapshot reads a file of cip snapshot; - is standard input. An empty snapshot is not nil.
+func readSnapshot(name string) (inventory.Snapshot, error) {
+	var raw []byte
+	var err error
+	if name == "-" {
+		name = "standard input"
+		raw, err = load.Stream(os.Stdin, name, load.MaxSnapshot)
+	} else {
+		raw, err = load.File(name, load.MaxSnapshot)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading snapshot: %w", err)
+	}
 	snapshot, err := output.ReadSnapshot(raw)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	return snapshot, nil
+	return append(inventory.Snapshot{}, snapshot...), nil
 }
 
 // readManifests reads PATH=REGISTRY, the part of manifests that is about one registry.

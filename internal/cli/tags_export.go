@@ -13,7 +13,6 @@ import (
 // tagsExportOptions are the flags of cip tags export.
 type tagsExportOptions struct {
 	registryOptions
-	logOptions
 	fold bool
 }
 
@@ -26,13 +25,12 @@ func newTagsExportCmd(s streams) *cobra.Command {
 With --fold-aliases, tags of one digest become aliases of the most specific tag:
 latest, 3, 3.0 and 3.0.1-rc.2 become aliases of 3.0.1.`,
 		Example: "  cip tags export registry.example.com/app --fold-aliases > app.json",
-		Args:    exactArgs(1),
+		Args:    countArgs(1, 1),
 		RunE:    o.withLog(s, o.run),
 	}
 	f := cmd.Flags()
 	f.BoolVar(&o.fold, "fold-aliases", false, "turn tags with the same digest into aliases")
 	o.registryOptions.addFlags(f)
-	o.logOptions.addFlags(f)
 	return cmd
 }
 

@@ -14,7 +14,6 @@ import (
 type tagsResolveOptions struct {
 	imageTagsOptions
 	registryOptions
-	logOptions
 	fallback bool
 	output   string
 	verbose  bool
@@ -35,7 +34,7 @@ image of an index. Other labels are annotations or labels of the image. Values
 are percent-encoded: digest=sha256%3A….`,
 		Example: `  cip tags resolve registry.example.com/app:latest --image-tags=app.json
   cip tags resolve registry.example.com/app:3.x,os=linux,arch=aarch64 --image-tags=app.json --verbose`,
-		Args: exactArgs(1),
+		Args: countArgs(1, 1),
 		RunE: o.withLog(s, o.run),
 	}
 	f := cmd.Flags()
@@ -44,7 +43,6 @@ are percent-encoded: digest=sha256%3A….`,
 	f.StringVarP(&o.output, "output", "o", "", "output `format`: text (only the digest) or json (default text)")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "print the reasons to stderr")
 	o.registryOptions.addFlags(f)
-	o.logOptions.addFlags(f)
 	return cmd
 }
 

@@ -15,7 +15,6 @@ import (
 type tagsVerifyOptions struct {
 	imageTagsOptions
 	registryOptions
-	logOptions
 }
 
 func newTagsVerifyCmd(s streams) *cobra.Command {
@@ -30,13 +29,12 @@ also checks that exactly one image there has the labels of each tag and the
 given labels. All faults are reported with their position in the file.`,
 		Example: `  cip tags verify --image-tags=app.json
   cip tags verify --image-tags=app.json registry.example.com/app,os=linux,arch=amd64`,
-		Args: maxOneArg,
+		Args: countArgs(0, 1),
 		RunE: o.withLog(s, o.run),
 	}
 	f := cmd.Flags()
 	o.imageTagsOptions.addFlags(f)
 	o.registryOptions.addFlags(f)
-	o.logOptions.addFlags(f)
 	return cmd
 }
 

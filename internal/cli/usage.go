@@ -116,36 +116,16 @@ func unknownCommand(cmd *cobra.Command, arg string) error {
 	return fmt.Errorf("unknown command %q: %s", arg, hint)
 }
 
-// exactArgs is the rule of commands with n arguments.
-func exactArgs(n int) cobra.PositionalArgs {
+// countArgs is the rule of commands with a number of arguments.
+func countArgs(least, most int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if len(args) != n {
-			return wrongArgs(cmd, args)
+		if len(args) >= least && len(args) <= most {
+			return nil
 		}
-		return nil
+		got := "no argument"
+		if len(args) > 0 {
+			got = fmt.Sprintf("%q", args)
+		}
+		return fmt.Errorf("want %s, got %s", strings.TrimSuffix(cmd.UseLine(), " [flags]"), got)
 	}
-}
-
-// maxOneArg is the rule of commands with an optional argument.
-func maxOneArg(cmd *cobra.Command, args []string) error {
-	if len(args) > 1 {
-		return wrongArgs(cmd, args)
-	}
-	return nil
-}
-
-// someArgs is the rule of commands with one argument or more.
-func someArgs(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return wrongArgs(cmd, args)
-	}
-	return nil
-}
-
-func wrongArgs(cmd *cobra.Command, args []string) error {
-	got := "no argument"
-	if len(args) > 0 {
-		got = fmt.Sprintf("%q", args)
-	}
-	return fmt.Errorf("want %s, got %s", strings.TrimSuffix(cmd.UseLine(), " [flags]"), got)
 }

@@ -24,7 +24,6 @@ type verifyOptions struct {
 	trustOptions
 	attestOptions
 	registryOptions
-	logOptions
 
 	names     *manifest.Set // public names of destinations if there are no manifests: no flag has them
 	since     string
@@ -46,7 +45,6 @@ func (o *verifyOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVarP(&o.output, "output", "o", "", "output `format`: text, json or markdown (default text)")
 	o.registryOptions.addFlags(f)
 	o.addAccountFlags(f)
-	o.logOptions.addFlags(f)
 }
 
 func newVerifyCmd(o *verifyOptions, s streams) *cobra.Command {
