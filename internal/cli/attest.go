@@ -18,7 +18,6 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/load"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/promote"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
@@ -103,96 +102,81 @@ func (o *attestOptions) wanted(set *manifest.Set) bool {
 	return false
 }
 
-// signer returns the signer, or nil if nothing is signed. A dry run needs none, but one
+// sign sets the signers of evidence, if something is signed. A dry run needs none, but one
 // that is not usable is an error there, too.
-func (o *attestOptions) signer(ctx context.Context, s *session, caFile string, isDry bool) (*attest.Signer, error) {
+func (o *attestOptions) sign(ctx context.Context, s *session, roots []byte, w *attest.Options) error {
 	if !o.any() {
-		return nil, nil
+		return nil
 	}
-	so, err := o.signerOptions(s, caFile)
-	if err != nil {
-		return nil, err
+	with, err := o.signerOptions(s, roots)
+	if err == nil {
+		w.Signer, err = o.signer(ctx, s, with, w.DryRun)
 	}
+	if err != nil && o.advice != "" {
+		err = fmt.Errorf("%w; %s", err, o.advice)
+	}
+	if err != nil || o.summaryAccount == "" {
+		return err
+	}
+	only := attest.Identities{Account: o.summaryAccount, Getenv: func(string) string { return "" }, Web: with.Transport}
+	if with.Token, err = only.Token(); err != nil {
+		return err
+	}
+	if w.SummarySigner, err = attest.NewSigner(ctx, with); err != nil {
+		return fmt.Errorf("--summary-signer-account: %w", err)
+	}
+	return nil
+}
+
+// signer returns the signer of everything that has no other one; nil: a dry run has none.
+func (o *attestOptions) signer(ctx context.Context, s *session, with attest.SignerOptions, isDry bool) (*attest.Signer, error) {
 	if o.key != "" {
-		so.KeyName = "--signing-key " + o.key
-		if so.Key, err = load.File(o.key, load.MaxKey); err != nil {
+		pem, err := load.File(o.key, load.MaxKey)
+		if err != nil {
 			return nil, fmt.Errorf("reading --signing-key: %w", err)
 		}
-		so.Fulcio, so.Rekor, so.Timestamp = "", o.rekor, o.timestamp
-		return attest.NewSigner(ctx, so)
+		with.Key, with.KeyName = pem, "--signing-key "+o.key
+		with.Fulcio, with.Rekor, with.Timestamp = "", o.rekor, o.timestamp
+		return attest.NewSigner(ctx, with)
 	}
-	so.Token, err = o.identities(s, so.Transport).Token()
+	identities := attest.Identities{Account: o.account, Getenv: s.getenv, Web: with.Transport}
+	if o.tokenFile != "" {
+		identities.File = func() ([]byte, error) { return load.File(o.tokenFile, load.MaxKey) }
+	}
+	var err error
+	with.Token, err = identities.Token()
 	if errors.Is(err, attest.ErrNoIdentity) && isDry {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	return attest.NewSigner(ctx, so)
+	return attest.NewSigner(ctx, with)
 }
 
-// summarySigner returns the signer of summaries, or nil if it is that of everything else.
-func (o *attestOptions) summarySigner(ctx context.Context, s *session, caFile string) (*attest.Signer, error) {
-	if !o.summaries || o.summaryAccount == "" {
-		return nil, nil
-	}
-	so, err := o.signerOptions(s, caFile)
-	if err != nil {
-		return nil, err
-	}
-	only := attest.Identities{Account: o.summaryAccount, Getenv: func(string) string { return "" }, Web: so.Transport}
-	if so.Token, err = only.Token(); err != nil {
-		return nil, err
-	}
-	signer, err := attest.NewSigner(ctx, so)
-	if err != nil {
-		return nil, fmt.Errorf("--summary-signer-account: %w", err)
-	}
-	return signer, nil
-}
-
-// signerOptions returns the options of a keyless signer, without its token.
-func (o *attestOptions) signerOptions(s *session, caFile string) (attest.SignerOptions, error) {
-	web, err := webWith(caFile)
-	so := attest.SignerOptions{
-		Password: []byte(s.getenv(passwordKey)), Fulcio: o.fulcio, Rekor: o.rekor, Timestamp: o.timestamp,
-		UserAgent: "cip/" + s.build.Version, Transport: web, Now: time.Now,
+// signerOptions returns the options of a keyless signer, without its token. roots are the
+// certificates that it trusts in addition to the system's.
+func (o *attestOptions) signerOptions(s *session, roots []byte) (attest.SignerOptions, error) {
+	with := attest.SignerOptions{
+		Password: []byte(s.getenv(passwordKey)), Fulcio: o.fulcio, Rekor: o.rekor, Timestamp: o.timestamp, UserAgent: "cip/" + s.build.Version, Now: time.Now,
 	}
 	if o.fulcio == "" {
-		so.Fulcio, so.Rekor, so.Timestamp = attest.PublicFulcio, cmp.Or(o.rekor, attest.PublicRekor), cmp.Or(o.timestamp, attest.PublicTimestamp)
+		with.Fulcio, with.Rekor, with.Timestamp = attest.PublicFulcio, cmp.Or(o.rekor, attest.PublicRekor), cmp.Or(o.timestamp, attest.PublicTimestamp)
 	}
-	return so, err
-}
-
-// identities returns where the token of a keyless signer is.
-func (o *attestOptions) identities(s *session, web *http.Transport) attest.Identities {
-	i := attest.Identities{Account: o.account, Getenv: s.getenv, Web: web}
-	if o.tokenFile != "" {
-		i.File = func() ([]byte, error) { return load.File(o.tokenFile, load.MaxKey) }
+	if roots == nil {
+		return with, nil
 	}
-	return i
-}
-
-// webWith returns a transport that trusts the certificates of a file, too; nil: the
-// default.
-func webWith(caFile string) (*http.Transport, error) {
-	if caFile == "" {
-		return nil, nil
-	}
-	pem, err := load.File(caFile, load.MaxFile)
+	pool, err := x509.SystemCertPool()
 	if err != nil {
-		return nil, fmt.Errorf("reading --ca-file: %w", err)
+		pool = x509.NewCertPool()
 	}
-	roots, err := x509.SystemCertPool()
-	if err != nil {
-		roots = x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(roots) {
+		return with, errors.New("reading --ca-file: it has no certificate in PEM form")
 	}
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, errors.New("reading --ca-file: it has no certificate in PEM form")
+	with.Transport = &http.Transport{
+		Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true,
 	}
-	return &http.Transport{
-		Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true,
-	}, nil
+	return with, nil
 }
 
 // options returns what the evidence says, and which of it is written. The caller adds what
@@ -216,10 +200,8 @@ func (o *attestOptions) options(s *session, at load.Manifests, commit string) at
 
 // attestation is the evidence of one run of cip run.
 type attestation struct {
-	*attestOptions
-	trust   *trustOptions
+	*runOptions
 	sources *evidence.Reader // of what policies are judged by
-	at      load.Manifests
 
 	options  attest.Options
 	set      *manifest.Set
@@ -249,12 +231,19 @@ func (p *promotion) carryOut(ctx context.Context, promotion *promote.Promotion, 
 		return
 	}
 	promotion.Run(ctx, result)
-	if p.attestation != nil {
-		p.attestation.run(ctx, result, p.progress)
+	if a := p.attestation; a != nil {
+		p.writeEvidence(ctx, a.evidence, attest.Promoted(a.set, result.Items, a.usual))
 	}
 }
 
-// prepare makes the signer and what verifies earlier evidence. Nothing is sent to a
+// writeEvidence writes evidence that is lacking.
+func (s *session) writeEvidence(ctx context.Context, e *attest.Evidence, about []attest.Subject) {
+	s.progress.Start("writing evidence", e.Steps())
+	e.Run(ctx, about, s.progress.Step)
+	s.progress.Finish()
+}
+
+// prepare makes the signers and what verifies earlier evidence. Nothing is sent to a
 // registry yet.
 func (a *attestation) prepare(ctx context.Context, p *promotion) error {
 	a.set = p.job.Set
@@ -264,28 +253,24 @@ func (a *attestation) prepare(ctx context.Context, p *promotion) error {
 	case a.any():
 		a.usual = manifest.ReferrersAccepted
 	}
-	signer, err := a.signer(ctx, p.session, p.caFile, p.isDry)
-	if err != nil && a.advice != "" {
-		return fmt.Errorf("%w; %s", err, a.advice)
-	}
+	a.options = a.attestOptions.options(p.session, p.at, p.origin.Commit)
+	a.options.DryRun = p.isDry
+	roots, err := a.roots()
 	if err != nil {
 		return err
 	}
-	summaries, err := a.summarySigner(ctx, p.session, p.caFile)
-	if err != nil {
+	if err := a.sign(ctx, p.session, roots, &a.options); err != nil {
 		return err
 	}
 	var keys [][]byte
-	if signer != nil && signer.Public() != nil {
-		keys = append(keys, signer.Public())
+	if s := a.options.Signer; s != nil && s.Public() != nil {
+		keys = append(keys, s.Public())
 	}
-	trust, err := a.trust.trust(p.session, keys...)
+	trust, err := a.trust(p.session, keys...)
 	if err != nil {
 		return err
 	}
-	a.options = a.attestOptions.options(p.session, a.at, p.origin.Commit)
-	a.options.DryRun, a.options.Signer, a.options.SummarySigner, a.options.Trust = p.isDry, signer, summaries, trust
-	a.options.Reader, a.options.Judge = evidence.NewReader(p.job.Reader, trust), evidence.NewJudge(a.set.Policies(), a.sources)
+	a.options.Trust, a.options.Reader, a.options.Judge = trust, evidence.NewReader(p.job.Reader, trust), evidence.NewJudge(a.set.Policies(), a.sources)
 	return nil
 }
 
@@ -294,13 +279,6 @@ func (a *attestation) plan(ctx context.Context, c *registry.Client, result *plan
 	a.options.Client = c
 	a.writer = attest.NewWriter(a.options)
 	a.evidence = a.writer.Plan(ctx, attest.Promoted(a.set, result.Items, a.usual))
-}
-
-// run writes the evidence about what was promoted.
-func (a *attestation) run(ctx context.Context, result *plan.Plan, progress *output.Progress) {
-	progress.Start("writing evidence", a.evidence.Steps())
-	a.evidence.Run(ctx, attest.Promoted(a.set, result.Items, a.usual), progress.Step)
-	progress.Finish()
 }
 
 // report adds the evidence to a plan. Nothing can be written afterwards.

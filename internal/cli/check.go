@@ -110,6 +110,24 @@ func (o *checkOptions) run(ctx context.Context, s *session, _ []string) error {
 	if err != nil {
 		return err
 	}
+	if err := c.findings(ctx); err != nil {
+		return err
+	}
+	if c.report.Manifests.Commit, err = load.Commit(o.path()); err != nil {
+		c.log.Debugf("the report names no git commit: %v", err)
+	}
+	c.report.Manifests.Path, c.report.URI = o.path(), c.at.URIs()
+	if err := printed(output.WriteCheck(s.out, c.report, format, s.color())); err != nil {
+		return err
+	}
+	if c.unread != nil {
+		return c.unread
+	}
+	return failIf(check.Bad(c.report.Findings))
+}
+
+// findings runs the rules. Its error is that of a base that cannot be read, if there is one.
+func (c *checking) findings(ctx context.Context) error {
 	if err := c.choose(); err != nil {
 		return cmp.Or(c.unread, err)
 	}
@@ -119,18 +137,8 @@ func (o *checkOptions) run(ctx context.Context, s *session, _ []string) error {
 	if ctx.Err() != nil {
 		return errInterrupted
 	}
-	if c.report.Manifests.Commit, err = load.Commit(o.path()); err != nil {
-		c.log.Debugf("the report names no git commit: %v", err)
-	}
-	c.report.Manifests.Path, c.report.Manifests.Digest = o.path(), c.set.Digest
-	c.report.Base, c.report.URI = c.commit, c.at.URIs()
-	if err := printed(output.WriteCheck(s.out, c.report, format, s.color())); err != nil {
-		return err
-	}
-	if c.unread != nil {
-		return c.unread
-	}
-	return failIf(check.Bad(c.report.Findings))
+	c.report.Base, c.report.Manifests.Digest = c.commit, c.set.Digest
+	return nil
 }
 
 // read reads the manifests and compares their selectors with locks and lists.

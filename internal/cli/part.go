@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -8,10 +9,8 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/promote"
 )
 
 // partOptions are the flags for a part of the edges.
@@ -29,27 +28,31 @@ func (o *partOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.plan, "plan", "", "apply only the plan in this `file`, the JSON report of a dry run, and refuse tags that moved since")
 }
 
-// choose reads the selection. at reads the manifests in a revision. choose also
-// returns the commit of --since, and warnings.
-func (o *partOptions) choose(paths []string, at func(string) (*manifest.Set, string, error), set *manifest.Set) (s promote.Selection, commit string, warnings []string, err error) {
-	if s.Shard, err = plan.ParseShard(o.shard); err != nil {
-		return s, "", nil, fmt.Errorf("bad --shard %q: %w", o.shard, err)
-	}
-	if o.plan != "" {
-		if s.Approval, err = output.ReadPlan(o.plan); err != nil {
-			return s, "", nil, fmt.Errorf("reading --plan %s: %w", o.plan, err)
+// choose reads the rest of the selection, and sets it in the job with its warnings.
+func (p *promotion) choose(ctx context.Context) error {
+	s := &p.job.Selection
+	var err error
+	if p.plan != "" {
+		if s.Approval, err = output.ReadPlan(p.plan); err != nil {
+			return fmt.Errorf("reading --plan %s: %w", p.plan, err)
 		}
-		warnings = s.ApprovalWarnings(set)
+		p.job.Warnings = s.ApprovalWarnings(p.job.Set)
 	}
-	if o.since != "" {
-		if s.Base, commit, err = at(o.since); err != nil {
-			return s, "", nil, fmt.Errorf("reading --since %s: %w", o.since, err)
-		}
-		for _, text := range s.BaseWarnings(strings.Join(paths, ",")) {
-			warnings = append(warnings, fmt.Sprintf("--since %s: %s", o.since, text))
-		}
+	if p.since == "" {
+		return nil
 	}
-	return s, commit, warnings, nil
+	r, err := p.openRevision(ctx, p.at, "--since", p.since)
+	if err == nil {
+		p.origin.Base = r.Commit
+		s.Base, err = r.Read()
+	}
+	if err != nil {
+		return fmt.Errorf("reading --since %s: %w", p.since, err)
+	}
+	for _, text := range s.BaseWarnings(strings.Join(p.paths, ",")) {
+		p.job.Warnings = append(p.job.Warnings, fmt.Sprintf("--since %s: %s", p.since, text))
+	}
+	return nil
 }
 
 // engine is a system that runs a job several times and gives each run an index.
@@ -67,17 +70,15 @@ var engines = []engine{
 	{"BUILDKITE_PARALLEL_JOB", "BUILDKITE_PARALLEL_JOB_COUNT", 0},
 }
 
-// setShard validates --shard, and replaces auto with the shard of the environment.
-func (o *partOptions) setShard(getenv func(string) string) error {
-	if o.shard == "auto" {
-		shard, err := shardOf(getenv)
-		if err != nil {
+// chooseShard parses --shard, and replaces auto with the shard of the environment.
+func (p *promotion) chooseShard() (err error) {
+	if p.shard == "auto" {
+		if p.shard, err = shardOf(p.getenv); err != nil {
 			return fmt.Errorf("--shard=auto: %w", err)
 		}
-		o.shard = shard
 	}
-	if _, err := plan.ParseShard(o.shard); err != nil {
-		return fmt.Errorf("bad --shard %q: %w", o.shard, err)
+	if p.job.Selection.Shard, err = plan.ParseShard(p.shard); err != nil {
+		return fmt.Errorf("bad --shard %q: %w", p.shard, err)
 	}
 	return nil
 }

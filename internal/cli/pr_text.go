@@ -57,16 +57,10 @@ func (p *proposing) checked(ctx context.Context, files []git.FileChange) (string
 	if err := offline(ctx, func() error { return p.read(c, files) }); err != nil {
 		return "", err
 	}
-	if err := c.choose(); err != nil {
+	if err := c.findings(ctx); err != nil {
 		return "", err
 	}
-	if err := c.judge(ctx); err != nil {
-		return "", err
-	}
-	if ctx.Err() != nil {
-		return "", errInterrupted
-	}
-	c.report.Manifests.Path, c.report.Manifests.Digest, c.report.Base = p.where, c.set.Digest, c.commit
+	c.report.Manifests.Path = p.where
 	if check.Bad(c.report.Findings) {
 		p.log.Warn("the check of the change has findings, which the text of the pull request lists")
 	}

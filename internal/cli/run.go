@@ -92,7 +92,7 @@ type promotion struct {
 	job      promote.Job
 	paths    []string // as the user wrote them
 	load     func() (*manifest.Set, error)
-	at       func(rev string) (*manifest.Set, string, error) // reads the manifests in a git revision; nil: the command has no --since
+	at       load.Manifests // for --since and evidence, which need one
 	format   output.Format
 	warnings *warnings
 	isDry    bool
@@ -109,14 +109,8 @@ func (o *runOptions) run(ctx context.Context, s *session, _ []string) error {
 	if o.flags.Changed("snapshot-tag") || o.flags.Changed("minimal-snapshot") {
 		return errors.New("--snapshot-tag and --minimal-snapshot do not limit a promotion: they need --snapshot or --manifest-based-snapshot-of")
 	}
-	p := &promotion{promotionOptions: &o.promotionOptions, session: s, paths: []string{o.path()}, load: o.load}
-	p.at = func(rev string) (*manifest.Set, string, error) {
-		r, err := s.openRevision(ctx, load.Manifests{File: o.manifest, Dir: o.thinDir}, "--since", rev)
-		if err != nil {
-			return nil, "", err
-		}
-		set, err := r.Read()
-		return set, r.Commit, err
+	p := &promotion{
+		promotionOptions: &o.promotionOptions, session: s, paths: []string{o.path()}, load: o.load, at: load.Manifests{File: o.manifest, Dir: o.thinDir},
 	}
 	var err error
 	if p.job.Estimate, err = o.estimateOptions.estimate(o); err != nil {
@@ -135,9 +129,7 @@ func (o *runOptions) run(ctx context.Context, s *session, _ []string) error {
 		return err
 	}
 	p.job.Evidence = sources
-	p.attestation = &attestation{
-		attestOptions: &o.attestOptions, trust: &o.trustOptions, sources: sources, at: load.Manifests{File: o.manifest, Dir: o.thinDir},
-	}
+	p.attestation = &attestation{runOptions: o, sources: sources}
 	p.job.Rules = slices.DeleteFunc([]check.Rule{size, signature, vulnerability}, func(r check.Rule) bool { return r == nil })
 	return p.start(ctx)
 }
@@ -156,21 +148,15 @@ func (p *promotion) start(ctx context.Context) error {
 			return p.parsed(faults)
 		})
 	}
-	var warnings []string
-	err := offline(ctx, func() (err error) {
-		p.job.Selection, p.origin.Base, warnings, err = p.choose(p.paths, p.at, set)
-		return err
-	})
-	if err != nil {
+	if err := offline(ctx, func() error { return p.choose(ctx) }); err != nil {
 		return err
 	}
-	p.job.Warnings = warnings
 	if p.listShards != 0 {
 		return offline(ctx, p.printShards)
 	}
 	if p.parseOnly {
 		return offline(ctx, func() error {
-			for _, text := range warnings {
+			for _, text := range p.job.Warnings {
 				p.warn(text)
 			}
 			wanted, faults, all := p.job.Wanted(nil)
@@ -181,6 +167,7 @@ func (p *promotion) start(ctx context.Context) error {
 			return p.parsed(faults)
 		})
 	}
+	var err error
 	if p.job.Registry, err = p.settings(p.session); err != nil {
 		return err
 	}
@@ -203,7 +190,7 @@ func (p *promotion) check() (err error) {
 	if err := p.checkNumbers(); err != nil {
 		return err
 	}
-	if err := p.setShard(p.getenv); err != nil {
+	if err := p.chooseShard(); err != nil {
 		return err
 	}
 	if p.listShards < 0 || p.listShards == 0 && p.flags.Changed("list-shards") {

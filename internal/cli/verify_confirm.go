@@ -33,7 +33,7 @@ type digestAt struct {
 	digest v1.Hash
 }
 
-// prepareRepair makes the signer of --confirm. One that is not usable, or whose evidence
+// prepareRepair makes the signers of --confirm. A signer that is not usable, or whose evidence
 // would not count afterwards, ends the run before anything is written.
 func (v *verification) prepareRepair(ctx context.Context) error {
 	if v.set == nil {
@@ -43,13 +43,6 @@ func (v *verification) prepareRepair(ctx context.Context) error {
 	if err := v.attestOptions.check(); err != nil {
 		return err
 	}
-	signer, err := v.signer(ctx, v.session, v.caFile, false)
-	if err != nil {
-		return err
-	}
-	if id := signer.Expected(); !slices.ContainsFunc(v.verifier.Signers, func(s check.Signer) bool { return s.Matches(id) }) {
-		return fmt.Errorf("the signer is %s, and its records would not count: see --signature-key and --certificate-identity", id)
-	}
 	at, err := v.location()
 	if err != nil {
 		return err
@@ -58,10 +51,19 @@ func (v *verification) prepareRepair(ctx context.Context) error {
 	if err != nil {
 		v.log.Debugf("the summaries name no git commit: %v", err)
 	}
-	v.repair = &repair{verification: v, options: v.attestOptions.options(v.session, at, commit), wrote: map[digestAt][]string{}}
-	v.repair.options.Signer = signer
-	v.repair.options.SummarySigner, err = v.summarySigner(ctx, v.session, v.caFile)
-	return err
+	roots, err := v.roots()
+	if err != nil {
+		return err
+	}
+	options := v.attestOptions.options(v.session, at, commit)
+	if err := v.sign(ctx, v.session, roots, &options); err != nil {
+		return err
+	}
+	if id := options.Signer.Expected(); !slices.ContainsFunc(v.verifier.Signers, func(s check.Signer) bool { return s.Matches(id) }) {
+		return fmt.Errorf("the signer is %s, and its records would not count: see --signature-key and --certificate-identity", id)
+	}
+	v.repair = &repair{verification: v, options: options, wrote: map[digestAt][]string{}}
+	return nil
 }
 
 // connect connects what reads and writes evidence.
@@ -108,9 +110,7 @@ func (r *repair) write(ctx context.Context, subjects []verify.Subject, o attest.
 	}
 	w := attest.NewWriter(o)
 	planned := w.Plan(ctx, promoted)
-	r.progress.Start("writing evidence", planned.Steps())
-	planned.Run(ctx, promoted, r.progress.Step)
-	r.progress.Finish()
+	r.writeEvidence(ctx, planned, promoted)
 	for _, it := range planned.Items() {
 		r.note(it)
 	}
