@@ -120,35 +120,23 @@ func usage(cmd *cobra.Command, width int) string {
 
 // flagUsages returns the flags in their groups.
 func flagUsages(flags *pflag.FlagSet, width int) string {
-	groups := make([][]*pflag.Flag, len(flagGroups)+1)
-	flags.VisitAll(func(f *pflag.Flag) {
-		if f.Hidden || f.Deprecated != "" {
-			return
-		}
-		at := len(flagGroups)
-		for i := range flagGroups {
-			if slices.Contains(flagGroups[i].flags, f.Name) {
-				at = i
+	var b strings.Builder
+	written := map[string]bool{}
+	write := func(title string, names []string) {
+		heading := "\n" + title + ":\n"
+		for _, name := range names {
+			if f := flags.Lookup(name); f != nil && !f.Hidden && f.Deprecated == "" && !written[name] {
+				b.WriteString(heading + flagUsage(f, width))
+				heading, written[name] = "", true
 			}
 		}
-		groups[at] = append(groups[at], f)
-	})
-	var b strings.Builder
-	for i, group := range groups {
-		if len(group) == 0 {
-			continue
-		}
-		title := "Other"
-		if i < len(flagGroups) {
-			title = flagGroups[i].title
-			order := flagGroups[i].flags
-			slices.SortFunc(group, func(a, b *pflag.Flag) int { return slices.Index(order, a.Name) - slices.Index(order, b.Name) })
-		}
-		b.WriteString("\n" + title + ":\n")
-		for _, f := range group {
-			b.WriteString(flagUsage(f, width))
-		}
 	}
+	for _, group := range flagGroups {
+		write(group.title, group.flags)
+	}
+	var all []string
+	flags.VisitAll(func(f *pflag.Flag) { all = append(all, f.Name) })
+	write("Other", all)
 	return b.String()
 }
 
