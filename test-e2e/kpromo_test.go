@@ -214,4 +214,19 @@ func TestKpromoSigns(t *testing.T) {
 	if tags := a.dst.Tags(t, repo+"/pear"); len(tags) > 0 || !strings.Contains(out.stderr, "it was made by") {
 		t.Errorf("a stranger's signature: got tags %v, want none and a refusal\n%s", tags, out)
 	}
+
+	fig, kiwi := rt.Image(5, 1), rt.Image(6, 1)
+	for name, o := range map[string]rt.Object{"fig": fig, "kiwi": kiwi} {
+		a.src.Push(t, "staging/orchard/"+name, o, "v1")
+		edit(t, images, func(text []byte) []byte { return append(text, entry(name, o.Digest, "v1")...) })
+	}
+	sigstoretest.PutTag(t, a.src, "staging/orchard/fig", fig.Digest, ".att", a.sigstore.AttestationLayer(workflow, rt.Statement(slsaType, fig.Digest)))
+	sigstoretest.PutTag(t, a.src, "staging/orchard/kiwi", kiwi.Digest, ".att", a.sigstore.AttestationLayer(promoter, rt.Statement(slsaType, kiwi.Digest), sigstoretest.Tampered()))
+	out = promote(1)
+	if tags := a.dst.Tags(t, repo+"/fig"); tags["v1"] != fig.Digest || !strings.Contains(out.stderr, "images without provenance of "+promoter.SAN) {
+		t.Errorf("a stranger's provenance: got tags %v, want v1 and a warning\n%s", tags, out)
+	}
+	if tags := a.dst.Tags(t, repo+"/kiwi"); len(tags) > 0 || !strings.Contains(out.stderr, "does not verify") {
+		t.Errorf("provenance that was changed: got tags %v, want none and a refusal\n%s", tags, out)
+	}
 }

@@ -131,6 +131,13 @@ func (o *runOptions) run(ctx context.Context, s *session, _ []string) error {
 	p.job.Evidence = sources
 	p.attestation = &attestation{runOptions: o, sources: sources}
 	p.job.Rules = slices.DeleteFunc([]check.Rule{size, signature, vulnerability}, func(r check.Rule) bool { return r == nil })
+	if o.ifPresent {
+		signers, err := o.signers()
+		if err != nil {
+			return err
+		}
+		p.job.Rules = append(p.job.Rules, check.PresentProvenance{Read: sources, Signers: signers})
+	}
 	return p.start(ctx)
 }
 

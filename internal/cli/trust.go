@@ -22,7 +22,7 @@ type trustOptions struct {
 	signatureKey                                   string
 	identity, identityRegexp, issuer, issuerRegexp string
 	trustedRoots                                   []string
-	ifPresent                                      bool // images without a signature are accepted: no flag says so
+	ifPresent                                      bool // images without a signature or provenance are accepted: no flag says so
 }
 
 func (o *trustOptions) addFlags(f *pflag.FlagSet) {

@@ -65,7 +65,8 @@ func promoteCommand() Command {
 		Long: `kpromo cip is cip run: it promotes the images that the destinations lack, and with
 --confirm it also signs them and writes evidence about them, unless --sign=false
 is given. Images without a signature are accepted; a signature by another
-identity than that of --certificate-identity is not.`,
+identity than that of --certificate-identity is not. Images without provenance
+of that identity are accepted with a warning; one that does not verify is not.`,
 		Example:   "  cip kpromo cip --thin-manifest-dir=registry.k8s.io --use-prow-manifest-diff\n  cip kpromo cip --thin-manifest-dir=registry.k8s.io --confirm --manifest-diff-since=\"14 days\"",
 		flags:     promoteFlags,
 		translate: (*translation).promote,

@@ -37,7 +37,8 @@ func (Provenance) Describe() Description {
 // Check implements Rule.
 func (p Provenance) Check(ctx context.Context, in *Input) []Finding {
 	policies := in.Set.Policies()
-	found := each(ctx, in.bound(policies), func(ctx context.Context, im Image) []Finding {
+	bound := in.perSource(func(source name.Repository) bool { return len(policies.Of(source)) > 0 })
+	found := each(ctx, bound, func(ctx context.Context, im Image) []Finding {
 		return p.judge(ctx, im, policies.Of(im.Source))
 	})
 	c := p.changes(policies)
@@ -70,21 +71,21 @@ func (p Provenance) judge(ctx context.Context, im Image, bound []provenance.Boun
 // sourceRef returns the reference of the image in its source.
 func (im *Image) sourceRef() string { return im.Source.Digest(im.Digest.String()).String() }
 
-// bound returns the images about to be promoted that policies bind, one for each source
+// perSource returns the images about to be promoted from some sources, one for each source
 // repository and digest. A digest may be promoted from several repositories.
-func (in *Input) bound(policies *provenance.Policies) []Image {
-	if in.Plan == nil || !policies.Any() {
+func (in *Input) perSource(judged func(source name.Repository) bool) []Image {
+	if in.Plan == nil {
 		return nil
 	}
 	var images []Image
-	at := map[sourceDigest]int{} // index in images; -1: no policy binds it
+	at := map[sourceDigest]int{} // index in images; -1: it is not judged
 	for it := range in.writes() {
 		for _, source := range it.sources {
 			key := sourceDigest{source, it.Digest}
 			i, ok := at[key]
 			if !ok {
 				i = -1
-				if len(policies.Of(source)) > 0 {
+				if judged(source) {
 					i = len(images)
 					images = append(images, in.about(it.Group))
 					images[i].Source, images[i].From = source, source

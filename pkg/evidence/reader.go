@@ -8,6 +8,7 @@ import (
 	"io"
 	"iter"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -91,6 +92,25 @@ func (r *Reader) Attestations(ctx context.Context, repo name.Repository, digest 
 	}), nil
 }
 
+// Tagged returns the attestations under cosign's tag of a digest, sorted.
+//
+// Those whose signature does not verify are in the result, too. One that cannot be read is
+// an error.
+func (r *Reader) Tagged(ctx context.Context, repo name.Repository, digest v1.Hash) ([]provenance.Attestation, error) {
+	layers, err := r.tagged(ctx, repo, digest)
+	if err != nil || len(layers) == 0 {
+		return nil, err
+	}
+	found, err := r.read(ctx, at{repo: repo, digest: digest}, nil, layers, "")
+	switch {
+	case err != nil:
+		return nil, err
+	case len(found.notes) > 0:
+		return nil, errors.New(strings.Join(found.notes, "; "))
+	}
+	return found.attestations, nil
+}
+
 // attached are the attestations of one digest, and notes about what was left out.
 type attached struct {
 	attestations []provenance.Attestation
@@ -133,18 +153,23 @@ func (r *Reader) attached(ctx context.Context, repo name.Repository, digest v1.H
 	if err != nil {
 		return nil, err
 	}
+	return r.read(ctx, at{repo: repo, digest: digest}, referrers, tagged, predicateType)
+}
+
+// read reads the attestations in referrers, and in layers under cosign's tag.
+func (r *Reader) read(ctx context.Context, of at, referrers, tagged []v1.Descriptor, predicateType string) (*attached, error) {
 	if n := len(referrers) + len(tagged); n > maxAttestations {
 		return nil, fmt.Errorf("%s has %d referrers and layers under %s: more than %d are not read",
-			digest, n, attestationTag(digest), maxAttestations)
+			of.digest, n, attestationTag(of.digest), maxAttestations)
 	}
 	out := &attached{judged: predicateType == ""}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(inFlight)
 	for _, d := range referrers {
-		g.Go(func() error { return r.referrer(ctx, at{repo, digest, d.Digest}, d, predicateType, out) })
+		g.Go(func() error { return r.referrer(ctx, at{of.repo, of.digest, d.Digest}, d, predicateType, out) })
 	}
 	for _, l := range tagged {
-		g.Go(func() error { return r.taggedLayer(ctx, at{repo: repo, digest: digest}, l, out) })
+		g.Go(func() error { return r.taggedLayer(ctx, of, l, out) })
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err
