@@ -22,7 +22,7 @@ type Input struct {
 	Images []Image          // about to be promoted; without a plan, all wanted images
 	Base   *plan.Wanted     // what was wanted at the base; nil: no base is known
 
-	positions positions
+	wanted *plan.Wanted
 }
 
 // had reports whether the base wanted exactly what a finding is about. It is checked
@@ -30,7 +30,7 @@ type Input struct {
 func (in *Input) had(f *Finding) bool {
 	im := &f.Image
 	return in.Base != nil && im.Digest != (v1.Hash{}) && !slices.ContainsFunc(im.Destinations, func(dst name.Repository) bool {
-		return !in.positions.wanted.Same(in.Base, dst, im.Digest, im.Tags)
+		return !in.wanted.Same(in.Base, dst, im.Digest, im.Tags)
 	})
 }
 
@@ -63,7 +63,7 @@ func (im Image) unread(message string, causes ...error) Finding {
 // NewInput returns the input of rules. Its images are those that the plan would copy or
 // tag or, without a plan, all wanted images.
 func NewInput(set *manifest.Set, faults []manifest.Fault, wanted *plan.Wanted, p *plan.Plan) *Input {
-	in := &Input{Set: set, Faults: faults, Plan: p, positions: positionsOf(set, wanted)}
+	in := &Input{Set: set, Faults: faults, Plan: p, wanted: wanted}
 	g := gathering{in: in, at: map[v1.Hash]int{}, entries: map[*plan.Entry]int{}}
 	if p == nil {
 		for _, t := range wanted.Targets {
@@ -99,7 +99,7 @@ func (in *Input) writes() iter.Seq[write] {
 				continue
 			}
 			sources := []name.Repository{it.From}
-			if e := in.positions.wanted.Entry(it.Destination, it.Digest); e != nil {
+			if e := in.wanted.Entry(it.Destination, it.Digest); e != nil {
 				sources = sourcesOf(e)
 			}
 			if !yield(write{it, sources}) {
@@ -121,7 +121,7 @@ func sourcesOf(e *plan.Entry) []name.Repository {
 func (in *Input) about(it *plan.Group) Image {
 	return Image{
 		Digest: it.Digest, From: it.From, Destinations: []name.Repository{it.Destination}, Tags: it.Tags,
-		Pos: in.positions.of(it.Destination, it.Digest, it.Tags),
+		Pos: in.position(it.Destination, it.Digest, it.Tags),
 	}
 }
 
@@ -175,7 +175,7 @@ func (g *gathering) add(dst name.Repository, d v1.Hash, tags []string, from []na
 	if !ok {
 		i = len(g.in.Images)
 		g.at[d] = i
-		g.in.Images = append(g.in.Images, Image{Digest: d, From: from[0], Source: source, Pos: g.in.positions.of(dst, d, tags)})
+		g.in.Images = append(g.in.Images, Image{Digest: d, From: from[0], Source: source, Pos: g.in.position(dst, d, tags)})
 	}
 	im := &g.in.Images[i]
 	for _, r := range from {

@@ -5,28 +5,21 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
-// positions finds the positions of wanted edges in the files.
-type positions struct {
-	first  manifest.Pos // of the first manifest, for edges without a known position
-	wanted *plan.Wanted
-}
-
-func positionsOf(set *manifest.Set, wanted *plan.Wanted) positions {
-	p := positions{wanted: wanted}
-	if len(set.Manifests) > 0 {
-		p.first = manifest.Pos{File: set.Manifests[0].File}
+// start returns the position of the first manifest, for what has no known position.
+func (in *Input) start() manifest.Pos {
+	if len(in.Set.Manifests) == 0 {
+		return manifest.Pos{}
 	}
-	return p
+	return manifest.Pos{File: in.Set.Manifests[0].File}
 }
 
-// of returns the position of an edge, which is of a digest or, for retag entries, of tags.
-func (p positions) of(repo name.Repository, d v1.Hash, tags []string) manifest.Pos {
-	t := p.wanted.Target(repo)
+// position returns the position of an edge, which is of a digest or, for retag entries, of tags.
+func (in *Input) position(repo name.Repository, d v1.Hash, tags []string) manifest.Pos {
+	t := in.wanted.Target(repo)
 	if t == nil {
-		return p.first
+		return in.start()
 	}
 	if pos := t.Pos(d, ""); pos.File != "" {
 		return pos
@@ -36,19 +29,19 @@ func (p positions) of(repo name.Repository, d v1.Hash, tags []string) manifest.P
 			return retags[0].Pos
 		}
 	}
-	return p.first
+	return in.start()
 }
 
-// ofTag returns the position of the first of the tags that has one, else that of the digest.
-func (p positions) ofTag(repo name.Repository, d v1.Hash, tags []string) manifest.Pos {
-	if t := p.wanted.Target(repo); t != nil {
+// tagPosition returns the position of the first of the tags that has one, else that of the digest.
+func (in *Input) tagPosition(repo name.Repository, d v1.Hash, tags []string) manifest.Pos {
+	if t := in.wanted.Target(repo); t != nil {
 		for _, tag := range tags {
 			if pos := t.Pos(d, tag); pos.File != "" {
 				return pos
 			}
 		}
 	}
-	return p.of(repo, d, tags)
+	return in.position(repo, d, tags)
 }
 
 // destinations returns the repositories that an image is promoted to.

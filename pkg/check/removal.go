@@ -30,10 +30,10 @@ func (Removal) Describe() Description {
 // Check implements Rule.
 func (r Removal) Check(_ context.Context, in *Input) []Finding {
 	if r.Unread != nil {
-		return []Finding{{Level: Failed, Pos: in.positions.first, Message: r.Unread.Error()}}
+		return []Finding{{Level: Failed, Pos: in.start(), Message: r.Unread.Error()}}
 	}
 	if r.Base.Absent || len(r.Base.Manifests) == 0 && !r.Base.Broken() {
-		return []Finding{{Level: Note, Pos: in.positions.first, Message: "nothing to compare with: there were no manifests here at " + cmp.Or(r.Rev, "that time")}}
+		return []Finding{{Level: Note, Pos: in.start(), Message: "nothing to compare with: there were no manifests here at " + cmp.Or(r.Rev, "that time")}}
 	}
 	wanted := map[name.Repository]*plan.Want{}
 	for _, t := range plan.Desired(r.Base, nil).Targets {

@@ -38,7 +38,7 @@ func (Tags) Check(_ context.Context, in *Input) []Finding {
 			n = len(found)
 			at[k] = n
 			im := in.about(it)
-			im.Pos = in.positions.ofTag(it.Destination, it.Digest, it.Tags)
+			im.Pos = in.tagPosition(it.Destination, it.Digest, it.Tags)
 			found = append(found, im.finding(Error, ""))
 		}
 		im := &found[n].Image

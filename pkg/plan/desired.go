@@ -251,10 +251,10 @@ func (b *builder) entry(want *Want, edges []wantedEdge, clash map[string]string)
 			e.Sources = append(e.Sources, edge.source)
 		}
 		if edge.pinned {
-			if want.Pins == nil {
-				want.Pins = map[Edge]SourceTag{}
+			if want.pins == nil {
+				want.pins = map[Edge]SourceTag{}
 			}
-			want.Pins[edge.Edge] = edge.from
+			want.pins[edge.Edge] = edge.from
 		}
 		if edge.Tag == "" || i > 0 && edges[i-1].Tag == edge.Tag {
 			continue // tagless, or repeated

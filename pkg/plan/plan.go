@@ -110,7 +110,7 @@ func Lacking(t *Target, have *inventory.Repository) Lack {
 				continue
 			}
 			wanted = true
-			if pin, ok := t.Want.Pins[Edge{e.Digest, tag}]; ok && !slices.Contains(lack.Pins, pin) {
+			if pin, ok := t.Want.pins[Edge{e.Digest, tag}]; ok && !slices.Contains(lack.Pins, pin) {
 				lack.Pins = append(lack.Pins, pin)
 			}
 		}
@@ -219,7 +219,7 @@ func (t *Target) permit() string {
 // zero value: there is no such tag.
 func (c *comparison) free(tag string, at v1.Hash) {
 	edge := Edge{c.e.Digest, tag}
-	if pin, ok := c.t.Want.Pins[edge]; ok {
+	if pin, ok := c.t.Want.pins[edge]; ok {
 		if it, ok := c.unpinned(pin); !ok {
 			c.add(it, tag, at)
 			return

@@ -129,7 +129,7 @@ func (p *part) of(want *Want) *Want {
 	if p.all {
 		return want
 	}
-	out := &Want{Pins: want.Pins}
+	out := &Want{pins: want.pins}
 	for _, e := range want.Entries {
 		_, alone := p.digests[e.Digest]
 		_, subject := p.subjects[e.Digest]

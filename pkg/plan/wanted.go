@@ -46,7 +46,7 @@ type Target struct {
 // Want is what the manifests want of a repository.
 type Want struct {
 	Entries []Entry            // by digest
-	Pins    map[Edge]SourceTag // of retag entries with a pin
+	pins    map[Edge]SourceTag // of retag entries with a pin
 	Refused []Refusal          // edges that are refused before a registry is read
 }
 
