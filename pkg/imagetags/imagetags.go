@@ -7,6 +7,7 @@
 package imagetags
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -58,7 +59,7 @@ func Parse(file string, raw []byte) (*File, []yamlread.Fault) {
 		Name: file, Digest: fmt.Sprintf("sha256:%x", sha256.Sum256(raw)),
 		Aliases: map[string]string{}, Labels: map[string]map[string]string{}, positions: map[string]yamlread.Pos{},
 	}
-	r, root := readJSON(file, raw)
+	r, root := readJSON(file, bytes.TrimPrefix(raw, []byte("\ufeff"))) // some editors begin files with a byte order mark
 	t.read(r, root)
 	slices.SortStableFunc(r.faults, func(a, b yamlread.Fault) int { return a.Pos.Compare(b.Pos) })
 	if slices.ContainsFunc(r.faults, func(f yamlread.Fault) bool { return f.Severity != yamlread.Warning }) {

@@ -210,7 +210,7 @@ func (c *comparison) entry() (upToDate int) {
 // permit names the option that allows a tag to move.
 func (t *Target) permit() string {
 	if t.destinations[0].registry == nil {
-		return " (--if-exists=overwrite would allow it)"
+		return " (cip retag --if-exists=overwrite would allow it)"
 	}
 	return " (mutable-tags would allow it)"
 }

@@ -209,7 +209,7 @@ func TestFind(t *testing.T) {
 		{name: "image ID", labels: set{"dockerimageid": strings.Repeat("d", 64)}, want: "no image of", fails: true},
 		{name: "an index that names a bad digest", labels: set{"version": "odd", "os": "linux", "arch": "amd64"}, want: "tag odd names an image by ../x, which is not a sha256 digest", fails: true},
 		{name: "missing image of an index", labels: set{"version": "odd", "os": "linux", "arch": "arm64", "common": "yes"}, want: "tag odd names W, which the registry does not hold", fails: true},
-		{name: "no labels, many images", labels: set{}, want: "6 images of source reg.example/app have any labels: ", fails: true},
+		{name: "no labels, many images", labels: set{}, want: "6 images of source reg.example/app have all labels (none is required): ", fails: true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

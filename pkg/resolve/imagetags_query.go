@@ -163,7 +163,7 @@ func (a *query) String() string {
 		all = append(all, clip(key)+"="+clip(a.labels[key]))
 	}
 	if len(all) == 0 {
-		return "any labels"
+		return "all labels (none is required)"
 	}
 	return strings.Join(all, ", ")
 }

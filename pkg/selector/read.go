@@ -193,7 +193,7 @@ func (r *reader) semver(n *yaml.Node) *SemVer {
 	text, ok := r.Required(n, e, "range", "semver")
 	if ok {
 		if _, err := semver.NewConstraint(text); err != nil {
-			r.Fault(yamlread.Broken, e["range"].Value, "bad range %q: %v", yamlread.Clip(text), err)
+			r.Fault(yamlread.Broken, e["range"].Value, "bad range %q: want one such as 1.2.x, ^1.2 or >=1.2, <2", yamlread.Clip(text))
 		}
 	}
 	return &SemVer{Range: text}
