@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/load"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/output"
@@ -57,12 +59,11 @@ app, run image and flags, so a dry run and all real runs compute the same one.`,
   cip rebase --check registry.example.com/shop/web:1.4 registry.example.com/shop/api:2.0`,
 		RunE: o.withLog(s, o.run),
 	}
-	o.addFlags(cmd)
+	o.addFlags(cmd.Flags())
 	return cmd
 }
 
-func (o *rebaseOptions) addFlags(cmd *cobra.Command) {
-	f := cmd.Flags()
+func (o *rebaseOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.runImage, "run-image", "", "use this run `image` instead of choosing one")
 	f.StringVar(&o.previous, "previous-image", "", "read the app from this `image`; IMAGEs are only written")
 	f.StringVar(&o.accept, "accept", "listed", "accepted run `images`: those that the metadata names (listed), also other tags of them (same-repository), or any")
@@ -74,13 +75,20 @@ func (o *rebaseOptions) addFlags(cmd *cobra.Command) {
 	o.runImageNames.addFlags(f)
 	o.selectorOptions.addFlags(f)
 	f.StringSliceVar(&o.only, "only", nil, "with manifests: rebase only the selectors with these `names`")
-	for _, writes := range []string{"confirm", "previous-image", "report"} {
-		cmd.MarkFlagsMutuallyExclusive("check", writes)
+}
+
+// checkFlags returns an error for flags on the command line that exclude each other.
+func (o *rebaseOptions) checkFlags() error {
+	ofImage := []string{"run-image", "previous-image", "accept", "force", "report"} // selectors say the same in manifests
+	for _, group := range []struct {
+		flag   string
+		others []string
+	}{{"check", []string{"confirm", "previous-image", "report"}}, {"manifest", ofImage}, {"thin-manifest-dir", ofImage}} {
+		if i := slices.IndexFunc(group.others, o.flags.Changed); i >= 0 && o.flags.Changed(group.flag) {
+			return fmt.Errorf("--%s and --%s exclude each other", group.flag, group.others[i])
+		}
 	}
-	for _, named := range []string{"run-image", "previous-image", "accept", "force", "report"} {
-		cmd.MarkFlagsMutuallyExclusive("thin-manifest-dir", named)
-		cmd.MarkFlagsMutuallyExclusive("manifest", named)
-	}
+	return nil
 }
 
 // outOfDate is the state, in a check, of an app that would be planned without it.
@@ -104,6 +112,9 @@ func (o *rebaseOptions) run(ctx context.Context, s *session, args []string) erro
 		return errors.New("an IMAGE and manifests exclude each other")
 	case len(args) == 0 && o.path() == "":
 		return errors.New("an IMAGE, --manifest or --thin-manifest-dir is required")
+	}
+	if err := o.checkFlags(); err != nil {
+		return err
 	}
 	r := &rebasing{rebaseOptions: o, session: s}
 	if err := r.parse(args); err != nil {

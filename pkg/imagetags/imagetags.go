@@ -7,7 +7,6 @@
 package imagetags
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -59,7 +58,7 @@ func Parse(file string, raw []byte) (*File, []yamlread.Fault) {
 		Name: file, Digest: fmt.Sprintf("sha256:%x", sha256.Sum256(raw)),
 		Aliases: map[string]string{}, Labels: map[string]map[string]string{}, positions: map[string]yamlread.Pos{},
 	}
-	r, root := readJSON(file, bytes.TrimPrefix(raw, []byte("\ufeff"))) // some editors begin files with a byte order mark
+	r, root := readJSON(file, raw)
 	t.read(r, root)
 	slices.SortStableFunc(r.faults, func(a, b yamlread.Fault) int { return a.Pos.Compare(b.Pos) })
 	if slices.ContainsFunc(r.faults, func(f yamlread.Fault) bool { return f.Severity != yamlread.Warning }) {

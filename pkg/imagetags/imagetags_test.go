@@ -121,15 +121,6 @@ func TestParseReturnsAllFaults(t *testing.T) {
 	}
 }
 
-// TestByteOrderMark reads a file that an editor began with a byte order mark.
-func TestByteOrderMark(t *testing.T) {
-	t.Parallel()
-	file, faults := Parse("t.json", []byte("\ufeff"+`{"labels": {"1": {"version": "1"}}}`))
-	if len(faults) > 0 || file == nil || len(file.Labels) != 1 {
-		t.Errorf("got %+v, faults %v, want one tag and no fault", file, faults)
-	}
-}
-
 func TestTagWithAliasAndLabelsIsAWarning(t *testing.T) {
 	t.Parallel()
 	tags, faults := imagetags.Parse("t.json", []byte(`{"labels": {"a": {"v": "1"}, "b": {"v": "2"}}, "aliases": {"a": "b"}}`))
