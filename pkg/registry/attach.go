@@ -131,8 +131,6 @@ func (c *Client) withReferrer(ctx context.Context, repo name.Repository, tag str
 	if index["manifests"], err = strictjson.Marshal(append(all, raw)); err != nil {
 		return v1.Hash{}, nil, err
 	}
-	if raw, err = strictjson.Marshal(index); err != nil {
-		return v1.Hash{}, nil, err
-	}
-	return was, &Manifest{Raw: raw, MediaType: types.OCIImageIndex, Digest: DigestOf(raw)}, nil
+	next, err = newManifest(index, types.OCIImageIndex)
+	return was, next, err
 }

@@ -2,6 +2,7 @@ package registry_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -179,5 +180,47 @@ func TestReferrerIsFound(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A list of referrers or signatures that is full is not made longer: nobody could read it.
+func TestFullListsAreKept(t *testing.T) {
+	t.Parallel()
+	s := registrytest.New(t, registrytest.NoReferrers(), registrytest.Sparse())
+	subject := registrytest.Image(1, 1)
+	s.Push(t, "a", subject)
+	listed := make([]registrytest.Object, registry.MaxChildren)
+	for i := range listed {
+		listed[i] = registrytest.Wrap(registrytest.OCIManifest, fmt.Append(nil, i))
+	}
+	full := registrytest.Index(listed)
+	full.Children = nil
+	tag := registry.FallbackTag(image.Hash(subject.Digest))
+	s.Push(t, "a", full, tag)
+	one := registrytest.Artifact(2, "application/vnd.example.sbom", registrytest.Subject(subject))
+	for _, b := range one.Blobs {
+		s.PushBlob(t, "a", b)
+	}
+	c := newClient(t, registry.Options{})
+	const limit = "it has 4097 descriptors, the limit is 4096"
+	if err := c.PutReferrer(t.Context(), repo(s, "a"), manifestOf(one)); err == nil || !strings.Contains(err.Error(), limit) {
+		t.Errorf("adding a referrer: got %v, want %q", err, limit)
+	}
+	if got := s.Tags(t, "a")[tag]; got != full.Digest {
+		t.Errorf("the fallback tag: got %s, want %s as before", got, full.Digest)
+	}
+
+	layers := make([]registrytest.Blob, registry.MaxChildren-1) // and the config
+	for i := range layers {
+		layers[i] = registrytest.NewBlob(registrytest.SignaturePayload, fmt.Append(nil, i))
+	}
+	signatures := registrytest.Signatures(layers)
+	s.PushBlob(t, "a", signatures.Blobs[0])
+	more, err := registry.NewLayer(v1.Descriptor{MediaType: image.CosignSimpleSigning, Digest: image.Hash(subject.Digest), Size: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.AddLayers(t.Context(), repo(s, "a"), manifestOf(signatures), []registry.Layer{more}); err == nil || !strings.Contains(err.Error(), limit) {
+		t.Errorf("adding a layer: got %v, want %q", err, limit)
 	}
 }

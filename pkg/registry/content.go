@@ -151,6 +151,24 @@ func (d *document) mediaType(served types.MediaType) (types.MediaType, error) {
 	return "", errors.New("the answer is neither an image manifest nor an index")
 }
 
+// newManifest returns a manifest with these fields.
+//
+// It is an error if Manifest would refuse to read it, because it has grown too large.
+func newManifest(fields map[string]json.RawMessage, mediaType types.MediaType) (*Manifest, error) {
+	raw, err := strictjson.Marshal(fields)
+	if err != nil {
+		return nil, err
+	}
+	if len(raw) > MaxManifest {
+		return nil, fmt.Errorf("the manifest has %d bytes: more than %d are refused", len(raw), MaxManifest)
+	}
+	_, content, err := parse(raw, mediaType)
+	if err != nil {
+		return nil, err
+	}
+	return &Manifest{Digest: DigestOf(raw), MediaType: mediaType, Raw: raw, content: content}, nil
+}
+
 // check validates the descriptors and keeps each digest once.
 func (c *Content) check() (err error) {
 	if n := len(c.Blobs) + len(c.Children); n > MaxChildren {

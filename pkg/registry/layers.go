@@ -118,11 +118,11 @@ func (c *Client) AddLayers(ctx context.Context, repo name.Repository, have *Mani
 	if doc["layers"], err = strictjson.Marshal(raws); err != nil {
 		return nil, err
 	}
-	raw, err := strictjson.Marshal(doc)
+	m, err := newManifest(doc, have.MediaType)
 	if err != nil {
 		return nil, err
 	}
-	e.Manifest = Manifest{Raw: raw, MediaType: have.MediaType, Digest: DigestOf(raw)}
+	e.Manifest = *m
 	return e, nil
 }
 
