@@ -201,10 +201,9 @@ func (c *Client) manifestRequest(method string, repo name.Repository, ref string
 }
 
 // bodyError is the error for a body that breaks off or does not have its digest.
-type bodyError struct{ err error }
+type bodyError struct{ error }
 
-func (e *bodyError) Error() string { return e.err.Error() }
-func (e *bodyError) Unwrap() error { return e.err }
+func (e *bodyError) Unwrap() error { return e.error }
 
 // digestOf returns the digest of b, or the zero value if algorithm is not supported.
 func digestOf(algorithm string, b []byte) v1.Hash {

@@ -261,11 +261,6 @@ func (c *Client) orAbsent(ctx context.Context, r *wire.Request, err error) error
 	return err
 }
 
-// Late reports whether an error is that a host was too slow.
-//
-// Another try may take as long.
-func Late(err error) bool { return wire.Late(err) }
-
 // isAbsentStatus reports whether the manifest's absent-status has a status.
 func (c *Client) isAbsentStatus(repo name.Repository, status int) bool {
 	return slices.Contains(c.absent(repo), status)

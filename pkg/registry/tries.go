@@ -1,6 +1,10 @@
 package registry
 
-import "errors"
+import (
+	"errors"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/wire"
+)
 
 // How many times one blob is tried. The limits multiply:
 //
@@ -32,5 +36,5 @@ const (
 // IsLastUpload reports whether an upload that failed is not tried again. try counts from 1.
 func IsLastUpload(try int, err error) bool {
 	var unopened *openError
-	return try == UploadTries || IsPermanent(err) || isThrottled(err) || errors.As(err, &unopened) || Late(err) && try == lateUploads
+	return try == UploadTries || IsPermanent(err) || isThrottled(err) || errors.As(err, &unopened) || wire.Late(err) && try == lateUploads
 }

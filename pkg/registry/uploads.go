@@ -29,12 +29,12 @@ type Session struct {
 func (c *Client) Upload(ctx context.Context, repo name.Repository) (*Session, error) {
 	r := &wire.Request{Method: http.MethodPost, Repo: repo, Path: repo.RepositoryStr() + "/blobs/uploads/", Access: wire.Push, Grace: true}
 	resp, err := c.do(ctx, r, http.StatusAccepted)
-	if err != nil {
-		return nil, &openError{err}
+	var s *Session
+	if err == nil {
+		s, err = c.session(repo, resp)
 	}
-	s, err := c.session(repo, resp)
 	if err != nil {
-		return nil, &openError{err}
+		return nil, &openError{fmt.Errorf("opening an upload: %w", err)}
 	}
 	return s, nil
 }
@@ -42,9 +42,6 @@ func (c *Client) Upload(ctx context.Context, repo name.Repository) (*Session, er
 // openError is the error if no upload session can be opened. All tries of the request
 // were made.
 type openError struct{ error }
-
-// Error says what failed.
-func (e *openError) Error() string { return "opening an upload: " + e.error.Error() }
 
 func (e *openError) Unwrap() error { return e.error }
 

@@ -65,7 +65,7 @@ type router struct {
 
 // RoundTrip sends one request.
 func (r *router) RoundTrip(req *http.Request) (*http.Response, error) {
-	r.transport.counter.add(r.transport.secrets.Redact(req.URL.Host))
+	r.transport.count(r.transport.secrets.Redact(req.URL.Host))
 	if proxy, err := http.ProxyFromEnvironment(req); err == nil && proxy != nil {
 		req = req.WithContext(context.WithValue(req.Context(), proxiedKey{}, true))
 	}
@@ -254,28 +254,26 @@ func (t *Transport) redactHeader(header http.Header) {
 	}
 }
 
-// counter counts requests by host.
-type counter struct {
-	mu sync.Mutex
-	n  map[string]int
-}
-
-func (c *counter) add(host string) {
+// count counts a request to a host.
+func (t *Transport) count(host string) {
 	if host == dockerHubAddr {
 		host = image.DockerHub
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.n == nil {
-		c.n = map[string]int{}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.requests == nil {
+		t.requests = map[string]int{}
 	}
-	c.n[host]++
+	t.requests[host]++
 }
 
-func (c *counter) counts() map[string]int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return maps.Clone(c.n)
+// Requests returns the number of requests by host.
+//
+// Pings, token requests and retries are counted too.
+func (t *Transport) Requests() map[string]int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return maps.Clone(t.requests)
 }
 
 // Resolve makes the URL of a Location or Link absolute.

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -31,18 +32,17 @@ const minRate = 1 << 10
 
 // withDefaults returns l with defaults in place of zeros.
 func (l Limits) withDefaults() Limits {
-	for _, field := range []struct {
-		at    *time.Duration
-		value time.Duration
-	}{
-		{&l.Head, 30 * time.Second}, {&l.Answer, 5 * time.Minute}, {&l.List, 15 * time.Minute}, {&l.Window, 30 * time.Second}, {&l.BlobWindow, time.Minute},
-		{&l.Commit, 5 * time.Minute}, {&l.Refusal, 5 * time.Second}, {&l.Grace, 3 * time.Second}, {&l.Patience, 2 * time.Minute},
-	} {
-		if *field.at == 0 {
-			*field.at = field.value
-		}
+	return Limits{
+		Head:       cmp.Or(l.Head, 30*time.Second),
+		Answer:     cmp.Or(l.Answer, 5*time.Minute),
+		List:       cmp.Or(l.List, 15*time.Minute),
+		Window:     cmp.Or(l.Window, 30*time.Second),
+		BlobWindow: cmp.Or(l.BlobWindow, time.Minute),
+		Commit:     cmp.Or(l.Commit, 5*time.Minute),
+		Refusal:    cmp.Or(l.Refusal, 5*time.Second),
+		Grace:      cmp.Or(l.Grace, 3*time.Second),
+		Patience:   cmp.Or(l.Patience, 2*time.Minute),
 	}
-	return l
 }
 
 // These are the causes with which a slow request is cancelled.

@@ -64,13 +64,13 @@ const (
 type Transport struct {
 	options Options
 	client  *http.Client
-	counter counter
 	flying  *semaphore.Weighted // limits requests in flight, each of which has a connection
 	secrets secret.Set          // all secrets that were sent; they are removed from foreign text
 
-	mu    sync.Mutex
-	hosts map[string]*host
-	paces map[string]*pace.Host
+	mu       sync.Mutex
+	hosts    map[string]*host
+	paces    map[string]*pace.Host
+	requests map[string]int // by host
 }
 
 // Access is the kind of access that a request needs.
@@ -108,9 +108,7 @@ type Request struct {
 
 // New returns a transport.
 func New(o Options) (*Transport, error) {
-	if o.Backoff == 0 {
-		o.Backoff = defaultBackoff
-	}
+	o.Backoff = cmp.Or(o.Backoff, defaultBackoff)
 	o.Limits = o.Limits.withDefaults()
 	if o.Account == nil {
 		o.Account = func(name.Repository) string { return "" }
@@ -148,11 +146,6 @@ func (t *Transport) Limits() Limits { return t.options.Limits }
 
 // Close closes idle connections.
 func (t *Transport) Close() { t.client.CloseIdleConnections() }
-
-// Requests returns the number of requests by host.
-//
-// Pings, token requests and retries are counted too.
-func (t *Transport) Requests() map[string]int { return t.counter.counts() }
 
 // Do sends a request and returns the response, after retries if necessary.
 //
