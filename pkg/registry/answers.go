@@ -10,6 +10,15 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/wire"
 )
 
+// statusOf returns the HTTP status of the answer that an error is about, or 0.
+func statusOf(err error) int {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Status
+	}
+	return 0
+}
+
 // IsDamaged reports whether an error is that a registry has other content under the
 // digest of a blob.
 func IsDamaged(err error) bool {
@@ -47,15 +56,12 @@ func Interruption(ctx context.Context, err error) string {
 
 // isMethodRefused reports whether a host does not answer requests of a method, such as HEAD.
 func isMethodRefused(err error) bool {
-	var e *Error
-	return errors.As(err, &e) && (e.Status == http.StatusMethodNotAllowed || e.Status == http.StatusNotImplemented)
+	status := statusOf(err)
+	return status == http.StatusMethodNotAllowed || status == http.StatusNotImplemented
 }
 
 // isThrottled reports whether all tries of a request were answered with 429.
-func isThrottled(err error) bool {
-	var e *Error
-	return errors.As(err, &e) && e.Status == http.StatusTooManyRequests
-}
+func isThrottled(err error) bool { return statusOf(err) == http.StatusTooManyRequests }
 
 // IsContentMissing reports whether a registry refused a manifest because it does not
 // have something that the manifest refers to. The answer has an error code of the

@@ -41,11 +41,10 @@ func (c *Client) HasBlob(ctx context.Context, repo name.Repository, d v1.Descrip
 	if errors.As(err, &damaged) {
 		err = c.blobHead(ctx, http.MethodGet, repo, d)
 	}
-	var e *Error
 	switch {
 	case errors.As(err, &damaged):
 		return inventory.Absent, err
-	case isMethodRefused(err), errors.As(err, &e) && c.isAbsentStatus(repo, e.Status):
+	case isMethodRefused(err), c.isAbsentStatus(repo, statusOf(err)):
 		return inventory.Absent, nil // unknown, but sending the blob again does no harm
 	}
 	return state(err)
@@ -176,7 +175,7 @@ func (c *Client) fetchFrom(ctx context.Context, repo name.Repository, d v1.Descr
 		r.Header.Set("Range", fmt.Sprintf("bytes=%d-", f.got))
 	}
 	resp, err := c.do(ctx, r, http.StatusOK, http.StatusPartialContent)
-	if e := (*Error)(nil); f.got > 0 && errors.As(err, &e) && e.Status == http.StatusRequestedRangeNotSatisfiable {
+	if f.got > 0 && statusOf(err) == http.StatusRequestedRangeNotSatisfiable {
 		r.Header.Del("Range") // the registry does not support open ranges: read from the beginning
 		resp, err = c.do(ctx, r, http.StatusOK)
 	}

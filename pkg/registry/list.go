@@ -356,8 +356,7 @@ func (c *Client) page(ctx context.Context, l listing, next *url.URL) (*http.Resp
 		for _, n := range []int{l.size, 100} {
 			r.Query = url.Values{"n": {strconv.Itoa(n)}}
 			resp, err := c.do(ctx, r, http.StatusOK)
-			var e *Error
-			if !errors.As(err, &e) || e.Status != http.StatusBadRequest && e.Status != http.StatusRequestEntityTooLarge {
+			if status := statusOf(err); status != http.StatusBadRequest && status != http.StatusRequestEntityTooLarge {
 				return resp, err
 			}
 		}

@@ -134,9 +134,8 @@ func (m *mounts) grant(from name.Repository, committed bool) {
 func (m *mounts) refuse(from name.Repository, committed bool, err error) (early bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var e *Error
 	switch {
-	case errors.As(err, &e) && e.Status >= 500:
+	case statusOf(err) >= http.StatusInternalServerError:
 		m.failed++
 	case !committed:
 		if m.early == earlyUnknown {
@@ -171,16 +170,14 @@ func (c *Client) Mount(ctx context.Context, repo, from name.Repository, digest v
 
 // mount sends a mount request.
 func (c *Client) mount(ctx context.Context, repo, from name.Repository, digest v1.Hash) (*Session, error) {
-	r := &wire.Request{
-		Method: http.MethodPost, Repo: repo, Path: repo.RepositoryStr() + "/blobs/uploads/", Access: wire.Push, From: from, Grace: true, Tries: mountTries,
-		Query: url.Values{"mount": {digest.String()}, "from": {from.RepositoryStr()}},
-	}
+	r := uploadRequest(repo)
+	r.From, r.Tries = from, mountTries
+	r.Query = url.Values{"mount": {digest.String()}, "from": {from.RepositoryStr()}}
 	resp, err := c.wire.Do(ctx, r)
+	if statusOf(err) >= http.StatusInternalServerError {
+		return nil, fmt.Errorf("%w: %w", ErrMountRefused, err) // some registries fail on what they cannot mount
+	}
 	if err != nil {
-		var e *Error
-		if errors.As(err, &e) && e.Status >= 500 {
-			return nil, fmt.Errorf("%w: %w", ErrMountRefused, err) // some registries fail on what they cannot mount
-		}
 		return nil, err
 	}
 	switch resp.StatusCode {

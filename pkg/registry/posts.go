@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -11,8 +10,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/wire"
 )
 
 const (
@@ -118,18 +115,13 @@ func (c *Client) Send(ctx context.Context, repo name.Repository, d v1.Descriptor
 
 // post sends a blob with the POST that opens an upload. status is that of the answer.
 func (c *Client) post(ctx context.Context, repo name.Repository, d v1.Descriptor, body func() (io.ReadCloser, error)) (s *Session, status int, err error) {
-	r := &wire.Request{
-		Method: http.MethodPost, Repo: repo, Path: repo.RepositoryStr() + "/blobs/uploads/", Query: url.Values{"digest": {d.Digest.String()}},
-		Access: wire.Push, Body: body, Length: d.Size, Blob: true, Once: true, Grace: true,
-		Header: http.Header{"Content-Type": {"application/octet-stream"}},
-	}
+	r := uploadRequest(repo)
+	r.Query = url.Values{"digest": {d.Digest.String()}}
+	r.Header = http.Header{"Content-Type": {"application/octet-stream"}}
+	r.Body, r.Length, r.Blob, r.Once = body, d.Size, true, true
 	resp, err := c.do(ctx, r, http.StatusCreated, http.StatusAccepted)
 	if err != nil {
-		var e *Error
-		if errors.As(err, &e) {
-			status = e.Status
-		}
-		return nil, status, err
+		return nil, statusOf(err), err
 	}
 	if resp.StatusCode == http.StatusAccepted {
 		s, err = c.session(repo, resp)

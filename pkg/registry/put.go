@@ -93,8 +93,7 @@ func (c *Client) putTag(ctx context.Context, repo name.Repository, tag string, m
 // at returns the digest that a tag points to, or zero if the tag certainly does not exist.
 func (c *Client) at(ctx context.Context, repo name.Repository, tag string) (v1.Hash, error) {
 	at, state, err := c.Resolve(strict(ctx), repo, tag)
-	var e *Error
-	if state == inventory.Unknown && errors.As(err, &e) && c.isAbsentStatus(repo, e.Status) {
+	if state == inventory.Unknown && c.isAbsentStatus(repo, statusOf(err)) {
 		return v1.Hash{}, fmt.Errorf("%w: %w", errHidden, err)
 	}
 	return at, err
@@ -102,8 +101,8 @@ func (c *Client) at(ctx context.Context, repo name.Repository, tag string) (v1.H
 
 // unknownOutcome reports whether a failed write may have succeeded.
 func unknownOutcome(err error) bool {
-	var e *Error
-	return !errors.As(err, &e) || e.Status >= http.StatusInternalServerError
+	status := statusOf(err)
+	return status == 0 || status >= http.StatusInternalServerError
 }
 
 // putRequest returns the request that writes a manifest under a tag or digest.

@@ -149,13 +149,10 @@ func noReferrersAPI(err error) bool {
 	if errors.Is(err, errOtherType) || errors.Is(err, wire.ErrElsewhere) || errors.Is(err, ErrNotFound) {
 		return true
 	}
-	var e *Error
-	if !errors.As(err, &e) {
-		return false
-	}
-	switch e.Status {
+	status := statusOf(err)
+	switch status {
 	case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusNotImplemented:
 		return true
 	}
-	return e.Status >= 300 && e.Status < 400
+	return status >= 300 && status < 400
 }

@@ -382,16 +382,13 @@ func (c *Client) catalog(ctx context.Context, host string) ([]string, error) {
 			return len(page)
 		}, nil
 	})
-	var e *Error
 	var scope *auth.RefusedError
 	if errors.As(err, &scope) && scope.Status != http.StatusUnauthorized {
 		return nil, errNoCatalog
 	}
-	if errors.As(err, &e) {
-		switch e.Status {
-		case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusUnauthorized, http.StatusForbidden:
-			return nil, errNoCatalog // the ping succeeded, or the error would be another
-		}
+	switch statusOf(err) {
+	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusUnauthorized, http.StatusForbidden:
+		return nil, errNoCatalog // the ping succeeded, or the error would be another
 	}
 	return names, err
 }

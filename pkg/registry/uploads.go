@@ -27,8 +27,7 @@ type Session struct {
 
 // Upload opens an upload session in a repository.
 func (c *Client) Upload(ctx context.Context, repo name.Repository) (*Session, error) {
-	r := &wire.Request{Method: http.MethodPost, Repo: repo, Path: repo.RepositoryStr() + "/blobs/uploads/", Access: wire.Push, Grace: true}
-	resp, err := c.do(ctx, r, http.StatusAccepted)
+	resp, err := c.do(ctx, uploadRequest(repo), http.StatusAccepted)
 	var s *Session
 	if err == nil {
 		s, err = c.session(repo, resp)
@@ -37,6 +36,11 @@ func (c *Client) Upload(ctx context.Context, repo name.Repository) (*Session, er
 		return nil, &openError{fmt.Errorf("opening an upload: %w", err)}
 	}
 	return s, nil
+}
+
+// uploadRequest returns the request that opens an upload session.
+func uploadRequest(repo name.Repository) *wire.Request {
+	return &wire.Request{Method: http.MethodPost, Repo: repo, Path: repo.RepositoryStr() + "/blobs/uploads/", Access: wire.Push, Grace: true}
 }
 
 // openError is the error if no upload session can be opened. All tries of the request
