@@ -96,11 +96,11 @@ func withoutLogin(address string) (string, Login) {
 	return u.String(), l
 }
 
-// settings returns the settings of a remote with this address. Its name is "cip".
+// settings returns the settings of a remote with this address.
 func (a Address) settings() []setting {
-	all := []setting{{"remote.cip.url", a.Fetch}}
+	all := []setting{{"remote." + remoteName + ".url", a.Fetch}}
 	if a.Push != "" {
-		all = append(all, setting{"remote.cip.pushurl", a.Push})
+		all = append(all, setting{"remote." + remoteName + ".pushurl", a.Push})
 	}
 	return all
 }

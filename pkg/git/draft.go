@@ -78,9 +78,7 @@ func (d *Draft) Fetch(ctx context.Context, from Address, branch string, depth in
 		return "", err
 	}
 	to := plumbing.ReferenceName("refs/cip/" + branch)
-	_, _, err := d.program.run(ctx, d.dir, from.settings(), nil,
-		"fetch", "--quiet", "--no-tags", fmt.Sprintf("--depth=%d", depth), remoteName, fmt.Sprintf("+%s:%s", ref, to))
-	if err != nil {
+	if err := d.program.fetch(ctx, d.dir, from, fmt.Sprintf("--depth=%d", depth), fmt.Sprintf("+%s:%s", ref, to)); err != nil {
 		return "", fmt.Errorf("fetching branch %s of %s: %w", branch, from, err)
 	}
 	d.closeFiles()
@@ -143,9 +141,7 @@ func (d *Draft) Merged(ctx context.Context, id string) (bool, error) {
 		return false, fmt.Errorf("making a repository for the history of %s: %w", d.from, err)
 	}
 	ref := plumbing.NewBranchReferenceName(d.Branch)
-	_, _, err = d.program.run(ctx, history, d.from.settings(), nil,
-		"fetch", "--quiet", "--no-tags", "--filter=tree:0", remoteName, fmt.Sprintf("+%s:%s", ref, ref))
-	if err != nil {
+	if err := d.program.fetch(ctx, history, d.from, "--filter=tree:0", fmt.Sprintf("+%s:%s", ref, ref)); err != nil {
 		return false, fmt.Errorf("fetching the history of branch %s of %s: %w", d.Branch, d.from, err)
 	}
 	repo, err := openDot(history, "")

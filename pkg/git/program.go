@@ -201,6 +201,12 @@ func (p *Program) run(ctx context.Context, dir string, more []setting, stdin []b
 	return string(out.kept), stderr, err
 }
 
+// fetch fetches a reference of a repository into the one in a directory.
+func (p *Program) fetch(ctx context.Context, dir string, from Address, option, ref string) error {
+	_, _, err := p.run(ctx, dir, from.settings(), nil, "fetch", "--quiet", "--no-tags", option, remoteName, ref)
+	return err
+}
+
 // oneLine joins the lines of a message.
 func oneLine(text string) string {
 	var lines []string

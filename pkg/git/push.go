@@ -64,8 +64,7 @@ func (d *Draft) push(ctx context.Context, to Address, args []string) (said strin
 // unshallow fetches the history of the base.
 func (d *Draft) unshallow(ctx context.Context) error {
 	ref := plumbing.NewBranchReferenceName(d.Branch)
-	_, _, err := d.program.run(ctx, d.dir, d.from.settings(), nil, "fetch", "--quiet", "--no-tags", "--unshallow", remoteName, ref.String())
-	if err != nil {
+	if err := d.program.fetch(ctx, d.dir, d.from, "--unshallow", ref.String()); err != nil {
 		return fmt.Errorf("fetching the history of %s: %w", d.from, err)
 	}
 	return nil

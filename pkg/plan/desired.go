@@ -109,7 +109,7 @@ func (b *builder) add(m *manifest.Manifest) {
 	}
 	for _, name := range names {
 		if m.Native {
-			b.addNative(m, name, images[name])
+			b.addNative(name, images[name])
 			continue
 		}
 		for _, dst := range m.Destinations {
@@ -124,13 +124,7 @@ func (b *builder) add(m *manifest.Manifest) {
 }
 
 // addNative adds the target of a native entry, which is its own source.
-func (b *builder) addNative(m *manifest.Manifest, name string, img *wantedImage) {
-	for i := range m.Images {
-		if m.Images[i].Name == name {
-			b.addTarget(m.Images[i].Repository, destination{image: img})
-			return
-		}
-	}
+func (b *builder) addNative(name string, img *wantedImage) {
 	if _, err := image.ParseRepository(name); err == nil {
 		b.addTarget(img.source, destination{image: img})
 		return

@@ -32,9 +32,9 @@ type engine struct {
 	warnings []string
 }
 
-// newEngine returns an engine for a number of units. The caller sets its sources.
-func newEngine(c *registry.Client, from transfer.Source, units int) *engine {
-	return &engine{client: c, blobs: transfer.New(c, from), parts: min(maxParts, max(minParts, minParts*maxUnits/max(1, units)))}
+// newEngine returns an engine for a number of units.
+func newEngine(c *registry.Client, s *sources, units int) *engine {
+	return &engine{client: c, sources: s, blobs: transfer.New(c, s.from), parts: min(maxParts, max(minParts, minParts*maxUnits/max(1, units)))}
 }
 
 // unit is the work on one digest in one destination.
@@ -55,8 +55,7 @@ type unit struct {
 // are skipped. step is called after each digest of each repository.
 func (p *Promotion) carryOut(ctx context.Context, result *plan.Plan, step func()) {
 	units, rest := split(result.Items)
-	e := newEngine(p.client, p.sources.from, len(units))
-	e.sources = p.sources
+	e := newEngine(p.client, p.sources, len(units))
 	for _, at := range p.sources.damaged {
 		e.blobs.Distrust(at.repo, at.digest)
 	}

@@ -17,8 +17,9 @@ type Writer struct{ engine *engine }
 
 // NewWriter returns a Writer, which the caller must Close.
 func NewWriter(c *registry.Client) *Writer {
-	e := newEngine(c, c, 1)
-	e.sources = newSources(c, e.warn)
+	s := newSources(c, nil)
+	e := newEngine(c, s, 1)
+	s.warn = e.warn
 	return &Writer{e}
 }
 
