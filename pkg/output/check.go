@@ -88,16 +88,23 @@ func (r *CheckReport) count() (errors, failed, notes int) {
 	return errors, failed, notes
 }
 
-// sentence returns the result of the check in one line.
-func (r *CheckReport) sentence() string {
-	errors, failed, notes := r.count()
+// problems returns the numbers that matter to a reviewer.
+func (r *CheckReport) problems() list {
+	errors, failed, _ := r.count()
 	var l list
 	l.add(errors, "finding", "findings")
 	l.add(failed, "not checked", "not checked")
-	l.add(notes, "note", "notes")
-	if errors+failed == 0 {
-		l = append(list{"no findings"}, l...)
+	if len(l) == 0 {
+		return list{"no findings"}
 	}
+	return l
+}
+
+// sentence returns the result of the check in one line.
+func (r *CheckReport) sentence() string {
+	_, _, notes := r.count()
+	l := r.problems()
+	l.add(notes, "note", "notes")
 	l.add(len(r.Rules), "rule run", "rules run")
 	l.add(len(r.Idle), "rule skipped", "rules skipped")
 	return l.String()

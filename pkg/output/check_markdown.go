@@ -20,7 +20,8 @@ func writeCheckComment(w io.Writer, r *CheckReport) error {
 		p.WriteString("\n#### Plan: " + summary(r.Plan) + "\n")
 		p.items(r.Plan)
 	}
-	p.details(plural(r.notes(), "note", "notes"), len(notes), "notes", func(i int) string {
+	_, _, total := r.count()
+	p.details(plural(total, "note", "notes"), len(notes), "notes", func(i int) string {
 		line := notes[i].row()
 		if i == 0 {
 			line = head + line
@@ -38,25 +39,13 @@ func writeCheckComment(w io.Writer, r *CheckReport) error {
 	return err
 }
 
-// title returns the numbers that matter to a reviewer.
+// title returns the result of the check, and that of the plan.
 func (r *CheckReport) title() string {
-	errors, failed, _ := r.count()
-	var l list
-	l.add(errors, "finding", "findings")
-	l.add(failed, "not checked", "not checked")
-	if errors+failed == 0 {
-		l = append(l, "no findings")
-	}
-	text := "cip check: " + l.String()
+	text := "cip check: " + r.problems().String()
 	if r.Plan != nil {
 		text += "; " + outcome(r.Plan)
 	}
 	return text + origin{r.Manifests.Path, r.Base}.String()
-}
-
-func (r *CheckReport) notes() int {
-	_, _, n := r.count()
-	return n
 }
 
 // shownFinding is a finding with the number of the others that it is an example of.
