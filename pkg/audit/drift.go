@@ -119,14 +119,7 @@ func (s *store) putDrift(d drift) error {
 
 // String returns the kind and the reference.
 func (f finding) String() string {
-	ref := f.Repository
-	if f.Tag != "" {
-		ref += ":" + f.Tag
-	}
-	if f.Digest != (v1.Hash{}) {
-		ref += "@" + f.Digest.String()
-	}
-	return string(f.Kind) + " " + ref
+	return string(f.Kind) + " " + image.JoinReference(f.Repository, f.Tag, f.Digest)
 }
 
 // drifts returns the drift of all destinations, sorted by name.

@@ -50,7 +50,7 @@ func (q *inquirer) judge(ctx context.Context, e event.Event, r *rules) (verdict,
 	switch open.read {
 	case nothing:
 	case theTag:
-		v, err = q.tag(ctx, v, open.want.Digest, r.pos(e.Repository, open.want.Digest, e.Tag))
+		v, err = q.tag(ctx, v, open.want, r.pos(e.Repository, open.want, e.Tag))
 	case theSource:
 		v, err = q.source(ctx, v, r.retags(e.Repository, e.Tag))
 	case theDigest:

@@ -9,7 +9,6 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/audit/event"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
 // reading says what must be read before a verdict.
@@ -28,9 +27,9 @@ const (
 // question is what the manifests leave open about an event.
 type question struct {
 	read    reading
-	want    *plan.Entry // theTag, theDigest
-	subject v1.Hash     // attached
-	suffix  string      // attached: cosign's, or empty for a list of referrers
+	want    v1.Hash // theTag
+	subject v1.Hash // attached
+	suffix  string  // attached: cosign's, or empty for a list of referrers
 }
 
 // attachedTo parses a tag that promotions copy with a digest.
@@ -73,7 +72,7 @@ func (r *rules) consider(e event.Event) (verdict, question) {
 	case e.Tag != "":
 		return r.considerTag(v)
 	case r.wanted.Entry(e.Repository, e.Digest) != nil:
-		return v, question{read: theDigest, want: r.wanted.Entry(e.Repository, e.Digest)}
+		return v, question{read: theDigest}
 	default:
 		return v, question{read: theRelations}
 	}
@@ -89,7 +88,7 @@ func (r *rules) considerTag(v verdict) (verdict, question) {
 	case want != nil && e.Digest != (v1.Hash{}) && e.Digest != want.Digest:
 		v.Reason = fmt.Sprintf("%s wants %s under this tag", r.pos(e.Repository, want.Digest, e.Tag), want.Digest)
 	case want != nil:
-		return v, question{read: theTag, want: want}
+		return v, question{read: theTag, want: want.Digest}
 	case len(r.retags(e.Repository, e.Tag)) > 0:
 		return v, question{read: theSource}
 	case belongs && r.wanted.Target(e.Repository) != nil:

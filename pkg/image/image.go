@@ -297,6 +297,17 @@ func SplitReference(s string) (repository, tag string, digest v1.Hash, err error
 	return repository, tag, digest, nil
 }
 
+// JoinReference returns REPOSITORY[:TAG][@DIGEST]. An empty tag or digest is left out.
+func JoinReference(repository, tag string, digest v1.Hash) string {
+	if tag != "" {
+		repository += ":" + tag
+	}
+	if digest != (v1.Hash{}) {
+		repository += "@" + digest.String()
+	}
+	return repository
+}
+
 // CompareRepositories orders repositories by host, then by path.
 func CompareRepositories(a, b name.Repository) int {
 	if c := strings.Compare(a.RegistryStr(), b.RegistryStr()); c != 0 {

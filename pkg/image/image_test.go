@@ -164,6 +164,9 @@ func TestSplitReference(t *testing.T) {
 		if got := [3]string{repository, tag, image.DigestString(d)}; got != want || (err != nil) != (want[0] == "") {
 			t.Errorf("%q: got %q, error %v, want %q", in, got, err, want)
 		}
+		if got := image.JoinReference(repository, tag, d); err == nil && got != in {
+			t.Errorf("joined again: got %q, want %q", got, in)
+		}
 	}
 }
 

@@ -39,14 +39,7 @@ func ParseReference(s string) (Reference, error) {
 
 // String returns the full reference: REPOSITORY[:TAG][@DIGEST].
 func (r Reference) String() string {
-	s := r.Repository.String()
-	if r.Tag != "" {
-		s += ":" + r.Tag
-	}
-	if r.Digest != (v1.Hash{}) {
-		s += "@" + r.Digest.String()
-	}
-	return s
+	return image.JoinReference(r.Repository.String(), r.Tag, r.Digest)
 }
 
 // query returns the digest or else the tag, for requests to the registry.

@@ -69,11 +69,7 @@ func (s *Scope) Refused(selected *plan.Wanted) []Chain {
 		}
 		for i := range t.Want.Refused {
 			r := &t.Want.Refused[i]
-			reference := t.Repository.String()
-			if r.Tag != "" {
-				reference += ":" + r.Tag
-			}
-			refuse(reference, r.Action, r.Reason)
+			refuse(image.JoinReference(t.Repository.String(), r.Tag, v1.Hash{}), r.Action, r.Reason)
 		}
 	}
 	return all

@@ -69,14 +69,7 @@ func (e Event) Ref() string {
 	if e.Repository == (name.Repository{}) {
 		return "an unnamed repository"
 	}
-	ref := e.Repository.String()
-	if e.Tag != "" {
-		ref += ":" + e.Tag
-	}
-	if e.Digest != (v1.Hash{}) {
-		ref += "@" + e.Digest.String()
-	}
-	return ref
+	return image.JoinReference(e.Repository.String(), e.Tag, e.Digest)
 }
 
 // Key identifies an event that is sent again.
