@@ -236,7 +236,7 @@ func retryable(err error) bool {
 		dns      *net.DNSError
 	)
 	switch {
-	case errors.Is(err, errRefused), errors.Is(err, context.Canceled) && !Late(err):
+	case errors.Is(err, errRefused), errors.Is(err, context.Canceled) && !Late(err), withoutTLS(err):
 		return false
 	case errors.As(err, &unknown), errors.As(err, &hostname), errors.As(err, &invalid), errors.As(err, &verify):
 		return false
@@ -244,6 +244,12 @@ func retryable(err error) bool {
 		return !dns.IsNotFound
 	}
 	return true
+}
+
+// withoutTLS reports whether the answer to the beginning of TLS was something else.
+func withoutTLS(err error) bool {
+	var header tls.RecordHeaderError
+	return errors.Is(err, http.ErrSchemeMismatch) || errors.As(err, &header)
 }
 
 // unsent reports whether a failed request certainly did not reach the host.

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -159,6 +160,9 @@ func (h *host) ping(ctx context.Context) error {
 		resp, err := h.pingOnce(ctx, r)
 		return resp, again, err
 	})
+	if withoutTLS(err) {
+		return fmt.Errorf("%s answers without TLS (--plain-http=%s allows that): %w", h.name, h.name, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -171,22 +175,29 @@ func (h *host) ping(ctx context.Context) error {
 // The response is nil if it cannot be used for the ping. If no scheme worked, probe
 // returns the first.
 func (h *host) probe(ctx context.Context, schemes []string) (scheme string, answer *http.Response) {
+	var refused *http.Response // the answer 400 to plain HTTP
 	for _, scheme := range schemes {
 		h.scheme = scheme
 		resp, err := h.pingOnce(ctx, &Request{Method: http.MethodGet, Repo: image.NewRepository(h.name, "")})
 		switch {
 		case err != nil && (unsent(err) || ctx.Err() != nil):
 			return schemes[0], nil // it does not listen: another scheme would not help
+		case refused != nil && withoutTLS(err):
+			h.scheme = schemes[0]
+			return schemes[0], refused
 		case err != nil:
-		case scheme == "http" && resp.StatusCode == http.StatusBadRequest: // the response of TLS servers to plain HTTP
+		case scheme == "http" && resp.StatusCode == http.StatusBadRequest: // TLS servers answer that to plain HTTP
 			discard(resp)
-			return "https", nil
+			refused = resp
 		case retryStatus(resp.StatusCode):
 			discard(resp)
 			return scheme, nil
 		default:
 			return scheme, resp
 		}
+	}
+	if refused != nil {
+		return schemes[1], nil
 	}
 	return schemes[0], nil
 }
