@@ -89,7 +89,7 @@ func (r *reader) digests(dmap yamlread.Field, im *Image, m *Manifest, bad *Fault
 			return
 		}
 	}
-	if len(fields) == 0 {
+	if len(yamlread.Deref(dmap.Value).Content) == 0 {
 		r.Fault(Warning, dmap.Key, "dmap is empty: nothing is promoted")
 	}
 	im.Digests = slices.Grow(im.Digests, len(fields))
