@@ -98,7 +98,7 @@ func (o *runImageOptions) run(ctx context.Context, s *session, _ []string) error
 	if err != nil {
 		return err
 	}
-	all := rebase.Candidates(app.RegistryStr(), names, append(rebase.LocalMirrors(files, names), o.mirrors...), order)
+	all := rebase.Candidates(app.RegistryStr(), names, rebase.LocalMirrors(o.mirrors, files, names), order)
 	best, err := rebase.Pick(ctx, client, all)
 	if err == nil {
 		err = o.compare(s.log, best, rebase.Compare(ctx, client, all))

@@ -171,8 +171,9 @@ func Choose(files []File, app Names) (Names, error) {
 	return chosen, nil
 }
 
-// LocalMirrors returns the local mirrors of run image n in the files, sorted.
-func LocalMirrors(files []File, n Names) []string {
+// LocalMirrors returns the local mirrors of run image n: given ones, then those in the
+// files, sorted.
+func LocalMirrors(given []string, files []File, n Names) []string {
 	var mirrors []string
 	for _, f := range files {
 		for _, l := range f.LocalMirrors {
@@ -182,7 +183,7 @@ func LocalMirrors(files []File, n Names) []string {
 		}
 	}
 	slices.Sort(mirrors)
-	return mirrors
+	return appendNew(slices.Clone(given), mirrors)
 }
 
 // shareName reports whether a and b have an image or a mirror in common.

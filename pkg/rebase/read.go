@@ -176,7 +176,7 @@ func (r *Reader) choose(ctx context.Context, m *metadata, o Options) (to newBase
 	if names.Image == "" {
 		names = m.names
 	}
-	local := appendNew(append([]string{}, o.Mirrors...), LocalMirrors(o.Files, names))
+	local := LocalMirrors(o.Mirrors, o.Files, names)
 	if ref, err := ParseReference(names.Image); err == nil && m.lists(ref, nil) {
 		to.also = append(names.all(), local...)
 	}

@@ -211,7 +211,7 @@ func TestChooseAmongFiles(t *testing.T) {
 	if diff := cmp.Diff(Names{"x/run", []string{"a/run", "b/run"}}, names); diff != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
-	if diff := cmp.Diff([]string{"l1/run", "l2/run"}, LocalMirrors([]File{config, stack}, names)); diff != "" {
+	if diff := cmp.Diff([]string{"given/run", "l2/run:latest", "l1/run"}, LocalMirrors([]string{"given/run", "l2/run:latest"}, []File{config, stack}, names)); diff != "" {
 		t.Errorf("local mirrors (-want +got):\n%s", diff)
 	}
 	if names, err = Choose([]File{run}, Names{Image: "y/run"}); err != nil || names.Image != "y/run" {
