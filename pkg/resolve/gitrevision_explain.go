@@ -124,15 +124,21 @@ func (s *gitSearch) explainWalked(waiting map[string][]*build, unknown int) bool
 		if err != nil || !ok {
 			return err == nil
 		}
-		for _, b := range waiting[c.ID] {
-			if b.rank == 0 {
-				b.rank, b.position = rankWalked, i
-				b.explain("commit %s is older", short(c.ID))
-			}
-		}
-		delete(waiting, c.ID)
+		place(waiting, c, rankWalked, i, "is older")
 	}
 	return len(waiting) == 0
+}
+
+// place sets rank, position and reason of the builds of a commit, and removes them from
+// waiting.
+func place(waiting map[string][]*build, c Commit, rank, position int, reason string) {
+	for _, b := range waiting[c.ID] {
+		if b.rank == 0 {
+			b.rank, b.position = rank, position
+			b.explain("commit %s %s", short(c.ID), reason)
+		}
+	}
+	delete(waiting, c.ID)
 }
 
 // explainMerged does the same for commits other than first parents.
@@ -142,13 +148,7 @@ func (s *gitSearch) explainMerged(ctx context.Context, waiting map[string][]*bui
 		if err != nil {
 			return false
 		}
-		for _, b := range waiting[c.ID] {
-			if b.rank == 0 {
-				b.rank, b.position = rankMerged, n
-				b.explain("commit %s came with a merge: the walk goes along first parents", short(c.ID))
-			}
-		}
-		delete(waiting, c.ID)
+		place(waiting, c, rankMerged, n, "came with a merge: the walk goes along first parents")
 		if n++; n >= maxExplained || len(waiting) == 0 {
 			return false
 		}

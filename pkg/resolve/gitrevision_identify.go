@@ -98,7 +98,7 @@ type tagIdentifier struct {
 	commit, order string // templates
 }
 
-// newTagIdentifier returns a tagIdentifier. Package manifest has validated t.
+// newTagIdentifier returns a tagIdentifier. Package selector has validated t.
 func newTagIdentifier(t *selector.IdentifyTag) *tagIdentifier {
 	return &tagIdentifier{text: t.Pattern, pattern: regexp.MustCompile("^(?:" + t.Pattern + ")$"), commit: t.Commit, order: t.Order}
 }

@@ -177,7 +177,7 @@ func tagsOf(values []value) []string {
 func (j *job) filter(tags []string) (in []value, out []Candidate) {
 	exclude := make([]*regexp.Regexp, len(j.Exclude))
 	for i, text := range j.Exclude {
-		exclude[i] = regexp.MustCompile(text) // package manifest has validated it
+		exclude[i] = regexp.MustCompile(text) // package selector has validated it
 	}
 	var pattern *regexp.Regexp
 	if j.Filter != nil {

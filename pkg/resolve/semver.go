@@ -25,7 +25,7 @@ type semVer struct {
 func newSemVer(text string) *semVer {
 	constraints, err := semver.NewConstraint(text)
 	if err != nil {
-		panic(err) // package manifest has validated the range
+		panic(err) // package selector has validated the range
 	}
 	return &semVer{text, constraints}
 }
