@@ -45,7 +45,7 @@ var allowed = map[string][]string{
 	"strictjson": {},
 	"transfer":   {"image", "inventory", "memo", "registry"},                                                             // moves blobs, and knows no manifest or plan
 	"tree":       {},                                                                                                     // files on disk, whatever is in them
-	"verify":     {"attest", "check", "git", "image", "inventory", "load", "manifest", "plan", "provenance", "registry"}, // follows records to manifests in commits
+	"verify":     {"attest", "check", "evidence", "git", "image", "inventory", "load", "manifest", "plan", "provenance", "registry"}, // follows records to manifests in commits
 	"yamledit":   {"yamlread", "go.yaml.in/yaml/v3"},                                                                     // YAML without keys: the caller knows them
 	"yamlread":   {"image", "go.yaml.in/yaml/v3"},                                                                        // strict YAML, for manifests and selectors
 }

@@ -29,9 +29,9 @@ type Options struct {
 	Client        *registry.Client
 	Signer        *Signer // nil: there is none in this dry run, or nothing is signed
 	SummarySigner *Signer // of summaries; nil: Signer
-	Reader        Reader  // of the statements that are attached already
-	Trust         Trust   // that verifies signatures of images
-	Judge         Judge   // nil: there are no policies
+	Reader        *evidence.Reader // of the statements that are attached already
+	Trust         *evidence.Trust  // that verifies signatures of images
+	Judge         Judge            // nil: there are no policies
 
 	Builder  string // builderId of records
 	Promoter Promoter
@@ -40,17 +40,6 @@ type Options struct {
 	Level    string   // of summaries, that promotion itself proves
 	Origin   Origin   // of the manifests
 	Time     time.Time
-}
-
-// Reader reads the statements that are attached to images, and verifies them. An
-// *evidence.Reader is one.
-type Reader interface {
-	Attestations(ctx context.Context, repo name.Repository, digest v1.Hash, predicateType string) ([]provenance.Attestation, error)
-}
-
-// Trust verifies signatures of images. An *evidence.Trust does.
-type Trust interface {
-	VerifyImage(ctx context.Context, s registry.Signature, digest v1.Hash) (evidence.Signature, error)
 }
 
 // Judge judges an image in its source by the policies that bind it.

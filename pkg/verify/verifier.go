@@ -12,43 +12,25 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/attest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/evidence"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/provenance"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // inFlight is the number of images that are verified at a time. The requests of each one
 // are sent one after the other, and the registry client has limits of its own.
 const inFlight = 32
 
-// Images looks up images in registries.
-type Images interface {
-	Resolve(ctx context.Context, repo name.Repository, tag string) (v1.Hash, inventory.State, error)
-	Has(ctx context.Context, repo name.Repository, digest v1.Hash) (inventory.State, error)
-}
-
-// Records reads what is attached to images in destinations.
-type Records interface {
-	// Attestations returns the attestations with a predicate type that are attached to a
-	// digest, with the results of verifying their signatures.
-	Attestations(ctx context.Context, repo name.Repository, digest v1.Hash, predicateType string) ([]provenance.Attestation, error)
-	// Signed returns the verified signers of an image, and why signatures do not verify.
-	Signed(ctx context.Context, repo name.Repository, digest v1.Hash) (signers []provenance.Identity, invalid []string, err error)
-}
-
-// Evidence reads what policies judge.
-type Evidence interface {
-	Gather(ctx context.Context, repo name.Repository, digest v1.Hash) *provenance.Evidence
-}
-
 // Verifier verifies images.
 type Verifier struct {
 	Scope    *Scope
-	Images   Images
-	Records  Records
-	Policies Evidence
-	Commits  *Commits       // nil: the manifests are not in a git repository, because of NoCommits
-	Signers  []check.Signer // whose records count; there must be a record of each
+	Images   *registry.Client
+	Records  *evidence.Reader // what is attached to images in destinations
+	Policies *evidence.Reader // what policies judge
+	Commits  *Commits         // nil: the manifests are not in a git repository, because of NoCommits
+	Signers  []check.Signer   // whose records count; there must be a record of each
 
 	NoCommits        string
 	RequireSignature bool
@@ -174,12 +156,7 @@ func (v *Verifier) judge(ctx context.Context, s *Subject, source name.Repository
 
 // judgeBy judges an image by the evidence in a repository.
 func (v *Verifier) judgeBy(ctx context.Context, policies []provenance.Bound, repo name.Repository, digest v1.Hash) judged {
-	out := judged{source: repo}
-	e := v.Policies.Gather(ctx, repo, digest)
-	for _, p := range policies {
-		out.judgments = append(out.judgments, provenance.Judgment{Policy: p, Result: provenance.Judge(p, e)})
-	}
-	return out
+	return judged{source: repo, judgments: provenance.Judgments(policies, v.Policies.Gather(ctx, repo, digest))}
 }
 
 // signatures reads the signatures of an image, if they are required.
@@ -206,7 +183,7 @@ func (v *Verifier) signatures(ctx context.Context, s *Subject) signatures {
 }
 
 // Tags returns what source tags of retag entries point to.
-func Tags(ctx context.Context, images Images, tags []plan.SourceTag) map[plan.SourceTag]plan.Resolution {
+func Tags(ctx context.Context, images *registry.Client, tags []plan.SourceTag) map[plan.SourceTag]plan.Resolution {
 	found := make([]plan.Resolution, len(tags))
 	var group errgroup.Group
 	group.SetLimit(inFlight)

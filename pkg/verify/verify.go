@@ -6,7 +6,7 @@
 //
 // The record is the promotion record, a signed statement that is attached to the digest
 // in a destination. Links of the chain are judged by pure functions. What they need is
-// read by a Verifier from registries, through interfaces, and from git, through Commits.
+// read by a Verifier from registries, and from git, through Commits.
 // The package never decides whose signatures count and never writes anything.
 package verify
 
