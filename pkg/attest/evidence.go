@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
@@ -79,17 +78,16 @@ func (e *Evidence) Run(ctx context.Context, there []Subject, step func()) {
 		promoted[there[i].place()] = &there[i]
 	}
 	for _, groups := range [][]*group{e.groups, e.more} {
-		var all sync.WaitGroup
-		turns := make(chan struct{}, inFlight)
+		var all errgroup.Group
+		all.SetLimit(inFlight)
 		for _, g := range groups {
-			turns <- struct{}{}
-			all.Go(func() {
-				defer func() { <-turns }()
+			all.Go(func() error {
 				g.run(ctx, promoted)
 				step()
+				return nil
 			})
 		}
-		all.Wait()
+		_ = all.Wait() // no function returns an error
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -117,10 +116,4 @@ func (p *keypair) SignData(_ context.Context, message []byte) (signature, signed
 	}
 	signature, err = p.Sign(rand.Reader, signed, p.hash)
 	return signature, signed, err
-}
-
-// hexSum returns the sha256 of b in hexadecimal digits.
-func hexSum(b []byte) string {
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:])
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/provenance"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // policyHash returns the sha256 of the policies that verdicts were made by, in hexadecimal
@@ -24,5 +25,5 @@ func policyHash(verdicts []provenance.Verdict) string {
 	case 1:
 		return all[0]
 	}
-	return hexSum([]byte(strings.Join(all, "\n")))
+	return registry.DigestOf([]byte(strings.Join(all, "\n"))).Hex
 }

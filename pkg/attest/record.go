@@ -62,7 +62,7 @@ func (r *Record) Statement() ([]byte, error) {
 		Target: &resource{Name: r.Name, Digest: digests(r.Digest)}, Manifest: r.Manifest.resource(),
 	}
 	if r.Source != (name.Repository{}) {
-		p.SourceRef = r.sourceRef()
+		p.SourceRef = r.Source.Digest(r.Digest.String()).String()
 		p.Source = &resource{Name: r.Source.String(), Digest: digests(r.Digest)}
 	}
 	if r.Promoter != (Promoter{}) {
@@ -72,13 +72,6 @@ func (r *Record) Statement() ([]byte, error) {
 		p.Job = &r.Job
 	}
 	return newStatement(r.Name, r.Digest, RecordType, p)
-}
-
-func (r *Record) sourceRef() string {
-	if r.Source == (name.Repository{}) {
-		return ""
-	}
-	return r.Source.Digest(r.Digest.String()).String()
 }
 
 // saidBy reports whether an earlier statement of the same signer says what the record

@@ -195,11 +195,6 @@ func (w *Writer) noSignatures(ctx context.Context, repo name.Repository) (*regis
 	if err := w.blobs.Upload(ctx, repo, config, raw); err != nil {
 		return nil, fmt.Errorf("uploading the config: %w", err)
 	}
-	m, err := strictjson.Marshal(struct {
-		SchemaVersion int             `json:"schemaVersion"`
-		MediaType     types.MediaType `json:"mediaType"`
-		Config        v1.Descriptor   `json:"config"`
-		Layers        []v1.Descriptor `json:"layers"`
-	}{2, types.OCIManifestSchema1, config, []v1.Descriptor{}})
+	m, err := strictjson.Marshal(v1.Manifest{SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Config: config, Layers: []v1.Descriptor{}})
 	return &registry.Manifest{Raw: m, MediaType: types.OCIManifestSchema1, Digest: registry.DigestOf(m)}, err
 }

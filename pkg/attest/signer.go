@@ -3,8 +3,6 @@ package attest
 import (
 	"cmp"
 	"context"
-	"crypto"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -17,6 +15,7 @@ import (
 	"github.com/sigstore/sigstore-go/pkg/sign"
 	"google.golang.org/protobuf/encoding/protojson"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/evidence"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/provenance"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/secret"
@@ -87,7 +86,7 @@ func NewSigner(ctx context.Context, o SignerOptions) (*Signer, error) {
 		if s.key, err = readKey(o.Key, o.Password); err != nil {
 			return nil, fmt.Errorf("reading %s: %w", cmp.Or(o.KeyName, "the key"), err)
 		}
-		s.id.Key, err = keyID(s.key.Public())
+		s.id.Key, err = evidence.KeyID(s.key.pem)
 		return s, err
 	}
 	token, err := s.token(ctx)
@@ -198,13 +197,4 @@ func (s *Signer) clean(ctx context.Context, err error) error {
 		return fmt.Errorf("%s: %w", s.secrets.Redact(err.Error()), ctx.Err())
 	}
 	return errors.New(s.secrets.Redact(err.Error()))
-}
-
-// keyID returns the name of a public key in identities.
-func keyID(public crypto.PublicKey) (string, error) {
-	der, err := x509.MarshalPKIXPublicKey(public)
-	if err != nil {
-		return "", err
-	}
-	return "sha256:" + hexSum(der), nil
 }

@@ -38,7 +38,7 @@ func BenchmarkVerifyAndJudge(b *testing.B) {
 	evidenceOf := func(i, platform int) provenance.Evidence {
 		e := provenance.Evidence{Repository: repo, Digest: image.Hash(digest(i, platform)), Index: platform == 0}
 		for _, raw := range images[i][platform] {
-			a := trust.Verify(b.Context(), raw, e.Digest)
+			a := verified(b, trust, raw, e.Digest)
 			a.URI = repo.Digest(e.Digest.String()).String()
 			e.Attestations = append(e.Attestations, a)
 		}

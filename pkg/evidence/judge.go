@@ -27,9 +27,6 @@ func (j *Judge) Image(ctx context.Context, source name.Repository, digest v1.Has
 	if len(bound) == 0 {
 		return v
 	}
-	e := j.reader.Gather(ctx, source, digest)
-	for _, b := range bound {
-		v.Judgments = append(v.Judgments, provenance.Judgment{Policy: b, Result: provenance.Judge(b, e)})
-	}
+	v.Judgments = provenance.Judgments(bound, j.reader.Gather(ctx, source, digest))
 	return v
 }

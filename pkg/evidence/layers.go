@@ -97,14 +97,7 @@ func (a *attached) skip(ctx context.Context, where at, err error) error {
 // bundle reads and verifies one bundle.
 func (r *Reader) bundle(ctx context.Context, where at, l v1.Descriptor, out *attached) error {
 	return r.layer(ctx, where, l, out, func(raw []byte) (provenance.Attestation, error) {
-		b, err := parseBundle(raw)
-		switch {
-		case errors.Is(err, errNoEnvelope):
-			return provenance.Attestation{}, err
-		case err != nil:
-			return provenance.Attestation{State: provenance.Failed, Reason: err.Error(), Digest: l.Digest}, nil
-		}
-		a, err := r.trust.attestation(ctx, b, where.digest)
+		a, err := r.trust.Verify(ctx, raw, where.digest)
 		a.Digest = l.Digest
 		return a, err
 	})

@@ -84,18 +84,17 @@ func (t *Trust) trusted(ctx context.Context) ([]trustedRoot, error) {
 // Verify verifies a bundle (JSON) that is attached to a digest.
 //
 // The statement must have the digest as a subject, and the envelope exactly one signature.
-// The result has no URI, Digest and Referrer. If sigstore's public root cannot be loaded,
-// the result is Unverifiable.
-func (t *Trust) Verify(ctx context.Context, bundle []byte, digest v1.Hash) provenance.Attestation {
+// The result has no URI, Digest and Referrer. The error is that the bundle is not an
+// attestation, or about the trusted roots.
+func (t *Trust) Verify(ctx context.Context, bundle []byte, digest v1.Hash) (provenance.Attestation, error) {
 	b, err := parseBundle(bundle)
-	if err != nil {
-		return provenance.Attestation{State: provenance.Failed, Reason: err.Error()}
+	switch {
+	case errors.Is(err, errNoEnvelope):
+		return provenance.Attestation{}, err
+	case err != nil:
+		return provenance.Attestation{State: provenance.Failed, Reason: err.Error()}, nil
 	}
-	a, err := t.attestation(ctx, b, digest)
-	if err != nil {
-		a.State, a.Reason = provenance.Unverifiable, err.Error()
-	}
-	return a
+	return t.attestation(ctx, b, digest)
 }
 
 // errNoEnvelope is the error for a bundle with another signature, which is not an attestation.

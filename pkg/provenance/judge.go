@@ -41,6 +41,15 @@ func Judge(b Bound, e *Evidence) Result {
 	return own.throughPlatforms()
 }
 
+// Judgments returns the result of each of several policies.
+func Judgments(bound []Bound, e *Evidence) []Judgment {
+	all := make([]Judgment, len(bound))
+	for i, b := range bound {
+		all[i] = Judgment{b, Judge(b, e)}
+	}
+	return all
+}
+
 // unreadable returns why the evidence of the image or one of its platforms is not known.
 func (e *Evidence) unreadable() error {
 	if e.Err != nil {
