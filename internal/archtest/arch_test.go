@@ -43,11 +43,11 @@ var allowed = map[string][]string{
 	"secret":     {},                                                                              // what must not be printed, wherever it came from
 	"selector":   {"image", "yamlread", "github.com/Masterminds/semver/v3", "go.yaml.in/yaml/v3"}, // read with the manifests that they belong to
 	"strictjson": {},
-	"transfer":   {"image", "inventory", "memo", "registry"},                                                             // moves blobs, and knows no manifest or plan
-	"tree":       {},                                                                                                     // files on disk, whatever is in them
+	"transfer":   {"image", "inventory", "memo", "registry"},                                                                         // moves blobs, and knows no manifest or plan
+	"tree":       {},                                                                                                                 // files on disk, whatever is in them
 	"verify":     {"attest", "check", "evidence", "git", "image", "inventory", "load", "manifest", "plan", "provenance", "registry"}, // follows records to manifests in commits
-	"yamledit":   {"yamlread", "go.yaml.in/yaml/v3"},                                                                     // YAML without keys: the caller knows them
-	"yamlread":   {"image", "go.yaml.in/yaml/v3"},                                                                        // strict YAML, for manifests and selectors
+	"yamledit":   {"yamlread", "go.yaml.in/yaml/v3"},                                                                                 // YAML without keys: the caller knows them
+	"yamlread":   {"image", "go.yaml.in/yaml/v3"},                                                                                    // strict YAML, for manifests and selectors
 }
 
 // pure packages decide and never look: what they need is handed to them.

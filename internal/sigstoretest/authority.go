@@ -42,9 +42,6 @@ type authority struct {
 	key                *ecdsa.PrivateKey
 }
 
-// intermediates returns the certificates between the leaves and the root.
-func (a authority) intermediates() []*x509.Certificate { return []*x509.Certificate{a.intermediate} }
-
 func (s *Sigstore) newAuthority(name string, usage x509.ExtKeyUsage) authority {
 	s.t.Helper()
 	template := func(common string) *x509.Certificate {
@@ -156,12 +153,4 @@ func (s *Sigstore) sctList(leaf *x509.Certificate, at time.Time) pkix.Extension 
 	value, err := asn1.Marshal(raw)
 	s.check(err)
 	return pkix.Extension{Id: sctListOID, Value: value}
-}
-
-// publicDER returns a public key as PKIX.
-func (s *Sigstore) publicDER(key crypto.PublicKey) []byte {
-	s.t.Helper()
-	raw, err := x509.MarshalPKIXPublicKey(key)
-	s.check(err)
-	return raw
 }

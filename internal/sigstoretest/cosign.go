@@ -13,9 +13,7 @@ import (
 
 // Media types and annotations of cosign's tags. registrytest has those of signatures by key.
 const (
-	EnvelopeType  = "application/vnd.dsse.envelope.v1+json"
-	StatementType = inTotoType
-
+	envelopeType   = "application/vnd.dsse.envelope.v1+json"
 	signatureKey   = "dev.cosignproject.cosign/signature"
 	certificateKey = "dev.sigstore.cosign/certificate"
 	chainKey       = "dev.sigstore.cosign/chain"
@@ -58,14 +56,14 @@ func (s *Sigstore) AttestationLayer(id Identity, statement []byte, opts ...Optio
 	if o.tampered {
 		e.Payload = tamper(e.Payload)
 	}
-	layer := registrytest.NewBlob(EnvelopeType, s.envelopeJSON(e))
+	layer := registrytest.NewBlob(envelopeType, s.envelopeJSON(e))
 	layer.Annotations = annotations
 	return layer
 }
 
 // UnsignedLayer returns the layer for the tag .att that holds a statement without a signature.
 func UnsignedLayer(statement []byte) registrytest.Blob {
-	return registrytest.NewBlob(StatementType, slices.Clone(statement))
+	return registrytest.NewBlob(inTotoType, slices.Clone(statement))
 }
 
 // envelopeJSON returns an envelope as cosign writes it.

@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
 	"time"
 
@@ -90,10 +91,10 @@ func (s *Sigstore) trustedRoot(ct, rekor map[string]*root.TransparencyLog) []byt
 	s.t.Helper()
 	start, end := s.now.Add(-lifetime), s.now.Add(lifetime)
 	ca := &root.FulcioCertificateAuthority{
-		URI: fulcioURL, Root: s.ca.root, Intermediates: s.ca.intermediates(), ValidityPeriodStart: start, ValidityPeriodEnd: end,
+		URI: fulcioURL, Root: s.ca.root, Intermediates: []*x509.Certificate{s.ca.intermediate}, ValidityPeriodStart: start, ValidityPeriodEnd: end,
 	}
 	tsa := &root.SigstoreTimestampingAuthority{
-		URI: timestampURL, Root: s.tsa.root, Intermediates: s.tsa.intermediates(), Leaf: s.tsa.leaf, ValidityPeriodStart: start, ValidityPeriodEnd: end,
+		URI: timestampURL, Root: s.tsa.root, Intermediates: []*x509.Certificate{s.tsa.intermediate}, Leaf: s.tsa.leaf, ValidityPeriodStart: start, ValidityPeriodEnd: end,
 	}
 	r, err := root.NewTrustedRoot(root.TrustedRootMediaType01,
 		[]root.CertificateAuthority{ca}, ct, []root.TimestampingAuthority{tsa}, rekor)
@@ -115,5 +116,7 @@ func (s *Sigstore) transparencyLog(url string, key *ecdsa.PrivateKey) *root.Tran
 // logID returns the identifier of a log (RFC 6962, section 3.2).
 func (s *Sigstore) logID(key *ecdsa.PrivateKey) [sha256.Size]byte {
 	s.t.Helper()
-	return sha256.Sum256(s.publicDER(key.Public()))
+	der, err := x509.MarshalPKIXPublicKey(key.Public())
+	s.check(err)
+	return sha256.Sum256(der)
 }

@@ -20,22 +20,18 @@ import (
 // are attached to its digest, and that every policy accepts, if every policy is satisfied.
 // Records and summaries are about the image in the source, and stay there.
 func carriable(s *Subject, verdicts []provenance.Verdict) []*provenance.Attestation {
-	var out []*provenance.Attestation
 	var judgments []provenance.Judgment
 	for _, v := range verdicts {
 		judgments = append(judgments, v.Judgments...)
 	}
-	for i, j := range judgments {
-		if len(j.Result.Violations) > 0 {
-			return nil
-		}
-		if i > 0 {
-			continue
-		}
-		for _, a := range j.Result.Accepted {
-			if mayCarry(a, s.Digest) && !slices.ContainsFunc(judgments, func(j provenance.Judgment) bool { return !accepts(j.Result, a) }) {
-				out = append(out, a)
-			}
+	violated := func(j provenance.Judgment) bool { return len(j.Result.Violations) > 0 }
+	if len(judgments) == 0 || slices.ContainsFunc(judgments, violated) {
+		return nil
+	}
+	var out []*provenance.Attestation
+	for _, a := range judgments[0].Result.Accepted {
+		if mayCarry(a, s.Digest) && !slices.ContainsFunc(judgments[1:], func(j provenance.Judgment) bool { return !accepts(j.Result, a) }) {
+			out = append(out, a)
 		}
 	}
 	return out
@@ -43,7 +39,7 @@ func carriable(s *Subject, verdicts []provenance.Verdict) []*provenance.Attestat
 
 func mayCarry(a *provenance.Attestation, digest v1.Hash) bool {
 	return a.Referrer != (v1.Hash{}) && a.Statement != nil && a.Statement.PredicateType != RecordType && a.Statement.PredicateType != SummaryType &&
-		slices.ContainsFunc(a.Statement.Subjects, func(s provenance.Subject) bool { return s.Digest[digest.Algorithm] == digest.Hex })
+		a.Statement.Names(digest)
 }
 
 // accepts reports whether a policy accepts an attestation, in whichever source it is.

@@ -8,9 +8,9 @@ import (
 	"slices"
 
 	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
-	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
 	"github.com/sigstore/sigstore-go/pkg/sign"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/evidence"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
@@ -32,42 +32,25 @@ func (s *Signer) SignPayload(ctx context.Context, payload []byte) (map[string]st
 // annotate adds what proves the time of a signature.
 func annotate(annotations map[string]string, m *protobundle.VerificationMaterial) error {
 	for _, e := range m.GetTlogEntries() {
-		raw, err := strictjson.Marshal(newLogEntry(e))
+		raw, err := strictjson.Marshal(evidence.CosignEntry{
+			SignedEntryTimestamp: e.GetInclusionPromise().GetSignedEntryTimestamp(),
+			Payload: evidence.CosignPayload{
+				Body: e.GetCanonicalizedBody(), IntegratedTime: e.GetIntegratedTime(), LogIndex: e.GetLogIndex(), LogID: hex.EncodeToString(e.GetLogId().GetKeyId()),
+			},
+		})
 		if err != nil {
 			return err
 		}
 		annotations[image.CosignEntryAnnotation] = string(raw)
 	}
 	for _, t := range m.GetTimestampVerificationData().GetRfc3161Timestamps() {
-		raw, err := strictjson.Marshal(struct {
-			Timestamp []byte `json:"SignedRFC3161Timestamp"`
-		}{t.GetSignedTimestamp()})
+		raw, err := strictjson.Marshal(evidence.CosignTimestamp{SignedRFC3161Timestamp: t.GetSignedTimestamp()})
 		if err != nil {
 			return err
 		}
 		annotations[image.CosignTimestampAnnotation] = string(raw)
 	}
 	return nil
-}
-
-// logEntry is an entry of the log in an annotation of cosign.
-type logEntry struct {
-	Promise []byte       `json:"SignedEntryTimestamp"`
-	Payload entryPayload `json:"Payload"`
-}
-
-// entryPayload is what the log has signed. Body is base64.
-type entryPayload struct {
-	Body           []byte `json:"body"`
-	IntegratedTime int64  `json:"integratedTime"`
-	LogIndex       int64  `json:"logIndex"`
-	LogID          string `json:"logID"`
-}
-
-func newLogEntry(e *protorekor.TransparencyLogEntry) logEntry {
-	return logEntry{e.GetInclusionPromise().GetSignedEntryTimestamp(), entryPayload{
-		e.GetCanonicalizedBody(), e.GetIntegratedTime(), e.GetLogIndex(), hex.EncodeToString(e.GetLogId().GetKeyId()),
-	}}
 }
 
 // certificatePEM returns certificates (DER) in PEM form.

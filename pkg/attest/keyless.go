@@ -20,6 +20,7 @@ import (
 	"github.com/sigstore/sigstore-go/pkg/fulcio/certificate"
 	"github.com/sigstore/sigstore-go/pkg/sign"
 
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/evidence"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/provenance"
 )
 
@@ -94,9 +95,7 @@ func (s *Signer) request(ctx context.Context, token string) (*certified, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &certified{pair, leaf, answers.chain, provenance.Identity{
-		SAN: info.SubjectAlternativeName, Issuer: info.Issuer, SourceRepository: info.SourceRepositoryURI, BuildConfig: info.BuildConfigURI,
-	}}, nil
+	return &certified{pair, leaf, answers.chain, evidence.IdentityOf(&info)}, nil
 }
 
 // chainReader keeps the certificates of authorities in Fulcio's answer: the client returns

@@ -27,8 +27,8 @@ type Options struct {
 	DryRun     bool // nothing will be written, and so nothing is asked of Fulcio
 
 	Client        *registry.Client
-	Signer        *Signer // nil: there is none in this dry run, or nothing is signed
-	SummarySigner *Signer // of summaries; nil: Signer
+	Signer        *Signer          // nil: there is none in this dry run, or nothing is signed
+	SummarySigner *Signer          // of summaries; nil: Signer
 	Reader        *evidence.Reader // of the statements that are attached already
 	Trust         *evidence.Trust  // that verifies signatures of images
 	Judge         Judge            // nil: there are no policies

@@ -62,7 +62,7 @@ func annotatedMaterial(annotations map[string]string) (*protobundle.Verification
 		m.TlogEntries = []*protorekor.TransparencyLogEntry{e}
 	}
 	if text := annotations[image.CosignTimestampAnnotation]; text != "" {
-		var stamp struct{ SignedRFC3161Timestamp []byte }
+		var stamp CosignTimestamp
 		if err := strictjson.Unmarshal([]byte(text), &stamp); err != nil {
 			return nil, fmt.Errorf("parsing the annotation %s: %w", image.CosignTimestampAnnotation, err)
 		}
@@ -73,17 +73,26 @@ func annotatedMaterial(annotations map[string]string) (*protobundle.Verification
 	return m, nil
 }
 
+// CosignEntry is an entry of the log in an annotation of cosign.
+type CosignEntry struct {
+	SignedEntryTimestamp []byte
+	Payload              CosignPayload
+}
+
+// CosignPayload is what the log has signed.
+type CosignPayload struct {
+	Body           []byte `json:"body"`
+	IntegratedTime int64  `json:"integratedTime"`
+	LogIndex       int64  `json:"logIndex"`
+	LogID          string `json:"logID"`
+}
+
+// CosignTimestamp is a timestamp in an annotation of cosign.
+type CosignTimestamp struct{ SignedRFC3161Timestamp []byte }
+
 // annotatedEntry returns the log entry in an annotation.
 func annotatedEntry(raw []byte) (*protorekor.TransparencyLogEntry, error) {
-	var a struct {
-		SignedEntryTimestamp []byte
-		Payload              struct {
-			Body           []byte `json:"body"`
-			IntegratedTime int64  `json:"integratedTime"`
-			LogIndex       int64  `json:"logIndex"`
-			LogID          string `json:"logID"`
-		}
-	}
+	var a CosignEntry
 	if err := strictjson.Unmarshal(raw, &a); err != nil {
 		return nil, err
 	}

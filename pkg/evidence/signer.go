@@ -100,7 +100,7 @@ func byCertificate(entity *bundle.Bundle, s signed, roots []trustedRoot) signedB
 	for _, r := range roots {
 		summary, err := r.accept(entity, s.artifact())
 		if err == nil {
-			return signedBy{state: provenance.Verified, identity: identityOf(summary)}
+			return signedBy{state: provenance.Verified, identity: IdentityOf(summary)}
 		}
 		if reason := err.Error(); !slices.Contains(reasons, reason) {
 			reasons = append(reasons, reason)
@@ -112,8 +112,8 @@ func byCertificate(entity *bundle.Bundle, s signed, roots []trustedRoot) signedB
 	return signedBy{state: provenance.Failed, reason: errors.New(strings.Join(reasons, "; ")), claims: claimed(entity)}
 }
 
-// identityOf returns the identity in a certificate.
-func identityOf(c *certificate.Summary) provenance.Identity {
+// IdentityOf returns the identity in a certificate.
+func IdentityOf(c *certificate.Summary) provenance.Identity {
 	return provenance.Identity{
 		SAN: c.SubjectAlternativeName, Issuer: c.Issuer, SourceRepository: c.SourceRepositoryURI, BuildConfig: c.BuildConfigURI,
 	}
@@ -132,7 +132,7 @@ func claimed(entity *bundle.Bundle) (id provenance.Identity) {
 	if err != nil {
 		return id
 	}
-	return identityOf(&summary)
+	return IdentityOf(&summary)
 }
 
 // recovered turns a panic into an error.

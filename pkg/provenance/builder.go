@@ -37,8 +37,8 @@ func (p *Policy) Claimable(specs []string) []*Builder {
 	return free
 }
 
-// Lowest returns the lowest level of builders, or 0 if there are none.
-func Lowest(builders []*Builder) int {
+// lowestLevel returns the lowest level of builders, or 0 if there are none.
+func lowestLevel(builders []*Builder) int {
 	lowest := 0
 	for _, b := range builders {
 		if lowest == 0 || b.Level < lowest {
@@ -52,7 +52,7 @@ func Lowest(builders []*Builder) int {
 func (p *Policy) reachable() int {
 	highest := 0
 	for i := range p.Signers {
-		highest = max(highest, Lowest(p.Claimable([]string{p.Signers[i].Spec})))
+		highest = max(highest, lowestLevel(p.Claimable([]string{p.Signers[i].Spec})))
 	}
 	return highest
 }

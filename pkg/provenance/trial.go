@@ -90,7 +90,7 @@ func (p *Policy) checks(b build, builders []*Builder, id Identity, source string
 // It is not above the lowest level of the builders that the signer may name: the signer
 // could have named that one.
 func (p *Policy) decide(failed []failure, builders []*Builder) trial {
-	lowest := Lowest(builders)
+	lowest := lowestLevel(builders)
 	if lowest < maxLevel {
 		failed = append(failed, failure{lowest + 1, true, fmt.Sprintf("its signer may name a builder of level %d", lowest)})
 	}
