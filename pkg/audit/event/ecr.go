@@ -47,6 +47,23 @@ func (e *ecrEvent) action() (a Action, kind string) {
 	return a, kind
 }
 
+// host returns the host of the registry, or "" if the event does not name it.
+//
+// China and the European Sovereign Cloud have domains of their own.
+func (e *ecrEvent) host() string {
+	if e.Account == "" || e.Region == "" {
+		return ""
+	}
+	domain := "com"
+	switch {
+	case strings.HasPrefix(e.Region, "cn-"):
+		domain = "com.cn"
+	case strings.HasPrefix(e.Region, "eusc-"):
+		domain = "eu"
+	}
+	return fmt.Sprintf("%s.dkr.ecr.%s.amazonaws.%s", e.Account, e.Region, domain)
+}
+
 // failedAction is the kind of events about actions that failed.
 const failedAction = "failed action"
 
@@ -56,10 +73,7 @@ func decodeECR(n Notification) ([]Event, error) {
 	if err := parse(n.Body, &event); err != nil {
 		return nil, err
 	}
-	host := ""
-	if event.Account != "" && event.Region != "" {
-		host = fmt.Sprintf("%s.dkr.ecr.%s.amazonaws.com", event.Account, event.Region)
-	}
+	host := event.host()
 	action, kind := event.action()
 	e := Event{ID: Clip(event.ID), Action: action}
 	if action == Other {

@@ -183,6 +183,16 @@ var samples = []struct {
 		want: []Event{{ID: "a1", Action: Push, Repository: image.NewRepository("123456789012.dkr.ecr.us-west-2.amazonaws.com", "prod/apple"), Tag: "1.0", Digest: digestA}},
 	},
 	{
+		name: "push in China", system: "ecr",
+		body: `{"id":"e3","detail-type":"ECR Image Action","account":"123456789012","region":"cn-north-1","detail":{"result":"SUCCESS","repository-name":"a","action-type":"PUSH","image-tag":"1"}}`,
+		want: []Event{{ID: "e3", Action: Push, Repository: image.NewRepository("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn", "a"), Tag: "1"}},
+	},
+	{
+		name: "push in the European Sovereign Cloud", system: "ecr",
+		body: `{"id":"e4","detail-type":"ECR Image Action","account":"123456789012","region":"eusc-de-east-1","detail":{"result":"SUCCESS","repository-name":"a","action-type":"PUSH","image-tag":"1"}}`,
+		want: []Event{{ID: "e4", Action: Push, Repository: image.NewRepository("123456789012.dkr.ecr.eusc-de-east-1.amazonaws.eu", "a"), Tag: "1"}},
+	},
+	{
 		name: "failed push", system: "ecr",
 		body: `{"id":"a2","detail-type":"ECR Image Action","account":"1","region":"r","detail":{"result":"FAILURE","repository-name":"a","action-type":"PUSH"}}`,
 		want: []Event{{Action: Other, Kind: "failed action", Repository: image.NewRepository("1.dkr.ecr.r.amazonaws.com", "a")}},
