@@ -14,7 +14,7 @@ func TestImageRules(t *testing.T) {
 		{"null name", twoRegistries + "images:\n- {name: ~, dmap: {$A: []}}\n", []string{`broken m.yaml:5:4: an images entry without name: it is empty`}},
 		{"name of a wrong type", twoRegistries + "images:\n- {name: [a], dmap: {$A: []}}\n", []string{`broken m.yaml:5:10: name: want text, found a list`}},
 		{"a misspelled dmap", twoRegistries + "images:\n- name: a\n  dmpa: {}\n", []string{`broken m.yaml:6:3: an images entry: unknown key "dmpa": did you mean "dmap"?`}},
-		{"a key that is not text", twoRegistries + "images:\n- {name: a, dmap: {[x]: []}}\n", []string{`broken m.yaml:5:19: a key: want text, found a list`}},
+		{"a key that is not text", twoRegistries + "images:\n- {name: a, dmap: {[x]: []}}\n", []string{`broken m.yaml:5:20: a key: want text, found a list`}},
 		{"neither dmap nor retag", twoRegistries + "images:\n- name: a\n", []string{`broken m.yaml:5:3: an images entry with neither dmap nor retag`}},
 		{"null entry", twoRegistries + "images:\n- \n- {name: a, dmap: {$A: []}}\n", []string{`broken m.yaml:5:2: an images entry: want a mapping, found null`}},
 		{"unknown keys", twoRegistries + "images:\n- {name: a, dmaps: {}, tags: [], retag: [{src_build_tag: x, tag: y}]}\n", []string{
