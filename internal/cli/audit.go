@@ -20,7 +20,12 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/git"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/load"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
+
+// askAgain is how long no request is sent to a registry that was given up. Events of it
+// wait for up to a minute, too.
+const askAgain = time.Minute
 
 // auditOptions are the flags of cip audit.
 type auditOptions struct {
@@ -137,7 +142,12 @@ func (o *auditOptions) run(ctx context.Context, s *session, _ []string) error {
 	if err := manifests.Start(ctx); err != nil {
 		return err
 	}
-	client, err := o.client(s, manifests)
+	settings, err := o.settings(s)
+	if err != nil {
+		return err
+	}
+	settings.Sites, settings.Limits.Again = manifests, askAgain
+	client, err := registry.New(settings)
 	if err != nil {
 		return err
 	}

@@ -121,3 +121,39 @@ func TestUsedUpQuotaIsPermanent(t *testing.T) {
 		t.Errorf("got %v, permanent: %t; want a permanent error with the time", err, registry.IsPermanent(err))
 	}
 }
+
+// A client of a server asks a host again that was given up. Other clients do not: one run
+// has no time for it.
+func TestHostThatWasGivenUp(t *testing.T) {
+	t.Parallel()
+	down := registrytest.Status(503, nil, "down")
+	for name, tc := range map[string]struct {
+		match  registrytest.Match
+		limits registry.Limits
+		again  bool
+	}{
+		"the ping fails":            {registrytest.Is(registrytest.Ping), registry.Limits{Again: time.Nanosecond}, true},
+		"the ping fails in a run":   {registrytest.Is(registrytest.Ping), registry.Limits{}, false},
+		"nothing is granted":        {registrytest.Is(registrytest.ManifestHead), registry.Limits{Again: time.Nanosecond, Patience: time.Nanosecond}, true},
+		"nothing is granted in run": {registrytest.Is(registrytest.ManifestHead), registry.Limits{Patience: time.Nanosecond}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := registrytest.New(t)
+			s.Push(t, "a", registrytest.Image(1, 1), "1")
+			s.Fault(down, tc.match)
+			c := newClient(t, registry.Options{Limits: tc.limits})
+			if _, _, err := c.Resolve(t.Context(), repo(s, "a"), "1"); err == nil {
+				t.Error("a host that fails: got no error, want one")
+			}
+			s.ClearFaults()
+			var err error
+			for range 2 { // the first one may be what notices the failure
+				_, _, err = c.Resolve(t.Context(), repo(s, "a"), "1")
+			}
+			if (err == nil) != tc.again {
+				t.Errorf("a host that works again: got %v, want it to be asked again: %t", err, tc.again)
+			}
+		})
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/auth"
@@ -40,7 +41,8 @@ type host struct {
 	single  atomic.Bool // the host reads only one scope of a token
 	trouble trouble
 
-	noticed  atomic.Bool  // a failed try was logged with Notice
+	warned   atomic.Bool  // a failed try was logged with Notice
+	noticed  time.Time    // when it was noticed that the host was given up; guarded by Transport.mu
 	failures atomic.Int32 // consecutive requests without a response
 	far      atomic.Int32 // reach of the host's own address
 }
@@ -70,7 +72,7 @@ func (h *host) getReach() reach  { return reach(h.far.Load()) }
 //
 // The first one of a host is a notice, so that users see why nothing happens.
 func (h *host) logFailure(format string, args ...any) {
-	if h.noticed.CompareAndSwap(false, true) {
+	if h.warned.CompareAndSwap(false, true) {
 		h.transport.options.Notice(format, args...)
 		return
 	}
@@ -127,6 +129,11 @@ func (h *host) ready(ctx context.Context) error {
 	h.pingErr = err
 	h.known.Store(true)
 	return err
+}
+
+// givenUp reports whether all requests to the host fail without being sent.
+func (h *host) givenUp() bool {
+	return h.pace.Ended() != nil || h.known.Load() && h.pingErr != nil
 }
 
 // schemes returns the URL schemes to try, in order.

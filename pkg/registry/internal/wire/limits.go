@@ -25,6 +25,7 @@ type Limits struct {
 	Refusal    time.Duration // for the body of an error response: 5 s
 	Grace      time.Duration // for the response to a write, after the run was interrupted: 3 s
 	Patience   time.Duration // until a host that refuses everything is given up; also the longest wait it may ask for: 2 minutes
+	Again      time.Duration // until a host that was given up is asked again: never
 }
 
 // minRate is the minimum rate of a body, in bytes per second.
@@ -42,6 +43,7 @@ func (l Limits) withDefaults() Limits {
 		Refusal:    cmp.Or(l.Refusal, 5*time.Second),
 		Grace:      cmp.Or(l.Grace, 3*time.Second),
 		Patience:   cmp.Or(l.Patience, 2*time.Minute),
+		Again:      l.Again,
 	}
 }
 

@@ -233,7 +233,7 @@ func (t *Transport) host(name string) *host {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	h := t.hosts[name]
-	if h == nil {
+	if t.over(h) {
 		addr := name
 		if name == image.DockerHub {
 			addr = dockerHubAddr
@@ -252,10 +252,25 @@ func (t *Transport) server(addr string) *host {
 	key := "token server " + addr
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.hosts[key] == nil {
+	if t.over(t.hosts[key]) {
 		t.hosts[key] = t.newHost(addr, addr)
 	}
 	return t.hosts[key]
+}
+
+// over reports whether a host has no state yet, or was given up so long ago that it begins
+// without one again. The caller holds t.mu.
+func (t *Transport) over(h *host) bool {
+	again := t.options.Limits.Again
+	switch {
+	case h == nil:
+		return true
+	case again == 0 || !h.givenUp():
+		return false
+	case h.noticed.IsZero():
+		h.noticed = time.Now()
+	}
+	return time.Since(h.noticed) >= again
 }
 
 const dockerHubAddr = "registry-1.docker.io"
@@ -263,7 +278,7 @@ const dockerHubAddr = "registry-1.docker.io"
 // paceOf returns an address's pace. The caller holds t.mu.
 func (t *Transport) paceOf(addr string) *pace.Host {
 	addr = strings.ToLower(addr)
-	if t.paces[addr] == nil {
+	if p := t.paces[addr]; p == nil || t.options.Limits.Again > 0 && p.Ended() != nil {
 		t.paces[addr] = pace.New(t.options.Pace)
 	}
 	return t.paces[addr]
