@@ -150,7 +150,7 @@ type notes map[string]string
 // It warns of every key in settings, unless the value is false or null. An unknown key
 // is refused, because it may select images. Keys that begin with "x-" hold anchors.
 func (r *reader) mapping(n *yaml.Node, subject string, settings notes, names ...string) map[string]yamlread.Field {
-	known := slices.AppendSeq(slices.Clone(names), maps.Keys(settings))
+	known := slices.Concat(names, slices.Sorted(maps.Keys(settings))) // sorted, so that hints are always the same
 	fields, ok := r.Fields(n, subject, known...)
 	if !ok {
 		return nil

@@ -184,6 +184,18 @@ func TestSelectorComments(t *testing.T) {
 	}
 }
 
+// The hint about an unknown key is the same in each run, also if several keys are similar.
+func TestHint(t *testing.T) {
+	t.Parallel()
+	files := fstest.MapFS{"f": {Data: []byte("dockerhs: x\n")}} // like docker and dockerhost
+	for range 50 {
+		result := Read(Dregsy, files, "f", "f", Options{})
+		if got := result.Faults[0].Message; !strings.HasSuffix(got, `did you mean "docker"?`) {
+			t.Fatalf("got %q, want a hint at docker", got)
+		}
+	}
+}
+
 // A mapping with too many values is a fault, and nothing in it is read.
 func TestTooManyValues(t *testing.T) {
 	t.Parallel()
