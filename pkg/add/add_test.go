@@ -186,6 +186,7 @@ func TestCompute(t *testing.T) {
 		"a tag and another digest":                     {images("a/apple:v1.2.0@" + dig("b")), nil, "tag v1.2.0 of source s.example/a/apple has digest " + dig("c") + ", which is not named", nil},
 		"a digest that does not exist":                 {images("pear@" + dig("0")), nil, "source s.example/a/pear has no digest " + dig("0"), nil},
 		"a tag that does not exist":                    {images("pear:v9"), nil, "source s.example/a/pear has no tag v9: it has v1.1.0", nil},
+		"tags that do not exist":                       {add.Request{Images: []string{"pear"}, Tags: []string{"v9", "v8"}}, nil, "source s.example/a/pear has no tag v8: it has v1.1.0", nil},
 		"no tag":                                       {images("a/apple"), nil, "no tag of apple is named: source s.example/a/apple has v1.10.0, v1.2.0, v1.1.0, v1.0.0, stable and 1 more: add one as a/apple:v1.10.0, or several with --tag, --filter-tag or --all", nil},
 		"no image":                                     {images(), nil, "no IMAGE is named", nil},
 		"an image without tags":                        {images("b/none"), nil, "source s.example/b/none has no tags", nil},

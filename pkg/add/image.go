@@ -2,7 +2,6 @@ package add
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,9 +13,6 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/yamlread"
 )
-
-// absentError is the error for a tag that the source does not have.
-type absentError struct{ error }
 
 // readImage reads what to add of an image that the request names. Everything that the
 // request names must exist.
@@ -99,27 +95,23 @@ func (c *computation) lists(tag string) bool {
 // resolve reads the digests of tags, all of which must exist.
 func (c *computation) resolve(ctx context.Context, t *target, tags []string) (map[string]v1.Hash, error) {
 	tags = slices.Compact(slices.Sorted(slices.Values(tags)))
-	digests := make([]v1.Hash, len(tags))
+	digests, exist := make([]v1.Hash, len(tags)), make([]bool, len(tags))
 	g, ctxTags := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
 	for i, tag := range tags {
-		g.Go(func() error {
-			d, ok, err := c.reader.Digest(ctxTags, t.repo, tag)
-			if err == nil && !ok {
-				err = &absentError{fmt.Errorf("source %s has no tag %s", t.repo, tag)}
-			}
-			digests[i] = d
+		g.Go(func() (err error) {
+			digests[i], exist[i], err = c.reader.Digest(ctxTags, t.repo, tag)
 			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
-		if _, absent := errors.AsType[*absentError](err); absent {
-			return nil, c.hint(ctx, t, err)
-		}
 		return nil, err
 	}
 	all := map[string]v1.Hash{}
 	for i, tag := range tags {
+		if !exist[i] {
+			return nil, c.hint(ctx, t, fmt.Errorf("source %s has no tag %s", t.repo, tag))
+		}
 		all[tag] = digests[i]
 	}
 	return all, nil
