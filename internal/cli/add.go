@@ -128,7 +128,7 @@ func (o *addOptions) run(ctx context.Context, s *session, args []string) error {
 		return err
 	}
 	path := func(name string) string { return filepath.ToSlash(filepath.Join(at.Root(), filepath.FromSlash(name))) }
-	if err := printed(showAdded(s.streams, changes, format, path)); err != nil {
+	if err := showAdded(s.streams, changes, format, path); err != nil {
 		return err
 	}
 	return o.finish(at, changes, s.log, path)

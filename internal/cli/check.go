@@ -117,7 +117,7 @@ func (o *checkOptions) run(ctx context.Context, s *session, _ []string) error {
 		c.log.Debugf("the report names no git commit: %v", err)
 	}
 	c.report.Manifests.Path, c.report.URI = o.path(), c.at.URIs()
-	if err := printed(output.WriteCheck(s.out, c.report, format, s.color())); err != nil {
+	if err := output.WriteCheck(s.out, c.report, format, s.color()); err != nil {
 		return err
 	}
 	if c.unread != nil {

@@ -58,7 +58,7 @@ func (o *explainOptions) run(ctx context.Context, s *session, names []string) er
 			failed = failed || result.Err != nil
 		}
 	}
-	if err := printed(output.WriteExplanations(s.out, found, format)); err != nil {
+	if err := output.WriteExplanations(s.out, found, format); err != nil {
 		return err
 	}
 	return failIf(failed)

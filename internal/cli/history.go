@@ -56,7 +56,7 @@ func (o *historyOptions) run(ctx context.Context, s streams, args []string) erro
 	if err != nil {
 		return err
 	}
-	return printed(output.WriteHistory(s.out, events, format))
+	return output.WriteHistory(s.out, events, format)
 }
 
 // events reads the history that the arguments name.

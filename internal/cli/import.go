@@ -112,7 +112,7 @@ func (o *importOptions) run(_ context.Context, s *session, args []string) error 
 // print prints manifests, or writes them and prints the names of the files.
 func (o *importOptions) print(manifests []importer.Manifest, s streams) error {
 	if o.write == "" || len(manifests) == 0 {
-		return printed(importer.Write(s.out, manifests))
+		return importer.Write(s.out, manifests)
 	}
 	files, err := importer.Thin(manifests)
 	if err != nil {
@@ -123,7 +123,7 @@ func (o *importOptions) print(manifests []importer.Manifest, s streams) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		if _, err := fmt.Fprintln(s.out, filepath.Join(o.write, name)); err != nil {
-			return printed(err)
+			return err
 		}
 	}
 	return nil

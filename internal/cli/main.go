@@ -45,7 +45,7 @@ func Main(p Program, b version.Build) int {
 		<-ctx.Done()
 		stop() // a second signal ends the process immediately
 	}()
-	s := streams{out: os.Stdout, err: os.Stderr, getenv: os.Getenv, build: b.OrBuildInfo()}
+	s := streams{out: stdout{os.Stdout}, err: os.Stderr, getenv: os.Getenv, build: b.OrBuildInfo()}
 	return execute(ctx, p.command(s), kpromo.CommandLine(os.Args), s)
 }
 

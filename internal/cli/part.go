@@ -133,5 +133,5 @@ func (p *promotion) printShards() error {
 	for _, text := range p.job.Warnings {
 		p.log.Warn(text)
 	}
-	return printed(output.WriteShards(p.out, p.job.ShardSizes(p.listShards), p.format))
+	return output.WriteShards(p.out, p.job.ShardSizes(p.listShards), p.format)
 }

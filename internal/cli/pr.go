@@ -243,7 +243,7 @@ func (p *proposing) change(ctx context.Context, request add.Request) (files []gi
 // show prints what a real run would do.
 func (p *proposing) show(plan *propose.Plan) error {
 	from := p.work.Draft.Branch + " of " + p.remote + ", at " + p.work.Draft.Base
-	return printed(output.WriteProposal(p.out, plan, from, p.color()))
+	return output.WriteProposal(p.out, plan, from, p.color())
 }
 
 // open pushes the branch, opens the pull request and prints its URL.
@@ -268,5 +268,5 @@ func (p *proposing) open(ctx context.Context, plan *propose.Plan) error {
 		return nil
 	}
 	_, err = fmt.Fprintln(p.out, output.Escape(done.URL))
-	return printed(err)
+	return err
 }

@@ -273,5 +273,5 @@ func (r *rebasing) checkAll(ctx context.Context) error {
 }
 
 func (r *rebasing) write(report output.Rebase) error {
-	return printed(output.WriteRebase(r.out, report, r.format))
+	return output.WriteRebase(r.out, report, r.format)
 }

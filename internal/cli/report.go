@@ -71,7 +71,7 @@ func (o *reportMergeOptions) run(s streams, files []string) error {
 	if err != nil {
 		return fmt.Errorf("merging reports: %w", err)
 	}
-	if err := show(s, merged, format); err != nil {
+	if err := output.WriteReport(s.out, merged, format, s.color()); err != nil {
 		return err
 	}
 	return verdict(merged, o.detailed)

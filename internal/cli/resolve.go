@@ -162,7 +162,7 @@ func (o *resolveOptions) run(ctx context.Context, s *session, _ []string) error 
 	if err := r.Amend(all); err != nil {
 		return err
 	}
-	if err := printed(r.show(all, format)); err != nil {
+	if err := r.show(all, format); err != nil {
 		return err
 	}
 	if o.write {

@@ -266,7 +266,7 @@ func (p *promotion) parsed(faults []manifest.Fault) error {
 	report.Manifests = p.origin
 	err := p.save(report)
 	if p.format != output.Text {
-		err = errors.Join(err, show(p.streams, report, p.format))
+		err = errors.Join(err, output.WriteReport(p.out, report, p.format, p.color()))
 	}
 	if err != nil {
 		return err
@@ -303,7 +303,7 @@ func (p *promotion) promote(ctx context.Context) error {
 	if p.format != output.Text || !sameStream(p.out, p.streams.err) {
 		p.complainOf(report)
 	}
-	if err = errors.Join(err, show(p.streams, report, p.format)); err != nil {
+	if err = errors.Join(err, output.WriteReport(p.out, report, p.format, p.color())); err != nil {
 		return err
 	}
 	if ctx.Err() != nil {
@@ -351,11 +351,6 @@ func (p *promotion) save(r *plan.Report) error {
 		return fmt.Errorf("writing the report: %w", err)
 	}
 	return nil
-}
-
-// show writes a report to stdout.
-func show(s streams, r *plan.Report, f output.Format) error {
-	return printed(output.WriteReport(s.out, r, f, s.color()))
 }
 
 // verdict returns a report's exit code. detailed is --detailed-exitcode.

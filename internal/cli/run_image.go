@@ -113,7 +113,7 @@ func (o *runImageOptions) run(ctx context.Context, s *session, _ []string) error
 		return err
 	}
 	_, err = fmt.Fprintln(s.out, output.Escape(best.Name))
-	return printed(err)
+	return err
 }
 
 // compare reports candidates that lead to another image than the chosen one: as

@@ -36,7 +36,7 @@ line of a file:
 			if err != nil {
 				return err
 			}
-			return printed(output.WriteJSON(s.out, found))
+			return output.WriteJSON(s.out, found)
 		},
 	}
 }

@@ -77,7 +77,7 @@ func (o *snapshotOptions) take(ctx context.Context, s *session, name string) err
 	if err != nil {
 		return err
 	}
-	return printed(output.WriteSnapshot(s.out, held, format))
+	return output.WriteSnapshot(s.out, held, format)
 }
 
 // readRegistry reads the contents of a registry.
@@ -134,7 +134,7 @@ func (o *runOptions) manifestSnapshot(s *session) error {
 	if o.tag != "" {
 		held = held.WithTag(o.tag)
 	}
-	if err := printed(output.WriteSnapshot(s.out, held, format)); err != nil {
+	if err := output.WriteSnapshot(s.out, held, format); err != nil {
 		return err
 	}
 	return failIf(!set.OK() || len(wanted.Faults) > 0)

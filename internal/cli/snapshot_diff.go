@@ -78,7 +78,7 @@ func (o *diffOptions) run(ctx context.Context, s *session, args []string) error 
 		sides[0], sides[1] = sides[0].WithTag(o.tag), sides[1].WithTag(o.tag)
 	}
 	c := output.Comparison{From: args[0], To: args[1], Changes: inventory.Diff(sides[0], sides[1])}
-	if err := printed(output.WriteDiff(s.out, c, format, s.color())); err != nil {
+	if err := output.WriteDiff(s.out, c, format, s.color()); err != nil {
 		return err
 	}
 	if o.detailed && len(c.Changes) > 0 {

@@ -24,13 +24,23 @@ type streams struct {
 // color reports whether text on stdout has colors.
 func (s streams) color() bool { return output.Color(s.out, s.getenv) }
 
-// printed returns the error of writing a result.
-func printed(err error) error {
+// stdout is the standard output. Its errors say so.
+type stdout struct{ file *os.File }
+
+// Write implements io.Writer.
+func (s stdout) Write(p []byte) (int, error) {
+	n, err := s.file.Write(p)
 	if err != nil {
-		return fmt.Errorf("writing to stdout: %w", err)
+		err = fmt.Errorf("writing to stdout: %w", err)
 	}
-	return nil
+	return n, err
 }
+
+// Fd returns the file descriptor, by which terminals are known.
+func (s stdout) Fd() uintptr { return s.file.Fd() }
+
+// Stat describes the file.
+func (s stdout) Stat() (os.FileInfo, error) { return s.file.Stat() }
 
 // session is a command that runs, with its log and progress display.
 type session struct {
@@ -57,8 +67,9 @@ func (s *session) logFaults(faults []manifest.Fault) {
 
 // sameStream reports whether two streams are one: the same terminal, or stderr in stdout.
 func sameStream(a, b io.Writer) bool {
-	f, ok := a.(*os.File)
-	g, also := b.(*os.File)
+	type file interface{ Stat() (os.FileInfo, error) }
+	f, ok := a.(file)
+	g, also := b.(file)
 	if !ok || !also {
 		return false
 	}

@@ -55,5 +55,5 @@ func (o *tagsExportOptions) run(ctx context.Context, s *session, args []string) 
 	if len(tags.Labels) == 0 {
 		s.log.Warnf("%s has no tags", repo)
 	}
-	return printed(tags.Write(s.out))
+	return tags.Write(s.out)
 }

@@ -44,5 +44,5 @@ func (o *tagsListOptions) run(_ context.Context, s *session, _ []string) error {
 	if err != nil {
 		return err
 	}
-	return printed(output.WriteTags(s.out, output.ListTags(tags), format))
+	return output.WriteTags(s.out, output.ListTags(tags), format)
 }

@@ -78,9 +78,9 @@ func (o *tagsResolveOptions) run(ctx context.Context, s *session, args []string)
 			s.log.Info(line)
 		}
 	}
-	return printed(output.WriteResolvedTag(s.out, output.ResolvedTag{
+	return output.WriteResolvedTag(s.out, output.ResolvedTag{
 		Reference: args[0], Repository: ref.Repository.String(), Digest: choice.Digest, Tag: choice.Tag,
 		Path: append([]string{}, merged.Path...), Labels: merged.Labels,
 		Candidates: append([]resolve.Candidate{}, choice.Candidates...), Notes: append([]string{}, choice.Notes...),
-	}, format))
+	}, format)
 }

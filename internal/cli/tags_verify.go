@@ -69,7 +69,7 @@ func (o *tagsVerifyOptions) run(ctx context.Context, s *session, args []string) 
 	}
 	s.logFaults(v.Faults)
 	if _, err := fmt.Fprintln(s.out, v.Summary()); err != nil {
-		return printed(err)
+		return err
 	}
 	return failIf(len(v.Faults) > 0)
 }

@@ -127,7 +127,7 @@ func (o *verifyOptions) run(ctx context.Context, s *session, args []string) erro
 		return err
 	}
 	result := output.Verification{Chains: chains, Named: len(args) > 0}
-	if err := printed(output.WriteVerification(s.out, result, format, s.color())); err != nil {
+	if err := output.WriteVerification(s.out, result, format, s.color()); err != nil {
 		return err
 	}
 	return failIf(verify.Bad(chains) || v.repair != nil && v.repair.failed)

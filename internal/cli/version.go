@@ -30,10 +30,10 @@ func printsVersion(s streams, letter, text string, info any, cmd *cobra.Command)
 	asJSON := cmd.Flags().BoolP("json", letter, false, "print JSON")
 	cmd.RunE = func(*cobra.Command, []string) error {
 		if *asJSON {
-			return printed(output.WriteJSON(s.out, info))
+			return output.WriteJSON(s.out, info)
 		}
 		_, err := fmt.Fprintln(s.out, text)
-		return printed(err)
+		return err
 	}
 	return cmd
 }
