@@ -51,24 +51,17 @@ type File struct {
 }
 
 // Open reads and parses the file name of fsys. Messages call it display.
-func Open(fsys fs.FS, name, display string) *File {
-	f := &File{name: name, Display: display}
-	f.read(fsys, false)
-	return f
-}
+func Open(fsys fs.FS, name, display string) *File { return open(fsys, name, display, false) }
 
 // OpenOptional is Open for a file that need not exist.
 //
 // Any other error is a fault. A symbolic link to nothing exists; trees that are not
 // trusted return another error than fs.ErrNotExist for it.
-func OpenOptional(fsys fs.FS, name, display string) *File {
-	f := &File{name: name, Display: display}
-	f.read(fsys, true)
-	return f
-}
+func OpenOptional(fsys fs.FS, name, display string) *File { return open(fsys, name, display, true) }
 
-func (f *File) read(fsys fs.FS, optional bool) {
-	data, err := readFile(fsys, f.name)
+func open(fsys fs.FS, name, display string, optional bool) *File {
+	f := &File{name: name, Display: display}
+	data, err := readFile(fsys, name)
 	switch {
 	case err == nil:
 		f.data, f.Read = data, true
@@ -76,6 +69,7 @@ func (f *File) read(fsys fs.FS, optional bool) {
 	case !optional || !errors.Is(err, errNotExist):
 		f.Whole(Broken, "%v", err)
 	}
+	return f
 }
 
 // Of returns a file that consists of one node, which was parsed before.

@@ -14,21 +14,13 @@ type Line int32
 
 // withoutLines returns the arguments of a message with zero in place of lines.
 func withoutLines(args []any) []any {
-	if !slices.ContainsFunc(args, isLine) {
-		return args
-	}
 	args = slices.Clone(args)
 	for i, a := range args {
-		if isLine(a) {
+		if _, ok := a.(Line); ok {
 			args[i] = Line(0)
 		}
 	}
 	return args
-}
-
-func isLine(a any) bool {
-	_, ok := a.(Line)
-	return ok
 }
 
 // origin is the node of a fault, and its message without lines.
