@@ -10,7 +10,6 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/evidence"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/load"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/promote"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/provenance"
 )
 
@@ -150,5 +149,5 @@ func (o *trustOptions) signature(from evidence.Source, s *session) (check.Rule, 
 	if err != nil {
 		return nil, err
 	}
-	return check.Signature{Read: promote.Signatures(evidence.NewReader(from, trust)), Signers: signers, IfPresent: o.ifPresent}, nil
+	return check.Signature{Read: evidence.NewReader(from, trust), Signers: signers, IfPresent: o.ifPresent}, nil
 }

@@ -13,20 +13,11 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/provenance"
 )
 
-// Attached is a signature that belongs to an image, after it was verified.
-type Attached struct {
-	Where   string              // its reference
-	By      provenance.Identity // zero, unless it is valid
-	Invalid string              // why it is not valid; empty if it is
-	Bundle  bool                // it is not one of those under cosign's tag
-	Claims  provenance.Identity // that the certificate of one that is not valid names; may be zero
-}
-
 // Signatures reads signatures and verifies them.
 type Signatures interface {
 	// Signatures returns the signatures that a repository holds of a digest, those
 	// that cost least first. What cannot be read comes as an error.
-	Signatures(ctx context.Context, repo name.Repository, digest v1.Hash) iter.Seq2[Attached, error]
+	Signatures(ctx context.Context, repo name.Repository, digest v1.Hash) iter.Seq2[provenance.Signature, error]
 }
 
 // Signer is somebody whose signature an image must have.
@@ -101,7 +92,7 @@ func (s Signature) judge(ctx context.Context, im Image) []Finding {
 }
 
 // concerned reports whether a signature is of a signer, or would be if it were valid.
-func (s Signature) concerned(a Attached) bool {
+func (s Signature) concerned(a provenance.Signature) bool {
 	id := a.By
 	if a.Invalid != "" {
 		id = a.Claims

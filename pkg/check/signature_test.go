@@ -21,19 +21,6 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
-// reader reads signatures with a registry client, and verifies them.
-type reader struct{ *evidence.Reader }
-
-func (r reader) Signatures(ctx context.Context, repo name.Repository, digest v1.Hash) iter.Seq2[check.Attached, error] {
-	return func(yield func(check.Attached, error) bool) {
-		for s, err := range r.Reader.Signatures(ctx, repo, digest) {
-			if !yield(check.Attached(s), err) {
-				return
-			}
-		}
-	}
-}
-
 // byKey is the signer whose key is trusted.
 var byKey = check.Signer{Name: "the key", Matches: provenance.Identity.IsKey}
 
@@ -70,7 +57,7 @@ func (s signed) judge(t *testing.T) []check.Finding {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rule := check.Signature{Read: reader{evidence.NewReader(evidence.Direct(client), trust)}, Signers: []check.Signer{byKey}}
+	rule := check.Signature{Read: evidence.NewReader(evidence.Direct(client), trust), Signers: []check.Signer{byKey}}
 	repo := image.NewRepository(s.Host, "staging/apple")
 	return rule.Check(t.Context(), &check.Input{Images: []check.Image{{Digest: image.Hash(s.apple.Digest), From: repo}}})
 }
@@ -223,7 +210,7 @@ func TestSignatureElsewhere(t *testing.T) {
 	t.Parallel()
 	places := fixed{
 		"mirror/apple":  {{err: errors.New("no answer")}},
-		"staging/apple": {{Attached: check.Attached{Where: "staging/apple:1", Invalid: "it is wrong"}}, {Attached: check.Attached{By: keyed}}},
+		"staging/apple": {{Signature: provenance.Signature{Where: "staging/apple:1", Invalid: "it is wrong"}}, {Signature: provenance.Signature{By: keyed}}},
 	}
 	rule := check.Signature{Read: places, Signers: []check.Signer{byKey}}
 	im := check.Image{Digest: image.Hash(digestA), From: repo("mirror/apple"), Also: []name.Repository{repo("staging/apple")}}
@@ -263,7 +250,7 @@ func TestSignatureOfSigners(t *testing.T) {
 			t.Parallel()
 			places := fixed{}
 			for _, by := range tc.by {
-				places["staging/apple"] = append(places["staging/apple"], attached{Attached: check.Attached{By: by}})
+				places["staging/apple"] = append(places["staging/apple"], attached{Signature: provenance.Signature{By: by}})
 			}
 			rule := check.Signature{Read: places, Signers: tc.signers}
 			im := check.Image{Digest: image.Hash(digestA), From: repo("staging/apple")}
@@ -274,17 +261,17 @@ func TestSignatureOfSigners(t *testing.T) {
 
 // attached is what reading a signature returns.
 type attached struct {
-	check.Attached
+	provenance.Signature
 	err error
 }
 
 // fixed are signatures by repository path.
 type fixed map[string][]attached
 
-func (f fixed) Signatures(_ context.Context, repo name.Repository, _ v1.Hash) iter.Seq2[check.Attached, error] {
-	return func(yield func(check.Attached, error) bool) {
+func (f fixed) Signatures(_ context.Context, repo name.Repository, _ v1.Hash) iter.Seq2[provenance.Signature, error] {
+	return func(yield func(provenance.Signature, error) bool) {
 		for _, s := range f[repo.RepositoryStr()] {
-			if !yield(s.Attached, s.err) {
+			if !yield(s.Signature, s.err) {
 				return
 			}
 		}
@@ -320,26 +307,26 @@ func TestSignatureIfPresent(t *testing.T) {
 	t.Parallel()
 	byCertificate := check.Signer{Name: "builder@example.com", Matches: func(id provenance.Identity) bool { return id == certified }}
 	for name, tc := range map[string]struct {
-		has  []check.Attached
+		has  []provenance.Signature
 		want string
 	}{
 		"none":                                {nil, ""},
-		"tag of the signer":                   {[]check.Attached{{By: certified}}, ""},
-		"tag of a stranger":                   {[]check.Attached{{By: stranger}}, "it was made by"},
-		"tag of both":                         {[]check.Attached{{By: stranger}, {By: certified}}, ""},
-		"tag that is not valid":               {[]check.Attached{{Invalid: "it is wrong"}}, "it is wrong"},
-		"bundle of the signer":                {[]check.Attached{{Bundle: true, By: certified}}, ""},
-		"bundle of a stranger":                {[]check.Attached{{Bundle: true, By: stranger}}, ""},
-		"bundle of nobody":                    {[]check.Attached{{Bundle: true, Invalid: "it is wrong"}}, ""},
-		"bundle that only names the signer":   {[]check.Attached{{Bundle: true, Invalid: "it is wrong", Claims: certified}}, "it is wrong"},
-		"bundle that only names somebody":     {[]check.Attached{{Bundle: true, Invalid: "it is wrong", Claims: stranger}}, ""},
-		"bundle of nobody, tag of a stranger": {[]check.Attached{{By: stranger}, {Bundle: true, Invalid: "it is wrong"}}, "it was made by"},
+		"tag of the signer":                   {[]provenance.Signature{{By: certified}}, ""},
+		"tag of a stranger":                   {[]provenance.Signature{{By: stranger}}, "it was made by"},
+		"tag of both":                         {[]provenance.Signature{{By: stranger}, {By: certified}}, ""},
+		"tag that is not valid":               {[]provenance.Signature{{Invalid: "it is wrong"}}, "it is wrong"},
+		"bundle of the signer":                {[]provenance.Signature{{Bundle: true, By: certified}}, ""},
+		"bundle of a stranger":                {[]provenance.Signature{{Bundle: true, By: stranger}}, ""},
+		"bundle of nobody":                    {[]provenance.Signature{{Bundle: true, Invalid: "it is wrong"}}, ""},
+		"bundle that only names the signer":   {[]provenance.Signature{{Bundle: true, Invalid: "it is wrong", Claims: certified}}, "it is wrong"},
+		"bundle that only names somebody":     {[]provenance.Signature{{Bundle: true, Invalid: "it is wrong", Claims: stranger}}, ""},
+		"bundle of nobody, tag of a stranger": {[]provenance.Signature{{By: stranger}, {Bundle: true, Invalid: "it is wrong"}}, "it was made by"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			places := fixed{}
 			for _, a := range tc.has {
-				places["staging/apple"] = append(places["staging/apple"], attached{Attached: a})
+				places["staging/apple"] = append(places["staging/apple"], attached{Signature: a})
 			}
 			rule := check.Signature{Read: places, Signers: []check.Signer{byCertificate}, IfPresent: true}
 			im := check.Image{Digest: image.Hash(digestA), From: repo("staging/apple")}

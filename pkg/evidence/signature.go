@@ -16,23 +16,14 @@ import (
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/strictjson"
 )
 
-// Signature is a signature of an image by cosign, after it was verified.
-type Signature struct {
-	Where   string              // the reference of the manifest that holds it
-	By      provenance.Identity // zero, unless it is valid
-	Invalid string              // why it is not valid; empty if it is
-	Bundle  bool                // it is not one of those under cosign's tag
-	Claims  provenance.Identity // that the certificate of one that is not valid names; may be zero
-}
-
 // Signatures reads the signatures of an image and verifies them.
 //
 // Those that cost least come first. What could not be read or verified comes as an error:
 // it may be a valid signature. A caller that stops early saves requests.
-func (r *Reader) Signatures(ctx context.Context, repo name.Repository, digest v1.Hash) iter.Seq2[Signature, error] {
-	return func(yield func(Signature, error) bool) {
+func (r *Reader) Signatures(ctx context.Context, repo name.Repository, digest v1.Hash) iter.Seq2[provenance.Signature, error] {
+	return func(yield func(provenance.Signature, error) bool) {
 		for s, err := range r.from.Signatures(ctx, repo, digest) {
-			var out Signature
+			var out provenance.Signature
 			if err == nil {
 				out, err = r.trust.VerifyImage(ctx, s, digest)
 			}
@@ -62,8 +53,8 @@ func (r *Reader) Signed(ctx context.Context, repo name.Repository, digest v1.Has
 // VerifyImage verifies a signature of the image with a digest.
 //
 // The error is that the trusted roots could not be loaded.
-func (t *Trust) VerifyImage(ctx context.Context, s registry.Signature, digest v1.Hash) (Signature, error) {
-	out := Signature{Where: s.Where, Bundle: s.Bundle != nil}
+func (t *Trust) VerifyImage(ctx context.Context, s registry.Signature, digest v1.Hash) (provenance.Signature, error) {
+	out := provenance.Signature{Where: s.Where, Bundle: s.Bundle != nil}
 	by, err := t.claim(ctx, s, digest)
 	if err != nil {
 		return out, fmt.Errorf("verifying %s: %w", s.Where, err)

@@ -8,7 +8,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/evidence"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
@@ -40,20 +39,4 @@ func (r *RuleReader) Signatures(ctx context.Context, repo name.Repository, diges
 // Below implements evidence.Source.
 func (r *RuleReader) Below(ctx context.Context, repo name.Repository, digest string) (*registry.Content, error) {
 	return r.sources.below(ctx, repo, digest)
-}
-
-// Signatures returns what reads and verifies signatures for the rule signature.
-func Signatures(r *evidence.Reader) check.Signatures { return signatures{r} }
-
-type signatures struct{ reader *evidence.Reader }
-
-// Signatures implements check.Signatures.
-func (s signatures) Signatures(ctx context.Context, repo name.Repository, digest v1.Hash) iter.Seq2[check.Attached, error] {
-	return func(yield func(check.Attached, error) bool) {
-		for a, err := range s.reader.Signatures(ctx, repo, digest) {
-			if !yield(check.Attached(a), err) {
-				return
-			}
-		}
-	}
 }

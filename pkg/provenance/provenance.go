@@ -110,6 +110,15 @@ const (
 	Failed             // the signature is wrong
 )
 
+// Signature is a signature of an image by cosign, after it was verified.
+type Signature struct {
+	Where   string   // the reference of the manifest that holds it
+	By      Identity // zero, unless it is valid
+	Invalid string   // why it is not valid; empty if it is
+	Bundle  bool     // it is not one of those under cosign's tag
+	Claims  Identity // that the certificate of one that is not valid names; may be zero
+}
+
 // Identity is the verified signer of an attestation.
 type Identity struct {
 	SAN              string // subject alternative name of the certificate: an address or a URI
