@@ -3,12 +3,10 @@ package registry
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"net/http"
+	"path"
 	"slices"
 	"sync"
 
@@ -19,8 +17,6 @@ import (
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/auth"
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry/internal/wire"
 )
 
 // SnapshotOptions select what a snapshot contains.
@@ -65,7 +61,11 @@ func (c *Client) Snapshot(ctx context.Context, root image.Registry, o SnapshotOp
 	if err != nil {
 		return nil, fmt.Errorf("reading registry %s: %w", root, err)
 	}
-	return s.images.Sort(), nil
+	images := s.images.Sort()
+	if len(images) < len(s.images) { // root itself has the name of its last path element
+		warn(fmt.Sprintf("%s and the repository %s below it are printed as one image", root, path.Base(root.Prefix)))
+	}
+	return images, nil
 }
 
 // snapshot builds one snapshot.
@@ -205,6 +205,9 @@ func (s *snapshot) walk(root name.Repository, self *Listing) {
 		s.client.ExpectReads(next)
 		lists, err := each(s.ctx, next, func(ctx context.Context, r name.Repository) (*Listing, error) {
 			l, err := s.client.List(ctx, r, s.options.Keep)
+			if errors.Is(err, ErrNotFound) { // it was deleted in the meantime
+				return &Listing{}, nil
+			}
 			if err != nil {
 				return nil, fmt.Errorf("listing %s: %w", r, err)
 			}
@@ -349,46 +352,4 @@ func (s *snapshot) children(repo name.Repository, digests map[v1.Hash]Listed) (m
 		}
 	}
 	return all, nil
-}
-
-// errNoCatalog is the error for a host without a catalog.
-var errNoCatalog = errors.New("the registry lists no repositories")
-
-// errEmptyCatalog is the error for a host with empty catalog.
-var errEmptyCatalog = errors.New("the registry's catalog is empty")
-
-// catalog returns the names of all repositories of a host.
-func (c *Client) catalog(ctx context.Context, host string) ([]string, error) {
-	var names []string
-	all := listing{repo: image.NewRepository(host, ""), access: wire.Catalog, path: "_catalog", size: 1000}
-	err := c.pages(ctx, all, func(body io.Reader) (func() int, error) {
-		var page []string
-		known := false
-		err := object(body, func(key string, dec *json.Decoder) error {
-			if key != "repositories" {
-				return skip(dec)
-			}
-			known = true
-			return dec.Decode(&page)
-		})
-		switch {
-		case err != nil:
-			return nil, fmt.Errorf("parsing the catalog: %w", err)
-		case !known:
-			return nil, errors.New("parsing the catalog: it has no field repositories")
-		}
-		return func() int {
-			names = append(names, page...)
-			return len(page)
-		}, nil
-	})
-	var scope *auth.RefusedError
-	if errors.As(err, &scope) && scope.Status != http.StatusUnauthorized {
-		return nil, errNoCatalog
-	}
-	switch statusOf(err) {
-	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusUnauthorized, http.StatusForbidden:
-		return nil, errNoCatalog // the ping succeeded, or the error would be another
-	}
-	return names, err
 }

@@ -147,6 +147,53 @@ func TestSnapshotBudget(t *testing.T) {
 	}
 }
 
+// A repository that is listed and then 404 is empty. One that is listed twice is read once.
+// The root has the name of its last element, and is not confused silently.
+func TestSnapshotOfOddListings(t *testing.T) {
+	t.Parallel()
+	img := registrytest.Image(1, 1)
+	for name, tc := range map[string]struct {
+		option registrytest.Option
+		repos  []string
+		inject func(*registrytest.Server)
+		want   []string
+		warn   string
+		lists  int // requests for tag lists
+	}{
+		"Google: deleted in the meantime": {registrytest.GoogleListing(), []string{"prod/a", "prod/b"}, func(s *registrytest.Server) {
+			s.Fault(registrytest.Refuse(404, "NAME_UNKNOWN", "no"), registrytest.Is(registrytest.Tags), registrytest.Repo("prod/b"))
+		}, []string{"a img 1"}, "", 3},
+		"the catalog names one twice": {registrytest.WithCatalog(), []string{"prod/a"}, func(s *registrytest.Server) {
+			s.Fault(registrytest.Status(200, registrytest.Header("Content-Type", "application/json"), `{"repositories":["prod/a","prod/a"]}`), registrytest.Is(registrytest.Catalog))
+		}, []string{"a img 1"}, "", 2},
+		"two have one name": {registrytest.WithCatalog(), []string{"prod", "prod/prod"}, func(*registrytest.Server) {},
+			[]string{"prod img 1"}, "/prod and the repository prod below it are printed as one image", 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := registrytest.New(t, tc.option)
+			for _, r := range tc.repos {
+				s.Push(t, r, img, "1")
+			}
+			tc.inject(s)
+			var warnings []string
+			got, err := newClient(t, registry.Options{}).Snapshot(t.Context(), image.NewRegistry(s.Host, "prod"), registry.SnapshotOptions{}, func(w string) { warnings = append(warnings, w) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tc.want, show(got, map[string]string{img.Digest: "img"})); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+			if w := strings.Join(warnings, "\n"); !strings.HasSuffix(w, tc.warn) || (w == "") != (tc.warn == "") {
+				t.Errorf("got warnings %q, want %q", w, tc.warn)
+			}
+			if n := s.Count(registrytest.Tags); n != tc.lists {
+				t.Errorf("got %d tag lists, want %d", n, tc.lists)
+			}
+		})
+	}
+}
+
 // A snapshot is an error if a part of it cannot be read.
 func TestSnapshotFailsWhole(t *testing.T) {
 	t.Parallel()
