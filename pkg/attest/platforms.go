@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/evidence"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
@@ -90,17 +91,23 @@ func ofPlatform(verdicts []provenance.Verdict, digest v1.Hash) []provenance.Verd
 	return own
 }
 
-// groups plans the summaries of the platforms, sorted.
+// groups plans the summaries of the platforms, sorted by index.
 func (p *platforms) groups(ctx context.Context) []*group {
 	groups := p.bad
+	var all errgroup.Group
+	all.SetLimit(inFlight)
 	for at, one := range p.all {
-		slices.SortFunc(one.indexes, func(a, b *Subject) int { return compareSubjects(*a, *b) })
+		slices.SortFunc(one.indexes, compareSubjects)
 		g := &group{of: one.indexes}
-		index := Outcome{Passed: !slices.ContainsFunc(one.outcomes, func(o Outcome) bool { return !o.Passed })}
-		p.w.planSummary(ctx, g, p.w.summary(one.indexes[0], at.digest, OfPlatform(one.own, index), one.wants), one.Descriptor)
 		groups = append(groups, g)
+		all.Go(func() error {
+			index := Outcome{Passed: !slices.ContainsFunc(one.outcomes, func(o Outcome) bool { return !o.Passed })}
+			p.w.planSummary(ctx, g, p.w.summary(one.indexes[0], at.digest, OfPlatform(one.own, index), one.wants), one.Descriptor)
+			return nil
+		})
 	}
-	slices.SortFunc(groups, func(a, b *group) int { return compareSubjects(*a.of[0], *b.of[0]) })
+	_ = all.Wait() // no function returns an error
+	slices.SortFunc(groups, func(a, b *group) int { return compareSubjects(a.of[0], b.of[0]) })
 	return groups
 }
 

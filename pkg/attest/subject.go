@@ -184,16 +184,10 @@ func (p *promoted) subjects() []Subject {
 		s.Tags = slices.Sorted(maps.Keys(p.tags[place{name: at.name, digest: at.digest}]))
 		all = append(all, *s)
 	}
-	slices.SortFunc(all, compareSubjects)
+	slices.SortFunc(all, func(a, b Subject) int { return compareSubjects(&a, &b) })
 	return all
 }
 
-func compareSubjects(a, b Subject) int {
-	if c := image.CompareRepositories(a.Repository, b.Repository); c != 0 {
-		return c
-	}
-	if c := image.CompareDigests(a.Digest, b.Digest); c != 0 {
-		return c
-	}
-	return strings.Compare(a.Name, b.Name)
+func compareSubjects(a, b *Subject) int {
+	return cmp.Or(image.CompareRepositories(a.Repository, b.Repository), image.CompareDigests(a.Digest, b.Digest), strings.Compare(a.Name, b.Name))
 }
