@@ -79,7 +79,7 @@ func (p *platforms) add(ctx context.Context, s *Subject, verdicts []provenance.V
 func ofPlatform(verdicts []provenance.Verdict, digest v1.Hash) []provenance.Verdict {
 	own := make([]provenance.Verdict, len(verdicts))
 	for i, v := range verdicts {
-		own[i] = provenance.Verdict{Repository: v.Repository, Digest: digest}
+		own[i] = provenance.Verdict{Repository: v.Repository}
 		for _, j := range v.Judgments {
 			one := provenance.Judgment{Policy: j.Policy, Result: provenance.Result{Violations: []string{"its evidence is not known"}}}
 			if n := slices.IndexFunc(j.Result.Platforms, func(r provenance.PlatformResult) bool { return r.Digest == digest }); n >= 0 {

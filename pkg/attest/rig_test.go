@@ -150,7 +150,7 @@ type judges map[string][]provenance.Result
 // Image implements attest.Judge.
 func (j judges) Image(_ context.Context, source name.Repository, digest v1.Hash) provenance.Verdict {
 	v := judged("a", j[digest.String()]...)
-	v.Repository, v.Digest = source, digest
+	v.Repository = source
 	for i := range v.Judgments {
 		v.Judgments[i].Policy.File = "manifests/apple/promoter-manifest.yaml"
 	}

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/provenance"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
 )
 
 // SummaryType is the predicate type of verification summaries.
@@ -82,6 +83,26 @@ func OutcomeOf(verdicts []provenance.Verdict) Outcome {
 		o.Inputs = append(o.Inputs, inputs[key])
 	}
 	return o
+}
+
+// policyHash returns the sha256 of the policies that verdicts were made by, in hexadecimal
+// digits, or "" if there are none. Of one policy it is that of its content; of several it
+// is that of theirs. Equal policies have one hash, wherever they are written.
+func policyHash(verdicts []provenance.Verdict) string {
+	var all []string
+	for _, v := range verdicts {
+		for i := range v.Judgments {
+			all = append(all, strings.TrimPrefix(v.Judgments[i].Policy.Digest(), "sha256:"))
+		}
+	}
+	slices.Sort(all)
+	switch all = slices.Compact(all); len(all) {
+	case 0:
+		return ""
+	case 1:
+		return all[0]
+	}
+	return registry.DigestOf([]byte(strings.Join(all, "\n"))).Hex
 }
 
 // OfPlatform returns the outcome for a platform of an index that the manifests do not

@@ -14,7 +14,7 @@ import (
 
 // judged returns the verdict of policies about the image in a source, one for each result.
 func judged(source string, results ...provenance.Result) provenance.Verdict {
-	v := provenance.Verdict{Repository: image.NewRepository("staging.example.com", source), Digest: image.Hash(digest)}
+	v := provenance.Verdict{Repository: image.NewRepository("staging.example.com", source)}
 	for i, r := range results {
 		p := &provenance.Policy{Mode: provenance.Warn, Sources: []string{"https://github.com/o/" + source}, Level: i + 1}
 		v.Judgments = append(v.Judgments, provenance.Judgment{

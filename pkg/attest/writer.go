@@ -126,7 +126,7 @@ func (w *Writer) earlier(ctx context.Context, repo name.Repository, digest v1.Ha
 func (w *Writer) verdicts(ctx context.Context, s *Subject) []provenance.Verdict {
 	var all []provenance.Verdict
 	for _, source := range s.sources() {
-		v := provenance.Verdict{Repository: source, Digest: s.Digest}
+		v := provenance.Verdict{Repository: source}
 		if w.o.Judge != nil {
 			v = w.o.Judge.Image(ctx, source, s.Digest)
 		}

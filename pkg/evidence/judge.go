@@ -22,11 +22,9 @@ func NewJudge(policies *provenance.Policies, reader *Reader) *Judge { return &Ju
 //
 // Nothing is read of an image that no policy binds.
 func (j *Judge) Image(ctx context.Context, source name.Repository, digest v1.Hash) provenance.Verdict {
-	v := provenance.Verdict{Repository: source, Digest: digest}
-	bound := j.policies.Of(source)
-	if len(bound) == 0 {
-		return v
+	v := provenance.Verdict{Repository: source}
+	if bound := j.policies.Of(source); len(bound) > 0 {
+		v.Judgments = provenance.Judgments(bound, j.reader.Gather(ctx, source, digest))
 	}
-	v.Judgments = provenance.Judgments(bound, j.reader.Gather(ctx, source, digest))
 	return v
 }

@@ -144,9 +144,8 @@ type Subject struct {
 
 // Verdict is the result of all policies that bind an image.
 type Verdict struct {
-	Repository name.Repository // in the source
-	Digest     v1.Hash
-	Judgments  []Judgment // none: no policy binds the image, and nothing was read
+	Repository name.Repository // the source
+	Judgments  []Judgment      // none: no policy binds the image, and nothing was read
 }
 
 // Judgment is the result of one policy.

@@ -54,6 +54,9 @@ type Link struct {
 	Detail string `json:"detail"`
 }
 
+// broken reports whether the link is missing or invalid.
+func (l Link) broken() bool { return l.Status == Missing || l.Status == Invalid }
+
 // Chain is the result for one reference.
 type Chain struct {
 	Reference string   `json:"reference"`
@@ -67,13 +70,13 @@ type Chain struct {
 
 // Lacks reports whether a link is missing or invalid.
 func (c *Chain) Lacks(k Kind) bool {
-	return slices.ContainsFunc(c.Links, func(l Link) bool { return l.Kind == k && (l.Status == Missing || l.Status == Invalid) })
+	return slices.ContainsFunc(c.Links, func(l Link) bool { return l.Kind == k && l.broken() })
 }
 
 // add appends links. A link that is missing or invalid breaks the chain.
 func (c *Chain) add(links ...Link) {
 	for _, l := range links {
-		if l.Status == Missing || l.Status == Invalid {
+		if l.broken() {
 			c.Verdict = Broken
 		}
 		c.Links = append(c.Links, l)
@@ -82,12 +85,7 @@ func (c *Chain) add(links ...Link) {
 
 // Bad reports whether a chain is broken.
 func Bad(chains []Chain) bool {
-	for i := range chains {
-		if chains[i].Verdict != Intact {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(chains, func(c Chain) bool { return c.Verdict != Intact })
 }
 
 // Subject is an image to verify, at a destination.
