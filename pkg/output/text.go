@@ -132,7 +132,8 @@ func (t *text) cause(c *cause) {
 	if c.items > 1 {
 		reason += " (" + c.extent() + ")"
 	}
-	t.wrapped(t.paint(paint, c.status)+": "+Escape(reason), columns(c.status)-columns(t.paint(paint, c.status)))
+	t.put(t.paint(paint, c.status), ":")
+	t.wrapped(columns(c.status)+1, Escape(reason))
 	if c.unread() {
 		t.put("\n")
 		return
@@ -148,18 +149,14 @@ func (t *text) cause(c *cause) {
 	t.put("\n")
 }
 
-// wrapped writes text. Its second and further lines are indented. hidden is the
-// negative number of characters that take no column.
-func (t *text) wrapped(s string, hidden int) {
-	at := hidden
-	for i, word := range strings.Split(s, " ") {
+// wrapped writes text on a line that has some columns. Further lines are indented.
+func (t *text) wrapped(at int, s string) {
+	for word := range strings.SplitSeq(s, " ") {
 		n := columns(word)
-		switch {
-		case i == 0:
-		case at+1+n > t.width:
+		if at+1+n > t.width {
 			t.put("\n  ")
 			at = 2
-		default:
+		} else {
 			t.put(" ")
 			at++
 		}
