@@ -133,7 +133,8 @@ func (t *text) cause(c *cause) {
 		reason += " (" + c.extent() + ")"
 	}
 	t.put(t.paint(paint, c.status), ":")
-	t.wrapped(columns(c.status)+1, Escape(reason))
+	t.wrap(columns(c.status)+1, 1, strings.Split(Escape(reason), " "))
+	t.put("\n")
 	if c.unread() {
 		t.put("\n")
 		return
@@ -149,21 +150,19 @@ func (t *text) cause(c *cause) {
 	t.put("\n")
 }
 
-// wrapped writes text on a line that has some columns. Further lines are indented.
-func (t *text) wrapped(at int, s string) {
-	for word := range strings.SplitSeq(s, " ") {
+// wrap writes words, each after a space, on a line that has some columns. Further lines
+// are indented. It returns the columns of the last one.
+func (t *text) wrap(at, indent int, words []string) int {
+	for _, word := range words {
 		n := columns(word)
-		if at+1+n > t.width {
-			t.put("\n  ")
-			at = 2
-		} else {
-			t.put(" ")
-			at++
+		if at > indent && at+1+n > t.width {
+			t.put("\n", strings.Repeat(" ", indent))
+			at = indent
 		}
-		t.put(word)
-		at += n
+		t.put(" ", word)
+		at += 1 + n
 	}
-	t.put("\n")
+	return at
 }
 
 // row writes the line of an item. Its tags wrap. place is the position that wants it.
@@ -183,17 +182,8 @@ func (t *text) row(it *plan.ReportItem, source bool, place string) {
 	}
 	wide := len("sha256:") + t.digits
 	t.put(t.indent, "  ", action, "  ", status, "  ", fmt.Sprintf("%-*s", wide, t.short(it.Digest)), " ")
-	indent := len(t.indent) + 2 + actionWidth + 2 + statusWidth + 2 + wide + 2
-	at := indent - 1
-	for i, word := range t.words(it, source) {
-		n := columns(word)
-		if i > 0 && at+1+n > t.width {
-			t.put("\n", strings.Repeat(" ", indent-1))
-			at = indent - 1
-		}
-		t.put(" ", word)
-		at += 1 + n
-	}
+	indent := len(t.indent) + 2 + actionWidth + 2 + statusWidth + 2 + wide + 1
+	at := t.wrap(indent, indent, t.words(it, source))
 	if place != "" {
 		place = "(" + Escape(place) + ")"
 		if at+1+columns(place) > t.width {
