@@ -219,19 +219,15 @@ func (r *CheckReport) document() checkDocument {
 
 // RuleList returns one line of help for each rule, wrapped at 80 columns.
 func RuleList(rules []check.Rule) string {
-	const width = 80
+	const names = 16 // columns
 	var b strings.Builder
+	t := text{buffer: newBuffer(&b), width: 80}
 	for _, r := range rules {
 		d := r.Describe()
-		line := fmt.Sprintf("  %-14s", d.Name)
-		for word := range strings.FieldsSeq(d.About) {
-			if len(line)+1+len(word) > width {
-				b.WriteString(line + "\n")
-				line = strings.Repeat(" ", 16)
-			}
-			line += " " + word
-		}
-		b.WriteString(line + "\n")
+		t.put(fmt.Sprintf("  %-*s", names-2, d.Name))
+		t.wrap(names, names, strings.Fields(d.About))
+		t.put("\n")
 	}
+	_ = t.Flush() // a Builder does not fail
 	return b.String()
 }

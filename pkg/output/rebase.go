@@ -117,7 +117,7 @@ func WriteRebase(w io.Writer, r Rebase, f Format) error {
 	case f == JSON:
 		return WriteJSON(w, completeRebase(r))
 	case r.Check:
-		return writeCheckText(w, r)
+		return writeRebaseCheck(w, r)
 	}
 	return writeRebaseText(w, r)
 }
@@ -134,7 +134,7 @@ func completeRebase(r Rebase) Rebase {
 	return r
 }
 
-func writeCheckText(w io.Writer, r Rebase) error {
+func writeRebaseCheck(w io.Writer, r Rebase) error {
 	b := newBuffer(w)
 	count := map[string]int{}
 	for _, a := range r.Apps {
