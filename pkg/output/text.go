@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"text/tabwriter"
 	"time"
 	"unicode/utf8"
 
@@ -253,23 +254,19 @@ func (t *text) estimate(hosts map[string]plan.Estimate) {
 	if len(hosts) == 0 {
 		return
 	}
-	names, wide := slices.Sorted(maps.Keys(hosts)), 0
-	for _, name := range names {
-		wide = max(wide, columns(Escape(name)))
-	}
 	t.put("Estimate of the real run:\n")
-	for _, name := range names {
-		e, least := hosts[name], ""
+	table := tabwriter.NewWriter(t, 0, 0, 2, ' ', 0)
+	for _, name := range slices.Sorted(maps.Keys(hosts)) {
+		e, least, duration := hosts[name], "", ""
 		if e.AtLeast {
 			least = "at least "
 		}
-		shown := Escape(name)
-		t.put("  ", shown, strings.Repeat(" ", wide-columns(shown)), "  ", least, plural(e.Requests, "request", "requests"), ", ", size(e.Bytes))
 		if e.Seconds > 0 {
-			t.put(", ", time.Duration(math.Ceil(e.Seconds)*float64(time.Second)).String())
+			duration = ", " + time.Duration(math.Ceil(e.Seconds)*float64(time.Second)).String()
 		}
-		t.put("\n")
+		fmt.Fprintf(table, "  %s\t%s%s, %s%s\n", Escape(name), least, plural(e.Requests, "request", "requests"), size(e.Bytes), duration)
 	}
+	_ = table.Flush() // the buffer keeps the error
 	t.put("\n")
 }
 
