@@ -1,6 +1,7 @@
 package registrytest
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -17,14 +18,15 @@ type Response struct {
 }
 
 func (a *Response) send(w http.ResponseWriter) {
-	for name, values := range a.Header {
+	setHeader(w, a.Header)
+	w.WriteHeader(cmp.Or(a.Status, http.StatusOK))
+	_, _ = io.WriteString(w, a.Body) // the client may be gone
+}
+
+func setHeader(w http.ResponseWriter, header http.Header) {
+	for name, values := range header {
 		w.Header()[http.CanonicalHeaderKey(name)] = values
 	}
-	if a.Status == 0 {
-		a.Status = http.StatusOK
-	}
-	w.WriteHeader(a.Status)
-	_, _ = io.WriteString(w, a.Body) // the client may be gone
 }
 
 // Answer sends what f returns; nil passes the request on.

@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -17,9 +19,7 @@ func (s *Server) direct(method, target string, header http.Header, body []byte) 
 	r := httptest.NewRequest(method, target, bytes.NewReader(body))
 	r = r.WithContext(context.WithValue(r.Context(), directKey{}, true))
 	r.Host = s.Host
-	for name, values := range header {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, header)
 	w := httptest.NewRecorder()
 	s.store.ServeHTTP(w, r)
 	resp := w.Result()
@@ -33,10 +33,8 @@ func (s *Server) expect(method, target string, header http.Header, body []byte, 
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, status := range statuses {
-		if resp.StatusCode == status {
-			return resp, raw, nil
-		}
+	if slices.Contains(statuses, resp.StatusCode) {
+		return resp, raw, nil
 	}
 	return nil, nil, fmt.Errorf("%s %s: status %d, want %v: %s", method, target, resp.StatusCode, statuses, raw)
 }

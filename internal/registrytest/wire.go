@@ -18,9 +18,7 @@ import (
 func Drip(status int, header http.Header, interval time.Duration) Fault {
 	return func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
 		_, _ = io.Copy(io.Discard, r.Body) // else net/http does not notice that the client has gone
-		for name, values := range header {
-			w.Header()[http.CanonicalHeaderKey(name)] = values
-		}
+		setHeader(w, header)
 		w.Header().Set("Content-Length", strconv.Itoa(100_000))
 		w.WriteHeader(status)
 		tick := time.NewTicker(interval)

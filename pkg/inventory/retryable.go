@@ -27,8 +27,6 @@ func RetryableAs(err error, causes ...error) error {
 // retryable is an error with the mark.
 type retryable struct{ error }
 
-// Is reports whether target is the mark.
 func (*retryable) Is(target error) bool { return target == ErrRetryable }
 
-// Unwrap returns the error without the mark.
 func (e *retryable) Unwrap() error { return e.error }

@@ -26,10 +26,7 @@ const progress = 256 << 10
 // damagedError is the error if a registry has other content under the digest of a blob.
 //
 // Sending the blob again may repair it.
-type damagedError struct{ text string }
-
-// Error returns the message.
-func (e *damagedError) Error() string { return e.text }
+type damagedError struct{ error }
 
 // HasBlob returns whether a repository holds a blob. It sends one HEAD.
 //
@@ -58,7 +55,7 @@ func (c *Client) blobHead(ctx context.Context, method string, repo name.Reposito
 	}
 	resp.Body.Close()
 	if resp.ContentLength >= 0 && resp.ContentLength != d.Size && !resp.Uncompressed {
-		return &damagedError{fmt.Sprintf("the registry holds blob %s with %d bytes, it has %d", d.Digest, resp.ContentLength, d.Size)}
+		return &damagedError{fmt.Errorf("the registry holds blob %s with %d bytes, it has %d", d.Digest, resp.ContentLength, d.Size)}
 	}
 	return sameBlob(resp, d.Digest)
 }
@@ -75,7 +72,7 @@ func sameBlob(resp *http.Response, digest v1.Hash) error {
 	if got == digest.String() || !strings.HasPrefix(got, digest.Algorithm+":") {
 		return nil
 	}
-	return &damagedError{fmt.Sprintf("the registry holds blob %s under another digest, %s", digest, wire.Printable(got, 100))}
+	return &damagedError{fmt.Errorf("the registry holds blob %s under another digest, %s", digest, wire.Printable(got, 100))}
 }
 
 // errNoLength is the error for an answer without a Content-Length.

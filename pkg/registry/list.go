@@ -335,7 +335,6 @@ type trackedBody struct {
 	broken error
 }
 
-// Read implements io.Reader.
 func (b *trackedBody) Read(p []byte) (int, error) {
 	n, err := b.Reader.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {

@@ -19,7 +19,6 @@ const firmwareDir = "/sys/class/dmi/id"
 // The machine only seems to have it, so the failure is logged and the request is anonymous.
 type impliedError struct{ error }
 
-// Unwrap returns the failure itself.
 func (e impliedError) Unwrap() error { return e.error }
 
 // clouds returns the keychains of the clouds that this process may run in.

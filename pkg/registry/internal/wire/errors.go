@@ -220,10 +220,8 @@ type cleanError struct {
 	text string
 }
 
-// Error returns the text without queries and secrets.
 func (e *cleanError) Error() string { return e.text }
 
-// Unwrap returns the original error.
 func (e *cleanError) Unwrap() error { return e.error }
 
 // retryable reports whether another try may succeed.
