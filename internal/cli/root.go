@@ -249,7 +249,7 @@ func fromEnvironment(flags *pflag.FlagSet, getenv func(string) string) error {
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := envName(f.Name)
 		value := getenv(name)
-		if f.Changed || value == "" || err != nil || f.Name == "help" || overridden(flags, f.Name) {
+		if f.Changed || value == "" || err != nil || f.Name == "help" || f.Name == "version" || overridden(flags, f.Name) {
 			return
 		}
 		if e := f.Value.Set(value); e != nil {
