@@ -69,10 +69,10 @@ func Parse(file string, raw []byte) (*File, []yamlread.Fault) {
 
 // read adds the content of the file to t, and faults to r.
 func (t *File) read(r *jsonReader, root *jsonNode) {
+	readers := map[string]func(*jsonReader, jsonField){"aliases": t.readAlias, "labels": t.readLabels}
 	for _, f := range r.expect(root, "the file", "an object").fields {
-		switch f.name {
-		case "aliases", "labels":
-		default:
+		read, known := readers[f.name]
+		if !known {
 			r.fault(f.at, "unknown key%s: want aliases or labels", r.quote(f.name))
 			continue
 		}
@@ -80,11 +80,7 @@ func (t *File) read(r *jsonReader, root *jsonNode) {
 			if tag.name == "" {
 				r.fault(tag.at, "%s: empty tag name", f.name)
 			}
-			if f.name == "aliases" {
-				t.readAlias(r, tag)
-			} else {
-				t.readLabels(r, tag)
-			}
+			read(r, tag)
 		}
 	}
 	for tag, to := range t.Aliases {

@@ -17,14 +17,8 @@ type Manifest struct {
 	Name         string // for files and directories; derived from the source
 	Source       string
 	Destinations []string // sorted
-	images       map[string]*entry
+	images       map[string]*imageEntry
 	ranges       []tagRange // sorted
-}
-
-// entry is what is copied under one name.
-type entry struct {
-	digests map[string]map[string]struct{} // the tags of each digest
-	retags  map[[2]string]struct{}         // the tag in the source, the tag in the destinations
 }
 
 // edge is what one image becomes: the same for each destination.
@@ -78,12 +72,12 @@ func group(groups map[string]*Manifest, source string, destinations []string) *M
 	destinations = slices.Sorted(slices.Values(destinations))
 	key := source + " " + strings.Join(destinations, " ")
 	if groups[key] == nil {
-		groups[key] = &Manifest{Source: source, Destinations: destinations, images: map[string]*entry{}}
+		groups[key] = &Manifest{Source: source, Destinations: destinations, images: map[string]*imageEntry{}}
 	}
 	return groups[key]
 }
 
-// add adds an edge to the images of m.
+// add adds an edge, which m does not have yet, to the images of m.
 func (m *Manifest) add(e edge) {
 	if e.versions != "" {
 		m.ranges = append(m.ranges, tagRange{e.name, e.versions})
@@ -91,25 +85,27 @@ func (m *Manifest) add(e edge) {
 	}
 	im := m.images[e.name]
 	if im == nil {
-		im = &entry{digests: map[string]map[string]struct{}{}, retags: map[[2]string]struct{}{}}
+		im = &imageEntry{Name: e.name}
 		m.images[e.name] = im
 	}
-	if e.digest == "" {
-		im.retags[[2]string{e.tag, e.as}] = struct{}{}
+	switch {
+	case e.digest == "":
+		im.Retags = append(im.Retags, retagEntry{quotedText(e.tag), quotedText(e.as)})
 		return
+	case im.Digests == nil:
+		im.Digests = digestMap{}
 	}
-	if im.digests[e.digest] == nil {
-		im.digests[e.digest] = map[string]struct{}{}
-	}
+	tags := im.Digests[e.digest]
 	if e.as != "" {
-		im.digests[e.digest][e.as] = struct{}{}
+		tags = append(tags, e.as)
 	}
+	im.Digests[e.digest] = tags
 }
 
 // followsTags reports whether m promotes what a tag in the source points to.
 func (m Manifest) followsTags() bool {
 	for _, im := range m.images {
-		if len(im.retags) > 0 {
+		if len(im.Retags) > 0 {
 			return true
 		}
 	}
@@ -135,13 +131,26 @@ func named(groups map[string]*Manifest) []Manifest {
 			m.Name = fmt.Sprintf("%s-%d", base, n)
 		}
 		taken[m.Name] = struct{}{}
-		slices.SortFunc(m.ranges, func(a, b tagRange) int {
-			return cmp.Or(strings.Compare(a.name, b.name), strings.Compare(a.expr, b.expr))
-		})
+		m.sort()
 		all = append(all, *m)
 	}
 	slices.SortFunc(all, func(a, b Manifest) int { return strings.Compare(a.Name, b.Name) })
 	return all
+}
+
+// sort sorts what m has, so that equal input gives equal files.
+func (m *Manifest) sort() {
+	slices.SortFunc(m.ranges, func(a, b tagRange) int {
+		return cmp.Or(strings.Compare(a.name, b.name), strings.Compare(a.expr, b.expr))
+	})
+	for _, im := range m.images {
+		for _, tags := range im.Digests {
+			slices.Sort(tags)
+		}
+		slices.SortFunc(im.Retags, func(a, b retagEntry) int {
+			return cmp.Or(cmp.Compare(a.SourceTag, b.SourceTag), cmp.Compare(a.Tag, b.Tag))
+		})
+	}
 }
 
 // The parts of a manifest file.
@@ -197,23 +206,11 @@ func (m *Manifest) registryEntries() []registryEntry {
 	return all
 }
 
-// imageEntries returns the images of m, everything sorted.
-func (m *Manifest) imageEntries() []imageEntry {
-	all := []imageEntry{}
+// imageEntries returns the images of m, sorted by name.
+func (m *Manifest) imageEntries() []*imageEntry {
+	all := []*imageEntry{}
 	for _, name := range slices.Sorted(maps.Keys(m.images)) {
-		im := m.images[name]
-		entry := imageEntry{Name: name}
-		for digest, tags := range im.digests {
-			if entry.Digests == nil {
-				entry.Digests = digestMap{}
-			}
-			entry.Digests[digest] = slices.Sorted(maps.Keys(tags))
-		}
-		byTag := func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }
-		for _, tags := range slices.SortedFunc(maps.Keys(im.retags), byTag) {
-			entry.Retags = append(entry.Retags, retagEntry{quotedText(tags[0]), quotedText(tags[1])})
-		}
-		all = append(all, entry)
+		all = append(all, m.images[name])
 	}
 	return all
 }

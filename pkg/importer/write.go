@@ -20,7 +20,7 @@ func Write(w io.Writer, manifests []Manifest) error {
 		}
 		text, err := encode(struct {
 			Registries []registryEntry `yaml:"registries"`
-			Images     []imageEntry    `yaml:"images"`
+			Images     []*imageEntry   `yaml:"images"`
 		}{m.registryEntries(), m.imageEntries()})
 		if err != nil {
 			return err
