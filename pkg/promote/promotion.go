@@ -25,6 +25,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/evidence"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/manifest"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/registry"
@@ -110,7 +111,7 @@ func New(job Job) (*Promotion, error) {
 	}
 	p.sources = newSources(p.client, func(text string) { p.warn(text) })
 	if job.Reader != nil {
-		job.Reader.client, job.Reader.sources = p.client, p.sources
+		job.Reader.Source, job.Reader.client, job.Reader.sources = evidence.Direct(p.client), p.client, p.sources
 	}
 	return p, nil
 }

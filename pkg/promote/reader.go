@@ -10,6 +10,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/check"
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/evidence"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/inventory"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/memo"
 	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
@@ -20,6 +21,7 @@ import (
 // and does not repeat its reads. Put the zero value into a Job; New connects it. Find works
 // when the promotion runs the rules.
 type RuleReader struct {
+	evidence.Source
 	client  *registry.Client
 	sources *sources
 	wanted  *plan.Wanted
@@ -40,6 +42,11 @@ func (r *RuleReader) Content(ctx context.Context, repo name.Repository, digest s
 		c.Children = append(c.Children, child.Digest.String())
 	}
 	return c, nil
+}
+
+// Below implements evidence.Source: it returns what the promotion has read.
+func (r *RuleReader) Below(ctx context.Context, repo name.Repository, digest string) (*registry.Content, error) {
+	return r.sources.below(ctx, repo, digest)
 }
 
 // BlobSize implements check.Contents. A foreign layer that the registry does not have is
