@@ -62,8 +62,8 @@ func (c contents) Content(_ context.Context, _ name.Repository, digest string) (
 }
 
 // BlobSize returns the number that a blob has in place of a digest.
-func (c contents) BlobSize(_ context.Context, _ name.Repository, b check.Blob) (int64, error) {
-	return strconv.ParseInt(b.Digest, 10, 64)
+func (c contents) BlobSize(_ context.Context, _ name.Repository, d v1.Descriptor) (int64, error) {
+	return strconv.ParseInt(d.Digest.Hex, 10, 64)
 }
 
 func TestSize(t *testing.T) {
@@ -74,10 +74,14 @@ func TestSize(t *testing.T) {
 		err error //nolint:unused // an alias of what contents hold
 	}
 	of := func(size int64, children ...string) content {
-		return content{Content: check.Content{Blobs: []check.Blob{{Digest: fmt.Sprint(size), Size: size}}, Children: children}}
+		c := check.Content{Blobs: []v1.Descriptor{{Digest: image.Hash(fmt.Sprint(size)), Size: size}}}
+		for _, child := range children {
+			c.Children = append(c.Children, v1.Descriptor{Digest: image.Hash(child)})
+		}
+		return content{Content: c}
 	}
 	declared := func(digest string, size int64) content {
-		return content{Content: check.Content{Blobs: []check.Blob{{Digest: digest, Size: size}, {Digest: "1", Size: 1}}}}
+		return content{Content: check.Content{Blobs: []v1.Descriptor{{Digest: image.Hash(digest), Size: size}, {Digest: image.Hash("1"), Size: 1}}}}
 	}
 	tests := map[string]struct {
 		manifests contents

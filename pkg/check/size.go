@@ -6,7 +6,10 @@ import (
 	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
 )
 
 // Contents reads the contents of image manifests.
@@ -14,20 +17,13 @@ type Contents interface {
 	// Content returns the content of an image manifest, or nil if the repository does not have it.
 	Content(ctx context.Context, repo name.Repository, digest string) (*Content, error)
 	// BlobSize returns the size in bytes that the registry reports for a blob.
-	BlobSize(ctx context.Context, repo name.Repository, b Blob) (int64, error)
+	BlobSize(ctx context.Context, repo name.Repository, d v1.Descriptor) (int64, error)
 }
 
-// Content lists the blobs and children of an image manifest.
+// Content is what an image manifest refers to.
 type Content struct {
-	Blobs    []Blob   // config and layers, each once
-	Children []string // digests of an index's manifests
-}
-
-// Blob is the descriptor of a config or layer in an image manifest.
-type Blob struct {
-	Digest  string
-	Size    int64 // as the manifest declares it
-	Foreign bool  // the registry need not hold it
+	Blobs    []v1.Descriptor // config and layers, each once
+	Children []v1.Descriptor // an index's manifests
 }
 
 // maxDepth is the maximum depth of nested indexes, as in a promotion.
@@ -113,7 +109,7 @@ func (w *weighing) visit(ctx context.Context, digest string, depth int) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
 	for _, child := range content.Children {
-		g.Go(func() error { return w.visit(ctx, child, depth+1) })
+		g.Go(func() error { return w.visit(ctx, image.DigestString(child.Digest), depth+1) })
 	}
 	return g.Wait()
 }
@@ -130,14 +126,14 @@ func (w *weighing) enter(digest string, depth int) bool {
 }
 
 // weigh adds the sizes of all blobs of a manifest.
-func (w *weighing) weigh(ctx context.Context, digest string, blobs []Blob) error {
+func (w *weighing) weigh(ctx context.Context, digest string, blobs []v1.Descriptor) error {
 	sizes := make([]int64, len(blobs))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
 	for i, b := range blobs {
 		g.Go(func() (err error) {
 			if sizes[i], err = w.contents.BlobSize(ctx, w.repo, b); err != nil {
-				return fmt.Errorf("blob %s: %w", b.Digest, err)
+				return fmt.Errorf("blob %s: %w", image.DigestString(b.Digest), err)
 			}
 			return nil
 		})
@@ -149,7 +145,7 @@ func (w *weighing) weigh(ctx context.Context, digest string, blobs []Blob) error
 	for i, b := range blobs {
 		size += sizes[i]
 		if sizes[i] != b.Size && wrong == "" {
-			wrong = fmt.Sprintf("blob %s has %d bytes, not the %d that %s declares", b.Digest, sizes[i], b.Size, digest)
+			wrong = fmt.Sprintf("blob %s has %d bytes, not the %d that %s declares", image.DigestString(b.Digest), sizes[i], b.Size, digest)
 		}
 	}
 	w.mu.Lock()

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"sigs.k8s.io/k8s-container-image-promoter/pkg/image"
-
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -34,14 +32,7 @@ func (r *RuleReader) Content(ctx context.Context, repo name.Repository, digest s
 	if err != nil || content == nil {
 		return nil, err
 	}
-	c := &check.Content{}
-	for _, b := range content.Blobs {
-		c.Blobs = append(c.Blobs, check.Blob{Digest: b.Digest.String(), Size: b.Size, Foreign: registry.IsForeign(b)})
-	}
-	for _, child := range content.Children {
-		c.Children = append(c.Children, child.Digest.String())
-	}
-	return c, nil
+	return &check.Content{Blobs: content.Blobs, Children: content.Children}, nil
 }
 
 // Below implements evidence.Source: it returns what the promotion has read.
@@ -51,10 +42,10 @@ func (r *RuleReader) Below(ctx context.Context, repo name.Repository, digest str
 
 // BlobSize implements check.Contents. A foreign layer that the registry does not have is
 // left out of a promotion, and has its declared size.
-func (r *RuleReader) BlobSize(ctx context.Context, repo name.Repository, b check.Blob) (int64, error) {
-	n, err := r.sources.blobSize(ctx, repo, v1.Descriptor{Digest: image.Hash(b.Digest), Size: b.Size})
-	if b.Foreign && errors.Is(err, registry.ErrNotFound) {
-		return b.Size, nil
+func (r *RuleReader) BlobSize(ctx context.Context, repo name.Repository, d v1.Descriptor) (int64, error) {
+	n, err := r.sources.blobSize(ctx, repo, d)
+	if registry.IsForeign(d) && errors.Is(err, registry.ErrNotFound) {
+		return d.Size, nil
 	}
 	return n, err
 }
