@@ -11,23 +11,17 @@ import (
 
 // Weight is the content of a manifest, as far as it is known before the copy.
 type Weight struct {
-	Blobs    []BlobWeight // of the manifest and of those below it that were read
-	Children []string     // digests of the manifests below it
-	Unread   []string     // those of them that were not read: their blobs are unknown
-}
-
-// BlobWeight is one blob of a manifest.
-type BlobWeight struct {
-	Digest string
-	Size   int64 // bytes
+	Blobs    []v1.Descriptor // of the manifest and of those below it that were read
+	Children []string        // digests of the manifests below it
+	Unread   []string        // those of them that were not read: their blobs are unknown
 }
 
 // EstimateWrites returns the cost of carrying out the plan, for each host. It does not
 // include the requests that made the plan, pings and tokens. It assumes that the
 // destinations hold no blob and that every mount succeeds. Referrers and evidence are not
 // counted: they make it a minimum. upload returns the number of requests that bring a blob
-// into a repository.
-func (p *Plan) EstimateWrites(weigh func(v1.Hash) Weight, upload func(name.Repository, BlobWeight) int) map[string]Estimate {
+// of a size into a repository.
+func (p *Plan) EstimateWrites(weigh func(v1.Hash) Weight, upload func(dst name.Repository, size int64) int) map[string]Estimate {
 	e := estimator{
 		hosts: map[string]Estimate{}, seen: map[blobKey]struct{}{}, weigh: weigh, upload: upload,
 	}
@@ -79,7 +73,7 @@ type estimator struct {
 	hosts  map[string]Estimate
 	seen   map[blobKey]struct{}
 	weigh  func(v1.Hash) Weight
-	upload func(name.Repository, BlobWeight) int
+	upload func(dst name.Repository, size int64) int
 }
 
 // blobKey is a blob in a repository. Without a path it is a blob on a host; the zero
@@ -140,17 +134,17 @@ func (e *estimator) item(it *Item, same bool) {
 	}
 }
 
-func (e *estimator) blob(it *Item, b BlobWeight) {
-	dst := it.Destination
-	if !e.first(dst, b.Digest) {
+func (e *estimator) blob(it *Item, b v1.Descriptor) {
+	dst, digest := it.Destination, b.Digest.String()
+	if !e.first(dst, digest) {
 		return
 	}
-	if it.From.RegistryStr() == dst.RegistryStr() || !e.first(image.NewRepository(dst.RegistryStr(), ""), b.Digest) {
+	if it.From.RegistryStr() == dst.RegistryStr() || !e.first(image.NewRepository(dst.RegistryStr(), ""), digest) {
 		e.add(dst.RegistryStr(), 1, 0) // a mount
 		return
 	}
-	e.add(dst.RegistryStr(), e.upload(dst, b), b.Size)
-	if e.first(name.Repository{}, b.Digest) {
+	e.add(dst.RegistryStr(), e.upload(dst, b.Size), b.Size)
+	if e.first(name.Repository{}, digest) {
 		e.add(it.From.RegistryStr(), 1, b.Size)
 	}
 }

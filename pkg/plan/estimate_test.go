@@ -25,7 +25,7 @@ func TestEstimateOfEvidence(t *testing.T) {
 	} {
 		tc.item.Destination = to
 		p := &plan.Plan{Items: []plan.Item{tc.item}}
-		got := p.EstimateWrites(func(v1.Hash) plan.Weight { return plan.Weight{} }, func(name.Repository, plan.BlobWeight) int { return 0 })
+		got := p.EstimateWrites(func(v1.Hash) plan.Weight { return plan.Weight{} }, func(name.Repository, int64) int { return 0 })
 		if got["prod.example.com"].AtLeast != tc.want {
 			t.Errorf("%s: got %+v, want a minimum: %t", label, got, tc.want)
 		}

@@ -77,7 +77,7 @@ func (p *Promotion) readBelow(ctx context.Context, result *plan.Plan) {
 
 // estimate returns the requests and bytes of a real run: the reads so far, and the writes.
 func (p *Promotion) estimate(result *plan.Plan) map[string]plan.Estimate {
-	all := result.EstimateWrites(p.weigh, func(dst name.Repository, b plan.BlobWeight) int { return transfer.Requests(p.client, dst, b.Size) })
+	all := result.EstimateWrites(p.weigh, func(dst name.Repository, size int64) int { return transfer.Requests(p.client, dst, size) })
 	for _, requests := range []map[string]int{p.client.Requests(), p.unsent} {
 		for host, n := range requests {
 			e := all[host]
@@ -114,9 +114,7 @@ func (p *Promotion) weigh(d v1.Hash) (w plan.Weight) {
 			}
 			return
 		}
-		for _, b := range l.content.Blobs {
-			w.Blobs = append(w.Blobs, plan.BlobWeight{Digest: b.Digest.String(), Size: b.Size})
-		}
+		w.Blobs = append(w.Blobs, l.content.Blobs...)
 		for _, c := range l.content.Children {
 			child := c.Digest.String()
 			if _, ok := seen[child]; !ok {
