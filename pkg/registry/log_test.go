@@ -107,7 +107,8 @@ func TestRefusalNamesTheCredential(t *testing.T) {
 		"no credential, a token server":  {registrytest.TokenAuth(users), "", nil, []string{"401", "(no credentials for HOST in "}},
 		"a wrong password":               {registrytest.BasicAuth("me", "secret"), "me", nil, []string{"the password was refused and is not sent again", `(user "me" of docker config ~/config.json)`}},
 		"a wrong password, token server": {registrytest.TokenAuth(users), "me", nil, []string{"credential refused: 401", `(user "me" of docker config ~/config.json)`}},
-		"denied":                         {registrytest.PageSize(10), "", registrytest.Refuse(403, "DENIED", "no"), []string{"403 Forbidden (no credentials for HOST in "}},
+		"denied":                         {registrytest.BasicAuth("me", "secret"), "", registrytest.Refuse(403, "DENIED", "no"), []string{"403 Forbidden (no credentials for HOST in "}},
+		"denied, without a challenge":    {registrytest.PageSize(10), "me", registrytest.Refuse(403, "DENIED", "no"), []string{"403 Forbidden (sent without credentials: HOST asks neither for a password nor for a token)"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := registrytest.New(t, tc.option)

@@ -95,8 +95,12 @@ func (h *host) maxTries(r *Request, err error) int {
 func (h *host) unreached() { h.failures.Add(1) }
 func (h *host) reached()   { h.failures.Store(0) }
 
-// credentialNote says which credential was used, or where one was looked for.
+// credentialNote says which credential was used, where one was looked for, or why none
+// was.
 func (h *host) credentialNote(cred auth.Credential) string {
+	if _, asked := h.challenge(); !asked && cred.Anonymous() {
+		return fmt.Sprintf("sent without credentials: %s asks neither for a password nor for a token", h.name)
+	}
 	if cred.Anonymous() {
 		return h.transport.options.Credentials.Missing(h.name)
 	}
