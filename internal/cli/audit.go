@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -261,16 +262,11 @@ func (o *auditOptions) origin() (origin audit.Origin, clean func(), err error) {
 		if err != nil {
 			return nil, nil, fmt.Errorf("making a directory for the manifests: %w", err)
 		}
-		path := o.path
-		if path == "" {
-			path = "."
-		}
 		remote := git.Remote{URL: o.url, Branch: o.branch, Dir: dir, Depth: 1}
-		return &audit.Git{Remote: remote, Path: path}, func() { _ = os.RemoveAll(dir) }, nil
-	case o.manifest != "" && o.thinDir != "":
-		return nil, nil, errors.New("--manifest and --thin-manifest-dir exclude each other")
+		return &audit.Git{Remote: remote, Path: cmp.Or(o.path, ".")}, func() { _ = os.RemoveAll(dir) }, nil
 	case o.manifestOptions.path() != "":
-		return audit.Directory{Path: o.manifestOptions.path()}, clean, nil
+		at, err := o.location()
+		return audit.Directory{Path: at.Path()}, clean, err
 	case o.path != "":
 		return audit.Directory{Path: o.path}, clean, nil
 	}

@@ -36,20 +36,18 @@ the key images; YAML or JSON.`,
 }
 
 func newImportCmd(s streams) *cobra.Command {
-	cmd := &cobra.Command{
+	var tools []*cobra.Command
+	for _, tool := range importer.Tools() {
+		tools = append(tools, newImportToolCmd(s, tool))
+	}
+	return newGroupCmd(&cobra.Command{
 		Use:   "import",
 		Short: "Convert the configuration of another tool into manifests",
 		Long: `import converts the configuration of another tool that copies images into
 manifests. It sends no request.`,
 		Example: `  cip import regsync regsync.yaml > promote.yaml
   cip import skopeo sync.yaml --destination=registry.example.com/mirror`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	for _, tool := range importer.Tools() {
-		cmd.AddCommand(newImportToolCmd(s, tool))
-	}
-	return cmd
+	}, tools...)
 }
 
 func newImportToolCmd(s streams, tool importer.Tool) *cobra.Command {

@@ -27,7 +27,7 @@ warnings; those that were controls and are missing here are errors.`,
 		PersistentPreRunE: func(*cobra.Command, []string) error { return nil }, // no flag has a default from the environment
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 && args[0] != "help" {
-				return fmt.Errorf("unknown command %q: %s", args[0], cmp.Or(kpromo.FormerCommand(args[0]), "see "+cmd.CommandPath()+" --help"))
+				return fmt.Errorf("unknown command %q: %s", args[0], cmp.Or(kpromo.FormerCommand(args[0]), seeHelp(cmd)))
 			}
 			about, _, err := cmd.Find(args[min(1, len(args)):])
 			if err != nil {

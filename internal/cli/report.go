@@ -11,16 +11,12 @@ import (
 )
 
 func newReportCmd(s streams) *cobra.Command {
-	cmd := &cobra.Command{
+	return newGroupCmd(&cobra.Command{
 		Use:     "report",
 		Short:   "Merge the reports of shards",
 		Long:    "report works with reports of cip run. Nothing is sent to a registry.",
 		Example: "  cip report merge 0.json 1.json 2.json 3.json",
-		Args:    noArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(newReportMergeCmd(s))
-	return cmd
+	}, newReportMergeCmd(s))
 }
 
 // reportMergeOptions are the flags of cip report merge.

@@ -12,7 +12,7 @@ import (
 )
 
 func newTagsCmd(s streams) *cobra.Command {
-	cmd := &cobra.Command{
+	return newGroupCmd(&cobra.Command{
 		Use:   "tags",
 		Short: "Resolve, list, export and verify image tags files",
 		Long: `tags works with image tags files (appc): JSON files with the tags of one image
@@ -20,11 +20,7 @@ name. A tag is an alias of another tag, or has the labels of its image. Nothing
 is written to a registry.`,
 		Example: `  cip tags resolve registry.example.com/app:latest,os=linux,arch=amd64 --image-tags=app.json
   cip tags verify --image-tags=app.json registry.example.com/app`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(newTagsResolveCmd(s), newTagsListCmd(s), newTagsExportCmd(s), newTagsVerifyCmd(s))
-	return cmd
+	}, newTagsResolveCmd(s), newTagsListCmd(s), newTagsExportCmd(s), newTagsVerifyCmd(s))
 }
 
 // imageTagsOptions are the flags that name an image tags file.

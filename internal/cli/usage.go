@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -19,7 +20,7 @@ func flagError(cmd *cobra.Command, err error) error {
 		return unknownFlag(cmd, unknown)
 	}
 	if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
-		return badFlag(bad.GetFlag(), bad.GetValue(), bad.Unwrap())
+		return fmt.Errorf("--%s: %w", bad.GetFlag().Name, badValue(bad.GetFlag(), bad.GetValue(), bad.Unwrap()))
 	}
 	if empty, ok := errors.AsType[*pflag.ValueRequiredError](err); ok {
 		value, _ := pflag.UnquoteUsage(empty.GetFlag())
@@ -41,15 +42,20 @@ func unknownFlag(cmd *cobra.Command, unknown *pflag.NotExistError) error {
 			names = append(names, f.Name)
 		}
 	})
-	hint := kpromo.FormerFlag(name)
-	if like := yamlread.Closest(name, names); hint == "" && like != "" {
-		hint = "did you mean --" + like + "?"
-	}
-	if hint == "" {
-		hint = "see " + cmd.CommandPath() + " --help"
-	}
-	return fmt.Errorf("unknown flag: %s%s: %s", dashes, name, hint)
+	like := meant("--", name, names)
+	return fmt.Errorf("unknown flag: %s%s: %s", dashes, name, cmp.Or(kpromo.FormerFlag(name), like, seeHelp(cmd)))
 }
+
+// meant asks whether the name that is most like a wrong one is meant. It returns "" if there is none.
+func meant(before, wrong string, names []string) string {
+	if like := yamlread.Closest(wrong, names); like != "" {
+		return "did you mean " + before + like + "?"
+	}
+	return ""
+}
+
+// seeHelp returns the hint of errors that have no better one.
+func seeHelp(cmd *cobra.Command) string { return "see " + cmd.CommandPath() + " --help" }
 
 // wanted are the values of the types of flags.
 var wanted = map[string]string{
@@ -58,11 +64,6 @@ var wanted = map[string]string{
 	"float64":     "a number",
 	"duration":    "a duration such as 30s or 1h",
 	"stringSlice": "values separated by commas",
-}
-
-// badFlag returns the error for a flag's bad value.
-func badFlag(f *pflag.Flag, value string, err error) error {
-	return fmt.Errorf("--%s: %w", f.Name, badValue(f, value, err))
 }
 
 // badValue returns the error for a bad value. err is the error of the flag's own type.
@@ -106,14 +107,19 @@ func unknownCommand(cmd *cobra.Command, arg string) error {
 			names = append(names, sub.Name())
 		}
 	}
-	hint := "see " + cmd.CommandPath() + " --help"
-	if like := yamlread.Closest(arg, names); like != "" {
-		hint = "did you mean " + cmd.CommandPath() + " " + like + "?"
+	former := ""
+	if !cmd.HasParent() {
+		former = kpromo.FormerCommand(arg)
 	}
-	if former := kpromo.FormerCommand(arg); former != "" && !cmd.HasParent() {
-		hint = former
-	}
-	return fmt.Errorf("unknown command %q: %s", arg, hint)
+	return fmt.Errorf("unknown command %q: %s", arg, cmp.Or(former, meant(cmd.CommandPath()+" ", arg, names), seeHelp(cmd)))
+}
+
+// newGroupCmd returns a command that only has others below it. Alone, it prints its help.
+func newGroupCmd(cmd *cobra.Command, below ...*cobra.Command) *cobra.Command {
+	cmd.Args = noArgs
+	cmd.RunE = func(*cobra.Command, []string) error { return cmd.Help() }
+	cmd.AddCommand(below...)
+	return cmd
 }
 
 // countArgs is the rule of commands with a number of arguments.
