@@ -1,8 +1,10 @@
-package cli
+package plan_test
 
 import (
 	"strings"
 	"testing"
+
+	"sigs.k8s.io/k8s-container-image-promoter/pkg/plan"
 )
 
 func TestShardOfTheEnvironment(t *testing.T) {
@@ -37,7 +39,7 @@ func TestShardOfTheEnvironment(t *testing.T) {
 				key, value, _ := strings.Cut(word, "=")
 				env[key] = value
 			}
-			got, err := shardOf(func(key string) string { return env[key] })
+			got, err := plan.ShardOf(func(key string) string { return env[key] })
 			if err != nil {
 				got = err.Error()
 			}
