@@ -137,7 +137,7 @@ func (m *Manifests) readLoop(ctx context.Context) {
 		rest := time.Until(m.ended.Add(max(minGap, 4*m.took, m.origin.MaxAge()/10)))
 		m.mu.Unlock()
 		if pause(ctx, rest, nil); ctx.Err() == nil {
-			_ = m.Read(ctx) // it stores the error for the goroutines that wait
+			_ = m.read(ctx) // it stores the error for the goroutines that wait
 		}
 	}
 }
@@ -219,11 +219,11 @@ const startLimit = 15 * time.Second
 // server may be down and files may be broken: readLoop tries again.
 func (m *Manifests) Start(ctx context.Context) error {
 	if _, remote := m.origin.(*Git); !remote {
-		return m.Read(ctx)
+		return m.read(ctx)
 	}
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	err := m.Read(ctx)
+	err := m.read(ctx)
 	if _, missing := errors.AsType[*git.NoBranchError](err); missing || errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -233,10 +233,10 @@ func (m *Manifests) Start(ctx context.Context) error {
 // originLimit bounds one reading.
 const originLimit = 2 * time.Minute
 
-// Read reads the origin and stores the outcome.
+// read reads the origin and stores the outcome.
 //
 // Only readLoop and Start may call it.
-func (m *Manifests) Read(ctx context.Context) error {
+func (m *Manifests) read(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, originLimit)
 	defer cancel()
 	began := time.Now()

@@ -190,7 +190,7 @@ func TestManifestsFromGit(t *testing.T) {
 		{"plain.yaml", "prod/pear", "plain.yaml:7:"},
 	} {
 		m := NewManifests(&Git{Remote: git.Remote{URL: "file://" + dir}, Path: test.path}, func(string) {})
-		if err := m.Read(t.Context()); err != nil {
+		if err := m.read(t.Context()); err != nil {
 			t.Errorf("%s: got error %v, want none", test.path, err)
 			continue
 		}
@@ -205,11 +205,11 @@ func TestManifestsFromGit(t *testing.T) {
 		}
 	}
 	m := NewManifests(&Git{Remote: git.Remote{URL: "file://" + dir}, Path: "registries"}, func(string) {})
-	if err := m.Read(t.Context()); err != nil {
+	if err := m.read(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	second := commit(map[string]string{"registries/images/a/images.yaml": entry("apple", digestA, "1.0", "1.1")})
-	if err := m.Read(t.Context()); err != nil {
+	if err := m.read(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	r, _ := m.state()
@@ -221,7 +221,7 @@ func TestManifestsFromGit(t *testing.T) {
 		t.Errorf("1.1 is wanted as %+v", e)
 	}
 	for _, bad := range []Git{{Remote: git.Remote{URL: "file://" + dir}, Path: "nothing"}, {Remote: git.Remote{URL: "file://" + dir + "/none"}, Path: "."}} {
-		if err := NewManifests(&bad, func(string) {}).Read(t.Context()); err == nil {
+		if err := NewManifests(&bad, func(string) {}).read(t.Context()); err == nil {
 			t.Errorf("%+v: got no error, want one", bad.Remote)
 		}
 	}
