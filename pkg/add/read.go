@@ -60,11 +60,11 @@ func (c *computation) read(ctx context.Context) ([]*wanted, error) {
 
 // merge returns one wanted image for each image of a list, in the order of files and names.
 func merge(all []*wanted) []*wanted {
-	slices.SortStableFunc(all, func(a, b *wanted) int { return slices.Compare(a.place(), b.place()) })
+	slices.SortStableFunc(all, func(a, b *wanted) int { return slices.Compare(a.key(), b.key()) })
 	var merged []*wanted
 	for _, w := range all {
 		last := len(merged) - 1
-		if last < 0 || !slices.Equal(merged[last].place(), w.place()) {
+		if last < 0 || !slices.Equal(merged[last].key(), w.key()) {
 			merged = append(merged, w)
 			continue
 		}
@@ -75,8 +75,8 @@ func merge(all []*wanted) []*wanted {
 	return merged
 }
 
-// place returns what images are ordered by. No two images of one list have the same.
-func (w *wanted) place() []string {
+// key returns what images are ordered by. No two images of one list have the same.
+func (w *wanted) key() []string {
 	return []string{w.team.path, w.team.Source.Name.String(), w.name}
 }
 

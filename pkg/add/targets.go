@@ -44,7 +44,7 @@ func (c *computation) targets() (images []*target, regions []region, err error) 
 	case len(r.Below) > 0:
 		images, faults = c.belowTargets()
 	case r.All:
-		for _, text := range c.places() {
+		for _, text := range c.registries() {
 			root, err := c.region(text)
 			regions, faults = append(regions, root), append(faults, err)
 		}
@@ -57,8 +57,8 @@ func (c *computation) targets() (images []*target, regions []region, err error) 
 	return images, regions, errors.Join(faults...)
 }
 
-// places returns the registries of the request: the only source if it names none.
-func (c *computation) places() []string {
+// registries returns the registries of the request: the only source if it names none.
+func (c *computation) registries() []string {
 	if len(c.request.Images) == 0 {
 		return []string{""}
 	}
@@ -132,7 +132,7 @@ func within(r, root image.Registry) bool {
 
 // belowTargets returns the images of Request.Below in each of its registries.
 func (c *computation) belowTargets() (images []*target, faults []error) {
-	for _, text := range c.places() {
+	for _, text := range c.registries() {
 		at, err := c.region(text)
 		if err != nil {
 			faults = append(faults, err)

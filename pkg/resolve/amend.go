@@ -59,7 +59,7 @@ func Amend(p *selector.File, results []Result, text *manifest.ImagesText) []sele
 	for _, s := range p.Suspended {
 		keep(p.Find(s))
 	}
-	for _, l := range p.Unclaimed() {
+	for _, l := range p.Unowned() {
 		if undecided[l.Name] {
 			keep(l)
 		}

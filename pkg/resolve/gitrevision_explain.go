@@ -124,14 +124,14 @@ func (s *gitSearch) explainWalked(waiting map[string][]*build, unknown int) bool
 		if err != nil || !ok {
 			return err == nil
 		}
-		place(waiting, c, rankWalked, i, "is older")
+		explainBuilds(waiting, c, rankWalked, i, "is older")
 	}
 	return len(waiting) == 0
 }
 
-// place sets rank, position and reason of the builds of a commit, and removes them from
-// waiting.
-func place(waiting map[string][]*build, c Commit, rank, position int, reason string) {
+// explainBuilds sets rank, position and reason of the builds of a commit, and removes
+// them from waiting.
+func explainBuilds(waiting map[string][]*build, c Commit, rank, position int, reason string) {
 	for _, b := range waiting[c.ID] {
 		if b.rank == 0 {
 			b.rank, b.position = rank, position
@@ -148,7 +148,7 @@ func (s *gitSearch) explainMerged(ctx context.Context, waiting map[string][]*bui
 		if err != nil {
 			return false
 		}
-		place(waiting, c, rankMerged, n, "came with a merge: the walk goes along first parents")
+		explainBuilds(waiting, c, rankMerged, n, "came with a merge: the walk goes along first parents")
 		if n++; n >= maxExplained || len(waiting) == 0 {
 			return false
 		}

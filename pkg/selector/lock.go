@@ -79,7 +79,7 @@ func (p *File) Find(of *Selector) *Lock {
 		case l.Name != of.Name:
 		case l.Intent == intent:
 			return l
-		case !p.isClaimed(l):
+		case !p.isOwned(l):
 			others = append(others, l)
 		}
 	}
@@ -89,21 +89,22 @@ func (p *File) Find(of *Selector) *Lock {
 	return nil
 }
 
-// Unclaimed returns the lock entries that have the name and the intent of no selector.
-func (p *File) Unclaimed() []*Lock {
+// Unowned returns the lock entries that have the name and the intent of no selector.
+func (p *File) Unowned() []*Lock {
 	var all []*Lock
 	for i := range p.Locked {
-		if l := &p.Locked[i]; !p.isClaimed(l) {
+		if l := &p.Locked[i]; !p.isOwned(l) {
 			all = append(all, l)
 		}
 	}
 	return all
 }
 
-// isClaimed compares names first: an intent takes more time than a thousand names.
-func (p *File) isClaimed(l *Lock) bool {
-	claims := func(s *Selector) bool { return s.Name == l.Name && s.Intent() == l.Intent }
-	return slices.ContainsFunc(p.Entries, claims) || slices.ContainsFunc(p.Suspended, claims)
+// isOwned reports whether a selector has the name and the intent of a lock entry. It
+// compares names first: an intent takes more time than a thousand names.
+func (p *File) isOwned(l *Lock) bool {
+	owns := func(s *Selector) bool { return s.Name == l.Name && s.Intent() == l.Intent }
+	return slices.ContainsFunc(p.Entries, owns) || slices.ContainsFunc(p.Suspended, owns)
 }
 
 // EncodeLocks returns the content of a lock file.

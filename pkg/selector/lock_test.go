@@ -24,16 +24,16 @@ func TestFind(t *testing.T) {
 		entries, suspended []*selector.Selector
 		locked             []selector.Lock
 		want               string // tag of the lock; empty: none
-		unclaimed          int
+		unowned            int
 	}{
 		"no lock":                  {entries: []*selector.Selector{a}},
 		"same intent":              {entries: []*selector.Selector{a, again}, locked: []selector.Lock{lock(again, "x"), lock(a, "y")}, want: "y"},
-		"changed intent":           {entries: []*selector.Selector{a}, locked: []selector.Lock{lock(changed, "x")}, want: "x", unclaimed: 1},
-		"another name":             {entries: []*selector.Selector{a}, locked: []selector.Lock{lock(tagged("b", "1"), "x")}, unclaimed: 1},
-		"two of unknown selectors": {entries: []*selector.Selector{a}, locked: []selector.Lock{lock(changed, "x"), lock(again, "y")}, unclaimed: 2},
-		"one is of another entry":  {entries: []*selector.Selector{a, again}, locked: []selector.Lock{lock(changed, "x"), lock(again, "y")}, want: "x", unclaimed: 1},
+		"changed intent":           {entries: []*selector.Selector{a}, locked: []selector.Lock{lock(changed, "x")}, want: "x", unowned: 1},
+		"another name":             {entries: []*selector.Selector{a}, locked: []selector.Lock{lock(tagged("b", "1"), "x")}, unowned: 1},
+		"two of unknown selectors": {entries: []*selector.Selector{a}, locked: []selector.Lock{lock(changed, "x"), lock(again, "y")}, unowned: 2},
+		"one is of another entry":  {entries: []*selector.Selector{a, again}, locked: []selector.Lock{lock(changed, "x"), lock(again, "y")}, want: "x", unowned: 1},
 		"one is suspended":         {entries: []*selector.Selector{a}, suspended: []*selector.Selector{again}, locked: []selector.Lock{lock(again, "y")}},
-		"many selectors":           {entries: many, locked: []selector.Lock{lock(changed, "x")}, want: "x", unclaimed: 1},
+		"many selectors":           {entries: many, locked: []selector.Lock{lock(changed, "x")}, want: "x", unowned: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -45,8 +45,8 @@ func TestFind(t *testing.T) {
 			if got != tc.want {
 				t.Errorf("got the lock with tag %q, want %q", got, tc.want)
 			}
-			if n := len(f.Unclaimed()); n != tc.unclaimed {
-				t.Errorf("got %d unclaimed locks, want %d", n, tc.unclaimed)
+			if n := len(f.Unowned()); n != tc.unowned {
+				t.Errorf("got %d unowned locks, want %d", n, tc.unowned)
 			}
 		})
 	}
