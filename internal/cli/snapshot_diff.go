@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -92,7 +94,8 @@ func (o *diffOptions) read(ctx context.Context, s *session, arg string) (invento
 	if rest, ok := strings.CutPrefix(arg, "manifests:"); ok {
 		return readManifests(rest, s)
 	}
-	if held, err := readSnapshot(arg); !errors.Is(err, os.ErrNotExist) {
+	isFile := slices.Contains([]string{".yaml", ".yml", ".json"}, path.Ext(arg)) // no registry ends like this
+	if held, err := readSnapshot(arg); isFile || !errors.Is(err, os.ErrNotExist) {
 		return held, err
 	}
 	root, err := image.ParseRegistry(arg)
