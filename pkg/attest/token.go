@@ -79,7 +79,7 @@ func (i Identities) actions(ctx context.Context) (string, error) {
 	var answer struct {
 		Value string `json:"value"`
 	}
-	if err := i.ask(ctx, r, &answer); err != nil {
+	if err := ask(ctx, webOf(i.Web), r, &answer); err != nil {
 		return "", fmt.Errorf("getting a token of GitHub Actions: %w", err)
 	}
 	return answer.Value, nil
@@ -119,22 +119,10 @@ func (i Identities) google(ctx context.Context) (string, error) {
 	var answer struct {
 		Token string `json:"token"`
 	}
-	if err := i.ask(ctx, r, &answer); err != nil {
+	if err := ask(ctx, webOf(i.Web), r, &answer); err != nil {
 		return fail(err)
 	}
 	return answer.Token, nil
-}
-
-// ask sends a request, and parses the JSON of the answer.
-func (i Identities) ask(ctx context.Context, r *http.Request, answer any) error {
-	body, err := ask(ctx, webOf(i.Web), r)
-	if err != nil {
-		return err
-	}
-	if json.Unmarshal(body, answer) != nil {
-		return errors.New("the answer is not JSON with a token")
-	}
-	return nil
 }
 
 // token returns a token, and remembers that it must not be printed.

@@ -2,6 +2,7 @@ package attest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -77,8 +78,8 @@ func statusError(resp *http.Response) error {
 	return fmt.Errorf("%s answered %d %s", resp.Request.URL.Host, resp.StatusCode, http.StatusText(resp.StatusCode))
 }
 
-// ask sends a request for a token, and returns the body of the answer.
-func ask(ctx context.Context, web http.RoundTripper, r *http.Request) ([]byte, error) {
+// ask sends a request for a token, and parses the JSON of the answer.
+func ask(ctx context.Context, web http.RoundTripper, r *http.Request, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, webWithin)
 	defer cancel()
 	client := &http.Client{Transport: &transport{ctx: ctx, base: web}, CheckRedirect: func(*http.Request, []*http.Request) error {
@@ -89,15 +90,18 @@ func ask(ctx context.Context, web http.RoundTripper, r *http.Request) ([]byte, e
 		if u, ok := errors.AsType[*url.Error](err); ok {
 			err = u.Err // without the address, which may have secrets in its query
 		}
-		return nil, fmt.Errorf("asking %s: %w", r.URL.Host, err)
+		return fmt.Errorf("asking %s: %w", r.URL.Host, err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, statusError(resp)
+		return statusError(resp)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return nil, fmt.Errorf("reading the answer of %s: %w", r.URL.Host, err)
+		return fmt.Errorf("reading the answer of %s: %w", r.URL.Host, err)
 	}
-	return body, nil
+	if json.Unmarshal(body, answer) != nil {
+		return errors.New("the answer is not JSON with a token")
+	}
+	return nil
 }
