@@ -151,18 +151,9 @@ func (c *checking) read() error {
 // take makes manifests those that are checked.
 func (c *checking) take(selectors *lookup.Selectors) error {
 	c.set = selectors.Set
-	stale, err := staleFaults(selectors)
+	stale, err := selectors.Stale()
 	c.set.Faults = append(c.set.Faults, stale...)
 	return err
-}
-
-// staleFaults returns the faults that cip resolve --check reports. Those of broken
-// manifests are unknown, except locks without selectors.
-func staleFaults(s *lookup.Selectors) ([]manifest.Fault, error) {
-	if s.Set.Broken() {
-		return lookup.OrphanLocks(s.Set, s.Files), nil
-	}
-	return s.Stale()
 }
 
 // readBase reads the manifests at the base, if any.
@@ -174,22 +165,16 @@ func (c *checking) readBase(ctx context.Context) {
 	if rev == "" {
 		return
 	}
-	if err := c.readRevision(ctx, name, rev); err != nil {
+	at, err := c.openRevision(ctx, c.at, name, rev)
+	if err == nil {
+		err = c.compareWith(at)
+	}
+	if err != nil {
 		c.base, c.unread = nil, fmt.Errorf("reading the base that %s names: %w", name, err)
 	}
 }
 
-// readRevision reads the manifests at the base, and their faults. name is the flag or
-// variable that names it.
-func (c *checking) readRevision(ctx context.Context, name, text string) error {
-	at, err := c.openRevision(ctx, c.at, name, text)
-	if err != nil {
-		return err
-	}
-	return c.compareWith(at)
-}
-
-// compareWith makes a revision the base.
+// compareWith makes a revision the base, with its faults.
 func (c *checking) compareWith(at *load.Revision) (err error) {
 	c.commit = at.Commit
 	if c.base, err = at.Read(); err != nil {
@@ -199,7 +184,7 @@ func (c *checking) compareWith(at *load.Revision) (err error) {
 	if err != nil {
 		return err
 	}
-	stale, err := staleFaults(selectors)
+	stale, err := selectors.Stale()
 	c.old = plan.Desired(c.base, nil)
 	if !c.base.Absent { // else the wrong directory would pass, because the base does not have it either
 		c.had = slices.Concat(selectors.Set.Faults, c.old.Faults, stale)

@@ -22,13 +22,13 @@ func (o *manifestOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.thinDir, "thin-manifest-dir", "", "`directory` of thin manifests to load")
 }
 
-// path returns the file or directory to load, as the user wrote it.
-func (o *manifestOptions) path() string {
-	if o.manifest != "" {
-		return o.manifest
-	}
-	return o.thinDir
+// named returns the manifests that the flags name. They may name none, or two.
+func (o *manifestOptions) named() load.Manifests {
+	return load.Manifests{File: o.manifest, Dir: o.thinDir}
 }
+
+// path returns the file or directory to load, as the user wrote it.
+func (o *manifestOptions) path() string { return o.named().Path() }
 
 // location returns where the manifests are.
 func (o *manifestOptions) location() (load.Manifests, error) {
@@ -38,7 +38,7 @@ func (o *manifestOptions) location() (load.Manifests, error) {
 	case o.path() == "":
 		return load.Manifests{}, errors.New("--manifest or --thin-manifest-dir is required")
 	}
-	return load.Manifests{File: o.manifest, Dir: o.thinDir}, nil
+	return o.named(), nil
 }
 
 // load reads the manifests. Faults are in the set.

@@ -110,7 +110,7 @@ func (o *runOptions) run(ctx context.Context, s *session, _ []string) error {
 		return errors.New("--snapshot-tag and --minimal-snapshot do not limit a promotion: they need --snapshot or --manifest-based-snapshot-of")
 	}
 	p := &promotion{
-		promotionOptions: &o.promotionOptions, session: s, paths: []string{o.path()}, load: o.load, at: load.Manifests{File: o.manifest, Dir: o.thinDir},
+		promotionOptions: &o.promotionOptions, session: s, paths: []string{o.path()}, load: o.load, at: o.named(),
 	}
 	var err error
 	if p.job.Estimate, err = o.estimateOptions.estimate(o); err != nil {

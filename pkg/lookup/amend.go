@@ -111,8 +111,12 @@ func (s *Selectors) Write(all []*Resolved, wrote func(path string)) error {
 	return nil
 }
 
-// Stale returns a fault for each selector, lock and list entry that do not agree. It sends no request.
+// Stale returns a fault for each selector, lock and list entry that do not agree. Those of
+// broken manifests are unknown, except locks without selectors. It sends no request.
 func (s *Selectors) Stale() ([]manifest.Fault, error) {
+	if s.Set.Broken() {
+		return orphanLocks(s.Set, s.Files), nil
+	}
 	var stale []manifest.Fault
 	for _, file := range s.Files {
 		faults, err := s.stale(file)
@@ -125,7 +129,7 @@ func (s *Selectors) Stale() ([]manifest.Fault, error) {
 }
 
 func (s *Selectors) stale(file *selector.File) ([]manifest.Fault, error) {
-	if left := OrphanLocks(s.Set, []*selector.File{file}); len(left) > 0 && len(s.only) == 0 {
+	if left := orphanLocks(s.Set, []*selector.File{file}); len(left) > 0 && len(s.only) == 0 {
 		return left, nil
 	}
 	var wants map[string][]string
@@ -163,9 +167,9 @@ func (s *Selectors) stale(file *selector.File) ([]manifest.Fault, error) {
 	return faults, nil
 }
 
-// OrphanLocks returns a fault for each lock file whose selectors were all removed. A file
+// orphanLocks returns a fault for each lock file whose selectors were all removed. A file
 // of selectors that cannot be read does not count as removed.
-func OrphanLocks(set *manifest.Set, files []*selector.File) []manifest.Fault {
+func orphanLocks(set *manifest.Set, files []*selector.File) []manifest.Fault {
 	var faults []manifest.Fault
 	for _, file := range files {
 		unread := func(f manifest.Fault) bool { return f.Pos.File == file.File && f.Severity != manifest.Warning }
