@@ -29,7 +29,7 @@ type TokenOption func(*tokens)
 // DELETE of content delete, a mount also pull on the repository it mounts from.
 func TokenAuth(users map[string]string, opts ...TokenOption) Option {
 	return func(c *config) {
-		tk := &tokens{users: users, expiresIn: 300, live: map[string]*token{}, granted: map[string][]grant{}}
+		tk := &tokens{users: users, live: map[string]*token{}, granted: map[string][]grant{}}
 		for _, o := range opts {
 			o(tk)
 		}
@@ -53,12 +53,6 @@ func TokenUses(n int) TokenOption {
 	return func(tk *tokens) { tk.uses = n }
 }
 
-// ExpiresIn sets the lifetime in seconds that tokens claim; 300 without it, left out if 0.
-// What they claim is all it changes.
-func ExpiresIn(seconds int) TokenOption {
-	return func(tk *tokens) { tk.expiresIn = seconds }
-}
-
 // Grant limits user to these actions in repositories that equal prefix or lie below it.
 // Several grants add up; a user without any may do everything.
 func Grant(user, prefix string, actions ...string) TokenOption {
@@ -75,7 +69,6 @@ type tokens struct {
 	anonymous  bool
 	firstScope bool
 	uses       int
-	expiresIn  int
 	granted    map[string][]grant
 
 	mu     sync.Mutex
