@@ -132,8 +132,7 @@ func (b *Blobs) start(dst name.Repository, d v1.Descriptor) (mine *delivery, tod
 	defer one.mu.Unlock()
 	mine = one.hosts[dst.RegistryStr()]
 	if mine == nil || mine.started && isClosed(mine.done) && mine.err != nil {
-		mine = b.deliveryTo(dst, d)
-		one.hosts[dst.RegistryStr()] = mine
+		mine = one.add(b.deliveryTo(dst, d))
 	}
 	if mine.started {
 		return mine, nil, nil

@@ -40,15 +40,16 @@ type Blobs struct {
 	disk   *disk
 	lanes  lanes
 
+	all     memo.Values[string, blob] // by digest
+	placed  memo.Tasks[repoDigest]
+	traffic memo.Values[string, traffic] // by host
+	running sync.WaitGroup               // copies that other callers may wait for
+
 	mu         sync.Mutex
-	all        map[string]*blob // by digest
-	placed     memo.Tasks[repoDigest]
 	distrusted map[repoDigest]struct{} // sent even if the repository says that it holds them
 	forgotten  map[repoDigest]struct{}
 	working    map[name.Repository]chan struct{} // closed by End
 	moved      map[name.Repository]Moved
-	traffic    memo.Values[string, traffic] // by host
-	running    sync.WaitGroup               // copies that other callers may wait for
 }
 
 // Moved counts the blobs that were brought into a repository. A blob that the
@@ -114,20 +115,20 @@ func (b *Blobs) deliveryTo(dst name.Repository, d v1.Descriptor) *delivery {
 // New returns an empty Blobs that reads from source and writes with c.
 func New(c *registry.Client, source Source) *Blobs {
 	return &Blobs{
-		client: c, source: source, disk: newDisk(c.TempFiles()), all: map[string]*blob{},
+		client: c, source: source, disk: newDisk(c.TempFiles()),
 		distrusted: map[repoDigest]struct{}{}, forgotten: map[repoDigest]struct{}{}, working: map[name.Repository]chan struct{}{}, moved: map[name.Repository]Moved{},
 	}
 }
 
-func (b *Blobs) blob(d v1.Descriptor) *blob {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	one := b.all[d.Digest.String()]
-	if one == nil {
-		one = &blob{hosts: map[string]*delivery{}}
-		b.all[d.Digest.String()] = one
+func (b *Blobs) blob(d v1.Descriptor) *blob { return b.all.Of(d.Digest.String()) }
+
+// add adds a delivery. The caller holds the lock.
+func (b *blob) add(t *delivery) *delivery {
+	if b.hosts == nil {
+		b.hosts = map[string]*delivery{}
 	}
-	return one
+	b.hosts[t.to.RegistryStr()] = t
+	return t
 }
 
 // Expect announces that a repository on another host than the source will need a
@@ -139,7 +140,7 @@ func (b *Blobs) Expect(d v1.Descriptor, dst name.Repository) {
 	defer one.mu.Unlock()
 	switch t := one.hosts[dst.RegistryStr()]; {
 	case t == nil:
-		one.hosts[dst.RegistryStr()] = b.deliveryTo(dst, d)
+		one.add(b.deliveryTo(dst, d))
 	case !t.started && before(dst, t.to):
 		t.to = dst
 	}
