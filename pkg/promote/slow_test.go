@@ -46,7 +46,9 @@ func TestSlowRegistry(t *testing.T) {
 			}
 			at.Fault(registrytest.Drip(http.StatusOK, registrytest.Header("Content-Type", "application/json"), 5*time.Millisecond), tc.match, registrytest.Repo(repo))
 			images := want("good", good.Digest, "1.0") + want("slow", slow.Digest, "1.0")
-			p := rig{manifest: plain(images, src.Host+"/staging", dst.Host+"/prod"), options: registry.Options{Limits: impatient}}.run(t)
+			limits := impatient // of a body; a slow machine is no reason to give up on the host
+			limits.Head, limits.Answer, limits.Patience = time.Minute, time.Minute, time.Minute
+			p := rig{manifest: plain(images, src.Host+"/staging", dst.Host+"/prod"), options: registry.Options{Limits: limits}}.run(t)
 			if got := dst.Tags(t, "prod/good")["1.0"]; got != good.Digest {
 				t.Errorf("the good image's tag: got %q, want %s", got, good.Digest)
 			}
