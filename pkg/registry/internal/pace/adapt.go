@@ -18,6 +18,12 @@ func (s *Slot) Answered() {
 	h.answered++
 	if s.sent.After(h.emptied) {
 		h.since++
+		if !s.sent.After(h.refused) {
+			h.during++
+			if h.learned && !h.sure && h.meanwhile() > float64(h.rate.Limit()) {
+				h.setRate(h.meanwhile())
+			}
+		}
 	}
 	if h.fastest == 0 || took < h.fastest {
 		h.fastest = took
@@ -89,7 +95,7 @@ func (s *Slot) Throttled(pause time.Duration) {
 	h.pause(now.Add(pause))
 	last := burst{pause: h.resumed.Sub(h.emptied), counts: append(h.counts, h.count(s))}
 	switch {
-	case !s.sent.After(h.refused): // it was in flight when another request was refused
+	case !h.refused.IsZero() && s.sent.Before(h.resumed): // it was on its way when another request was refused
 		h.doubt.too++
 		if !h.learned && h.doubt.limits() {
 			h.learn()
@@ -99,7 +105,7 @@ func (s *Slot) Throttled(pause time.Duration) {
 		h.refuse(s, now)
 	default:
 		h.doubt = refusal{burst: last, around: h.inFlight - 1}
-		if h.since < strikeGap {
+		if h.since < strikeGap || h.since < pausedGap && last.total().took < last.pause {
 			h.struck++
 		} else {
 			h.struck = 0
@@ -150,7 +156,7 @@ func (s *Slot) Limited(perSecond float64) {
 
 // refuse records a refusal that starts a pause.
 func (h *Host) refuse(s *Slot, now time.Time) {
-	h.refused, h.emptied, h.since, h.counts = now, s.sent, 0, nil
+	h.refused, h.emptied, h.since, h.during, h.counts = now, s.sent, 0, 0, nil
 }
 
 // learn limits the rate to a share of the rate before the refusal.
@@ -165,7 +171,13 @@ func (h *Host) learn() {
 	if total.answers > largeBurst {
 		h.raise = slowRaise
 	}
-	h.setRate(float64(total.answers) / max(total.took, h.fastest, time.Millisecond).Seconds() * firstCut)
+	h.setRate(max(h.meanwhile(), float64(total.answers)/max(total.took, h.fastest, time.Millisecond).Seconds()*firstCut))
+}
+
+// meanwhile returns the rate, in requests per second, at which the host accepted requests
+// while it refused others, times margin: it has a limit of no less.
+func (h *Host) meanwhile() float64 {
+	return margin * float64(max(0, h.during-1)) / max(h.refused.Sub(h.emptied), time.Millisecond).Seconds()
 }
 
 // cut lowers the learned rate after a burst that ended with another refusal.
@@ -189,7 +201,7 @@ func (h *Host) cut(b burst) {
 		h.quota = quota
 	}
 	h.raise, h.calm, h.sure = raise, calm, true
-	h.setRate(quota * margin)
+	h.setRate(max(quota*margin, now*deepest))
 }
 
 // forget drops the learned rate. Only refusals of several requests at once show one again.

@@ -26,6 +26,11 @@ const (
 	maxInFlight   = 100 // requests in flight, as long as these make farRate
 	farInFlight   = 160 // requests in flight to a host so far away that fewer do not make farRate
 
+	// maxReserved is the number of requests that a limited rate gives a time in advance.
+	// They keep it if the rate is raised: with all requests that wait, the host would get
+	// those of the old rate and those of the new one at once.
+	maxReserved = 8
+
 	// farRate is a rate, in requests per second, from which more in flight make no run
 	// much faster. A host has to accept farProbation requests for more than maxInFlight.
 	farRate      = 1500
@@ -62,9 +67,11 @@ const (
 	largeBurst = 100
 
 	// A later refusal shows the rate of the host (quotaOf). The rate is set to this margin
-	// of it. If the refusal fits no rate, the rate is multiplied by cut.
-	margin = 0.95
-	cut    = 0.85
+	// of it. If the refusal fits no rate, the rate is multiplied by cut. One refusal never
+	// multiplies it by less than deepest.
+	margin  = 0.95
+	cut     = 0.85
+	deepest = 0.3
 
 	// After maxStrays refusals in a row that fit no limit, the learned rate is dropped: a
 	// refusal after fewer than minAnswers requests, or one that shows less than farBelow
@@ -87,8 +94,9 @@ const (
 	minAnswers      = 10  // accepted requests before the first refusal
 	minRefusedShare = 0.2 // of the other requests in flight that are refused, too
 	minRefused      = 2   // other requests in flight that are refused, too
-	minStrikes      = 3   // refusals in a row, each after fewer than strikeGap accepted requests
-	strikeGap       = 50  // accepted requests
+	minStrikes      = 3   // refusals in a row, each after few accepted requests:
+	strikeGap       = 50  // fewer than these
+	pausedGap       = 150 // or fewer than these, in less time than the pause before them took
 )
 
 // refusal describes the first refusal of a burst, before a rate was learned.
@@ -127,29 +135,32 @@ type Host struct {
 
 	announced announced
 
-	rate    *rate.Limiter // nil: no limit on requests per second
-	qps     float64       // the user's limit; 0: none
-	learned bool          // the rate was learned from refusals
-	sure    bool          // another refusal has confirmed it
-	quota   float64       // the rate of the host that this refusal showed
-	strays  int           // consecutive refusals since then that show another reason
-	erred   bool          // a learned rate was dropped
-	first   burst         // the burst that it was first learned from
-	raise   float64       // the next factor of the rate
-	calm    time.Duration // time without a refusal before the rate is raised
-	refused time.Time     // when the host last refused a request
-	emptied time.Time     // when the request was sent that the host refused last
-	doubt   refusal       // the last refusal, until it has shown a limit
-	struck  int           // consecutive refusals with few accepted requests between them
-	resumed time.Time     // when the last pause ended, or the first request was sent
-	since   int           // accepted requests since then
-	counts  []count       // when the rate was raised since then
-	raised  time.Time     // when the rate was last raised
+	rate     *rate.Limiter // nil: no limit on requests per second
+	reserved chan struct{} // has an element for each request that the limiter has given a time
+	qps      float64       // the user's limit; 0: none
+	learned  bool          // the rate was learned from refusals
+	sure     bool          // another refusal has confirmed it
+	quota    float64       // the rate of the host that this refusal showed
+	strays   int           // consecutive refusals since then that show another reason
+	erred    bool          // a learned rate was dropped
+	first    burst         // the burst that it was first learned from
+	raise    float64       // the next factor of the rate
+	calm     time.Duration // time without a refusal before the rate is raised
+	refused  time.Time     // when the host last refused a request
+	emptied  time.Time     // when the request was sent that the host refused last
+	doubt    refusal       // the last refusal, until it has shown a limit
+	struck   int           // consecutive refusals with few accepted requests between them
+	resumed  time.Time     // when the last pause ended, or the first request was sent
+	since    int           // accepted requests since then
+	during   int           // accepted requests that were sent between emptied and refused
+	counts   []count       // when the rate was raised since then
+	raised   time.Time     // when the rate was last raised
 }
 
 // New returns the pace of one host.
 func New(o Options) *Host {
-	h := &Host{limit: startInFlight, halved: farInFlight, threads: float64(o.Threads), over: make(chan struct{}), qps: o.QPS}
+	h := &Host{limit: startInFlight, halved: farInFlight, threads: float64(o.Threads), qps: o.QPS}
+	h.over, h.reserved = make(chan struct{}), make(chan struct{}, maxReserved)
 	if o.Threads > 0 {
 		h.limit = min(h.limit, h.threads)
 	}
@@ -252,15 +263,29 @@ func (s *Slot) Again(ctx context.Context) (*Slot, error) {
 // turn waits for the rate, if it is limited, and then for the end of a pause.
 func (h *Host) turn(ctx context.Context) error {
 	h.mu.Lock()
-	limiter := h.rate
 	if h.resumed.IsZero() {
 		h.resumed = time.Now()
 	}
+	limited := h.rate != nil
 	h.mu.Unlock()
-	if limiter == nil {
+	if !limited {
 		return nil
 	}
+	select {
+	case h.reserved <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-h.over:
+		return h.Ended()
+	}
+	defer func() { <-h.reserved }()
 	for {
+		h.mu.Lock()
+		limiter := h.rate
+		h.mu.Unlock()
+		if limiter == nil {
+			return nil // the learned rate was dropped
+		}
 		next := limiter.Reserve()
 		if err := h.sleep(ctx, next.Delay()); err != nil {
 			next.Cancel()

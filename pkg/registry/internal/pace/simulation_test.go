@@ -44,11 +44,13 @@ type simulation struct {
 	latency  time.Duration
 	accept   func(n int) bool // whether the host accepts its nth request
 	until    int              // requests in flight
+	connect  time.Duration    // the time that a new connection takes
 
 	mu      sync.Mutex
 	asked   int
 	refused int
 	flying  int
+	idle    int           // connections
 	reached time.Duration // when until requests were in flight; 0: never
 	took    time.Duration
 }
@@ -73,6 +75,10 @@ func (s *simulation) run(t *testing.T) {
 					t.Error(err)
 					return
 				}
+				if !s.reuse() {
+					time.Sleep(s.connect)
+				}
+				slot.Sent()
 				s.sent(time.Since(began))
 				time.Sleep(half)
 				accepted = s.arrived()
@@ -89,6 +95,17 @@ func (s *simulation) run(t *testing.T) {
 	}
 	wg.Wait()
 	s.took = time.Since(began)
+}
+
+// reuse takes an idle connection, and reports whether there was one.
+func (s *simulation) reuse() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.idle == 0 {
+		return false
+	}
+	s.idle--
+	return true
 }
 
 func (s *simulation) sent(at time.Duration) {
@@ -115,6 +132,7 @@ func (s *simulation) answered() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.flying--
+	s.idle++
 }
 
 var latencies = []time.Duration{5 * time.Millisecond, 20 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond, 150 * time.Millisecond}
@@ -165,6 +183,31 @@ func (s *simulation) check(t *testing.T, seconds, refused float64) {
 	}
 	if most := int(float64(s.requests)*refused) + 3; s.refused > most {
 		t.Errorf("got %d of %d refused, want at most %d", s.refused, s.requests, most)
+	}
+}
+
+// New connections make the first refusals look like those of a host that has accepted few
+// requests: the requests that wait for them are refused later.
+func TestQuotaIsLearnedWhileConnecting(t *testing.T) {
+	t.Parallel()
+	for _, latency := range latencies {
+		for _, capacity := range []float64{20, 50, 100, 200, 400} {
+			for _, trips := range []time.Duration{1, 2} {
+				t.Run(fmt.Sprintf("%v, burst of %v, %d round trips to connect", latency, capacity, trips), func(t *testing.T) {
+					t.Parallel()
+					synctest.Test(t, func(t *testing.T) {
+						q := newQuota(200, capacity)
+						s := simulation{requests: 2208, latency: latency, connect: trips * latency, accept: func(int) bool { return q.take() }}
+						s.run(t)
+						over := 1.4
+						if latency > 100*time.Millisecond {
+							over = 1.75
+						}
+						s.check(t, 2208.0/200*over, 0.05)
+					})
+				})
+			}
+		}
 	}
 }
 
