@@ -6,7 +6,8 @@
 //
 // The history is that of first parents: a merge is one change, at the time when it
 // reached the branch. Only files that differ between two commits are parsed, each
-// version once, and only those whose text can have an answer.
+// version once, and only those whose text can have an answer. Where a commit changed
+// only entries of lists, as most do, these are read without the rest of the file.
 package history
 
 import (
