@@ -3,10 +3,12 @@ package git
 import (
 	"container/heap"
 	"context"
+	"encoding/hex"
 	"fmt"
 	"iter"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -241,7 +243,7 @@ func (r *Repository) entryAt(tree *object.Tree, name string) (string, error) {
 		case i < 0, below && tree.Entries[i].Mode != filemode.Dir:
 			return "", nil
 		case !below:
-			return tree.Entries[i].Mode.String() + " " + tree.Entries[i].Hash.String(), nil
+			return entryText(tree.Entries[i]), nil
 		}
 		var err error
 		if tree, err = r.tree(tree.Entries[i].Hash); err != nil {
@@ -249,6 +251,16 @@ func (r *Repository) entryAt(tree *object.Tree, name string) (string, error) {
 		}
 		name = rest
 	}
+}
+
+// dirMode is the mode of a directory in the text of an entry.
+const dirMode = "40000 "
+
+// entryText returns the mode and the hash of an entry. A history asks for hundreds of
+// thousands: with the String methods of go-git, this is a tenth of its time.
+func entryText(e object.TreeEntry) string {
+	text := strconv.AppendUint(make([]byte, 0, 48), uint64(e.Mode), 8)
+	return string(hex.AppendEncode(append(text, ' '), e.Hash[:]))
 }
 
 // Entries returns the entries of a directory in a tree, as Subtrees does, by name.
@@ -262,7 +274,7 @@ func (r *Repository) Entries(tree, dir string) (map[string]string, error) {
 	hash := tree // of the root, which has no mode
 	if found[0] != tree {
 		var isDir bool
-		if hash, isDir = strings.CutPrefix(found[0], filemode.Dir.String()+" "); !isDir {
+		if hash, isDir = strings.CutPrefix(found[0], dirMode); !isDir {
 			return nil, nil
 		}
 	}
@@ -272,7 +284,7 @@ func (r *Repository) Entries(tree, dir string) (map[string]string, error) {
 	}
 	entries := make(map[string]string, len(t.Entries))
 	for _, e := range t.Entries {
-		entries[e.Name] = e.Mode.String() + " " + e.Hash.String()
+		entries[e.Name] = entryText(e)
 	}
 	return entries, nil
 }

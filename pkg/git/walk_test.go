@@ -292,7 +292,7 @@ func TestEntries(t *testing.T) {
 		if text, ok, err := r.Text(entries["file"]); err != nil || !ok || string(text) != "m4" {
 			t.Errorf("Text: got %q, %t, error %v, want m4", text, ok, err)
 		}
-		for _, entry := range []string{"", "0120000 " + c.Tree, "0040000 " + c.Tree} {
+		for _, entry := range []string{"", "120000 " + c.Tree, "40000 " + c.Tree} {
 			if text, ok, err := r.Text(entry); err != nil || ok {
 				t.Errorf("Text(%q): got %q, %t, error %v, want no text", entry, text, ok, err)
 			}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -420,6 +421,9 @@ func BenchmarkOf(b *testing.B) {
 	}
 	r.Branch("main", tip)
 	r.Pack()
+	if out, err := exec.CommandContext(b.Context(), "git", "-C", r.Dir, "repack", "-adfq").CombinedOutput(); err != nil { // with deltas, as in a clone
+		b.Fatalf("packing: %v\n%s", err, out)
+	}
 	at := load.Manifests{Dir: workTree(b, r)}
 	b.Run("tag", func(b *testing.B) {
 		for b.Loop() {

@@ -22,7 +22,7 @@ const (
 )
 
 // linkMode is the mode of a link in git.
-const linkMode = "0120000 "
+const linkMode = "120000 "
 
 // maxKept is the number of tags of versions that are kept, about 200 MB.
 const maxKept = 1_000_000
