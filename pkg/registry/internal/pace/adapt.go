@@ -174,8 +174,8 @@ func (h *Host) learn() {
 	h.setRate(max(h.meanwhile(), float64(total.answers)/max(total.took, h.fastest, time.Millisecond).Seconds()*firstCut))
 }
 
-// meanwhile returns the rate, in requests per second, at which the host accepted requests
-// while it refused others, times margin: it has a limit of no less.
+// meanwhile returns margin of the rate, in requests per second, at which the host accepted
+// requests while it refused others. The host's own limit is not lower.
 func (h *Host) meanwhile() float64 {
 	return margin * float64(max(0, h.during-1)) / max(h.refused.Sub(h.emptied), time.Millisecond).Seconds()
 }
